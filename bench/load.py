@@ -1,4 +1,4 @@
-"""The closed loop: eight clients, each sending its next request when the last was answered, for some seconds."""
+"""The closed loop: eight clients, each sending its next request after the last answer, for some seconds."""
 
 import asyncio
 import statistics
@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bench import machine
-from bench.party import WrongAnswer
 from bench.population import Populated
+from bench.relying_party import WrongAnswerError
 from bench.scenarios import Scenario
 from bench.service import Service
-from bench.wire import Connection
+from bench.transport import Connection
 
 CLIENTS = 8
 WARM_UP = 1.0
 _MOST_ERRORS = 200
-"""A service that answers nothing right is not asked for ever."""
+"""The number of errors after which the run stops."""
 
 
 @dataclass
 class Tally:
-    """What the clients saw: each flow's duration in seconds, and what went wrong."""
+    """The results of the clients: each flow's duration in seconds, and the errors."""
 
     durations: list[float] = field(default_factory=list)
     errors: int = 0
@@ -35,11 +35,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Figures:
-    """The results of a scenario; times in milliseconds, None where the machine does not tell.
+    """The results of a scenario; times in milliseconds, None if the machine does not tell.
 
     Attributes:
         cpu: processor time of the server for one flow.
-        foreign: share of the server's core that went to other processes.
+        foreign: share of the server's core that other processes used.
     """
 
     rate: float
@@ -54,7 +54,7 @@ class Figures:
 async def run(
     scenario: type[Scenario], populated: Populated, service: Service, *, seconds: float, core: int | None
 ) -> Figures:
-    """Run a scenario for `seconds`, after a second that does not count, and verify the ID tokens that were kept."""
+    """Run a scenario for `seconds`, after a second of warm-up, and verify the sampled ID tokens."""
     connections = [Connection(service.port) for _ in range(CLIENTS)]
     parents = populated.one_after_the_other()
     clients = [scenario(populated.party, connection, parents) for connection in connections]
@@ -88,11 +88,11 @@ async def _together(tally: Tally, works: list[Callable[[], Awaitable[None]]]) ->
 
 
 async def _tried(tally: Tally, work: Callable[[], Awaitable[None]]) -> bool:
-    """Do it, and say whether it went well; what went wrong is counted, and the run goes on."""
+    """Run `work` and return whether it succeeded; count an error, and continue."""
     try:
         await work()
-    except (WrongAnswer, OSError, EOFError, ValueError, LookupError) as error:
-        tally.wrong(f"{type(error).__name__}: {error}" if not isinstance(error, WrongAnswer) else str(error))
+    except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
+        tally.wrong(f"{type(error).__name__}: {error}" if not isinstance(error, WrongAnswerError) else str(error))
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Cores and processor time, as Linux tells them; elsewhere nothing is pinned and the times are not known."""
+"""Cores and processor time, on Linux; elsewhere nothing is pinned and the times are None."""
 
 import os
 from pathlib import Path
@@ -15,19 +15,19 @@ def cores() -> list[int]:
 
 
 def pin(core: int | None) -> None:
-    """Keep this process, and those that it starts from here on, on one core."""
+    """Pin this process, and those that it starts from now on, to one core."""
     if core is not None:
         os.sched_setaffinity(0, {core})
 
 
 def split() -> tuple[int | None, int | None]:
-    """Return a core for the server and one for the driver; None twice when there are not two."""
+    """Return a core for the server and one for the driver; None twice if there are fewer than two."""
     mine = cores()
     return (mine[0], mine[1]) if len(mine) > 1 else (None, None)
 
 
 def tree_seconds(root: int) -> float | None:
-    """Return the processor time, user and system, that a process and those it started have used; None if not known."""
+    """Return the processor time, user and system, of a process and those that it started; None if unknown."""
     if not (_PROC / "self" / "stat").exists():
         return None
     parents: dict[int, int] = {}
@@ -37,7 +37,7 @@ def tree_seconds(root: int) -> float | None:
             continue
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
         parents[int(entry.name)] = int(fields[1])
         used[int(entry.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
@@ -53,7 +53,7 @@ def _descends(pid: int, root: int, parents: dict[int, int]) -> bool:
 
 
 def busy_seconds(core: int | None) -> float | None:
-    """Return for how long a core has been at work, for anybody, since the machine started; None if not known."""
+    """Return the time that a core has been busy since the machine started; None if unknown."""
     statistics = _PROC / "stat"
     if core is None or not statistics.exists():
         return None

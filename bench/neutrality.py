@@ -1,7 +1,7 @@
-"""N-01: whether the public forms take as long for an account that exists as for one that does not.
+"""N-01: compares the answer times of the public forms for existing and missing accounts.
 
-Each form is sent two hundred times for each kind of account, in turn, so that whatever drifts drifts for all. Every
-request names another account and comes from another address: no limit is met.
+Each form is sent two hundred times for each kind of account, in turn, so that any drift affects all kinds. Every
+request names another account and has another IP, so that no limit is reached.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from bench.party import WrongAnswer, expect
 from bench.population import PASSWORD
-from bench.wire import Browser, Connection
+from bench.relying_party import WrongAnswerError, expect
+from bench.transport import Browser, Connection
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
@@ -31,7 +31,7 @@ from idp.services import services_of
 
 REQUESTS = 200
 MOST_APART = 0.05
-"""Medians may differ by so much: 5 %."""
+"""The largest allowed difference between medians: 5 %."""
 
 KINDS = ("active", "unknown", "never-activated", "disabled", "no-mail", "shared-mail")
 _WARM_UP = 10
@@ -40,13 +40,13 @@ _FORM_TOKEN = re.compile(rb'name="csrf_token"[^>]*value="([^"]+)"')
 
 @dataclass(frozen=True)
 class Form:
-    """A public form: its page, what it is filled in with, and what it answers to everybody."""
+    """A public form: its path, and the status of its answer."""
 
     path: str
     status: int
 
     def filled_in(self, name: str) -> dict[str, str]:
-        """Return the fields, for the account `name`."""
+        """Return the fields for the account `name`."""
         if self.path == "/connexion":
             return {"identifiant": name, "mot-de-passe": "pas le bon mot de passe"}
         return {"mail": f"{name}@exemple.fr"} if self.path == "/identifiant-oublie" else {"identifiant": name}
@@ -56,10 +56,10 @@ FORMS = (Form("/connexion", 200), Form("/mot-de-passe-oublie", 303), Form("/iden
 
 
 def populate(settings: Settings) -> None:
-    """Add the accounts of each kind; there is none of the kind `unknown`."""
+    """Add the accounts of each kind, except `unknown`."""
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)  # without one the service is not ready
+        ring.rotate(settings)  # without a key the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]
@@ -72,10 +72,10 @@ def populate(settings: Settings) -> None:
 
 
 async def measure(port: int) -> tuple[list[str], list[str]]:
-    """Send all forms; return the lines of the report, and a sentence for each form whose medians are too far apart.
+    """Send all forms; return the lines of the report, and a sentence for each form whose medians differ too much.
 
     Raises:
-        WrongAnswer: a form answered something else than it answers to everybody.
+        WrongAnswerError: a form gave another answer than usual.
     """
     lines, faults = [], []
     for form in FORMS:
@@ -92,15 +92,15 @@ async def _medians(port: int, form: Form) -> dict[str, float]:
     connection = Connection(port)
     browser = Browser(connection)
     page = expect(await browser.get(form.path), 200, form.path)
-    found = _FORM_TOKEN.search(page.body)
-    if found is None:
-        raise WrongAnswer(f"{form.path}: no form token")
+    token = _FORM_TOKEN.search(page.body)
+    if token is None:
+        raise WrongAnswerError(f"{form.path}: no form token")
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     order = secrets.SystemRandom()
     for number in _numbers():
         for kind in order.sample(KINDS, len(KINDS)):
-            fields = {"csrf_token": found[1].decode(), **form.filled_in(_name(kind, number))}
+            fields = {"csrf_token": token[1].decode(), **form.filled_in(_name(kind, number))}
             headers = {"Cookie": cookies, "X-Forwarded-For": _somewhere()}
             began = time.perf_counter()
             answer = await connection.send("POST", form.path, headers, fields)
@@ -127,7 +127,7 @@ def _somewhere() -> str:
 def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) -> dict[str, Any]:
     activated = kind != "never-activated"
     confirmed = activated and kind != "no-mail"
-    address = f"{mailbox}@exemple.fr"
+    email = f"{mailbox}@exemple.fr"
     return {
         "id": uuid.uuid4(),
         "username": name,
@@ -139,18 +139,18 @@ def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) 
         "password_hash": stored if activated else None,
         "password_changed_at": moment if activated else None,
         "activated_at": moment if activated else None,
-        "email": address if confirmed else None,
-        "mailbox": address if confirmed else None,
+        "email": email if confirmed else None,
+        "mailbox": email if confirmed else None,
         "email_confirmed_at": moment if confirmed else None,
-        "pending_email": address if kind == "no-mail" else None,
+        "pending_email": email if kind == "no-mail" else None,
         "disabled_at": moment if kind == "disabled" else None,
         "generation": 1,
     }
 
 
 def run(port: int) -> tuple[list[str], list[str]]:
-    """Do `measure`, and turn a wrong answer into a fault."""
+    """Run `measure`, and turn a wrong answer into a fault."""
     try:
         return asyncio.run(measure(port))
-    except (WrongAnswer, OSError, EOFError) as error:
+    except (WrongAnswerError, OSError, EOFError) as error:
         return [], [f"neutral: {error}"]

@@ -1,7 +1,7 @@
-"""Twenty thousand parents with a child each, and the ENT of their schools: what a département's service holds.
+"""Twenty thousand parents with a child each, and the ENT of their schools: the size of a département.
 
-The parents who sign in are spread over the whole table. Plans that only look good while everybody asked for is in the
-first pages of an index do not survive that.
+The parents who sign in are spread over the whole table, so that query plans that are only good for the first pages of
+an index do badly.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from bench.party import SCOPES, Party
+from bench.relying_party import SCOPES, Party
 from idp import schema
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher
@@ -21,23 +21,24 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
 from idp.oidc.keys import ring
-from idp.registration.changes import Wanted, register
+from idp.registration.metadata import ClientMetadata
+from idp.registration.registrations import register
 from idp.services import services_of
 from idp.sessions import manager
 from idp.uai import uai_of_number
 from idp.web.browser import cookie_name
 
 ACCOUNTS = 20_000
-PASSWORD = "tasse vélo nuage citron"  # noqa: S105 - everybody's, in a database that is thrown away
+PASSWORD = "tasse vélo nuage citron"  # noqa: S105 - of all accounts, in a temporary database
 REDIRECT_URI = "http://127.0.0.1:9/callback"
-_WITH_SESSION = 800  # nobody asks so often that the budget of a session would be met
+_WITH_SESSION = 800  # enough that no session reaches its rate limit
 _SCHOOLS = 40
 _AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A parent with a session; `cookies` are those of the browser that has it."""
+    """A parent with a session; `cookies` are those of the browser."""
 
     username: str
     cookies: dict[str, str]
@@ -45,13 +46,13 @@ class Parent:
 
 @dataclass(frozen=True)
 class Populated:
-    """The database's client, and those of its parents who sign in."""
+    """The database's client, and the parents who sign in."""
 
     party: Party
     parents: Sequence[Parent]
 
     def one_after_the_other(self) -> Iterator[Parent]:
-        """Yield parents, for ever; one comes again when all the others have."""
+        """Yield parents for ever, each again after all others."""
         return cycle(self.parents)
 
 
@@ -63,19 +64,19 @@ def populate(settings: Settings) -> Populated:
         ring.rotate(settings)
         uais = _schools()
         accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
-        # the refresh is measured without a signature, which costs more than all the rest of it
-        wanted = Wanted(
+        # without a signature in a refresh, since it costs more than the rest
+        metadata = ClientMetadata(
             name="Banc d’essai",
             redirect_uris=[REDIRECT_URI],
             uais=list(uais),
-            scopes=SCOPES,
+            scopes=SCOPES.split(),
             refresh_id_token=False,
         )
-        client, secret = register(settings, wanted)
+        client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")
         parents = [_with_session(account, cookie) for account in accounts]
         db.session.commit()
-        if db.engine.dialect.name == "postgresql":  # as autovacuum would within the minute
+        if db.engine.dialect.name == "postgresql":  # autovacuum would do it within a minute
             db.session.execute(text("ANALYZE"))
             db.session.commit()
         db.session.remove()
@@ -98,7 +99,7 @@ def _schools() -> dict[str, uuid.UUID]:
 
 
 def _families(password_hash: str, schools: dict[str, uuid.UUID]) -> list[uuid.UUID]:
-    """Add parents and children, all with one password; return the keys of those who will have a session."""
+    """Add parents and children, all with one password; return the keys of those who get a session."""
     keys_of_schools = cycle(schools.values())
     people = [(number, uuid.uuid4(), uuid.uuid4()) for number in range(ACCOUNTS)]
     _insert(Account, (_account(number, key, password_hash) for number, key, _ in people))

@@ -1,6 +1,6 @@
-"""One process from its start to its end, and what it took: time, processor, memory.
+"""Runs one process and measures it: time, processor time, memory.
 
-A process starts with its parent's memory, and Linux counts that as its own. So this file is a program too, which does
+A process starts with its parent's memory, and Linux counts that as its own. So this file is also a program, which does
 nothing but start another: `python -I -S process.py FIGURES COMMAND…`.
 """
 
@@ -17,19 +17,19 @@ from pathlib import Path
 _TAIL = 2000
 
 
-class Failed(Exception):  # noqa: N818 - what happened
+class ProcessFailedError(Exception):
     """The process ended with an error; the message holds its last lines."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a process took.
+    """The measurements of a process.
 
     Attributes:
         seconds: from its start to its end.
-        cpu: seconds of processor time, user and system, its own processes' with it.
-        peak: the most memory that it held at once, or one of its own processes if that is more, in megabytes.
-        output: what it printed.
+        cpu: seconds of processor time, user and system, including its own processes.
+        peak: the most memory of it or of one of its own processes, in megabytes.
+        output: its output.
     """
 
     seconds: float
@@ -42,24 +42,24 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     """Run a command to its end.
 
     Raises:
-        Failed: it did not end well.
+        ProcessFailedError: it ended with an error.
     """
     with tempfile.NamedTemporaryFile("r+") as figures:
         starter = [sys.executable, "-I", "-S", __file__, figures.name]
         done = subprocess.run([*starter, *command], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failed(f"{' '.join(command[:3])}: {done.stderr[-_TAIL:].strip()}")
+            raise ProcessFailedError(f"{' '.join(command[:3])}: {done.stderr[-_TAIL:].strip()}")
         return Ended(**json.load(figures), output=done.stdout)
 
 
 def _start(figures: str, *command: str) -> int:
-    """Start the command, wait for its end, write down what it took, and return its exit code."""
+    """Run the command, write its measurements to the file `figures`, and return its exit code."""
     began = time.monotonic()
     process = subprocess.Popen(command)
     _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # nobody waits for it again
+    process.returncode = os.waitstatus_to_exitcode(status)  # it is already waited for
     with Path(figures).open("w") as file:
-        peak = used.ru_maxrss / 1024  # of kilobytes, on Linux
+        peak = used.ru_maxrss / 1024  # Linux counts kilobytes
         cpu = used.ru_utime + used.ru_stime
         json.dump({"seconds": time.monotonic() - began, "cpu": cpu, "peak": peak}, file)
     return process.returncode

@@ -1,4 +1,4 @@
-"""The table, and the promises that the counts are held to."""
+"""The table of results, and the limits for the counts."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from bench.load import Figures
 from bench.scenarios import Scenario
 
 PROMISED = {"authorize": Cost(2, 1), "token": Cost(3, 1), "userinfo": Cost(1, 0)}
-"""The most that a request of a sign-on with a session, or of a refresh, may cost."""
+"""The highest allowed cost of a request, in a sign-on with a session or in a refresh."""
 _HELD = frozenset({"sso", "refresh"})
 _HEAD = ("scenario", "flows/s", "p50 ms", "p95 ms", "CPU ms", "errors", "others", "statements+commits of each request")
 _WIDTHS = (11, 9, 8, 8, 8, 7, 7, 0)
@@ -38,7 +38,7 @@ def row(scenario: type[Scenario], figures: Figures, costs: Sequence[Cost]) -> st
 
 
 def broken_promises(scenario: type[Scenario], costs: Sequence[Cost]) -> list[str]:
-    """Return a sentence for each request that costs more than was promised."""
+    """Return a sentence for each request that costs more than allowed."""
     if scenario.name not in _HELD:
         return []
     return [

@@ -1,7 +1,7 @@
-"""School files in: a synthetic académie imported as an operator would, by `idp roster import` in a process of its own.
+"""Imports of school files: a synthetic académie, imported by `idp roster import` in a process of its own.
 
-What is promised for a whole académie on two cores is printed beside what is measured, in proportion when it is a part
-of one. Time is a matter of the machine; too much memory is a fault.
+The promises for a whole académie on two cores are printed beside the measurements, in proportion for a part of one.
+Time depends on the machine; too much memory is a fault.
 """
 
 import asyncio
@@ -16,35 +16,35 @@ import click
 
 from bench import databases, process, service
 from bench.academy.produce import Order, produce
-from bench.party import WrongAnswer
 from bench.population import Parent, Populated, populate
+from bench.relying_party import WrongAnswerError
 from bench.scenarios import Login
-from bench.wire import Connection
+from bench.transport import Connection
 from idp import schema
 from idp.config import Settings
 
 PUPILS = 20_000
 ACADEMY = 800_000
-"""The pupils of the académie that the promises are about."""
+"""The number of pupils of the académie that the promises are about."""
 COLLEGE = 800
 MOST_MEMORY = 300
-"""Megabytes, at any size."""
+"""Megabytes, for any size."""
 _CHANGED = 0.01
 _MISTAKES = 0.005
 _IN_A_SCHOOL = 195
 _SLOWER = 2.0
 _COLLEGE_SECONDS = 3.0
 _PROMISED = {"first": 900.0, "unchanged": 300.0, "delta": 60.0}
-"""Seconds for `ACADEMY`; never less than what a collège may take."""
+"""Seconds for `ACADEMY`; the least promise is that for a collège."""
 _SIGN_INS = 5
-"""A second: some, as on any day."""
+"""Sign-ins a second, as on a usual day."""
 _WITHOUT_IMPORT = 10.0
 _NAMES = {"first": "first import", "unchanged": "unchanged", "delta": "Delta of 1 %", "college": "one collège"}
 
 
 @dataclass(frozen=True)
 class Files:
-    """What was generated."""
+    """The generated files."""
 
     complete: Path
     delta: Path
@@ -56,23 +56,25 @@ def generate(folder: Path, pupils: int, schools: int | None) -> Files:
     """Write an académie's Complet and Delta, and a collège's Complet."""
     schools = schools or max(1, pupils // _IN_A_SCHOOL)
     academy, college = folder / "academy", folder / "college"
-    made = produce(Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES))
+    produced = produce(
+        Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES)
+    )
     produce(Order(out=college, pupils=COLLEGE, schools=1, format="aaf"))
     click.echo(
-        f"roster: an académie of {made.schools:,} schools, {made.pupils:,} pupils and {made.people:,} responsible"
-        f" people, {made.size / 1e6:,.0f} MB of AAF"
+        f"roster: an académie of {produced.schools:,} schools, {produced.pupils:,} pupils and {produced.people:,} "
+        f"responsible people, {produced.size / 1e6:,.0f} MB of AAF"
     )
     return Files(academy / "complet", academy / "delta", college / "complet", pupils)
 
 
 def measure(name: str, files: Files, folder: Path) -> list[str]:
-    """Import on one kind of database, made for it in `folder`; print the figures, and return what was wrong.
+    """Import on one kind of database, created in `folder`; print the figures, and return the faults.
 
-    On PostgreSQL sign-ins go on during the first import. SQLite is for one school: one is measured there too.
+    On PostgreSQL sign-ins continue during the first import. SQLite is for one school, so only one is measured there.
 
     Raises:
-        databases.Unavailable: there is no such database here.
-        service.DidNotStart: the service that people sign in at.
+        databases.UnavailableError: there is no such database here.
+        service.StartError: the service for the sign-ins did not start.
     """
     folder.mkdir()
     opened = databases.OPENED[name]
@@ -98,10 +100,10 @@ def measure(name: str, files: Files, folder: Path) -> list[str]:
 
 
 def _imported(kind: str, settings: Settings, path: Path, files: Files) -> list[str]:
-    """Import a folder, print what it took, and return what was wrong."""
+    """Import a folder, print its measurements, and return the faults."""
     try:
         ended = _import(settings, path)
-    except process.Failed as failure:
+    except process.ProcessFailedError as failure:
         return [f"roster: {failure}"]
     return _shown(kind, ended, files)
 
@@ -111,9 +113,9 @@ def _import(settings: Settings, path: Path) -> process.Ended:
 
 
 def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
-    """Print a line, and return what no machine excuses: memory, and an import that did something else than it must."""
-    found = json.loads(ended.output)
-    people = [found[name] for name in ("students", "guardians")]
+    """Print a line, and return the faults that do not depend on the machine: memory, and a wrong result."""
+    summary = json.loads(ended.output)
+    people = [summary[name] for name in ("students", "guardians")]
     rows = sum(counts["read"] for counts in people)
     click.echo(
         f"  {_NAMES[kind]:<12} {ended.seconds:8.1f} s ({_promised(kind, files):,.1f} promised)"
@@ -122,26 +124,26 @@ def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
     faults = []
     if ended.peak > MOST_MEMORY:
         faults.append(f"roster: {_NAMES[kind]} took {ended.peak:.0f} MB, {MOST_MEMORY} are promised")
-    made = sum(counts["created"] + counts["changed"] for counts in people)
-    if (made == 0) is not (kind == "unchanged"):
-        faults.append(f"roster: {_NAMES[kind]} created or changed {made} people of {rows}")
+    changed = sum(counts["created"] + counts["changed"] for counts in people)
+    if (changed == 0) is not (kind == "unchanged"):
+        faults.append(f"roster: {_NAMES[kind]} created or changed {changed} people of {rows}")
     return faults
 
 
 def _promised(kind: str, files: Files) -> float:
-    """Return the seconds that an import may take at this size; never less than a collège may."""
+    """Return the promised seconds for an import of this size; at least those for a collège."""
     whole = _PROMISED.get(kind, 0.0)
     return max(whole * files.pupils / ACADEMY, _COLLEGE_SECONDS)
 
 
 def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list[str]:
-    """Import for the first time while people sign in; print what it took, and how long they waited."""
+    """Run the first import while people sign in; print its measurements, and how long they waited."""
     populated = populate(settings)
     port = int(settings.issuer.rpartition(":")[2])
     try:
         with service.running(settings, port, None, folder / "serve.log"):
             usual, ended, during = asyncio.run(_compared(populated, port, lambda: _import(settings, files.complete)))
-    except process.Failed as failure:
+    except process.ProcessFailedError as failure:
         return [f"roster: {failure}"]
     faults = _shown("first", ended, files) + [f"roster: sign-in: {fault}" for fault in usual.faults + during.faults]
     if len(usual.seconds) > 1 and len(during.seconds) > 1:
@@ -155,7 +157,7 @@ def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list
 
 @dataclass
 class _Waits:
-    """How long each sign-in took, in seconds, and what went wrong."""
+    """The duration of each sign-in, in seconds, and the faults."""
 
     seconds: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -164,10 +166,10 @@ class _Waits:
 async def _compared(
     populated: Populated, port: int, work: Callable[[], process.Ended]
 ) -> tuple[_Waits, process.Ended, _Waits]:
-    """Let people sign in for a while, then while `work` is done, and again: what else the machine does may change.
+    """Let people sign in for a while, then during `work`, and again, to notice other load on the machine.
 
     Returns:
-        The waits before and after, what `work` returned, and the waits meanwhile.
+        The waits before and after, the result of `work`, and the waits during it.
     """
     usual, during = _Waits(), _Waits()
     alone = asyncio.create_task(asyncio.sleep(_WITHOUT_IMPORT))
@@ -180,7 +182,7 @@ async def _compared(
 
 
 async def _sign_ins(populated: Populated, port: int, over: Callable[[], bool], waits: _Waits) -> None:
-    """Begin a sign-in every fifth of a second until it is over, whether or not those before have ended."""
+    """Start a sign-in every fifth of a second until `over`, whether or not earlier ones have ended."""
     running: set[asyncio.Task[None]] = set()
     parents = populated.one_after_the_other()
     while not over():
@@ -197,7 +199,7 @@ async def _sign_in(populated: Populated, port: int, parents: Iterator[Parent], w
     began = time.monotonic()
     try:
         await Login(populated.party, connection, parents).flow()
-    except (WrongAnswer, OSError, EOFError, ValueError, LookupError) as error:
+    except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
         waits.faults.append(str(error))
     else:
         waits.seconds.append(time.monotonic() - began)

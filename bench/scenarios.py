@@ -1,4 +1,4 @@
-"""The scenarios: one object is one client of the closed loop, and its `flow` is what is counted and timed."""
+"""The scenarios: one object is one client of the closed loop, and its `flow` is counted and timed."""
 
 import json
 import re
@@ -6,51 +6,51 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from bench.party import Attempt, Party, WrongAnswer, expect
 from bench.population import PASSWORD, Parent
-from bench.wire import Answer, Browser, Transport
+from bench.relying_party import Attempt, Party, WrongAnswerError, expect
+from bench.transport import Answer, Browser, Transport
 
 _FORM_TOKEN = re.compile(rb'name="csrf_token" value="([^"]+)"')
 _SIGN_IN = "/connexion?"
 
 
 class Scenario(ABC):
-    """A client that does the same again and again. `parents` is shared: nobody is in two places at once."""
+    """A client that repeats its flow. `parents` is shared, so that no parent is used twice at once."""
 
     name: ClassVar[str]
     requests: ClassVar[tuple[str, ...]]
-    """What a flow asks for, in order."""
+    """The requests of a flow, in order."""
 
     def __init__(self, party: Party, transport: Transport, parents: Iterator[Parent]) -> None:
         self._party = party
         self._transport = transport
         self._parents = parents
 
-    async def begin(self) -> None:  # noqa: B027 - most have nothing to do
-        """Do what comes before the first flow."""
+    async def begin(self) -> None:  # noqa: B027 - most scenarios need no preparation
+        """Prepare the first flow."""
 
     @abstractmethod
     async def flow(self) -> None:
-        """Do one flow.
+        """Run one flow.
 
         Raises:
-            WrongAnswer: the service answered something else than it must.
+            WrongAnswerError: the service gave a wrong answer.
         """
 
     async def _signed_on(self) -> dict[str, str]:
-        """Sign a parent on who has a session; return the tokens."""
+        """Sign on a parent who has a session; return the tokens."""
         attempt, parent = Attempt(), next(self._parents)
         browser = Browser(self._transport, parent.cookies)
         code = self._party.code(await browser.get(self._party.request(attempt)), attempt)
         return await self._party.exchange(self._transport, code, attempt)
 
     async def _sign_in_page(self, browser: Browser, attempt: Attempt) -> tuple[str, Answer]:
-        """Lead a new browser to the sign-in form; return the form's address and the page."""
+        """Lead a new browser to the sign-in form; return the form's URL and the page."""
         answer = expect(await browser.get(self._party.request(attempt)), 303, "authorize")
-        address = answer.headers["location"]
-        if not address.startswith(_SIGN_IN):
-            raise WrongAnswer(f"authorize: not to the sign-in form: {address[:200]}")
-        return address, expect(await browser.get(address), 200, "sign-in form")
+        url = answer.headers["location"]
+        if not url.startswith(_SIGN_IN):
+            raise WrongAnswerError(f"authorize: not to the sign-in form: {url[:200]}")
+        return url, expect(await browser.get(url), 200, "sign-in form")
 
 
 class SingleSignOn(Scenario):
@@ -77,10 +77,10 @@ class Refresh(Scenario):
         self._token = (await self._signed_on())["refresh_token"]
 
     async def flow(self) -> None:
-        """Use the token; a lost chain is begun again."""
+        """Use the token; start again if the chain is lost."""
         try:
             self._token = (await self._party.refresh(self._transport, self._token))["refresh_token"]
-        except WrongAnswer:
+        except WrongAnswerError:
             await self.begin()
             raise
 
@@ -94,12 +94,12 @@ class Login(Scenario):
     async def flow(self) -> None:
         """Authorize, form, password, authorize again, token."""
         attempt, parent, browser = Attempt(), next(self._parents), Browser(self._transport)
-        address, page = await self._sign_in_page(browser, attempt)
-        found = _FORM_TOKEN.search(page.body)
-        if found is None:
-            raise WrongAnswer("sign-in form: no form token")
-        form = {"csrf_token": found[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
-        answer = expect(await browser.post(address, form), 303, "password")
+        url, page = await self._sign_in_page(browser, attempt)
+        token = _FORM_TOKEN.search(page.body)
+        if token is None:
+            raise WrongAnswerError("sign-in form: no form token")
+        form = {"csrf_token": token[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+        answer = expect(await browser.post(url, form), 303, "password")
         code = self._party.code(await browser.get(answer.headers["location"]), attempt)
         await self._party.exchange(self._transport, code, attempt)
 
@@ -114,17 +114,17 @@ class Discovery(Scenario):
         """One GET."""
         answer = await self._transport.send("GET", "/.well-known/openid-configuration", {}, None)
         if json.loads(expect(answer, 200, "discovery").body)["issuer"] != self._party.issuer:
-            raise WrongAnswer("discovery: another issuer")
+            raise WrongAnswerError("discovery: another issuer")
 
 
 class LoginPage(Scenario):
-    """A browser with an authorization request in progress shows the sign-in form (again)."""
+    """A browser with an authorization request in progress shows the sign-in form again."""
 
     name = "login_page"
     requests = ("sign-in form",)
 
     async def begin(self) -> None:
-        """Begin the authorization request."""
+        """Start the authorization request."""
         self._browser = Browser(self._transport)
         self._address, _ = await self._sign_in_page(self._browser, Attempt())
 
@@ -132,7 +132,7 @@ class LoginPage(Scenario):
         """One GET."""
         page = expect(await self._browser.get(self._address), 200, "sign-in form")
         if not _FORM_TOKEN.search(page.body):
-            raise WrongAnswer("sign-in form: no form token")
+            raise WrongAnswerError("sign-in form: no form token")
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (SingleSignOn, Refresh, Login, Discovery, LoginPage)

@@ -1,4 +1,4 @@
-"""The service as it runs in production: `idp serve`, one worker with eight threads, on a core of its own."""
+"""The service as in production: `idp serve`, one worker with eight threads, on a core of its own."""
 
 import http.client
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.wire import HOST
+from bench.transport import HOST
 from idp.config import PREFIX, Settings
 
 IDP = str(Path(sys.executable).with_name("idp"))
@@ -22,7 +22,7 @@ _GRACE = 20.0
 _TAIL = 3000
 
 
-class DidNotStart(Exception):  # noqa: N818 - what happened
+class StartError(Exception):
     """The server ended or did not answer; the message holds its last lines."""
 
 
@@ -34,12 +34,12 @@ class Service:
     pid: int
 
     def cpu_seconds(self) -> float | None:
-        """Return the processor time of all its processes so far; None where that is not known."""
+        """Return the processor time of all its processes so far; None if unknown."""
         return machine.tree_seconds(self.pid)
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -47,35 +47,35 @@ def free_port() -> int:
 
 
 def settings_for(database_url: str, port: int) -> Settings:
-    """Return the settings of the service at `port`; development, for plain http on loopback, changes nothing else."""
+    """Return the settings of the service at `port`; development only allows plain http on loopback."""
     values = {
         "env": "development",
         "issuer": f"http://{HOST}:{port}",
         "database_url": database_url,
         "database_pool": THREADS,
         "academy": "Académie des Deux-Rives",
-        "trusted_proxies": 1,  # the driver plays the proxy: parents come from addresses of their own
+        "trusted_proxies": 1,  # the driver acts as the proxy: each parent has an IP of their own
     }
     return Settings(**values)  # type: ignore[arg-type]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a process reads `settings`."""
+    """Return the environment for a process with `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return inherited | {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
 
 
 @contextmanager
 def running(settings: Settings, port: int, core: int | None, log: Path) -> Iterator[Service]:
-    """Run `idp serve` while the block lasts, pinned to `core`; what it prints goes to `log`.
+    """Run `idp serve` during the block, pinned to `core`, with its output in `log`.
 
     Raises:
-        DidNotStart: it does not answer within a minute.
+        StartError: it does not answer within a minute.
     """
     command = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
     mine = machine.cores()
     with log.open("wb") as output:
-        machine.pin(core)  # inherited, so that no moment of it runs elsewhere
+        machine.pin(core)  # inherited, so that all of it runs there
         try:
             process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output, cwd=log.parent)
         finally:
@@ -97,7 +97,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + _PATIENCE
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > until:
-            raise DidNotStart(f"idp serve does not answer:\n{log.read_text(errors='replace')[-_TAIL:]}")
+            raise StartError(f"idp serve does not answer:\n{log.read_text(errors='replace')[-_TAIL:]}")
         time.sleep(0.1)
 
 

@@ -1,6 +1,6 @@
-"""Writes the invented families of the collège and of the lycée as an AAF does: a Complet of the second degree, UTF-8.
+"""Writes the families of the collège and of the lycée as an AAF: a Complet of the second degree, in UTF-8.
 
-The vocabulary is SDET's (annex on the AAF): three files, of schools, of pupils and of those responsible for them.
+The vocabulary is SDET's (annex on the AAF): three files, of schools, of pupils and of the people responsible for them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ Attributes = Mapping[str, str | Sequence[str]]
 
 
 def aaf_files(today: date) -> dict[str, bytes]:
-    """Return the files of an export of `today`, by their names."""
+    """Return the files of an export made `today`, by name."""
     categories = {
         "EtabEducNat": [(_KEYS[school.uai], _school(school)) for school in SCHOOLS if school.source == AAF],
         "Eleve": [(_key(child), _pupil(child)) for child in CHILDREN if child.school.source == AAF],
@@ -63,7 +63,7 @@ def _school(school: DemoSchool) -> Attributes:
 
 
 def _key(child: DemoChild) -> str:
-    """Return the pupil's number in the AAF, which is not the one in the school's SIECLE."""
+    """Return the pupil's number in the AAF, which differs from the one in the school's SIECLE."""
     return f"9{child.student_id}"
 
 
@@ -82,7 +82,7 @@ def _pupil(child: DemoChild) -> Attributes:
 
 
 def _link(person: DemoGuardian) -> str:
-    """Return who is responsible: the person's number, kinship, who pays, authority, whom to call, who is paid."""
+    """Return a tie: the person's number, kinship, who pays, authority, whom to call, who is paid."""
     return f"{person.key}${person.kinship}$0${person.authority}$1$0"
 
 

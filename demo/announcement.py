@@ -1,4 +1,4 @@
-"""What a demonstration says of itself once it is up: `demo.json` for scripts, a page of text for a person."""
+"""The announcement of a running demonstration: `demo.json` for scripts, a text for the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from demo.ents import HOST, DemoEnt
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.processes import WEB_OFFSET, exported
 from idp.config import Settings
 
 _SHOWN = 6
-"""Letters shown on the terminal: the remarkable ones that nobody used yet."""
+"""The number of letters on the terminal: remarkable ones that nobody has used."""
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """A demonstration that is up at `port`, its families from the schools' files in `files`."""
+    """A demonstration that runs at `port`, with families from the school files in `files`."""
 
     settings: Settings
     ents: Sequence[DemoEnt]
@@ -30,7 +30,7 @@ class Announcement:
         return f"http://{HOST}:{self.port + WEB_OFFSET}"
 
     def index(self) -> dict[str, Any]:
-        """Return what `demo.json` holds; the names are a contract."""
+        """Return the content of `demo.json`; the names are a contract."""
         return {
             "issuer": self.settings.issuer,
             "env": exported(self.settings),
@@ -50,27 +50,27 @@ class Announcement:
         }
 
     def summary(self) -> str:
-        """Return the addresses, and the letters that are the most worth trying."""
+        """Return the URLs, and the most interesting letters."""
         waiting = [letter for letter in self.letters if letter.usable]
         shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
         lines = [
             "",
-            "La démonstration est prête. Ouvrez un ENT, le courrier d’un parent à la main.",
+            "The demonstration is ready. Open an ENT, with a parent's letter in hand.",
             "",
             *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
-            f"  {'Mails reçus':<20} {self._mail_page}",
+            f"  {'Received mails':<20} {self._mail_page}",
             f"  {self.settings.service_name:<20} {self.settings.issuer}",
             "",
-            f"Courriers : {len(waiting)} sur {len(self.letters)} attendent leur parent. Tous : {self.paper.pdf}",
-            f"Les familles viennent des fichiers de {self.files}",
+            f"Letters: {len(waiting)} of {len(self.letters)} are unused. All letters: {self.paper.pdf}",
+            f"The families come from the files in {self.files}",
         ]
         for letter in shown:
             ent = next(ent for ent in self.ents if letter.printed.uai in ent.uais)
             lines += [
                 f"  {letter.username:<20} {letter.shown}   {ent.name}",
-                f"  {'':<20} {letter.name} : {letter.guardian.remark}",
+                f"  {'':<20} {letter.name}: {letter.guardian.remark}",
             ]
-        return "\n".join([*lines, "", "Ctrl-C arrête tout.", ""])
+        return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
 
 
 def _schools(ent: DemoEnt) -> str:

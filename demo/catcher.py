@@ -1,7 +1,7 @@
-"""The mail catcher: an SMTP server (RFC 5321) that delivers nowhere, and the page that shows what it caught.
+"""The mail catcher: an SMTP server (RFC 5321) that forwards nothing, and the web page that shows its messages.
 
-Run by `idp demo` as `python -m demo.catcher`. A message is on the disk before it is accepted (« 250 »), and an odd
-one is kept like the others: the sender is the one under test, the catcher must not be.
+`idp demo` runs it as `python -m demo.catcher`. A message is on the disk before it is accepted (« 250 »), and malformed
+messages are kept like the others: the sender is under test, not the catcher.
 """
 
 import asyncio
@@ -20,30 +20,30 @@ from demo.mailbox import Mailbox
 from demo.webmail import create_webmail
 
 SIZE_LIMIT = 5 * 1024 * 1024
-"""Bytes of one message; a larger one is refused (552), as SIZE (RFC 1870) announces."""
+"""The most bytes of a message; a larger one is refused (552), as SIZE (RFC 1870) announces."""
 RECIPIENTS = 100
 _HOST = "127.0.0.1"
 _log = logging.getLogger(__name__)
 
 
 class Handler:
-    """What the SMTP server does with a message."""
+    """Handles the messages of the SMTP server."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name and signature
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, email: str, options: list[str]
     ) -> str:
         """Accept any recipient, up to `RECIPIENTS` of them."""
         if len(envelope.rcpt_tos) >= RECIPIENTS:
             return "452 4.5.3 Too many recipients"
-        envelope.rcpt_tos.append(address)
+        envelope.rcpt_tos.append(email)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
-        """Keep the message, then accept it; a disk that fails is a temporary refusal, so that nothing is lost."""
+        """Store the message, then accept it; if the disk fails, answer with a temporary failure."""
         content = envelope.content or b""
         raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
         try:
@@ -57,20 +57,20 @@ class Handler:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Logs no request: addresses of messages are of no use in the log, errors still go there."""
+    """Logs errors, but no requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def serve(mailbox: Mailbox, *, smtp_port: int, web_port: int) -> None:
-    """Serve mail and page on 127.0.0.1 until SIGTERM or SIGINT.
+    """Serve SMTP and the web page on 127.0.0.1 until SIGTERM or SIGINT.
 
     Raises:
-        OSError: if a port is taken.
+        OSError: a port is taken.
     """
     web = make_server(_HOST, web_port, create_webmail(mailbox), threaded=True, request_handler=_QuietHandler)
-    web.daemon_threads = True  # type: ignore[attr-defined] # a browser that keeps a connection must not keep us
+    web.daemon_threads = True  # type: ignore[attr-defined] # an open connection must not delay the shutdown
     controller = Controller(
         Handler(mailbox),
         hostname=_HOST,
@@ -96,17 +96,17 @@ def serve(mailbox: Mailbox, *, smtp_port: int, web_port: int) -> None:
 
 
 @click.command()
-@click.option("--smtp-port", type=click.IntRange(1, 65535), required=True, help="Where mails are sent to.")
-@click.option("--web-port", type=click.IntRange(1, 65535), required=True, help="Where they are read.")
-@click.option("--store", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where they are kept.")
+@click.option("--smtp-port", type=click.IntRange(1, 65535), required=True, help="The SMTP port.")
+@click.option("--web-port", type=click.IntRange(1, 65535), required=True, help="The web page's port.")
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The messages' folder.")
 def main(smtp_port: int, web_port: int, store: Path) -> None:
-    """Catch all mails sent to this machine's SMTP port and show them on a page."""
+    """Catch all mails sent to the SMTP port of this machine and show them on a page."""
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.WARNING)
     try:
         serve(Mailbox(store), smtp_port=smtp_port, web_port=web_port)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise click.ClickException(f"La boîte de démonstration ne peut pas démarrer : {reason}.") from error
+        raise click.ClickException(f"the mail catcher cannot start: {reason}") from error
 
 
 if __name__ == "__main__":

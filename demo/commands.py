@@ -11,8 +11,8 @@ from demo import supervisor
 from demo.announcement import Announcement
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
-from demo.folder import alone, kept_secret, write_json
-from demo.paper import Paper, SeededLetter
+from demo.folder import alone, read_or_draw_secret, write_json
+from demo.letters import Paper, SeededLetter
 from demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
 from demo.seed import in_order, seed
 from idp import paths, schema
@@ -43,7 +43,7 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
     def demo(port: int, environment: str, database: str | None, configuration: str | None) -> None:
         """Run the service, two ENTs, the mail worker and a mailbox with invented families, until Ctrl-C.
 
-        Everything stays on this machine, in var/demo/; a second start goes on where the first stopped.
+        All data stay on this machine, in var/demo/; a second start continues with them.
         """
         _refuse_real_settings(environment, database, configuration)
         _check_parts_are_here()
@@ -51,33 +51,33 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
             failure = _run(port, folder, stop)
         if failure:
             raise click.ClickException(
-                f"{failure}\nTout le reste est arrêté. Les journaux sont dans {folder / 'logs'}."
+                f"{failure}\nAll other processes are stopped. The logs are in {folder / 'logs'}."
             )
-        click.echo("La démonstration est arrêtée. « make demo » la reprend où elle en est.")
+        click.echo("The demonstration is stopped. `make demo` continues it.")
 
     return demo
 
 
 def _refuse_real_settings(environment: str, database: str | None, configuration: str | None) -> None:
-    """Refuse to run where a real service is set up: its database must never receive invented families."""
+    """Refuse to run with the settings of a real service: its database must never receive invented families."""
     if environment != "development":
-        raise click.ClickException(f"La démonstration refuse de démarrer : {PREFIX}ENV vaut « {environment} ».")
+        raise click.ClickException(
+            f"the demonstration does not start with {PREFIX}ENV={environment}: unset that variable"
+        )
     for name, value in (("DATABASE_URL", database), ("CONFIG", configuration)):
         if value:
             raise click.ClickException(
-                f"La démonstration refuse de démarrer : {PREFIX}{name} désigne une vraie installation. "
-                f"Retirez cette variable de l’environnement."
+                f"the demonstration does not start with {PREFIX}{name}, which belongs to a real service: "
+                "unset that variable"
             )
 
 
 def _check_parts_are_here() -> None:
     if not (paths.CHECKOUT / "clients" / "ent").is_dir():
-        raise click.ClickException(
-            "La démonstration se lance depuis les sources du projet : le dossier clients/ n’est pas là."
-        )
+        raise click.ClickException("the folder clients/ is missing: run the demonstration from the project's sources")
     missing = [name for name in ("aiosmtpd", "requests") if importlib.util.find_spec(name) is None]
     if missing:
-        raise click.ClickException(f"Il manque {' et '.join(missing)} à la démonstration. « make setup » les installe.")
+        raise click.ClickException(f"{' and '.join(missing)} not installed: run `make setup`")
 
 
 def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Failure | None:
@@ -90,7 +90,7 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
         paper = Paper(folder)
         index.unlink(missing_ok=True)
         with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
-            watched.start(neighbours(settings, port, ents, folder))  # they need no database: they start meanwhile
+            watched.start(neighbours(settings, port, ents, folder))  # they need no database
             letters = _prepare(settings, ents, paper, files)
             watched.start(service(settings, port))
             paper.print(in_order(letters))
@@ -108,16 +108,16 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
 
 def _check_ports(port: int) -> None:
     try:
-        taken = supervisor.find_taken(ports_of(port))
+        taken = supervisor.first_taken(ports_of(port))
     except OSError as error:
         raise click.ClickException(
-            f"Le port {port} et les suivants ne peuvent pas être ouverts ({error.strerror}). "
-            "Choisissez-en d’autres, par exemple : DEMO_PORT=9000 make demo"
+            f"port {port} and the following ones cannot be opened ({error.strerror}): "
+            "choose others, for example DEMO_PORT=9000 make demo"
         ) from error
     if taken is not None:
         raise click.ClickException(
-            f"Le port {taken} est déjà pris, la démonstration en a besoin pour {ports_of(port)[taken]}. "
-            "Libérez-le, ou choisissez d’autres ports, par exemple : DEMO_PORT=9000 make demo"
+            f"port {taken}, for {ports_of(port)[taken]}, is in use: "
+            "free it, or choose other ports, for example DEMO_PORT=9000 make demo"
         )
 
 
@@ -125,15 +125,15 @@ def _settings(port: int, folder: Path) -> Settings:
     database, secret = folder / "idp.db", folder / "secret"
     if database.is_file() and not secret.is_file():
         raise click.ClickException(
-            f"{secret} a disparu : sans lui, la base de la démonstration ne se lit plus. "
-            "« make demo-reset » repart de zéro."
+            f"{secret} is missing, and the demonstration's database cannot be read without it: "
+            "run `make demo-reset` to start anew"
         )
     try:
         return load(
             env="development",
             issuer=f"http://{HOST}:{port}",
             database_url=f"sqlite:///{database}",
-            secret_key=kept_secret(secret),
+            secret_key=read_or_draw_secret(secret),
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             mail_from="ne-pas-repondre@exemple.fr",
             academy=ACADEMY,
@@ -145,7 +145,7 @@ def _settings(port: int, folder: Path) -> Settings:
             accessibility_mail="accessibilite@exemple.fr",
         )
     except ConfigurationError as error:
-        raise click.ClickException("La démonstration ne peut pas démarrer :\n" + "\n".join(error.faults)) from error
+        raise click.ClickException("the demonstration cannot start:\n" + "\n".join(error.faults)) from error
 
 
 def _prepare(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:

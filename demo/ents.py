@@ -1,10 +1,10 @@
-"""The two ENTs of the demonstration: what is registered for them, and the charter that each publishes."""
+"""The two ENTs of the demonstration: their registrations and their charters."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.families import COLLEGE, LYCEE, PROFESSIONAL_LYCEE, DemoSchool
-from demo.folder import kept_secret
+from demo.folder import read_or_draw_secret
 
 HOST = "127.0.0.1"
 CHARTER_VERSION = "1"
@@ -40,7 +40,7 @@ L’établissement peut suspendre un accès. Il vous dit pourquoi, et comment le
 
 @dataclass(frozen=True)
 class DemoEnt:
-    """An ENT of the demonstration, for which schools it is, where it listens and how it proves who it is."""
+    """An ENT of the demonstration: its schools, its port and its credentials."""
 
     client_id: str
     name: str
@@ -53,17 +53,17 @@ class DemoEnt:
 
     @property
     def url(self) -> str:
-        """The ENT's origin, as browsers know it."""
+        """The ENT's origin, as browsers use it."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def home(self) -> str:
-        """Where a person enters it, as letters say it."""
+        """The URL at which a person enters it, as letters print it."""
         return f"{self.url}/"
 
     @property
     def uais(self) -> list[str]:
-        """The schools that it serves, the first of them first."""
+        """The UAIs of its schools, in order."""
         return [school.uai for school in self.schools]
 
     @property
@@ -74,7 +74,7 @@ class DemoEnt:
 
 
 def ents_at(port: int, folder: Path) -> tuple[DemoEnt, DemoEnt]:
-    """Return the ENTs of the provider at `port`: they take the next two ports. Their secrets are kept in `folder`."""
+    """Return the ENTs of the provider at `port`, on the next two ports. Their secrets are stored in `folder`."""
 
     def ent(offset: int, client_id: str, name: str, *schools: DemoSchool, tagline: str, accent: str) -> DemoEnt:
         return DemoEnt(
@@ -84,8 +84,8 @@ def ents_at(port: int, folder: Path) -> tuple[DemoEnt, DemoEnt]:
             tagline,
             accent,
             port + offset,
-            client_secret=kept_secret(folder / f"{client_id}.client-secret"),
-            secret_key=kept_secret(folder / f"{client_id}.secret-key"),
+            client_secret=read_or_draw_secret(folder / f"{client_id}.client-secret"),
+            secret_key=read_or_draw_secret(folder / f"{client_id}.secret-key"),
         )
 
     return (

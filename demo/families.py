@@ -1,8 +1,8 @@
 """The invented school year: three schools, two dozen families, forty guardians, each with a letter.
 
-Nobody here exists, nor does Rivebelle; telephone numbers come from the range kept for fiction (03 53 01). Names are
-written as a school's file would hold them, awkward ones included, since an ENT compares them letter by letter. Nothing
-here knows an identifier: the import draws them. `aaf_files` and `siecle_files` write all this as the schools' files.
+Neither the people nor Rivebelle exist; telephone numbers come from the range reserved for fiction (03 53 01). Names are
+written as in a school's file, including difficult ones, since an ENT compares them letter by letter. There are no
+identifiers here: the import draws them. `aaf_files` and `siecle_files` write these families as the schools' files.
 """
 
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ MOTHER, FATHER, TUTOR, OTHER_RELATIVE = "10", "20", "50", "39"
 LEGAL, TO_CONTACT = "1", "3"
 """Authority over a pupil in the schools' files: représentant légal, personne à contacter."""
 AAF, SIECLE = "aaf", "siecle"
-"""What feeds a school: one format only, since two number the same person differently."""
+"""The format of a school's file: one for each school, since two formats number the same person differently."""
 
 
 @dataclass(frozen=True)
 class DemoHome:
-    """A postal address, as it stands in the window of an envelope."""
+    """A postal address, as printed in the window of an envelope."""
 
     lines: tuple[str, ...]
     postcode: str = "59990"
@@ -26,9 +26,9 @@ class DemoHome:
 
 @dataclass(frozen=True)
 class DemoSchool:
-    """A school of the demonstration. Its UAI has a right control letter and a serial number that no school holds.
+    """A school of the demonstration. Its UAI has a valid control letter and a serial number that no real school has.
 
-    `kind` is the AAF's word for what it is, `source` what feeds it: `AAF` or `SIECLE`.
+    `kind` is the AAF's word for the type of school; `source` is the format of its file: `AAF` or `SIECLE`.
     """
 
     uai: str
@@ -39,14 +39,14 @@ class DemoSchool:
     source: str = AAF
 
     @property
-    def address(self) -> tuple[str, ...]:
-        """The lines of its postal address, the town's last."""
+    def postal_address(self) -> tuple[str, ...]:
+        """The lines of its postal address, the town last."""
         return (*self.home.lines, f"{self.home.postcode} {self.home.city}")
 
 
 @dataclass(frozen=True)
 class DemoChild:
-    """A pupil; `student_id` plays SIECLE's ELEVE_ID. Who is in no class, or `has_left`, opens no account."""
+    """A pupil; `student_id` is SIECLE's ELEVE_ID. A child without a class, or that `has_left`, brings no account."""
 
     student_id: str
     given_name: str
@@ -58,7 +58,7 @@ class DemoChild:
 
 @dataclass(frozen=True)
 class DemoGuardian:
-    """A person in a school's file. `remark` says, in French, why a visitor may want to try this one's letter."""
+    """A person in a school's file. `remark` says why this letter is worth trying."""
 
     civility: str
     given_name: str
@@ -67,21 +67,21 @@ class DemoGuardian:
     home: DemoHome
     children: tuple[DemoChild, ...]
     key: str = ""
-    """The person's number in the file, for ever."""
+    """The person's number in the file, which never changes."""
     birth_name: str = ""
     authority: str = LEGAL
     remark: str = ""
     school_email: str = ""
-    """The address in the school's file, that nobody has confirmed."""
+    """The address in the school's file, which nobody has confirmed."""
 
     @property
     def source(self) -> str:
-        """What feeds the school, or the schools, of the children."""
+        """The format of the file of the children's schools."""
         return self.children[0].school.source
 
     @property
     def roster_key(self) -> str:
-        """The key under which the import knows the person."""
+        """The key of the person in imports."""
         return f"{self.source}:{self.key}"
 
 
@@ -107,7 +107,7 @@ SCHOOLS = (COLLEGE, LYCEE, PROFESSIONAL_LYCEE)
 ACADEMY = "Académie des Deux-Rives"
 
 _CHILDREN = (
-    # (key, given name, family name, school, class); the key is only used just below
+    # (key, given name, family name, school, class); the key is used below only
     ("malo", "Malo", "LEROY", COLLEGE, "6e 1"),
     ("ines", "Inès", "HADDAD", COLLEGE, "4e 2"),
     ("yanis", "Yanis", "HADDAD", LYCEE, "2de 4"),
@@ -133,7 +133,7 @@ _CHILDREN = (
     ("sofiane", "Sofiane", "BENALI", PROFESSIONAL_LYCEE, "2de MTNE 1"),
     ("anna", "Anna", "SCHMITT", COLLEGE, "5e 3"),
     ("gaspard", "Gaspard", "ROUSSEAU", PROFESSIONAL_LYCEE, "1re MELEC"),
-    # who has no class (yet), and who left since the school year began: their families get no letter
+    # pupils without a class, and pupils who left in this school year: their families get no letter
     ("basile", "Basile", "FONTAINE", COLLEGE, ""),
     ("nael", "Naël", "CARPENTIER", PROFESSIONAL_LYCEE, "2de MTNE 2"),
 )
@@ -168,7 +168,7 @@ _REMARKABLE = [
         DemoHome(("Appartement 12", "Bâtiment B", "1 rue du Test")),
         _of("malo"),
         birth_name="VANDEPUTTE",
-        remark="un enfant au collège ; donnera la même adresse mail que Karim",
+        remark="one child at the collège; will give the same mail address as Karim",
     ),
     DemoGuardian(
         "M.",
@@ -177,50 +177,50 @@ _REMARKABLE = [
         FATHER,
         DemoHome(("Appartement 12", "Bâtiment B", "1 rue du Test")),
         _of("malo"),
-        remark="l’autre parent de Malo ; donnera la même adresse mail que Noémie",
+        remark="Malo's other parent; will give the same mail address as Noémie",
     ),
     *_household(
         DemoHome(("8 allée des Saules",)),
         _of("ines", "yanis"),
         ("Mme", "Samia", "HADDAD", MOTHER),
-        remark="deux enfants, l’un au collège, l’autre au lycée : un seul compte, deux ENT",
+        remark="two children, one at the collège, one at the lycée: one account, two ENTs",
     ),
     *_household(
         DemoHome(("12 quai du Halage",)),
         _of("emma"),
         ("Mme", "Claire", "BLANC", MOTHER),
-        remark="mère d’Emma, séparée de Julien : deux adresses, deux lettres",
+        remark="Emma's mother, separated from Julien: two addresses, two letters",
     ),
     *_household(
         DemoHome(("27 rue du Moulin Rouge",), "59991", "Saint-Vaast-sur-Lune"),
         _of("emma"),
         ("M.", "Julien", "MARCHAND", FATHER),
-        remark="père d’Emma, séparé de Claire",
+        remark="Emma's father, separated from Claire",
     ),
     *_household(
         DemoHome(("Résidence des Glycines", "5 rue Haute")),
         _of("lucas"),
         ("M.", "André", "DELATTRE", TUTOR),
-        remark="tuteur de Lucas PERRIN, d’un autre nom que lui ; l’établissement connaît son adresse mail",
+        remark="tutor of Lucas PERRIN, with another name; the school knows the mail address",
         school_email="andre.delattre@exemple.test",
     ),
     *_household(
         DemoHome(("44 rue de l’Écluse",)),
         _of("eloise"),
         ("Mme", "Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", MOTHER),
-        remark="apostrophe, trait d’union et accents dans le nom",
+        remark="apostrophe, hyphen and accents in the name",
     ),
     *_household(
         DemoHome(("6 impasse du Verger",), "59992", "Valdoux"),
         _of("ilyes"),
         ("Mme", "لطيفة", "بن يوسف", MOTHER),
-        remark="nom en écriture arabe",
+        remark="name in Arabic script",
     ),
     *_household(
         DemoHome(("19 rue de la Filature",)),
         _of("deniz"),
         ("Mme", "İpek", "Yılmaz", MOTHER),
-        remark="nom turc, avec İ et ı",
+        remark="Turkish name, with İ and ı",
     ),
     *_household(
         DemoHome(
@@ -240,7 +240,7 @@ _REMARKABLE = [
             "DE LA ROCHE-SAINT-ANDRÉ DU PLESSIS-BELLIÈVRE",
             MOTHER,
         ),
-        remark="un nom et une adresse très longs",
+        remark="a very long name and address",
     ),
 ]
 
@@ -285,7 +285,7 @@ _OTHERS = [
         DemoHome(("7 rue du Four à Chaux",)),
         _of("hugo"),
         birth_name="ROUSSEAU",
-        remark="deux courriers pour une personne : le lycée de Gaspard l’inscrit sous son nom de naissance, ROUSSEAU",
+        remark="two letters for one person: Gaspard's lycée knows the birth name, ROUSSEAU",
     ),
     *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("M.", "Laurent", "DUBOIS", FATHER)),
     *_household(
@@ -359,4 +359,4 @@ RESPONSIBLES = tuple(
 )
 """All people of the files. Their numbers follow the order."""
 GUARDIANS = RESPONSIBLES[: -len(_WITHOUT_LETTER)]
-"""The forty who get a letter, the remarkable ones first."""
+"""The forty people who get a letter, the remarkable ones first."""

@@ -1,4 +1,4 @@
-"""The folder that holds a demonstration: secrets readable by their owner alone, files that are whole or absent."""
+"""The folder of a demonstration: secrets readable by their owner only, files written atomically."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ import click
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, readable by its owner alone (mode 0600); a reader never sees half of it."""
+    """Write `content` to `path` atomically, readable by its owner only (mode 0600)."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
@@ -29,15 +29,15 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put `value` at `path` as JSON, privately (`write_private`)."""
+    """Write `value` to `path` as JSON, with `write_private`."""
     write_private(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
 
 
 def read_json(path: Path, absent: Any) -> Any:
-    """Return what `path` holds, or `absent` when there is no such file.
+    """Return the content of the JSON file `path`, or `absent` if there is no such file.
 
     Raises:
-        ClickException: if the file is not JSON: somebody wrote in it, and guessing would lose what it held.
+        ClickException: the file is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -45,11 +45,11 @@ def read_json(path: Path, absent: Any) -> Any:
         return absent
     except ValueError as error:
         raise click.ClickException(
-            f"{path} ne se lit plus. Corrigez-le, ou effacez la démonstration avec « make demo-reset »."
+            f"{path} is not valid: correct it, or delete the demonstration with `make demo-reset`"
         ) from error
 
 
-def kept_secret(path: Path) -> str:
+def read_or_draw_secret(path: Path) -> str:
     """Return the secret at `path`, drawn at the first call (256 bits, URL-safe)."""
     if not path.is_file():
         write_private(path, secrets.token_urlsafe(32).encode())
@@ -58,15 +58,15 @@ def kept_secret(path: Path) -> str:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process: two demonstrations on one database would undo each other's addresses.
+    """Lock `folder` for this process: two demonstrations on one database would overwrite each other's URLs.
 
     Raises:
-        ClickException: if another process holds it.
+        ClickException: another process has locked it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise click.ClickException(f"Une démonstration se sert déjà de {folder}. Arrêtez-la d’abord.") from error
+            raise click.ClickException(f"another demonstration uses {folder}: stop it first") from error
         yield

@@ -1,6 +1,6 @@
-"""Brings the invented families in the way in which real ones come: school files, imported as `idp roster import` does.
+"""Imports the invented families from school files, as `idp roster import` does.
 
-The files are written once and stay: whoever changes one and starts again sees what the change does.
+The files are written once: change one and start again to see the effect.
 """
 
 import shutil
@@ -32,7 +32,7 @@ _QUIET = Steps(
 
 
 def write_files(folder: Path) -> None:
-    """Put the schools' files at `folder`, an AAF and a SIECLE, unless they are there: all of them, or none."""
+    """Write the schools' files to `folder`, an AAF and a SIECLE, unless they exist: all of them, or none."""
     if folder.is_dir():
         return
     part = folder.with_name(f".{folder.name}.part")
@@ -55,41 +55,41 @@ def _files(today: date) -> Iterator[tuple[Path, bytes]]:
 
 
 def import_files(settings: Settings, folder: Path) -> None:
-    """Bring the database to what the files say. What they do not hold of a school, SIECLE's name, is said first.
+    """Import the files. Details that they do not contain, such as the name of SIECLE's school, are set first.
 
     Raises:
-        ClickException: they cannot be imported, or the database is that of an older demonstration.
+        ClickException: the files cannot be imported, or the database belongs to an older demonstration.
     """
     _refuse_older()
     for school in SCHOOLS:
         if school.source == SIECLE and not db.session.scalar(select(School.id).where(School.uai == school.uai)):
             schools.change(
-                school.uai, name=school.name, address=school.address, phone=school.phone, degree=Degree.SECONDARY
+                school.uai, name=school.name, address=school.postal_address, phone=school.phone, degree=Degree.SECONDARY
             )
     for source in (AAF, SIECLE):
         try:
-            # whoever changes these files wants to see what becomes of it, however many families it shuts out
+            # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
             outcome = imports.run(
                 settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
             )
         except imports.Stopped as stopped:
             stopped.outcome.staging.close()
             raise click.ClickException(
-                f"Les fichiers de {folder / source} ne peuvent pas être importés ({stopped}). "
-                f"Corrigez-les, ou effacez {folder} : la démonstration les écrira de nouveau."
+                f"the files in {folder / source} cannot be imported ({stopped}): "
+                f"correct them, or delete {folder}, which the demonstration then writes again"
             ) from stopped
         except lock.Busy as busy:
-            raise click.ClickException("Un import est en cours sur cette base. Attendez sa fin.") from busy
+            raise click.ClickException("another import is running on this database: wait until it ends") from busy
         outcome.staging.close()
 
 
 def _refuse_older() -> None:
-    """Refuse accounts that no file brought: older demonstrations wrote them, and the files would bring them again."""
+    """Refuse accounts that no file brought: older demonstrations wrote them, and an import would duplicate them."""
     written = select(Account.id).where(
         Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
     )
     if db.session.scalar(written.limit(1)) is not None:
         raise click.ClickException(
-            "Les familles de cette démonstration viennent d’une version plus ancienne, qui ne les importait pas. "
-            "« make demo-reset » l’efface ; « make demo » en fait une neuve."
+            "an older version of the demonstration wrote these families without importing them: "
+            "run `make demo-reset`, then `make demo`"
         )

@@ -1,6 +1,6 @@
-"""What the demonstration's mailbox keeps: every mail as it came, read as well as it can be read (RFC 5322, RFC 2045).
+"""The demonstration's mailbox: every mail as it came, parsed as far as possible (RFC 5322, RFC 2045).
 
-Each message is two files, `<id>.eml` (its bytes) and `<id>.json` (what is shown), so that a restart loses nothing.
+Each message is two files, `<id>.eml` (its bytes) and `<id>.json` (the parsed text), so that a restart loses nothing.
 """
 
 import json
@@ -19,14 +19,14 @@ from demo.folder import write_json, write_private
 from idp.clock import now
 
 KEPT = 2000
-"""Messages kept; the oldest go first."""
+"""The most messages; the oldest are deleted first."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Message:
-    """A mail as a person reads it. `to` is whom it was really sent to (SMTP), `sender` what its From field says."""
+    """A parsed mail. `to` holds the recipients of SMTP, `sender` the From field."""
 
     id: str
     at: datetime
@@ -37,7 +37,7 @@ class Message:
     html: str
 
     def row(self) -> dict[str, Any]:
-        """Return the message under the names of the JSON list."""
+        """Return the message with the names of the JSON list."""
         values = asdict(self)
         return {
             "id": self.id,
@@ -48,10 +48,10 @@ class Message:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Message":
-        """Return the message that `row` made.
+        """Return the message of a `row`.
 
         Raises:
-            KeyError, TypeError, ValueError: if it is no such row.
+            KeyError, TypeError, ValueError: it is not such a row.
         """
         return cls(
             id=str(row["id"]),
@@ -65,7 +65,7 @@ class Message:
 
 
 class Mailbox:
-    """All the messages, oldest first, in memory and in `folder`. Several threads may use it."""
+    """All messages, oldest first, in memory and in `folder`. Several threads may use it."""
 
     def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,10 +75,10 @@ class Mailbox:
         self._messages = {message.id: message for message in _read_all(folder)}
 
     def add(self, raw: bytes, *, sender: str, to: Sequence[str]) -> Message:
-        """Keep a message that SMTP brought from `sender` to the addresses `to`; it is on the disk when this returns.
+        """Store a message that SMTP brought from `sender` to the addresses `to`; it is on the disk on return.
 
         Raises:
-            OSError: if it could not be written; it is then not kept at all.
+            OSError: it could not be written, and is not stored.
         """
         with self._lock:
             number = max(map(int, self._messages), default=0) + 1
@@ -98,12 +98,12 @@ class Mailbox:
             return list(self._messages.values())
 
     def find(self, identifier: str) -> Message | None:
-        """Return the message of that id, if there is one."""
+        """Return the message of that id, or None."""
         with self._lock:
             return self._messages.get(identifier)
 
     def find_source(self, identifier: str) -> bytes | None:
-        """Return the bytes of the message of that id, if there is one."""
+        """Return the bytes of the message of that id, or None."""
         if self.find(identifier) is None:
             return None
         try:
@@ -122,24 +122,24 @@ def _read_all(folder: Path) -> list[Message]:
             message = Message.from_row(json.loads(path.read_bytes()))
             messages.append((int(message.id), message))
         except (KeyError, TypeError, ValueError, OSError) as error:
-            _log.warning("%s is left alone, it is not a message: %s", path.name, error)
+            _log.warning("%s is ignored, since it is not a message: %s", path.name, error)
     return [message for _, message in sorted(messages, key=lambda pair: pair[0])]
 
 
 def read(raw: bytes, *, identifier: str, sender: str, to: Sequence[str]) -> Message:
-    """Return the message in `raw`, whatever its faults: what cannot be parsed is shown as plain text."""
+    """Return the message in `raw`; show a mail that cannot be parsed as plain text."""
     try:
         parsed = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(raw)
         subject, author = _header(parsed, "subject"), _header(parsed, "from")
         text, html = _body(parsed, "plain"), _body(parsed, "html")
-    except Exception:  # noqa: BLE001 - the parser fails on odd mails in ways that its documentation does not list
-        _log.warning("message %s cannot be parsed, it is kept as text", identifier)
+    except Exception:  # noqa: BLE001 - the parser raises undocumented exceptions on malformed mails
+        _log.warning("message %s cannot be parsed and is stored as text", identifier)
         subject, author, text, html = "", "", raw.decode("utf-8", "replace"), ""
     return Message(
         id=identifier,
         at=now(),
         sender=_clean(author or sender),
-        to=tuple(_clean(address) for address in to),
+        to=tuple(_clean(email) for email in to),
         subject=_clean(" ".join(subject.split())),
         text=_clean(text),
         html=_clean(html),
@@ -149,7 +149,7 @@ def read(raw: bytes, *, identifier: str, sender: str, to: Sequence[str]) -> Mess
 def _header(message: EmailMessage, name: str) -> str:
     try:
         return str(message.get(name, ""))
-    except Exception:  # noqa: BLE001 - a header that the parser chokes on must not hide the message
+    except Exception:  # noqa: BLE001 - a malformed header must not hide the message
         return next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
 
 
@@ -159,11 +159,11 @@ def _body(message: EmailMessage, kind: str) -> str:
         return ""
     try:
         return str(part.get_content()).replace("\r\n", "\n")
-    except (LookupError, ValueError):  # a charset that nobody knows, or a body that is not in it
+    except (LookupError, ValueError):  # an unknown charset, or a body in another one
         payload = part.get_payload(decode=True)
         return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
 
 
 def _clean(text: str) -> str:
-    """Return `text` without lone surrogates (bytes that were no text), which no page could carry."""
+    """Return `text` without lone surrogates (bytes that were not text), which a page cannot contain."""
     return text.encode("utf-8", "replace").decode()

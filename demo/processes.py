@@ -1,4 +1,4 @@
-"""The processes of a demonstration, what each is told by its environment, and how each shows that it is up."""
+"""The processes of a demonstration: their commands, their environments, and how to check that they answer."""
 
 import http.client
 import json
@@ -18,18 +18,18 @@ _PROBE_SECONDS = 2.0
 
 
 def ports_of(port: int) -> dict[int, str]:
-    """Return every port of the demonstration at `port`, each with what will listen there."""
+    """Return every port of the demonstration at `port`, with the name of what listens there."""
     return {
-        port: "le service",
-        port + 1: "le premier ENT",
-        port + 2: "le second ENT",
-        port + SMTP_OFFSET: "la réception des mails",
-        port + WEB_OFFSET: "la page des mails",
+        port: "the service",
+        port + 1: "the first ENT",
+        port + 2: "the second ENT",
+        port + SMTP_OFFSET: "receiving mails",
+        port + WEB_OFFSET: "the page of the mails",
     }
 
 
 def exported(settings: Settings) -> dict[str, str]:
-    """Return the environment that makes another `idp` process read the same settings (all that was decided)."""
+    """Return the environment with which another `idp` process reads the same settings."""
     return {f"{PREFIX}{name.upper()}": _written(getattr(settings, name)) for name in sorted(settings.model_fields_set)}
 
 
@@ -48,30 +48,30 @@ def _written(value: object) -> str:
 
 
 def service(settings: Settings, port: int) -> list[Child]:
-    """Return the processes of the service itself: the web server and the worker of the outbox."""
+    """Return the processes of the service: the web server and the outbox worker."""
     idp = str(Path(sys.executable).with_name("idp"))
     environment = exported(settings)
     return [
         Child(
             "provider",
-            "Le service",
+            "the service",
             [idp, "serve", "--bind", f"{HOST}:{port}"],
             environment,
             lambda: answers_http(port, "/readyz"),
         ),
-        Child("worker", "L’envoi des mails", [idp, "worker"], environment),
+        Child("worker", "the outbox worker", [idp, "worker"], environment),
     ]
 
 
 def neighbours(settings: Settings, port: int, ents: Sequence[DemoEnt], folder: Path) -> list[Child]:
-    """Return the processes around the service, which know it by HTTP and SMTP alone: the ENTs and the mail catcher."""
+    """Return the processes around the service, which use only its HTTP and SMTP: the ENTs and the mail catcher."""
     smtp_port, web_port = port + SMTP_OFFSET, port + WEB_OFFSET
     ports = ["--smtp-port", str(smtp_port), "--web-port", str(web_port)]
     return [
         *(_ent(settings, ent, folder) for ent in ents),
         Child(
             "catcher",
-            "La boîte de démonstration",
+            "the mail catcher",
             [sys.executable, "-m", "demo.catcher", *ports, "--store", str(folder / "mails")],
             answers=lambda: answers_http(web_port, "/mails.json") and answers_smtp(smtp_port),
         ),
@@ -81,7 +81,7 @@ def neighbours(settings: Settings, port: int, ents: Sequence[DemoEnt], folder: P
 def _ent(settings: Settings, ent: DemoEnt, folder: Path) -> Child:
     return Child(
         ent.client_id,
-        f"L’ENT {ent.name}",
+        f"the ENT {ent.name}",
         [sys.executable, "-m", "clients.ent"],
         {
             "ENT_ISSUER": settings.issuer,
@@ -104,7 +104,7 @@ def _answers_home(port: int) -> Callable[[], bool]:
 
 
 def answers_http(port: int, path: str) -> bool:
-    """Tell whether `path` at 127.0.0.1:`port` is there (200)."""
+    """Return whether `path` at 127.0.0.1:`port` answers with 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_PROBE_SECONDS)
     try:
         connection.request("GET", path)
@@ -116,7 +116,7 @@ def answers_http(port: int, path: str) -> bool:
 
 
 def answers_smtp(port: int) -> bool:
-    """Tell whether an SMTP server greets (220) at 127.0.0.1:`port`."""
+    """Return whether an SMTP server greets with 220 at 127.0.0.1:`port`."""
     try:
         with socket.create_connection((HOST, port), timeout=_PROBE_SECONDS) as connection:
             greeting = connection.recv(3)

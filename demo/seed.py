@@ -1,7 +1,7 @@
-"""Makes the invented school year be there, by the ways of a real one: ENTs, school files, letters, signing keys.
+"""Creates the invented school year as a real one is created: ENTs, school files, letters, signing keys.
 
-What is there already is kept, what is missing is added. A demonstration may be stopped at any moment and started again,
-on another port too.
+Existing data are kept, missing data are added. A demonstration may be stopped at any moment and started again, also on
+another port.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from demo import intake
 from demo.ents import CHARTER_VERSION, SCOPES, DemoEnt
 from demo.families import GUARDIANS
-from demo.paper import Paper, Printed, SeededLetter
+from demo.letters import Paper, Printed, SeededLetter
 from idp import opaque
 from idp.accounts import disputes
 from idp.accounts.models import Account
@@ -27,22 +27,22 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.oidc.keys import ring
 from idp.oidc.models import SigningKey
 
 
 def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
-    """Make ENTs, families, letters and signing keys be there. Needs the application's context.
+    """Create the missing ENTs, families, letters and signing keys. Requires the application's context.
 
     Args:
-        settings: the provider's.
-        ents: where they listen now.
-        paper: what was printed. A letter that nobody used and whose time is over is drawn again.
-        files: the folder of the schools' files, written if it is not there.
+        settings: the provider's settings.
+        ents: the ENTs, with their present ports.
+        paper: the printed letters. An unused letter that has expired is drawn again.
+        files: the folder of the schools' files, written if it does not exist.
 
     Raises:
-        ClickException: the families cannot be brought in, in a sentence.
+        ClickException: the families cannot be imported.
     """
     log.set_origin(log.Origin(actor="idp demo"))
     with unit_of_work():
@@ -60,23 +60,23 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
 
 
 def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
-    """Return the letters as schools print them: by school, class and name."""
+    """Return the letters in the order in which schools print them: by school, class and name."""
 
-    def place(one: SeededLetter) -> tuple[Any, ...]:
-        first = one.printed.letter.children[0]
-        guardian = one.guardian
+    def place(letter: SeededLetter) -> tuple[Any, ...]:
+        first = letter.printed.letter.children[0]
+        guardian = letter.guardian
         return (
-            one.printed.uai,
+            letter.printed.uai,
             recipients.class_order(first.class_name),
             fold(guardian.family_name),
             guardian.given_name,
         )
 
-    return [one.printed for one in sorted(letters, key=place)]
+    return [letter.printed for letter in sorted(letters, key=place)]
 
 
 def _register(ent: DemoEnt) -> None:
-    """Register an ENT, or move the one that is registered to where it listens now."""
+    """Register an ENT, or give a registered one its present URLs."""
     client = db.session.scalar(select(Client).where(Client.client_id == ent.client_id))
     if client is None:
         client = Client(
@@ -103,7 +103,7 @@ def _register(ent: DemoEnt) -> None:
 
 
 def _set(client: Client, **values: Any) -> None:
-    """Set what differs; a changed registration gets a new version, which tells running processes to read it again."""
+    """Set the values that differ; a changed registration gets a new version: running processes then read it again."""
     changes = {name: value for name, value in values.items() if getattr(client, name) != value}
     for name, value in changes.items():
         setattr(client, name, value)
@@ -112,26 +112,26 @@ def _set(client: Client, **values: Any) -> None:
 
 
 def _accounts() -> dict[str, Account]:
-    """Return the accounts of the forty by their keys in the files; one that another took over, or that left, is out."""
-    wanted = [guardian.roster_key for guardian in GUARDIANS]
-    found = db.session.scalars(select(Account).where(Account.roster_key.in_(wanted)))
-    return {str(account.roster_key): account for account in found}
+    """Return the accounts of the forty guardians by their keys in the files, except merged and departed ones."""
+    keys = [guardian.roster_key for guardian in GUARDIANS]
+    accounts = db.session.scalars(select(Account).where(Account.roster_key.in_(keys)))
+    return {str(account.roster_key): account for account in accounts}
 
 
 def _draw(settings: Settings, paper: Paper) -> None:
-    """Draw the letters that are owed: on paper first, so that nobody has one that cannot be read."""
+    """Draw the missing letters; store them before their secrets are valid, so that every valid letter can be read."""
     accounts, printed = _accounts(), paper.printed()
     owed = [accounts[key].username for key in accounts if _is_owed_a_letter(accounts[key], printed.get(key))]
-    people = recipients.named(owed, None, None, "")
-    with Hashers(Hasher(settings)) as hashers:
-        secrets.draw(settings, hashers, people, paper)
+    people = recipients.by_username(owed, None, None, "")
+    with BatchHasher(Hasher(settings)) as hasher:
+        secrets.draw(settings, hasher, people, paper)
 
 
 def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
-    """Tell whether a letter must be drawn: never for who activated, nor for who gave the letter up.
+    """Return whether a letter must be drawn: not for an activated account, nor after its person gave the letter up.
 
-    A letter on paper that ends after the account's was never told to the database: its start was cut off in between.
-    One that ends before was followed by another, which an operator holds.
+    A stored letter that expires after the account's secret was never activated in the database: the earlier start was
+    interrupted. If it expires before, an operator has printed another one.
     """
     closed = account.activated_at is not None or account.disabled_at is not None or disputes.is_disputed(account.id)
     if closed or not account.children:
@@ -143,7 +143,7 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
 
 
 def _letters(paper: Paper, ents: Sequence[DemoEnt]) -> list[SeededLetter]:
-    """Return what was printed, in the order of the families, each letter leading to where its ENT listens now."""
+    """Return the printed letters in the order of the families, each with its ENT's present URL."""
     accounts, printed = _accounts(), paper.printed()
     homes = {uai: ent.home for ent in ents for uai in ent.uais}
     letters = []
@@ -166,10 +166,10 @@ def _waits_for(account: Account, letter: Printed) -> bool:
 
 
 def _make_keys(settings: Settings) -> None:
-    """Make the first key of what ENTs sign in with by default, and of what the profile `fapi2` signs with."""
-    made = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
+    """Create the first key for the default algorithm of ENTs, and for the profile `fapi2`."""
+    algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
     for alg in ("RS256", "ES256"):
-        if alg not in made:
+        if alg not in algorithms:
             ring.rotate(settings, alg)
 
 

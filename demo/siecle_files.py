@@ -1,6 +1,6 @@
-"""Writes the invented families of the lycée professionnel as SIECLE exports them: two files, in Latin-9.
+"""Writes the families of the lycée professionnel as SIECLE exports: two files, in Latin-9.
 
-The names of the fields are those of today's exports; empty ones are left out, as SIECLE does.
+The names of the fields are those of today's exports; empty fields are omitted, as SIECLE does.
 """
 
 from datetime import date
@@ -13,7 +13,7 @@ _SEPTEMBER = 9
 
 
 def siecle_files(school: DemoSchool, today: date) -> dict[str, bytes]:
-    """Return the files of an export of `school` made `today`, by their names."""
+    """Return the files of an export of `school` made `today`, by name."""
     year = today.year - (today.month < _SEPTEMBER)
     pupils = [child for child in CHILDREN if child.school == school]
     people = [person for person in RESPONSIBLES if person.source == SIECLE and person.children[0].school == school]
@@ -82,7 +82,7 @@ def _add_class(group: ET.Element, child: DemoChild) -> None:
     _add(ET.SubElement(pupil, "STRUCTURE"), CODE_STRUCTURE=child.class_name, TYPE_STRUCTURE="D")
 
 
-def _add_person(group: ET.Element, person: DemoGuardian, address: str) -> None:
+def _add_person(group: ET.Element, person: DemoGuardian, address_key: str) -> None:
     element = ET.SubElement(group, "PERSONNE", PERSONNE_ID=person.key)
     _add(
         element,
@@ -91,7 +91,7 @@ def _add_person(group: ET.Element, person: DemoGuardian, address: str) -> None:
         PRENOM=person.given_name,
         LC_CIVILITE=person.civility.upper(),
         MEL=person.school_email,
-        ADRESSE_ID=address,
+        ADRESSE_ID=address_key,
         COMMUNICATION_ADRESSE="1",
     )
 

@@ -1,7 +1,7 @@
 """Starts the processes of a demonstration and watches them: all of them run, or none does.
 
-Each has its own process group, so that Ctrl-C reaches the supervisor alone and the end is orderly; each ends with the
-supervisor whatever happens to it (`demo.tied`). What they print goes to a log of their own.
+Each has its own process group, so that Ctrl-C reaches only the supervisor, which stops them in order. Each ends with
+the supervisor, even if that is killed (`demo.parent_death`). The output of each goes to its own log.
 """
 
 import errno
@@ -17,11 +17,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from demo import tied
+from demo import parent_death
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
-"""Seconds in which every process must answer: ten are the rule, a machine that does other things takes longer."""
+"""The most seconds until every process must answer: ten are usual, a busy machine takes longer."""
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 _TAIL_LINES = 20
@@ -30,7 +30,7 @@ _BEAT = 0.1
 
 @dataclass(frozen=True)
 class Child:
-    """A process to run: what people call it, its command, what its environment adds, and how to see that it answers."""
+    """A process to run: its name for people, its command, its environment, and a check that it answers."""
 
     name: str
     label: str
@@ -41,19 +41,19 @@ class Child:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a demonstration ended: who failed, how (a sentence's end), and the last lines that it printed."""
+    """The reason why a demonstration ended: the process, the end of the sentence, and its last lines of output."""
 
     label: str
     reason: str
     tail: str
 
     def __str__(self) -> str:
-        said = f"\nSes dernières lignes :\n{self.tail}" if self.tail else "\nRien dans son journal."
-        return f"{self.label} {self.reason}.{said}"
+        log = f"\nIts last lines:\n{self.tail}" if self.tail else "\nIts log is empty."
+        return f"{self.label} {self.reason}.{log}"
 
 
 class StopRequest:
-    """Ctrl-C, SIGTERM or a closed terminal, taken as a wish instead of an interruption while the `with` block runs."""
+    """Ctrl-C, SIGTERM or a closed terminal, recorded instead of interrupting the `with` block."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -62,7 +62,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # started by nohup: the terminal may close
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored by nohup: the terminal may close
             numbers.append(signal.SIGHUP)
         self._former = {number: signal.signal(number, self._take) for number in numbers}
         return self
@@ -78,7 +78,7 @@ class StopRequest:
 
     @property
     def hurried(self) -> bool:
-        """Whether Ctrl-C was pressed again: whoever waits wants to wait no longer."""
+        """Whether Ctrl-C was pressed again, so that the wait must end."""
         return self._interrupts > 1
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
@@ -86,15 +86,15 @@ class StopRequest:
         self._interrupts += number == signal.SIGINT
 
 
-def find_taken(ports: Iterable[int]) -> int | None:
-    """Return the first of `ports` that cannot be listened on at 127.0.0.1, or None.
+def first_taken(ports: Iterable[int]) -> int | None:
+    """Return the first of `ports` that cannot be bound at 127.0.0.1, or None.
 
     Raises:
-        OSError: if the system refuses for another reason than somebody listening there.
+        OSError: a port cannot be bound for another reason.
     """
     for port in ports:
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port just left is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a recently closed port is free
             try:
                 probe.bind((HOST, port))
                 probe.listen(1)
@@ -106,9 +106,9 @@ def find_taken(ports: Iterable[int]) -> int | None:
 
 
 class Supervisor:
-    """Runs processes while its `with` block lasts, their logs in `logs`, from the working folder `folder`.
+    """Runs processes during its `with` block, with logs in `logs` and the working folder `folder`.
 
-    They inherit the environment `inherited`. All are ended when the block is left, whatever the reason.
+    They inherit the environment `inherited`. All are ended when the block ends, for any reason.
     """
 
     def __init__(self, stop: StopRequest, *, logs: Path, folder: Path, inherited: Mapping[str, str]) -> None:
@@ -133,10 +133,10 @@ class Supervisor:
             self._running.append((child, self._start(child)))
 
     def run(self, ready: Callable[[], None], *, patience: float = PATIENCE) -> Failure | None:
-        """Wait until all answer, call `ready`, and watch them.
+        """Wait until all processes answer, call `ready`, and watch them.
 
         Returns:
-            None when a stop was asked for; else why the rest must end.
+            None after a request to stop; otherwise the failure.
         """
         failure = self._wait_for_answers(patience)
         if failure or self._stop:
@@ -151,8 +151,8 @@ class Supervisor:
 
     def _start(self, child: Child) -> subprocess.Popen[bytes]:
         with self._log(child).open("wb") as log:
-            return subprocess.Popen(  # noqa: S603 - our own commands, no shell
-                [sys.executable, "-I", "-S", tied.__file__, str(os.getpid()), *child.command],
+            return subprocess.Popen(  # noqa: S603 - our own commands, without a shell
+                [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *child.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -170,7 +170,9 @@ class Supervisor:
                 return failure
             waiting = [child for child in waiting if not child.answers()]
             if waiting and time.monotonic() > deadline:
-                return Failure(waiting[0].label, f"ne répond pas après {patience:.0f} secondes", self._tail(waiting[0]))
+                return Failure(
+                    waiting[0].label, f"does not answer after {patience:.0f} seconds", self._tail(waiting[0])
+                )
             time.sleep(_BEAT)
         return None if self._stop else self._find_ended()
 
@@ -182,7 +184,7 @@ class Supervisor:
         return None
 
     def _end(self) -> None:
-        """Ask every process to end, wait `GRACE` seconds (a second Ctrl-C shortens them), and kill what remains."""
+        """Ask every process to end, wait `GRACE` seconds (less after a second Ctrl-C), and kill the rest."""
         for _, process in self._running:
             if process.poll() is None:
                 process.terminate()
@@ -208,15 +210,15 @@ class Supervisor:
 
 
 def _reason(code: int) -> str:
-    """Return how a process ended, as the end of a sentence that suits « le » and « la »."""
+    """Return how a process ended, as the end of a sentence."""
     if code < 0:
         name = next((known.name for known in signal.Signals if known == -code), str(-code))
-        return f"ne tourne plus (signal {name})"
-    return f"ne tourne plus (code {code})"
+        return f"ended (signal {name})"
+    return f"ended (exit code {code})"
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a process and of those that it started (a server's workers outlive a killed master)."""
+    """Kill a process and those that it started: a server's workers outlive a killed master."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

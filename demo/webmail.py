@@ -1,7 +1,6 @@
-"""The mailbox's web page: what the catcher received, for a person (`/`) and for a script (`/mails.json`).
+"""The mailbox's web page: the received mails, for a person (`/`) and for a script (`/mails.json`).
 
-A mail is somebody else's HTML: it is shown in a sandboxed frame under its own policy, where no script runs and only
-links work.
+A mail is foreign HTML: it is shown in a sandboxed frame under its own policy, without scripts; only links work.
 """
 
 import re
@@ -26,7 +25,7 @@ MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
-"""A link opens a page of its own, which must be a whole page: without the last word it would inherit the sandbox."""
+"""A link opens a new page, which must not inherit the sandbox: the last word allows that."""
 
 _LINK = re.compile(r"https?://[^\s<>\"«»]+")
 _HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
@@ -37,7 +36,7 @@ _NO_BREAK = "\u00a0"
 def create_webmail(mailbox: Mailbox) -> Flask:
     """Return the web application that shows `mailbox`."""
     app = Flask(__name__, static_folder=str(paths.STATIC), template_folder=str(paths.TEMPLATES))
-    app.config.update(TRUSTED_HOSTS=["127.0.0.1", "localhost", "[::1]"])  # another name is a page of another site
+    app.config.update(TRUSTED_HOSTS=["127.0.0.1", "localhost", "[::1]"])  # refuse other host names (DNS rebinding)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     _prepare_templates(app)
 
@@ -77,7 +76,7 @@ def _get(mailbox: Mailbox, identifier: str) -> Message:
 
 
 def _error(error: HTTPException) -> Response:
-    """Answer an error; only the usual one has a page, since a page needs an address that could be understood."""
+    """Answer an error. Only 404 has a page, since a page needs a valid URL."""
     if isinstance(error, NotFound):
         return Response(render_template("demo/introuvable.html"), error.code)
     return Response(f"{error.name}\n", error.code, mimetype="text/plain")
@@ -86,7 +85,7 @@ def _error(error: HTTPException) -> Response:
 def _secure(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"  # a link of a mail is a secret
+    response.headers["Referrer-Policy"] = "no-referrer"  # the URL of a link in a mail is a secret
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -106,25 +105,25 @@ def french(text: str) -> str:
 
 
 def _plural(singular: str, plural: str, number: int) -> str:
-    return french(singular if number < 2 else plural)  # noqa: PLR2004 - French counts 0 and 1 as one
+    return french(singular if number < 2 else plural)  # noqa: PLR2004 - in French, 0 and 1 are singular
 
 
 def linked(text: str) -> Markup:
-    """Return `text` escaped, its addresses as links that open beside the mailbox."""
+    """Return `text` escaped, its URLs as links that open in a new tab."""
     parts: list[str] = []
     end = 0
     for match in _LINK.finditer(text):
-        address = match.group().rstrip(".,;:!?)]}’'")
+        url = match.group().rstrip(".,;:!?)]}’'")
         parts += [
             escape(text[end : match.start()]),
-            Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(address),
+            Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(url),
         ]
-        end = match.start() + len(address)
+        end = match.start() + len(url)
     return Markup("").join([*parts, escape(text[end:])])
 
 
 def received(at: datetime) -> str:
-    """Return when a message came, in Paris as on the service's pages: « 20 h 42 » today, with the day before that."""
+    """Return when a message came, in Paris time: « 20 h 42 » today, with the day before that."""
     local = at.astimezone(_PARIS)
     hour = f"{local:%H} h {local:%M}".replace(" ", _NO_BREAK)
     if local.date() == now().astimezone(_PARIS).date():
@@ -133,7 +132,7 @@ def received(at: datetime) -> str:
 
 
 def _with_base(html: str) -> str:
-    """Return a mail whose links open beside the mailbox: in the frame, the page they lead to would refuse to show."""
+    """Return a mail whose links open in a new tab: the linked pages refuse to be framed."""
     base = '<base target="_blank">'
     if _HEAD.search(html):
         return _HEAD.sub(lambda head: head.group() + base, html, count=1)

@@ -1,8 +1,7 @@
-"""The one page where everything is wired: services, blueprints, outbox handlers, as a request meets them."""
+"""Builds the application: services, blueprints, outbox handlers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from flask import Flask, Request
 from jinja2 import StrictUndefined
@@ -10,14 +9,14 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import addresses, notices, school_digest
+from idp.accounts import emails, notices, school_digest
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
-from idp.charter import mine_views as my_charter
+from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options
@@ -29,9 +28,9 @@ from idp.http_client.outgoing import Outgoing
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.my_account import email_views as account_email
+from idp.my_account import ent_data_views as ent_data
 from idp.my_account import letter_views as letter
 from idp.my_account import password_views as account_password
-from idp.my_account import received_views as received
 from idp.my_account import views as my_account
 from idp.my_account.connections import views as connections
 from idp.my_account.reauthentication import views as reauthentication
@@ -51,6 +50,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
+from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
@@ -71,7 +71,7 @@ _PAGES = (
     account_email,
     connections,
     reauthentication,
-    received,
+    ent_data,
     letter,
     legal,
     well_known,
@@ -80,14 +80,10 @@ _PAGES = (
 
 
 class _Application(Flask):
-    """Flask without coroutines: nothing here is one, and looking for them takes time from every request."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func` as it is."""
-        return func
+    """Flask that routes requests with an invalid `Host` header too."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Match addresses under a name of our own where `Host` holds what is no name: it decides nothing here."""
+        """Return the adapter that matches paths. An invalid `Host` is ignored, since no route depends on it."""
         try:
             return super().create_url_adapter(request)
         except (BadHost, UnicodeError):
@@ -95,17 +91,17 @@ class _Application(Flask):
 
 
 def create_app(settings: Settings) -> Flask:
-    """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
+    """Return the application. It opens no connection and creates no key before its first request."""
     log_lines.configure(settings.log_level)
     app = _Application("idp", template_folder=str(TEMPLATES), static_folder=None)
-    app.url_map.merge_slashes = False  # its redirect would repeat the request's own Host
+    app.url_map.merge_slashes = False  # its redirect would have the Host of the request
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     connect(app, settings)
     _database(app, settings)
     declarations.configure(app)
     browser.configure(app, settings)
     request_context.configure(app, settings)
-    theme.configure(app, settings)  # before security: static files have its headers too
+    theme.configure(app, settings)  # before security, which adds headers to static files too
     security.configure(app, settings)
     i18n.configure(app)
     errors.configure(app)
@@ -121,9 +117,9 @@ def create_app(settings: Settings) -> Flask:
 
 
 def connect(app: Flask, settings: Settings) -> None:
-    """Give `app` the services that its views ask for, as after a start: they remember nothing yet."""
+    """Create the services of `app`, with empty caches, as at its start."""
     outgoing = Outgoing(settings)
-    own = Services(
+    new_services = Services(
         settings=settings,
         hasher=Hasher(settings),
         breached=BreachedPasswords(settings.breached_passwords),
@@ -131,6 +127,7 @@ def connect(app: Flask, settings: Settings) -> None:
         outgoing=outgoing,
         client_keys=ClientKeys(outgoing),
         transport=Transport(settings),
+        registrable=metadata.announced(),
         renewable=issued.renewable,
         ips_counted=limits.longest_by_network(),
         local_counts=local.Counts(),
@@ -143,16 +140,16 @@ def connect(app: Flask, settings: Settings) -> None:
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
         },
     )
-    provide(app, own)
+    provide(app, new_services)
 
 
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:
-    """Return who hands over which kind of outbox message."""
+    """Return the handler of each kind of outbox message."""
     return {
-        addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
+        emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
         notices.NOTICE: partial(notices.hand_over, settings=settings),
-        notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
-        recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
+        notices.RESET_REQUESTED: partial(recovery_answer.hand_over, settings=settings),
+        recovery_username.USERNAME_REQUESTED: partial(recovery_username.hand_over, settings=settings),
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
@@ -172,8 +169,8 @@ def _protocol(app: Flask) -> None:
     api = charter_api.blueprint(bearer.authenticate_charter)
     for blueprint in (routes.blueprint, registration.blueprint, api):
         app.register_blueprint(blueprint)
-        security.csrf.exempt(blueprint)  # these requests have proofs of their own
+        security.csrf.exempt(blueprint)  # clients authenticate these requests
 
 
 def _remember_origin() -> None:
-    log.set_origin(log.Origin(address=request_context.remote_address(), request_id=request_context.request_id()))
+    log.set_origin(log.Origin(ip=request_context.remote_ip(), request_id=request_context.request_id()))

@@ -1,6 +1,6 @@
-"""The `idp` command: assembles each slice's commands.
+"""The `idp` command, with the commands of all packages.
 
-Exit 0 is done, 1 refused or failed, 2 wrong usage; what went wrong is one sentence on stderr.
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage. Errors are one message on stderr.
 """
 
 import copy
@@ -44,34 +44,34 @@ from idp.rostering.commands import roster, school
 from idp.services import services_of
 from idp.serving import commands as serving
 
-_LAST_UID = 2**32 - 2
-_LONGEST_USER_NAME = 20
-"""Two of them and their numbers fit into the journal's column of 80 characters."""
+_MAX_UID = 2**32 - 2
+_MAX_USER_NAME = 20
+"""Two names with their user ids fit into the journal's column of 80 characters."""
 
 
 def _settings() -> Settings:
     try:
         settings = load()
     except ConfigurationError as error:
-        raise _unusable(error.faults) from None
+        raise _faults_exception(error.faults) from None
     log_lines.configure(settings.log_level)
-    return settings.model_copy(update={"database_url": _from_here(settings.database_url)})
+    return settings.model_copy(update={"database_url": _with_absolute_path(settings.database_url)})
 
 
-def _unusable(faults: Iterable[str]) -> click.ClickException:
+def _faults_exception(faults: Iterable[str]) -> click.ClickException:
     return click.ClickException("\n".join(("the settings cannot be used:", *faults)))
 
 
 def _production_settings() -> Settings:
-    """Return the settings, if real families may be served with them."""
+    """Return the settings; fail if they must not be used in production."""
     settings = _settings()
     if faults := production_faults(settings):
-        raise _unusable(faults)
+        raise _faults_exception(faults)
     return settings
 
 
-def _from_here(database_url: str) -> str:
-    """Return the address with a SQLite path made absolute: Flask's extension would look for it in another folder."""
+def _with_absolute_path(database_url: str) -> str:
+    """Make the path of a SQLite URL absolute, since Flask-SQLAlchemy resolves it in another folder."""
     url = make_url(database_url)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return database_url
@@ -80,7 +80,7 @@ def _from_here(database_url: str) -> str:
 
 @contextmanager
 def _application(settings: Settings | None = None) -> Iterator[Flask]:
-    """Open the application for one command, and leave no connection behind."""
+    """Open the application for one command, and close its connections."""
     app = create_app(settings or _settings())
     with app.app_context():
         log.set_origin(log.Origin(actor=_operator()))
@@ -93,49 +93,49 @@ def _application(settings: Settings | None = None) -> Iterator[Flask]:
 
 
 def _operator() -> str:
-    """Return who runs the command: the real user id of the process, and who became root by sudo.
+    """Return the operator for the journal: the real user id of the process, and the user who became root by sudo.
 
-    Names in the environment are not read, since everybody sets their own. `SUDO_UID` is read only when the process runs
-    as root: any other user could have set it.
+    User names in the environment are not read, since users can set them. `SUDO_UID` is read only if the process runs as
+    root, since any other user can set it.
     """
     uid = os.getuid()
-    by_sudo = os.environ.get("SUDO_UID", "")
-    if uid == 0 and by_sudo.isascii() and by_sudo.isdigit() and int(by_sudo) <= _LAST_UID:
-        return f"{_user(uid)} via sudo from {_user(int(by_sudo))}"
+    sudo_uid = os.environ.get("SUDO_UID", "")
+    if uid == 0 and sudo_uid.isascii() and sudo_uid.isdigit() and int(sudo_uid) <= _MAX_UID:
+        return f"{_user(uid)} via sudo from {_user(int(sudo_uid))}"
     return _user(uid)
 
 
 def _user(uid: int) -> str:
-    """Return a user id, with the name that the machine gives it, such as `uid 1000 (anne)`."""
+    """Return a user id with its name, such as `uid 1000 (anne)`."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
-    return f"uid {uid} ({name[:_LONGEST_USER_NAME]})"
+    return f"uid {uid} ({name[:_MAX_USER_NAME]})"
 
 
 def _note_settings(settings: Settings) -> None:
-    """Record in the journal which settings changed since the service was started last."""
+    """Journal the settings that changed since the last start of the service."""
     with _application(settings):
         noted_settings.note(settings)
 
 
 def _in_application(command: click.Command, *, notes_settings: bool = False) -> click.Command:
-    """Return `command` with every leaf run inside the application, made when it runs: `--help` needs no settings."""
-    made = copy.copy(command)
-    if isinstance(made, click.Group):
-        made.commands = {name: _in_application(part) for name, part in made.commands.items()}
-        return made
-    act: Callable[..., Any] | None = command.callback
+    """Return `command` with each leaf run in an application, created when it runs: `--help` needs no settings."""
+    wrapped = copy.copy(command)
+    if isinstance(wrapped, click.Group):
+        wrapped.commands = {name: _in_application(part) for name, part in wrapped.commands.items()}
+        return wrapped
+    callback: Callable[..., Any] | None = command.callback
 
     def run(*args: Any, **kwargs: Any) -> Any:
         with _application() as app:
             if notes_settings:
                 noted_settings.note(services_of(app).settings)
-            return act(*args, **kwargs) if act else None
+            return callback(*args, **kwargs) if callback else None
 
-    made.callback = run
-    return made
+    wrapped.callback = run
+    return wrapped
 
 
 @click.group()
@@ -151,21 +151,21 @@ def _config() -> None:
 
 @_config.command("check")
 def _check() -> None:
-    """Show every setting that can be read, secrets hidden, and all errors at once."""
+    """Show all settings that can be read, with secrets hidden, and all errors."""
     try:
         load()
     except ConfigurationError as error:
-        raise _unusable(_all_faults(error)) from None
+        raise _faults_exception(_all_faults(error)) from None
     settings = _settings()
     _show(settings)
     if not settings.trusted_proxies:
         _check_proxies(settings)
     if faults := production_faults(settings):
-        raise _unusable(faults)
+        raise _faults_exception(faults)
 
 
 def _all_faults(error: ConfigurationError) -> Iterator[str]:
-    """Show what can be read of settings that cannot be used; yield all faults, those of a real installation too."""
+    """Show the settings that can be read; yield all faults, with those for production."""
     yield from error.faults
     if error.readable is not None:
         _show(error.readable, error.wrong)
@@ -182,19 +182,19 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Return whether the running service sees forwarded headers that it ignores, as far as the database knows."""
+    """Warn if the service ignored forwarded headers in the last week."""
     try:
         if None in schema.current(settings):
-            return  # there are no tables yet, so nobody was served
+            return  # there are no tables yet
         with _application():
-            noticed = proxies.was_noticed()
+            was_noticed = proxies.was_noticed()
     except (SQLAlchemyError, OSError, CommandError):
-        click.echo("Note: the database does not answer, so proxies in front were not looked for.", err=True)
+        click.echo("Note: the database does not answer, so that undeclared proxies cannot be detected.", err=True)
         return
-    if noticed:
+    if was_noticed:
         click.echo(
-            "Warning: IDP_TRUSTED_PROXIES is 0, but requests of this week came with forwarded headers, which are "
-            "ignored. If a proxy stands in front, say how many: else all parents share its IP, and its limits.",
+            "Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded headers, which are "
+            "ignored. If there is a proxy, set it to the number of proxies: or all parents share its IP and limits.",
             err=True,
         )
 
@@ -208,12 +208,12 @@ school.add_command(notices)
 for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, outbox):
     cli.add_command(_in_application(_part))
 cli.add_command(_in_application(worker, notes_settings=True))
-if DEMO.is_dir():  # the demonstration is in the repository alone: a wheel has no `idp demo`
+if DEMO.is_dir():  # a wheel does not have the demonstration
     cli.add_command(import_module("demo.commands").command())
 
 
 def main() -> None:
-    """Run the command; a database or a disk that fails is one sentence, not a trace."""
+    """Run the command. Errors of the database and of files are one message, not a trace."""
     log_lines.configure()
     if not all(_is_text(argument) for argument in sys.argv[1:]):
         click.echo("Error: an argument is not UTF-8 text.", err=True)
@@ -224,21 +224,19 @@ def main() -> None:
         click.echo(f"Error: the database cannot be used ({type(error).__name__}){_advice(error)}", err=True)
         raise SystemExit(1) from None
     except OSError as fault:
-        _give_up_output()
-        click.echo(
-            f"Error: {fault.strerror or type(fault).__name__}: something could not be read or written.", err=True
-        )
+        _discard_output()
+        click.echo(f"Error: {fault.strerror or type(fault).__name__}: a file could not be read or written.", err=True)
         raise SystemExit(1) from None
 
 
-def _give_up_output() -> None:
-    """Drop what stdout still holds: Python would try again to write it when it exits, and say so with a trace."""
+def _discard_output() -> None:
+    """Discard buffered output: Python would try to write it at exit, and print a trace."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_text(argument: str) -> bool:
-    """Return whether bytes of the command line were text: what is stored and printed must be."""
+    """Return whether an argument is UTF-8."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -247,12 +245,12 @@ def _is_text(argument: str) -> bool:
 
 
 def _advice(error: SQLAlchemyError) -> str:
-    """Say what probably mends it. The database's own message stays unsaid: it may hold names and addresses."""
-    said = str(getattr(error, "orig", "")).lower()
-    if isinstance(error, ProgrammingError) or "no such table" in said or "no such column" in said:
-        return ": `idp db upgrade` makes its tables."
-    if "locked" in said or "lock timeout" in said:
-        return ": it is busy, try again."
-    if "disk" in said or "too large" in said or "no space" in said:
+    """Return the probable remedy. The driver's message is not shown, since it may have personal data."""
+    message = str(getattr(error, "orig", "")).lower()
+    if isinstance(error, ProgrammingError) or "no such table" in message or "no such column" in message:
+        return ": run `idp db upgrade` to create its tables."
+    if "locked" in message or "lock timeout" in message:
+        return ": it is locked, try again."
+    if "disk" in message or "too large" in message or "no space" in message:
         return ": its disk may be full."
-    return ": look at IDP_DATABASE_URL and whether the database answers."
+    return ": check IDP_DATABASE_URL, and that the database runs."

@@ -1,12 +1,12 @@
-"""The only source of time: everything that expires asks here, so that one place can be moved in a test."""
+"""The clock of the service. All modules use it, so that tests can change the time."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 PARIS = ZoneInfo("Europe/Paris")
-"""Where schools and families read a clock."""
+"""The time zone of schools and families."""
 
 
 def now() -> datetime:
-    """Return the current instant, in UTC and aware of it."""
+    """Return the current instant, as an aware datetime in UTC."""
     return datetime.now(UTC)

@@ -1,17 +1,17 @@
-"""Settings: read once from the environment (prefix `IDP_`) or from the TOML file that `IDP_CONFIG` names, and frozen.
+"""Settings: read from the environment (prefix `IDP_`) and from the TOML file that `IDP_CONFIG` names, then frozen.
 
-Nothing else in the code reads the environment. Every fault is reported at once, by setting name, never with a value.
+No other module reads the environment. All faults are reported together, by setting name, without values.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -22,26 +22,22 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy import URL, make_url
 
 from idp import config_rules as rules
+from idp.config_display import shown
 from idp.config_rules import LOOPBACK
 
 PREFIX = "IDP_"
-_FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
-_HIDDEN = "(hidden)"
-_SECRET_OPTION = re.compile(r"user|password|secret|scram_.*key", re.IGNORECASE)
-"""Options of a database's URL that are not shown; `sslkey` and `passfile` name files."""
-_SECRET_INSIDE = re.compile(r"(password|secret)\s*=", re.IGNORECASE)
+_FORBIDDEN_VARIABLE = "AUTHLIB_INSECURE_TRANSPORT"
 
 
 class ConfigurationError(Exception):
     """The settings cannot be used.
 
     Attributes:
-        faults: one sentence for each fault.
-        readable: the settings with a default in place of each wrong value; None when the file cannot be read.
-        wrong: the fields that have a wrong value, or none although they need one.
+        faults: a message for each fault.
+        readable: the settings with a default in place of each wrong value; None if the file cannot be read.
+        wrong: the fields with a wrong or missing value.
     """
 
     def __init__(
@@ -54,7 +50,7 @@ class ConfigurationError(Exception):
 
 
 class _Environment(EnvSettingsSource):
-    """Reads the environment; a list that is not JSON is handed on as text, so that its field's validator refuses it."""
+    """Reads the environment. It passes a list that is not JSON on as text, which the validator of the field refuses."""
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - pydantic's signature
         try:
@@ -64,114 +60,154 @@ class _Environment(EnvSettingsSource):
 
 
 class Settings(BaseSettings):
-    """All that an operator can decide. Durations are in seconds unless their name says otherwise."""
+    """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
     )
 
-    env: Literal["production", "development"] = Field("production", description="`development` allows http on loopback")
-    issuer: str = Field(description="the public address of this service, exactly as clients know it; no final slash")
+    env: Literal["production", "development"] = Field(
+        "production", description="`development` allows http on loopback and needs no secret key"
+    )
+    issuer: str = Field(
+        description="public URL of this service, exactly as the clients know it: scheme, host and port, no final slash"
+    )
     secret_key: SecretStr = Field(
-        SecretStr(""), description="32 random bytes or more: signs forms and continuations, encrypts signing keys"
+        SecretStr(""),
+        description="32 random bytes or more; signs forms and requests in progress, encrypts the signing keys."
+        " Required in production, and the same on all nodes",
     )
     secret_key_fallbacks: tuple[SecretStr, ...] = Field(
-        (), description="former secret keys, newest first, as a JSON list: still read, never used to write"
+        (), description="former secret keys, newest first: the service still reads with them and never writes with them"
     )
-    database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
+    database_url: str = Field("sqlite:///var/idp.db", description="`postgresql://…` or `sqlite:///…`")
     allow_sqlite: bool = Field(False, description="production may use a SQLite file: one school, one machine")
-    database_pool: int = Field(8, ge=1, le=100, description="connections per process and engine: 2 × this + 2 in all")
+    database_pool: int = Field(
+        8, ge=1, le=100, description="a worker process opens at most 2 × this + 2 connections to PostgreSQL"
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="the least that is logged; libraries stay at INFO or above, whatever it is"
+        "INFO", description="lowest level that is logged; libraries never log below INFO"
     )
 
     smtp_url: SecretStr = Field(
         SecretStr("smtp://127.0.0.1:25"),
-        description="`smtp://`, `smtps://` or `smtp+starttls://`, with user and password",
+        description="mail server: `smtp://`, `smtps://` or `smtp+starttls://`, with user and password if it needs them",
     )
-    mail_from: str = Field("ne-pas-repondre@localhost", description="the sender's address")
+    mail_from: str = Field("ne-pas-repondre@localhost", description="email address of the sender of all mails")
     school_digest_hour: int = Field(
-        7, ge=0, le=23, description="from which hour (in Paris) schools get the day's mail with their new notices"
+        7, ge=0, le=23, description="hour, in Paris, from which schools get the daily mail with their new notices"
     )
-    mail_required: bool = Field(True, description="no code for a client before the mail address is confirmed")
+    mail_required: bool = Field(True, description="a client gets no code before the person confirmed an email address")
 
     outgoing_allow: tuple[str, ...] = Field(
-        (),
-        description="host names and networks (CIDR) that are not public and may be called all the same, as a JSON list",
+        (), description="hosts and networks (CIDR) that the service may send requests to although they are not public"
     )
     ca_bundle: Path | None = Field(
-        None, description="a PEM file of authorities that vouch for ENTs' servers, besides the system's"
+        None, description="PEM file of certification authorities for the servers of ENTs, besides the system's"
     )
-    trusted_proxies: int = Field(0, ge=0, le=5, description="how many proxies in front set X-Forwarded-For and -Proto")
+    trusted_proxies: int = Field(
+        0, ge=0, le=5, description="number of proxies in front that set `X-Forwarded-For` and `X-Forwarded-Proto`"
+    )
     failure_alarm: int = Field(
-        300, ge=0, le=1_000_000, description="wrong secrets in a minute, over all nodes, that raise an alarm; 0: never"
+        300, ge=0, le=1_000_000, description="wrong secrets in one minute, over all nodes, that raise an alarm; 0: none"
     )
-    theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace ours")
-    service_name: str = Field("Scolarité Services", max_length=60)
-    academy: str = Field("Académie", max_length=80, description="the academy's name, shown under the service's")
-    support_url: str = Field("", description="a page that helps families")
-    support_phone: str = Field("", max_length=30, description="the families' help line, as it is dialled")
-    support_hours: str = Field("", max_length=80, description="when the help line answers")
-    publisher: str = Field("", max_length=200, description="who publishes the service (legal notice)")
-    publication_director: str = Field("", max_length=200, description="who answers for what is published")
-    host: str = Field("", max_length=200, description="who hosts the service (legal notice)")
-    contact_mail: str = Field("", max_length=200, description="the address of the legal notice")
-    dpo_mail: str = Field("", max_length=200, description="the data protection officer's address")
-    accessibility_mail: str = Field("", max_length=200, description="where accessibility problems are reported")
+    theme: Path | None = Field(
+        None, description="folder whose `tokens.css` and `logo.svg` replace those of the service"
+    )
+    service_name: str = Field("Scolarité Services", max_length=60, description="name of the service on pages and mails")
+    academy: str = Field(
+        "Académie", max_length=80, description="name of the académie, under the service's name on pages and letters"
+    )
+    support_url: str = Field("", description="URL of a page that helps families")
+    support_phone: str = Field("", max_length=30, description="telephone of the help line, as families dial it")
+    support_hours: str = Field("", max_length=80, description="opening hours of the help line")
+    publisher: str = Field("", max_length=200, description="legal notice: who publishes the service")
+    publication_director: str = Field(
+        "", max_length=200, description="legal notice: who is responsible for the content"
+    )
+    host: str = Field("", max_length=200, description="legal notice: who hosts the service")
+    contact_mail: str = Field("", max_length=200, description="legal notice: email address of the publisher")
+    dpo_mail: str = Field("", max_length=200, description="email address of the data protection officer")
+    accessibility_mail: str = Field("", max_length=200, description="email address for accessibility problems")
     security_contact: str = Field(
         "",
         max_length=200,
-        description="where weaknesses are reported: mailto:…, https://… or tel:…; /.well-known/security.txt",
+        description="where to report weaknesses: `mailto:…`, `https://…` or `tel:…`; published in"
+        " `/.well-known/security.txt`",
     )
 
-    rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys")
-    key_rotation_days: int = Field(90, ge=0, le=400, description="days that a signing key signs; 0: by hand only")
+    rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys, in bits")
+    key_rotation_days: int = Field(
+        90, ge=0, le=400, description="days after which the worker makes a new signing key; 0: by command only"
+    )
 
-    code_lifetime: int = Field(60, ge=10, le=600, description="authorization code (RFC 9700: short)")
+    code_lifetime: int = Field(60, ge=10, le=600, description="authorization code")
     pushed_request_lifetime: int = Field(
-        90, ge=10, lt=600, description="a pushed authorization request until it is opened (RFC 9126)"
+        90, ge=10, lt=600, description="pushed authorization request, until the browser opens it (RFC 9126)"
     )
     access_token_lifetime: int = Field(600, ge=60, le=3600, description="access token")
     id_token_lifetime: int = Field(300, ge=60, le=3600, description="ID token")
-    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token unused")
-    refresh_absolute: int = Field(30 * 86400, ge=3600, le=90 * 86400, description="refresh tokens of one sign-in")
-    refresh_grace: int = Field(10, ge=0, le=30, description="a lost answer may be asked again this long")
+    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token that nobody uses")
+    refresh_absolute: int = Field(
+        30 * 86400, ge=3600, le=90 * 86400, description="all refresh tokens of one sign-in together"
+    )
+    refresh_grace: int = Field(
+        10, ge=0, le=30, description="how long a used refresh token gets the same answer again, in case it was lost"
+    )
     session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
-    session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session, whatever happens")
-    interaction_lifetime: int = Field(1800, ge=300, le=7200, description="an authorization request in progress")
-    activation_lifetime: int = Field(1800, ge=300, le=7200, description="from the letter's secret to the new password")
-    email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms a mail address")
+    session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session in all")
+    interaction_lifetime: int = Field(
+        1800, ge=300, le=7200, description="authorization request whose person is still on our pages"
+    )
+    activation_lifetime: int = Field(
+        1800, ge=300, le=7200, description="activation, from the provisional password to the new one"
+    )
+    email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms an email address")
     reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link that leads to a new password")
-    contest_link_lifetime: int = Field(72 * 3600, ge=86400, le=7 * 86400, description="link « ce n’était pas moi »")
-    reauthentication_window: int = Field(300, ge=60, le=900, description="how long a password typed again counts")
-    new_device_mail: bool = Field(True, description="a mail after the first sign-in from a new browser")
-    inactive_days: int = Field(365, ge=180, le=1100, description="days without a sign-in before a warning")
-    inactive_warning_days: int = Field(30, ge=7, le=90, description="days from the warning to the removal")
-    audit_days: int = Field(365, ge=180, le=1100, description="how long the journal is kept")
-    audit_failure_days: int = Field(183, ge=30, le=1100, description="how long it keeps refusals and failures")
-    provisional_days: int = Field(60, ge=1, le=90, description="provisional password, in days from its drawing")
+    contest_link_lifetime: int = Field(
+        72 * 3600, ge=86400, le=7 * 86400, description="link « Ce n’était pas moi » after a change of email address"
+    )
+    reauthentication_window: int = Field(
+        300, ge=60, le=900, description="how long a password that was typed again counts on the pages of the account"
+    )
+    new_device_mail: bool = Field(True, description="send a mail after the first sign-in from a new browser")
+    inactive_days: int = Field(
+        365, ge=180, le=1100, description="days without a sign-in after which the account's person is warned by mail"
+    )
+    inactive_warning_days: int = Field(30, ge=7, le=90, description="days from that mail to the removal of the account")
+    audit_days: int = Field(365, ge=180, le=1100, description="days that the journal keeps an event")
+    audit_failure_days: int = Field(
+        183, ge=30, le=1100, description="days that the journal keeps an event that is a refusal or a failure"
+    )
+    provisional_days: int = Field(60, ge=1, le=90, description="days that a provisional password is valid")
 
     roster_person_in_charge: bool = Field(
-        False, description="people in charge of a pupil (authority 2) get an account as legal representatives do"
+        False, description="people in charge of a pupil (authority 2) get an account, as legal representatives do"
     )
     roster_leaving_percent: float = Field(
-        5, ge=0, le=100, description="a complete file that would disable more accounts, in percent, needs --force"
+        5,
+        ge=0,
+        le=100,
+        description="share of accounts, in percent, above which an import that ends them needs `--force`",
     )
 
-    password_min_length: int = Field(12, ge=8, le=64, description="characters")
+    password_min_length: int = Field(12, ge=8, le=64, description="least number of characters of a password")
     breached_passwords: Path | None = Field(
-        None, description="the file that `idp passwords load` makes of a list of stolen passwords; each node reads it"
+        None, description="file that `idp passwords load` made from a list of stolen passwords; every node reads it"
     )
     shared_mailbox: Literal["allow", "known-device", "refuse"] = Field(
         "allow",
-        description="one mail address for several accounts: `allow`; `known-device`: a new password is then asked for"
-        " from a device that signed in to the account before, else by letter; `refuse`."
-        " Addresses are compared as they are written, case aside: `name+x@` counts as another mailbox than `name@`,"
-        " although many providers deliver both to one",
+        description="whether several accounts may have one email address. `allow`: yes. `known-device`: yes, but a"
+        " forgotten password is then replaced only from a device that signed in to the account before, or by letter."
+        " `refuse`: no. Case does not count; `name+x@` and `name@` are two addresses",
     )
-    hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
-    hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")
+    hash_concurrency: int = Field(
+        0, ge=0, le=64, description="password hashes that a process computes at once; 0: one for each core"
+    )
+    hash_wait: float = Field(
+        2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn to hash before it is answered with 503"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -182,7 +218,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
+        """Return the sources: the environment, then the TOML file. Dot-env files and secret folders are not read."""
         toml = os.environ.get(f"{PREFIX}CONFIG")
         sources = [init_settings, _Environment(settings_cls)]
         if toml and not _file_fault(toml):
@@ -213,7 +249,7 @@ class Settings(BaseSettings):
         return self
 
     def contradictions(self) -> list[str]:
-        """Return `field: sentence` for each value that no command can work with, beside the others."""
+        """Return `field: message` for each value that is wrong together with other values."""
         faults = []
         parts = urlsplit(self.issuer)
         own_machine = self.env == "development" and parts.hostname in LOOPBACK
@@ -230,71 +266,40 @@ class Settings(BaseSettings):
                 faults.append(f"{name}: must be random")
         if self.env == "production" and self.database_url.startswith("sqlite") and not self.allow_sqlite:
             faults.append(
-                "database_url: is a SQLite file, for a demonstration or one school: name a PostgreSQL database, "
-                "or set IDP_ALLOW_SQLITE=1"
+                "database_url: is a SQLite file, which is for a demonstration or one school: set a PostgreSQL URL, "
+                "or IDP_ALLOW_SQLITE=1"
             )
         return faults
 
     @property
     def development(self) -> bool:
-        """Whether this is a developer's machine: http on loopback, cookies without `Secure`."""
+        """Whether http on loopback and cookies without `Secure` are allowed."""
         return self.env == "development"
 
     @property
     def https(self) -> bool:
-        """Whether browsers reach this service over TLS."""
+        """Whether the issuer is an https URL."""
         return self.issuer.startswith("https://")
 
     @cached_property
     def secrets(self) -> tuple[bytes, ...]:
-        """The secret key, then its fallbacks: the first writes, all are tried to read."""
+        """The secret key, which signs and encrypts, then its fallbacks, which only verify and decrypt."""
         current = self.secret_key.get_secret_value() or "development only: not a secret, and never in production"
         return (current.encode(), *(s.get_secret_value().encode() for s in self.secret_key_fallbacks))
 
     def lifetime(self, name: str) -> timedelta:
-        """Return the setting `name` (seconds) as a duration."""
+        """Return the setting `name`, which is in seconds, as a timedelta."""
         return timedelta(seconds=getattr(self, name))
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield each setting's name and its value, secrets hidden."""
+        """Yield the name and the value of each setting, with secrets hidden."""
         for field in type(self).model_fields:
             value = getattr(self, field)
-            yield f"{PREFIX}{field.upper()}", _shown(field, value)
-
-
-def _shown(name: str, value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "(set)" if value.get_secret_value() else "(empty)"
-    if isinstance(value, tuple):
-        return f"({len(value)} set)"
-    return without_secrets(value) if name == "database_url" else str(value)
-
-
-def without_secrets(database_url: str) -> str:
-    """Return a database's URL as it may be shown: without its user, and without the secrets among its options.
-
-    libpq takes a user and passwords as options too (`?user=…&password=…&sslpassword=…`).
-    """
-    url = make_url(database_url)
-    place, _, asked = database_url.partition("?")
-    if url.get_backend_name() != "sqlite":
-        cut = url.username is not None and "@" in asked
-        if cut or any(sign in f"{url.host}{url.database}" for sign in "@=&"):
-            return f"{url.drivername}://{_HIDDEN}"  # not well-formed: some part of a password may stand there
-        place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
-    if url.username is not None:
-        place = place.replace("://", f"://{_HIDDEN}@", 1)
-    shown = [(name, _HIDDEN if _is_secret(name, value) else value) for name, value in url.query.items()]
-    return f"{place}?{urlencode(shown, doseq=True, safe='/:@,()')}" if shown else place
-
-
-def _is_secret(option: str, value: str | Sequence[str]) -> bool:
-    """Return whether an option of a database's URL holds a secret, or the rest of one that was not escaped."""
-    return bool(_SECRET_OPTION.search(option) or _SECRET_INSIDE.search(str(value)))
+            yield f"{PREFIX}{field.upper()}", shown(field, value)
 
 
 class _Readable(Settings):
-    """Settings of which some are wrong and have a default. Contradictions are not judged here."""
+    """Settings with defaults in place of wrong values, without the check for contradictions."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -304,18 +309,18 @@ class _Readable(Settings):
 
 
 _STAND_INS = {"issuer": "https://unknown.invalid"}
-"""For fields without a default."""
+"""Defaults for fields without one."""
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings; `overrides` (field names) win over environment and file.
+    """Return the settings; `overrides`, by field name, win over the environment and the file.
 
     Raises:
-        ConfigurationError: with every fault found: unknown names, missing or wrong values, an unreadable file.
+        ConfigurationError: with all faults: unknown names, missing or wrong values, an unreadable file.
     """
     faults = list(_unknown_names(os.environ))
-    if os.environ.get(_FOREIGN):
-        faults.append(f"{_FOREIGN}: must not be set, any value of it switches a check of the protocol library off")
+    if os.environ.get(_FORBIDDEN_VARIABLE):
+        faults.append(f"{_FORBIDDEN_VARIABLE}: must not be set: any value disables a check of the protocol library")
     toml = os.environ.get(f"{PREFIX}CONFIG")
     if toml and (unreadable := _file_fault(toml)):
         raise ConfigurationError([*faults, f"{PREFIX}CONFIG: {unreadable}", *_without_file(overrides)])
@@ -326,7 +331,7 @@ def load(**overrides: Any) -> Settings:
         wrong = frozenset(str(detail["loc"][0]) for detail in details if detail["loc"])
         readable = _readable(overrides, wrong)
         faults += [fault for detail in details for fault in _fault(detail)]
-        if wrong:  # then pydantic did not ask for contradictions
+        if wrong:  # then pydantic did not run the model validator
             faults += [f for f in map(_named, readable.contradictions()) if not concerns(f, wrong)]
         raise ConfigurationError(faults, readable, wrong) from None
     if faults:
@@ -335,14 +340,14 @@ def load(**overrides: Any) -> Settings:
 
 
 def _readable(overrides: Mapping[str, Any], wrong: frozenset[str]) -> Settings:
-    """Return the settings, with a default for each field of `wrong`."""
+    """Return the settings with a default for each field of `wrong`."""
     fields = Settings.model_fields
     stand_ins = {name: _STAND_INS.get(name, fields[name].default) for name in wrong & fields.keys()}
     return _Readable(**{**overrides, **stand_ins})
 
 
 def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of the environment alone; what is missing there may stand in the file that cannot be read."""
+    """Yield the faults of the environment, except missing values, which the unreadable file may have."""
     try:
         _Readable(**overrides)
     except ValidationError as error:
@@ -352,7 +357,7 @@ def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _file_fault(toml: str) -> str:
-    """Return why the TOML file cannot be read, empty when it can."""
+    """Return why the TOML file cannot be read, or an empty string."""
     try:
         with Path(toml).open("rb") as file:
             tomllib.load(file)
@@ -360,13 +365,13 @@ def _file_fault(toml: str) -> str:
         return "no such file"
     except OSError as fault:
         return f"cannot be read ({fault.strerror})"
-    except ValueError as fault:  # no TOML, or no UTF-8: the text may hold a value
+    except ValueError as fault:  # not TOML, or not UTF-8; the text of the error may have a value
         return f"cannot be read as TOML: {type(fault).__name__}"
     return ""
 
 
 def concerns(fault: str, fields: frozenset[str]) -> bool:
-    """Return whether a fault is about one of `fields`, or compares another one with it."""
+    """Return whether the text of a fault names one of `fields`."""
     named = {word.removeprefix(PREFIX).lower() for word in re.findall(rf"\b{PREFIX}[A-Z0-9_]+", fault)}
     return bool(named & fields)
 
@@ -386,6 +391,6 @@ def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _named(line: str) -> str:
-    """Return `field: Sentence` as it is shown, under the setting's name."""
+    """Return a line `field: Message` with the name of the setting."""
     name, _, rest = line.partition(": ")
     return f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"

@@ -1,4 +1,4 @@
-"""What a single setting may be. Each function returns the value that is right, and raises a `ValueError` for others."""
+"""Validators of single settings. Each returns a valid value unchanged, and raises `ValueError` for others."""
 
 import re
 import ssl
@@ -15,42 +15,42 @@ _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9().-]{3,})")
 _WIDEST = {4: 8, 6: 7}
-"""The shortest prefix of a network that may be called although it is not public: 10.0.0.0/8 and fc00::/7 have it."""
+"""The shortest prefix of an allowed private network, by IP version: those of 10.0.0.0/8 and fc00::/7."""
 
 
 def check_issuer(value: str) -> str:
-    """Take a scheme and a host alone."""
+    """Check that the issuer is a scheme and a host, without a path."""
     parts = urlsplit(value)
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an address such as https://connexion.exemple.fr")
+        raise ValueError("must be a URL such as https://connexion.exemple.fr")
     try:
         usable = parts.port != 0 and not parts.username and not parts.path.strip("/")
-    except ValueError:  # a port that is none
+    except ValueError:  # an invalid port
         usable = False
     if not usable:
-        raise ValueError("must be a scheme and a host alone (and a port): pages are served at its root")
+        raise ValueError("must be only a scheme and a host (and a port), since pages are served at its root")
     if value.endswith("/"):
-        raise ValueError("must not end with a slash: clients compare it letter by letter")
+        raise ValueError("must not end with a slash, since clients compare it character by character")
     return value
 
 
 def check_database(value: str) -> str:
-    """Take the URL of one of the two engines."""
+    """Check that it is the URL of a supported database."""
     if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError("must begin with sqlite:/// or postgresql://")
     try:
         make_url(value)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise ValueError("is not an address") from None
+    except (ArgumentError, ValueError):  # ValueError for an invalid port
+        raise ValueError("is not a URL") from None
     return value
 
 
 def check_smtp(value: SecretStr) -> SecretStr:
-    """Take the URL of a mail server that a password is not sent to in clear."""
+    """Check that it is an SMTP URL that does not send a password in clear."""
     parts = urlsplit(value.get_secret_value())
     try:
         usable = parts.scheme in _SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
+    except ValueError:  # an invalid port
         usable = False
     if not usable:
         raise ValueError("must be smtp://host:port, smtps://… or smtp+starttls://…")
@@ -60,23 +60,23 @@ def check_smtp(value: SecretStr) -> SecretStr:
 
 
 def check_sender(value: str) -> str:
-    """Take what looks like one mail address."""
+    """Check that it is one email."""
     local, _, domain = value.partition("@")
     if not local or not domain or "@" in domain or any(c.isspace() or c in ",;<>" for c in value):
-        raise ValueError("must be one mail address")
+        raise ValueError("must be one email")
     return value
 
 
 def check_contact(value: str) -> str:
-    """Take an address of RFC 9116, or nothing."""
-    right = not value or (_CONTACT.fullmatch(value) and value.isprintable())
-    if not right:
+    """Check that it is empty, or a contact of RFC 9116."""
+    is_valid = not value or (_CONTACT.fullmatch(value) and value.isprintable())
+    if not is_valid:
         raise ValueError("must be mailto:…, https://… or tel:… (RFC 9116)")
     return value
 
 
 def check_allowed(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Take host names, and networks that may be private."""
+    """Check that the entries are host names, or networks no wider than private ones."""
     for place, entry in enumerate(value, 1):
         try:
             network = ip_network(entry)
@@ -86,7 +86,7 @@ def check_allowed(value: tuple[str, ...]) -> tuple[str, ...]:
             too_wide = False
             if entry.replace(".", "").isdigit() or not _HOST.fullmatch(entry):
                 raise ValueError(
-                    f"entry {place} must be a host name, or a network such as 10.1.0.0/16, its host bits zero"
+                    f"entry {place} must be a host name, or a network such as 10.1.0.0/16 without host bits"
                 ) from None
         if too_wide:
             raise ValueError(f"entry {place} is wider than any private network: /{shortest} at least")
@@ -94,21 +94,21 @@ def check_allowed(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_theme(value: Path | None) -> Path | None:
-    """Take a folder with a theme."""
+    """Check that the folder has a theme."""
     if value is not None and not (value / "tokens.css").is_file():
-        raise ValueError("must be a folder that holds tokens.css")
+        raise ValueError("must be a folder with a file tokens.css")
     return value
 
 
 def check_filter(value: Path | None) -> Path | None:
-    """Take a file in a folder that exists."""
+    """Check that it is a file, or a new name, in a folder that exists."""
     if value is not None and (value.is_dir() or not value.parent.is_dir()):
-        raise ValueError("must be a file, which need not be there yet, in a folder that is")
+        raise ValueError("must be a file, which may not exist yet, in a folder that exists")
     return value
 
 
 def check_authorities(value: Path | None) -> Path | None:
-    """Take a PEM file of certificates."""
+    """Check that the file has PEM certificates."""
     if value is not None:
         try:
             ssl.create_default_context().load_verify_locations(value)

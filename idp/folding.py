@@ -1,4 +1,4 @@
-"""Two spellings under which texts are compared: without accents, and without accents and case."""
+"""Normal forms for comparing texts: without accents, and without accents and case."""
 
 import unicodedata
 
@@ -21,11 +21,11 @@ _SPELLED_OUT = str.maketrans(
 
 
 def plain(text: str) -> str:
-    """Return `text` without accents, case kept: « Été » gives « Ete ». Its length must have been checked before."""
+    """Return `text` without accents: « Été » gives « Ete ». The caller must limit its length."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_SPELLED_OUT))
     return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
 
 
 def fold(text: str) -> str:
-    """Return `text` without accents nor case, so that « LÉO », « léo » and « Leo » are one word."""
+    """Return `text` without accents and case: « LÉO », « léo » and « Leo » give « leo »."""
     return plain(plain(text).casefold())

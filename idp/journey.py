@@ -1,7 +1,7 @@
-"""The order of the steps: which pages a person owes before the client gets its code.
+"""The order of the steps: the pages that a person must complete before the client gets its code.
 
-The dispatcher of `/authorize` asks at every return, from stored state alone: no URL skips a step. A step leaves by
-`idp.interaction.store.resume_url`, or by `decline_url`, and names no other step.
+The dispatcher of `/authorize` computes the next step from stored state at every return, so that no URL skips a step. A
+step ends with a redirect to `idp.interaction.store.resume_url` or `decline_url`, and does not know other steps.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from idp.sessions.models import Session
 
 @dataclass(frozen=True)
 class State:
-    """All that the order depends on.
+    """The state that decides on the next step.
 
     Attributes:
-        acr: the class of authentication that is essential, if one is.
-        agreed: whether the person of the session agreed to this very request (`prompt=consent`).
-        is_activating: whether a letter's password was typed for this request, and nobody is signed in yet.
+        acr: the essential `acr` value, if any.
+        agreed: whether the person agreed to this request (`prompt=consent`).
+        is_activating: whether a letter's password was entered for this request, and nobody signed in yet.
     """
 
     client: Registration
@@ -43,13 +43,13 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """A page that a person may owe.
+    """A step of the journey.
 
     Attributes:
-        endpoint: the page.
-        needed: returns whether the person owes the page.
-        oauth_error: what a client that forbids pages is told (`prompt=none`, OpenID Connect Core 3.1.2.6).
-        declined_text: what the client is told when the person declines; empty if the step cannot be declined.
+        endpoint: the Flask endpoint of its page.
+        needed: returns whether the step is needed.
+        oauth_error: the error for `prompt=none` (OpenID Connect Core 3.1.2.6).
+        declined_text: the `error_description` when the person declines; empty if the step cannot be declined.
     """
 
     endpoint: str
@@ -58,7 +58,7 @@ class Step:
     declined_text: str
 
 
-def _activation_is_owed(state: State) -> bool:
+def _activation_is_needed(state: State) -> bool:
     return state.is_activating
 
 
@@ -71,7 +71,7 @@ def _profile_is_elsewhere(state: State) -> bool:
 
 
 def _authentication_is_needed(state: State) -> bool:
-    """No session, or a request that wants a fresher one than the one it found (`prompt`, `max_age`; Core 3.1.2.1)."""
+    """Return whether there is no session, or the request needs a newer one (`prompt`, `max_age`; Core 3.1.2.1)."""
     return state.session is None or not freshness.is_enough(
         state.session,
         prompts=state.prompts,
@@ -90,39 +90,39 @@ def _person_is_unknown_to_the_client(state: State) -> bool:
     return state.account is not None and not audience.may_know(state.client.key, state.account.id)
 
 
-def _charter_is_owed(state: State) -> bool:
+def _charter_is_needed(state: State) -> bool:
     if state.client.charter_mode is not CharterMode.PROVIDER or state.account is None:
         return False
     charter = charters.current(state.client.key, state.account.id)
     return charter is not None and charter.accepted_at is None
 
 
-def _agreement_is_owed(state: State) -> bool:
-    """`prompt=consent` asks before the client is told anything, each time (Core 3.1.2.1); nobody else is asked."""
+def _agreement_is_needed(state: State) -> bool:
+    """Return whether `prompt=consent` requires an agreement to this request (Core 3.1.2.1)."""
     return "consent" in state.prompts and not state.agreed
 
 
 _NOT_SIGNED_IN = "the person did not sign in"
 STEPS = (
-    Step("activation.activate", _activation_is_owed, "login_required", ""),
+    Step("activation.activate", _activation_is_needed, "login_required", ""),
     Step("profile_choice.choose", _profile_is_unknown, "login_required", _NOT_SIGNED_IN),
     Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required", _NOT_SIGNED_IN),
     Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
     Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
     Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied", "the person turned back"),
-    Step("charter.show", _charter_is_owed, "consent_required", "the charter is not accepted"),
-    Step("oidc.agree", _agreement_is_owed, "consent_required", "the person did not agree"),
+    Step("charter.show", _charter_is_needed, "consent_required", "the charter is not accepted"),
+    Step("oidc.agree", _agreement_is_needed, "consent_required", "the person did not agree"),
 )
-"""The first step that is needed comes next. An activation leads to `email_confirmation.waiting` by itself: its person
-signs in after the mail address is confirmed."""
+"""The first step that is needed is next. An activation redirects to `email_confirmation.waiting` itself, because its
+person signs in after the confirmation of the email."""
 
 
 def next_step(state: State) -> Step | None:
-    """Return the first step that is owed, or None: then the code may be issued."""
+    """Return the first step that is needed; None if the code may be issued."""
     return next((step for step in STEPS if step.needed(state)), None)
 
 
 def is_out_of_reach(state: State) -> bool:
-    """Return if the person just signed in for this request, and not in the way that is essential to it (5.5.1.1)."""
+    """Return whether the person signed in for this request without its essential `acr` (Core 5.5.1.1)."""
     session = state.session
     return session is not None and freshness.lacks(session, state.acr) and not _authentication_is_needed(state)

@@ -1,7 +1,7 @@
-"""Log lines: one JSON object a line on stderr, in ASCII, UTC, with the request's id; never the text of an exception.
+"""Log lines: JSON objects on stderr, in ASCII and UTC, with the request's id, without texts of exceptions.
 
-The level is for what this service says. Libraries keep at least INFO, and those that would write secrets or statements
-at it keep WARNING: turning the level down to DEBUG must never put a token into a file.
+The level applies to this service. Libraries have INFO at least; those that log secrets or SQL statements have WARNING
+at least, so that DEBUG never writes a token to a file.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_TALKATIVE = (
+_VERBOSE_LIBRARIES = (
     "authlib",
     "werkzeug",
     "sqlalchemy",
@@ -33,7 +33,7 @@ _lock = threading.Lock()
 
 
 def configure(level: str = "INFO") -> None:
-    """Set structlog and the standard library's loggers up for this process; a second call replaces the first."""
+    """Configure structlog and the standard loggers of this process; a second call replaces the first."""
     chosen = logging.getLevelNamesMapping()[level]
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
@@ -41,7 +41,7 @@ def configure(level: str = "INFO") -> None:
     root.addHandler(_Handler())
     root.setLevel(max(chosen, logging.INFO))
     logging.getLogger("idp").setLevel(chosen)
-    for name in _TALKATIVE:
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(max(chosen, logging.WARNING))
     structlog.configure(
         processors=[
@@ -58,41 +58,41 @@ def configure(level: str = "INFO") -> None:
 
 
 def write(line: str) -> None:
-    """Write `line` to stderr, whole. What cannot be written is lost: a full disk must not stop a sign-in."""
+    """Write `line` to stderr. Errors are ignored: a full disk must not stop a sign-in."""
     with _lock:
         try:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
-        except (OSError, ValueError, AttributeError):  # full, closed, or a process without one
+        except (OSError, ValueError, AttributeError):  # a full disk, a closed stderr, or none
             return
 
 
 def stamp(moment: datetime) -> str:
-    """Return `moment` as all lines show it: ISO 8601, UTC, with a Z."""
+    """Return `moment` in the format of all lines: ISO 8601, UTC, with a Z."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def frames(error: BaseException) -> list[str]:
-    """Return where `error` came from, without its text: a driver's message can hold what a person typed."""
+    """Return the type and the stack of `error`, without its text, which may have personal data."""
     return [type(error).__name__, *_places(error.__traceback__)]
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    found = traceback.extract_tb(trace)[-_FRAMES:]
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
+    stack = traceback.extract_tb(trace)[-_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack]
 
 
 def _without_text(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Put where an exception came from in the place of the exception."""
-    told = event.pop("exc_info", None)
-    error = told if isinstance(told, BaseException) else sys.exception() if told else None
+    """Replace the exception of an event by its type and stack."""
+    exc_info = event.pop("exc_info", None)
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exception() if exc_info else None
     if error is not None:
         event["where"] = frames(error)
     return event
 
 
 class _Stderr:
-    """What structlog writes to. `sys.stderr` is looked up for each line: others may have put another in its place."""
+    """The output of structlog. `write` looks `sys.stderr` up for each line, since it may be replaced."""
 
     def msg(self, line: str) -> None:
         write(line)
@@ -104,11 +104,11 @@ _STDERR = _Stderr()
 
 
 class _Handler(logging.Handler):
-    """What libraries log, in the same form."""
+    """Writes the lines of libraries in the same format."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event: dict[str, Any] = {
-            "event": _said(record),
+            "event": _message(record),
             "logger": record.name,
             **structlog.contextvars.get_contextvars(),
             "level": record.levelname.lower(),
@@ -119,8 +119,8 @@ class _Handler(logging.Handler):
         write(json.dumps(event, ensure_ascii=True))
 
 
-def _said(record: logging.LogRecord) -> str:
+def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError):  # arguments that do not fit the sentence: a library's slip, not a request's
+    except (TypeError, ValueError):  # a library passed arguments that do not fit its format
         return str(record.msg)

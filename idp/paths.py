@@ -1,4 +1,4 @@
-"""Where the files that are not Python are: inside the package in a wheel, beside it in a checkout."""
+"""The paths of files that are not Python: inside the package in a wheel, beside it in a checkout."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ MIGRATIONS = _find("migrations")
 STATIC = _PACKAGE / "static"
 TRANSLATIONS = _PACKAGE / "translations"
 CHECKOUT = _PACKAGE.parent
-"""The folder around the package: the project's root in a checkout, `site-packages` in a wheel."""
+"""The folder of the package: the root of a checkout, `site-packages` for a wheel."""
 DEMO = CHECKOUT / "demo"
-"""The demonstration, in a checkout only."""
+"""The demonstration; only a checkout has it."""

@@ -1,7 +1,7 @@
-"""What a real installation must not be started with: one list, for `idp config check`, `idp serve` and `letters print`.
+"""Faults of settings that must not be used in production, for `idp config check`, `idp serve` and `idp letters print`.
 
-`idp.config` refuses settings that no command can work with. What stands here can be loaded, so that a database can be
-set up and keys made before the legal notice is written; but nobody is served with it, and no letter leaves.
+`idp.config` refuses settings that no command can use. The settings here can be loaded, so that an operator can create
+the database and keys before the legal notice is written; but pages are not served and letters are not printed.
 """
 
 import base64
@@ -22,7 +22,7 @@ from zxcvbn import zxcvbn
 from idp.accounts.passwords import breached
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 
 _PUBLISHED = frozenset(
     {
@@ -34,23 +34,23 @@ _PUBLISHED = frozenset(
         "e44ce386bfc5c9857124cf45dd1d5c841c3a65da1b197684e3eb39c7685f9ff9",
     }
 )
-"""SHA-256 of keys that stood in the source, and of the README's command, which systemd takes for the key itself."""
+"""SHA-256 of keys that were published in the source, and of the command in the guide, which systemd does not run."""
 _SAFE_SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
-_NAMED = {
-    "publisher": "the legal notice must name who publishes the service",
-    "publication_director": "the legal notice must name who answers for what is published",
-    "host": "the legal notice must name who hosts the service",
-    "contact_mail": "the legal notice must give an address",
-    "dpo_mail": "the page on personal data must give the data protection officer's address",
-    "accessibility_mail": "the accessibility statement must give an address",
+_REQUIRED = {
+    "publisher": "the legal notice must name the publisher",
+    "publication_director": "the legal notice must name the publication director",
+    "host": "the legal notice must name the host",
+    "contact_mail": "the legal notice must give an email",
+    "dpo_mail": "the page on personal data must give the email of the data protection officer",
+    "accessibility_mail": "the accessibility statement must give an email",
 }
 _MAILS = ("contact_mail", "dpo_mail", "accessibility_mail", "mail_from")
-_SAID = (*_NAMED, "academy", "support_phone", "support_url", "support_hours", "service_name")
+_SHOWN_TEXTS = (*_REQUIRED, "academy", "support_phone", "support_url", "support_hours", "service_name")
 _PLACEHOLDER = re.compile(r"(?i)\b(to-?do|tbd|fix-?me|change-?me|à compléter|a completer|lorem ipsum|x{3,})\b|<[^<>]*>")
 
-_LEAST_GUESSES = 25
-"""The power of ten that zxcvbn must give a key. Of 16 random bytes in hexadecimal digits it says 29 to 32."""
-_MOST_READ = 72
+_MIN_GUESSES_LOG10 = 25
+"""The least `guesses_log10` of zxcvbn for a key; 16 random bytes in hexadecimal have 29 to 32."""
+_MAX_SCORED = 72
 _FREQUENT_PAIRS = frozenset(
     {
         *("es", "le", "de", "en", "re", "nt", "on", "er", "te", "et", "el", "an", "se", "ti", "la", "ai", "it", "me"),
@@ -58,14 +58,15 @@ _FREQUENT_PAIRS = frozenset(
         *("ma", "pa", "ss", "io"),
     }
 )
-"""The most frequent pairs of letters in French and English: a third of all pairs of a text, a sixteenth by chance."""
-_BY_CHANCE = 1 / 16
-_DEVIATIONS, _FEW = 4.5, 5
-"""How far above chance their number must be, in standard deviations, to show a text: one random key in 5,000 is."""
+"""The most frequent pairs of letters in French and English: a third of the pairs of a text, a sixteenth by chance."""
+_RANDOM_SHARE = 1 / 16
+_DEVIATIONS, _MIN_PAIRS = 4.5, 5
+"""A key is a text if the number of these pairs exceeds that of a random key by so many standard deviations: one random
+key in 5,000 does."""
 
 
 def production_faults(settings: Settings) -> list[str]:
-    """Return a sentence for each setting with which real families must not be served; none on a developer's machine."""
+    """Return a message for each setting that must not be used in production."""
     if settings.development:
         return list(_development_faults(settings))
     return [
@@ -78,25 +79,25 @@ def production_faults(settings: Settings) -> list[str]:
 
 
 def key_weakness(secret: str) -> str:
-    """Return why `secret` is not a random key, empty when nothing speaks against it.
+    """Return why `secret` is not a random key, or an empty string.
 
-    Random bytes in hexadecimal or base64, and UUIDs, pass: they hold no spaces, words, sequences or repetitions.
+    Random bytes in hexadecimal or base64, and UUIDs, are accepted: they have no spaces, words, sequences, repetitions.
     """
-    if not secret:  # zxcvbn takes no empty text
+    if not secret:  # zxcvbn does not accept an empty text
         return "is empty"
     if hashlib.sha256(secret.encode()).hexdigest() in _PUBLISHED:
-        return "stands in the source of this service"
+        return "was published in the source of this service"
     if any(character.isspace() for character in secret) or _is_text(secret):
         return "is a text, not random"
     if any(map(_is_printable, _decoded(secret))):
         return "is an encoded text, not random"
-    if zxcvbn(secret[:_MOST_READ], max_length=_MOST_READ)["guesses_log10"] < _LEAST_GUESSES:
+    if zxcvbn(secret[:_MAX_SCORED], max_length=_MAX_SCORED)["guesses_log10"] < _MIN_GUESSES_LOG10:
         return "can be guessed"
     return ""
 
 
 def _decoded(secret: str) -> Iterator[bytes]:
-    """Yield what the key decodes to, from hexadecimal and from base64 of both alphabets, with padding or without."""
+    """Yield the key decoded from hexadecimal and from base64, in both alphabets, with padding or without."""
     with suppress(ValueError):
         yield bytes.fromhex(secret)
     with suppress(ValueError):
@@ -105,7 +106,7 @@ def _decoded(secret: str) -> Iterator[bytes]:
 
 
 def _is_printable(value: bytes) -> bool:
-    """Return whether bytes are a printable text: random ones of a key's length never are."""
+    """Return whether bytes are a printable text; random bytes of the length of a key never are."""
     try:
         return value.decode().isprintable()
     except ValueError:
@@ -114,13 +115,15 @@ def _is_printable(value: bytes) -> bool:
 
 def _is_text(secret: str) -> bool:
     pairs = [first + second for first, second in pairwise(secret.lower()) if first.isalpha() and second.isalpha()]
-    expected = len(pairs) * _BY_CHANCE
-    return sum(pair in _FREQUENT_PAIRS for pair in pairs) > max(_FEW, expected + _DEVIATIONS * math.sqrt(expected))
+    expected = len(pairs) * _RANDOM_SHARE
+    return sum(pair in _FREQUENT_PAIRS for pair in pairs) > max(
+        _MIN_PAIRS, expected + _DEVIATIONS * math.sqrt(expected)
+    )
 
 
 def _development_faults(settings: Settings) -> Iterator[str]:
     if not _is_loopback(urlsplit(settings.issuer).hostname):
-        yield "IDP_ENV: is development, but IDP_ISSUER is not on this machine"
+        yield "IDP_ENV: is development, but the host of IDP_ISSUER is not loopback"
 
 
 def _secret_faults(settings: Settings) -> Iterator[str]:
@@ -130,7 +133,7 @@ def _secret_faults(settings: Settings) -> Iterator[str]:
     )
     for name, secret in named:
         if weakness := key_weakness(secret.get_secret_value()):
-            yield f"{name}: {weakness}; draw one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            yield f"{name}: {weakness}; create one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
 def _transport_faults(settings: Settings) -> Iterator[str]:
@@ -142,18 +145,18 @@ def _transport_faults(settings: Settings) -> Iterator[str]:
 
 
 def _placeholder_faults(settings: Settings) -> Iterator[str]:
-    for name, why in _NAMED.items():
+    for name, why in _REQUIRED.items():
         if not getattr(settings, name).strip():
             yield f"IDP_{name.upper()}: is empty: {why}"
     if not settings.support_phone.strip() and not settings.support_url.strip():
-        yield "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty: letters and pages must say who helps families"
+        yield "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty: letters and pages must give a help line or page"
     if settings.academy.strip() in {"", Settings.model_fields["academy"].default}:
-        yield "IDP_ACADEMY: is the default: pages and letters must name the academy"
-    for name in _SAID:
+        yield "IDP_ACADEMY: is the default: pages and letters must name the académie"
+    for name in _SHOWN_TEXTS:
         if _is_placeholder(getattr(settings, name)):
-            yield f"IDP_{name.upper()}: holds a placeholder"
+            yield f"IDP_{name.upper()}: has a placeholder"
     if not _is_filled(urlsplit(settings.issuer).hostname or ""):
-        yield "IDP_ISSUER: holds a placeholder"
+        yield "IDP_ISSUER: has a placeholder"
 
 
 def _is_placeholder(text: str) -> bool:
@@ -161,33 +164,33 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _is_filled(text: str) -> bool:
-    """Return whether a text holds a letter or a digit: `…`, `-` and `???` do not."""
+    """Return whether a text has a letter or a digit: `…`, `-` and `???` have none."""
     return any(character.isalnum() for character in text)
 
 
 def _mail_faults(settings: Settings) -> Iterator[str]:
     for name in _MAILS:
         value = getattr(settings, name)
-        if name == "mail_from" and _is_of_a_machine(value):
-            yield "IDP_MAIL_FROM: is an address of this machine, or of an IP: mails would be refused"
+        if name == "mail_from" and _is_local(value):
+            yield "IDP_MAIL_FROM: has a local domain or an IP: mails would be refused"
         elif value.strip() and not _is_placeholder(value) and not _is_mail(value):
-            yield f"IDP_{name.upper()}: must be one mail address, such as nom@exemple.fr"
+            yield f"IDP_{name.upper()}: must be one email, such as nom@exemple.fr"
         elif name == "mail_from" and _is_placeholder(value):
-            yield "IDP_MAIL_FROM: holds a placeholder"
+            yield "IDP_MAIL_FROM: has a placeholder"
     contact = settings.security_contact
     if contact.startswith("mailto:") and not _is_mail(contact.removeprefix("mailto:").partition("?")[0]):
-        yield "IDP_SECURITY_CONTACT: must be mailto: and one mail address"
+        yield "IDP_SECURITY_CONTACT: must be mailto: and one email"
 
 
 def _is_mail(value: str) -> bool:
     try:
-        parse_address(value)
-    except InvalidAddress:
+        parse_email(value)
+    except InvalidEmailError:
         return False
     return True
 
 
-def _is_of_a_machine(email: str) -> bool:
+def _is_local(email: str) -> bool:
     domain = email.rpartition("@")[2].lower().rstrip(".")
     try:
         ip_address(domain.strip("[]").removeprefix("ipv6:"))
@@ -203,41 +206,40 @@ def _list_faults(settings: Settings) -> Iterator[str]:
     try:
         breached.describe(settings.breached_passwords)
     except OSError as fault:
-        yield f"IDP_BREACHED_PASSWORDS: cannot be read ({fault.strerror}): make it with idp passwords load"
+        yield f"IDP_BREACHED_PASSWORDS: cannot be read ({fault.strerror}): create it with idp passwords load"
     except breached.UnreadableFilterError as fault:
-        yield f"IDP_BREACHED_PASSWORDS: cannot be used, {fault}"
+        yield f"IDP_BREACHED_PASSWORDS: cannot be used: {fault}"
 
 
 def _connection_fault(database_url: str) -> str:
-    """Return why a connection to PostgreSQL may leave this machine in clear, empty when it cannot.
+    """Return why a connection to PostgreSQL may be unencrypted to another host, or an empty string.
 
-    libpq itself is asked where it would connect to: what the address leaves open comes from a service file
-    (`?service=`, PGSERVICE) or from PGHOST, PGHOSTADDR and PGSSLMODE.
+    libpq resolves the URL: it also reads a service file (`?service=`, PGSERVICE), PGHOST, PGHOSTADDR and PGSSLMODE.
     """
     url = make_url(database_url)
     _, options = url.get_dialect()().create_connect_args(url)
     try:
-        # an option that libpq reads all others before, and refuses: it connects to nothing
+        # libpq checks this option after all others and refuses it, so that it does not connect
         conninfo = make_conninfo(**{**options, "target_session_attrs": "none"})
     except psycopg.Error:
-        return "libpq does not know one of its options"
-    asked = psycopg.pq.PGconn.connect_start(conninfo.encode())
+        return "has an option that libpq does not know"
+    connection = psycopg.pq.PGconn.connect_start(conninfo.encode())
     try:
-        if b"target_session_attrs" not in asked.error_message:
-            return "libpq cannot use it: a service that does not exist, or an option with a wrong value"
-        found = {option.keyword.decode(): (option.val or b"").decode(errors="replace") for option in asked.info}
+        if b"target_session_attrs" not in connection.error_message:
+            return "cannot be used by libpq: its service does not exist, or an option has a wrong value"
+        resolved = {option.keyword.decode(): (option.val or b"").decode(errors="replace") for option in connection.info}
     finally:
-        asked.finish()
-    hosts = [host for name in ("host", "hostaddr") for host in found[name].split(",")]
-    if all(_is_own(host) for host in hosts) or found["sslmode"] in _SAFE_SSL_MODES:
+        connection.finish()
+    hosts = [host for name in ("host", "hostaddr") for host in resolved[name].split(",")]
+    if all(_is_this_host(host) for host in hosts) or resolved["sslmode"] in _SAFE_SSL_MODES:
         return ""
     return (
-        "is on another host without TLS (by libpq's reading of the address, of a service file and of PGHOST, "
-        "PGSSLMODE…): add ?sslmode=verify-full (verify-ca or require)"
+        "connects to another host without TLS (libpq also reads a service file, PGHOST, PGSSLMODE…): add "
+        "?sslmode=verify-full (verify-ca or require)"
     )
 
 
-def _is_own(host: str) -> bool:
+def _is_this_host(host: str) -> bool:
     return not host or host.startswith(("/", "@")) or _is_loopback(host)
 
 

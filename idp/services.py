@@ -1,8 +1,7 @@
-"""What the parts of the product ask the application for: its settings, and the objects of which a process has one.
+"""The services of an application: its settings, and the objects of which each process has one.
 
-`idp.app` builds all of it, at one place. A module asks for what it needs when it needs it: `services().settings`.
-The types belong to higher layers, so this module imports them for the type checker only; an architecture test
-(`tests/architecture/test_home_of_services.py`) and the import contract hold that.
+`idp.app` creates them. Modules use them as `services().settings`. The types belong to higher layers, so this module
+imports them for the type checker only (`tests/architecture/test_home_of_services.py`, import contract).
 """
 
 from __future__ import annotations
@@ -38,54 +37,56 @@ class Services:
     """The services of one application in one process."""
 
     settings: Settings
-    """What the operator chose."""
+    """The settings."""
     hasher: Hasher
-    """Computes and checks password hashes, a few at a time."""
+    """Computes and verifies password hashes, a few at a time."""
     breached: BreachedPasswords
-    """The passwords that are known from data breaches; empty if the operator loaded no list."""
+    """The passwords known from data breaches; empty without a list."""
     server: Server
     """Authlib's authorization server, with the token store and the signing keys."""
     outgoing: Outgoing
     """Sends HTTP requests to the servers of clients."""
     client_keys: ClientKeys
-    """The public keys of clients, kept for a while."""
+    """The public keys of clients, with a cache."""
     transport: Transport
-    """Hands mails to the SMTP server."""
+    """Sends mails to the SMTP server."""
+    registrable: Mapping[str, list[str]]
+    """The values that clients may register, by the member of discovery that announces them."""
     renewable: Callable[[datetime], ColumnElement[bool]]
-    """Returns the SQL condition of the sessions in which a client can renew its tokens, for the present instant."""
+    """Returns the SQL condition that selects the sessions in which a client can renew its tokens at an instant."""
     ips_counted: timedelta
-    """How long a rate limit counts an IP at most; the page on personal data says it."""
+    """How long a rate limit keeps the counter of an IP, at most; for the page on personal data."""
     local_counts: Counts
     """The counters of the budgets that this process keeps in memory (`idp.throttle.local`)."""
     local_marks: Marks
-    """The subjects that this process marked (`idp.throttle.local`)."""
+    """The marked subjects of this process (`idp.throttle.local`)."""
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
-    """The refusals that this process remembers (`idp.throttle.guard`), by counter: until when, and when it opens."""
+    """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
     """The handler of each kind of outbox message."""
     outbox_apart: frozenset[str] = frozenset()
-    """The kinds of outbox messages that wait for machines of others: a thread of their own hands these over, so that no
-    mail waits behind them."""
+    """The kinds of outbox messages for the servers of clients: another thread sends them, so that mails do not
+    wait."""
     periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
-    """The kinds of outbox messages that the worker puts in once a period, and that period."""
+    """The period of each kind of periodic job."""
 
     def close(self) -> None:
-        """Close the connections of the token store; those of SQLAlchemy's session are closed elsewhere."""
+        """Close the connections of the token store."""
         self.server.store.close()
 
 
-def provide(app: Flask, own: Services) -> None:
-    """Make `own` the services of an application, in place of any that it had."""
-    app.extensions[EXTENSION] = own
+def provide(app: Flask, new_services: Services) -> None:
+    """Set the services of an application."""
+    app.extensions[EXTENSION] = new_services
 
 
 def services_of(app: Flask) -> Services:
     """Return the services of an application."""
-    own: Services = app.extensions[EXTENSION]
-    return own
+    found: Services = app.extensions[EXTENSION]
+    return found
 
 
 def services() -> Services:
     """Return the services of the current application."""
-    own: Services = current_app.extensions[EXTENSION]
-    return own
+    found: Services = current_app.extensions[EXTENSION]
+    return found

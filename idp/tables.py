@@ -1,4 +1,4 @@
-"""All tables, by import: migrations and their tests compare the database with these."""
+"""Imports all tables; migrations and their tests compare the database with them."""
 
 from idp.accounts import models as accounts
 from idp.audit import models as audit

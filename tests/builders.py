@@ -13,7 +13,8 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.registration.changes import Wanted, change, check_change, register
+from idp.registration.metadata import DEFAULT_SCOPES, ClientMetadata
+from idp.registration.registrations import change, check_change, register
 from tests.relying_party import RelyingParty
 
 COLLEGE, LYCEE = "0599001N", "0599002P"
@@ -100,19 +101,26 @@ class Build:
         )
 
     def ent(
-        self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object
+        self,
+        name: str = "Passerelle",
+        host: str = "ent.test",
+        *,
+        charter: str = "none",
+        scopes: str = " ".join(DEFAULT_SCOPES),
+        **more: object,
     ) -> RelyingParty:
         """Return a registered relying party."""
-        wanted: dict[str, object] = {
+        metadata: dict[str, object] = {
             "name": name,
             "redirect_uris": [f"https://{host}/cb"],
             "post_logout_redirect_uris": [f"https://{host}/bye"],
             "home_uri": f"https://{host}/",
             "uais": [COLLEGE],
             "charter": charter,
+            "scopes": scopes.split(),
             **more,
         }
-        row, secret = register(self.settings, Wanted(**wanted))  # type: ignore[arg-type]
+        row, secret = register(self.settings, ClientMetadata(**metadata))  # type: ignore[arg-type]
         return RelyingParty(self.settings.issuer, row.client_id, secret, f"https://{host}/cb", row.scopes)
 
     def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:
@@ -120,8 +128,8 @@ class Build:
         charters.publish(ent.client_id, version, text)
 
 
-def change_registration(settings: Settings, client: Client, wanted: Wanted) -> str | None:
-    """Change a client's registration as an operator does; return a secret if it needs one from now on."""
-    check_change(settings, client, wanted)
+def change_registration(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:
+    """Change a client's registration as an operator does; return a new secret if the client needs one from now on."""
+    check_change(settings, client, metadata)
     with unit_of_work():
-        return change(client, wanted)
+        return change(client, metadata)

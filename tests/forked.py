@@ -199,7 +199,7 @@ def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files)
     os.environ.update(env)
     os.chdir(cwd)
     if "SSL_CERT_FILE" in env:
-        connections.trust.cache_clear()  # the process that forks read the system's authorities
+        connections.tls_context.cache_clear()  # the process that forks read the system's authorities
     if env.get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     program, *arguments = command

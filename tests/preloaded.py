@@ -10,6 +10,6 @@ import tests.builders
 import tests.databases
 from idp.http_client import connections
 
-connections.trust(None)
+connections.tls_context(None)
 
 __all__ = ["aiosmtpd", "clients", "idp", "tests"]

@@ -12,11 +12,13 @@ def main() -> None:
     """Write an académie's files; print what was written."""
     order = _order()
     began = time.perf_counter()
-    made = produce(order)
-    print(f"{made.files:,} files, {made.size / 1e6:,.1f} MB, {time.perf_counter() - began:.1f} s: {order.out}")
-    print(f"{made.schools:,} schools, {made.pupils:,} pupils, {made.people:,} responsible people in the files")
-    _show("mistakes", made.mistakes)
-    _show("changes", made.changes)
+    produced = produce(order)
+    print(f"{produced.files:,} files, {produced.size / 1e6:,.1f} MB, {time.perf_counter() - began:.1f} s: {order.out}")
+    print(
+        f"{produced.schools:,} schools, {produced.pupils:,} pupils, {produced.people:,} responsible people in the files"
+    )
+    _show("mistakes", produced.mistakes)
+    _show("changes", produced.changes)
 
 
 def _order() -> Order:
@@ -38,9 +40,9 @@ def _order() -> Order:
     return order
 
 
-def _show(what: str, counts: Counter[str]) -> None:
+def _show(title: str, counts: Counter[str]) -> None:
     if counts:
-        print(f"{what}: " + ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())))
+        print(f"{title}: " + ", ".join(f"{kind} {number:,}" for kind, number in sorted(counts.items())))
 
 
 if __name__ == "__main__":

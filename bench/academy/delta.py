@@ -1,11 +1,11 @@
-"""What happens to families in a few weeks: the households before and after, from which an AAF Delta is written."""
+"""Changes families by a few weeks: the households before and after, from which an AAF Delta is written."""
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from bench.academy.families import Address, Household, Person, Pupil
+from bench.academy.families import Household, Person, PostalAddress, Pupil
 from bench.academy.names import family_name, given_name
 from bench.academy.schools import School, by_town
 
@@ -16,18 +16,18 @@ _FIRST_ADDRESS = 2_000_000_000
 
 
 class Event(enum.Enum):
-    """What may happen to a household; the value is what the command prints."""
+    """A change of a household; the value is what the command prints."""
 
     CLASS = "another_class"
     SCHOOL = "another_school"
     SIBLING = "sibling"
-    ADDRESS = "another_address"
+    NEW_ADDRESS = "another_address"
     GONE = "pupil_gone"
     ARRIVED = "family_arrived"
 
 
 class Change(NamedTuple):
-    """A household before and after. Nobody is in a household that has not arrived, or whose only pupil is gone."""
+    """A household before and after. It is empty before its arrival, and after its only pupil has left."""
 
     event: Event
     before: Household
@@ -37,13 +37,13 @@ class Change(NamedTuple):
 def changes(
     households: Iterable[Household], schools: Sequence[School], rate: float, *, seed: int = 0
 ) -> Iterator[Household | Change]:
-    """Yield each household as it is, or as a change, for that part of them; a family that arrives comes in between.
+    """Yield each household unchanged, or as a change, at the given rate; new families arrive in between.
 
     Args:
         households: those of `families`.
-        schools: those of `found`: pupils go from one to another of their town.
-        rate: which part of the households something happens to: from 0 to 1.
-        seed: the same one makes the same changes.
+        schools: those of `draw_schools`: pupils change between schools of their town.
+        rate: the share of the households that change: from 0 to 1.
+        seed: the same seed makes the same changes.
     """
     random = Random(f"{seed}/delta")
     towns = by_town(schools)
@@ -75,8 +75,8 @@ def _change(event: Event, household: Household, town: Sequence[School], random: 
             changed = _with_pupil(household, _placed(pupil, random.choice(others), random))
         case Event.SIBLING:
             changed = household._replace(pupils=(*household.pupils, _sibling(household, random)))
-        case Event.ADDRESS:
-            moved = household.people[0]._replace(address=_new_address(household))
+        case Event.NEW_ADDRESS:
+            moved = household.people[0]._replace(postal_address=_new_address(household))
             changed = household._replace(people=(moved, *household.people[1:]))
         case Event.GONE:
             changed = without_strangers(household._replace(pupils=household.pupils[1:]))
@@ -87,7 +87,7 @@ def _change(event: Event, household: Household, town: Sequence[School], random: 
 
 
 def without_strangers(household: Household) -> Household:
-    """Return the household without those who are responsible for none of its pupils."""
+    """Return the household without people who are responsible for none of its pupils."""
     responsible = {link.person for pupil in household.pupils for link in pupil.links}
     people = tuple(person for person in household.people if person.key in responsible)
     return household if len(people) == len(household.people) else household._replace(people=people)
@@ -98,7 +98,7 @@ def _with_pupil(household: Household, pupil: Pupil) -> Household:
 
 
 def _placed(pupil: Pupil, school: School, random: Random) -> Pupil:
-    """Return the pupil in another class of that school, unless it has one class only."""
+    """Return the pupil in another class of that school, unless it has only one."""
     names = [room.name for room in school.classes]
     others = [name for name in names if name != pupil.class_name or school is not pupil.school]
     return pupil._replace(school=school, class_name=random.choice(others or names))
@@ -118,7 +118,7 @@ def _sibling(household: Household, random: Random) -> Pupil:
 
 
 def _arrived(model: Household, random: Random) -> Household:
-    """Return a family with new keys and names, made as `model` is."""
+    """Return a family like `model`, with new keys and names."""
     family = family_name(random)
     keys = {person.key: _FIRST_PERSON + model.number * 10 + rank for rank, person in enumerate(model.people)}
     people = tuple(_newcomer(person, keys[person.key], family, random) for person in model.people)
@@ -132,8 +132,9 @@ def _arrived(model: Household, random: Random) -> Household:
         )
         for rank, pupil in enumerate(model.pupils)
     )
-    address = _new_address(model)
-    return model._replace(people=tuple(person._replace(address=address) for person in people), pupils=pupils)
+    postal_address = _new_address(model)
+    moved = tuple(person._replace(postal_address=postal_address) for person in people)
+    return model._replace(people=moved, pupils=pupils)
 
 
 def _newcomer(person: Person, key: int, family: str, random: Random) -> Person:
@@ -146,7 +147,7 @@ def _newcomer(person: Person, key: int, family: str, random: Random) -> Person:
     )
 
 
-def _new_address(household: Household) -> Address:
-    home = household.people[0].address
+def _new_address(household: Household) -> PostalAddress:
+    home = household.people[0].postal_address
     line = f"{household.number + 1} route de la Gare"
-    return Address(_FIRST_ADDRESS + household.number, (line,), home.postcode, home.city)
+    return PostalAddress(_FIRST_ADDRESS + household.number, (line,), home.postcode, home.city)

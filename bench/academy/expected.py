@@ -1,7 +1,7 @@
-"""Which accounts must come out of a household, whatever the format that it was written in.
+"""The accounts that a household must produce, in any format.
 
 A legal representative (authority 1) gets an account, with those children who have a class and have not left. Formats
-without ids know fewer things of them: ONDE has no keys and no pupils' numbers, AAF 1D no pupils' numbers.
+without ids contain less: ONDE has no keys and no pupils' numbers, AAF 1D no pupils' numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from bench.academy.families import Household, Pupil, families
 
 
 class Child(NamedTuple):
-    """A child of an account, as it must be released. `key` is the pupil's in AAF."""
+    """A child of an account, as ENTs must receive it. `key` is the pupil's key in AAF."""
 
     key: int
     student_id: int
@@ -23,9 +23,9 @@ class Child(NamedTuple):
 
 
 class Guardian(NamedTuple):
-    """Somebody who must get an account: names letter by letter, and the children in the order of their keys.
+    """A person who must get an account: names verbatim, and the children in the order of their keys.
 
-    `same_as` is the key of the same human being under another join key, lower than this one; 0 for nearly all.
+    `same_as` is the same person's lower join key, if there is one; 0 for nearly all.
     """
 
     key: int
@@ -35,32 +35,32 @@ class Guardian(NamedTuple):
     birth_name: str
     given_name: str
     mail: str
-    address: tuple[str, ...]
+    postal_address: tuple[str, ...]
     postcode: str
     city: str
     children: tuple[Child, ...]
 
 
 class Family(NamedTuple):
-    """The accounts of a household, by key; none when all its pupils have left or have no class."""
+    """The accounts of a household, by key; empty if all its pupils have left or have no class."""
 
     number: int
     guardians: tuple[Guardian, ...]
 
 
 def expected(seed: int, pupils: int, schools: int) -> Iterator[Family]:
-    """Yield what `families` of the same numbers must become, a household after the other."""
+    """Yield the expected result of `families` with the same numbers, a household after the other."""
     return accounts(families(seed, pupils, schools))
 
 
 def accounts(households: Iterable[Household]) -> Iterator[Family]:
-    """Yield what these households must become: for those after a Delta, say."""
+    """Yield the expected result of these households, for example of those after a Delta."""
     for household in households:
         yield Family(household.number, tuple(_guardians(household)))
 
 
 def is_there(pupil: Pupil) -> bool:
-    """Tell whether a pupil's family is to have an account because of this pupil."""
+    """Return whether this pupil gives the family an account."""
     return bool(pupil.class_name) and not pupil.left_on
 
 
@@ -72,9 +72,9 @@ def _guardians(household: Household) -> Iterator[Guardian]:
             for pupil in household.pupils
             if is_there(pupil) and any(link.person == person.key and link.authority == 1 for link in pupil.links)
         )
-        first = seen.setdefault((person.family_name, person.given_name, person.address.key), person.key)
+        first = seen.setdefault((person.family_name, person.given_name, person.postal_address.key), person.key)
         if children:
-            address = person.address
+            home = person.postal_address
             yield Guardian(
                 person.key,
                 first if first != person.key else 0,
@@ -83,9 +83,9 @@ def _guardians(household: Household) -> Iterator[Guardian]:
                 person.birth_name,
                 person.given_name,
                 person.mail,
-                address.lines,
-                address.postcode,
-                address.city,
+                home.lines,
+                home.postcode,
+                home.city,
                 children,
             )
 

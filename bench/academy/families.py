@@ -1,7 +1,7 @@
-"""The families of an académie: who lives where, who is responsible for whom, and in which class the children are.
+"""The families of an académie: homes, guardians, classes.
 
-A household is a group of pupils with the same people responsible for them. Its people may live at two addresses, its
-pupils may go to two schools of the town. What makes real files hard is here as it is there: see `Household`.
+A household is a group of pupils with the same guardians. Its people may live at two addresses, its pupils may go to two
+schools of the town. It contains the difficulties of real files: see `Household`.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from bench.academy.names import family_name, given_name
-from bench.academy.schools import SCHOOL_YEAR, School, by_town, found, shares, wheel
+from bench.academy.schools import SCHOOL_YEAR, School, by_town, draw_schools, shares, wheel
 
 MOTHER, FATHER, TUTOR, RELATIVE, CHILD_MINDER = "10", "20", "50", "39", "43"
 """SDET's codes of kinship."""
@@ -38,8 +38,8 @@ _STREETS = (
 )  # fmt: skip
 
 
-class Address(NamedTuple):
-    """A postal address; nobody of another household has the same."""
+class PostalAddress(NamedTuple):
+    """A postal address; each belongs to one household."""
 
     key: int
     lines: tuple[str, ...]
@@ -48,14 +48,14 @@ class Address(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Somebody who is responsible for pupils. `key` is their join key in every format that has keys."""
+    """A person responsible for pupils. `key` is the join key in every format that has keys."""
 
     key: int
     civility: str
     family_name: str
     birth_name: str
     given_name: str
-    address: Address
+    postal_address: PostalAddress
     mail: str
     mobile: str
     diffusion: bool
@@ -63,12 +63,12 @@ class Person(NamedTuple):
 
 
 class Link(NamedTuple):
-    """That somebody is responsible for a pupil.
+    """The tie between a person and a pupil.
 
     Attributes:
-        person: The person's key.
-        rank: 1 for the first legal representative, 2 for the second, 0 for others: what old SIECLE files say.
-        broken: Whether the link is to be written in a way that cannot be read.
+        person: the person's key.
+        rank: 1 for the first legal representative, 2 for the second, 0 for others, as in old SIECLE files.
+        broken: whether the tie is written so that it cannot be read.
     """
 
     person: int
@@ -79,7 +79,7 @@ class Link(NamedTuple):
 
 
 class Pupil(NamedTuple):
-    """A pupil. `class_name` is empty for one without a class, `left_on` for one who is still there."""
+    """A pupil. `class_name` is empty without a class, `left_on` if the pupil is still there."""
 
     key: int
     student_id: int
@@ -95,10 +95,10 @@ class Pupil(NamedTuple):
 
 
 class Household(NamedTuple):
-    """Pupils with the people who are responsible for them.
+    """Pupils with the people responsible for them.
 
-    Among the people may be: one or two legal representatives (authority 1), at one address or at two; a tutor; somebody
-    in charge of the pupil (2), somebody to be called (3); and a legal representative a second time, under another key,
+    The people may be: one or two legal representatives (authority 1), at one address or two; a tutor; a person in
+    charge of the pupil (2), a person to be called (3); and one legal representative a second time, under another key,
     for the last of the pupils.
     """
 
@@ -115,13 +115,13 @@ def families(seed: int, pupils: int, schools: int) -> Iterator[Household]:
 
     Args:
         seed: any number.
-        pupils: how many there are, exactly.
+        pupils: their exact number.
         schools: from 1 to 99,999.
 
     Raises:
-        ValueError: there cannot be as many schools.
+        ValueError: the number of schools is not possible.
     """
-    towns = by_town(found(pupils, schools))
+    towns = by_town(draw_schools(pupils, schools))
     numbers = count()
     people = count(_FIRST_PERSON)
     children = count()
@@ -172,7 +172,7 @@ class _Town:
         return Household(next(self._numbers), self._name.number, tuple(people), tuple(pupils))
 
     def _responsible(self, family: str) -> tuple[list[Person], tuple[Link, ...]]:
-        """Draw the people responsible for pupils of that name: at first the legal representatives."""
+        """Draw the people responsible for pupils of that name, the legal representatives first."""
         draw = self._draw
         home = self._address()
         kind = draw()
@@ -198,8 +198,8 @@ class _Town:
             links.append(Link(people[-1].key, RELATIVE, 3, 0))
         return people, tuple(links)
 
-    def _person(self, civility: str, family: str, address: Address) -> Person:
-        """Draw a person of that family name, or of another when it is empty."""
+    def _person(self, civility: str, family: str, postal_address: PostalAddress) -> Person:
+        """Draw a person of that family name, or of another if it is empty."""
         draw = self._draw
         key = next(self._people)
         female = civility == "Mme"
@@ -213,22 +213,22 @@ class _Town:
             usual,
             own,
             given_name(self._random, female=female),
-            address,
+            postal_address,
             f"parent{key}@exemple.fr" if draw() < _HAS_MAIL else "",
             f"063998{key % 10_000:04d}",
             draw() < 0.8,  # noqa: PLR2004 - one in five refuses
         )
 
-    def _address(self) -> Address:
+    def _address(self) -> PostalAddress:
         house = next(self._houses)
         number, street = divmod(house, len(_STREETS))
         lines: tuple[str, ...] = (f"{number + 1} {_STREETS[street]}",)
         if self._draw() < 0.2:  # noqa: PLR2004 - one home in five is a flat
             lines = ("Résidence « Les Ajoncs »" if street % 2 else "Bât. B, apt 12", *lines)
-        return Address(self._name.number * 1_000_000 + house, lines, self._name.postcode, self._name.name)
+        return PostalAddress(self._name.number * 1_000_000 + house, lines, self._name.postcode, self._name.name)
 
     def _school(self, before: School | None) -> School:
-        """Draw a pupil's school, knowing the school of the child before in the same household."""
+        """Draw a pupil's school, given the school of the child before in the same household."""
         if before is not None and self._draw() < _STAYS:
             return before
         return self._wheel[int(self._draw() * len(self._wheel))]
@@ -256,7 +256,7 @@ class _Town:
         )
 
     def _given(self, school: School, class_name: str, family: str, *, female: bool) -> str:
-        """Draw a given name: no two pupils of a class have the same names, since ONDE knows them by nothing else."""
+        """Draw a given name that is unique with the family name in the class, since ONDE has no other key."""
         given = given_name(self._random, female=female)
         while (known := (school.number, class_name, family, given)) in self._taken:
             given = f"{given}-{given_name(self._random, female=female)}"

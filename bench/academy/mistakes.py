@@ -1,8 +1,8 @@
-"""The mistakes of real files, put into the families at a given rate, and counted.
+"""Adds the mistakes of real files to the families at a given rate, and counts them.
 
-A household or a school has one mistake at most. Each kind comes about as often as the others, but for those that need
-siblings or two parents. What is counted is in the files as often, but for SIECLE and ONDE: who has children in two
-schools stands in both schools' files.
+A household or a school has one mistake at most. The kinds are about equally frequent, except those that need siblings
+or two parents. The counts hold for the files too, except in SIECLE and ONDE: a guardian with children in two schools is
+in both schools' files.
 """
 
 import enum
@@ -21,7 +21,7 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
 class Kind(enum.Enum):
-    """What can be wrong; the value is what the command prints."""
+    """A kind of mistake; the value is what the command prints."""
 
     DUPLICATED_KEY = "duplicated_key"
     DANGLING_PARENT = "dangling_parent"
@@ -37,20 +37,20 @@ class Kind(enum.Enum):
 
 
 class Mistakes:
-    """Puts mistakes in.
+    """Adds mistakes.
 
     Args:
-        rate: which part of the households, and of the schools, gets one: from 0 to 1.
+        rate: the share of the households, and of the schools, with a mistake: from 0 to 1.
         kinds: those that the format can have.
-        seed: the same one makes the same mistakes in the same families.
+        seed: the same seed makes the same mistakes in the same families.
 
     Attributes:
-        counts: what was put in so far, by kind.
+        counts: the mistakes so far, by kind.
     """
 
     def __init__(self, rate: float, kinds: Collection[Kind] = tuple(Kind), *, seed: int = 0) -> None:
         if not 0 <= rate <= 1:
-            raise ValueError("a rate is from 0 to 1")
+            raise ValueError("the rate must be from 0 to 1")
         self.counts: Counter[Kind] = Counter()
         self._rate = rate
         self._seed = seed
@@ -77,7 +77,7 @@ class Mistakes:
         return school._replace(uai=school.uai[:-1] + _LETTERS[after % len(_LETTERS)])
 
     def _mistaken(self, household: Household, random: Random) -> Household:
-        """Return the household with a mistake of a drawn kind, or of the next one that it can have."""
+        """Return the household with a mistake of a drawn kind, or of the next kind that it can have."""
         kinds = random.sample(self._kinds, len(self._kinds))
         for kind in kinds:
             changed = _CHANGES[kind](household, _FIRST_PERSON + self._made)
@@ -144,7 +144,7 @@ def _not_a_mail(household: Household, _: int) -> Household:
 
 
 def _near_duplicate(household: Household, key: int) -> Household | None:
-    """Give the last of several pupils the same parent under another key, as a school does that enters them again."""
+    """Give the last of several pupils the same parent under another key, like a school that entered them again."""
     first, pupil = household.people[0], household.pupils[-1]
     if len(household.pupils) == 1 or pupil.links[0].person != first.key:
         return None

@@ -1,7 +1,7 @@
-"""Invented names, as varied as those of a real school: accents, particles, apostrophes, hyphens, Turkish, Vietnamese.
+"""Invented names, as varied as in a real school: accents, particles, apostrophes, hyphens, Turkish, Vietnamese.
 
-A few names are frequent and most are rare, so that a school has homonyms. No two names become the same one when the
-letters that Latin-1 has not are reduced: a file in Latin-1 still tells two pupils apart.
+A few names are frequent and most are rare, so that a school has homonyms. No two names become equal when they are
+reduced to Latin-1, so that a file in Latin-1 still tells two pupils apart.
 """
 
 from random import Random
@@ -35,7 +35,7 @@ _MEN = (
     "Oscar", "Pierre-Yves", "Romain", "Simon", "Tugdual", "Valère",
 )  # fmt: skip
 _FREQUENT = 40
-"""How often the most frequent name stands in its wheel; the one of rank r stands `_FREQUENT / r` times, rounded up."""
+"""The number of times that the most frequent name occurs; that of rank r occurs `_FREQUENT / r` times, rounded up."""
 
 
 def _wheel(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _wheel(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _spread(common: tuple[str, ...], rare: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the common names with the rare ones between them, so that these are not all at the seldom end."""
+    """Return the common names with the rare ones between them, so that not all rare names have a low rank."""
     step = 4
     mixed: list[str] = []
     for place, name in enumerate(common):

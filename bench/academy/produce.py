@@ -1,4 +1,4 @@
-"""From an order to files: families drawn, mistakes put in, written in one format, counted on the way."""
+"""Writes the files of an order: draws families, adds mistakes, writes one format, and counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.academy.delta import changes
 from bench.academy.families import Household, families
 from bench.academy.mistakes import Kind, Mistakes
-from bench.academy.schools import School, found
+from bench.academy.schools import School, draw_schools
 from bench.academy.writers import aaf, csv_file, onde, siecle
 from bench.academy.writers.output import Folder, Output, Tgz
 
@@ -18,7 +18,7 @@ FORMATS = ("aaf", "aaf1d", "siecle", "onde", "csv")
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is wanted; see the command's `--help` for each."""
+    """The options of the command; see its `--help`."""
 
     out: Path
     pupils: int
@@ -34,15 +34,15 @@ class Order:
 
 
 @dataclass
-class Made:
-    """What was written.
+class Produced:
+    """The numbers of what was written.
 
     Attributes:
-        schools: How many have pupils.
-        pupils: How many are in the Complet's files; a format that knows no pupils who left has fewer than there are.
-        people: How many responsible people are in them; who is in two schools' files counts once.
-        mistakes: What was put in, by kind.
-        changes: What the Delta holds, by kind.
+        schools: schools with pupils.
+        pupils: pupils in the Complet's files; a format without pupils who left has fewer.
+        people: responsible people in them; a person in two schools' files counts once.
+        mistakes: the mistakes, by kind.
+        changes: the changes in the Delta, by kind.
     """
 
     files: int = 0
@@ -54,29 +54,29 @@ class Made:
     changes: Counter[str] = field(default_factory=Counter)
 
 
-def produce(order: Order) -> Made:
-    """Write the files of an académie into `order.out`: a Complet, and for an AAF a Delta if one is wanted.
+def produce(order: Order) -> Produced:
+    """Write the files of an académie to `order.out`: a Complet, and for an AAF a Delta if requested.
 
-    Mistakes are in the Complet alone. The memory needed is that of a town and of a few parts.
+    Only the Complet contains mistakes. The memory is that of a town and of a few parts.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of range.
     """
-    made = Made()
+    produced = Produced()
     mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
-    schools = mistakes.schools(found(order.pupils, order.schools))
+    schools = mistakes.schools(draw_schools(order.pupils, order.schools))
     households = families(order.seed, order.pupils, order.schools)
     if order.format.startswith("aaf"):
-        _write_aaf(order, schools, households, mistakes, made)
+        _write_aaf(order, schools, households, mistakes, produced)
     elif order.format == "siecle":
-        written = _counted(mistakes.households(households), made)
+        written = _counted(mistakes.households(households), produced)
         siecle.write(Folder(order.out), schools, written, _siecle_style(order))
     elif order.format == "onde":
-        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.sayable(households)), made))
+        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.representable(households)), produced))
     else:
-        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), made))
-    made.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
-    return _weighed(order, made)
+        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), produced))
+    produced.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
+    return _weighed(order, produced)
 
 
 def _possible(order: Order) -> frozenset[Kind]:
@@ -90,40 +90,40 @@ def _siecle_style(order: Order) -> siecle.Style:
 
 
 def _write_aaf(
-    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, made: Made
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, produced: Produced
 ) -> None:
     style = aaf.Style(
         first_degree=order.format == "aaf1d", encoding="ISO-8859-15" if order.latin9 else "UTF-8", part=order.part
     )
     with ExitStack() as stack:
         output = _aaf_output(order, style, "Complet", stack)
-        written = _counted(mistakes.households(aaf.sayable(households, style)), made)
+        written = _counted(mistakes.households(aaf.representable(households, style)), produced)
         aaf.write_complete(output, schools, written, style)
     if order.delta:
         again = families(order.seed, order.pupils, order.schools)
-        changed = changes(again, found(order.pupils, order.schools), order.delta, seed=order.seed)
+        changed = changes(again, draw_schools(order.pupils, order.schools), order.delta, seed=order.seed)
         with ExitStack() as stack:
-            made.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
+            produced.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
 
 
 def _aaf_output(order: Order, style: aaf.Style, mode: str, stack: ExitStack) -> Output:
-    """Return where a Complet or a Delta goes: a folder of its own, or an archive."""
+    """Return the output of a Complet or a Delta: a folder of its own, or an archive."""
     if order.archive:
         return stack.enter_context(Tgz(order.out / f"{style.name}_{mode}.tgz"))
     return Folder(order.out / mode.lower())
 
 
-def _counted(households: Iterable[Household], made: Made) -> Iterator[Household]:
+def _counted(households: Iterable[Household], produced: Produced) -> Iterator[Household]:
     schools: set[int] = set()
     for household in households:
-        made.pupils += len(household.pupils)
-        made.people += len(household.people)
+        produced.pupils += len(household.pupils)
+        produced.people += len(household.people)
         schools.update(pupil.school.number for pupil in household.pupils)
         yield household
-    made.schools = len(schools)
+    produced.schools = len(schools)
 
 
-def _weighed(order: Order, made: Made) -> Made:
+def _weighed(order: Order, produced: Produced) -> Produced:
     sizes = [path.stat().st_size for path in order.out.rglob("*") if path.is_file()]
-    made.files, made.size = len(sizes), sum(sizes)
-    return made
+    produced.files, produced.size = len(sizes), sum(sizes)
+    return produced

@@ -5,22 +5,22 @@ from itertools import accumulate, groupby
 from typing import NamedTuple
 
 SCHOOL_YEAR = 2026
-"""The year in which the school year begins, in all that is dated."""
+"""The year in which the school year begins, for all dates."""
 
 _FIRST_NUMBER = 9_900_001
-"""Of the UAIs: no département is numbered 990 to 999."""
+"""The first UAI: no département is numbered 990 to 999."""
 _MOST = 99_999
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _PER_TOWN = 8
 _PER_CLASS = 26
 _WEIGHTS = {"ECOLE": 1, "COLLEGE": 5, "LYCEE": 6}
-"""How many pupils a school of a kind has, one against the other."""
+"""The relative number of pupils of a school of each kind."""
 _LEVELS = {
     "ECOLE": (("CP", 6), ("CE1", 7), ("CE2", 8), ("CM1", 9), ("CM2", 10)),
     "COLLEGE": (("6EME", 11), ("5EME", 12), ("4EME", 13), ("3EME", 14)),
     "LYCEE": (("2NDE ", 15), ("1ERE ", 16), ("TERM ", 17)),
 }
-"""What a kind of school has for levels, and how old their pupils become in the year in which the school year begins."""
+"""The levels of each kind of school, and the age of their pupils in the year in which the school year begins."""
 _NAMES = {"ECOLE": "ECOLE DES TILLEULS", "COLLEGE": "CLG DE LA RIVE", "LYCEE": "LYCEE DU PHARE"}
 _BEGINNINGS = ("RIVE", "VAL", "CLAIR", "HAUTE", "PRÉ", "MONT", "BOIS", "FONT", "ROCHE", "SAINT-LOUP-")
 _ENDS = ("BELLE", "LUNE", "SAUGE", "AUBE", "MARNIÈRE", "SORBIER", "ÉPINE", "FOUGÈRE", "GENÊT", "OSERAIE")
@@ -34,7 +34,7 @@ class Class(NamedTuple):
 
 
 class Town(NamedTuple):
-    """A town: its number from 0, its name, unlike all others', and its postcode."""
+    """A town: its number from 0, its unique name, and its postcode."""
 
     number: int
     name: str
@@ -42,7 +42,7 @@ class Town(NamedTuple):
 
 
 class School(NamedTuple):
-    """A school. `number` counts from 0 over the académie; `key` is AAF's; `pupils` is about how many it has."""
+    """A school. `number` counts from 0 over the académie; `key` is AAF's; `pupils` is approximate."""
 
     number: int
     key: int
@@ -55,19 +55,19 @@ class School(NamedTuple):
 
 
 def uai(number: int) -> str:
-    """Return the UAI of that number: its control letter is the number modulo 23."""
+    """Return the UAI of that number: the control letter is the number modulo 23."""
     return f"{number:07d}{_LETTERS[number % len(_LETTERS)]}"
 
 
-def found(pupils: int, schools: int) -> list[School]:
+def draw_schools(pupils: int, schools: int) -> list[School]:
     """Return the schools of an académie.
 
     Args:
-        pupils: how many pupils they have together.
+        pupils: their number of pupils together.
         schools: from 1 to 99,999.
 
     Raises:
-        ValueError: there cannot be as many, or as few.
+        ValueError: a number is out of range.
     """
     if not 1 <= schools <= _MOST or pupils < 0:
         raise ValueError(f"an académie has from 1 to {_MOST} schools, and no fewer than 0 pupils")
@@ -81,14 +81,14 @@ def by_town(schools: Sequence[School]) -> list[list[School]]:
 
 
 def shares(pupils: int, towns: Sequence[Sequence[School]]) -> list[int]:
-    """Return how many pupils each town has; the sum is `pupils`, exactly."""
+    """Return the number of pupils of each town; the sum is `pupils`, exactly."""
     weights = list(accumulate(sum(_WEIGHTS[school.kind] for school in town) for town in towns))
     ends = [pupils * weight // weights[-1] for weight in weights]
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def wheel(town: Sequence[School]) -> tuple[School, ...]:
-    """Return the schools of a town, each as often as its weight says: a pupil's school is drawn from it."""
+    """Return the schools of a town, each repeated by its weight: a pupil's school is drawn from it."""
     return tuple(school for school in town for _ in range(_WEIGHTS[school.kind]))
 
 

@@ -1,7 +1,7 @@
-"""The alarm that sounds when too many secrets are wrong in a minute, over all accounts, clients and nodes.
+"""The alarm for too many wrong secrets in a minute, over all accounts, clients and nodes.
 
-The limits of `idp.throttle` look at one account or one network. An attack that is spread over many of both stays below
-each of them and shows in the sum alone.
+The limits of `idp.throttle` look at one account or one network. An attack that is spread over many accounts and
+networks stays below each limit; only the sum shows it.
 """
 
 import structlog
@@ -16,9 +16,9 @@ logger = structlog.get_logger()
 
 
 def count_failure(settings: Settings) -> None:
-    """Count one wrong secret; record and log an alarm when there are too many, at most once a minute.
+    """Count one wrong secret; record and log an alarm if there are too many, at most once a minute.
 
-    Costs one statement on one row, for failures alone; once the alarm has sounded, nothing for some seconds.
+    A failure costs one statement on one row. After an alarm, failures cost nothing for some seconds.
 
     Raises:
         RuntimeError: a unit of work is open.
@@ -27,12 +27,12 @@ def count_failure(settings: Settings) -> None:
     if not most:
         return
     counter = limits.failures_alarm(most)
-    if guard.held((counter, "")):
+    if guard.cached_wait((counter, "")):
         return
     verdict = guard.take(counter, "")
     if not isinstance(verdict, guard.Granted) or verdict.count < most:
         return
-    # a minute's window ends and the next begins: two alarms must be a minute apart all the same
+    # a new window may begin seconds after the last alarm: this limit keeps two alarms a minute apart
     if isinstance(guard.take(limits.ALARM_NOTED, ""), guard.Granted):
         logger.warning("many failures", per_minute=most, setting="IDP_FAILURE_ALARM")
         with unit_of_work():

@@ -1,7 +1,8 @@
-"""The one door: whoever types a secret of an account, on whatever page, passes here.
+"""Verifies the secrets of accounts, for every page that asks for one.
 
-Brakes first, by one counter for each account whatever the page; then one hash, whoever is asked for; then what the
-right secret allows, in one transaction. What is wrong cannot be told from outside, in text or in time.
+The rate limits come first, with one counter for each account over all pages. Then one hash is computed, also if the
+account does not exist. Then one transaction does what the right secret allows. Neither the text nor the time of a
+refusal tells the reason.
 """
 
 import uuid
@@ -17,7 +18,7 @@ from idp import opaque
 from idp.accounts import alarm, directory, disputes, notices, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.passwords.hasher import Busy, Hasher, fold_provisional, fold_username
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
@@ -34,9 +35,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Device:
-    """A browser that the account signed in on before: its number in its own cookie, since when it is known by it.
+    """A browser that the account has signed in on: its number in its own cookie.
 
-    `first` is when the account first signed in on it, however often it did so since.
+    Attributes:
+        number: the browser's number for this account.
+        since: the last sign-in of the account on this browser.
+        first: the first one.
     """
 
     number: str
@@ -44,40 +48,52 @@ class Device:
     first: datetime
 
     def proved_since(self, moment: datetime | None) -> bool:
-        """Return if the account's password was proved on it after `moment`, when that was last changed or doubted."""
+        """Return whether the account's password was verified on this browser after `moment`."""
         return moment is None or self.since > moment
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try: what was typed, from where, and at which door.
+    """One try of a secret.
 
-    `door` says what the secret is for: `sign_in` takes the account's own password or the letter's, `reauthentication`
-    the own one alone, `letter` the letter's alone.
+    Attributes:
+        username: the identifier, as it was typed.
+        password: the secret, as it was typed.
+        ip: the IP that the request came from.
+        user_agent: the browser's name for itself.
+        device: the browser, if the account knows it.
+        door: what the secret is for. `sign_in` takes the account's own password or the letter's, `reauthentication` the
+            own password alone, `letter` the letter's alone.
     """
 
     username: str
     password: str
-    address: str
+    ip: str
     user_agent: str
     device: Device | None = None
     door: Door = "sign_in"
 
 
 @dataclass(frozen=True)
-class Proven:
-    """The secret was right, for the account as it was read; whoever acts on it locks the row and asks `still_holds`."""
+class VerifiedSecret:
+    """A right secret, for the account as it was read. Before acting on it, lock the row and check `still_holds`.
+
+    Attributes:
+        account_id: the account.
+        stored: the hash that the secret was compared with.
+        provisional: whether it is the letter's secret.
+        rehashed: the hash of the same password under today's parameters, if it was stored under older ones.
+        known_device: whether it was typed in a browser that verified the present password before.
+    """
 
     account_id: uuid.UUID
     stored: str
     provisional: bool
     rehashed: str | None
-    """The same password under today's parameters, when it was stored under older ones."""
     known_device: bool = False
-    """Whether it was typed in a browser that proved the present password before."""
 
     def still_holds(self, account: Account | None) -> bool:
-        """Return whether the locked row still has the secret that was proved: it may have changed meanwhile."""
+        """Return whether the locked row still has the secret that was verified."""
         if account is None or account.disabled_at is not None:
             return False
         if self.provisional:
@@ -88,19 +104,19 @@ class Proven:
 
 @dataclass(frozen=True)
 class Refused:
-    """Wrong, unknown, expired, already activated, disabled or shut: the caller cannot tell which."""
+    """The secret is wrong, or the account is unknown, disabled, shut or activated; callers cannot tell which."""
 
 
 @dataclass(frozen=True)
 class Throttled:
-    """Too many tries; the next is looked at in `seconds`."""
+    """There were too many tries. The next one is possible in `seconds`."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """What the one hash is computed against; `stored` is None when no secret can be right."""
+    """The stored hash that the typed secret is compared with; `stored` is None if no secret can be right."""
 
     account_id: uuid.UUID | None
     stored: str | None
@@ -110,39 +126,40 @@ class _Candidate:
     known_device: bool = False
 
 
-def prove(
-    settings: Settings, hasher: Hasher, attempt: Attempt, admit: Callable[[Proven], _T | None]
+def verify_secret(
+    settings: Settings, hasher: Hasher, attempt: Attempt, admit: Callable[[VerifiedSecret], _T | None]
 ) -> _T | Refused | Throttled:
-    """Try a secret; when it is right, return what `admit` makes of it.
+    """Verify a secret; if it is right, call `admit` and return its result.
 
-    `admit` runs a unit of work of its own. It changes nothing and returns None if the account changed since the secret
+    `admit` runs a unit of work of its own. It returns None, without any change, if the account changed since the secret
     was compared.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.held(*_lines(subject, attempt.address, attempt.device))
-    if refused:  # before the place: who is told to wait must not keep others from theirs
+    refused = guard.cached_wait(*_counters(subject, attempt.ip, attempt.device))
+    if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
     with hasher.place("sign_in"):
         candidate = _candidate(folded, attempt)
-        slots = _lines(subject, attempt.address, attempt.device if candidate.known_device else None)
+        slots = _counters(subject, attempt.ip, attempt.device if candidate.known_device else None)
         return _try(settings, hasher, attempt, candidate, slots, admit)
 
 
-def _lines(subject: str, address: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
-    """Return the counters of a try, the account's first; a browser that is the account's own has one and no other.
+def _counters(subject: str, ip: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
+    """Return the counters of a try, the account's first; a known browser has one counter and no other.
 
-    Not even the network address's: whoever guesses from the parent's own school or telephone network must not close it.
+    A known browser does not use the IP's counters: an attacker in the parent's own school or telephone network must not
+    exhaust them.
     """
     if device:
         return ((limits.SIGN_IN_DEVICE, f"{subject} {device.number}"),)
     return (
         (limits.SIGN_IN_ACCOUNT, subject),
-        (limits.SIGN_IN_REQUESTS, address),
-        (limits.SIGN_IN_ADDRESS, address),
+        (limits.SIGN_IN_REQUESTS, ip),
+        (limits.SIGN_IN_IP, ip),
     )
 
 
@@ -152,7 +169,7 @@ def _try(
     attempt: Attempt,
     candidate: _Candidate,
     slots: tuple[tuple[limits.Limit, str], ...],
-    admit: Callable[[Proven], _T | None],
+    admit: Callable[[VerifiedSecret], _T | None],
 ) -> _T | Refused | Throttled:
     digest = username_digest(settings, attempt.username)
     verdict = guard.take_all(*slots)
@@ -162,16 +179,16 @@ def _try(
                 log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT and not candidate.provisional
-    with _given_back(slots):
-        right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
-        admitted = admit(_proven(hasher, candidate)) if right and not shut else None
+    with _slots_returned_on_failure(slots):
+        is_right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
+        admitted = admit(_verified(hasher, candidate)) if is_right and not shut else None
     if admitted is not None:
-        guard.forgive(*slots)
+        guard.settle_success(*slots)
         return admitted
-    reason = "shut" if shut and right else "changed" if right else candidate.reason
+    reason = "shut" if shut and is_right else "changed" if is_right else candidate.reason
     with unit_of_work():
         if candidate.account_id:
-            _react(candidate, candidate.account_id, verdict.count)
+            _write_notices(candidate, candidate.account_id, verdict.count)
         log.record(
             SignInFailed(
                 account_id=candidate.account_id,
@@ -186,19 +203,19 @@ def _try(
 
 
 @contextmanager
-def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
-    """Give the slots of a try back when it could not be decided: no turn for the hash, or no database."""
+def _slots_returned_on_failure(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
+    """Return the slots of a try if it could not be decided, because the hasher is busy or the database failed."""
     try:
         yield
-    except (Busy, SQLAlchemyError):
-        with suppress(SQLAlchemyError):  # what could not be given back is forgotten in time
+    except (HasherBusyError, SQLAlchemyError):
+        with suppress(SQLAlchemyError):  # a slot that is not returned expires by itself
             for limit, key in slots:
-                guard.give_back(limit, key)
+                guard.uncount(limit, key)
         raise
 
 
 def username_digest(settings: Settings, typed: str) -> str:
-    """Return what the journal keeps of an identifier that may be nobody's: people type passwords there."""
+    """Return the digest of a typed identifier for the journal: people type passwords into that field."""
     key = opaque.derive_key(settings.secrets[0], "audit")
     return opaque.keyed_digest(key, fold_username(typed) or typed).hex()
 
@@ -221,29 +238,31 @@ def _candidate(username: str | None, attempt: Attempt) -> _Candidate:
 
 
 def _is_known(account: Account, device: Device) -> bool:
-    """Return whether the device proved the present password: what was known before a reset is a stranger again.
+    """Return whether the password was verified on the device since it last changed.
 
-    So is what was known before an operator forgave the account: its own line may be closed.
+    The device is also unknown if an operator has reset the account's tries since: the device's own counter may be full.
     """
     return device.proved_since(account.password_changed_at) and device.proved_since(account.tries_forgotten_at)
 
 
-def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
+def _verified(hasher: Hasher, candidate: _Candidate) -> VerifiedSecret:
     if candidate.account_id is None or candidate.stored is None:
-        raise AssertionError("only a stored secret can be right")
+        raise AssertionError("a right secret has an account and a stored hash")
     rehashed = None
     if not candidate.provisional and hasher.needs_rehash(candidate.stored):
         try:
             rehashed = hasher.hash(candidate.typed, "sign_in")
-        except Busy:  # it can wait until the next sign-in
+        except HasherBusyError:  # the next sign-in computes it
             rehashed = None
-    return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device)
+    return VerifiedSecret(
+        candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device
+    )
 
 
-def _react(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
-    """Do what a number of failures in a row asks for, in the caller's transaction."""
+def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
+    """Write the notices that a number of failures in a row asks for, in the caller's transaction."""
     if candidate.provisional:
-        # No two tries have the same count: exactly one of them writes, however many come at once.
+        # No two tries have the same count, so exactly one of any number of concurrent tries writes.
         if candidate.stored is not None and count % limits.LETTER_NOTICE_AT == 0:
             _tell_schools_of_guesses(account_id)
     elif count == limits.SHUT_AT:
@@ -251,7 +270,7 @@ def _react(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
 
 
 def _tell_schools_of_guesses(account_id: uuid.UUID) -> None:
-    """Tell the schools that somebody guesses at the letter's secret; one open notice is enough."""
+    """Tell the schools that somebody guesses the letter's secret; one open notice is enough."""
     account = directory.get_for_change(account_id)
     if account is not None and account.activated_at is None:
         school_notices.add(Kind.LETTER_GUESSED, account_id, [school.id for school in directory.schools(account)])

@@ -1,4 +1,4 @@
-"""Finds people, and says of them what a page or a rule needs to know."""
+"""Queries about accounts, their children and their schools."""
 
 import hashlib
 import unicodedata
@@ -15,53 +15,49 @@ from idp.web.telling import Tellable
 
 
 def find_by_username(username: str) -> Account | None:
-    """Return the account of a folded identifier."""
+    """Return the account of a folded identifier, or None."""
     return db.session.scalar(select(Account).where(Account.username == username))
 
 
 def name_key(given_name: str, family_name: str) -> str:
-    """Return the value under which people of the same names are found: letters and digits, without accents nor case."""
+    """Return the key under which people of the same names are found: letters and digits, without accents and case."""
     words = ("".join(c for c in fold(name) if c.isalnum()) for name in (given_name, family_name))
     return hashlib.blake2b("|".join(words).encode(), digest_size=16).hexdigest()
 
 
 def get_for_change(account_id: uuid.UUID) -> Account | None:
-    """Return the account, its row locked until the caller's transaction ends, as the database has it now."""
+    """Return the account as the database has it now, its row locked until the caller's transaction ends."""
     account: Account | None = db.session.scalar(locking(select(Account), account_id))
     return account
 
 
 def locking(statement: Select[*tuple[Any, ...]], account_id: uuid.UUID) -> Select[*tuple[Any, ...]]:
-    """Return a statement that selects `Account` so that it locks the row of that account, and reads it anew."""
+    """Return `statement`, which selects `Account`, so that it locks the row of that account and reads it again."""
     chosen = statement.where(Account.id == account_id)
     return chosen.with_for_update(of=Account).execution_options(populate_existing=True)
 
 
 def concerns_its_school() -> ColumnElement[bool]:
-    """Return the condition of the ties that are a school's affair: those that hold, and those of a pupil who left it.
+    """Return the condition of the ties that concern the school: those that hold, and those of a pupil who left it.
 
-    Whoever disputes to be the guardian is still its affair. A former guardian, and the family of a pupil who is in
-    another school now, are not.
+    A tie in dispute concerns the school. The tie of a former guardian does not, nor that of a pupil who is in another
+    school now.
     """
-    return or_(Guardianship.ended_at.is_(None), Guardianship.ended_at == Child.left_at)
+    return or_(Guardianship.is_unended, Guardianship.ended_at == Child.left_at)
 
 
 def lives() -> ColumnElement[bool]:
-    """Return the condition of the ties that hold today: nobody disputes them, and the pupil is still in the school.
+    """Return the condition of the ties that hold today: not disputed, not ended, and the pupil is in the school.
 
     The statement joins `Guardianship` with `Child`.
     """
-    return and_(
-        Guardianship.disputed_at.is_(None),
-        Guardianship.ended_at.is_(None),
-        Child.left_at.is_(None),
-    )
+    return and_(Guardianship.is_undisputed, Child.left_at.is_(None))
 
 
 def child_sentence(child: Child) -> str:
     """Return a child as a parent recognises it: « Malo, 6e 1, Collège des Tilleuls ».
 
-    A name that is written from right to left is isolated: it must not turn the class after it around.
+    A name in a right-to-left script is isolated, so that the class behind it keeps its direction.
     """
     name = child.given_name
     isolated = f"\u2068{name}\u2069" if any(unicodedata.bidirectional(c) in {"R", "AL"} for c in name) else name
@@ -74,11 +70,11 @@ def schools(account: Account) -> list[School]:
 
 
 def schools_of_ties(account: Account) -> list[School]:
-    """Return the schools of all ties that did not end, those in dispute too: whoever is shut out is sent to them."""
-    ties = [link for link in account.guardianships if link.ended_at is None]
+    """Return the schools of all ties that have not ended, including those in dispute: these schools settle them."""
+    ties = [link for link in account.guardianships if link.is_unended]
     return list({link.child.school.id: link.child.school for link in ties}.values())
 
 
 def tellable(schools: Iterable[School]) -> list[Tellable]:
-    """Return schools as the sentence wants them that says who hears of something (`idp.web.telling`)."""
-    return [{"name": one.name, "phone": one.phone, "by_mail": one.email is not None} for one in schools]
+    """Return schools as `idp.web.telling` needs them, which writes the sentence about who is told."""
+    return [{"name": school.name, "phone": school.phone, "by_mail": school.email is not None} for school in schools]

@@ -1,15 +1,15 @@
-"""Whether somebody contests who an account belongs to: the one home of that condition.
+"""Decides whether an account is in dispute: the one home of that condition.
 
 Two things can be contested. The holder of a letter says that they are not the legal guardian of a child: the tie is
 *disputed*. A mailbox says that a change of address, already applied, was not asked for: the address is *contested*.
 Both close the account until the school has settled the dispute (`idp account disputes`). A new letter can be printed
-for a contested address, and ends that dispute once it has served; none is printed while a tie is disputed.
+for a contested address, and ends that dispute when it is used; no letter is printed while a tie is disputed.
 """
 
 import uuid
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -20,62 +20,47 @@ from idp.clock import now
 from idp.db import db
 
 
-def tie_is_disputed() -> ColumnElement[bool]:
-    """Return the condition of the ties whose dispute is open; a tie that a file ended is the school's own answer."""
-    return and_(Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
-
-
-def tie_is_excluded() -> ColumnElement[bool]:
-    """Return the condition of the ties that their school ended when it confirmed a dispute."""
-    return Guardianship.excluded_at.is_not(None)
-
-
-def is_open(tie: Guardianship) -> bool:
-    """Return whether the dispute of this tie, as it was read, is open (`tie_is_disputed` on a row)."""
-    return tie.disputed_at is not None and tie.ended_at is None
-
-
 def child_key(child: Child) -> str:
-    """Return the key by which operators name a child: that of the school's file, else the pupil's number."""
+    """Return the key by which operators name a child: the school file's key, or else the pupil's number."""
     return child.roster_key or child.student_id
 
 
 def has_disputed_tie() -> ColumnElement[bool]:
-    """Return the condition of the accounts with a disputed tie, to be used in a statement about `Account`."""
-    return exists().where(Guardianship.account_id == Account.id, tie_is_disputed()).correlate(Account)
+    """Return the condition of the accounts with a disputed tie, for a statement about `Account`."""
+    return exists().where(Guardianship.account_id == Account.id, Guardianship.is_disputed).correlate(Account)
 
 
 def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return which of these accounts have a disputed tie."""
-    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), Guardianship.is_disputed)
     return set(db.session.scalars(ties.distinct()))
 
 
 def uais_of_disputes(account_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-    """Return the schools, by UAI, that have to settle a disputed tie of each of these accounts."""
+    """Return for each of these accounts the UAIs of the schools that have to settle a disputed tie."""
     ties = (
         select(Guardianship.account_id, School.uai)
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
-        .where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+        .where(Guardianship.account_id.in_(account_ids), Guardianship.is_disputed)
         .distinct()
         .order_by(School.uai)
     )
-    found: dict[uuid.UUID, list[str]] = {}
+    uais: dict[uuid.UUID, list[str]] = {}
     for account_id, uai in db.session.execute(ties):
-        found.setdefault(account_id, []).append(uai)
-    return found
+        uais.setdefault(account_id, []).append(uai)
+    return uais
 
 
 def is_disputed(account_id: uuid.UUID) -> bool:
-    """Return whether a tie of the account is disputed: no letter is printed for it, and no secret opens it."""
+    """Return whether a tie of the account is disputed: no letter is printed for it, and no secret is accepted."""
     return bool(disputed_among([account_id]))
 
 
 def is_closed(account: Account) -> bool:
-    """Return whether the school has to settle a dispute first: the account's own password and its mailbox open nothing.
+    """Return whether the account is closed by a dispute: neither its own password nor its mailbox gives access.
 
-    The caller has locked the account's row, or decides again once it has.
+    The caller has locked the account's row, or checks again after locking it.
     """
     return account.contested_at is not None or is_disputed(account.id)
 
@@ -83,17 +68,18 @@ def is_closed(account: Account) -> bool:
 def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
     """Return the account, its row locked, and whether it is closed (`is_closed`), by one statement.
 
-    A dispute that was committed while this waited for the row raised the account's generation: the caller compares it.
+    If a dispute is committed while this statement waits for the lock, the account's generation has grown: the caller
+    compares it.
     """
     statement = directory.locking(select(Account, has_disputed_tie()), account_id)
     account, disputed = db.session.execute(statement).one_or_none() or (None, False)
     return account, account is not None and (disputed or account.contested_at is not None)
 
 
-def shut(account_ids: Collection[uuid.UUID]) -> None:
-    """End what was issued for accounts whose tie has become disputed: the letter's secret, codes, tokens, sessions.
+def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
+    """Revoke all that was issued for accounts with a newly disputed tie: letters, codes, tokens, sessions.
 
-    `sessions.closing` is the one caller: it ends the rows of the sessions too, so that ENTs are told.
+    `sessions.closing` is the only caller: it also ends the rows of the sessions, so that ENTs are told.
     """
     db.session.execute(
         update(Account)
@@ -105,12 +91,12 @@ def shut(account_ids: Collection[uuid.UUID]) -> None:
 
 
 def end_contest(account: Account) -> None:
-    """End the dispute about the account's address, in the caller's transaction, because a new letter has served.
+    """End the dispute about the account's address, in the caller's transaction, because a new letter was used.
 
-    The school gave that letter to the person whom it recognised; neither of the two addresses is kept.
+    The school gave that letter to a person whom it knows; neither of the two addresses is kept.
     """
     account.contested_at = account.contested_email = None
-    sentence = "a new letter has served"
+    sentence = "a new letter was used"
     school_notices.settle(account.id, by="letter", sentence=sentence, kinds=[Kind.EMAIL_CONTESTED])
     log.record(
         DisputeSettled(

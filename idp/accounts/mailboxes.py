@@ -21,10 +21,10 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.config import Settings
 from idp.db import db
-from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 
 _MOST = 20
-"""Accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
+"""The most accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
 
 
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
@@ -34,28 +34,28 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
     before it was confirmed: an intruder may first type the file's address and then another one.
     """
     mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
-    if mailbox is None or (email is not None and fold_address(email) == fold_address(mailbox)):
+    if mailbox is None or (email is not None and fold_email(email) == fold_email(mailbox)):
         return
     if account.activated_at is None or account.email is not None:
         return
-    told = select(OneTimeLink.id).where(
+    earlier_mail = select(OneTimeLink.id).where(
         OneTimeLink.account_id == account.id,
         OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value,
         OneTimeLink.created_at >= account.activated_at,
     )
-    if db.session.scalar(told.limit(1)) is not None:
+    if db.session.scalar(earlier_mail.limit(1)) is not None:
         return
     link = tokens.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
     notices.tell(Notice.ACTIVATED_ELSEWHERE, account.id, link=link)
 
 
 def note_sharing(account: Account) -> None:
-    """Write a notice for each other person of the account's schools whom its confirmed mailbox serves already.
+    """Write a notice for each other person of the account's schools who has confirmed the same mailbox.
 
-    Once for a pair while its notice is kept, also after the school has settled it: two parents may share a mailbox, and
-    the school knows it. `idp purge` removes a settled notice after `audit_days`. If one of the two confirms the mailbox
-    again after that, the school is told again: it has no record of its decision any more, and a family may have
-    separated meanwhile.
+    One notice for a pair, as long as the notice is kept, also after the school has settled it: two parents may share a
+    mailbox, and the school knows it. `idp purge` removes a settled notice after `audit_days`. If one of the two
+    confirms the mailbox again after that, the school is told again: it has no record of its decision any more, and a
+    family may have separated meanwhile.
     """
     if account.mailbox is None:
         return
@@ -79,7 +79,7 @@ def note_sharing(account: Account) -> None:
 def serves_another(account: Account, email: str, *, disabled_too: bool = False) -> bool:
     """Return whether another account that is in use has confirmed the mailbox of `email`."""
     conditions = [
-        Account.mailbox == fold_address(email),
+        Account.mailbox == fold_email(email),
         Account.id != account.id,
         Account.merged_into_id.is_(None),
     ]
@@ -95,16 +95,17 @@ def is_refused(settings: Settings, account: Account, email: str) -> bool:
     """
     if settings.shared_mailbox != "refuse":
         return False
-    _lock_mailbox(fold_address(email))
+    _lock_mailbox(fold_email(email))
     return serves_another(account, email)
 
 
 def release_if_refused(settings: Settings, account: Account) -> None:
-    """Take its mailbox from an account that is opened again, if the mailbox serves another one and may serve one alone.
+    """Remove the mailbox of an account that is enabled again, if another account has confirmed the mailbox.
 
-    The account is then asked for another address at the next sign-in; until another one is confirmed, no mail leads to
-    a new password. The schools that both people have in common get a notice. A contested address stays: it opens
-    nothing before the school's decision, which asks the same question (`idp.operations.helpdesk.disputes`).
+    Only if a mailbox may serve one account only (`is_refused`). The account is then asked for another address at the
+    next sign-in; until another one is confirmed, no mail leads to a new password. The schools that both people have in
+    common get a notice. A contested address stays: it gives no access before the school's decision, which checks the
+    same condition (`idp.operations.helpdesk.disputes`).
 
     The caller has locked the account's row, and flushes.
     """
@@ -141,8 +142,8 @@ def _served_another(account: Account) -> bool:
 def _mailbox_of_file(account: Account) -> str | None:
     """Return the address of the school's file, or None if no mail can be sent to it."""
     try:
-        return parse_address(account.school_email or "")
-    except InvalidAddress:
+        return parse_email(account.school_email or "")
+    except InvalidEmailError:
         return None
 
 
@@ -159,7 +160,7 @@ def _known_pairs(account: Account) -> set[uuid.UUID | None]:
 
 
 def _lock_mailbox(mailbox: str) -> None:
-    """Lock the mailbox until the end of the transaction, so that the second of two that confirm it sees the first.
+    """Lock the mailbox until the end of the transaction, so that a second transaction sees what the first confirmed.
 
     PostgreSQL only: SQLite has one writer. Lock all rows of accounts before, to avoid deadlocks.
     """

@@ -1,25 +1,26 @@
-"""Tables of the people and of the schools."""
+"""Tables of people and schools."""
 
 import enum
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, text
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 
 
 def _only(condition: str) -> dict[str, Any]:
-    """Return the options of an index that holds some rows alone, on both engines: it costs the others nothing."""
+    """Return the options of a partial index, on both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 class SchoolProfile(enum.Enum):
-    """Who a person is for the school; the values are SDET's `ENTPersonProfils`."""
+    """A person's role in the school; the values are SDET's `ENTPersonProfils`."""
 
     STUDENT = "National_1"
     GUARDIAN = "National_2"
@@ -28,18 +29,18 @@ class SchoolProfile(enum.Enum):
 
 
 class Degree(enum.Enum):
-    """Primary or secondary: the first field of a parent's FrEduVecteur depends on it."""
+    """Primary or secondary school; the first field of a parent's FrEduVecteur depends on it."""
 
     PRIMARY = "1D"
     SECONDARY = "2D"
 
 
 class School(UuidKey, Base):
-    """An établissement, named by its UAI (7 digits and a control letter).
+    """A school, named by its UAI (7 digits and a control letter).
 
-    `roster_key` is the key by which its file names it, `source` the format of that file: the same families from another
-    one would all come a second time. `email` is where the digest of notices goes; `digest_sent_at` is when the last one
-    was asked for.
+    `roster_key` is its key in the school files. `source` is the format of these files: files of another format would
+    bring the same families a second time. The digest of notices goes to `email`; `digest_sent_at` is when the last one
+    was enqueued.
     """
 
     __tablename__ = "school"
@@ -56,20 +57,20 @@ class School(UuidKey, Base):
 
     @staticmethod
     def placeholder(uai: str) -> str:
-        """Return what stands for the name of a school whose file has none, until an operator gives it."""
+        """Return the name of a school whose file has none, until an operator gives it."""
         return f"Établissement {uai}"
 
     @property
     def is_named(self) -> bool:
-        """Whether somebody said what the school is called."""
+        """Whether the school has a name of its own."""
         return self.name != self.placeholder(self.uai)
 
 
 class Child(UuidKey, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
 
-    `roster_key` is the pupil's key in the files, for ever: a pupil who changes school keeps the row. `left_at` is when
-    a file said, by word or by silence, that the pupil is in no school any more.
+    `roster_key` is the pupil's key in the files and never changes: a pupil who changes school keeps the row. `left_at`
+    is when a file said or implied that the pupil is in no school any more.
     """
 
     __tablename__ = "child"
@@ -94,27 +95,26 @@ class Account(UuidKey, Base):
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
     until the link of the mail is used) → confirmed (`email`). `generation` counts the changes of credentials: what was
-    issued for an earlier generation opens nothing (`credentials_changed`). `activated_in` is the digest of the
-    interaction that activated the account: the same form sent twice from there sees the result of the first.
+    issued for an earlier generation is refused (`credentials_changed`). `activated_in` is the digest of the interaction
+    that activated the account: the same form sent twice shows the same result.
 
-    `mailbox` is `email` folded, so that all accounts of one mailbox are found; `former_mailboxes` are those before it.
-    `school_email` stands in the school's file: nobody has proved that it is the person's, so that it is only ever told
-    where the letter is. A password that is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail
-    or with a new letter.
-    `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the former
-    address, or empty if two former addresses claim the account. From then on neither address recovers anything, until
-    the school decides or a new letter has served.
-    `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school that
-    printed the last letter. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set
-    when the person's other account took the children over.
+    Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
+    `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
+    secret. `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the
+    former address, or empty if two former addresses claim the account. While it is set, no mail recovers the account,
+    until the school decides or a new letter is used.
 
-    `first_given_name` is the given name of before the first correction by a file, if there was one: imports compare
-    with it (`rostering.continuity`).
-    `roster_key` is the person's key in the files, whose record the names and the address come from; `join_key` is that
+    Password: with `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new
+    letter. `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school
+    that printed the last letter. `tries_forgotten_at` is when an operator reset the wrong tries.
+
+    School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
     key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
-    `left_at` is when the last child left: the account is disabled at that same instant, and enabled again if a file
-    brings a child back. `address_diffusion` says whether the address may be given to parents' associations.
-    `more_claims` holds the standard claims that no school file has (Core 5.1), by their names, as an operator set them.
+    `first_given_name` is the given name before the first correction by a file, if there was one; imports compare with
+    it (`idp.rostering.reconcile.continuity`). `left_at` is when the last child left: the account is disabled at that
+    same instant, and enabled again if a file brings a child back. `merged_into_id` is the person's other account, which
+    took the children over. `address_diffusion` says whether the address may be given to parents' associations.
+    `more_claims` holds the standard claims that no school file has (OpenID Connect Core 5.1), as an operator set them.
     """
 
     __tablename__ = "account"
@@ -179,59 +179,59 @@ class Account(UuidKey, Base):
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
-        """Keep the key of the address beside it, and the key of the address before: no caller can forget either."""
-        mailbox = fold_address(email) if email else None
+        """Keep `mailbox` and `former_mailboxes` in step with `email`."""
+        mailbox = fold_email(email) if email else None
         former = self.mailbox
-        if former not in {None, mailbox} and former not in {one.mailbox for one in self.former_mailboxes}:
+        if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
             self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
         return email
 
     def credentials_changed(self) -> None:
-        """Count a change of credentials: sessions, codes, tokens and links that were issued before open nothing more.
+        """Count a change of credentials: all sessions, codes, tokens and links issued before are refused.
 
-        The caller has locked the row, and ends the sessions where clients have to be told (`sessions.manager.end_all`).
+        The caller has locked the row, and ends the sessions if clients have to be told (`sessions.manager.end_all`).
         """
         self.generation += 1
 
     @classmethod
     def next_generation(cls) -> ColumnElement[int]:
-        """Return what an UPDATE sets `generation` to when credentials change (see `credentials_changed`)."""
+        """Return the value that an UPDATE gives to `generation` when credentials change (see `credentials_changed`)."""
         return cls.generation + 1
 
     def changed_once_since(self, generation: int) -> bool:
-        """Return whether exactly one change of credentials followed the state of that `generation`."""
+        """Return whether credentials changed exactly once after that `generation`."""
         return self.generation == generation + 1
 
     def set_password(self, password_hash: str) -> None:
-        """Replace the password, and lift what stopped the former one: a block, a breach."""
+        """Replace the password; the new one is neither blocked nor breached."""
         self.password_hash, self.password_changed_at = password_hash, now()
         self.password_blocked_at = self.breached_at = None
         self.credentials_changed()
 
     @property
     def short_name(self) -> str:
-        """The person as a mail calls them, which somebody else may read: « Noémie L. »."""
+        """The person's name for a mail, which somebody else may read: « Noémie L. »."""
         return f"{self.given_name} {self.family_name[:1]}.".strip()
 
     @property
     def display_name(self) -> str:
-        """The person as a letter or a page calls them: civility, given name, family name."""
+        """The person's name for a letter or a page: civility, given name, family name."""
         return " ".join(part for part in (self.civility, self.given_name, self.family_name) if part)
 
     @property
     def children(self) -> list[Child]:
         """The children whose guardian this person is, in the order of the school's file."""
-        return [link.child for link in self.guardianships if link.disputed_at is None and link.ended_at is None]
+        return [tie.child for tie in self.guardianships if tie.is_undisputed]
 
 
 class Guardianship(Base):
-    """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not.
+    """The tie between a guardian's account and a child.
 
-    While a tie is disputed, the account is closed (`accounts.disputes`). The school's settlement empties `disputed_at`.
-    `ended_at` is when a file said that they are no more, or that the child left. `excluded_at` is when the school
-    confirmed the dispute: the tie has ended, and a file that goes on naming it does not open it again. `kinship` and
-    `authority` are SDET's codes; neither is ever released.
+    `disputed_at` is set when the person says that they are not the guardian. While it is set, the account is closed
+    (`accounts.disputes`); the school's settlement clears it. `ended_at` is when a file ended the tie, or the child
+    left. `excluded_at` is when the school confirmed the dispute: the tie has ended, and a file that still names it does
+    not restore it. `kinship` and `authority` are SDET's codes; neither is ever released.
     """
 
     __tablename__ = "guardianship"
@@ -249,6 +249,48 @@ class Guardianship(Base):
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 
+    # The states of a tie, for a row that was read and for a statement alike.
+
+    @hybrid_property
+    def is_unended(self) -> bool:
+        """Whether neither a file nor a school has ended the tie. It may be disputed."""
+        return self.ended_at is None
+
+    @is_unended.inplace.expression
+    @classmethod
+    def _is_unended(cls) -> ColumnElement[bool]:
+        return cls.ended_at.is_(None)
+
+    @hybrid_property
+    def is_disputed(self) -> bool:
+        """Whether the tie is unended, and its school has not settled the person's dispute."""
+        return self.disputed_at is not None and self.is_unended
+
+    @is_disputed.inplace.expression
+    @classmethod
+    def _is_disputed(cls) -> ColumnElement[bool]:
+        return and_(cls.disputed_at.is_not(None), cls.is_unended)
+
+    @hybrid_property
+    def is_undisputed(self) -> bool:
+        """Whether the tie is unended, and nobody disputes it."""
+        return self.disputed_at is None and self.is_unended
+
+    @is_undisputed.inplace.expression
+    @classmethod
+    def _is_undisputed(cls) -> ColumnElement[bool]:
+        return and_(cls.disputed_at.is_(None), cls.is_unended)
+
+    @hybrid_property
+    def is_excluded(self) -> bool:
+        """Whether the school ended the tie when it confirmed the dispute. A file does not restore such a tie."""
+        return self.excluded_at is not None
+
+    @is_excluded.inplace.expression
+    @classmethod
+    def _is_excluded(cls) -> ColumnElement[bool]:
+        return cls.excluded_at.is_not(None)
+
 
 class FormerMailbox(Base):
     """A mailbox that an account had confirmed before: its person may still read it (`accounts.mailboxes`).
@@ -264,7 +306,7 @@ class FormerMailbox(Base):
 
 
 class RosterAlias(Base):
-    """Another key of a person in the files, whose own account was merged into this one; its children come here."""
+    """Another key of a person in the files, from an account that was merged into this one; its children come here."""
 
     __tablename__ = "roster_alias"
 
@@ -273,7 +315,7 @@ class RosterAlias(Base):
 
 
 class RetiredName(Base):
-    """A name by which ENTs may have known a removed account, so that no other account gets it (`accounts.retired`)."""
+    """A name by which ENTs may have known a removed account; no other account gets it (`accounts.retired`)."""
 
     __tablename__ = "retired_name"
 
@@ -281,10 +323,10 @@ class RetiredName(Base):
 
 
 class OneTimeLink(UuidKey, Base):
-    """A link sent by mail, good for one act of one account at one address, once.
+    """A link sent by mail, valid once, for one act of one account at one mail address (`address`).
 
-    The table holds the digest of its token. It is alive while `used_at` and `revoked_at` are empty, `expires_at` is
-    ahead and `generation` is still the account's.
+    The table holds the digest of its token. The link is valid while `used_at` and `revoked_at` are empty, `expires_at`
+    has not passed and `generation` is the account's.
     """
 
     __tablename__ = "one_time_link"
@@ -303,12 +345,12 @@ class OneTimeLink(UuidKey, Base):
 
 
 class SchoolNotice(UuidKey, Base):
-    """Something that one school has to know and to settle.
+    """An event that one school has to know and to settle.
 
     `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any;
     `child_ids` are the children that it concerns (empty: all children of the account in that school). Open until
-    `settled_at`; `settled_by` is the operator, and `sentence` what they said. `digested_at` is when the school's mail
-    named the notice.
+    `settled_at`; `settled_by` is the operator, and `sentence` the operator's sentence. `digested_at` is when the
+    school's mail named the notice.
     """
 
     __tablename__ = "school_notice"

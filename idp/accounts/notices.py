@@ -1,7 +1,7 @@
-"""Mails that tell a person what happened to their account: asked for in the transaction that it happened in.
+"""Mails that tell a person what happened to their account, enqueued in the transaction of the event.
 
-They carry no link that opens anything. The only links that some have stop a change (« Ce n’était pas moi »), or tell
-the school that somebody else activated the account (« Ce n’est pas moi »).
+No link in them signs in. Some carry a link that stops a change (« Ce n’était pas moi »), or tells the school that
+somebody else activated the account (« Ce n’est pas moi »).
 """
 
 import enum
@@ -17,9 +17,9 @@ from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.config import Settings
 from idp.db import db
-from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -28,12 +28,12 @@ from idp.web.user_agent import from_code
 
 NOTICE = "account.notice"
 """The kind of outbox message that carries a notice; its payload names the account and, for some, a link's row."""
-RESET_WANTED = "recovery.password"
-"""The kind that carries the request for a new password. The payload names an account, or none: nobody sees which."""
+RESET_REQUESTED = "recovery.password"
+"""The kind that carries the request for a new password. Its payload names an account or none, in the same form."""
 
 
 class Notice(enum.Enum):
-    """What a mail tells; the value is its folder in `templates/mail/`."""
+    """The mail's subject; the value is its folder in `templates/mail/`."""
 
     PASSWORD_CHANGED = "mot_de_passe_change"  # noqa: S105 - a folder
     EMAIL_CHANGE_ASKED = "adresse_change"
@@ -53,7 +53,7 @@ class Notice(enum.Enum):
 
 
 _PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}
-"""The links that a mail carries, and the page under `/adresse/` that each opens."""
+"""The purposes of the links that a mail carries, and the page under `/adresse/` that each opens."""
 
 
 _WITH_SCHOOLS = frozenset(
@@ -65,20 +65,20 @@ _WITH_SCHOOLS = frozenset(
         Notice.ACTIVATED_ELSEWHERE,
     }
 )
-"""What says who hears of it. Only the mail to an address that is kept names the schools that hear by mail."""
+"""The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
-"""What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
+"""The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
 
 
 def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = None, **details: str) -> None:
-    """Ask for a mail to the account's confirmed address, or to the address of `link`, in the caller's transaction.
+    """Enqueue a mail to the account's confirmed address, or to the address of `link`, in the caller's transaction.
 
     Args:
-        notice: what is told.
-        account_id: whose account it is about.
-        link: a link's row: its address gets the mail, whatever the account's has become meanwhile; the mail carries
-            it if it is of one of `_PAGES`.
-        details: more that the mail tells, such as the device's code or the id of a school; never a secret.
+        notice: the kind of mail.
+        account_id: the account that it is about.
+        link: a link's row. Its address gets the mail, even if the account's address changes meanwhile. The mail carries
+            the link if its purpose is in `_PAGES`.
+        details: further values for the mail, such as the device's code or the id of a school; never a secret.
     """
     payload: dict[str, Any] = {"notice": notice.value, "account": str(account_id), **details}
     if link is not None:
@@ -87,26 +87,27 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
 
 
 def tell_at(settings: Settings, notice: Notice, account: Account, email: str) -> None:
-    """Ask for a mail to `email`, which is not, or may soon not be, the account's address, in the caller's transaction.
+    """Enqueue a mail to `email`, which may not be the account's address, in the caller's transaction.
 
-    The row of a link that opens nothing keeps the address for the mail.
+    The address is stored in the row of an expired link.
     """
     link = tokens.issue(settings, Purpose.CHANGE_EMAIL, account, address=email, lifetime=timedelta(), keep_older=True)
     tell(notice, account.id, link=link)
 
 
-def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
-    """Ask for a mail that leads to a new password, in the caller's transaction; None for an account that is none.
+def request_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
+    """Enqueue a request for a new password, in the caller's transaction.
 
-    Where it was asked from goes along, for the journal: the answer is found later, by the worker. `known_device` says
-    whether that was a browser which proved the account's present password.
+    `account_id` is None if there is no such account. The payload holds the origin of the request, for the journal entry
+    that the worker writes. `known_device` says whether the request came from a browser that verified the account's
+    present password.
     """
     origin = log.current_origin()
     queue.enqueue(
-        RESET_WANTED,
+        RESET_REQUESTED,
         {
             "account": str(account_id) if account_id else None,
-            "address": origin.address,
+            "address": origin.ip,
             "request_id": origin.request_id,
             "known_device": known_device,
         },
@@ -114,10 +115,10 @@ def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> N
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send a notice (outbox handler); dropped when there is no address to send it to.
+    """Send a notice (outbox handler); drop it if there is no address to send it to.
 
-    While the address is contested, the account's mailbox is not known to be its owner's: only what was asked for one
-    address by its name is sent.
+    While the address is contested, the account's mailbox may belong to somebody else: only mails that name their
+    address are sent.
     """
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
@@ -155,11 +156,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _has_slot(mailbox: str) -> bool:
-    return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_address(mailbox)), guard.Granted)
+    return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_email(mailbox)), guard.Granted)
 
 
 def _link_url(settings: Settings, link: OneTimeLink | None) -> str:
-    """Return the address of the link, empty when the mail carries none or it no longer works."""
+    """Return the URL of the link, empty if the mail carries none or it no longer works."""
     page = _PAGES.get(Purpose(link.purpose)) if link else None
     if link is None or page is None:
         return ""

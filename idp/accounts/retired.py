@@ -1,7 +1,7 @@
-"""The identifiers and join keys of removed accounts: nobody else may get them (OpenID Connect Core 2).
+"""The identifiers and join keys of removed accounts: no other account may get them (OpenID Connect Core 2).
 
-What is kept of a name is a digest of 28 bits, which many names share: it says of nobody that they had an account, and
-needs no secret key that might change. A new name that shares a digest by chance is drawn again.
+The table keeps a digest of 28 bits. Many names share one digest, so it does not prove that a person had an account, and
+it needs no secret key. A new name that shares a digest by chance is drawn again.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _BITS = 28
 
 
 def retire(account: Account) -> None:
-    """Keep the account's identifier and join key from everybody else, in the transaction that removes the account."""
+    """Reserve the account's identifier and join key for ever, in the transaction that removes the account."""
     traces = {username(account.username)}
     if account.join_key is not None:
         names = (account.given_name, account.family_name, account.birth_name)
@@ -35,7 +35,7 @@ def join_key(key: str) -> int:
 
 
 def named_join_key(key: str, names: Iterable[str]) -> Iterator[int]:
-    """Yield the digests of a join key with each of the person's names: one of them stays when a person marries."""
+    """Yield the digests of a join key with each of the person's names: a person who marries keeps one of them."""
     for place, name in zip(("given", "family", "family"), names, strict=True):
         if word := "".join(c for c in fold(name) if c.isalnum()):
             yield _trace(f"join key {place}", f"{key}|{word}")

@@ -1,4 +1,4 @@
-"""Whether two accounts, of two schools' files, are one person's: their names, as two secretaries write them."""
+"""Compares the names of two accounts from two schools' files, to tell whether they belong to one person."""
 
 import re
 from collections.abc import Iterator
@@ -16,31 +16,31 @@ _PARTICLES = frozenset(
 """Words that many family names share."""
 
 
-def same_person(one: Account, other: Account) -> bool:
-    """Return whether the names agree: given names, and a family name of one (usual or birth) with one of the other.
+def same_person(first: Account, second: Account) -> bool:
+    """Return whether the given names agree, and a family name (usual or birth) of one is a family name of the other.
 
     Case, accents, apostrophes and spaces do not count. One file may have more given names than the other, and a family
-    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. What does not
-    agree is no proof of the contrary: the school decides then.
+    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. Names that do not
+    agree may still be one person's: the school decides.
     """
-    if one.profile is not other.profile or civilities_differ(one, other):
+    if first.profile is not second.profile or civilities_differ(first, second):
         return False
-    return _same_given_name(one.given_name, other.given_name) and shares_a_family_name(one, other)
+    return _same_given_name(first.given_name, second.given_name) and shares_a_family_name(first, second)
 
 
-def shares_a_name(one: Account, other: Account) -> bool:
-    """Return whether one of the two names stays: enough for a pupil's key, not for a guardian's account."""
-    return _same_given_name(one.given_name, other.given_name) or shares_a_family_name(one, other)
+def shares_a_name(first: Account, second: Account) -> bool:
+    """Return whether the given name or a family name agrees: enough for a pupil's key, not for a guardian's account."""
+    return _same_given_name(first.given_name, second.given_name) or shares_a_family_name(first, second)
 
 
-def shares_a_family_name(one: Account, other: Account) -> bool:
-    """Return whether a family name (usual or birth) of one is a family name of the other, or a part of it."""
-    return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
+def shares_a_family_name(first: Account, second: Account) -> bool:
+    """Return whether a family name (usual or birth) of one person is a family name of the other, or a part of it."""
+    return any(_is_part(mine, theirs) for mine in _family_names(first) for theirs in _family_names(second))
 
 
-def civilities_differ(one: Account, other: Account) -> bool:
-    """Return whether both civilities are known and are not the same."""
-    return len({_civility(one), _civility(other)} - {""}) > 1
+def civilities_differ(first: Account, second: Account) -> bool:
+    """Return whether both civilities are known and differ."""
+    return len({_civility(first), _civility(second)} - {""}) > 1
 
 
 def _civility(account: Account) -> str:
@@ -48,19 +48,19 @@ def _civility(account: Account) -> str:
     return "mme" if civility in {"mlle", "madame", "mademoiselle"} else civility
 
 
-def _same_given_name(one: str, other: str) -> bool:
-    """Return if both are one name, or one begins with the other: « Anne » is « Anne Marie », not « Anne-Marie »."""
-    if _words(one) and _words(one) == _words(other):
+def _same_given_name(first: str, second: str) -> bool:
+    """Return whether one given name equals or begins the other: « Anne » and « Anne Marie », not « Anne-Marie »."""
+    if _words(first) and _words(first) == _words(second):
         return True
-    ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (one, other))
+    ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (first, second))
     shared = min(len(ours), len(theirs))
     return shared > 0 and all(ours) and all(theirs) and ours[:shared] == theirs[:shared]
 
 
-def _is_part(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Return whether one name holds the other; « de » alone is no name."""
-    shorter = min(one, other, key=len)
-    return (one <= other or other <= one) and not shorter <= _PARTICLES
+def _is_part(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether one name contains the other; a particle alone (« de ») does not count."""
+    shorter = min(first, second, key=len)
+    return (first <= second or second <= first) and not shorter <= _PARTICLES
 
 
 def _family_names(account: Account) -> Iterator[frozenset[str]]:

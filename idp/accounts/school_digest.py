@@ -21,12 +21,12 @@ from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work, unit_of_work
-from idp.mail.addresses import InvalidAddress, check_recipient
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import DEAD, Outcome, PermanentFailure, TemporaryFailure, UncertainFailure
+from idp.outbox.worker import DEAD, Outcome, PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 
 DIGESTS = "school.digests"
 """The periodic job that enqueues the mails of the day, and its period."""
@@ -89,32 +89,34 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail of one school (outbox handler).
 
     Raises:
-        TemporaryFailure: it is too early, or today's SMTP dialogue was interrupted.
+        TemporaryDeliveryError: it is too early, or today's SMTP dialogue was interrupted.
     """
     moment = now()
     opening, today = start_of_digests(settings, moment), moment.astimezone(PARIS).date().isoformat()
     if moment < opening:
-        raise TemporaryFailure("before the hour of the digests", retry_after=opening - moment)
+        raise TemporaryDeliveryError("before the hour of the digests", retry_after=opening - moment)
     if message.payload.get("begun") == today:
         tomorrow = start_of_digests(settings, moment + timedelta(days=1))
-        raise TemporaryFailure("it may have been sent today: again tomorrow", retry_after=tomorrow - moment)
+        raise TemporaryDeliveryError(
+            "the mail may have been sent today; it is sent again tomorrow", retry_after=tomorrow - moment
+        )
     taken = _take(message, today)
     if taken is None:
         return Outcome.DROPPED
     email, context = taken
     try:
         recipient = check_recipient(email)
-    except InvalidAddress as fault:
-        raise PermanentFailure("the school's address is not one mail address") from fault
+    except InvalidEmailError as fault:
+        raise PermanentDeliveryError("the school's mail address is not valid") from fault
     context["contact"] = settings.contact_mail
     try:
         mail = compose(
             "signalements", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
         )
         deliver(mail, recipient)
-    except UncertainFailure:
+    except UncertainDeliveryError:
         raise
-    except (TemporaryFailure, PermanentFailure):
+    except (TemporaryDeliveryError, PermanentDeliveryError):
         with unit_of_work():
             _begin(message, None)  # the mail was not sent: it may be sent today
         raise
@@ -155,8 +157,8 @@ def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
 
 
 def _release_given_up() -> None:
-    """Unmark the notices of mails that failed for good: the next mail names them. In the caller's transaction."""
-    marks = [(uuid.UUID(one["school"]), _mark_of(one)) for one in _payloads(OutboxMessage.outcome == DEAD)]
+    """Unmark the notices of mails that failed permanently, in the caller's transaction: the next mail names them."""
+    marks = [(uuid.UUID(payload["school"]), _mark_of(payload)) for payload in _payloads(OutboxMessage.outcome == DEAD)]
     if marks:
         of_dead = tuple_(SchoolNotice.school_id, SchoolNotice.digested_at).in_(marks)
         db.session.execute(
@@ -189,7 +191,7 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
         .order_by(SchoolNotice.created_at)
     ).all()
     school = db.session.get_one(School, uuid.UUID(message.payload["school"]))
-    context = {"school": school.name, "notices": _told(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
+    context = {"school": school.name, "notices": _items(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
     _begin(message, today)
     return (email, context) if notices else None
 
@@ -198,7 +200,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
     """Write the day of the SMTP dialogue on the message, or None if there was no dialogue, in the caller's transaction.
 
     Raises:
-        TemporaryFailure: the lease expired, and another worker has the message.
+        TemporaryDeliveryError: the lease expired, and another worker has the message.
     """
     payload = {name: value for name, value in message.payload.items() if name != "begun"}
     noted = db.session.scalar(
@@ -209,25 +211,25 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
         .execution_options(synchronize_session=False)
     )
     if noted is None:
-        raise TemporaryFailure("another worker has this message")
+        raise TemporaryDeliveryError("another worker has this message")
 
 
-def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
-    """Return what the mail says of each notice: the event, and no more than the names of children and guardians."""
+def _items(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
+    """Return the mail's items for these notices: the event, and no more than the names of children and guardians."""
     keys = {key for notice in notices for key in (notice.account_id, notice.other_account_id) if key}
-    people = {one.id: one for one in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
+    people = {account.id: account for account in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     children = school_notices.children_of(notices)
-    told = []
+    items = []
     for notice in notices:
         other = people.get(notice.other_account_id) if notice.other_account_id else None
-        told.append(
+        items.append(
             {
                 "children": ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id]),
                 "sentence": str(_SENTENCES[Kind(notice.kind)])
                 % {"who": people[notice.account_id].display_name, "other": other.display_name if other else str(_GONE)},
             }
         )
-    return told
+    return items
 
 
 def _payloads(condition: Any) -> Sequence[dict[str, Any]]:

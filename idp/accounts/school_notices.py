@@ -19,7 +19,7 @@ from idp.db import db
 
 
 class Kind(enum.StrEnum):
-    """What a notice is about."""
+    """The event that a notice is about."""
 
     NOT_GUARDIAN = "not_guardian"
     EMAIL_CONTESTED = "email_contested"
@@ -43,13 +43,13 @@ PROMISED = (
     Kind.LETTER_DOUBT,
     Kind.OTHER_MAILBOX,
 )
-"""The kinds of which the person was told that the school hears of them."""
+"""The kinds about which the person was told that the school is informed."""
 _SAME_QUESTION = (Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT)
 """The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new."""
 
 
 class Refusal(enum.Enum):
-    """Why a notice cannot be settled."""
+    """The reason why a notice cannot be settled."""
 
     UNKNOWN = "unknown"
     SETTLED = "settled"
@@ -68,7 +68,7 @@ def add(
     The school's next mail names the notice, also if an earlier mail did: the earlier mail did not tell the new event.
 
     Args:
-        kind: what happened.
+        kind: the event.
         account_id: the account that the notice is about. The caller has locked its row, so that two writers do not
             both add a notice.
         schools: the schools that are told; a mapping names the children for each school.
@@ -87,7 +87,7 @@ def add(
     locked = same.order_by(SchoolNotice.school_id).with_for_update().execution_options(populate_existing=True)
     known = {notice.school_id: notice for notice in db.session.scalars(locked)}
     for school_id, child_ids in children.items():
-        wanted, notice = [child.hex for child in child_ids], known.get(school_id)
+        child_keys, notice = [child.hex for child in child_ids], known.get(school_id)
         if notice is None:
             db.session.add(
                 SchoolNotice(
@@ -95,14 +95,14 @@ def add(
                     account_id=account_id,
                     other_account_id=other_account_id,
                     kind=kind.value,
-                    child_ids=wanted,
+                    child_ids=child_keys,
                 )
             )
             continue
         if kind not in _SAME_QUESTION:
             notice.digested_at = None
         if notice.child_ids:  # a notice without children concerns all of them
-            notice.child_ids = list(dict.fromkeys((*notice.child_ids, *wanted))) if wanted else []
+            notice.child_ids = list(dict.fromkeys((*notice.child_ids, *child_keys))) if child_keys else []
 
 
 def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:
@@ -150,10 +150,10 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
         sentence: the operator's sentence: what was found and done.
         school: the only school whose notices may be settled, if given.
     """
-    wanted = select(SchoolNotice).where(SchoolNotice.id == notice_id)
+    statement = select(SchoolNotice).where(SchoolNotice.id == notice_id)
     if school is not None:
-        wanted = wanted.where(SchoolNotice.school_id == school.id)
-    notice = db.session.scalar(wanted)
+        statement = statement.where(SchoolNotice.school_id == school.id)
+    notice = db.session.scalar(statement)
     account = directory.get_for_change(notice.account_id) if notice else None
     if notice is None or account is None:
         return Refusal.UNKNOWN
@@ -183,8 +183,7 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             Guardianship.account_id == account.id,
-            Guardianship.disputed_at.is_not(None),
-            Guardianship.ended_at.is_(None),
+            Guardianship.is_disputed,
             Child.school_id == notice.school_id,
         )
     )
@@ -204,12 +203,12 @@ def children_of(notices: Sequence[SchoolNotice]) -> dict[uuid.UUID, list[Child]]
         .where(Guardianship.account_id.in_({notice.account_id for notice in notices if not notice.child_ids}))
         .order_by(Guardianship.rank, Guardianship.child_id)
     ).all()
-    found = {}
+    children_by_notice = {}
     for notice in notices:
         keys = [uuid.UUID(key) for key in notice.child_ids]
         there = [tie for tie in ties if tie.account_id == notice.account_id and tie.child.school_id == notice.school_id]
-        alive = [tie for tie in there if tie.ended_at is None]
-        found[notice.id] = (
+        alive = [tie for tie in there if tie.is_unended]
+        children_by_notice[notice.id] = (
             [children[key] for key in keys if key in children] if keys else [tie.child for tie in alive or there]
         )
-    return found
+    return children_by_notice

@@ -1,10 +1,12 @@
-"""One-time links: one state machine for every flow that goes through a mailbox.
+"""One-time links, which confirm that a person reads a mailbox.
 
-States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose) or
-expired or outdated (the account's credentials changed). It is bound to purpose, account, address and generation, so
-that a token of one flow is nothing in another. The token itself is stored nowhere: it is computed from the row's id
-under a key drawn from `IDP_SECRET_KEY`, so the worker can write the same link into a mail that it has to send again,
-and a copy of the database opens nothing.
+A valid link becomes used (once, by one atomic statement), revoked (by a younger link of the same purpose), expired, or
+outdated (the account's credentials changed). These conditions are written here alone: `unused`, `is_unused`, `is_used`,
+`is_current`, `is_alive` and the statement of `redeem`.
+
+A link is bound to purpose, account, email and generation, so that no other flow accepts its token. The token is not
+stored: it is computed from the row's id under a key derived from `IDP_SECRET_KEY`. So the worker can repeat a mail with
+the same link, and a copy of the database contains no token.
 """
 
 import enum
@@ -12,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, select, update
 
 from idp import opaque
 from idp.accounts.models import Account, OneTimeLink
@@ -24,20 +26,20 @@ _TOKEN_LENGTH = 43
 
 
 class Purpose(enum.Enum):
-    """What a link is good for; the value is part of what its token is computed from."""
+    """The purpose of a link. Its value is part of the input from which the token is computed."""
 
     CONFIRM_EMAIL = "confirm_email"
-    """The first address of an account, given at its activation."""
+    """Confirm the first email of an account, given at its activation."""
     CHANGE_EMAIL = "change_email"
-    """Another address in place of a confirmed one."""
+    """Confirm another email in place of a confirmed one."""
     CONTEST_EMAIL = "contest_email"
-    """« Ce n’était pas moi »: sent to the confirmed address, or the former one, when it changes. It still works after a
-    change of password, since an intruder would change the password next."""
+    """« Ce n’était pas moi »: contest a change of email; sent to the confirmed or former email. It still works after a
+    change of password, because an intruder would change the password next."""
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
-    """A new password in place of a forgotten one."""
+    """Set a new password in place of a forgotten one."""
     REPORT_ACTIVATION = "report_activation"
-    """« Ce n’est pas moi »: sent to the mailbox of the school's file when the account was activated without it. It
-    still works after a change of password: a person who intercepted the letter may change the password at once."""
+    """« Ce n’est pas moi »: report an activation; sent to the email of the school's file if the account was activated
+    with another one. It still works after a change of password, because an intruder may change the password at once."""
 
     @property
     def outlives_credentials(self) -> bool:
@@ -46,7 +48,7 @@ class Purpose(enum.Enum):
 
 
 class LinkState(enum.Enum):
-    """What a token turns out to be."""
+    """The state of a link, for the page that it opens."""
 
     ALIVE = "alive"
     USED = "used"
@@ -55,7 +57,7 @@ class LinkState(enum.Enum):
 
 @dataclass(frozen=True)
 class Link:
-    """A link as its row tells it; `row` is None for a token that was never issued for this purpose."""
+    """A link and its state; `row` is None if no such token was issued for the purpose."""
 
     state: LinkState
     row: OneTimeLink | None
@@ -72,17 +74,17 @@ def issue(
     key: uuid.UUID | None = None,
     keep_older: bool = False,
 ) -> OneTimeLink:
-    """Add a link to the caller's transaction and revoke the older ones of the same purpose: only the last one works.
+    """Add a link to the caller's transaction, and revoke the older links of the same purpose.
 
     Args:
-        settings: the secret key.
-        purpose: what the link is good for.
-        account: whose link it is; its row is locked by the caller.
-        address: where it is sent, the only address that it is about.
-        lifetime: how long it works.
-        client_id: the ENT that it leads back to.
-        key: the link's id, when something else names it (the outbox message that carries it).
-        keep_older: the older ones go on working: each tells of another event.
+        settings: For the secret key.
+        purpose: The purpose.
+        account: The account; the caller has locked its row.
+        address: The email that the link is sent to and is about.
+        lifetime: How long the link works.
+        client_id: Primary key of the ENT that the pages lead back to.
+        key: The id of the link, if something else has it too (the outbox message of the mail).
+        keep_older: Do not revoke older links, because each is about another event.
     """
     if not keep_older:
         revoke(account.id, purpose)
@@ -109,15 +111,14 @@ def revoke(account_id: uuid.UUID, *purposes: Purpose) -> None:
         .where(
             OneTimeLink.account_id == account_id,
             OneTimeLink.purpose.in_([purpose.value for purpose in purposes]),
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            unused(),
         )
         .values(revoked_at=now())
     )
 
 
 def token(settings: Settings, link: OneTimeLink) -> str | None:
-    """Compute the token of `link` again; None when no current secret key gives it (all were rotated away)."""
+    """Return the token of `link`, or None if its secret key is no longer configured."""
     for secret in settings.secrets:
         value = _token(secret, link.purpose, link.id)
         if opaque.digest(value) == link.digest:
@@ -126,46 +127,67 @@ def token(settings: Settings, link: OneTimeLink) -> str | None:
 
 
 def look_up(purpose: Purpose, value: str) -> Link:
-    """Return the link whose token is `value`, and change nothing: a mail scanner that opens a link must not use it."""
+    """Return the link whose token is `value`, without using it: mail scanners open links too."""
     row = _find(purpose, value)
     if row is None:
         return Link(LinkState.DEAD, None)
-    if row.used_at is not None:
+    if is_used(row):
         return Link(LinkState.USED, row)
     return Link(LinkState.ALIVE if is_alive(row) else LinkState.DEAD, row)
 
 
-def is_alive(row: OneTimeLink) -> bool:
-    """Return whether a link still works: neither used, revoked nor expired, and its account unchanged since."""
+def unused() -> ColumnElement[bool]:
+    """Return the condition of the links that were neither used nor revoked, whatever their age."""
+    return and_(OneTimeLink.used_at.is_(None), OneTimeLink.revoked_at.is_(None))
+
+
+def is_unused(link: OneTimeLink) -> bool:
+    """Return whether a link, as it was read, was neither used nor revoked, whatever its age."""
+    return not is_used(link) and link.revoked_at is None
+
+
+def is_used(link: OneTimeLink) -> bool:
+    """Return whether a link, as it was read, was used."""
+    return link.used_at is not None
+
+
+def is_current(link: OneTimeLink, account: Account) -> bool:
+    """Return whether the account's credentials did not change after the link was issued."""
+    return link.generation == account.generation
+
+
+def is_mostly_over(link: OneTimeLink, lifetime: timedelta) -> bool:
+    """Return whether less than half of the lifetime is left, so that a mail sent now needs a new one."""
+    return link.expires_at - now() < lifetime / 2
+
+
+def is_alive(link: OneTimeLink) -> bool:
+    """Return whether a link works: neither used, revoked nor expired, and its account is enabled and unchanged."""
     generation = db.session.scalar(
-        select(Account.generation).where(Account.id == row.account_id, Account.disabled_at.is_(None))
+        select(Account.generation).where(Account.id == link.account_id, Account.disabled_at.is_(None))
     )
-    unspent = row.used_at is None and row.revoked_at is None and row.expires_at > now()
-    if generation is None or not unspent:
+    if generation is None or not is_unused(link) or link.expires_at <= now():
         return False
-    return Purpose(row.purpose).outlives_credentials or row.generation == generation
+    return Purpose(link.purpose).outlives_credentials or link.generation == generation
 
 
 def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
-    """Use the link in the caller's transaction; exactly one caller gets it, all others None."""
+    """Use the link in the caller's transaction. Exactly one caller gets the row, all others None."""
     if len(value) != _TOKEN_LENGTH:
         return None
     moment = now()
-    issued_for = OneTimeLink.generation
-    if purpose.outlives_credentials:
-        issued_for = Account.generation
+    generation = Account.generation if purpose.outlives_credentials else OneTimeLink.generation
     return db.session.scalar(
         update(OneTimeLink)
         .where(
             OneTimeLink.digest == opaque.digest(value),
             OneTimeLink.purpose == purpose.value,
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            unused(),
             OneTimeLink.expires_at > moment,
             exists().where(
                 Account.id == OneTimeLink.account_id,
                 Account.disabled_at.is_(None),
-                Account.generation == issued_for,
+                Account.generation == generation,
             ),
         )
         .values(used_at=moment)

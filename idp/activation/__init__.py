@@ -1,6 +1,6 @@
-"""« Activez votre compte »: from the letter's secret to a password of one's own.
+"""« Activez votre compte »: from the letter's secret to the person's own password.
 
-Owns `/activation` and `/activation/non-representant`. Reached only with an interaction that a right provisional
-password marked. It opens no session and issues no code; its last step is one transaction: the account is activated, the
-link is issued, its mail is in the outbox – or nothing is.
+Owns `/activation` and `/activation/non-representant`. It requires an interaction that a right provisional password
+marked. It opens no session and issues no code. Its last step is one transaction, which activates the account, issues
+the link and enqueues its mail.
 """

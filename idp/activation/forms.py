@@ -1,4 +1,4 @@
-"""The forms of an activation."""
+"""The forms of the activation."""
 
 from flask_babel import lazy_gettext as _l
 from wtforms import Field
@@ -10,7 +10,7 @@ _KEY_LENGTH = 32
 
 
 class ActivationForm(Form):
-    """A password twice and a mail address."""
+    """The new password twice, and a mail address."""
 
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
     confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
@@ -18,16 +18,16 @@ class ActivationForm(Form):
 
 
 class ChildrenField(Field):  # type: ignore[misc]
-    """The keys of the children that are ticked; what was sent is cut, and not yet known to be a child's."""
+    """The keys of the ticked children. The values are limited in number and length, but not yet checked."""
 
     data: list[str]
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Keep what may be keys."""
+        """Keep the values that have the form of a key."""
         self.data = [value[:_KEY_LENGTH] for value in valuelist[:_MOST_CHILDREN]]
 
 
 class NotGuardianForm(Form):
-    """Whose guardian the holder of a letter is not."""
+    """The children whose guardian the holder of a letter is not."""
 
     children = ChildrenField(_l("Élèves"), name="enfant", default=list)

@@ -1,4 +1,4 @@
-"""The rules of an activation."""
+"""The rules of the activation."""
 
 import uuid
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import addresses, directory, disputes, mailboxes, school_notices
+from idp.accounts import directory, disputes, emails, mailboxes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -21,9 +21,13 @@ from idp.sessions import closing
 
 @dataclass(frozen=True)
 class Activation:
-    """What an activation sets: the hash of the new password, and the address that must be confirmed (or None).
+    """The values that an activation sets.
 
-    `interaction_id` says where it is done, `client_id` which ENT the person came from.
+    Attributes:
+        password_hash: the hash of the new password.
+        email: the address to confirm, or None.
+        interaction_id: the interaction that activates the account.
+        client_id: the ENT that the person came from.
     """
 
     password_hash: str
@@ -33,9 +37,9 @@ class Activation:
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
-    """Return the account if its letter still opens an activation: never activated, same credentials, not shut.
+    """Return the account if its letter still opens an activation: never activated, same credentials, not closed.
 
-    A letter that expires while its page is open still counts: it was right when it was typed.
+    A letter that expires while its page is open still counts: it was valid when the secret was typed.
     """
     return db.session.scalar(select(Account).where(*_is_open(account_id, generation)))
 
@@ -52,19 +56,19 @@ def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool
 
 
 def was_completed_in(account_id: uuid.UUID, interaction_id: str) -> bool:
-    """Return whether this very interaction activated the account: a second click sees the result of the first."""
+    """Return whether this interaction activated the account: a second click sees the result of the first."""
     kept = db.session.scalar(select(Account.activated_in).where(Account.id == account_id))
     return kept is not None and kept == opaque.digest(interaction_id)
 
 
 @unit_of_work()
 def complete(settings: Settings, account_id: uuid.UUID, generation: int, activation: Activation) -> bool:
-    """Activate the account, in one transaction with the link of its mail.
+    """Activate the account and enqueue the mail with its link, in one transaction; return whether this call did.
 
-    Return False without any change if somebody else was faster or the letter no longer opens an activation. One
-    statement decides who wins: of any number of activations at once, exactly one.
+    Return False, without any change, if another request activated the account first, or the letter no longer opens an
+    activation. One statement decides: exactly one of any number of concurrent activations succeeds.
 
-    A used letter ends the dispute about a contested address: the school gave the letter to the person whom it saw.
+    If the address was contested, the dispute ends: the school gave the new letter to a person whom it knows.
     """
     moment = now()
     won = db.session.scalar(
@@ -91,7 +95,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     domain = (activation.email or "").rpartition("@")[2]
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
     if activation.email:
-        addresses.send_link(settings, account, activation.client_id)
+        emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
     return True
 
@@ -99,14 +103,14 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
 def children_of_letter(account: Account) -> list[Child]:
     """Return the children that the letter is about: those of the school that printed it.
 
-    All children of the account if that is not known, or if none of them is in that school any more.
+    Return all children of the account if that school is not known, or if none of them is in it any more.
     """
-    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.disputed_at is None]
+    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.is_undisputed]
 
 
 def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guardianship]:
-    """Return the ties that the letter is about and that did not end, those in dispute included."""
-    alive = [tie for tie in ties if tie.ended_at is None]
+    """Return the ties that the letter is about and that have not ended, including those in dispute."""
+    alive = [tie for tie in ties if tie.is_unended]
     return [tie for tie in alive if tie.child.school_id == account.letter_school_id] or alive
 
 
@@ -114,29 +118,29 @@ def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guar
 def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], since: datetime) -> list[School]:
     """Record that the letter's holder is not the guardian of some children, and close the account.
 
-    The letter's secret is burnt, whoever is signed in is signed out, and each school gets a notice with the children's
-    names. A school opens the account again (`idp account disputes`). Until it does, the holder may name further
-    children of the letter (the browser's Back).
+    The letter's secret is revoked, all sessions end, and each school gets a notice with the children's names. A school
+    opens the account again (`idp account disputes`). Until then, the holder may name further children of the letter
+    (the browser's Back).
 
     Args:
-        account_id: whose letter it is.
-        generation: the account's when the activation was opened.
+        account_id: the letter's account.
+        generation: the account's generation when the activation was opened.
         chosen: the keys (32 hexadecimal digits) of the children, among those of `children_of_letter`.
         since: when the activation was opened.
 
     Returns:
-        The schools concerned, also to a second click; none if a child that was chosen could not be recorded.
+        The schools concerned, also for a second click; none if a chosen child could not be recorded.
     """
     account = directory.get_for_change(account_id)
     if account is None or account.activated_at is not None:
         return []
     statement = select(Guardianship).where(Guardianship.account_id == account_id).order_by(Guardianship.rank)
     ties = _ties_of_letter(account, db.session.scalars(statement.execution_options(populate_existing=True)).all())
-    children = [tie.child for tie in ties if tie.disputed_at is None and tie.child_id.hex in chosen]
+    children = [tie.child for tie in ties if tie.is_undisputed and tie.child_id.hex in chosen]
     is_first = account.generation == generation
     if not children:
         return [] if is_first else disputed_schools(account_id, since)
-    # the first statement raised the generation by one; so does the school when it decides, and the letter is void then
+    # The first statement raised the generation by one. The school's decision raises it again, and voids the letter.
     is_further = account.changed_once_since(generation) and any(
         tie.disputed_at is not None and tie.disputed_at >= since for tie in ties
     )
@@ -166,7 +170,7 @@ def _dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool
 
 
 def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
-    """Return the schools of the ties that were disputed after `since`, and that wait for them."""
+    """Return the schools that have to settle the ties disputed after `since`."""
     schools = db.session.scalars(
         select(School)
         .join(Child, Child.school_id == School.id)
@@ -174,7 +178,7 @@ def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
         .where(
             Guardianship.account_id == account_id,
             Guardianship.disputed_at >= since,
-            disputes.tie_is_disputed(),
+            Guardianship.is_disputed,
         )
         .order_by(School.name)
     )

@@ -6,9 +6,9 @@ from http import HTTPStatus
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
-from idp.accounts import addresses, directory
+from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.activation import service
@@ -16,35 +16,35 @@ from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
-from idp.web.errors import Busy, InteractionLost
+from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("activation", __name__)
 
 
 @blueprint.route("/activation", methods=["GET", "POST"])
 def activate() -> Response:
-    """Show whose account it is and the form; on a POST activate it and send the link."""
+    """Show the account's person and the form; on a POST activate the account and send the link."""
     interaction, person = _opened()
     if request.method == "POST":
         try:
             with services().hasher.place("activation"):
                 return _complete(interaction, person)
-        except HasherBusy as busy:
-            raise Busy(busy.retry_after) from None
+        except HasherBusyError as busy:
+            raise ServiceBusyError(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
-        return _second_click(interaction, person)
+        return _repeated_click(interaction, person)
     return _page(interaction, account, ActivationForm())
 
 
 def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
-        return _second_click(interaction, person)
+        return _repeated_click(interaction, person)
     form, client = ActivationForm(), _client(interaction)
     email = _check(form, account)
     if form.errors:
@@ -52,28 +52,28 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     hashed = services().hasher.hash(form.password.data or "", "activation")
     done = service.Activation(hashed, email, interaction.id, client.key if client else None)
     if not service.complete(services().settings, person.account_id, person.generation, done):
-        return _second_click(interaction, person)
-    if email:  # the pause before a resend begins with this mail
-        addresses.take_slots(person.account_id, email, remote_address())
+        return _repeated_click(interaction, person)
+    if email:  # count this mail, so that the pause before a resend begins now
+        emails.take_slots(person.account_id, email, remote_ip())
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 
 @blueprint.route("/activation/non-representant", methods=["GET", "POST"])
 def not_guardian() -> Response:
-    """« Ce n’est pas votre enfant ? »: say what follows, then close the account and give the schools a notice."""
+    """« Ce n’est pas votre enfant ? »: explain the consequences; on a POST close the account and tell the schools."""
     interaction, person = _opened()
     account, form = service.find_open(person.account_id, person.generation), NotGuardianForm()
     if account is None:
         return _further_statement(interaction, person, form)
     children = service.children_of_letter(account)
     if not children:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     if request.method == "POST":
         known = [child.id.hex for child in children]
         chosen = known if len(known) == 1 else [key for key in form.children.data if key in known]
         if chosen:
             schools = service.dispute(person.account_id, person.generation, chosen, person.since)
-            return _reported(interaction, schools) if schools else _dead_letter(interaction)
+            return _reported(interaction, schools) if schools else _void_letter_page(interaction)
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
     html = render_template(
         "activation/non_representant.html",
@@ -92,11 +92,11 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
         schools = service.dispute(person.account_id, person.generation, form.children.data or [], person.since)
     else:
         schools = service.disputed_schools(person.account_id, person.since)
-    return _reported(interaction, schools) if schools else _dead_letter(interaction)
+    return _reported(interaction, schools) if schools else _void_letter_page(interaction)
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    """Say that the statement is recorded, and which schools have to decide."""
+    """Show that the statement is recorded, and which schools decide."""
     html = render_template(
         "activation/non_representant_fait.html", dest=_client(interaction), schools=directory.tellable(schools)
     )
@@ -106,22 +106,22 @@ def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Resp
 def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
     if interaction is None:
-        raise InteractionLost
+        raise InteractionLostError
     lifetime = services().settings.lifetime("activation_lifetime")
     if interaction.person is None or now() - interaction.person.since > lifetime:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     return interaction, interaction.person
 
 
-def _second_click(interaction: store.Interaction, person: store.Person) -> Response:
-    """Lead a form that was sent twice to the result of the first; refuse everybody else."""
+def _repeated_click(interaction: store.Interaction, person: store.Person) -> Response:
+    """Show the second of two clicks the result of the first; refuse everybody else."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
-    return _dead_letter(interaction)
+    return _void_letter_page(interaction)
 
 
-def _dead_letter(interaction: store.Interaction) -> Response:
-    """Say that the letter which opened this activation is void now: used, replaced, or reported."""
+def _void_letter_page(interaction: store.Interaction) -> Response:
+    """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",
         dest=_client(interaction),
@@ -131,7 +131,7 @@ def _dead_letter(interaction: store.Interaction) -> Response:
 
 
 def _check(form: ActivationForm, account: Account) -> str | None:
-    """Put the faults beside their fields; return the address as it will be kept."""
+    """Put the errors beside their fields; return the address in its normal form."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
@@ -150,9 +150,9 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     if not typed and not settings.mail_required:
         return None
     try:
-        return parse_address(typed)
-    except InvalidAddress as fault:
-        form.email.errors = [addresses.explain(fault)]
+        return parse_email(typed)
+    except InvalidEmailError as fault:
+        form.email.errors = [emails.explain(fault)]
         return None
 
 

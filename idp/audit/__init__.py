@@ -1,1 +1,1 @@
-"""The journal: a closed vocabulary of events, written with what they tell, never changed afterwards."""
+"""The journal: a closed vocabulary of events, written in the transaction of the event and never changed."""

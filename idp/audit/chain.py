@@ -1,12 +1,13 @@
 """The keyed hashes of the journal: of one entry, of a sealed batch, of the beginning of the chain.
 
 All keys are derived from `IDP_SECRET_KEY`; the former secrets (`IDP_SECRET_KEY_FALLBACKS`) verify what was written
-under them. Whoever can write into the database, but does not know the secret, can neither change an entry nor make one.
+under them. An attacker who can write into the database, but does not know the secret, can neither change an entry nor
+forge one.
 
-Nothing here takes a lock or asks the database. An entry gets its MAC in Python before it is inserted. The entry of an
-issued code is inserted by the statement that issues the code, which alone knows the account and the session: it is
-given a key that is good for that entry alone (`issued_key`), stored nowhere, by which it binds both (`bind`). The
-worker computes the whole MAC when it seals the entry (`complete`).
+This module takes no lock and sends no query. An entry gets its MAC in Python before it is inserted. The entry of an
+issued code is inserted by the statement that issues the code, since only that statement knows the account and the
+session. It gets a key for that entry alone (`issued_key`), stored nowhere, and binds both with it (`bind`). The worker
+computes the whole MAC when it seals the entry (`complete`).
 """
 
 import enum
@@ -26,7 +27,7 @@ from idp import opaque
 from idp.audit.models import OK, AuditBeginning, AuditEntry, AuditSeal
 
 ISSUED = "code.issued"
-"""The kind of the entries that the statement of a sign-on writes itself; it has no class among the events."""
+"""The kind of the entries that the statement of a sign-on writes; no event class has it."""
 
 Secrets = Sequence[bytes]
 """The secret key, then the former ones (`Settings.secrets`)."""
@@ -40,7 +41,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Verdict(enum.Enum):
-    """What a check of a MAC found."""
+    """The result of checking a MAC."""
 
     FITS = "fits"
     WRONG = "wrong"
@@ -49,7 +50,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Sealed:
-    """What a seal keeps of one entry."""
+    """The record of one entry in a seal."""
 
     id: int
     at: int
@@ -72,21 +73,21 @@ def unpack(entries: bytes) -> Iterator[Sealed]:
     """Yield the records of a seal.
 
     Raises:
-        ValueError: these are no records.
+        ValueError: the bytes are not records.
     """
     if len(entries) % _RECORD.size:
-        raise ValueError("the records of a seal are cut")
+        raise ValueError("the records of the seal are incomplete")
     for record in _RECORD.iter_unpack(entries):
         yield Sealed(*record)
 
 
 def microseconds(moment: datetime) -> int:
-    """Return an instant as both databases keep it: microseconds since the epoch."""
+    """Return an instant as microseconds since the epoch, the resolution of both databases."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def new_salt() -> bytes:
-    """Return the salt of one entry."""
+    """Return a new salt for one entry."""
     return secrets.token_bytes(_SALT_LENGTH)
 
 
@@ -103,40 +104,40 @@ def write_mac(known: Secrets, entry: AuditEntry) -> None:
 
 
 def issued_key(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip: str, request_id: str) -> bytes:
-    """Return the key of the entry of an issued code: a MAC over all but the account and the session."""
+    """Return the key of the entry of an issued code: a MAC over everything but the account and the session."""
     return _sign(known, _issued_message(salt, at, client, ip, request_id))
 
 
 def bind(key: bytes, account: uuid.UUID, sid: str) -> bytes:
     """Return the first MAC of the entry of an issued code; `idp.oidc.store.postgresql` computes it in SQL.
 
-    The key stands behind what it binds: nobody can go on from a digest without it.
+    The key is hashed last, which prevents length extension.
     """
     return key[:_NAME_LENGTH] + hashlib.sha256(f"{account}{sid}".encode() + key).digest()
 
 
 def complete(known: Secrets, entry: AuditEntry) -> None:
-    """Give the entry of an issued code its whole MAC; leave an entry alone whose first MAC does not fit."""
+    """Give the entry of an issued code its whole MAC; do nothing if its first MAC does not fit."""
     if (digest := _owed_digest(known, entry)) is not None:
         entry.personal_digest = digest
         entry.mac = _sign(known, _entry_message(entry, digest))
 
 
 def completed_mac(known: Secrets, entry: AuditEntry) -> bytes | None:
-    """Return the whole MAC that an entry has, or will have once it is sealed: the same for every copy of it."""
+    """Return the MAC that an entry has, or will have when it is sealed: the same for every copy of it."""
     digest = _owed_digest(known, entry)
     return entry.mac if digest is None else _sign(known, _entry_message(entry, digest))
 
 
 def _owed_digest(known: Secrets, entry: AuditEntry) -> bytes | None:
-    """Return the digest of the personal part that an entry lacks; None if it has one, or its first MAC is wrong."""
+    """Return the missing digest of the personal part; None if the entry has one, or its first MAC is wrong."""
     if entry.personal_digest is not None or entry.salt is None or verify_entry(known, entry) is not Verdict.FITS:
         return None
     return personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
 
 
 def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
-    """Check the MAC of an entry. The personal part is checked by `has_its_personal_part`."""
+    """Check the MAC of an entry. `has_its_personal_part` checks the personal part."""
     if entry.mac is None:
         return Verdict.WRONG
     if entry.personal_digest is not None:
@@ -148,7 +149,7 @@ def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
     """Check the first MAC of the entry of an issued code."""
     if entry.kind != ISSUED or (entry.result, entry.actor) != ("ok", "") or not entry.salt:
         return Verdict.WRONG
-    details: object = entry.details  # whatever JSON somebody wrote there
+    details: object = entry.details  # somebody may have written any JSON
     sid = details.get("sid") if isinstance(details, dict) else None
     if not entry.client_id or not entry.account_id or not isinstance(sid, str) or details != {"sid": sid}:
         return Verdict.WRONG
@@ -160,12 +161,12 @@ def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
 
 
 def is_erased(entry: AuditEntry) -> bool:
-    """Return whether the personal part of an entry was erased, salt included."""
+    """Return whether the personal part of an entry was erased, including its salt."""
     return entry.salt is None and entry.personal_digest is not None
 
 
 def has_its_personal_part(entry: AuditEntry) -> bool:
-    """Return whether the personal part is the one that was written, or is erased whole."""
+    """Return whether the personal part is unchanged, or completely erased."""
     if entry.personal_digest is None:
         return True
     if entry.salt is None:
@@ -175,7 +176,7 @@ def has_its_personal_part(entry: AuditEntry) -> bool:
 
 
 def sign_seal(known: Secrets, seal: AuditSeal) -> None:
-    """Give a seal its MAC."""
+    """Set the MAC of a seal."""
     seal.mac = _sign(known, _seal_message(seal))
 
 
@@ -185,7 +186,7 @@ def verify_seal(known: Secrets, seal: AuditSeal) -> Verdict:
 
 
 def sign_beginning(known: Secrets, beginning: AuditBeginning) -> None:
-    """Give the record of the beginning its MAC."""
+    """Set the MAC of the record of the beginning."""
     beginning.mac = _sign(known, _beginning_message(beginning))
 
 
@@ -227,13 +228,13 @@ def _beginning_message(beginning: AuditBeginning) -> bytes:
 
 
 def _canonical(value: Any) -> bytes:
-    """Return the one spelling of a JSON value: the two databases give back objects in their own order."""
+    """Return the one spelling of a JSON value: the databases return the members of objects in different orders."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 @lru_cache(maxsize=16)
 def _key(secret: bytes) -> tuple[bytes, bytes]:
-    """Return the name and the key of a secret. The name tells a wrong MAC from one under a secret that is not here."""
+    """Return the name and the key of a secret. The name tells a wrong MAC from one under an unknown secret."""
     key = opaque.derive_key(secret, "audit chain")
     return hmac.digest(key, b"name", "sha256")[:_NAME_LENGTH], key
 

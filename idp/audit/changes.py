@@ -1,4 +1,4 @@
-"""What a change of a row changed, for the journal: before and after, without secrets."""
+"""Describes the change of a row for the journal: before and after, without secrets."""
 
 import enum
 import uuid
@@ -16,7 +16,7 @@ _UNTOLD = frozenset({"id", "version", "created_at"})
 
 
 class Difference(TypedDict):
-    """What changed, as the fields of an event."""
+    """The changed columns, as the fields of an event."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -25,16 +25,16 @@ class Difference(TypedDict):
 def snapshot(row: Base, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Return the columns of a row as JSON values, without any secret.
 
-    A binary column holds a digest, a salt or a sealed key: what it holds is never told, only whether it is set. So is
-    what a JSON object holds under the name of a secret.
+    A binary column holds a digest, a salt or a sealed key: only whether it is set is told. The same holds for members
+    of a JSON object that are named like a secret.
     """
     columns = inspect(type(row)).column_attrs.keys()
     values = {name: getattr(row, name) for name in columns if name not in _UNTOLD and name not in without}
-    return {name: _told(value) for name, value in values.items()}
+    return {name: _as_json(value) for name, value in values.items()}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
-    """Return `before` and `after` with what differs alone, as the fields of an event."""
+    """Return the columns that differ, as the fields of an event."""
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {
         "before": {name: before[name] for name in changed if name in before},
@@ -43,11 +43,11 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
 
 
 def made(after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a new row holds, without what is empty."""
+    """Return the columns of a new row that are not empty."""
     return {name: value for name, value in after.items() if value not in (None, "", [], {})}
 
 
-def _told(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return HIDDEN
     if isinstance(value, enum.Enum):
@@ -57,10 +57,10 @@ def _told(value: Any) -> Any:
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, dict):
-        return {name: HIDDEN if _is_secret(name) else _told(member) for name, member in value.items()}
-    return [_told(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: HIDDEN if _is_secret(name) else _as_json(member) for name, member in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_secret(name: str) -> bool:
-    """Return whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are none."""
+    """Return whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are not."""
     return name in {"d", "p", "q", "dp", "dq", "qi", "k"} or any(name.endswith(end) for end in _SECRET_NAMES)

@@ -1,4 +1,4 @@
-"""The events of operators who hand out or erase what is held: of a person, or the journal itself.
+"""The events of exports and erasures, of a person's data or of the journal.
 
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
@@ -10,7 +10,7 @@ from idp.audit.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class JournalExported(Event):
-    """An operator wrote the journal out, since a moment if one is given."""
+    """An operator exported the journal, from `since` on if given."""
 
     kind = "journal.exported"
     since: str = ""
@@ -18,14 +18,14 @@ class JournalExported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountExported(Event):
-    """An operator wrote all that is held of a person into a file, for that person."""
+    """An operator wrote all data about a person into a file, for that person."""
 
     kind = "account.exported"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountErased(Event):
-    """An operator erased an account for `reason`; `kept` names what stays."""
+    """An operator erased an account for `reason`; `kept` names the data that stay."""
 
     kind = "account.erased"
     reason: str
@@ -34,7 +34,7 @@ class AccountErased(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountRenamed(Event):
-    """An operator confirmed that the person has other names now; `changed` says which ones, without their values."""
+    """An operator confirmed that the person's names have changed; `changed` names the fields, without their values."""
 
     kind = "account.renamed"
     changed: list[str]

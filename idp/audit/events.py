@@ -1,7 +1,7 @@
-"""The closed vocabulary of the journal: one frozen dataclass for each kind of event, its fields are what is kept of it.
+"""The closed vocabulary of the journal: one frozen dataclass for each kind of event, whose fields are stored.
 
-No field may hold a secret. An identifier that belongs to nobody is kept as a keyed digest only: people type
-passwords there.
+No field may hold a secret. An identifier that matches no account is stored as a keyed digest only, since people type
+passwords into that field.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What every event has: its kind, whether the act succeeded, about whom and for which client."""
+    """The common fields of events: the kind, the result, the account and the client."""
 
     kind: ClassVar[str]
     result: ClassVar[str] = "ok"
@@ -31,9 +31,9 @@ class SignInSucceeded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInFailed(Event):
-    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators alone.
+    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators only.
 
-    `door` is the page: the sign-in's, a re-authentication's, that of a second letter.
+    `door` is the page: of the sign-in, of a re-authentication, or of a second letter.
     """
 
     kind = "sign_in"
@@ -46,7 +46,7 @@ class SignInFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInThrottled(Event):
-    """A try that was not even checked, since too many came before it.
+    """A try was refused without a check, because of a rate limit.
 
     One entry an hour for each counter that refuses, however many tries there are.
     """
@@ -67,21 +67,21 @@ class FailuresAlarm(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardedIgnored(Event):
-    """A request came with forwarded headers while no proxy is declared: parents may all seem to be one address."""
+    """A request had forwarded headers although no proxy is declared: all parents may seem to have one IP."""
 
     kind = "proxy.ignored"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationOpened(Event):
-    """The letter's secret was right: an activation may go on, nothing else."""
+    """The letter's secret was right: the activation may continue."""
 
     kind = "activation.opened"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationCompleted(Event):
-    """The person chose a password; the address is still to be confirmed. Only its domain is kept."""
+    """The person chose a password; the address is not confirmed yet. Only its domain is stored."""
 
     kind = "activation.completed"
     mail_domain: str
@@ -89,7 +89,7 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """The holder of a letter is not the guardian of `children`; the account is closed and the school must know."""
+    """The holder of a letter is not the guardian of `children`; the account is closed and the school is told."""
 
     kind = "guardianship.disputed"
     children: list[str]
@@ -100,8 +100,8 @@ class GuardianshipDisputed(Event):
 class DisputeSettled(Event):
     """A dispute about ties or about the address ended: `dispute` says which, `outcome` how (`reject`, `confirm`, …).
 
-    `children` are the keys of the children whose ties were settled; `before` and `after` the state of what was settled,
-    of a mail address the domain alone.
+    `children` are the keys of the children whose ties were settled. `before` and `after` are the states of what was
+    settled; of a mail address only the domain is stored.
     """
 
     kind = "dispute.settled"
@@ -131,7 +131,7 @@ class EmailConfirmed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeAsked(Event):
-    """Another address was asked for in place of the confirmed one, which stays until the new one is confirmed."""
+    """Another address was requested in place of the confirmed one, which stays until the new one is confirmed."""
 
     kind = "email.change_asked"
     mail_domain: str
@@ -146,7 +146,7 @@ class EmailChangeCancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeContested(Event):
-    """« Ce n’était pas moi »: a change was stopped, or, if it had been `applied`, the account closed for the school."""
+    """« Ce n’était pas moi »: a change was stopped or, if it had been `applied`, the account was closed."""
 
     kind = "email.change_contested"
     applied: bool
@@ -155,7 +155,7 @@ class EmailChangeContested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationReported(Event):
-    """The mailbox of the school's file said that somebody else activated the account; the schools must know."""
+    """The mailbox of the school's file reported that somebody else activated the account; the schools are told."""
 
     kind = "activation.reported"
     uais: list[str]
@@ -163,7 +163,7 @@ class ActivationReported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UsernameRequested(Event):
-    """Somebody asked for the identifiers of a mailbox; `count` accounts were told to it, and to it alone."""
+    """Somebody asked for the identifiers of a mailbox; a mail to it named `count` accounts."""
 
     kind = "recovery.username"
     count: int
@@ -171,14 +171,14 @@ class UsernameRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UsernameTold(Event):
-    """The account's identifier was mailed to its confirmed mailbox, which somebody had named."""
+    """The account's identifier was mailed to its confirmed mailbox, on request."""
 
     kind = "recovery.username_told"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryThrottled(Event):
-    """Requests for an identifier or a password that were not even looked at; `form` says which.
+    """A request for an identifier or a password was refused without a check; `form` says which.
 
     One entry an hour for each counter that refuses, however many requests there are.
     """
@@ -190,7 +190,7 @@ class RecoveryThrottled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ResetRequested(Event):
-    """Somebody asked for a new password; `answer` says which mail left, if any."""
+    """Somebody asked for a new password; `answer` says which mail was sent, if any."""
 
     kind = "recovery.password"
     answer: str
@@ -198,14 +198,14 @@ class ResetRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordBreached(Event):
-    """The right password of an account is in a list of stolen ones: it opens nothing any more."""
+    """The right password of an account is in a list of stolen ones: it is refused from now on."""
 
     kind = "password.breached"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreachedPasswordsLoaded(Event):
-    """An operator put a list of so many stolen passwords into use."""
+    """An operator put a list of stolen passwords into use; `passwords` is their number."""
 
     kind = "password.list_loaded"
     passwords: int
@@ -227,7 +227,7 @@ class PasswordChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reauthenticated(Event):
-    """The signed-in person proved the password again, before something that asks for it."""
+    """The signed-in person typed the password again, before an act that requires it."""
 
     kind = "reauthenticated"
     sid: str
@@ -235,7 +235,7 @@ class Reauthenticated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionsEnded(Event):
-    """`count` sessions were ended by something else than their own sign-out: `by` says what."""
+    """`count` sessions ended without a sign-out of their own: `by` is the cause."""
 
     kind = "sessions.ended"
     count: int
@@ -244,7 +244,7 @@ class SessionsEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterLinked(Event):
-    """The children of another letter's account (`other`) joined this account."""
+    """The children of another letter's account (`other`) were moved to this account."""
 
     kind = "letter.linked"
     other: str
@@ -262,7 +262,7 @@ class LetterLinkDoubted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterReissued(Event):
-    """An operator drew a new letter for an account that was active; `reason` is what they gave."""
+    """An operator drew a new letter for an active account; `reason` is the operator's."""
 
     kind = "letter.reissued"
     reason: str
@@ -286,7 +286,7 @@ class AccountRead(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountHidden(Event):
-    """An operator who acts for `school` asked for an account of other schools: it was as if there were none."""
+    """An operator who acts for `school` asked for an account of other schools and was told that there is none."""
 
     kind = "account.read"
     result = "refused"
@@ -295,7 +295,7 @@ class AccountHidden(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountPurged(Event):
-    """An account was removed; `why` says which rule."""
+    """An account was removed; `why` names the rule."""
 
     kind = "account.purged"
     why: str
@@ -338,7 +338,7 @@ class CharterPublished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignedOut(Event):
-    """A session was ended by its owner; `by` tells whether an ENT or this service's page asked."""
+    """The owner ended a session; `by` says whether an ENT or this service's page asked."""
 
     kind = "sign_out"
     sid: str
@@ -347,7 +347,7 @@ class SignedOut(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeReused(Event):
-    """A code came a second time: all that it gave is revoked (RFC 9700 4.5)."""
+    """A code was presented a second time: all tokens that it gave are revoked (RFC 9700 4.5)."""
 
     kind = "code.reused"
     result = "refused"
@@ -355,7 +355,7 @@ class CodeReused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RefreshReused(Event):
-    """A rotated refresh token came again: its whole family is revoked (RFC 9700 4.14)."""
+    """A rotated refresh token was presented again: its whole family is revoked (RFC 9700 4.14)."""
 
     kind = "refresh.reused"
     result = "refused"

@@ -1,4 +1,4 @@
-"""Writes the journal, in the caller's transaction."""
+"""Writes entries of the journal, in the caller's transaction."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ _COLUMNS = frozenset({"account_id", "client_id"})
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an act came from: the network address and the request's id, or the operator's name for a command."""
+    """The origin of an act: the IP and the request's id, or the operator's name for a command."""
 
-    address: str = ""
+    ip: str = ""
     request_id: str = ""
     actor: str = ""
 
@@ -32,13 +32,13 @@ _origin: ContextVar[Origin] = ContextVar("audit_origin", default=_NOWHERE)
 
 
 def set_origin(origin: Origin) -> None:
-    """Say where all that is recorded from here on comes from (one request, or one command)."""
+    """Set the origin of all that is recorded from now on, for one request or one command."""
     _origin.set(origin)
 
 
 @contextmanager
 def acting_for(origin: Origin) -> Iterator[None]:
-    """Record what the block does as coming from `origin`: a worker finishes what a request began."""
+    """Record the block's events with the given origin: a worker finishes what a request began."""
     token = _origin.set(origin)
     try:
         yield
@@ -47,12 +47,12 @@ def acting_for(origin: Origin) -> Iterator[None]:
 
 
 def current_origin() -> Origin:
-    """Return where the present act comes from."""
+    """Return the origin of the present act."""
     return _origin.get()
 
 
 def record(event: Event) -> None:
-    """Add `event` to the caller's transaction: it is kept if, and only if, what it tells is kept."""
+    """Add `event` to the caller's transaction, so that it is stored if and only if the act is."""
     origin = _origin.get()
     details = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in _COLUMNS}
     entry = AuditEntry(
@@ -62,7 +62,7 @@ def record(event: Event) -> None:
         account_id=event.account_id,
         client_id=event.client_id,
         actor=origin.actor,
-        address=origin.address,
+        address=origin.ip,
         request_id=origin.request_id,
         details=details,
     )
@@ -71,12 +71,12 @@ def record(event: Event) -> None:
 
 
 def forget(account_id: uuid.UUID) -> None:
-    """Take out of the journal, in the caller's transaction, what told of the person whose account is removed in it.
+    """Erase the personal parts of an account's entries, in the transaction that removes the account.
 
-    The one exception to « append-only »: who asks for a trace of themselves to end has a right to it (GDPR article 17),
-    and who reads the journal needs the event, not the person. Kind, time, result, client and operator stay; the network
-    address, the request and all details go. What is left of `account_id` leads to no row. The salted digest of the
-    personal part stays and its salt goes, so that the chain stays whole and nobody can guess the part.
+    This is the one exception to « append-only »: people have a right to erasure (GDPR article 17), and readers of the
+    journal need the event, not the person. Kind, time, result, client and operator stay; the IP, the request and all
+    details go. The remaining `account_id` matches no row. The salted digest of the personal part stays and its salt
+    goes, so that the chain stays whole and nobody can guess the part.
     """
     of_account = AuditEntry.account_id == account_id
     unfinished = select(AuditEntry).where(of_account, AuditEntry.personal_digest.is_(None)).order_by(AuditEntry.id)

@@ -11,18 +11,19 @@ from idp.clock import now
 from idp.db import Base
 
 OK = "ok"
-"""The result of what went through; entries of any other result are failures, which age by a rule of their own."""
+"""The result of a successful act. Entries with another result are failures, which have their own retention time."""
 
 
 class AuditEntry(Base):
-    """One event: when, what, about whom, from where, with what result.
+    """One event: time, kind, account, origin and result.
 
     Rows are added, never updated, with two exceptions: the worker seals them (`idp.audit.sealing`), and the personal
     part is erased when an account is removed (`log.forget`).
 
     `mac` is the keyed hash of the entry, computed when the entry is written (`idp.audit.chain`). The personal part
-    (`address`, `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the part and
-    its `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry is in.
+    (`address`, the IP; `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the
+    part and its `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry
+    is in.
     """
 
     __tablename__ = "audit"
@@ -51,12 +52,12 @@ class AuditEntry(Base):
 
 
 class AuditSeal(Base):
-    """A batch of entries that was sealed: one link of the chain.
+    """A sealed batch of entries: one link of the chain.
 
     `entries` packs one record for each entry (`idp.audit.chain.Sealed`): its id, its time, whether it is a failure, and
-    its MAC. So a missing row is noticed, and a row that the purge removed by age is told from one that was stolen.
+    its MAC. With it, a check notices a missing row, and tells a row that the purge removed by age from a stolen one.
     `previous` is the MAC of the seal before, `mac` the keyed hash over all of this. `newest_at` is the time of the
-    youngest entry: the purge removes a seal when all of its entries are past their time.
+    youngest entry: the purge removes a seal when the retention time of all its entries is over.
     """
 
     __tablename__ = "audit_seal"
@@ -73,7 +74,7 @@ class AuditSeal(Base):
 
 
 class NotedSettings(Base):
-    """The settings, secrets hidden, with which a node started last: one row (`idp.audit.noted_settings`)."""
+    """The settings of the last start, secrets hidden: one row (`idp.audit.noted_settings`)."""
 
     __tablename__ = "noted_settings"
 
@@ -83,10 +84,10 @@ class NotedSettings(Base):
 
 
 class AuditBeginning(Base):
-    """Where the chain begins since the last purge: one row, written before the purge removes anything.
+    """The beginning of the chain since the last purge: one row, written before the purge removes anything.
 
     Entries up to `entries_before`, and failures up to `failures_before`, may be missing. `first_seal` is the oldest
-    seal that stays; `previous` is the MAC of the seal before it. `actor` is who purged.
+    seal that stays; `previous` is the MAC of the seal before it. `actor` ran the purge.
     """
 
     __tablename__ = "audit_beginning"

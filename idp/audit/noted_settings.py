@@ -1,6 +1,6 @@
-"""Notes the settings that the service starts with, and records what changed since the last start.
+"""Stores the settings that the service starts with, and records what changed since the last start.
 
-Of a secret, only a digest is noted, so that its change is seen. The digests are keyed by `IDP_SECRET_KEY`: a reader of
+For a secret, only a digest is stored, so that a change is seen. The digests are keyed by `IDP_SECRET_KEY`: a reader of
 the database cannot test a guess. When that key is rotated, the former one is found among its fallbacks.
 """
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 _ROW = 1
 _DIGESTS = "digests"
-"""The member of the noted settings that holds the digests of secrets; it is never recorded."""
+"""The member of the stored settings that holds the digests of secrets; it is never recorded."""
 _KEY = "IDP_SECRET_KEY"
 
 
 def note(settings: "Settings") -> None:
-    """Compare the settings with those noted last, record one event if they differ, and note them.
+    """Compare the settings with those of the last start, record one event if they differ, and store them.
 
-    The very first start records nothing. A database that is away, or not migrated yet, keeps nobody from starting: the
-    next start compares. It is not logged: the process that starts says itself that it has no database.
+    The very first start records nothing. A start without a database, or before its migration, does not fail here; the
+    next start compares. Nothing is logged, since the starting process reports the missing database itself.
     """
     with suppress(SQLAlchemyError), unit_of_work():
         _note(settings)
 
 
 def _note(settings: "Settings") -> None:
-    """Note the settings in the caller's transaction; the row's lock lets one of several nodes through at a time."""
-    present = told(settings)
+    """Store the settings in the caller's transaction; the row's lock serialises several nodes."""
+    present = readable_settings(settings)
     noting: dict[str, Any] = {**present, _DIGESTS: _digests(settings, settings.secrets[0])}
     first = upsert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
     db.session.execute(first.on_conflict_do_nothing())
@@ -59,12 +59,14 @@ def _note(settings: "Settings") -> None:
 
 
 def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the secret settings that differ from those noted, with what is to be said of each.
+    """Yield the secret settings that changed since the last start, with a remark for each.
 
     The digests are compared under the secret key that made them. If it is neither the key nor a fallback any more, the
-    key has changed, and nobody can tell about the others.
+    key has changed, and the other settings cannot be compared.
     """
-    key = next((one for one in settings.secrets if _digest(one, _KEY, one.decode()) == noted.get(_KEY)), None)
+    key = next(
+        (secret for secret in settings.secrets if _digest(secret, _KEY, secret.decode()) == noted.get(_KEY)), None
+    )
     for name, value in _secrets(settings):
         if key is None and name != _KEY:
             yield name, "perhaps changed: the former secret key is unknown"
@@ -85,8 +87,8 @@ def _secrets(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, settings.secrets[0].decode()
         elif isinstance(value, SecretStr):
             yield name, value.get_secret_value()
-        elif isinstance(value, tuple) and any(isinstance(one, SecretStr) for one in value):
-            yield name, json.dumps([one.get_secret_value() for one in value])
+        elif isinstance(value, tuple) and any(isinstance(secret, SecretStr) for secret in value):
+            yield name, json.dumps([secret.get_secret_value() for secret in value])
         elif field == "database_url":
             yield name, value
 
@@ -95,6 +97,6 @@ def _digest(key: bytes, name: str, value: str) -> str:
     return opaque.keyed_value(opaque.derive_key(key, "noted settings"), f"{name}={value}")
 
 
-def told(settings: "Settings") -> dict[str, str]:
-    """Return the settings by name, secrets hidden; a list of what is no secret whole, where its length is shown."""
+def readable_settings(settings: "Settings") -> dict[str, str]:
+    """Return the settings by name, secrets hidden, with the whole `IDP_OUTGOING_ALLOW` in place of its length."""
     return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}

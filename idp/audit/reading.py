@@ -1,4 +1,4 @@
-"""Reads rows of the journal that somebody may have broken by SQL: one that cannot be read hides none of the others."""
+"""Reads rows of the journal that somebody may have broken by SQL: an unreadable row does not hide the others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from idp.db import UtcDateTime, db
 
 _R = TypeVar("_R", AuditEntry, AuditSeal, AuditBeginning)
 _UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DataError)
-"""What the drivers and the column types raise for a value that is none of the column's type."""
+"""The exceptions of drivers and column types for a value that the column's type does not allow."""
 
 
 @dataclass(frozen=True)
 class Page(Generic[_R]):
-    """The rows of a page that can be read, and the ids of the others."""
+    """The readable rows of a page, and the ids of the others."""
 
     rows: Sequence[_R] = ()
     unreadable: Sequence[int] = field(default=())
@@ -40,15 +40,15 @@ def load(model: type[_R], statement: Select[_R]) -> Page[_R]:
     if rows is not None:
         return Page(rows)
     keys = db.session.scalars(statement.with_only_columns(model.id)).all()
-    found: list[_R] = []
+    readable: list[_R] = []
     unreadable: list[int] = []
     for key in keys:
         row = _load(model, statement.where(model.id == key))
         if row is None:
             unreadable.append(key)
         else:
-            found.extend(row)
-    return Page(found, unreadable)
+            readable.extend(row)
+    return Page(readable, unreadable)
 
 
 def _load(model: type[_R], statement: Select[_R]) -> Sequence[_R] | None:
@@ -57,7 +57,7 @@ def _load(model: type[_R], statement: Select[_R]) -> Sequence[_R] | None:
         rows = db.session.scalars(statement.execution_options(populate_existing=True)).all()
     except _UNREADABLE:
         return None
-    except OperationalError as error:  # SQLite reports text that is not UTF-8 by the class of a database that is away
+    except OperationalError as error:  # SQLite reports text that is not UTF-8 like an unavailable database
         if "decode" not in str(error.orig):
             raise
         return None
@@ -75,6 +75,6 @@ def _kind(column: ColumnElement[Any]) -> type:
 
 
 def _fits(row: object, columns: Sequence[tuple[KeyedColumnElement[Any], type]]) -> bool:
-    """Return whether all values of a row are of their columns' types: SQLite hands some of them through as they are."""
+    """Return whether all values of a row have their columns' types: SQLite returns some of them unchecked."""
     values = ((getattr(row, column.key), kind) for column, kind in columns)
     return all(value is None or isinstance(value, kind) for value, kind in values)

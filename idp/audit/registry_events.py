@@ -1,4 +1,4 @@
-"""The events of what is registered, imported and set: school files, schools, ENTs, signing keys, settings.
+"""The events of imports and registrations: school files, schools, ENTs, signing keys, settings.
 
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
@@ -11,7 +11,7 @@ from idp.audit.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class RosterImported(Event):
-    """An operator imported school files; `batch` says where it stood (`running`, `done`, `stopped`)."""
+    """An operator imported school files; `batch` is the state of the import (`running`, `done`, `stopped`)."""
 
     kind = "roster.imported"
     batch: str
@@ -22,7 +22,7 @@ class RosterImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountImported(Event):
-    """A school file changed an account that was there: `change` says what, `child` the pupil if it is a tie."""
+    """A school file changed an existing account: `change` says how; `child` is the pupil if a tie changed."""
 
     kind = "roster.account"
     batch: str
@@ -32,7 +32,7 @@ class AccountImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SchoolChanged(Event):
-    """An operator said what a school's letters say of it; `before` and `after` hold what changed."""
+    """An operator changed a school's details for its letters; `before` and `after` hold the changes."""
 
     kind = "school.changed"
     uai: str
@@ -42,7 +42,7 @@ class SchoolChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NoticeSettled(Event):
-    """An operator settled a school's notice; `about` is its kind. What they said stands in the notice."""
+    """An operator settled a school's notice; `about` is its kind. The operator's sentence is in the notice."""
 
     kind = "school.notice_settled"
     notice: str
@@ -51,7 +51,7 @@ class NoticeSettled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChanged(Event):
-    """An operator registered, changed or disabled a client; `before` and `after` hold what changed, no secret."""
+    """An operator registered, changed or disabled a client; `before` and `after` hold the changes, without secrets."""
 
     kind = "client.changed"
     change: str
@@ -63,7 +63,7 @@ class ClientChanged(Event):
 class ClientChangedItself(Event):
     """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592).
 
-    `before` and `after` hold what changed, without secrets.
+    `before` and `after` hold the changes, without secrets.
     """
 
     kind = "client.changed_itself"
@@ -74,7 +74,7 @@ class ClientChangedItself(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientTokenExpired(Event):
-    """A registration access token was shown that had not been used for too long (RFC 7592)."""
+    """A client presented a registration access token that had not been used for too long (RFC 7592)."""
 
     kind = "client.changed_itself"
     result = "refused"
@@ -83,7 +83,7 @@ class ClientTokenExpired(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientInvited(Event):
-    """An operator made or took back an invitation to register a client, or a client used it.
+    """An operator made or withdrew an invitation to register a client, or a client used it.
 
     `after` holds the bounds of a new invitation, never its token.
     """
@@ -98,7 +98,7 @@ class ClientInvited(Event):
 class KeyChanged(Event):
     """An operator or the worker changed a signing key: rotated, started, retired, dropped.
 
-    `before` and `after` hold what changed of the row; neither half of the key.
+    `before` and `after` hold the changes of the row, never the key material.
     """
 
     kind = "key.changed"

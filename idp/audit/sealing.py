@@ -1,9 +1,9 @@
-"""Seals the journal in batches, cuts the chain at its old end.
+"""Seals the journal in batches, and moves the beginning of the chain when old entries are purged.
 
-No request waits for this: entries are inserted without a seal, each with its own MAC. The worker takes those that have
-no seal yet, whatever their ids are, since a transaction that began earlier may commit later. One transaction writes the
-seal and marks its entries. Two workers at once take different entries, but both would write the seal of the same
-number: the primary key lets one of them through, and the other one starts again behind it.
+No request waits for this: entries are inserted without a seal, each with its own MAC. The worker takes all entries
+without a seal, in no order of ids, since a transaction that began earlier may commit later. One transaction writes the
+seal and marks its entries. Two concurrent workers take different entries, but write a seal of the same number: the
+primary key accepts one, and the other worker retries.
 """
 
 import time
@@ -31,7 +31,7 @@ _logger = structlog.get_logger()
 
 
 def seal_all(known: Secrets, *, within: timedelta = timedelta(days=1)) -> int:
-    """Seal the entries that have no seal, batch by batch, until none or no time is left; return how many there were."""
+    """Seal the entries without a seal, batch by batch, until none or no time is left; return their number."""
     total, until = 0, time.monotonic() + within.total_seconds()
     while time.monotonic() < until and (seal := _retried(partial(seal_batch, known))):
         # outside the database, so that a chain whose end was cut off is noticed (`idp audit verify --head`); not before
@@ -42,7 +42,7 @@ def seal_all(known: Secrets, *, within: timedelta = timedelta(days=1)) -> int:
 
 
 def seal_batch(known: Secrets) -> AuditSeal | None:
-    """Seal up to `BATCH` entries in the caller's transaction; return the seal, None if no entry waits.
+    """Seal up to `BATCH` entries in the caller's transaction; return the seal, or None if no entry waits.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another worker has just written the seal of this number.
@@ -64,7 +64,7 @@ def seal_batch(known: Secrets) -> AuditSeal | None:
     for entry in entries:
         entry.seal_id = seal.id
     db.session.flush()
-    for row in (*entries, seal):  # a long run must not keep all that it has sealed
+    for row in (*entries, seal):  # a long run must not keep all sealed rows in memory
         db.session.expunge(row)
     return seal
 
@@ -85,12 +85,12 @@ def _seal(known: Secrets, entries: Sequence[AuditEntry], last: AuditSeal | None)
 
 
 def record_cut(known: Secrets, entries_before: datetime, failures_before: datetime) -> None:
-    """Record that entries, and failures, up to these moments may go, in a transaction of its own before any goes."""
+    """Record that entries, and failures, up to these instants may be missing; commit before the purge removes any."""
     _retried(partial(_record_cut, known, entries_before, failures_before))
 
 
 def _record_cut(known: Secrets, entries_before: datetime, failures_before: datetime) -> None:
-    """Move the beginning of the chain forward, never back: what was removed once stays accounted for."""
+    """Move the beginning of the chain forward, never back."""
     beginning = db.session.scalar(select(AuditBeginning).with_for_update())
     if beginning is None:
         beginning = AuditBeginning(
@@ -98,10 +98,10 @@ def _record_cut(known: Secrets, entries_before: datetime, failures_before: datet
         )
     beginning.entries_before = max(beginning.entries_before, entries_before)
     beginning.failures_before = max(beginning.failures_before, failures_before)
-    # the youngest seal always stays: the next one is chained to it
-    living = select(AuditSeal).where(AuditSeal.newest_at > beginning.entries_before).order_by(AuditSeal.id).limit(1)
+    # keep the youngest seal, since the next one is chained to it
+    needed = select(AuditSeal).where(AuditSeal.newest_at > beginning.entries_before).order_by(AuditSeal.id).limit(1)
     youngest = select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1)
-    first = db.session.scalar(living) or db.session.scalar(youngest)
+    first = db.session.scalar(needed) or db.session.scalar(youngest)
     if first is not None and first.id > beginning.first_seal:
         beginning.first_seal, beginning.previous = first.id, first.previous
     beginning.recorded_at, beginning.actor = now(), log.current_origin().actor
@@ -127,7 +127,7 @@ def _drop_some() -> int:
 
 
 def _retried(step: Callable[[], _T]) -> _T:
-    """Run `step` as a unit of work; start again if another process wrote the same row first."""
+    """Run `step` as a unit of work; retry if another transaction wrote the same row first."""
     for _ in range(_MOST_CONFLICTS):
         try:
             return retry_unit_of_work(step)

@@ -1,7 +1,7 @@
-"""Checks the whole journal against its chain, and says what was changed, removed or inserted, and where.
+"""Checks the whole journal against its chain, and reports what was changed, removed or inserted, and where.
 
-Reads page by page, each in a transaction of its own, while the service goes on. Seals that are written meanwhile are
-left to the next check: their entries count as not sealed yet.
+Reads page by page, each in a transaction of its own, while the service runs. Seals written meanwhile are left to the
+next check: their entries count as not sealed yet.
 """
 
 import uuid
@@ -29,7 +29,7 @@ _NOT_THERE = "the entry names a seal that is not there"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as this service wrote it: in which seal, at which entry, and what."""
+    """A deviation from what this service wrote: the sentence, the seal, the entry, the entry's time."""
 
     what: str
     seal: int | None = None
@@ -39,13 +39,13 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was checked.
+    """The result of a check.
 
     Attributes:
         entries: sealed entries that were read.
         seals: seals that were read.
         unsealed: entries that wait for a seal.
-        oldest_unsealed_at: since when the oldest of them waits.
+        oldest_unsealed_at: the time of the oldest of them.
         expired: sealed entries that the purge removed by age.
         head: the number and the MAC of the last seal.
         beginning: the record of the last purge.
@@ -62,11 +62,11 @@ class Report:
 
 @dataclass
 class Check:
-    """One check of the journal; `findings` walks all of it and fills `report`.
+    """One check of the journal; `findings` reads all of it and fills `report`.
 
     Args:
         known: the secret key and the former ones.
-        noted: the number and the MAC of a seal, as an earlier check, an export or the worker's log gave them.
+        noted: the number and the MAC of a seal, from an earlier check, an export or the worker's log.
     """
 
     known: Secrets
@@ -79,7 +79,7 @@ class Check:
     _noted_seen: bool = False
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong, in the order of the chain."""
+        """Yield the deviations, in the order of the chain."""
         if not self._load_beginning():
             yield Finding("the record of the last purge was changed")
         last = db.session.scalar(select(func.max(AuditSeal.id))) or 0
@@ -103,7 +103,7 @@ class Check:
         return self.report.beginning.first_seal if self.report.beginning else 1
 
     def _load_beginning(self) -> bool:
-        """Read what the last purge recorded, which may be a moment ago; return False if the record was changed."""
+        """Read the record of the last purge, also if it was just written; return False if the record was changed."""
         page = load(AuditBeginning, select(AuditBeginning).limit(1))
         beginning = next(iter(page.rows), None)
         self.report.beginning = beginning
@@ -127,7 +127,7 @@ class Check:
                 if number != expected:
                     yield from self._missing_seals(expected, number - 1)
                 else:
-                    yield from self._check_named(number - 1, number)  # SQLite keeps fractions in a column of integers
+                    yield from self._check_named(number - 1, number)  # SQLite stores fractions in a column of integers
                 seal = seals.get(number)
                 if seal is None:
                     yield Finding("the seal was changed: it cannot be read", number)
@@ -146,19 +146,19 @@ class Check:
             former = max(page.ids)
 
     def _missing_seals(self, first: int, last: int) -> Iterator[Finding]:
-        """Report seals that are not there, unless a purge that runs at this moment removed them."""
+        """Report missing seals, unless a concurrent purge removed them."""
         self._load_beginning()
         if last >= self._first:
             yield Finding(f"seals {first} to {last} are missing" if last > first else "the seal is missing", first)
             yield from self._check_named(first - 1, last + 1)
 
     def _check_named(self, above: int, below: int) -> Iterator[Finding]:
-        """Check the entries that name a seal between two others, which is not there."""
+        """Check the entries that name a missing seal between two others."""
         for seal in _named_seals(above, below):
             yield from self._check_alone(seal)
 
     def _check_alone(self, seal: int) -> Iterator[Finding]:
-        """Check the entries of a seal by themselves: the seal is missing, or cannot be read."""
+        """Check the entries of a seal that is missing or unreadable."""
         for page in _pages(AuditEntry.seal_id == seal):
             self.report.entries += len(page.ids)
             yield from self._check_entries(page, seal)
@@ -177,7 +177,7 @@ class Check:
                 yield Finding("the seal was changed", seal.id)
 
     def _check_batch(self, seal: AuditSeal) -> Iterator[Finding]:
-        """Compare the rows of a seal with what the seal kept of them."""
+        """Compare the rows of a seal with the seal's records of them."""
         try:
             records = {record.id: record for record in chain.unpack(seal.entries)}
         except ValueError:
@@ -204,12 +204,12 @@ class Check:
                 yield Finding("the entry was removed", seal.id, record.id, _instant(record.at))
 
     def _is_expired(self, record: Sealed) -> bool:
-        """Return whether the purge has recorded that an entry of this age may be gone."""
+        """Return whether the last purge may have removed an entry of this age."""
         entries, failures = self._cut
         return record.at <= entries or (record.failure and record.at <= failures)
 
     def _check_entries(self, page: Page[AuditEntry], seal: int | None) -> Iterator[Finding]:
-        """Check entries of a seal, or of none, by themselves; those under an unknown key are reported together."""
+        """Check the MACs of some entries; those under an unknown key are reported together."""
         for key in page.unreadable:
             yield Finding("the entry was changed: it cannot be read", seal, key)
         unknown = 0
@@ -228,14 +228,14 @@ class Check:
         yield from self._copies(page.rows)
 
     def _copies(self, rows: Sequence[AuditEntry]) -> Iterator[Finding]:
-        """Report the rows whose MAC an older row has too: a copy of an entry carries a MAC that fits.
+        """Report the rows whose MAC an older row has too: a copied entry has a valid MAC.
 
-        The first MAC of a code's entry gives way to the whole one when the entry is sealed, and may have been copied
-        before: the whole MACs are compared, those that are still owed included.
+        When the entry of a code is sealed, its whole MAC replaces the first one, and a copy may be older than that. So
+        the whole MACs are compared, including those that are not stored yet.
         """
         moments = {entry.at for entry in rows}
-        found = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
-        macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*found, *rows)}
+        same_time = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
+        macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*same_time, *rows)}
         first: dict[bytes, int] = {}
         for key, mac in macs.items():
             if mac is not None:
@@ -269,7 +269,7 @@ class Check:
                         yield _at(entry, _NOT_THERE)
 
     def _later_entries(self, last: int) -> Iterator[Finding]:
-        """Check entries that name a seal after the last one: the worker may have written it since."""
+        """Check entries that name a seal after the last one: the worker may just have written it."""
         for seal in _named_seals(last, None):
             known = db.session.scalar(select(AuditSeal.id).where(AuditSeal.id == seal)) is not None
             for page in _pages(AuditEntry.seal_id == seal):
@@ -287,23 +287,23 @@ class Check:
 
 
 def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
-    """Yield the numbers of seals that entries name, between two numbers; one look at the index for each."""
+    """Yield the numbers of seals that entries name, between two numbers; one index lookup for each."""
     while True:
-        wanted = AuditEntry.seal_id.is_not(None) if above is None else AuditEntry.seal_id > above
+        condition = AuditEntry.seal_id.is_not(None) if above is None else AuditEntry.seal_id > above
         if below is not None:
-            wanted &= AuditEntry.seal_id < below
-        found = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(wanted))
-        if found is None:
+            condition &= AuditEntry.seal_id < below
+        number = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(condition))
+        if number is None:
             return
-        yield found
-        above = found
+        yield number
+        above = number
 
 
-def _pages(wanted: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
+def _pages(condition: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
     """Yield the entries of one seal, or of none, page by page, in the order of the index."""
     after: int | None = None
     while True:
-        page = select(AuditEntry).where(wanted).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
+        page = select(AuditEntry).where(condition).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
         entries = load(AuditEntry, page if after is None else page.where(AuditEntry.id > after))
         if not entries.ids:
             return
@@ -312,7 +312,7 @@ def _pages(wanted: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
 
 
 def _instant(microseconds: int) -> datetime | None:
-    """Return the time of a record; None if a forged seal names one beyond the calendar."""
+    """Return the time of a record; None if a forged seal names a time beyond the calendar."""
     try:
         return _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:

@@ -10,14 +10,14 @@ from flask import Blueprint, Response, make_response, request
 from idp.charter import service
 from idp.charter.service import Current
 from idp.web.declarations import for_programs
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 
 @dataclass(frozen=True)
 class Bearer:
-    """Whom an access token with scope `charter` stands for, and the client that presents it.
+    """The account and the client of an access token with scope `charter`.
 
-    `shows_charter` says that nobody shows the charter in this client's place: it may tell that it was accepted there.
+    `shows_charter` is false if this service shows the client's charter: the client then may not report acceptances.
     """
 
     account_id: uuid.UUID
@@ -26,11 +26,11 @@ class Bearer:
 
 
 Authenticate = Callable[[], Bearer | Response]
-"""Reads the token of the present request: a `Bearer`, or the answer that refuses it (RFC 6750 3)."""
+"""Reads the token of the present request; returns a `Bearer`, or the response that refuses it (RFC 6750 3)."""
 
 
 def blueprint(authenticate: Authenticate) -> Blueprint:
-    """Make the two routes; tokens are the protocol's affair, so it hands in how they are read."""
+    """Return the blueprint of the two routes; `authenticate` comes from the protocol's layer, above this one."""
     routes = Blueprint("charter_api", __name__)
 
     @routes.get("/charter")
@@ -56,10 +56,8 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
         try:
-            accepted = service.accept(
-                bearer.client_id, bearer.account_id, version, address=remote_address(), shown_by="ent"
-            )
-        except service.UnknownVersion:
+            accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_ip(), shown_by="ent")
+        except service.UnknownVersionError:
             charter = service.current(bearer.client_id, bearer.account_id)
             if charter is None:
                 return _error(404, "no_charter", "this client has published no charter")
@@ -72,7 +70,7 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
 def _version() -> str | None:
     try:
         body = request.get_json(silent=True) if request.is_json else None
-    except RecursionError:  # brackets within brackets: `silent` is for what is no JSON at all
+    except RecursionError:  # deeply nested JSON: `silent` does not cover this error
         return None
     version = body.get("version") if isinstance(body, dict) else None
     return version if isinstance(version, str) and 0 < len(version) <= service.LONGEST_VERSION else None

@@ -23,7 +23,7 @@ def charter() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def publish(client_id: str, version: str, file: Path, *, as_json: bool) -> None:
-    """Publish FILE (Markdown, UTF-8) as the current charter of CLIENT_ID; everybody owes it again."""
+    """Publish FILE (Markdown, UTF-8) as the current charter of CLIENT_ID; everybody has to accept it again."""
     try:
         published = service.publish(client_id, version, _read(file))
     except ValueError as fault:
@@ -36,7 +36,7 @@ def publish(client_id: str, version: str, file: Path, *, as_json: bool) -> None:
 
 
 def _read(file: Path) -> str:
-    """Return the charter's text, read no further than a charter may be long.
+    """Return the text of the file, reading no more than the longest charter.
 
     Raises:
         ValueError: the file cannot be read, or is not text.

@@ -7,6 +7,6 @@ from idp.web.forms import Form
 
 
 class CharterForm(Form):
-    """One box, ticked by the person and never by us."""
+    """One box, which is never ticked in advance."""
 
     accept = BooleanField(_l("J’ai lu et j’accepte la charte"), name="accepte")

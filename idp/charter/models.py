@@ -23,7 +23,7 @@ class CharterVersion(UuidKey, Base):
 
 
 class CharterAcceptance(Base):
-    """That an account accepted a version: once, and for good."""
+    """The acceptance of a version by an account, stored once and never changed; `address` is the IP."""
 
     __tablename__ = "charter_acceptance"
     __table_args__ = (Index("ix_charter_acceptance_charter_version_id", "charter_version_id"),)

@@ -23,18 +23,18 @@ _markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
 
 @dataclass(frozen=True)
 class Current:
-    """The charter that a person owes or accepted: the ENT's current version and, if accepted, when."""
+    """An ENT's current charter for one account: the version and, if accepted, when."""
 
     version: CharterVersion
     accepted_at: datetime | None
 
 
-class UnknownVersion(Exception):  # noqa: N818 - says what it is
-    """The version named is not the current one."""
+class UnknownVersionError(Exception):
+    """The named version is not the current one."""
 
 
 def current(client_id: uuid.UUID, account_id: uuid.UUID) -> Current | None:
-    """Return the client's current charter and this account's acceptance of it; None when the client has no charter."""
+    """Return the client's current charter and this account's acceptance of it; None if the client has no charter."""
     row = db.session.execute(
         select(CharterVersion, CharterAcceptance.accepted_at)
         .join(Client, Client.charter_version_id == CharterVersion.id)
@@ -47,27 +47,27 @@ def current(client_id: uuid.UUID, account_id: uuid.UUID) -> Current | None:
     return Current(row[0], row[1]) if row else None
 
 
-def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address: str, shown_by: str) -> Current:
-    """Record that the account accepts `version`: once, whatever is clicked twice.
+def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, ip: str, shown_by: str) -> Current:
+    """Record that the account accepts `version`; a second click records nothing more.
 
     Raises:
-        UnknownVersion: another version is current; it is owed still.
+        UnknownVersionError: another version is current; the person still has to accept that one.
     """
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
-        raise UnknownVersion
+        raise UnknownVersionError
     with unit_of_work():
         added = db.session.scalar(
             upsert(CharterAcceptance)
-            .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address)
+            .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=ip)
             .on_conflict_do_nothing()
             .returning(CharterAcceptance.account_id)
         )
         if added:
             log.record(CharterAccepted(account_id=account_id, client_id=client_id, version=version, shown_by=shown_by))
     accepted = current(client_id, account_id)
-    if accepted is None or accepted.version.id != charter.version.id:  # published meanwhile
-        raise UnknownVersion
+    if accepted is None or accepted.version.id != charter.version.id:  # another version was published meanwhile
+        raise UnknownVersionError
     return accepted
 
 
@@ -79,7 +79,7 @@ def refuse(client_id: uuid.UUID, account_id: uuid.UUID, version: str) -> None:
 
 @unit_of_work()
 def publish(client_id: str, version: str, text: str) -> CharterVersion:
-    """Publish a version for an ENT and make it current: everybody owes it again.
+    """Publish a version for an ENT and make it current: everybody has to accept it again.
 
     Raises:
         ValueError: unknown client, a version that exists already, or a text that is empty or too long.
@@ -88,12 +88,12 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     if client is None:
         raise ValueError(f"no client {client_id}")
     if not version or len(version) > LONGEST_VERSION:
-        raise ValueError(f"a version is named by 1 to {LONGEST_VERSION} characters")
+        raise ValueError(f"the version must have 1 to {LONGEST_VERSION} characters")
     if not text.strip() or len(text) > LONGEST_TEXT:
-        raise ValueError(f"a charter has 1 to {LONGEST_TEXT} characters")
+        raise ValueError(f"the charter must have 1 to {LONGEST_TEXT} characters")
     taken = select(CharterVersion.id).where(CharterVersion.client_id == client.id, CharterVersion.version == version)
     if db.session.scalar(taken):
-        raise ValueError(f"version {version} of {client.name} exists already: a published text is never changed")
+        raise ValueError(f"version {version} of {client.name} exists already: publish the text as another version")
     charter = CharterVersion(id=uuid.uuid4(), client_id=client.id, version=version, text=text, published_at=now())
     former = db.session.scalar(select(CharterVersion.version).where(CharterVersion.id == client.charter_version_id))
     db.session.add(charter)
@@ -107,6 +107,6 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
 
 
 def render(text: str) -> str:
-    """Return the charter's Markdown as HTML. Raw HTML, images and scripting links stay text (security row C-05)."""
+    """Return the charter's Markdown as HTML. Raw HTML, images and script links are shown as text (row C-05)."""
     html: str = _markdown.render(text)
     return html.replace("<h1>", "<h2>").replace("</h1>", "</h2>")

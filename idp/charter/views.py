@@ -12,9 +12,9 @@ from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("charter", __name__)
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("charter", __name__)
 @blueprint.route("/charte", methods=["GET", "POST"])
 @leads_to_ent
 def show() -> Response:
-    """Show the charter that is owed; record the acceptance and go on, or show again what is missing."""
+    """Show the charter to accept; on a POST record the acceptance and continue, or show what is missing."""
     interaction, client, account_id = _context()
     if account_id is None:
         return see_other(store.resume_url(interaction))
@@ -34,9 +34,9 @@ def show() -> Response:
         if form.accept.data:
             try:
                 shown = request.form.get("version", "")[: service.LONGEST_VERSION]
-                service.accept(client.key, account_id, shown, address=remote_address(), shown_by="provider")
+                service.accept(client.key, account_id, shown, ip=remote_ip(), shown_by="provider")
                 return see_other(store.resume_url(interaction))
-            except service.UnknownVersion:
+            except service.UnknownVersionError:
                 form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]
         else:
             form.accept.errors = [gettext("Cochez la case pour accepter, ou touchez « Refuser ».")]
@@ -54,7 +54,7 @@ def show() -> Response:
 
 @blueprint.get("/charte/refus")
 def refused() -> Response:
-    """« Refuser »: tell the ENT (`access_denied`); no code is issued and the account is kept as it is."""
+    """« Refuser »: answer the ENT with `access_denied`; no code is issued, and the account does not change."""
     interaction, client, account_id = _context()
     if account_id is None:
         return see_other(store.resume_url(interaction))
@@ -66,9 +66,9 @@ def refused() -> Response:
 
 
 def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:
-    """Return what the person is in the middle of, and who they are; None when they signed out in another tab."""
-    interaction, found = store.current(), manager.current()
+    """Return the interaction, its client and the person's account; None if they signed out in another tab."""
+    interaction, current = store.current(), manager.current()
     client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
     if interaction is None or client is None:
-        raise InteractionLost
-    return interaction, client, found[1].id if found else None
+        raise InteractionLostError
+    return interaction, client, current[1].id if current else None

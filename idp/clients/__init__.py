@@ -1,4 +1,5 @@
-"""The ENTs that may ask: their registration, and what pages may know of them.
+"""The registered clients (ENTs): their tables, what requests read of them, and whom each one may know.
 
-Below the slices, which name the ENT and lead back to it; what the protocol makes of a client is in `idp.oidc`.
+The layer is below the slices, whose pages name the ENT and lead back to it. What the protocol does with a client is in
+`idp.oidc`, and how a client is registered in `idp.registration`.
 """

@@ -1,9 +1,8 @@
 """Decides whether a client may know a person, and which ENT a person is led to.
 
 THE RULE: a client whose audience is `families` may know a person who has a living tie (`directory.lives`) to a child in
-one of its schools. A client whose audience is `everyone` may know everybody. The rule is written once, in `_condition`:
-as a condition for SQLAlchemy, and as text for the statements of `idp.oidc.store.contract`, which is compiled from that
-condition.
+one of its schools. A client whose audience is `everyone` may know everybody. Only `_condition` has the rule:
+SQLAlchemy uses it as a condition, and the statements of `idp.oidc.store` use SQL text that is compiled from it.
 """
 
 import uuid
@@ -29,23 +28,23 @@ def admits() -> ColumnElement[bool]:
 
 
 def may_know(client: uuid.UUID, account: uuid.UUID) -> bool:
-    """Return whether the client of that primary key may know the person of that account."""
+    """Return whether the client with this primary key may know the person of this account."""
     rule = _condition(Client.audience, Client.id, literal(account, Account.id.type))
     return db.session.scalar(select(literal(1)).select_from(Client).where(Client.id == client, rule)) is not None
 
 
 def knows_child(client: uuid.UUID, account: uuid.UUID) -> bool:
-    """Return whether the client serves the school of a child of the person: one for everyone need not."""
+    """Return whether the client serves the school of a child of the person; a client for everyone may not."""
     tie = _known_ties(literal(client, Client.id.type), literal(account, Account.id.type), literal(1))
     return db.session.scalar(tie.limit(1)) is not None
 
 
 def admits_sql(client: str, account: str) -> str:
-    """Return the rule as SQL text, for a statement that is not SQLAlchemy's.
+    """Return the rule as SQL text, for a statement that is written as text.
 
     Args:
-        client: the alias under which the statement reads the table `client`.
-        account: the expression that gives the primary key of the account.
+        client: the alias of the table `client` in the statement.
+        account: the SQL expression for the primary key of the account.
     """
     audience = literal_column(f"{client}.audience", Client.audience.type)
     rule = _condition(audience, literal_column(f"{client}.id"), literal_column(account))
@@ -58,8 +57,8 @@ def known_children_sql(client: str, account: str) -> str:
     Its columns are `given_name`, `family_name`, `class_name`, `uai`, `student_id`, `degree` and `rank`.
 
     Args:
-        client: the alias under which the statement around it reads the table `client`.
-        account: the expression that gives the primary key of the account.
+        client: the alias of the table `client` in the outer statement.
+        account: the SQL expression for the primary key of the account.
     """
     query = _known_ties(
         literal_column(f"{client}.id"),
@@ -71,14 +70,14 @@ def known_children_sql(client: str, account: str) -> str:
 
 
 def first_ent(account: Account, came_from: uuid.UUID | None = None) -> Registration | None:
-    """Return the ENT that a person is led to, which may know them; None if there is none.
+    """Return the ENT to which a link leads a person, or None.
 
-    The school that printed the last letter decides first. Without an ENT there, it is the ENT that the person came
-    from, if it may know them; then the ENT of any child's school that was registered first.
+    The first choice is the ENT of the school that printed the last letter. The second is the ENT that the person came
+    from, if it may know them. The last is the ENT of a child's school that was registered first.
 
     Args:
-        account: the person's.
-        came_from: the primary key of the client whose request the person came with, if there was one.
+        account: the person's account.
+        came_from: the primary key of the client whose authorization request brought the person, if any.
     """
     schools = directory.schools(account)
     of_letter = [school.uai for school in schools if school.id == account.letter_school_id]
@@ -90,7 +89,7 @@ def first_ent(account: Account, came_from: uuid.UUID | None = None) -> Registrat
 
 
 def _condition(audience: _Column, client: _Column, account: _Column) -> ColumnElement[bool]:
-    """Return the rule for a client with that audience and primary key, and for that account."""
+    """Return the rule for the columns or values of a client and of an account."""
     tie = _known_ties(client, account, literal_column("1")).correlate(Client, Account)
     return or_(audience == Audience.EVERYONE, tie.exists())
 
@@ -108,5 +107,5 @@ def _known_ties(client: _Column, account: _Column, *columns: Any) -> Select[Any]
 
 
 def _as_text(clause: ClauseElement) -> str:
-    """Compile a clause to SQL that both engines read, its values written out."""
+    """Compile a clause to SQL for both databases, with its values as literals."""
     return str(clause.compile(compile_kwargs={"literal_binds": True}))

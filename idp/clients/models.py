@@ -1,8 +1,9 @@
-"""Tables of the registered clients (OpenID Connect Registration 1.0, section 2, for the names of the metadata)."""
+"""Tables of the registered clients; `idp.registration.metadata` declares what the columns of a client mean."""
 
 import enum
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from idp.db import Base, UuidKey
 
 
 class SubjectType(enum.Enum):
-    """How `sub` is made for a client (OpenID Connect Core 8); `aaf` is the join key that some ENT software expects."""
+    """How a client gets `sub` (OpenID Connect Core 8); `aaf` is the join key that some ENT software expects."""
 
     PAIRWISE = "pairwise"
     PUBLIC = "public"
@@ -37,18 +38,16 @@ class Audience(enum.Enum):
 
 
 class Client(UuidKey, Base):
-    """A registered relying party. `secret_digest` is SHA-256 of a 256-bit secret that was shown once.
+    """A registered relying party.
 
-    During a rotation the former secret is good until `former_secret_until`. A client that signs its requests has its
-    keys in `jwks` or behind `jwks_uri`, and `auth_alg` when it is held to one algorithm. `subject_salt` is the salt of
-    its `sector`, copied when it was registered, so that a `sub` stays what it is for ever; a client without `sector`
-    has a salt of its own. `security_profile` is `fapi2` or nothing. `description` holds what else the registration said
-    (RFC 7591 2).
+    `secret_digest` is the SHA-256 digest of a random 256-bit secret. After a rotation the former secret works until
+    `former_secret_until`. `subject_salt` is the salt of the `sector`, copied at the registration, so that no `sub` ever
+    changes; a client without a sector has a salt of its own. `description` holds the metadata that need no column
+    (RFC 7591, section 2).
 
-    A client that registered itself by `invite_id` stays within `bounds`. It proves its further requests by the token
-    whose digest is `registration_digest` (RFC 7592), last used at `registration_used_at`; the former token stays good
-    until the present one was used. `pending_metadata` is a change that waits for an operator. `release_username` adds
-    `preferred_username` to the profile claims.
+    A client that registered itself by the invitation `invite_id` stays within `bounds`. Its later requests carry the
+    token of `registration_digest` (RFC 7592), last used at `registration_used_at`; the former token works until the
+    present one is used. `pending_metadata` is a change that waits for an operator.
     """
 
     __tablename__ = "client"
@@ -104,12 +103,17 @@ class Client(UuidKey, Base):
 
     @property
     def uais(self) -> list[str]:
-        """The schools that this ENT serves: it learns of no child elsewhere."""
+        """The schools that the client serves; it learns of no child elsewhere."""
         return sorted(school.uai for school in self.schools)
+
+    @uais.setter
+    def uais(self, uais: Iterable[str]) -> None:
+        served = {school.uai: school for school in self.schools}
+        self.schools = [served.get(uai) or ClientSchool(uai=uai) for uai in uais]
 
 
 class ClientSchool(Base):
-    """That a client serves a school."""
+    """A school that a client serves."""
 
     __tablename__ = "client_school"
 
@@ -118,7 +122,7 @@ class ClientSchool(Base):
 
 
 class Sector(Base):
-    """The clients behind one sector identifier know a person by one `sub` (Core 8.1), drawn with this salt."""
+    """A sector, whose clients know a person by the same `sub` (Core 8.1), computed with this salt."""
 
     __tablename__ = "sector"
 
@@ -127,10 +131,9 @@ class Sector(Base):
 
 
 class ClientInvite(UuidKey, Base):
-    """An initial access token (RFC 7591 1.2): whoever holds it may register clients within these bounds.
+    """An initial access token (RFC 7591, section 1.2), with which clients register themselves within these bounds.
 
-    `uses_left` counts down at each registration, the last of which was at `used_at`. `hosts`, `subject_type`,
-    `auth_method` and `pkce_required` bind what is registered; empty (or None) leaves it free.
+    Each registration decrements `uses_left` and sets `used_at`. An empty bound, or None, allows everything.
     """
 
     __tablename__ = "client_invite"

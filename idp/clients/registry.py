@@ -1,14 +1,13 @@
-"""Looks clients up. What a request needs of a registration is kept in the process for a minute.
+"""Finds clients. Each process caches for a minute what requests read of a registration.
 
-A cached registration never decides a refusal alone: callers that would refuse read it again first, and the statements
-of a sign-on check `version` in the database, so that a change holds at the next request without any message between
-nodes.
+A cached registration alone decides no refusal: a caller that would refuse reads the registration again first. The
+statements of a sign-on check `version` in the database, so a change holds at the next request on every node.
 """
 
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -20,13 +19,13 @@ from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.config import Settings
 from idp.db import db
 
-_KEPT_SECONDS = 60.0
-_LONGEST_NAME = 64
+_CACHE_SECONDS = 60.0
+_LONGEST_CLIENT_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as it was registered when it was read; `key` is the primary key of its row."""
+    """The registration of a client when it was read; `key` is the primary key of its row."""
 
     key: uuid.UUID
     client_id: str
@@ -69,33 +68,33 @@ class Registration:
 
     @property
     def home(self) -> str:
-        """Where a person starts afresh: the ENT's home, else the address that starts a sign-in there."""
+        """The ENT's home page, or the URL that starts a sign-in there."""
         return self.home_uri or self.initiate_login_uri
 
     def entrance(self, issuer: str) -> str:
-        """Return where a person enters the ENT: its sign-in begun from here (Core 4), else its home."""
+        """Return where a person enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page."""
         if not self.initiate_login_uri:
             return self.home_uri
-        told = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
-        return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(told)}"
+        parameters = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
+        return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(parameters)}"
 
 
 _cache: dict[tuple[int, str], tuple[float, Registration]] = {}
 
 
 def find(client_id: str, *, fresh: bool = False) -> Registration | None:
-    """Return the registration of an enabled client, from memory unless `fresh`; None for an unknown or disabled one.
+    """Return the registration of an enabled client, from the cache unless `fresh`; None if there is none.
 
-    Any text may be asked for, whatever a request holds. None is always the database's own answer.
+    `client_id` may be any text of a request. None is never an answer of the cache.
     """
-    if len(client_id) > _LONGEST_NAME or not client_id.isascii() or not client_id.isprintable():
+    if len(client_id) > _LONGEST_CLIENT_ID or not client_id.isascii() or not client_id.isprintable():
         return None
     key = (id(db.engine), client_id)
-    kept = _cache.get(key)
-    if kept and not fresh and time.monotonic() - kept[0] < _KEPT_SECONDS:
-        return kept[1]
+    cached = _cache.get(key)
+    if cached and not fresh and time.monotonic() - cached[0] < _CACHE_SECONDS:
+        return cached[1]
     statement = select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None))
-    row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no request reads its schools from here
+    row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no caller reads the schools
     if row is None:
         _cache.pop(key, None)
         return None
@@ -105,15 +104,17 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
 
 
 def find_by_key(key: uuid.UUID | None) -> Registration | None:
-    """Return the registration of the row `key`, read from the database."""
+    """Return the registration of an enabled client by its primary key, read from the database."""
     row = db.session.get(Client, key) if key else None
     return _registration(row) if row and row.disabled_at is None else None
 
 
 def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Registration | None:
-    """Return the ENT that serves one of the schools `uais`: of several `preferred`, else the first that was registered.
+    """Return the ENT that serves one of the schools, or None.
 
-    `preferred` is the primary key of a client.
+    Args:
+        uais: the schools.
+        preferred: the primary key of the client that is chosen among several; otherwise it is the one registered first.
     """
     key = db.session.scalar(
         select(ClientSchool.client_id)
@@ -126,7 +127,7 @@ def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Regis
 
 
 def all_serving(uais: Iterable[str]) -> list[Registration]:
-    """Return the ENTs that serve any of the schools `uais`, by name."""
+    """Return the ENTs that serve any of the schools, sorted by name."""
     serving_one = select(ClientSchool.client_id).where(ClientSchool.uai.in_(list(uais)))
     rows = db.session.scalars(
         select(Client)
@@ -138,54 +139,29 @@ def all_serving(uais: Iterable[str]) -> list[Registration]:
 
 
 def forget() -> None:
-    """Empty the memory of this process."""
+    """Empty the cache of this process."""
     _cache.clear()
 
 
 def _registration(row: Client) -> Registration:
-    return Registration(
-        key=row.id,
-        client_id=row.client_id,
-        name=row.name,
-        secret_digest=row.secret_digest,
-        former_secret_digest=row.former_secret_digest,
-        former_secret_until=row.former_secret_until,
-        auth_method=row.auth_method,
-        auth_alg=row.auth_alg,
-        jwks=row.jwks,
-        jwks_uri=row.jwks_uri,
-        redirect_uris=tuple(row.redirect_uris),
-        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
-        home_uri=row.home_uri,
-        initiate_login_uri=row.initiate_login_uri,
-        backchannel_logout_uri=row.backchannel_logout_uri,
-        frontchannel_logout_uri=row.frontchannel_logout_uri,
-        scopes=frozenset(row.scopes),
-        always_claims=frozenset(row.always_claims),
-        subject_type=row.subject_type,
-        subject_salt=row.subject_salt,
-        subject_prefix=row.subject_prefix,
-        pkce_required=row.pkce_required,
-        par_required=row.par_required,
-        dpop_required=row.dpop_required,
-        fapi2=row.security_profile == "fapi2",
-        default_max_age=row.default_max_age,
-        default_acr_values=" ".join(row.description.get("default_acr_values", ())),
-        id_token_alg=row.id_token_alg,
-        userinfo_alg=row.userinfo_alg,
-        refresh_id_token=row.refresh_id_token,
-        charter_mode=row.charter_mode,
-        charter_version_id=row.charter_version_id,
-        default_profile=row.default_profile,
-        profile_uris=tuple((str(k), str(v)) for k, v in row.profile_uris.items()),
-        policy_uri=str(row.description.get("policy_uri", "")),
-        tos_uri=str(row.description.get("tos_uri", "")),
-        release_username=row.release_username,
-        version=row.version,
-    )
+    """Return a row as a value that cannot change. Fields that are not converted here are columns of the same name."""
+    converted: dict[str, Any] = {
+        "key": row.id,
+        "redirect_uris": tuple(row.redirect_uris),
+        "post_logout_redirect_uris": tuple(row.post_logout_redirect_uris),
+        "scopes": frozenset(row.scopes),
+        "always_claims": frozenset(row.always_claims),
+        "fapi2": row.security_profile == "fapi2",
+        "default_acr_values": " ".join(row.description.get("default_acr_values", ())),
+        "profile_uris": tuple((str(profile), str(uri)) for profile, uri in row.profile_uris.items()),
+        "policy_uri": str(row.description.get("policy_uri", "")),
+        "tos_uri": str(row.description.get("tos_uri", "")),
+    }
+    columns = {item.name: getattr(row, item.name) for item in fields(Registration) if item.name not in converted}
+    return Registration(**columns, **converted)
 
 
 def public_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names that parents read on every page: of this service, the academy and the ENTs."""
+    """Return the names that parents see on pages: those of this service, the académie and the ENTs."""
     clients = db.session.scalars(select(Client.name).where(Client.disabled_at.is_(None)))
     return (settings.service_name, settings.academy, *clients)

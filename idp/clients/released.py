@@ -1,4 +1,4 @@
-"""What each scope releases, in plain words for the person, and in this order: one text for all pages that say it."""
+"""What each scope releases, as sentences for the person. All pages that list it use these, in this order."""
 
 from collections.abc import Collection
 
@@ -29,12 +29,12 @@ _SCHOOL_WITHOUT_CHILD = _l("que vous êtes parent")
 
 
 def told(scopes: Collection[str], *, username: bool, child: bool) -> list[LazyString]:
-    """Return what a client is told for `scopes`, one sentence each; what every client is told comes first.
+    """Return one sentence for each scope, after the sentence for what every client gets.
 
     Args:
         scopes: the scopes that the client gets.
-        username: its registration releases the identifier, which the scope `profile` alone does not.
-        child: it serves the school of a child of the person.
+        username: whether the registration releases the identifier, which the scope `profile` alone does not.
+        child: whether the client serves the school of a child of the person.
     """
     names = {*scopes, _USERNAME} if username and "profile" in scopes else set(scopes)
     sentences = _SENTENCES if child else _SENTENCES | {_SCHOOL: _SCHOOL_WITHOUT_CHILD}

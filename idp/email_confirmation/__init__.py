@@ -1,7 +1,7 @@
-"""« Consultez votre messagerie »: the link that confirms a mail address, and the one that stops its change.
+"""« Consultez votre messagerie »: the links that confirm a mail address, or stop its change.
 
 Owns `/adresse/confirmation`, `/adresse/modifier`, `/adresse/lien/<token>`, `/adresse/contestation/<token>` and
-`/adresse/signalement/<token>`. GET on a link shows a button and changes nothing (mail scanners follow links), POST
-acts. The holder of a link alone learns nothing, is never signed in, and is led to the ENT's home – never to a redirect
-that grew stale while the mail travelled.
+`/adresse/signalement/<token>`. GET on a link shows a button and changes nothing, since mail scanners follow links; POST
+acts. The holder of a link learns nothing and is not signed in. The page leads to the ENT's home, since the redirect URI
+of the original request may be outdated.
 """

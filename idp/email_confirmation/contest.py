@@ -41,7 +41,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Alarm:
-    """What the page of a link may tell.
+    """The values that the page of a link may show.
 
     Attributes:
         state: the state of the link.
@@ -55,7 +55,7 @@ class Alarm:
 
 
 def look(value: str) -> Alarm:
-    """Return what the page of the link `value` may tell; change nothing."""
+    """Return the values that the page of the link `value` may show; change nothing."""
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
@@ -116,8 +116,7 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
         .where(
             OneTimeLink.account_id == link.account_id,
             OneTimeLink.purpose == Purpose.CONTEST_EMAIL.value,
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            tokens.unused(),
             or_(OneTimeLink.created_at >= link.created_at, OneTimeLink.address == link.address),
         )
         .values(revoked_at=now())

@@ -24,25 +24,25 @@ def alarm(token: str) -> Response:
     """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
     if request.method == "POST" and contest.stop(services().settings, token):
         return see_other(url_for("email_contest.alarm", token=token))
-    found = contest.look(token)
-    match found.state:
+    alarm_state = contest.look(token)
+    match alarm_state.state:
         case LinkState.ALIVE:
-            return _page("pas_moi.html", found)
+            return _page("pas_moi.html", alarm_state)
         case LinkState.USED if request.method == "POST":
             return see_other(url_for("email_contest.alarm", token=token))
         case LinkState.USED:
-            return _page(_AFTER[found.standing], found)
+            return _page(_AFTER[alarm_state.standing], alarm_state)
         case _:
             count_bad_link()
-            return _page("pas_moi_expire.html", found, 410)
+            return _page("pas_moi_expire.html", alarm_state, 410)
 
 
-def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
+def _page(name: str, alarm_state: contest.Alarm, status: int = 200) -> Response:
     html = render_template(
         f"email_confirmation/{name}",
         dest=None,
-        applied=found.standing is not contest.Standing.OURS,
-        schools=directory.tellable(found.schools),
+        applied=alarm_state.standing is not contest.Standing.OURS,
+        schools=directory.tellable(alarm_state.schools),
         hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )

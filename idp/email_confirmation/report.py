@@ -16,7 +16,7 @@ from idp.db import db, unit_of_work
 
 @dataclass(frozen=True)
 class Report:
-    """What the page of a link may tell.
+    """The values that the page of a link may show.
 
     Attributes:
         state: the state of the link.
@@ -28,7 +28,7 @@ class Report:
 
 
 def look(value: str) -> Report:
-    """Return what the page of the link `value` may tell; change nothing."""
+    """Return the values that the page of the link `value` may show; change nothing."""
     link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:

@@ -17,24 +17,24 @@ def activation(token: str) -> Response:
     """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
     if request.method == "POST" and report.send(token):
         return see_other(url_for("activation_report.activation", token=token))
-    found = report.look(token)
-    match found.state:
+    link_report = report.look(token)
+    match link_report.state:
         case LinkState.ALIVE:
-            return _page("activation_autre.html", found)
+            return _page("activation_autre.html", link_report)
         case LinkState.USED if request.method == "POST":
             return see_other(url_for("activation_report.activation", token=token))
         case LinkState.USED:
-            return _page("activation_autre_fait.html", found)
+            return _page("activation_autre_fait.html", link_report)
         case _:
             count_bad_link()
-            return _page("activation_autre_expire.html", found, 410)
+            return _page("activation_autre_expire.html", link_report, 410)
 
 
-def _page(name: str, found: report.Report, status: int = 200) -> Response:
+def _page(name: str, link_report: report.Report, status: int = 200) -> Response:
     html = render_template(
         f"email_confirmation/{name}",
         dest=None,
-        schools=directory.tellable(found.schools),
+        schools=directory.tellable(link_report.schools),
         hours=services().settings.contest_link_lifetime // 3600,
     )
     return make_response(html, status)

@@ -7,8 +7,8 @@ from email.message import EmailMessage
 
 from sqlalchemy import select
 
-from idp.accounts import addresses, authentication, directory, mailboxes, tokens
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts import authentication, directory, emails, mailboxes, tokens
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import LinkState, Purpose
@@ -24,7 +24,7 @@ from idp.outbox.worker import Outcome
 
 @dataclass(frozen=True)
 class Question:
-    """What the page of a link may show: neither a name nor an identifier (security row V-11).
+    """The values that the page of a link may show: neither a name nor an identifier (security row V-11).
 
     Attributes:
         state: the state of the link.
@@ -43,17 +43,17 @@ class Question:
 
 def correct(
     settings: Settings, hasher: Hasher, attempt: Attempt, to: str, client_id: uuid.UUID | None
-) -> addresses.Resent | Refused | Throttled:
+) -> emails.Resent | Refused | Throttled:
     """Replace the first address by `to`, if the password of `attempt` is the account's own.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
 
-    def admit(proven: Proven) -> addresses.Resent | None:
-        return addresses.correct(settings, proven, to, network_address=attempt.address, client_id=client_id)
+    def admit(verified: VerifiedSecret) -> emails.Resent | None:
+        return emails.correct(settings, verified, to, ip=attempt.ip, client_id=client_id)
 
-    return authentication.prove(settings, hasher, attempt, admit)
+    return authentication.verify_secret(settings, hasher, attempt, admit)
 
 
 def resent_at(account_id: uuid.UUID) -> datetime | None:
@@ -68,14 +68,14 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 
 
 def confirm(settings: Settings, value: str) -> Question:
-    """Confirm the address of the link `value`; the second of two clicks gets USED too, and shows the same page."""
-    addresses.confirm(settings, value)
+    """Confirm the address of the link `value`; the second of two clicks shows the same page."""
+    emails.confirm(settings, value)
     return look(settings, value)
 
 
 def look(settings: Settings, value: str) -> Question:
-    """Return what the page of the link `value` may show; change nothing."""
-    link = addresses.find_link(value)
+    """Return the values that the page of the link `value` may show; change nothing."""
+    link = emails.find_link(value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     state = link.state
     if link.row is None or account is None:
@@ -97,24 +97,24 @@ def _changes(link: OneTimeLink) -> bool:
     return Purpose(link.purpose) is Purpose.CHANGE_EMAIL
 
 
-def resend_for_link(settings: Settings, value: str, network_address: str) -> bool:
+def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     """Send a new link in place of one that does not work, to the address that waits for confirmation, if any.
 
     Nothing is sent once the account's password has changed: a request made with the former password ends there. Return
     False only for a link that was never issued, so that the answer tells nothing else.
     """
-    row = addresses.find_link(value).row
+    row = emails.find_link(value).row
     account = db.session.get(Account, row.account_id, populate_existing=True) if row else None
     if row is None or account is None:
         return False
-    if row.used_at is None and row.generation == account.generation:
-        addresses.resend(settings, row.account_id, network_address=network_address, client_id=row.client_id)
+    if not tokens.is_used(row) and tokens.is_current(row, account):
+        emails.resend(settings, row.account_id, ip=ip, client_id=row.client_id)
     return True
 
 
 def ent_of(value: str) -> registry.Registration | None:
     """Return the ENT that the page of a link leads to; see `audience.first_ent`."""
-    row = addresses.find_link(value).row
+    row = emails.find_link(value).row
     account = db.session.get(Account, row.account_id) if row else None
     return audience.first_ent(account, row.client_id) if row and account else None
 
@@ -140,8 +140,8 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
     if link is None or account is None or not _still_wanted(link, account):
         return None
     value = tokens.token(settings, link)
-    if value is None or link.expires_at - now() < settings.lifetime("email_link_lifetime") / 2:
-        addresses.send_link(settings, account, link.client_id)
+    if value is None or tokens.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
+        emails.send_link(settings, account, link.client_id)
         return None
     mail = compose(
         "nouvelle_adresse" if _changes(link) else "confirmation",
@@ -165,9 +165,8 @@ def _context(settings: Settings, account: Account, link: OneTimeLink, value: str
 
 def _still_wanted(link: OneTimeLink, account: Account) -> bool:
     return (
-        link.used_at is None
-        and link.revoked_at is None
+        tokens.is_unused(link)
+        and tokens.is_current(link, account)
         and account.disabled_at is None
         and account.pending_email == link.address
-        and account.generation == link.generation
     )

@@ -7,10 +7,10 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from flask_babel import gettext
 
 from idp import opaque
-from idp.accounts import addresses
+from idp.accounts import emails
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
@@ -18,15 +18,15 @@ from idp.db import db
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
-from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_confirmation", __name__)
 
@@ -37,7 +37,7 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 @leads_to_ent
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
-    interaction, account = _whose()
+    interaction, account = _account_to_confirm()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     if account.pending_email is None:
@@ -51,8 +51,8 @@ def waiting() -> Response:
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
 def correct() -> Response:
-    """Correct an address that was mistyped, as long as it is not confirmed; it asks for the password each time."""
-    interaction, account = _whose()
+    """Correct a mistyped address that is not confirmed yet; the password is required each time."""
+    interaction, account = _account_to_confirm()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     form = AddressForm()
@@ -60,8 +60,8 @@ def correct() -> Response:
         return _correction_page(interaction, account, form, 200)
     try:
         return _correct(interaction, account, form)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
@@ -77,7 +77,7 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
         case Refused():
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _correction_page(interaction, account, form, 200)
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             return _too_soon_to_correct(interaction, account, form, seconds)
         case _:
             return _after_sending(interaction, account, outcome)
@@ -88,9 +88,9 @@ def _check(form: AddressForm) -> str | None:
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
-        return parse_address(form.email.data or "")
-    except InvalidAddress as fault:
-        form.email.errors = [addresses.explain(fault)]
+        return parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
+        form.email.errors = [emails.explain(fault)]
         return None
 
 
@@ -98,51 +98,51 @@ def _check(form: AddressForm) -> str | None:
 def link(token: str) -> Response:
     """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
     if request.method == "POST" and "renvoyer" in request.form:
-        if not service.resend_for_link(services().settings, token, remote_address()):
+        if not service.resend_for_link(services().settings, token, remote_ip()):
             count_bad_link()
-        return _dead_link(sent=True)
+        return _invalid_link_page(sent=True)
     acts = request.method == "POST"
-    found = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
-    if found.state is LinkState.USED:
-        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), found)
-    if found.state is LinkState.DEAD or (acts and not found.refused):
+    question = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
+    if question.state is LinkState.USED:
+        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), question)
+    if question.state is LinkState.DEAD or (acts and not question.refused):
         count_bad_link()
-        return _dead_link(sent=False)
-    return _question_page(found)
+        return _invalid_link_page(sent=False)
+    return _question_page(question)
 
 
-def _question_page(found: service.Question) -> Response:
+def _question_page(question: service.Question) -> Response:
     here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
     html = render_template(
-        f"email_confirmation/{'lien_refuse' if found.refused else 'lien'}.html",
+        f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
         dest=None,
         other_device=not here,
-        changes=found.changes,
-        schools=found.schools,
-        shared=found.shared,
+        changes=question.changes,
+        schools=question.schools,
+        shared=question.shared,
         sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)
 
 
-def _whose() -> tuple[store.Interaction | None, Account]:
-    """Return whose address it is: the session's, else that of the activation that this browser went through.
+def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
+    """Return the account whose address it is: the session's, or an account that this browser has just activated.
 
-    Two people may share a browser: an activation names its account alone, and is over once somebody else signed in.
-    What is in the browser's history opens nothing once the account's password has signed in anywhere, once another
-    credential took its place, or once `activation_lifetime` has passed since the activation. A confirmed account gets
-    the page that says so, which names nobody.
+    Two people may share a browser: an activation gives access to its own account only, and no longer after somebody
+    else signed in. An activation in the browser's history gives no access after the account's password was used
+    anywhere, after another credential replaced it, or after `activation_lifetime`. A confirmed account gets the page
+    that says so, which contains no name.
     """
     interaction = store.current()
     person = interaction.person if interaction else None
-    found = manager.current()
-    if found and (person is None or found[1].id == person.account_id):
-        return interaction, found[1]
-    account = db.session.get(Account, person.account_id) if person and not found else None
+    current = manager.current()
+    if current and (person is None or current[1].id == person.account_id):
+        return interaction, current[1]
+    account = db.session.get(Account, person.account_id) if person and not current else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     return interaction, account
 
 
@@ -155,30 +155,28 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     return recent and account.activated_in == opaque.digest(interaction.id)
 
 
-def _resend(interaction: store.Interaction | None, account: Account) -> addresses.Resent:
+def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:
     client = _client(interaction)
-    outcome = addresses.resend(
-        services().settings, account.id, network_address=remote_address(), client_id=client.key if client else None
-    )
+    outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=client.key if client else None)
     db.session.refresh(account)
     return outcome
 
 
-def _after_sending(interaction: store.Interaction | None, account: Account, outcome: addresses.Resent) -> Response:
+def _after_sending(interaction: store.Interaction | None, account: Account, outcome: emails.Resent) -> Response:
     match outcome:
-        case addresses.Sent():
+        case emails.Sent():
             return see_other(store.page_url("email_confirmation.waiting", interaction))
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             page = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
             return _held(page, seconds)
-        case addresses.NothingToConfirm():
+        case emails.NothingToConfirm():
             return _confirmed_elsewhere(interaction, account)
 
 
 def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
-    """Show when the corrected address may be sent; it stays in its field meanwhile."""
+    """Show when the corrected address may be sent; the field keeps it meanwhile."""
     form.email.errors = [
         gettext(
             "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",
@@ -215,7 +213,7 @@ def _waiting_page(
     capped: bool = False,
     status: int = 200,
 ) -> Response:
-    held = guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),
@@ -232,30 +230,30 @@ def _waiting_page(
 
 def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
     """Lead on if the link was used on another device meanwhile, or if no address is required."""
-    found = manager.current()
-    if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
+    current = manager.current()
+    if interaction and interaction.request and current and current[1].id == account.id and not _is_stale(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
 
 
 def _is_stale(interaction: store.Interaction) -> bool:
-    """Return whether the ENT may have forgotten its own request: some keep their state for 15 minutes only."""
+    """Return whether the ENT may have forgotten its own request: some store their state for 15 minutes only."""
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
-def _confirmed_page(name: str, ent: registry.Registration | None, found: service.Question | None = None) -> Response:
+def _confirmed_page(name: str, ent: registry.Registration | None, question: service.Question | None = None) -> Response:
     html = render_template(
         f"email_confirmation/{name}",
         dest=ent,
-        changes=found is not None and found.changes,
-        shared=found is not None and found.shared,
+        changes=question is not None and question.changes,
+        shared=question is not None and question.shared,
         sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)
 
 
-def _dead_link(*, sent: bool) -> Response:
+def _invalid_link_page(*, sent: bool) -> Response:
     html = render_template(
         "email_confirmation/lien_expire.html",
         dest=None,
@@ -267,10 +265,10 @@ def _dead_link(*, sent: bool) -> Response:
 
 
 def count_bad_link() -> None:
-    """Count an invalid link for the network address, and raise `TooManyTries` after too many."""
-    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    """Count an invalid link for the network address, and raise `TooManyRequestsError` after too many."""
+    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
 
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:

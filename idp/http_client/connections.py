@@ -1,7 +1,6 @@
-"""Connections with an end: whatever the other side does, name, connection, TLS, question and answer share one deadline.
+"""Connections with one deadline for name resolution, connection, TLS, request and response.
 
-A socket's own time limit begins anew at each byte; a server that answers one byte a second would hold a worker for
-hours.
+The timeout of a socket starts again at each byte: a server that sends one byte a second would hold a worker for hours.
 """
 
 import io
@@ -17,20 +16,20 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-Address = IPv4Address | IPv6Address
+Ip = IPv4Address | IPv6Address
 
 
 class Deadline:
-    """An instant by which all must be done."""
+    """The instant by which a request must be complete."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Return the seconds that are left.
+        """Return the seconds until the deadline.
 
         Raises:
-            TimeoutError: none is.
+            TimeoutError: the deadline has passed.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -38,24 +37,24 @@ class Deadline:
         return left
 
 
-class AnswerTooLong(OSError):  # noqa: N818 - says what is so
-    """The other side says more than it may."""
+class ResponseTooLargeError(OSError):
+    """The response is larger than the caller reads."""
 
-    def __init__(self) -> None:
-        super().__init__(None, "it says too much")
+    def __init__(self, longest: int) -> None:
+        super().__init__(None, f"response larger than {longest // 1024} KiB")
 
 
 @dataclass(frozen=True)
-class Place:
-    """One address that a name has: as it is judged, and as a socket takes it."""
+class Endpoint:
+    """An IP of a host, with what a socket needs to connect to it."""
 
-    address: Address
+    ip: Ip
     family: socket.AddressFamily
-    endpoint: Any
+    socket_address: Any
 
 
-class Wire:
-    """A connected socket as `http.client` uses one: one deadline for all, and `longest` bytes to read."""
+class DeadlineSocket:
+    """A connected socket for `http.client`, with one deadline, which reads at most `longest` bytes."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline, longest: int) -> None:
         self._socket = connected
@@ -63,51 +62,53 @@ class Wire:
         self._longest = longest
 
     def sendall(self, data: bytes) -> None:
-        """Send all of `data`."""
+        """Send all of `data` before the deadline."""
         self._socket.settimeout(self._deadline.left())
         self._socket.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what reads the answer."""
-        return io.BufferedReader(_Reads(self._socket, self._deadline, self._longest))
+        """Return a reader of the response."""
+        return io.BufferedReader(_Reader(self._socket, self._deadline, self._longest))
 
     def close(self) -> None:
-        """Do nothing: `http.client` closes before the body is read, and whoever connected closes for good."""
+        """Do nothing: `http.client` closes before it reads the body. The caller closes the socket."""
 
 
-class _Reads(io.RawIOBase):
-    """The bytes of a socket, until the deadline, and no more than were said: no library's count is relied on."""
+class _Reader(io.RawIOBase):
+    """Reads a socket until the deadline, and at most `longest` bytes, whatever the library above expects."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline, longest: int) -> None:
         super().__init__()
         self._socket = connected
         self._deadline = deadline
-        self._left = longest
+        self._longest = self._left = longest
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come, or wait for it.
+        """Read the bytes that have arrived, or wait for some.
 
         Raises:
-            AnswerTooLong: all that may be read has been.
+            ResponseTooLargeError: the limit is reached.
+            TimeoutError: the deadline has passed.
         """
         if not self._left:
-            raise AnswerTooLong
+            raise ResponseTooLargeError(self._longest)
         self._socket.settimeout(self._deadline.left())
         count = self._socket.recv_into(buffer, min(len(buffer), self._left))
         self._left -= count
         return count
 
 
-def resolve(host: str, port: int, deadline: Deadline) -> list[Place]:
-    """Ask the system for the addresses of `host`, in a thread: the system's own patience may be ten times ours.
+def resolve(host: str, port: int, deadline: Deadline) -> list[Endpoint]:
+    """Resolve a host by the system's resolver, in a thread, because its timeout may be ten times the deadline.
 
     Raises:
-        OSError: it has none; `UnicodeError` when it is no name at all.
-        TimeoutError: the answer did not come in time.
+        OSError: the host has no IP.
+        UnicodeError: the text is no name of a host.
+        TimeoutError: the deadline has passed.
     """
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -124,21 +125,21 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Place]:
         raise TimeoutError from None
     if isinstance(answer, Exception):
         raise answer
-    return [Place(ip_address(endpoint[0]), family, endpoint) for family, _, _, _, endpoint in answer]
+    return [Endpoint(ip_address(address[0]), family, address) for family, _, _, _, address in answer]
 
 
-def connect(places: Sequence[Place], deadline: Deadline) -> socket.socket:
-    """Connect to the first place that takes it; each has its share of the time, so that none uses up the others'.
+def connect(endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:
+    """Connect to the first endpoint that accepts; each one gets an equal share of the remaining time.
 
     Raises:
-        OSError: the failure of the last.
+        OSError: no endpoint accepts; the error is that of the last one.
     """
-    failure = OSError("no address")
-    for index, place in enumerate(places):
-        connected = socket.socket(place.family, socket.SOCK_STREAM)
+    failure = OSError("no IP")
+    for index, endpoint in enumerate(endpoints):
+        connected = socket.socket(endpoint.family, socket.SOCK_STREAM)
         try:
-            connected.settimeout(deadline.left() / (len(places) - index))
-            connected.connect(place.endpoint)
+            connected.settimeout(deadline.left() / (len(endpoints) - index))
+            connected.connect(endpoint.socket_address)
         except OSError as error:
             connected.close()
             failure = error
@@ -148,10 +149,10 @@ def connect(places: Sequence[Place], deadline: Deadline) -> socket.socket:
 
 
 @lru_cache(maxsize=4)
-def trust(authorities: Path | None) -> ssl.SSLContext:
-    """Return how certificates are judged: by the system's authorities, and by those of a PEM file if one is given.
+def tls_context(authorities: Path | None) -> ssl.SSLContext:
+    """Return the TLS context that trusts the system's authorities, and those of a PEM file if one is given.
 
-    Reading the system's authorities takes 20 ms: the context is made once for a process.
+    Loading the system's authorities takes 20 ms, so each process does it once.
     """
     context = ssl.create_default_context()
     if authorities:
@@ -161,6 +162,6 @@ def trust(authorities: Path | None) -> ssl.SSLContext:
 
 
 def secure(connected: socket.socket, host: str, deadline: Deadline, context: ssl.SSLContext) -> ssl.SSLSocket:
-    """Return the connection under TLS, the certificate checked against the name, whatever address was connected to."""
+    """Return the connection under TLS; the certificate must be valid for the name, not for the IP."""
     connected.settimeout(deadline.left())
     return context.wrap_socket(connected, server_hostname=host)

@@ -1,5 +1,5 @@
-"""The authorization request that a person is in the middle of: a signed, expiring value bound to one browser.
+"""The authorization request that a person is answering: a signed, expiring value bound to one browser.
 
-No row is written before a sign-in (a flood costs nothing), and tabs do not disturb each other: each carries its own
-value in the address as `demande`.
+No row is written before a sign-in, so that a flood costs nothing. Tabs do not disturb each other: each carries its own
+value in the URL as `demande`.
 """

@@ -1,7 +1,7 @@
 """Starts, seals, opens and resumes interactions.
 
-A sealed interaction is signed under `IDP_SECRET_KEY` and holds the digest of the browser's own cookie: the address,
-sent to somebody else, opens nothing there (security rows A-22, V-03). It tells which ENT to go back to, and no more.
+A sealed interaction is signed under `IDP_SECRET_KEY` and holds the digest of the browser's own cookie: the URL does not
+work in another browser (security rows A-22, V-03). Another browser only learns which ENT to go back to.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from idp.clock import now
 from idp.services import services
 from idp.web import i18n
 from idp.web.browser import binding, note_answered, was_answered
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 
 PARAMETER = "demande"
 _LONGEST = 12_000
 _NAME_LENGTH = 11
-"""Characters of an id that tell the requests of one browser apart."""
+"""The number of characters of an id that tell the requests of one browser apart."""
 
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """The parameters of OpenID Connect Core 3.1.2.1 that matter after the request was checked."""
+    """The parameters of a checked request (OpenID Connect Core 3.1.2.1)."""
 
     client_id: str
     redirect_uri: str
@@ -39,27 +39,27 @@ class AuthorizationRequest:
     nonce: str | None = None
     code_challenge: str | None = None
     acr: str | None = None
-    """The class that the session must have (`Session.acr`), when one is essential; a wish is in `claims`."""
+    """The class that the session must have (`Session.acr`), if one is essential; voluntary ones are in `claims`."""
     prompt: str = ""
     max_age: int | None = None
     login_hint: str = ""
     subject: str | None = None
-    """The `sub` that an ID token hint or a claims request insists on, or several, one a line; nobody else's code."""
+    """The only `sub` values that may get the code, from an ID token hint or a claims request; one a line."""
     claims: str | None = None
-    """The claims request (Core 5.5), reduced to what this service knows."""
+    """The claims request (Core 5.5), reduced to the claims that this service knows."""
     response_mode: str = ""
-    """`form_post`, or nothing for the query."""
+    """`form_post`, or empty for the query."""
     jkt: str | None = None
-    """The thumbprint of the DPoP key that alone may exchange the code (RFC 9449 10)."""
+    """The thumbprint of the only DPoP key that may exchange the code (RFC 9449 10)."""
     pushed: str | None = None
-    """The `request_uri` of the pushed request that the code will use up (RFC 9126)."""
+    """The `request_uri` of the pushed request that the code will consume (RFC 9126)."""
     ui_locales: str = ""
-    """The language that the client wished for and the pages have, or nothing."""
+    """The language that the client asked for and the pages have, or empty."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Whose account a right provisional password opened, for the activation alone, and at which generation."""
+    """The account that a right provisional password opened for activation, and its generation then."""
 
     account_id: uuid.UUID
     generation: int
@@ -68,9 +68,9 @@ class Person:
 
 @dataclass(frozen=True)
 class Interaction:
-    """What a browser is in the middle of: for which client, since when, with which profile, activating whom.
+    """A browser's state in an authorization request: the client, the start, the profile, the account to activate.
 
-    `agreed` is the `sid` of the session whose person said that the client may be told (`prompt=consent`).
+    `agreed` is the `sid` of the session whose person agreed that the client may be told (`prompt=consent`).
     """
 
     request: AuthorizationRequest | None = None
@@ -93,12 +93,12 @@ class Interaction:
         return replace(self, agreed=sid)
 
     def without_person(self) -> "Interaction":
-        """Return this interaction after a sign-in: from here on the session says who it is."""
+        """Return this interaction after a sign-in: the session now says who the person is."""
         return replace(self, person=None)
 
 
 def seal(interaction: Interaction) -> str:
-    """Return `interaction` as a value for an address, readable by this browser only."""
+    """Return `interaction` as a value for a URL, valid in this browser only."""
     data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp(), "b": _this_browser()}
     if interaction.request:
         data["r"] = {k: v for k, v in asdict(interaction.request).items() if v not in {None, ""}}
@@ -107,42 +107,43 @@ def seal(interaction: Interaction) -> str:
     if interaction.agreed:
         data["c"] = interaction.agreed
     if interaction.person:
-        who = interaction.person
-        data["a"] = [str(who.account_id), who.generation, who.since.timestamp()]
-    sealed: str | bytes = _serializer().dumps(data)  # itsdangerous calls it either, for all serializers alike
+        person = interaction.person
+        data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
+    sealed: str | bytes = _serializer().dumps(data)  # the type that itsdangerous declares for all serializers
     return sealed if isinstance(sealed, str) else sealed.decode()
 
 
 def current() -> Interaction | None:
-    """Return the interaction of this request's address; None when the address carries none.
+    """Return the interaction of this request's URL; None if the URL has none.
 
     Raises:
-        InteractionLost: it has expired, was changed, or belongs to another browser. All but a changed one tell the ENT.
+        InteractionLostError: it expired, was changed, or belongs to another browser. The error names the ENT, unless
+            the value was changed.
     """
     sealed = request.args.get(PARAMETER)
     if sealed is None:
         return None
     opened = _open(sealed)
     if opened is None:
-        raise InteractionLost
+        raise InteractionLostError
     interaction, browser = opened
     if not hmac.compare_digest(browser, _this_browser()) or _is_over(interaction):
-        raise InteractionLost(registry.find(interaction.request.client_id) if interaction.request else None)
+        raise InteractionLostError(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
 
 
 def note_answer(interaction: Interaction) -> None:
-    """Remember in this browser that the client got a code for `interaction`: it would refuse another one."""
+    """Remember in this browser that the client got a code for `interaction`: it would refuse a second one."""
     note_answered(interaction.id[:_NAME_LENGTH])
 
 
 def has_answer(interaction: Interaction) -> bool:
-    """Return whether the client got a code for `interaction` already, as this browser remembers."""
+    """Return whether the client already got a code for `interaction`, by this browser's memory."""
     return was_answered(interaction.id[:_NAME_LENGTH])
 
 
 def page_url(endpoint: str, interaction: Interaction | None) -> str:
-    """Return the address of a page of this service, carrying `interaction` and the language that it is shown in."""
+    """Return the URL of a page of this service, with `interaction` and the language that it is shown in."""
     if interaction is None:
         return url_for(endpoint)
     values: dict[str, Any] = {PARAMETER: seal(interaction)}
@@ -153,9 +154,9 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
 
 
 def resume_url(interaction: Interaction | None) -> str:
-    """Return where a finished step leads: to the activation that a letter opened, or back to the dispatcher.
+    """Return the URL after a finished step: the activation that a letter opened, or the dispatcher.
 
-    Without a request of a client, that is the account's page.
+    Without a client's request, that is the account's page.
     """
     if interaction is not None and interaction.person is not None:
         return page_url("activation.activate", interaction)
@@ -165,12 +166,12 @@ def resume_url(interaction: Interaction | None) -> str:
 
 
 def decline_url(interaction: Interaction | None) -> str:
-    """Return where a person who declines a step, or who turns back to the ENT, is led."""
+    """Return the URL for a person who declines a step or goes back to the ENT."""
     return page_url("oidc.deny", interaction and interaction.without_person())
 
 
 def _open(sealed: str) -> tuple[Interaction, str] | None:
-    """Return what we sealed, and for which browser: to be compared before anything else is done with it."""
+    """Return the sealed interaction, and the digest of its browser, which the caller compares before anything else."""
     if len(sealed) > _LONGEST:
         return None
     try:

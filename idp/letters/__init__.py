@@ -1,7 +1,6 @@
-"""The letter that brings a parent to the service: an identifier and a provisional password, on paper.
+"""Letters to parents: an identifier and a provisional password on paper (OWASP ASVS 5, V 6.5.3).
 
-Owns who gets a letter, the drawing of provisional passwords (OWASP ASVS 5, V 6.5.3), and the papers: a page per person
-or slips, as one PDF which can be read aloud (PDF/UA-1), laid out for the window of a DL envelope, and the list for a
-mail merge. No URL: an operator prints letters. What a parent types is folded by `idp.accounts.passwords.hasher`. A
-secret in clear is in memory, in the pipes to our own processes, and on paper; in the database it is a slow hash.
+The package chooses the recipients, draws the passwords, and writes the files: an accessible PDF (PDF/UA-1) with a page
+or a slip for each person, and a CSV file for a mail merge. It has no page: an operator prints letters. A password in
+clear is in memory, in the pipes to the processes of a pool, and on paper; the database has its argon2id hash.
 """

@@ -1,8 +1,8 @@
-"""The files that letters are written to: their owner's alone, never in the place of another.
+"""Writes letters to files that only their owner can read, and never overwrites a file.
 
-While the database does not know its secrets, a file is `NAME.INSTANT.part`, the instant being when they all end, to the
-microsecond: nothing else ends then, so that a part which a print left behind when it was killed can be told from
-another. Secrets that open nothing are swept away; those that open something are the only copy there is.
+Until the database has its secrets, a file is named `NAME.INSTANT.part`. The instant is when its secrets expire, to the
+microsecond, so that it identifies the print. When a print was killed, `remove_leftovers` looks that instant up in the
+database: it removes a part whose secrets are not valid, and keeps one whose secrets are, because it is the only copy.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ _STAMP = "%Y%m%dT%H%M%S%f"
 _PART = re.compile(r"(?s)(.+)\.(\d{8}T\d{12})\.part")
 
 
-class Kept(Exception):  # noqa: N818 - says what it is
-    """A file holds letters that are good and has not the name that it should have; the text is the sentence to show."""
+class LetterFileError(Exception):
+    """A part file cannot be published or removed; the text is the message to show."""
 
 
-class Paper:
+class LetterFile:
     """One file of letters.
 
     Args:
-        path: its name, once its secrets are good.
-        head: how every file of its kind begins. When given, what is written goes on below a file that is there.
+        path: the name of the file once its secrets are valid.
+        head: the first line of every file of this kind. When given, `publish` appends to a file that exists.
     """
 
     def __init__(self, path: Path, head: bytes = b"") -> None:
@@ -37,14 +37,14 @@ class Paper:
         self._content = b""
 
     def write(self, content: bytes, expires_at: datetime) -> None:
-        """Write the part, on the disk before this returns.
+        """Write the part file and sync it to the disk.
 
         Args:
-            content: all of the file.
-            expires_at: when all the secrets in it end.
+            content: the whole content.
+            expires_at: when all secrets in it expire.
 
         Raises:
-            OSError: it cannot be written, or there is one of that name.
+            OSError: the file cannot be written, or exists.
         """
         stamp = expires_at.astimezone(UTC).strftime(_STAMP)
         try:
@@ -55,38 +55,38 @@ class Paper:
     def _write(self, part: Path, content: bytes) -> None:
         self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         self._part, self._content = part, content
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is being written, and no left-over
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `remove_leftovers` leaves a locked part alone
         _write_all(self._file, content)
         os.fsync(self._file)
-        _settle_folder(part.parent)
+        _sync_folder(part.parent)
         if part.stat().st_ino != os.fstat(self._file).st_ino:
-            raise FileNotFoundError(2, "another print removed it", str(part))
+            raise FileNotFoundError(2, "another print removed the part file", str(part))
 
     def publish(self) -> None:
-        """Give the part its name, or add it to the file that is there.
+        """Rename the part to its final name, or append it to the file that exists.
 
         Raises:
-            Kept: it cannot be; the part stays.
+            LetterFileError: the final file cannot be written; the part stays.
         """
         if self._part is None:
             return
         try:
             if self._head and os.path.lexists(self.path):
-                _add(self.path, self._head, self._content)
+                _append(self.path, self._head, self._content)
                 self._part.unlink()
             else:
                 _rename(self._part, self.path)
-            _settle_folder(self.path.parent)
+            _sync_folder(self.path.parent)
         except OSError as fault:
-            raise Kept(
-                f"the letters are drawn and good, and stay in {self._part}: {self.path} cannot be written "
-                f"({fault.strerror}); give that file another name"
+            raise LetterFileError(
+                f"the letters are valid and stay in {self._part}: {self.path} cannot be written ({fault.strerror}); "
+                "rename that file"
             ) from fault
         finally:
             self._close()
 
-    def tear_up(self) -> None:
-        """Remove the part: its secrets open nothing."""
+    def discard(self) -> None:
+        """Remove the part, whose secrets are not valid."""
         if self._part is not None:
             self._part.unlink(missing_ok=True)
         self._close()
@@ -97,60 +97,60 @@ class Paper:
         self._part, self._file, self._content = None, -1, b""
 
 
-def sweep(paths: Iterable[Path], opens_something: Callable[[datetime], bool]) -> None:
-    """Remove what a print that was killed left of the files `paths`, or of any in the folders among them.
+def remove_leftovers(paths: Iterable[Path], is_secret_valid: Callable[[datetime], bool]) -> None:
+    """Remove the part files of killed prints.
 
     Args:
-        paths: files or folders, which need not be there.
-        opens_something: says whether a secret that ends at an instant is good.
+        paths: files whose parts are removed, or folders in which all parts are; they need not exist.
+        is_secret_valid: returns whether secrets that expire at an instant are valid.
 
     Raises:
-        Kept: a part holds letters that are good, or is being written; nothing of it is touched.
+        LetterFileError: a part holds valid letters, or another print is writing it; it is kept.
     """
     for path in paths:
         folder = path if path.is_dir() else path.parent
         for part in sorted(folder.iterdir() if folder.is_dir() else ()):
-            found = _PART.fullmatch(part.name)
-            if found and (path.is_dir() or found[1] == path.name):
-                with suppress(ValueError):  # digits that are no instant: not our name
-                    _sweep(part, datetime.strptime(found[2], _STAMP).replace(tzinfo=UTC), opens_something)
+            match = _PART.fullmatch(part.name)
+            if match and (path.is_dir() or match[1] == path.name):
+                with suppress(ValueError):  # the digits are not an instant: another program's file
+                    _remove_leftover(part, datetime.strptime(match[2], _STAMP).replace(tzinfo=UTC), is_secret_valid)
 
 
-def _sweep(part: Path, expires_at: datetime, opens_something: Callable[[datetime], bool]) -> None:
+def _remove_leftover(part: Path, expires_at: datetime, is_secret_valid: Callable[[datetime], bool]) -> None:
     file = os.open(part, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if opens_something(expires_at):
-            raise Kept(
-                f"{part} holds letters that are good, of a print that was cut off before it could name it: give it "
-                "another name, or remove it and print them again with --renew; nothing was done"
+        if is_secret_valid(expires_at):
+            raise LetterFileError(
+                f"{part} holds valid letters of a print that was killed before it renamed the file: rename it, or "
+                "remove it and print the letters again with --renew; nothing was done"
             )
         part.unlink(missing_ok=True)
     except BlockingIOError:
-        raise Kept(f"another print is writing {part}, nothing was done") from None
+        raise LetterFileError(f"another print is writing {part}, nothing was done") from None
     finally:
         os.close(file)
 
 
-def check_below(path: Path, head: bytes) -> None:
-    """Refuse to add letters to a file that is not one of ours.
+def check_appendable(path: Path, head: bytes) -> None:
+    """Check that `path` does not exist, or is a list of letters that only this user can read.
 
     Raises:
-        OSError: it is a link, begins otherwise than `head`, or others may read it.
+        OSError: the file is a link, does not begin with `head`, or can be read by others.
     """
     if not os.path.lexists(path):
         return
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        kept = os.fstat(file.fileno())
-        alone = kept.st_uid == os.geteuid() and kept.st_nlink == 1 and not kept.st_mode & 0o077
-        ours = alone and file.read(len(head)) == head
-    if not ours:
-        raise FileExistsError(17, "it is there, and is no list of letters that you alone may read", str(path))
+        status = os.fstat(file.fileno())
+        is_private = status.st_uid == os.geteuid() and status.st_nlink == 1 and not status.st_mode & 0o077
+        is_list = is_private and file.read(len(head)) == head
+    if not is_list:
+        raise FileExistsError(17, "it exists, and is not a list of letters that only you can read", str(path))
 
 
-def _add(path: Path, head: bytes, content: bytes) -> None:
-    """Add `content` below what is there; whatever goes wrong, it is as it was."""
-    check_below(path, head)
+def _append(path: Path, head: bytes, content: bytes) -> None:
+    """Append `content` without its head; after an error the file has its former content."""
+    check_appendable(path, head)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "wb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         try:
@@ -162,14 +162,14 @@ def _add(path: Path, head: bytes, content: bytes) -> None:
 
 
 def _rename(part: Path, path: Path) -> None:
-    """Give the file its name, never another one's."""
+    """Rename the file, without overwriting another one."""
     try:
         os.link(part, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links: nothing can be asked and done at once there
+    except OSError:  # a file system without hard links, where check and rename cannot be atomic
         if os.path.lexists(path):
-            raise FileExistsError(17, "it is there already", str(path)) from None
+            raise FileExistsError(17, "it exists", str(path)) from None
         part.rename(path)
     else:
         part.unlink()
@@ -181,8 +181,8 @@ def _write_all(file: int, content: bytes) -> None:
         left = left[os.write(file, left) :]
 
 
-def _settle_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk; some file systems cannot."""
+def _sync_folder(folder: Path) -> None:
+    """Sync the names in a folder to the disk, if the file system can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -1,9 +1,9 @@
-"""The list for a mail merge: the same letters as rows, for schools that print their own."""
+"""The CSV file for a mail merge, for schools that print their own letters."""
 
 from collections.abc import Iterable
 
 from idp.letters import provisional
-from idp.letters.secrets import Drawn
+from idp.letters.secrets import DrawnLetter
 from idp.spreadsheet import rows_to_csv
 
 COLUMNS = (
@@ -26,42 +26,42 @@ COLUMNS = (
     "valid_until",
 )
 HEAD = b"".join(rows_to_csv(COLUMNS, ()))
-"""How every such file begins."""
+"""The byte order mark and the first line."""
 _ADDRESS_CELLS = 3
 
 
-def render(drawn: Iterable[Drawn]) -> bytes:
-    """Return the whole file: UTF-8 with its mark, `;`, no cell that a spreadsheet takes for a formula (R-04)."""
-    return b"".join(rows_to_csv(COLUMNS, (_row(one) for one in drawn)))
+def render(drawn: Iterable[DrawnLetter]) -> bytes:
+    """Return the whole file; no cell is a formula for a spreadsheet (R-04)."""
+    return b"".join(rows_to_csv(COLUMNS, (_row(entry) for entry in drawn)))
 
 
-def _row(one: Drawn) -> tuple[str, ...]:
-    account, letter = one.account, one.letter
+def _row(entry: DrawnLetter) -> tuple[str, ...]:
+    account, letter = entry.account, entry.letter
     children = [
         f"{child.given_name} ({child.class_name})" if child.class_name else child.given_name
         for child in letter.children
     ]
     return (
-        one.school.uai,
-        one.school.name,
-        one.class_name,
+        entry.school.uai,
+        entry.school.name,
+        entry.class_name,
         account.civility,
         account.family_name,
         account.given_name,
-        *_address(account.address_lines),
+        *_address_cells(account.address_lines),
         account.postcode,
         account.city,
         account.country,
         ", ".join(children),
         account.username,
         provisional.show(letter.provisional_password),
-        letter.ent_address,
-        letter.valid_until.strftime("%d/%m/%Y"),  # as it is read in the merged letter
+        letter.ent_url,
+        letter.valid_until.strftime("%d/%m/%Y"),
     )
 
 
-def _address(lines: list[str]) -> list[str]:
-    """Return the lines in three cells: the last one takes what is left."""
+def _address_cells(lines: list[str]) -> list[str]:
+    """Return the lines in three cells; the last cell has all remaining lines."""
     cells = [line for line in lines if line.strip()]
     cells[_ADDRESS_CELLS - 1 :] = [", ".join(cells[_ADDRESS_CELLS - 1 :])]
     return (cells + [""] * _ADDRESS_CELLS)[:_ADDRESS_CELLS]

@@ -1,6 +1,6 @@
-"""Provisional passwords: 12 characters of Crockford's base32, which is 60 bits, drawn evenly.
+"""Provisional passwords: 12 random characters of Crockford's base32, which is 60 bits.
 
-The alphabet leaves out I, L and O, that paper confuses with 1 and 0, and U, that would let words appear.
+The alphabet has no I, L and O, which look like 1 and 0 on paper, and no U, so that no rude word appears.
 """
 
 import secrets
@@ -11,10 +11,10 @@ GROUP = 4
 
 
 def draw() -> str:
-    """Return a new provisional password, in capitals and without separators, each letter as likely as any other."""
+    """Return a new provisional password, in upper case, without separators."""
     return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
 def show(secret: str) -> str:
-    """Return `secret` as people read it, in groups of four: « XXXX-XXXX-XXXX »."""
+    """Return `secret` in groups of four: « XXXX-XXXX-XXXX »."""
     return "-".join(secret[start : start + GROUP] for start in range(0, len(secret), GROUP))

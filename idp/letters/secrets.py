@@ -1,7 +1,7 @@
-"""Draws the secrets of letters, has them kept on paper, then lets the database know them: the one way, whoever asks.
+"""Draws the secrets of letters, writes the letters, then commits the secrets to the database.
 
-The paper comes first, so that no account ever has a letter that nobody can read. Whatever goes wrong before the
-database knows, no printed secret opens anything and no paper stays.
+The letters are on the disk before the commit, so that no account has a secret that nobody can read. After an error
+before the commit, no secret is valid and the letters are removed.
 """
 
 import uuid
@@ -19,143 +19,148 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
-from idp.letters.exchange import Changed, Fresh, exchange
-from idp.letters.hashing import Hashers
-from idp.letters.recipients import Chosen, Refused, Skipped, entrance
+from idp.letters.account_reset import AccountsChangedError, NewSecret, reset_accounts
+from idp.letters.hashing import BatchHasher
+from idp.letters.recipients import PrintError, Recipient, Skipped, ent_home_url
 from idp.letters.render.contents import compose
 from idp.letters.render.pdf import Letter, LetterError
 from idp.throttle import guard
 
-_MEANWHILE = "changed meanwhile, try again"
+_CHANGED = "changed in the meantime, try again"
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A letter and what it was made from. Its secret opens nothing before the database knows `hashed`."""
+class DrawnLetter:
+    """A letter and the rows it was composed from. Its secret is valid once `new_secret` is committed."""
 
     account: Account
     school: School
     class_name: str
     letter: Letter
-    fresh: Fresh = field(repr=False)
+    new_secret: NewSecret = field(repr=False)
 
 
-class Keeper(Protocol):
-    """Where the clear text of letters goes."""
+class LetterOutput(Protocol):
+    """Where letters are written."""
 
-    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
-        """Write the letters, on the disk before this returns; nothing of an earlier call stands any more."""
+    def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
+        """Write the letters and sync them to the disk, in place of those of an earlier call."""
 
     def publish(self) -> None:
-        """The letters are good: give them to whoever asked."""
+        """Make the letters available: their secrets are valid."""
 
-    def tear_up(self) -> None:
-        """Remove what was written: its secrets open nothing."""
+    def discard(self) -> None:
+        """Remove the letters: their secrets are not valid."""
 
 
 def draw(
     settings: Settings,
-    hashers: Hashers,
-    people: Sequence[Chosen],
-    keeper: Keeper,
+    hasher: BatchHasher,
+    people: Sequence[Recipient],
+    output: LetterOutput,
     *,
     reason: str = "",
     all_or_none: bool = False,
-) -> tuple[list[Drawn], list[Skipped]]:
-    """Draw a letter for each of `people`, in one transaction; return those that were drawn, and who was left out.
+) -> tuple[list[DrawnLetter], list[Skipped]]:
+    """Draw a letter for each of `people`, in one transaction; return the letters and the people who were skipped.
 
     Args:
-        settings: how long a secret is good, and what every letter says.
-        hashers: hash the secrets.
-        people: whose letters, in the order of the paper; a few hundred, all are in memory.
-        keeper: keeps the clear text. It is asked again, for fewer, when one letter cannot be.
-        reason: why an account that is active gets a letter; it goes into the journal.
-        all_or_none: let one letter that cannot be stop all, instead of leaving that person out.
+        settings: the lifetime of secrets, and the texts that all letters have.
+        hasher: hashes the secrets.
+        people: the recipients, in the order of the pages; a few hundred at most, since all are in memory.
+        output: writes the letters; called again without a person whose letter cannot be printed.
+        reason: why an active account gets a letter, for the journal.
+        all_or_none: fail when one person has to be skipped.
 
     Raises:
-        Refused: `all_or_none`, and an account changed since it was chosen; or no ENT can be named.
-        LetterError: `all_or_none`, and a letter cannot be printed truthfully; or none can be typeset.
-        Busy: no turn came for a hash.
+        PrintError: with `all_or_none`, an account changed after it was chosen; or a school has no ENT.
+        LetterError: with `all_or_none`, a letter cannot be printed; or the batch cannot be typeset.
+        HasherBusyError: the hasher had no free slot.
+        BrokenProcessPool: a hashing or typesetting process was killed.
     """
     expires_at = now() + timedelta(days=settings.provisional_days)
-    found, left_out = _compose(settings, people, expires_at, all_or_none=all_or_none)
-    hashes = hashers.hash([letter.provisional_password for *_, letter in found])
+    composed, skipped = _compose(settings, people, expires_at, all_or_none=all_or_none)
+    hashes = hasher.hash([letter.provisional_password for *_, letter in composed])
     drawn = [
-        Drawn(account, school, one.class_name, letter, Fresh(hashed, one.generation, school.id))
-        for (one, account, school, letter), hashed in zip(found, hashes, strict=True)
+        DrawnLetter(account, school, entry.class_name, letter, NewSecret(hashed, entry.generation, school.id))
+        for (entry, account, school, letter), hashed in zip(composed, hashes, strict=True)
     ]
     while drawn:
-        fault = _settle(settings, drawn, keeper, expires_at, reason, all_or_none=all_or_none)
-        if fault is None:
+        faults = _write_and_commit(settings, drawn, output, expires_at, reason, all_or_none=all_or_none)
+        if faults is None:
             break
-        left_out += [Skipped(one.account.username, fault[one.account.id]) for one in drawn if one.account.id in fault]
-        drawn = [one for one in drawn if one.account.id not in fault]
-    for one in drawn:
-        guard.clear_account(one.letter.username)
-    return drawn, left_out
+        skipped += [
+            Skipped(entry.account.username, faults[entry.account.id]) for entry in drawn if entry.account.id in faults
+        ]
+        drawn = [entry for entry in drawn if entry.account.id not in faults]
+    for entry in drawn:
+        guard.clear_account(entry.letter.username)
+    return drawn, skipped
 
 
 def _compose(
-    settings: Settings, people: Sequence[Chosen], expires_at: datetime, *, all_or_none: bool
-) -> tuple[list[tuple[Chosen, Account, School, Letter]], list[Skipped]]:
-    """Read the accounts and make their letters, with secrets that nobody knows yet."""
+    settings: Settings, people: Sequence[Recipient], expires_at: datetime, *, all_or_none: bool
+) -> tuple[list[tuple[Recipient, Account, School, Letter]], list[Skipped]]:
+    """Return the letters of the accounts, with new secrets, and the people who are skipped."""
     rows = db.session.scalars(
         select(Account)
-        .where(Account.id.in_([one.account_id for one in people]))
+        .where(Account.id.in_([entry.account_id for entry in people]))
         .options(selectinload(Account.guardianships))
         .execution_options(populate_existing=True)
     )
     accounts = {account.id: account for account in rows}
-    addresses: dict[uuid.UUID, str] = {}
-    made, left_out = [], []
-    for one in people:
-        account = accounts.get(one.account_id)
+    ent_urls: dict[uuid.UUID, str] = {}
+    composed, skipped = [], []
+    for entry in people:
+        account = accounts.get(entry.account_id)
         schools = {school.id: school for school in directory.schools(account)} if account else {}
-        school = schools.get(one.school_id)
-        if account is None or school is None or account.generation != one.generation:
-            left_out.append(Skipped(one.username, _MEANWHILE))
+        school = schools.get(entry.school_id)
+        if account is None or school is None or account.generation != entry.generation:
+            skipped.append(Skipped(entry.username, _CHANGED))
             continue
-        if school.id not in addresses:
-            addresses[school.id] = entrance(school)
-        letter = compose(settings, account, school, addresses[school.id], provisional.draw(), expires_at)
-        made.append((one, account, school, letter))
-    if left_out and all_or_none:
-        raise Refused(f"{left_out[0].username} {_MEANWHILE}")
-    return made, left_out
+        if school.id not in ent_urls:
+            ent_urls[school.id] = ent_home_url(school)
+        letter = compose(settings, account, school, ent_urls[school.id], provisional.draw(), expires_at)
+        composed.append((entry, account, school, letter))
+    if skipped and all_or_none:
+        raise PrintError(f"{skipped[0].username} {_CHANGED}")
+    return composed, skipped
 
 
-def _settle(
+def _write_and_commit(
     settings: Settings,
-    drawn: Sequence[Drawn],
-    keeper: Keeper,
+    drawn: Sequence[DrawnLetter],
+    output: LetterOutput,
     expires_at: datetime,
     reason: str,
     *,
     all_or_none: bool,
 ) -> Mapping[uuid.UUID, str] | None:
-    """Put the letters on paper and their secrets into the database; or return who must be left out, and why."""
-    fresh = {one.account.id: one.fresh for one in drawn}
+    """Write the letters and commit their secrets; or return why accounts have to be skipped."""
+    new_secrets = {entry.account.id: entry.new_secret for entry in drawn}
     try:
-        keeper.keep(drawn, expires_at)
-        retry_unit_of_work(lambda: exchange(settings, fresh, expires_at, reason))
-    except BaseException as fault:
-        keeper.tear_up()
-        out = _left_out(fault, drawn)
-        if all_or_none and isinstance(fault, Changed):
-            raise Refused(
-                "; ".join(f"{one.account.username} {_MEANWHILE}" for one in drawn if one.account.id in out)
+        output.store(drawn, expires_at)
+        retry_unit_of_work(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
+    except BaseException as error:
+        output.discard()
+        faults = _faults(error, drawn)
+        if all_or_none and isinstance(error, AccountsChangedError):
+            raise PrintError(
+                "; ".join(f"{entry.account.username} {_CHANGED}" for entry in drawn if entry.account.id in faults)
             ) from None
-        if all_or_none or not out:
+        if all_or_none or not faults:
             raise
-        return out
-    keeper.publish()
+        return faults
+    output.publish()
     return None
 
 
-def _left_out(fault: BaseException, drawn: Sequence[Drawn]) -> dict[uuid.UUID, str]:
-    """Return whose letters are at fault, and why; nobody's when the fault is not a letter's."""
-    if isinstance(fault, Changed):
-        return dict.fromkeys(fault.ids, _MEANWHILE)
-    if isinstance(fault, LetterError) and fault.username:
-        return {one.account.id: f"has no letter: {fault}" for one in drawn if one.letter.username == fault.username}
+def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUID, str]:
+    """Return why accounts cannot get a letter; empty if the error is not about single letters."""
+    if isinstance(error, AccountsChangedError):
+        return dict.fromkeys(error.ids, _CHANGED)
+    if isinstance(error, LetterError) and error.username:
+        return {
+            entry.account.id: f"has no letter: {error}" for entry in drawn if entry.letter.username == error.username
+        }
     return {}

@@ -1,8 +1,8 @@
-"""`idp letters status`: how far each school and class has come, from the letter to the confirmed address.
+"""`idp letters status`: counts, for each school and class, from the printed letter to the confirmed email.
 
-Each account counts once in a school, under the class of its first child there, as its letter is sorted; a tie in
-dispute counts under the class of its child, and an account that another school's dispute closes under its class here:
-its letter is not over, no new one can be printed. The counts are made by the database, a few schools at a time.
+An account counts once in a school, under the class of its first child there. A disputed tie counts under the class of
+its child. An account that a dispute at another school closes counts as disputed under its class here: its letter has
+not expired, but no new one can be printed. The database counts, a few schools at a time.
 """
 
 import sys
@@ -22,34 +22,33 @@ from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.letters.recipients import Refused, class_order
+from idp.letters.recipients import PrintError, class_order
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
 
 _SCHOOLS_AT_ONCE = 50
 _BAR = 10
 _FAMILY = 2
-"""Accounts that one mailbox may serve without being counted: two parents share one."""
+"""Accounts that may share a mailbox without being reported: two parents."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The accounts of a class that get letters.
+class ClassStatus:
+    """The counts of a class.
 
     Attributes:
-        uai: The school.
-        school: Its name.
-        class_name: The class.
-        accounts: All of them, but those that are disabled.
-        printed: Those that a letter was ever printed for.
-        activated: Of these, those that chose a password.
-        waiting: Of these, those whose address waits for the link of the mail.
-        without_mail: Of the activated, those without any address.
-        expired: Those whose letter is over, or dead, and did not serve.
-        never_printed: Those that no letter was ever printed for.
-        disputed: Ties of pupils of the class whose guardian says not to be one, and that the school has not decided;
-            and accounts that a dispute at another school closes.
-        closed: Of the printed who did not activate, those that a dispute closes.
+        uai: the school.
+        school: its name.
+        class_name: the class.
+        accounts: accounts that are not disabled.
+        printed: accounts with a letter, valid or not.
+        activated: printed accounts with a password.
+        waiting: activated accounts whose email is not confirmed.
+        without_mail: activated accounts without any email.
+        expired: accounts whose letter expired or was replaced before it was used.
+        never_printed: accounts without any letter.
+        disputed: open disputed ties of pupils of the class, and accounts that a dispute at another school closes.
+        closed: printed accounts, not activated, that a dispute closes.
     """
 
     uai: str
@@ -67,70 +66,72 @@ class Progress:
 
     @property
     def in_hand(self) -> int:
-        """Those who hold a letter that is good."""
+        """The accounts with a valid letter."""
         return self.printed - self.activated - self.expired - self.closed
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A school and its classes.
+class SchoolStatus:
+    """The counts of a school.
 
     Attributes:
-        uai: The school.
-        name: Its name.
-        classes: Its classes that have accounts or disputed ties, in order.
-        notices_open: Notices that it has not settled.
-        shared_mailboxes: Confirmed mailboxes of its families that serve more than two accounts, here or elsewhere.
+        uai: the school.
+        name: its name.
+        classes: its classes with accounts or disputed ties, sorted.
+        notices_open: notices that the school has not settled.
+        shared_mailboxes: confirmed mailboxes of its families with more than two accounts, in any school.
     """
 
     uai: str
     name: str
-    classes: list[Progress]
+    classes: list[ClassStatus]
     notices_open: int
     shared_mailboxes: int
 
     @property
     def disputed(self) -> int:
-        """Ties in dispute and accounts that a dispute elsewhere closes, of all its classes."""
+        """The sum of `ClassStatus.disputed`."""
         return sum(row.disputed for row in self.classes)
 
 
-def standings(uai: str | None = None) -> Iterator[Standing]:
-    """Yield one school, or all, in order.
+def school_statuses(uai: str | None = None) -> Iterator[SchoolStatus]:
+    """Yield the counts of one school, or of all, sorted by UAI.
 
     Raises:
-        Refused: there is no school of that UAI.
+        PrintError: the school is unknown.
     """
     if uai is not None and db.session.scalar(select(School.id).where(School.uai == uai)) is None:
-        raise Refused(f"no school {uai}")
+        raise PrintError(f"no school {uai}")
     after = ""
     while True:
         schools = select(School.id, School.uai, School.name).order_by(School.uai).limit(_SCHOOLS_AT_ONCE)
         schools = schools.where(School.uai == uai) if uai is not None else schools.where(School.uai > after)
-        some = db.session.execute(schools).all()
-        yield from _standings(some) if some else []
-        if uai is not None or len(some) < _SCHOOLS_AT_ONCE:
+        batch = db.session.execute(schools).all()
+        yield from _statuses(batch) if batch else []
+        if uai is not None or len(batch) < _SCHOOLS_AT_ONCE:
             return
-        after = some[-1].uai
+        after = batch[-1].uai
 
 
-def _standings(schools: Sequence[Any]) -> list[Standing]:
-    keys = [one.id for one in schools]
-    classes = {(row.uai, row.class_name): row for row in (Progress(*row) for row in db.session.execute(_counted(keys)))}
+def _statuses(schools: Sequence[Any]) -> list[SchoolStatus]:
+    keys = [entry.id for entry in schools]
+    classes = {
+        (row.uai, row.class_name): row for row in (ClassStatus(*row) for row in db.session.execute(_counted(keys)))
+    }
     for uai, name, class_name, disputed in db.session.execute(_disputed(keys)):
-        row = classes.get((uai, class_name)) or Progress(uai, name, class_name, *[0] * 7)
+        row = classes.get((uai, class_name)) or ClassStatus(uai, name, class_name, *[0] * 7)
         classes[uai, class_name] = replace(row, disputed=row.disputed + disputed)
     notices, mailboxes = _by_school(_open_notices(keys)), _by_school(_shared_mailboxes(keys))
     rows = sorted(classes.values(), key=lambda row: (row.uai, class_order(row.class_name)))
     return [
-        Standing(
-            one.uai,
-            one.name,
-            [row for row in rows if row.uai == one.uai],
-            notices.get(one.id, 0),
-            mailboxes.get(one.id, 0),
+        SchoolStatus(
+            entry.uai,
+            entry.name,
+            [row for row in rows if row.uai == entry.uai],
+            notices.get(entry.id, 0),
+            mailboxes.get(entry.id, 0),
         )
-        for one in schools
+        for entry in schools
     ]
 
 
@@ -139,12 +140,12 @@ def _by_school(counts: Select[uuid.UUID, int]) -> dict[uuid.UUID, int]:
 
 
 def _disputed(schools: Sequence[uuid.UUID]) -> Select[str, str, str, int]:
-    """Return the query that counts the ties in dispute of `schools`, by class."""
+    """Return the query that counts the disputed ties of `schools`, by class."""
     return (
         select(School.uai, School.name, Child.class_name, func.count())
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(School.id.in_(schools), Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
+        .where(School.id.in_(schools), Guardianship.is_disputed)
         .group_by(School.uai, School.name, Child.class_name)
     )
 
@@ -159,15 +160,14 @@ def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
 
 
 def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
-    """Return the query that counts the mailboxes of families of `schools` that serve more than two accounts."""
+    """Return the query that counts the mailboxes of families of `schools` with more than two accounts."""
     used = (
         select(Child.school_id, Account.mailbox)
         .join(Guardianship, Guardianship.child_id == Child.id)
         .join(Account, Account.id == Guardianship.account_id)
         .where(
             Child.school_id.in_(schools),
-            Guardianship.disputed_at.is_(None),
-            Guardianship.ended_at.is_(None),
+            Guardianship.is_undisputed,
             Account.mailbox.is_not(None),
             Account.disabled_at.is_(None),
         )
@@ -193,7 +193,7 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
     links = (
         select(Child.school_id, Child.class_name, Guardianship.account_id, nth.label("nth"))
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(Child.school_id.in_(schools), Guardianship.disputed_at.is_(None), Guardianship.ended_at.is_(None))
+        .where(Child.school_id.in_(schools), Guardianship.is_undisputed)
         .subquery()
     )
     active, no_letter = Account.activated_at.is_not(None), Account.provisional_hash.is_(None)
@@ -225,13 +225,13 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
 
 
 def _is_disputed_in(school_id: ColumnElement[uuid.UUID]) -> ColumnElement[bool]:
-    """Return the condition of the accounts whose disputed tie is one of this school."""
+    """Return the condition that selects accounts with a disputed tie in this school."""
     ours = select(Child.id).where(Child.id == Guardianship.child_id, Child.school_id == school_id)
     return (
         exists()
         .where(
             Guardianship.account_id == Account.id,
-            disputes.tie_is_disputed(),
+            Guardianship.is_disputed,
             ours.correlate_except(Child).exists(),
         )
         .correlate_except(Guardianship)
@@ -246,13 +246,13 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 @click.option("--school", "uai", metavar="UAI", help="Only this school.")
 @AS_JSON
 def command(uai: str | None, *, as_json: bool) -> None:
-    """Show, for each school and class, who was printed a letter, activated, waits for a mail, or came too late.
+    """Count, for each school and class, the accounts that are printed, activated, unconfirmed or expired.
 
-    For each school also its open notices (`idp school notices`), the ties in dispute (`idp account disputes`), and the
-    mailboxes that serve more than two accounts.
+    Also the open notices (`idp school notices`), the disputed ties (`idp account disputes`) and the mailboxes of more
+    than two accounts of each school.
     """
     try:
-        schools = standings(normalised_uai(uai) if uai else None)
+        schools = school_statuses(normalised_uai(uai) if uai else None)
         if as_json:
             _print_json(schools)
             return
@@ -266,13 +266,13 @@ def command(uai: str | None, *, as_json: bool) -> None:
             _print_legend()
         if not shown:
             where = "this school" if uai else "any school"
-            click.echo(f"no pupil of {where} has an account: `idp roster import` brings them", err=True)
-    except Refused as refused:
+            click.echo(f"no pupil of {where} has an account: import them with `idp roster import`", err=True)
+    except PrintError as refused:
         raise click.ClickException(plain(refused)) from refused
 
 
-def _print_json(schools: Iterator[Standing]) -> None:
-    """Print the object one school after the other: an académie is more than a screen."""
+def _print_json(schools: Iterator[SchoolStatus]) -> None:
+    """Print the object school by school, without holding an académie in memory."""
     click.echo('{"schools": [', nl=False)
     opening = ""
     for school in schools:
@@ -287,7 +287,7 @@ def _print_json(schools: Iterator[Standing]) -> None:
 _HEAD = ("class", "accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed", "disputed")
 
 
-def _cells(row: Progress) -> list[str]:
+def _cells(row: ClassStatus) -> list[str]:
     numbers = (
         row.accounts, row.printed, row.activated, row.waiting, row.without_mail, row.expired, row.never_printed,
         row.disputed,
@@ -295,14 +295,14 @@ def _cells(row: Progress) -> list[str]:
     return [plain(row.class_name) or "-", *map(str, numbers)]
 
 
-def _counts(school: Standing) -> str:
+def _counts(school: SchoolStatus) -> str:
     return (
         f"  open notices: {school.notices_open}, mailboxes of more than two accounts: {school.shared_mailboxes}, "
         f"disputed ties: {school.disputed}"
     )
 
 
-def _print_plain(school: Standing) -> None:
+def _print_plain(school: SchoolStatus) -> None:
     click.echo(f"{school.uai}  {plain(school.name)}")
     click.echo("  ".join(("", f"{_HEAD[0]:<20}", *_HEAD[1:])))
     for row in school.classes:
@@ -311,11 +311,11 @@ def _print_plain(school: Standing) -> None:
     click.echo(_counts(school))
 
 
-def _print_table(school: Standing) -> None:
+def _print_table(school: SchoolStatus) -> None:
     title = Text(f"{school.uai}  {plain(school.name)}")
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column(_HEAD[0], overflow="fold")
-    for head in _HEAD[1:]:  # two words stand on two lines: all holds in the 80 columns of a terminal
+    for head in _HEAD[1:]:  # on two lines, to fit into 80 columns
         table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in school.classes:
@@ -330,8 +330,8 @@ def _print_legend() -> None:
     Console().print(legend)
 
 
-def _bar(row: Progress) -> Text:
-    """Return how far a class has come, as a picture: its parts are rounded so that together they are the whole bar."""
+def _bar(row: ClassStatus) -> Text:
+    """Return the counts of a class as a bar; sums are rounded, so that the bar is always complete."""
     bar, drawn, so_far = Text(), 0, 0
     parts = (
         ("█", "green", row.activated),
@@ -341,7 +341,7 @@ def _bar(row: Progress) -> Text:
     )
     for block, style, count in parts:
         so_far += count
-        end = round(_BAR * so_far / max(row.accounts, 1))  # a class may have ties in dispute alone
+        end = round(_BAR * so_far / max(row.accounts, 1))  # a class may have disputed ties only
         bar.append(block * (end - drawn), style)
         drawn = end
     return bar

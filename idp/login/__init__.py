@@ -1,6 +1,5 @@
 """« Connexion »: identifier and password. Owns `/connexion`.
 
-A right password of the account's own opens a session; a right provisional one opens an activation and nothing else.
-Whatever is wrong, the page says the same, in the same time: it tells nobody which accounts exist or in what state they
-are.
+The account's own password opens a session; a provisional password opens an activation only. Every failure shows the
+same text after the same time, so that nobody learns which accounts exist or their state.
 """

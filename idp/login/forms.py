@@ -6,7 +6,7 @@ from idp.web.forms import Form, PlainField, SecretField
 
 
 class SignInForm(Form):
-    """Identifier and password, as they are typed."""
+    """The identifier and the password, as typed."""
 
     username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")

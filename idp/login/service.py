@@ -1,4 +1,4 @@
-"""Sign-in: the account's password opens a session, the letter's secret an activation; a blocked one sends a mail."""
+"""Sign-in: the account's password opens a session, the letter's secret an activation, a blocked password a mail."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import func, update
 
 from idp.accounts import authentication, directory, disputes, mailboxes, notices
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.breached import BreachedPasswords
@@ -24,12 +24,12 @@ from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 SETTLED = timedelta(days=1)
-"""The time after which a browser counts as the account's own: a mail told the person of its first sign-in."""
+"""The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The password was right; `cookie` is the session's cookie, `username` the account's."""
+    """The password was right. `cookie` is the session's cookie, `username` the account's identifier."""
 
     cookie: str
     username: str
@@ -50,13 +50,13 @@ class MustRenew:
     A mail with a link to choose another one is sent to the confirmed address, if there is one.
 
     Attributes:
-        has_address: whether there is a confirmed address.
+        has_email: whether there is a confirmed address.
         breached: the password is in a list of stolen ones.
         by_letter: the mail carries no link, since other people read the mailbox and this browser is unknown.
         wait: the seconds until another mail may be asked for; 0 if one was asked for now.
     """
 
-    has_address: bool
+    has_email: bool
     breached: bool = False
     by_letter: bool = False
     wait: int = 0
@@ -92,39 +92,45 @@ def sign_in(
     """Sign in with an identifier and a secret; `former` is the session cookie that the browser sent.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
 
-    def admit(proven: Proven) -> _Admitted | None:
-        # look it up before the unit of work: the first reading of the list may take seconds
-        stolen = not proven.provisional and breached.holds(attempt.password)
+    def admit(verified: VerifiedSecret) -> _Admitted | None:
+        # before the unit of work, since reading the list for the first time may take seconds
+        stolen = not verified.provisional and breached.holds(attempt.password)
         wait = None
         while True:
-            outcome = _admit(settings, proven, attempt, former, stolen=stolen, wait=wait)
+            outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
             if not isinstance(outcome, _NeedsSlot):
                 return outcome
             wait = _wait(outcome.demand)
 
-    return authentication.prove(settings, hasher, attempt, admit)
+    return authentication.verify_secret(settings, hasher, attempt, admit)
 
 
 @unit_of_work()
 def _admit(
-    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool, wait: int | None
+    settings: Settings,
+    verified: VerifiedSecret,
+    attempt: Attempt,
+    former: str | None,
+    *,
+    stolen: bool,
+    wait: int | None,
 ) -> _Admitted | _NeedsSlot | None:
-    """Decide in one transaction, on the account's present state: it may have changed while the hash was computed.
+    """Decide in one transaction, by the account's present state: it may have changed while the hash was computed.
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
-    account, closed = disputes.get_for_sign_in(proven.account_id)
-    if account is None or not proven.still_holds(account):
+    account, closed = disputes.get_for_sign_in(verified.account_id)
+    if account is None or not verified.still_holds(account):
         return None
-    if wait is None and not proven.provisional and (closed or stolen or account.password_blocked_at is not None):
-        # a sign-in that only learns that the account is closed uses up no request for another password
+    if wait is None and not verified.provisional and (closed or stolen or account.password_blocked_at is not None):
+        # a sign-in to a closed account has its own counter: it must not use up requests for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
         return _NeedsSlot(noted if closed else renewed)
-    if proven.provisional:
+    if verified.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
@@ -136,18 +142,18 @@ def _admit(
     if account.password_blocked_at is not None or stolen:
         if stolen and account.breached_at is None:
             _close_breached(account)
-        return _demand_another(settings, account, proven, wait or 0)
-    if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
+        return _demand_another(settings, account, verified, wait or 0)
+    if not verified.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
         notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
-    browser = manager.Browser(attempt.address, attempt.user_agent)
-    acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device and _is_settled(attempt) else PASSWORD
+    browser = manager.Browser(attempt.ip, attempt.user_agent)
+    acr = PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
     cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
-    _note(account, proven)
+    _note(account, verified)
     return SignedIn(cookie, account.username)
 
 
 def _close_breached(account: Account) -> None:
-    """Block the account's password and end its sessions: somebody who has the stolen list may be signed in already.
+    """Block the account's password and end its sessions: somebody who has the stolen list may already be signed in.
 
     The new password is chosen with a link sent to the confirmed mailbox or with a letter, never here: a stolen password
     does not prove who typed it.
@@ -171,39 +177,39 @@ def _close_breached(account: Account) -> None:
 def _wait(demand: tuple[limits.Limit, str]) -> int:
     """Count one row that this sign-in would write; return the seconds to wait if there were too many.
 
-    Whoever has the right secret of a closed account may send it without end: each mail asked for and each journal entry
+    A person who has the right secret of a closed account may send it without end, and each mail and each journal entry
     is a row.
     """
-    if seconds := guard.held(demand):
+    if seconds := guard.cached_wait(demand):
         return seconds
     verdict = guard.take(*demand)
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
-def _demand_another(settings: Settings, account: Account, proven: Proven, wait: int) -> MustRenew:
+def _demand_another(settings: Settings, account: Account, verified: VerifiedSecret, wait: int) -> MustRenew:
     outcome = MustRenew(
-        has_address=account.email is not None,
+        has_email=account.email is not None,
         breached=account.breached_at is not None,
-        by_letter=mailboxes.reset_needs_letter(settings, account, known_device=proven.known_device),
+        by_letter=mailboxes.reset_needs_letter(settings, account, known_device=verified.known_device),
         wait=wait,
     )
     if wait:
         return outcome
-    if outcome.has_address:
-        notices.want_reset(account.id, known_device=proven.known_device)
+    if outcome.has_email:
+        notices.request_reset(account.id, known_device=verified.known_device)
     log.record(ResetRequested(account_id=account.id, answer="blocked"))
     return outcome
 
 
 def _is_settled(attempt: Attempt) -> bool:
-    """Return whether the browser is known since `SETTLED`: two sign-ins in a row must not make it a known device."""
+    """Return whether the browser has been known for `SETTLED`: two sign-ins in a row do not make it a known device."""
     return attempt.device is not None and attempt.device.first <= now() - SETTLED
 
 
-def _note(account: Account, proven: Proven) -> None:
+def _note(account: Account, verified: VerifiedSecret) -> None:
     """Record the sign-in, and the hash under today's parameters; keep `updated_at`, which is for other changes.
 
-    This also ends what the browser that activated the account may do without the password.
+    This also ends the rights of the browser that activated the account: it now needs the password.
     """
     db.session.execute(
         update(Account)
@@ -212,7 +218,7 @@ def _note(account: Account, proven: Proven) -> None:
             last_sign_in_at=now(),
             inactive_warned_at=None,
             activated_in=None,
-            password_hash=proven.rehashed or Account.password_hash,
+            password_hash=verified.rehashed or Account.password_hash,
             updated_at=Account.updated_at,
         )
         .execution_options(synchronize_session=False)

@@ -12,8 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
@@ -23,7 +22,7 @@ from idp.services import services
 from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import Busy, InteractionLost, form_token_refused
+from idp.web.errors import InteractionLostError, ServiceBusyError, form_token_refused
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("login", __name__)
@@ -32,12 +31,12 @@ blueprint = Blueprint("login", __name__)
 @blueprint.route("/connexion", methods=["GET", "POST"])
 @leads_to_ent
 def sign_in() -> Response:
-    """Show the form; on a POST open a session or an activation, or show the one text that fits every failure."""
+    """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
     form = SignInForm()
     if request.method == "GET":
         return _show(interaction, form)
-    if _has_gaps(form):
+    if _has_empty_field(form):
         return _page(interaction, form, 200)
     return _answer(interaction, form, _try(form))
 
@@ -57,7 +56,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             manager.clear_cookie(response)
             return response
         case service.MustRenew() | service.Closed():
-            return _shut_out(interaction, outcome)
+            return _refusal_page(interaction, outcome)
         case Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
@@ -66,8 +65,8 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             return _page(interaction, form, 200, failed=True)
 
 
-def _has_gaps(form: SignInForm) -> bool:
-    """Return whether a field was left empty, and say so beside it: nothing was tried, and no account is asked."""
+def _has_empty_field(form: SignInForm) -> bool:
+    """Return whether a field is empty, and put an error beside it: nothing is counted, and no account is read."""
     if not form.username.data:
         form.username.errors = [gettext("Tapez votre identifiant.")]
     if not form.password.data:
@@ -76,7 +75,7 @@ def _has_gaps(form: SignInForm) -> bool:
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
-    if interaction and _goes_on(interaction):
+    if interaction and _session_answers(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     return _page(interaction, form, 200)
 
@@ -85,36 +84,36 @@ def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
 def form_is_old(error: CSRFError) -> Response:
     """Handle a form whose CSRF token expired because another tab signed in: this tab continues its own request.
 
-    The typed password is not used, since nothing proves that the form is ours (security row I-13): the session alone
-    decides. If the typed identifier is another person's, a page asks which of the two people goes on.
+    The typed password is not used, since nothing proves that the form is ours (security row I-13): only the session
+    decides. If the typed identifier is another person's, a page asks which of the two people continues.
     """
-    with suppress(InteractionLost, SQLAlchemyError):  # an error handler must not fail itself
-        interaction, found = store.current(), manager.current()
+    with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
+        interaction, current = store.current(), manager.current()
         form = SignInForm()
         typed = form.username.data or ""
-        if found and typed and fold_username(typed) != found[1].username:
-            return _another_person(interaction, form, found[1])
-        if found and typed and (interaction is None or _goes_on(interaction, typed=True)):
+        if current and typed and fold_username(typed) != current[1].username:
+            return _another_person(interaction, form, current[1])
+        if current and typed and (interaction is None or _session_answers(interaction, typed=True)):
             return see_other(store.resume_url(interaction and interaction.without_person()))
     return form_token_refused(error)
 
 
-def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
-    """Return whether the session answers the request, after Back or in a second tab, so that nobody signs in again.
+def _session_answers(interaction: store.Interaction, *, typed: bool = False) -> bool:
+    """Return whether the session answers the request (after Back or in a second tab), so that nobody signs in again.
 
     A request for one person shows the form, since another person may be here, unless the session's identifier was
     `typed`.
     """
-    wanted, found = interaction.request, manager.current()
-    if wanted is None or found is None:
+    authorization, current = interaction.request, manager.current()
+    if authorization is None or current is None:
         return False
-    if wanted.subject is not None and not typed and not store.has_answer(interaction):
+    if authorization.subject is not None and not typed and not store.has_answer(interaction):
         return False
     return freshness.is_enough(
-        found[0],
-        prompts=frozenset(wanted.prompt.split()),
-        max_age=wanted.max_age,
-        acr=wanted.acr,
+        current[0],
+        prompts=frozenset(authorization.prompt.split()),
+        max_age=authorization.max_age,
+        acr=authorization.acr,
         started_at=interaction.started_at,
         now=now(),
     )
@@ -132,8 +131,8 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
     return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
-def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
-    """Show why the right password opens nothing, and what to do."""
+def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
+    """Show why the right password is refused, and what to do."""
     where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
@@ -157,8 +156,8 @@ def _try(form: SignInForm) -> service.Outcome:
             attempt,
             former=manager.cookie_value(),
         )
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _page(
@@ -166,14 +165,14 @@ def _page(
 ) -> Response:
     hint = interaction.request.login_hint if interaction and interaction.request else ""
     client = _client(interaction)
-    found = manager.current() if request.method == "GET" and client else None
-    shut_out = client is not None and found is not None and not audience.may_know(client.key, found[1].id)
+    current = manager.current() if request.method == "GET" and client else None
+    shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
     html = render_template(
         "login/connexion.html",
         dest=client,
-        connected=found[1].short_name if found else "",
+        connected=current[1].short_name if current else "",
         shut_out=shut_out,
         form=form,
         failed=failed,

@@ -1,4 +1,4 @@
-"""Mails to families: the one validator of addresses, their composition from `templates/mail/`, and SMTP.
+"""Mails: validation of emails, composition from `templates/mail/`, and SMTP.
 
-Owns no table and knows no account: the handlers of the slices say to whom and what; the outbox says when.
+The package has no table and knows no account: the handlers of the outbox call it.
 """

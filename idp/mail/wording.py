@@ -1,7 +1,7 @@
-"""What a name may look like inside a mail: words, never a link and never a second line.
+"""Removes links and line breaks from the texts of a mail.
 
-Names come from school files and, one day, from whoever fills them in. Mail programs make links out of any text that
-looks like an address of the web, so « Go to http://evil » as a first name would be one, in a mail that parents trust.
+Names come from school files. Mail programs turn any text that looks like a URL into a link, so that the given name
+« Go to http://evil » would be a link in a mail that parents trust.
 """
 
 import re
@@ -16,9 +16,9 @@ _DOMAIN_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
 
 
 def plain_words(value: str) -> str:
-    """Return `value` on one line, without controls or marks that turn the text's direction, and with nothing to follow.
+    """Return `value` on one line, without control characters, direction marks and links.
 
-    Identifiers (`n.leroy4821`) and mail addresses keep their dots: only a dot among several words is set apart.
+    Identifiers (`n.leroy4821`) and emails keep their dots; among several words, a dot gets a space.
     """
     value = value[: 10 * _MAX_LENGTH]
     visible = "".join(" " if c.isspace() else c for c in value if c.isspace() or not _is_control(c))
@@ -29,16 +29,16 @@ def plain_words(value: str) -> str:
     return words if len(words) <= _MAX_LENGTH else words[: _MAX_LENGTH - 1] + "…"
 
 
-def made_safe(value: Any, own_links: str, ent_url: str = "") -> Any:
-    """Return `value` of a mail's context with every text in it made plain, except links of ours.
+def without_links(value: Any, own_links: str, ent_url: str = "") -> Any:
+    """Return a value of a mail's context with `plain_words` applied to all texts but known links.
 
     Args:
-        value: text, number, date, or sequences and mappings of these.
-        own_links: what the links that stay begin with: this service's public address and a slash.
-        ent_url: the one address of elsewhere that stays: a registered ENT's.
+        value: a text, number or date, or a sequence or mapping of these.
+        own_links: the prefix of links that stay: the issuer and a slash.
+        ent_url: the URL of an ENT that stays.
 
     Raises:
-        TypeError: for anything else, whose texts could not be seen here.
+        TypeError: `value` has another type, whose texts cannot be checked.
     """
     if isinstance(value, str):
         known = value.startswith(own_links) or value == ent_url
@@ -47,10 +47,10 @@ def made_safe(value: Any, own_links: str, ent_url: str = "") -> Any:
     if value is None or isinstance(value, int | float | date | timedelta):
         return value
     if isinstance(value, Mapping):
-        return {key: made_safe(item, own_links, ent_url) for key, item in value.items()}
+        return {key: without_links(item, own_links, ent_url) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [made_safe(item, own_links, ent_url) for item in value]
-    raise TypeError(f"a mail's context holds plain values only, not {type(value).__name__}")
+        return [without_links(item, own_links, ent_url) for item in value]
+    raise TypeError(f"a mail's context may have plain values only, not {type(value).__name__}")
 
 
 def _is_control(character: str) -> bool:

@@ -1,4 +1,4 @@
-"""« Gérer mon compte »: what a signed-in person sees and decides of their own account. Owns `/mon-compte` and below.
+"""« Gérer mon compte »: a signed-in person's own account. Owns `/mon-compte` and below.
 
-« Ma charte » alone, `/mon-compte/charte`, is the charter slice's.
+The exception is « Ma charte », `/mon-compte/charte`, which the charter slice owns.
 """

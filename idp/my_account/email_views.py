@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.accounts import addresses
+from idp.accounts import emails
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.accounts.passwords.hasher import HasherBusyError
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.my_account import email
 from idp.my_account.forms import EmailForm
 from idp.services import services
@@ -16,9 +16,9 @@ from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("account_email", __name__)
 
@@ -28,7 +28,7 @@ _AGAIN = "renvoi"
 @blueprint.get("/mon-compte/adresse")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show the change that waits for its confirmation, else the form."""
+    """Show the pending change, or else the form."""
     if account.pending_email is not None and "autre" not in request.args:
         return _waiting_page(account)
     return _form_page(account, EmailForm(), 200)
@@ -37,9 +37,9 @@ def show(_session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/adresse")
 @signed_in
 def change(session: Session, account: Account) -> Response:
-    """Ask for another address with the password; or send the link again; or keep the present address.
+    """Start a change, or send its link again, or cancel it.
 
-    To resend asks for no password; to keep the present address asks for a recent one.
+    Sending the link again requires no password; cancelling requires a recent one.
     """
     if "renvoyer" in request.form:
         return _resend(account)
@@ -50,43 +50,43 @@ def change(session: Session, account: Account) -> Response:
         return see_other(url_for("my_account.show", fait="adresse-gardee") if kept else url_for("account_email.show"))
     try:
         return _ask(session, account)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _ask(session: Session, account: Account) -> Response:
     form = EmailForm()
-    address = _check(form, account)
-    if address is None or form.errors:
+    new_email = _check(form, account)
+    if new_email is None or form.errors:
         return _form_page(account, form, 200)
     attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
-    return _answer(account, form, email.ask(services().settings, services().hasher, attempt, session_id, address))
+    return _answer(account, form, email.ask(services().settings, services().hasher, attempt, session_id, new_email))
 
 
 def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Response:
     match outcome:
         case email.Asked():
             return see_other(url_for("account_email.show"))
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             form.email.errors = [_wait_sentence(outcome)]
             return _held(_form_page(account, form, 429), seconds)
         case Throttled(seconds):
             return _held(_form_page(account, form, 429, wait=seconds), seconds)
         case Refused():
-            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile
+            if manager.find(manager.cookie_value() or "") is None:  # the session ended meanwhile
                 return sign_in_first()
             form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
             return _form_page(account, form, 200)
 
 
 def _resend(account: Account) -> Response:
-    outcome = addresses.resend(services().settings, account.id, network_address=remote_address(), client_id=None)
+    outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=None)
     match outcome:
-        case addresses.Sent():
+        case emails.Sent():
             return see_other(url_for("account_email.show", fait=_AGAIN))
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             return _held(_waiting_page(account, refused=outcome), seconds)
-        case addresses.NothingToConfirm():
+        case emails.NothingToConfirm():
             return see_other(url_for("account_email.show"))
 
 
@@ -95,7 +95,7 @@ def _held(response: Response, seconds: int) -> Response:
     return response
 
 
-def _wait_sentence(outcome: addresses.TooSoon) -> str:
+def _wait_sentence(outcome: emails.TooSoon) -> str:
     wait = in_words(outcome.seconds)
     if outcome.capped:
         text = gettext(
@@ -107,17 +107,17 @@ def _wait_sentence(outcome: addresses.TooSoon) -> str:
 
 
 def _check(form: EmailForm, account: Account) -> str | None:
-    """Put the faults beside their fields; return the address as it will be kept."""
+    """Put the errors beside their fields; return the address in its normal form."""
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:
-        address = parse_address(form.email.data or "")
-    except InvalidAddress as fault:
-        form.email.errors = [addresses.explain(fault)]
+        parsed = parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
+        form.email.errors = [emails.explain(fault)]
         return None
-    if account.mailbox == fold_address(address):
+    if account.mailbox == fold_email(parsed):
         form.email.errors = [gettext("C’est déjà l’adresse de votre compte. Donnez-en une autre.")]
-    return address
+    return parsed
 
 
 def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0) -> Response:
@@ -132,10 +132,10 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
     return make_response(html, status)
 
 
-def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None) -> Response:
+def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) -> Response:
     held = max(
-        guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)),
-        guard.look(limits.RESEND_LINK_MAILBOX, fold_address(account.pending_email or "")),
+        guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)),
+        guard.remaining_wait(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
     )
     html = render_template(
         "my_account/changer_adresse_attente.html",

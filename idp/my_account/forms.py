@@ -1,4 +1,4 @@
-"""The forms that change how a person signs in and is reached; each asks for the present password."""
+"""The forms that change the password or the address; each asks for the present password."""
 
 from flask_babel import lazy_gettext as _l
 
@@ -6,7 +6,7 @@ from idp.web.forms import Form, PlainField, SecretField
 
 
 class PasswordForm(Form):
-    """The present password, and another one twice."""
+    """The present password, and a new one twice."""
 
     current = SecretField(_l("Mot de passe actuel"), name="actuel")
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
@@ -14,7 +14,7 @@ class PasswordForm(Form):
 
 
 class EmailForm(Form):
-    """The present password, and another address."""
+    """The present password, and a new address."""
 
     current = SecretField(_l("Mot de passe actuel"), name="actuel")
     email = PlainField(_l("Nouvelle adresse mail"), name="mail", longest=400)

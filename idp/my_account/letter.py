@@ -1,4 +1,4 @@
-"""The rules of « Ajouter un autre courrier »: children in schools of two files, two letters, one account in the end."""
+"""The rules of « Ajouter un autre courrier »: a family whose schools use two files gets two letters and one account."""
 
 import uuid
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, or_, select, update
 
 from idp.accounts import authentication, directory, disputes, notices, school_notices
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, fold_username
@@ -23,39 +23,39 @@ from idp.sessions.models import Session
 
 @dataclass(frozen=True)
 class Linked:
-    """The letter's children are this account's from now on; the letter opens nothing any more."""
+    """The letter's children were moved to this account; the letter is void."""
 
 
 @dataclass(frozen=True)
 class Doubted:
-    """The secret was right, the names are not: nothing changed, and the schools were told."""
+    """The secret was right, but the names differ: nothing changed, and the schools were told."""
 
 
 Outcome = Linked | Doubted | Refused | Throttled
 
 
 def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session) -> Outcome:
-    """Try a letter's identifier and provisional password, and give its children to the account of `session`.
+    """Verify a letter's identifier and provisional password, and move its children to the account of `session`.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id, account_id = session.id, session.account_id
-    outcome: Outcome = authentication.prove(
-        settings, hasher, attempt, lambda proven: _admit(proven, account_id, session_id)
+    outcome: Outcome = authentication.verify_secret(
+        settings, hasher, attempt, lambda verified: _admit(verified, account_id, session_id)
     )
     return Linked() if isinstance(outcome, Refused) and is_linked(account_id, attempt.username) else outcome
 
 
 def is_linked(account_id: uuid.UUID, username: str) -> bool:
-    """Return if the letter of `username` was added to this account before: a second click sees what the first did."""
+    """Return whether the letter of `username` was already added to this account: a second click sees that result."""
     folded = fold_username(username)
     other = directory.find_by_username(folded) if folded else None
     return other is not None and other.merged_into_id == account_id
 
 
 def doubtful_schools(account_id: uuid.UUID) -> list[School]:
-    """Return the schools that have not yet decided about a letter of this account's person."""
+    """Return the schools that have not yet decided about a letter of this person."""
     statement = (
         select(School)
         .join(SchoolNotice, SchoolNotice.school_id == School.id)
@@ -70,11 +70,11 @@ def doubtful_schools(account_id: uuid.UUID) -> list[School]:
 
 
 @unit_of_work()
-def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
-    """Decide in one transaction, on both accounts as they are now; rows are locked in one order, whoever asks."""
-    locked = {key: directory.get_for_change(key) for key in sorted({account_id, proven.account_id})}
-    mine, other = locked[account_id], locked[proven.account_id]
-    if mine is None or not _is_signed_in(mine, session_id) or other is None or not proven.still_holds(other):
+def _admit(verified: VerifiedSecret, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
+    """Decide in one transaction, by the present state of both accounts; rows are locked in one order."""
+    locked = {key: directory.get_for_change(key) for key in sorted({account_id, verified.account_id})}
+    mine, other = locked[account_id], locked[verified.account_id]
+    if mine is None or not _is_signed_in(mine, session_id) or other is None or not verified.still_holds(other):
         return None
     if same_person(mine, other):
         _merge(mine, other)
@@ -84,7 +84,7 @@ def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Link
 
 
 def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
-    """Return whether the session was neither ended nor outdated while the letter's password was hashed."""
+    """Return whether the session is still alive after the letter's password was hashed."""
     alive = (
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
@@ -97,7 +97,7 @@ def _merge(mine: Account, other: Account) -> None:
     moment = now()
     uais = [school.uai for school in directory.schools(other)]
     _move_children(mine.id, other.id)
-    _answer_to_its_keys(mine.id, other)
+    _move_roster_key(mine.id, other)
     if other.contested_at is not None:
         disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
@@ -109,8 +109,8 @@ def _merge(mine: Account, other: Account) -> None:
     notices.tell(Notice.LETTER_LINKED, mine.id)
 
 
-def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
-    """Have the school's files find this account under the other's keys from now on: no second account is opened."""
+def _move_roster_key(mine: uuid.UUID, other: Account) -> None:
+    """Make the school files' keys of the other account lead to this one, so that no import creates a second account."""
     db.session.execute(
         update(RosterAlias)
         .where(RosterAlias.account_id == other.id)
@@ -123,18 +123,19 @@ def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
 
 
 def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
-    """Move the children, after those that are there. One that is known stays as it is, one in dispute stays behind.
+    """Move the children behind those of this account, except those that it already has, and those in dispute.
 
-    A tie that the school excluded moves too, and is not replaced: to merge accounts opens no child again.
+    A tie that the school excluded moves too, and an excluded tie of this account is not replaced: merging accounts
+    restores no excluded tie.
     """
     known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
-    theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.ended_at.is_(None))
-    db.session.execute(  # a tie of mine that had ended makes room for the one that holds
+    theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.is_unended)
+    db.session.execute(  # a tie of this account that has ended is replaced by one that holds
         delete(Guardianship)
         .where(
             Guardianship.account_id == mine,
-            Guardianship.ended_at.is_not(None),
-            Guardianship.excluded_at.is_(None),
+            ~Guardianship.is_unended,
+            ~Guardianship.is_excluded,
             Guardianship.disputed_at.is_(None),
             Guardianship.child_id.in_(theirs),
         )
@@ -146,7 +147,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         .where(
             Guardianship.account_id == other,
             Guardianship.disputed_at.is_(None),
-            or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+            or_(Guardianship.is_unended, Guardianship.is_excluded),
             Guardianship.child_id.not_in(known),
         )
         .order_by(Guardianship.rank)
@@ -161,7 +162,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
 
 
 def _doubt(mine: Account, other: Account) -> None:
-    """Have the letter's schools look, once: the same letter tried again is the same question."""
+    """Tell the letter's schools, once: the same letter tried again is the same question."""
     schools = [school.id for school in directory.schools(other)]
     school_notices.add(Kind.LETTER_DOUBT, other.id, schools, other_account_id=mine.id)
     log.record(LetterLinkDoubted(account_id=mine.id, other=str(other.id)))

@@ -6,15 +6,14 @@ from flask_babel import gettext
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.my_account import letter
 from idp.my_account.reauthentication.proof_forms import LetterForm
 from idp.services import services
 from idp.sessions import attempts
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("letter", __name__)
@@ -23,7 +22,7 @@ blueprint = Blueprint("letter", __name__)
 @blueprint.route("/mon-compte/courrier", methods=["GET", "POST"])
 @signed_in
 def link(session: Session, account: Account) -> Response:
-    """Ask for the other letter's identifier and secret; with both, bring its children here or ask its school."""
+    """Ask for the other letter's identifier and secret; on a POST add its children, or tell its school."""
     if not proved_recently(session):
         return see_other(url_for("reauthentication.verify", suite="courrier"))
     form = LetterForm()
@@ -54,7 +53,7 @@ def _answer(form: LetterForm, session: Session, account: Account) -> Response:
 @blueprint.get("/mon-compte/courrier/doute")
 @signed_in
 def doubt(_session: Session, account: Account) -> Response:
-    """Say that a school's desk decides about a letter; without one, there is nothing to say."""
+    """Show that a school has to decide about a letter; without such a letter, redirect."""
     schools = letter.doubtful_schools(account.id)
     if not schools:
         return see_other(url_for("my_account.show"))
@@ -66,8 +65,8 @@ def _try(form: LetterForm, session: Session) -> letter.Outcome:
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
     try:
         return letter.link(services().settings, services().hasher, attempt, session)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:

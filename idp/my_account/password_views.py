@@ -5,7 +5,7 @@ from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.clients import registry
@@ -17,7 +17,7 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("account_password", __name__)
@@ -25,12 +25,12 @@ blueprint = Blueprint("account_password", __name__)
 
 @blueprint.route("/mon-compte/mot-de-passe", methods=["GET", "POST"])
 def change() -> Response:
-    """Show the form; on a POST change the password, say what is wrong, or how long to wait."""
+    """Show the form; on a POST change the password, or show what is wrong or how long to wait."""
     if request.method == "POST":
         try:
             return _again() if manager.current() is None else _change()
-        except HasherBusy as busy:
-            raise Busy(busy.retry_after) from None
+        except HasherBusyError as busy:
+            raise ServiceBusyError(busy.retry_after) from None
     return _show()
 
 
@@ -55,7 +55,7 @@ def _change(session: Session, account: Account) -> Response:
             response.headers["Retry-After"] = str(seconds)
             return response
         case Refused():
-            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile, perhaps by a first click
                 return _again()
             form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
             return _page(account, form, 200)
@@ -68,12 +68,12 @@ def well_known() -> Response:
 
 
 def _again() -> Response:
-    """Show the second of two clicks the result of the first: whoever knows the new password has what it gave."""
+    """Show the second of two clicks the result of the first, if it has the new password."""
     form, former = PasswordForm(), manager.cookie_value()
-    found = rules.find_renewed(former) if former else None
-    if found is None:
+    renewed = rules.find_renewed(former) if former else None
+    if renewed is None:
         return sign_in_first()
-    session, username = found[0], found[1].username
+    session, username = renewed[0], renewed[1].username
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = rules.verify(services().settings, services().hasher, attempt, session)
     return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
@@ -88,9 +88,10 @@ def _done(cookie: str, username: str) -> Response:
 
 
 def _check(form: PasswordForm, account: Account) -> None:
-    """Put all faults beside their fields that can be seen in what was typed.
+    """Put the faults that the typed texts show beside their fields.
 
-    Whether the present password is right is not among them: to find out is a try, and a refused form costs none (M-03).
+    Whether the present password is right is not among them: verifying it counts as a try, and a form with faults costs
+    none (M-03).
     """
     current, new = form.current.data or "", form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(services().settings))

@@ -1,4 +1,4 @@
-"""`/` and `/mon-compte`: the account at a glance, and the way to everything that can be done with it."""
+"""`/` and `/mon-compte`: the account at a glance, with links to its pages."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("my_account", __name__)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A way on: its picture, its name, one sentence about how things stand."""
+    """A link to a page: its picture, its name, and one sentence on the present state."""
 
     key: str
     picture: str
@@ -30,14 +30,14 @@ class Tile:
 
 @blueprint.get("/")
 def root() -> Response:
-    """Lead on whoever typed the name of the service and nothing else."""
+    """Redirect from the service's bare URL."""
     return see_other(url_for("my_account.show"))
 
 
 @blueprint.get("/mon-compte")
 @signed_in
 def show(session: Session, account: Account) -> Response:
-    """Show whose account it is, what can be done with it, and the children."""
+    """Show the account's person, its pages, and the children."""
     devices = rules.live(account, session)
     html = render_template(
         "my_account/mon_compte.html",
@@ -45,7 +45,7 @@ def show(session: Session, account: Account) -> Response:
         account=account,
         done=_done(account),
         tiles=_tiles(account, len(devices)),
-        devices=[in_words(one, remote_address()) for one in devices],
+        devices=[in_words(connection, remote_ip()) for connection in devices],
         children=[_child(child) for child in account.children],
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),
@@ -108,7 +108,7 @@ def _address_sentence(account: Account) -> str:
 
 
 def _done(account: Account) -> str:
-    """Return the sentence that tells what was done on the page that led here; it names acts, not what was typed."""
+    """Return the sentence about the act on the page before; it never contains what was typed."""
     sentences = {
         "mot-de-passe": gettext("Votre mot de passe est changé. Vos autres appareils sont déconnectés."),
         "adresse": gettext("Votre adresse mail est à jour."),

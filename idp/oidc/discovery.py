@@ -1,14 +1,15 @@
-"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517): what is announced works, nothing else."""
+"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517)."""
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from flask import Blueprint, Response
 
 from idp.oidc.authorization.responses import RESPONSE_MODES
-from idp.oidc.claims.release import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
-from idp.oidc.client_auth.client import AUTH_METHODS, GRANT_TYPES
+from idp.oidc.claims.release import CLAIMS_BY_SCOPE
+from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
@@ -16,12 +17,19 @@ from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 _KEYS_CACHED = {**_CACHED, "Cache-Control": "public, max-age=60"}
-"""A key may sign from its first moment on, in an emergency: who finds its `kid` unknown and asks again must not be
-answered by a cache in between."""
+"""In an emergency a new key signs at once. A client that does not know its `kid` reads the JWKS again, and a proxy must
+not answer with an old copy."""
 
 
-def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
-    """Return the provider's metadata; every address begins with the configured issuer, whatever a request says."""
+def metadata(issuer: str, algorithms: list[str], registrable: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the provider's metadata. Every URL begins with the configured issuer, never with the host of a request.
+
+    Args:
+        issuer: the issuer.
+        algorithms: those for which the service has a key that signs.
+        registrable: the values that clients may register (`idp.registration.metadata.announced`).
+    """
+    methods = registrable["token_endpoint_auth_methods_supported"]
     identity = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid", "at_hash")
     return {
         "issuer": issuer,
@@ -35,24 +43,15 @@ def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer}/userinfo",
         "jwks_uri": f"{issuer}/jwks.json",
         "end_session_endpoint": f"{issuer}/logout",
-        "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": list(GRANT_TYPES),
-        "subject_types_supported": ["pairwise", "public"],
         "id_token_signing_alg_values_supported": algorithms or ["RS256"],
         "userinfo_signing_alg_values_supported": algorithms or ["RS256"],
-        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
-        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
-        "introspection_endpoint_auth_methods_supported": [method for method in AUTH_METHODS if method != "none"],
-        "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "dpop_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "claim_types_supported": ["normal"],
         "claims_supported": [*identity, *(claim for group in CLAIMS_BY_SCOPE.values() for claim in group)],
-        "acr_values_supported": list(ACR_VALUES),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "display_values_supported": ["page"],
         "ui_locales_supported": list(LANGUAGES),
@@ -65,16 +64,18 @@ def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "authorization_response_iss_parameter_supported": True,
+        **registrable,
+        "introspection_endpoint_auth_methods_supported": [method for method in methods if method != "none"],
     }
 
 
 @lru_cache(maxsize=16)
 def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
-    return json.dumps(metadata(issuer, list(algorithms))).encode()
+    return json.dumps(metadata(issuer, list(algorithms), services().registrable)).encode()
 
 
 def discovery() -> Response:
-    """Serve the metadata."""
+    """Return the metadata."""
     body = _document(services().settings.issuer, tuple(services().server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
@@ -82,7 +83,7 @@ def discovery() -> Response:
 @for_programs
 @for_other_sites
 def jwks() -> Response:
-    """Serve the public keys."""
+    """Return the public keys."""
     return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")
 
 

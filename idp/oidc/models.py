@@ -12,13 +12,13 @@ from idp.db import Base, UuidKey
 
 
 class AuthorizationCode(Base):
-    """A code (RFC 6749 4.1.2): its digest, what it is bound to, and the authentication it stands for.
+    """An authorization code (RFC 6749 4.1.2), by its digest.
 
-    `claims` is the claims request that came with it (Core 5.5), `jkt` the thumbprint of the only DPoP key that may
-    exchange it (RFC 9449 10).
+    `claims` is the claims request (Core 5.5), `jkt` the thumbprint of the only DPoP key that may redeem the code (RFC
+    9449 10).
 
-    The one statement that writes a row joins session, account and client, and `session_id` alone is a foreign key: the
-    others would each cost a look-up and a lock at every sign-on.
+    Only `session_id` is a foreign key: each one costs a look-up and a lock at every sign-on, and the statement that
+    inserts a row reads session, account and client anyway.
     """
 
     __tablename__ = "authorization_code"
@@ -42,10 +42,10 @@ class AuthorizationCode(Base):
 
 
 class Token(Base):
-    """An access or refresh token, by digest. `family` joins all that came from one code, and dies together.
+    """An access token (`kind` "a") or refresh token ("r"), by its digest.
 
-    `auth_time` and `acr` are those of the sign-in it came from, whatever the session did since (Core 12.2). `jkt` is
-    the thumbprint of the DPoP key that it is bound to (RFC 9449 6).
+    All tokens of one code share its `family`, and are revoked together. `auth_time` and `acr` are those of the sign-in
+    (Core 12.2). `jkt` is the thumbprint of the DPoP key that the token is bound to (RFC 9449 6).
     """
 
     __tablename__ = "token"
@@ -69,9 +69,9 @@ class Token(Base):
 
 
 class PushedRequest(Base):
-    """An authorization request that a client pushed (RFC 9126), by the digest of its `request_uri`.
+    """A pushed authorization request (RFC 9126), by the digest of its `request_uri`.
 
-    It may be opened until `expires_at`, and gives one code: `used_at` is set by the statement that stores the code.
+    It can be opened until `expires_at`, and gives one code: the store sets `used_at` when it stores the code.
     """
 
     __tablename__ = "pushed_request"
@@ -84,7 +84,7 @@ class PushedRequest(Base):
 
 
 class SpentProof(Base):
-    """The digest of a proof that counts once (`jti` of a client assertion, RFC 7523, or of a DPoP proof, RFC 9449)."""
+    """The digest of the `jti` of a used client assertion (RFC 7523) or DPoP proof (RFC 9449)."""
 
     __tablename__ = "spent_proof"
 
@@ -93,9 +93,9 @@ class SpentProof(Base):
 
 
 class SigningKey(UuidKey, Base):
-    """A key that signs ID tokens. The private part is encrypted under a key derived from `IDP_SECRET_KEY`.
+    """A key that signs ID tokens; its private part is encrypted under a key derived from `IDP_SECRET_KEY`.
 
-    Published from `created_at`, signing from `active_from`, gone from the JWKS at `retired_at`.
+    The key is published from `created_at`, signs from `active_from`, and leaves the JWKS at `retired_at`.
     """
 
     __tablename__ = "signing_key"

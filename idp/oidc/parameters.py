@@ -1,6 +1,6 @@
-"""Reading parameters (RFC 6749 3.1, 3.2): each at most once, of a sane size, from where the endpoint says.
+"""Parses the parameters of requests (RFC 6749 3.1, 3.2): each at most once, and of limited length.
 
-A parameter without a value counts as left out; NUL, which no database keeps in a text, counts as unreadable.
+A parameter without a value is treated as absent. NUL is refused, because PostgreSQL cannot store it in a text.
 """
 
 import re
@@ -13,7 +13,7 @@ from flask import Request, Response, request
 
 from idp.web.redirects import see_other
 
-LONGEST = {
+MAX_LENGTHS = {
     "state": 4096,
     "nonce": 600,
     "redirect_uri": 500,
@@ -27,17 +27,22 @@ LONGEST = {
     "code": 200,
     "refresh_token": 200,
 }
-_LONGEST = 10_000
-_MOST = 50
+_MAX_LENGTH = 10_000
+_MAX_PARAMETERS = 50
 _FORM = "application/x-www-form-urlencoded"
-_LONGEST_QUERY = 6000
+_MAX_QUERY_LENGTH = 6000
 _QUERY = "!$&'()*+,;=:@/?%~"
-"""What a query may hold besides letters, digits and -._ (RFC 3986 3.4); `%` since the form is encoded already."""
-_SHOWN = re.compile(r"[a-z_]{1,40}", re.ASCII)
+"""Characters of a query beside letters, digits and -._ (RFC 3986 3.4); `%` because the form is already encoded."""
+_HARMLESS_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class ParameterError(Exception):
-    """A parameter is doubled, too long, or not text. `name` says which."""
+    """A parameter is repeated, too long, or not text.
+
+    Attributes:
+        name: The parameter.
+        problem: What is wrong with it.
+    """
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{problem} {name}")
@@ -46,65 +51,65 @@ class ParameterError(Exception):
 
 
 def parse(encoded: str | bytes) -> dict[str, str]:
-    """Decode a form or query string into parameters that each stand once; those without a value are left out.
+    """Return the parameters of a form or query string, without those that have no value.
 
     Raises:
-        ParameterError: one stands twice or is too long, or the text is not UTF-8.
+        ParameterError: A parameter is repeated or too long, or the text is not UTF-8.
     """
     try:
         text = encoded.decode() if isinstance(encoded, bytes) else encoded
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST, errors="strict")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
     except ValueError as error:
         raise ParameterError("parameters", "unreadable") from error
     return {name: value for name, value in _unique(pairs).items() if value}
 
 
 def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in pairs:
-        shown = name if _SHOWN.fullmatch(name) else "parameter"
-        if name in found:
+        shown = name if _HARMLESS_NAME.fullmatch(name) else "parameter"
+        if name in parameters:
             raise ParameterError(shown, "doubled")
-        if len(value) > LONGEST.get(name, _LONGEST):
+        if len(value) > MAX_LENGTHS.get(name, _MAX_LENGTH):
             raise ParameterError(shown, "too long")
         if "\x00" in value:
             raise ParameterError(shown, "unreadable")
-        found[name] = value
-    return found
+        parameters[name] = value
+    return parameters
 
 
 class ParsedRequest(OAuth2Request):
-    """Authlib's request over parameters that were parsed once. Its address is a constant: no header changes it.
+    """A request for Authlib, with parameters that were parsed before.
 
-    Authlib reads no more of the address than that it is secure, which `idp.config` has settled for the issuer.
+    Its URL is a constant: Authlib only checks that it is https, which `idp.config` ensures for the issuer.
     """
 
     def __init__(self, http: Request, parameters: dict[str, str]) -> None:
-        shown = http.headers.get("Authorization")
-        super().__init__(http.method, "https://issuer.invalid/", headers={"Authorization": shown} if shown else {})
+        header = http.headers.get("Authorization")
+        super().__init__(http.method, "https://issuer.invalid/", headers={"Authorization": header} if header else {})
         self.payload = BasicOAuth2Payload(parameters)
         self._parameters = parameters
 
     @property
     def args(self) -> dict[str, str | None]:
-        """The parameters, for those parts of Authlib that read them by this name."""
+        """The parameters, under a name that Authlib reads."""
         return dict(self._parameters)
 
     @property
     def form(self) -> dict[str, str]:
-        """The same."""
+        """The parameters, under another name that Authlib reads."""
         return self._parameters
 
 
 def posted() -> bytes:
-    """Return the form that this request posts, still encoded; nothing for a body of another kind."""
+    """Return the encoded form in the body of this request; empty for a body of another type."""
     return request.get_data() if request.mimetype == _FORM else b""
 
 
 def as_get(encoded: bytes) -> Response | None:
-    """Ask the same by GET: a POST from another site comes without `SameSite=Lax` cookies, the GET brings them.
+    """Return a redirect to the same request by GET, or None if it is too long for a URL.
 
-    None when it is too long for an address.
+    A POST from another site has no `SameSite=Lax` cookies; the GET after the redirect has them.
     """
     query = quote_from_bytes(encoded, safe=_QUERY)
-    return see_other(f"{request.path}?{query}") if len(query) <= _LONGEST_QUERY else None
+    return see_other(f"{request.path}?{query}") if len(query) <= _MAX_QUERY_LENGTH else None

@@ -1,4 +1,4 @@
-"""All endpoints of the protocol on one blueprint. Their own proofs replace the form token."""
+"""The blueprint with all endpoints of the protocol."""
 
 from flask import Blueprint, Response, request
 
@@ -27,8 +27,8 @@ _ENDPOINTS = (
 
 
 @blueprint.before_request
-def look_only() -> Response | None:
-    """Answer HEAD where a GET would do something: who asks for the head alone only looks (RFC 9110 9.2.1, 9.3.2)."""
+def answer_head() -> Response | None:
+    """Answer HEAD without calling a view that acts on GET: HEAD must be safe (RFC 9110 9.2.1, 9.3.2)."""
     if request.method == "HEAD" and declarations.view_acts_on_get():
         return Response(headers={"Cache-Control": "no-store"})
     return None

@@ -1,8 +1,8 @@
-"""Authlib's authorization server, kept thin: parameters parsed once, clients from memory, tokens by one statement.
+"""Authlib's authorization server with the clients, grants and store of this service.
 
-Authlib chooses the grant, validates client, redirect URI and response type, and writes the answers' form. What its
-documented pattern leaves open under load (a code used twice, a token that outlives a replay) is decided by
-`idp.oidc.store.contract`.
+Authlib selects the grant, validates client, redirect URI and response type, and formats the responses. The store
+(`idp.oidc.store.contract`) prevents the races that Authlib's documented pattern allows: a code that is used twice, a
+token that is still valid after a replay.
 """
 
 import json
@@ -19,12 +19,12 @@ from idp.oidc.keys.ring import KeyRing
 from idp.oidc.store.contract import Store
 from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
 
-# Authlib writes live tokens to its log at DEBUG; whatever level the operator chooses, this stays above.
+# Authlib logs valid tokens at DEBUG, so its level is fixed, whatever the operator configures.
 logging.getLogger("authlib").setLevel(logging.WARNING)
 
 
 class Server(AuthorizationServer):
-    """The server of one application; `store` and `ring` are what its grants work with."""
+    """The authorization server of one application."""
 
     def __init__(self, settings: Settings, store: Store, ring: KeyRing) -> None:
         super().__init__()
@@ -40,34 +40,34 @@ class Server(AuthorizationServer):
         self.register_grant(RefreshGrant)
 
     def query_client(self, client_id: str) -> client.ProtocolClient | None:  # type: ignore[override] # the stub forgets None
-        """Return an enabled client."""
+        """Return the enabled client with this identifier, or None."""
         return client.find(client_id)
 
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> ClientMixin:
-        """Return the client that the request proves to come from.
+        """Return the client that the request authenticates.
 
         Raises:
-            InvalidClientError: always the same one.
-            TooManyTries: there were too many that proved none.
+            InvalidClientError: The authentication failed; the error is always the same.
+            TooManyRequestsError: Too many authentications failed.
         """
         try:
             return super().authenticate_client(request, methods, endpoint)
         except InvalidClientError:
             rate_limits.count_failure(request)
-            raise client.refused() from None
+            raise client.authentication_error() from None
 
     def save_token(self, token: Any, request: Any) -> None:
-        """Do nothing: the statement that claimed the code stored its tokens."""
+        """Do nothing: the store saved the tokens."""
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: nobody listens."""
+        """Do nothing: there are no receivers."""
 
     def create_oauth2_request(self, request: Any) -> Any:
-        """Return the request, which was parsed before it came here."""
+        """Return the request, which is a `ParsedRequest` already."""
         return request
 
     def handle_response(self, status: int, body: Any, headers: Any) -> Response:
-        """Return Authlib's answer as Flask's; never stored by anybody (RFC 6749 5.1)."""
+        """Return Authlib's response as Flask's, not to be cached (RFC 6749 5.1)."""
         text = body if isinstance(body, str) else json.dumps(body)
         response = Response(text, status=status, headers=dict(headers))
         response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""`idp account`: what a help desk asks and does. Every command is in the journal with the operator's name."""
+"""`idp account`: the help desk's queries and acts. The journal records every command with the operator's name."""
 
 import json
 import uuid
@@ -14,9 +14,9 @@ from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.acts import Blocked, Refused
+from idp.operations.helpdesk.acts import Blocked, RefusedError
 from idp.operations.helpdesk.dispute_commands import disputes
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.renaming import rename_command
 from idp.operations.helpdesk.standard_claims import claims
 from idp.operations.personal_data.commands import erase, export
@@ -28,11 +28,11 @@ _USERNAME = click.argument("username")
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what is refused into the command's error."""
+def _as_click_error() -> Iterator[None]:
+    """Turn a refusal into the command's error."""
     try:
         yield
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
 
 
@@ -43,7 +43,7 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
 
 @click.group()
 def account() -> None:
-    """People's accounts: look, shut, open. No command shows or sets a password."""
+    """Show, disable and enable people's accounts. No command shows or sets a password."""
 
 
 for _command in (claims, disputes, export, erase, rename_command):
@@ -59,17 +59,17 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
     """Find accounts by TEXT: an identifier or its beginning, words of a name, or a mail address."""
     if not (text and text.strip()) and uai is None:
         raise click.UsageError("give a TEXT or --school")
-    with _one_sentence():
+    with _as_click_error():
         school = dossier.get_school(uai)
-    found = dossier.find(text if text and text.strip() else None, school, limit)
-    rows = [dossier.line(one, school) for one in found]
+    accounts = dossier.find(text if text and text.strip() else None, school, limit)
+    rows = [dossier.line(account, school) for account in accounts]
     if as_json:
         click.echo(dumped(rows))
     elif rows:
         head = ("username", "name", "state", "schools")
         table(head, [(r["username"], r["name"], r["state"], " ".join(r["schools"])) for r in rows])
     if not rows:
-        click.echo("no account is like that", err=True)
+        click.echo("no account matches", err=True)
     elif len(rows) == limit:
         click.echo(f"the first {limit} are shown: --limit shows more", err=True)
 
@@ -79,14 +79,14 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
 @_SCHOOL
 @AS_JSON
 def show(username: str, uai: str | None, *, as_json: bool) -> None:
-    """Show one account: its state, its children, what waits. Mail addresses are hidden in the middle."""
-    with _one_sentence():
+    """Show one account: its state, its children, its open notices. The middle of mail addresses is hidden."""
+    with _as_click_error():
         shown = dossier.describe(*_chosen(username, uai))
-    members(shown, _texts, as_json=as_json)
+    members(shown, _value_lines, as_json=as_json)
 
 
-def _texts(value: Any) -> Iterator[object]:
-    """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
+def _value_lines(value: Any) -> Iterator[object]:
+    """Yield the lines for a value: one for each child or notice, none for an empty value."""
     if isinstance(value, list):
         for item in value:
             yield ", ".join(_part(part) for part in item.values() if part) if isinstance(item, dict) else item
@@ -102,7 +102,7 @@ def _part(part: Any) -> str:
 @_USERNAME
 @_SCHOOL
 def unlock(username: str, uai: str | None) -> None:
-    """Forget the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
+    """Reset the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
     _act(username, uai, acts.unlock, _unlocked)
 
 
@@ -116,7 +116,7 @@ def _unlocked(name: str, settled: list[tuple[uuid.UUID, str]]) -> str:
 @_USERNAME
 @_SCHOOL
 def disable(username: str, uai: str | None) -> None:
-    """Shut an account and end its sessions, here and in the ENTs."""
+    """Disable an account and end its sessions, here and in the ENTs."""
     _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
 
 
@@ -124,7 +124,7 @@ def disable(username: str, uai: str | None) -> None:
 @_USERNAME
 @_SCHOOL
 def enable(username: str, uai: str | None) -> None:
-    """Open a disabled account again, with the password that it had."""
+    """Enable a disabled account, with the password that it had."""
     opening = partial(acts.enable, services().settings)
     _act(username, uai, opening, lambda name, _: f"{name} is enabled")
 
@@ -146,21 +146,21 @@ def end_sessions(username: str, uai: str | None) -> None:
 def force_password_change(
     usernames: tuple[str, ...], uai: str | None, *, everybody: bool, yes: bool, as_json: bool
 ) -> None:
-    """Block passwords and end sessions: whoever types the right one gets a mail that leads to a new one.
+    """Block passwords and end sessions: the right password then causes a mail that leads to a new one.
 
-    Accounts that were never activated are left as they are. Interrupted, it goes on when it is run again.
+    Accounts that were never activated are skipped. After an interruption, run the command again: it continues.
     """
     if (bool(usernames), uai is not None, everybody).count(True) != 1:
         raise click.UsageError("give either USERNAMEs, or --school, or --all")
-    with _one_sentence():
+    with _as_click_error():
         school = dossier.get_school(uai)
         people = [dossier.get_account(username, None) for username in usernames]
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
-    left = [f"{one.username} is left as is: {why}" for one in people if (why := _why_left(one))]
+    left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     total = Blocked()
-    for some in acts.block_passwords([one.id for one in people] if usernames else school):
+    for some in acts.block_passwords([account.id for account in people] if usernames else school):
         total.add(some)
     for sentence in left:
         click.echo(plain(sentence), err=True)
@@ -173,8 +173,8 @@ def force_password_change(
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
 
 
-def _why_left(account: Account) -> str:
-    """Return why a change of password is not forced on an account, empty when it is."""
+def _why_skipped(account: Account) -> str:
+    """Return why a change of password is not forced on an account, empty if it is."""
     if account.activated_at is not None and account.password_blocked_at is None:
         return ""
     if account.contested_at is not None:
@@ -186,11 +186,11 @@ def _why_left(account: Account) -> str:
     return "its password is blocked already"
 
 
-def _act(username: str, uai: str | None, act: Callable[[Any], Any], said: Callable[[str, Any], str]) -> None:
-    with _one_sentence():
+def _act(username: str, uai: str | None, act: Callable[[Any], Any], message: Callable[[str, Any], str]) -> None:
+    with _as_click_error():
         chosen, _ = _chosen(username, uai)
         result = act(chosen.id)
-    click.echo(said(chosen.username, result))
+    click.echo(message(chosen.username, result))
 
 
 def _sessions(count: int) -> str:

@@ -23,18 +23,18 @@ from idp.services import services
 from idp.terminal import AS_JSON, instant, plain
 
 SEALING = "audit.seal"
-"""The kind of the outbox message that has the worker seal the journal."""
+"""The kind of the outbox message that makes the worker seal the journal."""
 SEALING_PERIOD = timedelta(minutes=5)
 
 _LONGEST = timedelta(seconds=30)
-"""How long the worker seals at a time: mails wait behind it. What is left over waits for the next period."""
+"""The most time that the worker seals without a pause, since mails wait meanwhile. The next period seals the rest."""
 _LATE = 3 * SEALING_PERIOD
 _HEAD = re.compile(r"(\d{1,18}):([0-9a-f]{72})")
 _SEALS = 100
 
 
 def hand_over(_message: OutboxMessage, *, settings: Settings) -> Outcome:
-    """Seal what waits (outbox handler)."""
+    """Seal the entries without a seal (outbox handler)."""
     return Outcome.DONE if sealing.seal_all(settings.secrets, within=_LONGEST) else Outcome.DROPPED
 
 
@@ -44,7 +44,7 @@ def _head(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> t
         return None
     parts = _HEAD.fullmatch(typed.strip().lower())
     if parts is None:
-        raise click.BadParameter("must be NUMBER:MAC, as an earlier check, an export or the worker's log gave it")
+        raise click.BadParameter("must be NUMBER:MAC, from an earlier check, an export or the worker's log")
     return int(parts[1]), parts[2]
 
 
@@ -54,9 +54,9 @@ def _head(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> t
 def verify(*, head: tuple[int, str] | None, as_json: bool) -> None:
     """Check that no event was changed, removed or inserted; exit 1 and say where if one was.
 
-    Events are sealed by the worker every five minutes. Before it is sealed, the removal of an event leaves no trace.
-    Neither does the removal of the last seals with all of their events, unless the last seal was noted outside of the
-    database: --head compares it.
+    The worker seals events every five minutes. The removal of an event that is not sealed yet leaves no trace. Neither
+    does the removal of the last seals with all of their events, unless the last seal was noted outside of the database:
+    --head compares it.
     """
     settings = services().settings
     check = Check(settings.secrets, head)
@@ -74,7 +74,7 @@ def verify(*, head: tuple[int, str] | None, as_json: bool) -> None:
     if head is not None and head[0] < first:
         click.echo(f"note: seal {head[0]} was purged since: the chain begins at seal {first}", err=True)
     if _is_late(check.report):
-        click.echo("note: events wait for their seal: does `idp worker` run?", err=True)
+        click.echo("note: events wait for their seal: check that `idp worker` runs", err=True)
     if wrong:
         raise click.exceptions.Exit(1)
 
@@ -136,16 +136,16 @@ def _is_late(report: Report) -> bool:
 def export(since: datetime | None) -> None:
     """Write events, then the seals, as JSON lines for another machine, oldest first.
 
-    Whoever keeps the lines elsewhere can tell later that the end of the journal was cut off: the last seal's number and
-    MAC are what `idp audit verify --head` takes.
+    A copy of these lines elsewhere proves later that the end of the journal was cut off: pass the last seal's number
+    and MAC to `idp audit verify --head`.
     """
     asked_at = now()
     with unit_of_work():
         log.record(JournalExported(since=instant(since) or ""))
-    wanted = [AuditEntry.at < asked_at]
+    conditions = [AuditEntry.at < asked_at]
     if since is not None:
-        wanted.append(AuditEntry.at >= since)
-    for entry in audit_commands.entries(wanted, None, backwards=False):
+        conditions.append(AuditEntry.at >= since)
+    for entry in audit_commands.entries(conditions, None, backwards=False):
         click.echo(json.dumps(_entry_line(entry)))
     if (beginning := db.session.scalar(select(AuditBeginning))) is not None:
         click.echo(json.dumps(_beginning_line(beginning)))
@@ -154,7 +154,7 @@ def export(since: datetime | None) -> None:
 
 
 def _seals(since: datetime | None) -> Iterator[AuditSeal]:
-    """Yield the seals that hold events since a moment, page by page."""
+    """Yield the seals that hold events since an instant, page by page."""
     after = 0
     while True:
         page = select(AuditSeal).where(AuditSeal.id > after).order_by(AuditSeal.id).limit(_SEALS)

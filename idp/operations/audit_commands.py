@@ -1,7 +1,7 @@
-"""`idp audit show`: the journal, with the names of those who are still there.
+"""`idp audit show`: the journal, with the names of existing accounts and ENTs.
 
-Pages of it are read by index, each in a statement of its own: a year of a region's sign-ons streams through in constant
-memory, and nobody waits for whoever reads it.
+Pages are read by index, each in a statement of its own: a year of a region's sign-ons takes constant memory, and no
+other transaction waits.
 """
 
 import json
@@ -38,7 +38,7 @@ def _kinds() -> set[str]:
 
 
 def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
-    """Read a date, a time (local when it names no zone), or how long ago: `5m`, `2h`, `3d`, `1w`."""
+    """Read a date, a time (local if it has no zone), or how long ago: `5m`, `2h`, `3d`, `1w`."""
     if typed is None:
         return None
     ago = _AGO.fullmatch(typed.strip())
@@ -50,19 +50,19 @@ def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | Non
 
 
 def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
-    """Take a kind of the vocabulary, or what kinds begin with before a dot."""
+    """Check that the value is a kind of event, or the beginning of a kind up to a dot."""
     if typed is None or any(_is_of(kind, typed) for kind in _kinds()):
         return typed
     raise click.BadParameter(f"must be one of {', '.join(sorted(_kinds()))}, or the part before a dot")
 
 
-def _is_of(kind: str, wanted: str) -> bool:
-    return kind == wanted or kind.startswith(f"{wanted}.")
+def _is_of(kind: str, family: str) -> bool:
+    return kind == family or kind.startswith(f"{family}.")
 
 
 @click.group()
 def audit() -> None:
-    """The journal: who did what, when, from where, with what result."""
+    """Show, check and export the journal: who did what, when, from where, with what result."""
 
 
 @audit.command()
@@ -74,17 +74,17 @@ def audit() -> None:
 def show(username: str | None, since: datetime | None, kind: str | None, limit: int | None, *, as_json: bool) -> None:
     """Print events, oldest first."""
     account_id = _account_id(username) if username is not None else None
-    asked_at = now()  # the reading itself is no part of what is read
+    asked_at = now()  # exclude the entries that this command itself writes
     if account_id is not None:
         with unit_of_work():
             log.record(AccountRead(account_id=account_id))
-    wanted = [AuditEntry.at < asked_at]
+    conditions = [AuditEntry.at < asked_at]
     if account_id is not None:
-        wanted.append(AuditEntry.account_id == account_id)
+        conditions.append(AuditEntry.account_id == account_id)
     if since is not None:
-        wanted.append(AuditEntry.at >= since)
-    found = entries(wanted, kind, backwards=limit is not None)
-    chosen = iter(list(islice(found, limit))[::-1]) if limit is not None else found
+        conditions.append(AuditEntry.at >= since)
+    events = entries(conditions, kind, backwards=limit is not None)
+    chosen = iter(list(islice(events, limit))[::-1]) if limit is not None else events
     if as_json:
         _print_array(_named(chosen))
         return
@@ -93,25 +93,27 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
 
 
 def _account_id(username: str) -> uuid.UUID:
-    """Return whose events are asked for; the key of an account that is gone is all that is left of it."""
+    """Return the account of an identifier, or the id itself for a removed account."""
     folded = fold_username(username)
-    found = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
+    account_id = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
     try:
-        key = found or uuid.UUID(username)
+        key = account_id or uuid.UUID(username)
     except ValueError:
         key = None
-    known = found or (key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1)))
+    known = account_id or (
+        key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1))
+    )
     if key is None or not known:
         raise click.ClickException(plain(f"no account {username}"))
     return key
 
 
-def entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
-    """Yield the events that are asked for, page by page; `kind` has no index and is looked at here."""
+def entries(conditions: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
+    """Yield the requested events, page by page; `kind` has no index and is compared here."""
     order = (AuditEntry.at.desc(), AuditEntry.id.desc()) if backwards else (AuditEntry.at, AuditEntry.id)
     beyond: tuple[ColumnElement[bool], ...] = ()
     while True:
-        page = db.session.scalars(select(AuditEntry).where(*wanted, *beyond).order_by(*order).limit(_PAGE)).all()
+        page = db.session.scalars(select(AuditEntry).where(*conditions, *beyond).order_by(*order).limit(_PAGE)).all()
         db.session.expunge_all()
         yield from (entry for entry in page if kind is None or _is_of(entry.kind, kind))
         if len(page) < _PAGE:
@@ -120,7 +122,7 @@ def entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: b
 
 
 def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
-    """Return the condition of what comes after `last`; the bound on `at` alone is what an index reads."""
+    """Return the condition of the entries after `last`; its bound on `at` alone makes the database use the index."""
     at, key = AuditEntry.at, AuditEntry.id
     if backwards:
         return and_(at <= last.at, or_(at < last.at, key < last.id))
@@ -128,7 +130,7 @@ def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
 
 
 def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
-    """Yield entries as they are shown, with the identifiers and the ENTs' names that are known."""
+    """Yield the rows to show for entries, with the known identifiers and ENT names."""
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
     while page := list(islice(entries, _PAGE)):
         names = _usernames([entry.account_id for entry in page if entry.account_id])
@@ -152,25 +154,25 @@ def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    """Return one event on one line: what every event has in columns, then its own details."""
+    """Return one event as one line: the common columns, then its details."""
     plain_details = {name: value for name, value in row["details"].items() if name not in _CHANGE}
     details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", []))
     details += "".join(f"  {change}" for change in _changes(*(row["details"].get(name) or {} for name in _CHANGE)))
-    who = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
+    columns = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
-    return "  ".join([head.rstrip() if not any(who) else head, *(plain(part) for part in who if part)])
+    return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Yield what changed, such as `phone: "" -> "03 53 01 40 40"`; of what is new or gone, what it is or was."""
+    """Yield the changes, such as `phone: "" -> "03 53 01 40 40"`; only one value for a new or removed field."""
     for name in {**before, **after}:
-        told = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
+        values = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
         sign = "" if name in before else "-> "
-        yield f"{name}: {sign}{' -> '.join(told)}{' ->' if name not in after else ''}"
+        yield f"{name}: {sign}{' -> '.join(values)}{' ->' if name not in after else ''}"
 
 
 def _print_array(rows: Iterator[dict[str, Any]]) -> None:
-    """Print a JSON array without ever holding it."""
+    """Print a JSON array without holding it in memory."""
     opening = "["
     for row in rows:
         click.echo(f"{opening}\n{dumped(row)}", nl=False)

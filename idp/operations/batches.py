@@ -1,6 +1,6 @@
-"""Work on whole tables while the service goes on: short transactions, in the order of an index.
+"""Works on whole tables while the service runs: short transactions, in the order of an index.
 
-Whatever is cut off in the middle has done some of its batches, and goes on with the others when it is run again.
+An interrupted run has completed some of its batches; the next run continues with the others.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ ROWS = 500
 
 
 def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
-    """Delete up to `ROWS` rows in the caller's transaction, those that nobody else is deleting; return how many."""
+    """Delete up to `ROWS` rows in the caller's transaction, except those that another purge has; return the number."""
     [key] = inspect(table).primary_key
-    # A locking CTE, since PostgreSQL runs it once whatever plan it makes; SQLite needs no lock, it has one writer.
+    # A locking CTE, since PostgreSQL runs it once in any plan. SQLite needs no lock: it has one writer.
     batch = select(key).where(*conditions).order_by(order_by).limit(ROWS).with_for_update(skip_locked=True).cte("batch")
-    # counted by what comes back: SQLite's driver counts nothing in a statement that begins with WITH
+    # count the returned rows: SQLite's driver does not count those of a statement that begins with WITH
     statement = delete(table).where(key.in_(select(batch.c[key.name]))).returning(key)
     return len(db.session.execute(statement.execution_options(synchronize_session=False)).all())
 
@@ -38,11 +38,10 @@ def delete_all(table: type[Base], *conditions: ColumnElement[bool], order_by: An
 
 
 def account_ranges(school: School | None = None, *, read_only: bool = False) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that each select at most `ROWS` accounts, together those of `school`, or all there are.
+    """Yield conditions that each select at most `ROWS` accounts, together those of `school`, or all.
 
-    Ten times as many when they are only read: no transaction then holds a row. Nothing is kept between two of them:
-    eight hundred thousand accounts take no more memory than eight. A school's accounts are those that concern it
-    (`directory.concerns_its_school`).
+    With `read_only`, a range has ten times as many, since no transaction then locks a row. The memory does not grow
+    with the number of accounts. A school's accounts are those that concern it (`directory.concerns_its_school`).
     """
     size = ROWS * 10 if read_only else ROWS
     if school is not None:

@@ -1,4 +1,4 @@
-"""`/healthz` (the process answers, touches nothing) and `/readyz` (database, migrations and a signing key are)."""
+"""`/healthz` (the process answers) and `/readyz` (the database, its migrations and a signing key are available)."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
 from idp.paths import MIGRATIONS
@@ -24,7 +24,7 @@ blueprint = Blueprint("ops", __name__)
 @for_programs
 @probe
 def alive() -> Response:
-    """Say that the process answers."""
+    """Answer that the process runs, without any other check."""
     return make_response({"status": "ok"})
 
 
@@ -32,13 +32,13 @@ def alive() -> Response:
 @for_programs
 @probe
 def ready() -> Response:
-    """Return whether requests can be served; the first thing that is missing is named, nothing else is told."""
+    """Return whether requests can be served; the answer names only the first thing that is missing."""
     missing = _missing()
     return make_response({"status": missing or "ok"}, 503 if missing else 200)
 
 
 def _missing() -> str:
-    """Look; outside a transaction, since on SQLite one that reads would wait for whoever writes."""
+    """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer."""
     try:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if MigrationContext.configure(connection).get_current_heads() != _needed():
@@ -56,14 +56,14 @@ def _needed() -> tuple[str, ...]:
 
 
 def _opens(algorithm: str) -> bool:
-    """Return whether this process can sign: a key that another secret sealed is as good as none."""
+    """Return whether this process can sign with `algorithm`: its key must be sealed under a known secret."""
     ring = services().server.ring
     try:
         ring.signer(algorithm)
-    except NoSigningKey:
-        ring.forget()  # a key that was made a moment ago must not wait for the next look at the table
+    except NoSigningKeyError:
+        ring.forget()  # read the table again, since the key may be new
         try:
             ring.signer(algorithm)
-        except NoSigningKey:
+        except NoSigningKeyError:
             return False
     return True

@@ -1,7 +1,7 @@
-"""Notices a proxy that the settings do not know (`IDP_TRUSTED_PROXIES=0`).
+"""Detects a proxy that is not declared (`IDP_TRUSTED_PROXIES=0`).
 
-All parents then seem to come from the proxy's IP, and share its limits. The service can only see it in requests, and
-`idp config check` sees none: the service leaves a mark in the database, and the command reads it.
+All parents then seem to have the proxy's IP, and share its limits. Only requests show it, and `idp config check` sees
+none: the service leaves a mark in the database, and the command reads it.
 """
 
 from contextlib import suppress
@@ -24,13 +24,13 @@ _HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", 
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Watch the requests of `app` for forwarded headers, if it reads none."""
+    """Check the requests of `app` for forwarded headers, if no proxy is declared."""
     if not settings.trusted_proxies:
         app.before_request(_Watch(declarations.of(app)))
 
 
 class _Watch:
-    """Logs the first request of this process that comes with a forwarded header, and leaves the mark."""
+    """Logs the first request of this process with a forwarded header, and leaves the mark."""
 
     def __init__(self, declared: Declarations) -> None:
         self._noticed = False
@@ -43,7 +43,7 @@ class _Watch:
             return
         self._noticed = True
         logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")
-        with suppress(SQLAlchemyError):  # the request has its own answer to a database that fails
+        with suppress(SQLAlchemyError):  # the request itself reports a failing database
             if isinstance(guard.take(limits.PROXY_NOTED, ""), guard.Granted):
                 with unit_of_work():
                     log.record(ForwardedIgnored())
@@ -53,6 +53,6 @@ def was_noticed() -> bool:
     """Return whether forwarded headers arrived and were ignored within the last week.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database cannot be asked.
+        sqlalchemy.exc.SQLAlchemyError: the query failed.
     """
-    return guard.look(limits.PROXY_NOTED, "") > 0
+    return guard.remaining_wait(limits.PROXY_NOTED, "") > 0

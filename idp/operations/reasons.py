@@ -1,4 +1,4 @@
-"""The reason that an operator gives for a command, as the journal keeps it."""
+"""The `--reason` option of commands, which the journal stores."""
 
 import click
 
@@ -6,7 +6,7 @@ _LONGEST = 200
 
 
 def check_reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
-    """Return the typed reason on one line.
+    """Return the typed reason as one line.
 
     Raises:
         click.BadParameter: the reason is empty, too long, or not printable.

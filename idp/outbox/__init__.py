@@ -1,5 +1,4 @@
-"""What must leave the building: written in the caller's transaction, handed over by `idp worker` after the commit.
+"""Outgoing messages (mails, logout tokens, periodic jobs): stored in the caller's transaction, sent by `idp worker`.
 
-Owns the table, the claim with its lease, and the back-off. What a message means is its handler's affair
-(`idp.app` registers them).
+The package has the table, the leases and the back-off. `idp.app` registers the handler of each kind of message.
 """

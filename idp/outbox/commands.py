@@ -1,4 +1,4 @@
-"""`idp worker` and `idp outbox`: run inside the application context that `idp.cli` opens."""
+"""`idp worker` and `idp outbox`. The commands run in the application context that `idp.cli` opens."""
 
 import json
 import signal
@@ -21,6 +21,7 @@ from idp.db import db, unit_of_work
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
+from idp.terminal import AS_JSON, table
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -28,46 +29,46 @@ log = structlog.get_logger()
 
 
 @click.command("worker")
-@click.option("--once", is_flag=True, help="Do what is ready, then stop.")
+@click.option("--once", is_flag=True, help="Deliver the messages that are ready, then stop.")
 def worker(*, once: bool) -> None:
-    """Hand over what waits in the outbox and do the periodic jobs, until SIGTERM or Ctrl-C."""
+    """Deliver the messages of the outbox and run the periodic jobs, until SIGTERM or Ctrl-C."""
     handlers = services().outbox_handlers
-    first, apart = _crews(handlers, services().outbox_apart)
+    main, separate = _workers(handlers, services().outbox_apart)
     with _stop_on_signal() as stop:
         if not once:
             log.info("outbox.worker_started", kinds=sorted(handlers))
-            _run_both(first, apart, stop)
+            _run_both(main, separate, stop)
             log.info("outbox.worker_stopped")
             return
         try:
-            while first.run_once(stop) or apart.run_once(stop):
+            while main.run_once(stop) or separate.run_once(stop):
                 pass
         except SQLAlchemyError as error:
             raise click.ClickException(f"the database cannot be used ({type(error).__name__})") from error
 
 
-def _crews(handlers: Mapping[str, Handler], apart: Collection[str]) -> tuple[Worker, Worker]:
-    """Return who hands over most kinds and does the periodic jobs, and who those that stand apart."""
-    mine = {kind: handler for kind, handler in handlers.items() if kind not in apart}
-    slow = {kind: handler for kind, handler in handlers.items() if kind in apart}
-    return Worker(mine, known=handlers, jobs=services().periodic_jobs), Worker(slow, known=handlers)
+def _workers(handlers: Mapping[str, Handler], separate: Collection[str]) -> tuple[Worker, Worker]:
+    """Return the worker of most kinds and of the periodic jobs, and the worker of the kinds in `separate`."""
+    fast = {kind: handler for kind, handler in handlers.items() if kind not in separate}
+    slow = {kind: handler for kind, handler in handlers.items() if kind in separate}
+    return Worker(fast, known=handlers, jobs=services().periodic_jobs), Worker(slow, known=handlers)
 
 
-def _run_both(first: Worker, apart: Worker, stop: threading.Event) -> None:
-    """Let both work until `stop` is set. If one fails, the other finishes what it has in hand, and the process ends."""
+def _run_both(main: Worker, separate: Worker, stop: threading.Event) -> None:
+    """Run both workers until `stop` is set. If one fails, the other finishes its message, and the process ends."""
     app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - for the other thread
 
-    def beside() -> None:
+    def run_separate() -> None:
         try:
             with app.app_context():
-                apart.run_forever(stop)
+                separate.run_forever(stop)
         finally:
             stop.set()
 
-    with ThreadPoolExecutor(1, thread_name_prefix="outbox-apart") as threads:
-        other = threads.submit(beside)
+    with ThreadPoolExecutor(1, thread_name_prefix="outbox-separate") as threads:
+        other = threads.submit(run_separate)
         try:
-            first.run_forever(stop)
+            main.run_forever(stop)
         finally:
             stop.set()
         other.result()
@@ -75,14 +76,14 @@ def _run_both(first: Worker, apart: Worker, stop: threading.Event) -> None:
 
 @click.group("outbox")
 def outbox() -> None:
-    """Look at what waits to leave, and try again what was given up."""
+    """Outgoing messages: list them, retry those that failed."""
 
 
 @outbox.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-@click.option("--all", "everything", is_flag=True, help="Include what was sent or dropped.")
+@AS_JSON
+@click.option("--all", "everything", is_flag=True, help="Include messages that were sent or dropped.")
 def list_messages(*, as_json: bool, everything: bool) -> None:
-    """Show what waits and what was given up, oldest first; never what a message says."""
+    """List the waiting and the dead messages, oldest first, without their content."""
     query = select(*(getattr(OutboxMessage, name) for name in _SHOWN)).order_by(OutboxMessage.created_at)
     if not everything:
         query = query.where(or_(OutboxMessage.finished_at.is_(None), OutboxMessage.outcome == DEAD))
@@ -90,17 +91,14 @@ def list_messages(*, as_json: bool, everything: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    lines = [_SHOWN, *(tuple(str(value) for value in row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    table(_SHOWN, [list(row.values()) for row in rows])
 
 
 @outbox.command("retry")
 @click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]…")
-@click.option("--dead", is_flag=True, help="Every message that was given up.")
+@click.option("--dead", is_flag=True, help="All dead messages.")
 def retry(*, ids: tuple[uuid.UUID, ...], dead: bool) -> None:
-    """Make messages ready now, their attempts counted from zero. One wrong ID and none is touched."""
+    """Make messages ready for delivery, with their attempts reset; all of them, or none after one wrong ID."""
     if dead == bool(ids):
         raise click.UsageError("give either IDs or --dead")
     query = select(OutboxMessage).with_for_update()
@@ -115,15 +113,15 @@ def retry(*, ids: tuple[uuid.UUID, ...], dead: bool) -> None:
         for message in messages:
             message.finished_at, message.outcome, message.attempts = None, "waiting", 0
             message.lease, message.leased_until, message.available_at = None, None, moment
-    click.echo(f"{len(messages)} message{'s' if len(messages) > 1 else ''} ready to leave")
+    click.echo(f"{len(messages)} message{'s' if len(messages) > 1 else ''} ready for delivery")
 
 
 def _fault(message: OutboxMessage, moment: datetime) -> str:
-    """Say why `message` cannot be tried again; nothing when it can."""
+    """Return why `message` cannot be retried, or an empty string."""
     if message.outcome in {Outcome.DONE, Outcome.DROPPED}:
-        return f"already {message.outcome}, its content was emptied"
+        return f"was {message.outcome}, its content is deleted"
     if message.leased_until is not None and message.leased_until > moment:
-        return "a worker is handing it over"
+        return "a worker is delivering it"
     return ""
 
 
@@ -135,14 +133,14 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGTERM or SIGINT sets; a second one has its usual, harder effect."""
+    """Yield an event that the first SIGTERM or SIGINT sets; a second one has its default effect."""
     stop = threading.Event()
 
-    def ask(number: int, _frame: FrameType | None) -> None:
+    def request_stop(number: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, former[signal.Signals(number)])
 
-    former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    former = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:

@@ -1,4 +1,4 @@
-"""Table of the outbox."""
+"""The table of the outbox."""
 
 import uuid
 from datetime import datetime
@@ -12,7 +12,7 @@ from idp.db import Base, UuidKey
 
 
 class OutboxMessage(UuidKey, Base):
-    """Something to hand over, at least once. The payload holds ids, no secret, and is emptied at delivery."""
+    """A message that is delivered at least once. Its payload has ids, no secret, and is emptied after the delivery."""
 
     __tablename__ = "outbox"
     __table_args__ = (Index("ix_outbox_waiting", "finished_at", "available_at"),)

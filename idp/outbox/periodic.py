@@ -1,6 +1,6 @@
-"""Periodic jobs: a message of the outbox for each period, whichever worker comes first; so each job is done once.
+"""Periodic jobs: one message of the outbox for each period, stored by the first worker, so that each job runs once.
 
-A job that fails is tried again as any message is, `idp outbox list` shows it, and no second one waits behind it.
+A job that fails is retried like any message. No second job of its kind is stored while it waits.
 """
 
 import uuid
@@ -14,16 +14,16 @@ from idp.db import db, upsert
 from idp.outbox.models import OutboxMessage
 
 _NAMES = uuid.UUID("b6f3f6a2-5c6f-4a2e-9d52-7a4f3c1f0d11")
-"""From it, the kind and the number of the period comes the message's id: two workers would write the same row."""
+"""The namespace of the message ids, which are made from kind and period: two workers would store the same row."""
 
 
 def number_of(period: timedelta) -> int:
-    """Return the number of the present period, counted from the epoch."""
+    """Return the number of the current period, counted from the epoch."""
     return int(now().timestamp() // period.total_seconds())
 
 
-def put_in(kind: str, number: int) -> bool:
-    """Put the job of one period into the outbox; False when it was there already, or an earlier one still waits."""
+def store_job(kind: str, number: int) -> bool:
+    """Store the job of one period; return False if it exists, or if an earlier job still waits."""
     moment = now()
     values = {
         OutboxMessage.id: uuid.uuid5(_NAMES, f"{kind} {number}"),

@@ -1,4 +1,4 @@
-"""Where all that leaves the building is written first: in the caller's transaction, never before its commit."""
+"""Stores outgoing messages in the caller's transaction."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from idp.outbox.models import OutboxMessage
 
 
 def enqueue(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> OutboxMessage:
-    """Add a message to `db.session`; the caller commits it with what it tells about, or rolls both back.
+    """Add a message to `db.session`, so that it is committed or rolled back with the change that it reports.
 
     Args:
         kind: the name under which `idp.app` registered the handler, for example `mail.confirmation`.
-        payload: what the handler needs to do its work: ids, never a secret; it must be JSON.
-        delay: how long the message waits before its first hand-over.
+        payload: JSON for the handler: ids, never a secret.
+        delay: time before the first attempt.
 
     Returns:
-        The message, its id already known: a mail's Message-ID is drawn from it.
+        The message. Its id is set, since the Message-ID of a mail is made from it.
     """
     moment = now()
     message = OutboxMessage(

@@ -1,9 +1,9 @@
-"""`idp worker`: takes one message at a time, hands it over, and writes down what became of it.
+"""`idp worker`: claims one message at a time, runs its handler, and stores the outcome.
 
-It also begins the periodic jobs (`idp.outbox.periodic`), which are messages to itself.
+It also stores the periodic jobs (`idp.outbox.periodic`).
 
-At least once: a worker that dies between the hand-over and the mark leaves a message that the next one sends again,
-with the same id. One at a time, so that a lease covers exactly one hand-over and a stop waits for one message only.
+Delivery is at least once: if a worker ends between the delivery and the commit of the outcome, the next worker sends
+the message again, with the same id. A lease covers one message, and a stop waits for one message only.
 """
 
 import secrets
@@ -20,33 +20,33 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
-from idp.outbox import claims, periodic
+from idp.outbox import leases, periodic
 from idp.outbox.models import OutboxMessage
 
 DEAD = "dead"
 UNCERTAIN = "uncertain"
 FIRST_DELAY = timedelta(seconds=30)
-LONGEST_DELAY = timedelta(hours=1)
-LONGEST_WISH = timedelta(days=1)
+MAX_DELAY = timedelta(hours=1)
+MAX_RETRY_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 78
-"""With the delays above: seven attempts in the first hour, then one an hour, for three days in all."""
+"""With these delays: seven attempts in the first hour, then one an hour, for three days."""
 
-_MARK_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-_LONGEST_OUTAGE = 30.0
+_SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_MAX_PAUSE = 30.0
 _ERROR_LENGTH = 500
 
 log = structlog.get_logger()
 
 
 class Outcome(StrEnum):
-    """What a handler did: handed the message over, or found that nobody needs it any more (its link was replaced)."""
+    """The outcome of a handler: the message was sent, or dropped because it is obsolete (its link was replaced)."""
 
     DONE = "sent"
     DROPPED = "dropped"
 
 
-class TemporaryFailure(Exception):  # noqa: N818 - the word of RFC 5321
-    """Not now: try again later. `reason` is shown to operators and must hold no address and no secret."""
+class TemporaryDeliveryError(Exception):
+    """The delivery failed and may be retried. Operators see `reason`, which must have no email and no secret."""
 
     def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
         super().__init__(reason)
@@ -54,16 +54,16 @@ class TemporaryFailure(Exception):  # noqa: N818 - the word of RFC 5321
         self.retry_after = retry_after
 
 
-class UncertainFailure(TemporaryFailure):
-    """The other side may have taken the message before the answer was lost.
+class UncertainDeliveryError(TemporaryDeliveryError):
+    """The answer was lost after the whole message was sent, so that the server may have accepted it.
 
-    It is tried once more. A second loss ends it, as `dead`: whoever takes messages without saying so would otherwise
-    get a copy at each attempt for three days.
+    It is retried once, then `dead`: a server that accepts messages without an answer would otherwise get a copy at each
+    attempt for three days.
     """
 
 
-class PermanentFailure(Exception):  # noqa: N818 - the word of RFC 5321
-    """Never: the other side refuses this message for good. `reason` as for `TemporaryFailure`."""
+class PermanentDeliveryError(Exception):
+    """The server refuses this message for good. `reason`: see `TemporaryDeliveryError`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -71,12 +71,12 @@ class PermanentFailure(Exception):  # noqa: N818 - the word of RFC 5321
 
 
 Handler = Callable[[OutboxMessage], Outcome]
-"""Gets a message that belongs to no session, in an application context of its own. It commits what it writes, and holds
-no transaction open while it talks to another machine: on SQLite even one that only reads stops every writer."""
+"""Delivers a message, detached from any session, in an application context of its own. It commits its changes, and has
+no open transaction while it waits for another machine: that would block every writer on SQLite."""
 
 
 class Worker:
-    """Hands messages over to `handlers`, by kind. It runs inside an application context; several may run at once."""
+    """Delivers messages, in an application context. Several workers may run at once."""
 
     def __init__(
         self,
@@ -87,34 +87,34 @@ class Worker:
         poll: float = 1.0,
         batch: int = 100,
     ) -> None:
-        """Keep what it works with.
+        """Create a worker.
 
         Args:
-            handlers: who hands over which kind of message.
-            known: all kinds that this version hands over, when another worker beside this one has some of them.
-            jobs: the kinds that are put in once a period, and how long that is.
-            poll: seconds between two looks at an empty outbox.
-            batch: most messages of a run.
+            handlers: the handler of each kind of message that this worker delivers.
+            known: all kinds that this version can deliver, if another worker of this process has some of them.
+            jobs: the period of each kind of periodic job.
+            poll: seconds between two queries of an empty outbox.
+            batch: messages of a run, at most.
         """
         self._handlers = handlers
         self._known = handlers.keys() if known is None else known
         self._jobs = jobs or {}
-        self._put_in: dict[str, int] = {}
+        self._stored_periods: dict[str, int] = {}
         self._poll = poll
         self._batch = batch
 
     def run_once(self, stop: threading.Event | None = None) -> int:
-        """Hand over what is ready, up to a batch, or until `stop` is set; return how many messages were handled.
+        """Deliver the messages that are ready, up to a batch or until `stop` is set; return their number.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: when the database cannot be used; the message in hand keeps its lease.
+            SQLAlchemyError: the database is not available; the current message keeps its lease.
         """
-        self._begin_periods()
-        if count := claims.note_unknown(self._known):
+        self._store_jobs()
+        if count := leases.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)
         handled = 0
         while handled < self._batch and not (stop and stop.is_set()):
-            message = claims.claim(self._handlers.keys())
+            message = leases.claim(self._handlers.keys())
             if message is None:
                 break
             self._handle(message)
@@ -122,44 +122,44 @@ class Worker:
         return handled
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, the message in hand finished first. A database that is away is waited for."""
-        outage = 0.0
+        """Deliver messages until `stop` is set and the current message is done. Wait for a database that is down."""
+        pause = 0.0
         while not stop.is_set():
             try:
                 handled = self.run_once(stop)
             except SQLAlchemyError as error:
-                outage = min(max(self._poll, outage * 2), _LONGEST_OUTAGE)
-                log.warning("outbox.database_unavailable", error=type(error).__name__, pause=outage)
-                stop.wait(outage)
+                pause = min(max(self._poll, pause * 2), _MAX_PAUSE)
+                log.warning("outbox.database_unavailable", error=type(error).__name__, pause=pause)
+                stop.wait(pause)
                 continue
-            outage = 0.0
+            pause = 0.0
             if not handled:
                 stop.wait(self._poll)
 
-    def _begin_periods(self) -> None:
-        """Put in the jobs whose period began since the last look."""
+    def _store_jobs(self) -> None:
+        """Store the jobs whose period began after the last run."""
         for kind, period in self._jobs.items():
             number = periodic.number_of(period)
-            if self._put_in.get(kind) != number:
-                periodic.put_in(kind, number)
-                self._put_in[kind] = number
+            if self._stored_periods.get(kind) != number:
+                periodic.store_job(kind, number)
+                self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
         try:
             with current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))
-        except PermanentFailure as failure:
-            values = _ended(DEAD, failure.reason)
-        except TemporaryFailure as failure:
-            values = _put_off(message, failure)
-        except Exception as error:  # noqa: BLE001 - whatever a handler does, the other messages must leave
-            values = _put_off(message, TemporaryFailure(_where(error)))
+        except PermanentDeliveryError as error:
+            values = _finished(DEAD, error.reason)
+        except TemporaryDeliveryError as error:
+            values = _after_failure(message, error)
+        except Exception as error:  # noqa: BLE001 - a fault of one handler must not stop the other messages
+            values = _after_failure(message, TemporaryDeliveryError(_place_of(error)))
         else:
-            values = {"payload": {}, **_ended(outcome, "")}
-        kept = _mark(message, values)
-        result = values.get("outcome", message.outcome) if kept else "lease_lost"
-        tell = log.error if result == DEAD else log.info
-        tell(
+            values = {"payload": {}, **_finished(outcome, "")}
+        is_settled = _settle(message, values)
+        result = values.get("outcome", message.outcome) if is_settled else "lease_lost"
+        write_line = log.error if result == DEAD else log.info
+        write_line(
             "outbox.handed_over",
             kind=message.kind,
             id=str(message.id),
@@ -169,28 +169,28 @@ class Worker:
         )
 
 
-def back_off(attempts: int, wish: timedelta | None = None) -> timedelta:
-    """Return the pause after `attempts` failures: doubled each time, with some chance in it.
+def back_off(attempts: int, retry_after: timedelta | None = None) -> timedelta:
+    """Return the pause after `attempts` failures: doubled each time, with jitter.
 
-    A `wish` of the other side for a longer pause is followed, up to a day.
+    A longer `retry_after` of the server is followed, up to a day.
     """
-    delay = min(FIRST_DELAY * (1 << min(attempts - 1, 20)), LONGEST_DELAY)
-    spread = 0.8 + secrets.randbelow(401) / 1000  # 0.8 to 1.2: what failed together does not come back together
-    return max(delay * spread, min(wish or timedelta(), LONGEST_WISH))
+    delay = min(FIRST_DELAY * (1 << min(attempts - 1, 20)), MAX_DELAY)
+    spread = 0.8 + secrets.randbelow(401) / 1000  # 0.8 to 1.2: messages that failed together are not retried together
+    return max(delay * spread, min(retry_after or timedelta(), MAX_RETRY_AFTER))
 
 
-def _put_off(message: OutboxMessage, failure: TemporaryFailure) -> dict[str, Any]:
-    uncertain = isinstance(failure, UncertainFailure)
+def _after_failure(message: OutboxMessage, error: TemporaryDeliveryError) -> dict[str, Any]:
+    uncertain = isinstance(error, UncertainDeliveryError)
     if message.attempts >= MAX_ATTEMPTS or (uncertain and message.outcome == UNCERTAIN):
-        return _ended(DEAD, failure.reason)
+        return _finished(DEAD, error.reason)
     return {
-        "available_at": now() + back_off(message.attempts, failure.retry_after),
+        "available_at": now() + back_off(message.attempts, error.retry_after),
         "outcome": UNCERTAIN if uncertain else message.outcome,
-        "last_error": _one_line(failure.reason),
+        "last_error": _one_line(error.reason),
     }
 
 
-def _ended(outcome: str, reason: str) -> dict[str, Any]:
+def _finished(outcome: str, reason: str) -> dict[str, Any]:
     return {"finished_at": now(), "outcome": outcome, "last_error": _one_line(reason)}
 
 
@@ -198,17 +198,17 @@ def _one_line(reason: str) -> str:
     return "".join(c if c.isprintable() else " " for c in reason)[:_ERROR_LENGTH]
 
 
-def _where(error: Exception) -> str:
-    """Name an unforeseen error and its place, without its text: that may hold what no log should."""
+def _place_of(error: Exception) -> str:
+    """Return the type and place of an unexpected error, without its text, which may hold personal data."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}"
 
 
-def _mark(message: OutboxMessage, values: Mapping[str, Any]) -> bool:
-    """Write down what became of `message`, with patience: what is not marked is sent again."""
-    for pause in _MARK_PAUSES:
+def _settle(message: OutboxMessage, values: Mapping[str, Any]) -> bool:
+    """Settle the message, with retries: a message that is not settled is sent again."""
+    for pause in _SETTLE_PAUSES:
         try:
-            return claims.settle(message, **values)
+            return leases.settle(message, **values)
         except SQLAlchemyError:
             time.sleep(pause)
-    return claims.settle(message, **values)
+    return leases.settle(message, **values)

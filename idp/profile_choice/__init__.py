@@ -1,1 +1,1 @@
-"""« Sélectionnez votre profil »: parents go on here, everybody else is shown their own door. Owns `/profil`."""
+"""« Sélectionnez votre profil »: parents continue, other people are told where they sign in. Owns `/profil`."""

@@ -1,4 +1,4 @@
-"""The four profiles, and how a request or a browser says which one it is."""
+"""The four profiles, and how a request or a browser names one."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _HINT = "profil:"
 
 @dataclass(frozen=True)
 class Profile:
-    """A choice on the page. `sentence_elsewhere` says where this profile's own door is."""
+    """A choice on the page. `sentence_elsewhere` says where people of this profile sign in."""
 
     key: str
     icon: str
@@ -52,7 +52,7 @@ _BY_KEY = {profile.key: profile for profile in PROFILES}
 
 
 def find(key: str) -> Profile | None:
-    """Return the profile of that key."""
+    """Return the profile of that key, or None."""
     return _BY_KEY.get(key)
 
 
@@ -63,11 +63,11 @@ def from_hint(login_hint: str) -> str:
 
 
 def cookie() -> str:
-    """Return the name of the cookie that keeps the choice."""
+    """Return the name of the cookie that stores the choice."""
     return cookie_name(services().settings, _COOKIE)
 
 
 def remembered() -> str:
-    """Return the profile that this browser chose before, or an empty string."""
+    """Return the profile that this browser chose earlier, or an empty string."""
     key = request.cookies.get(cookie(), "")[:20]
     return key if key in _BY_KEY else ""

@@ -19,7 +19,7 @@ _REMEMBERED_SECONDS = 180 * 86400
 @blueprint.route("/profil", methods=["GET", "POST"])
 @leads_to_ent
 def choose() -> Response | str:
-    """Ask which profile the person has; remember it on this browser and go on."""
+    """Ask for the person's profile; on a POST, remember it in this browser and continue."""
     interaction = store.current()
     client = _client(interaction)
     profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
@@ -40,7 +40,7 @@ def choose() -> Response | str:
 
 @blueprint.get("/profil/ailleurs")
 def elsewhere() -> Response | str:
-    """Say where the door of a profile is that does not sign in here."""
+    """Show where people of another profile sign in."""
     interaction = store.current()
     profile = find(interaction.profile) if interaction else None
     if profile is None or profile.key == PARENT:

@@ -1,6 +1,6 @@
-"""What a person does who lost the identifier or the password, without being signed in.
+"""Recovery of a forgotten identifier or password, without a session.
 
 Owns `/identifiant-oublie`, `/mot-de-passe-oublie` and the link that leads to a new password. Both forms do the same
-work and give the same answer whatever is typed; all that depends on an account happens later, in the worker, and is
-told to its confirmed mailbox alone. Nobody is signed in here.
+work and give the same answer, whatever is typed. The worker does everything that depends on an account, and the result
+goes to its confirmed mailbox only. Nobody is signed in here.
 """

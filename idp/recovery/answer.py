@@ -1,7 +1,7 @@
-"""What a request for a new password leads to: decided by the worker, once, and told to the account's mailbox alone.
+"""Answers a request for a new password: the worker decides once, and the answer goes to the account's mailbox only.
 
 The decision is one transaction: the link, the journal's row, and a mark on the message. A mail that has to be sent
-again carries the same link, takes no second slot and leaves no second row (security rows S-06, S-07).
+again carries the same link, takes no second slot and writes no second row (security rows S-06, S-07).
 """
 
 import uuid
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import addresses, directory, disputes, mailboxes, tokens
+from idp.accounts import directory, disputes, emails, mailboxes, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -18,23 +18,23 @@ from idp.audit.events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 from idp.recovery.entrance import entrance, school_names
 from idp.recovery.password import may_reset
 from idp.throttle import guard, limits
 
 _LATEST = timedelta(hours=24)
-"""Nobody waits for an answer any longer than this."""
+"""The age after which a request is dropped."""
 _PAUSE = 60
-"""Seconds that a mail may wait for another to the same mailbox: two parents who share one both get theirs."""
+"""The most seconds that a mail waits for another one to its mailbox: parents who share a mailbox both get theirs."""
 
 
 class Answer(StrEnum):
-    """What becomes of a request, as the journal has it; only the first four send something."""
+    """The decision about a request, as the journal stores it; only the first four send a mail."""
 
     LINK = "link"
     NEVER_ACTIVATED = "never_activated"
@@ -62,7 +62,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             return _send_reminder(message, settings)
         case Answer.BY_LETTER:
             return _send_refusal(message, settings)
-        case Answer.UNCONFIRMED:  # its own message carries the confirmation link
+        case Answer.UNCONFIRMED:  # the confirmation link has an outbox message of its own
             return Outcome.DONE
         case _:
             return Outcome.DROPPED
@@ -71,11 +71,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = db.session.get(Account, key, populate_existing=True) if key else None
-    planned, address = _plan(settings, message, account)
+    planned, email = _plan(settings, message, account)
     answer = Answer.LATE if _is_late(message) else planned
-    if key and address and answer is planned and not _has_slot(answer, key, address):
+    if key and email and answer is planned and not _has_slot(answer, key, email):
         answer = Answer.CAPPED
-    return _record(message, settings, answer, (planned, address))
+    return _record(message, settings, answer, (planned, email))
 
 
 @unit_of_work()
@@ -83,12 +83,12 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
     """Write the decision: the link, the journal's row and the mark on the message.
 
     Raises:
-        TemporaryFailure: the account does not ask for `plan` any more, or another worker has the message.
+        TemporaryDeliveryError: the account does not ask for `plan` any more, or another worker has the message.
     """
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = directory.get_for_change(key) if key else None
     if _plan(settings, message, account) != plan or not _is_marked(message, answer):
-        raise TemporaryFailure("the account changed meanwhile")
+        raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
         tokens.issue(
             settings,
@@ -99,19 +99,19 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
             key=message.id,
         )
     elif account and answer is Answer.UNCONFIRMED:
-        addresses.send_link(settings, account, None)
+        emails.send_link(settings, account, None)
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
     return answer
 
 
 def _origin(message: OutboxMessage) -> log.Origin:
-    """Return where the request came from, which the worker's own place is not."""
-    return log.Origin(address=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
+    """Return the origin of the request, for the entries that the worker writes."""
+    return log.Origin(ip=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
 
 
 def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
-    """Return what the account's state asks for, and the address that gets it, empty when nothing is sent."""
+    """Return the answer for the account's state, and the address that gets it, empty if nothing is sent."""
     if account is None:
         return Answer.UNKNOWN, ""
     closed = (
@@ -123,42 +123,42 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
         if holds:
             return answer, ""
     if account.activated_at is None:
-        answer, address = Answer.NEVER_ACTIVATED, account.email or account.school_email
+        answer, email = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:
         known_device = bool(message.payload.get("known_device"))
         by_letter = mailboxes.reset_needs_letter(settings, account, known_device=known_device)
-        answer, address = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
+        answer, email = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
     else:
-        answer, address = Answer.UNCONFIRMED, account.pending_email
-    return (answer, address) if address else (Answer.NO_ADDRESS, "")
+        answer, email = Answer.UNCONFIRMED, account.pending_email
+    return (answer, email) if email else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(answer: Answer, account_id: uuid.UUID, address: str) -> bool:
-    """Count a mail for the mailbox; False when it has had its share.
+def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
+    """Count a mail for the mailbox; return False if its rate limit is reached.
 
-    A confirmation link is counted with those that its owner asks for: whoever asks here must not add to them.
+    A confirmation link uses the limits of the links that its owner asks for, so that a stranger cannot add to them.
 
     Raises:
-        TemporaryFailure: another mail has just left for it; this one follows.
+        TemporaryDeliveryError: another mail to this mailbox was just sent; this one follows later.
     """
-    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(address)),)
+    slots: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_email(email)),)
     if answer is Answer.UNCONFIRMED:
-        wanted = (
+        slots = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),
-            (limits.RESEND_LINK_MAILBOX, fold_address(address)),
+            (limits.RESEND_LINK_MAILBOX, fold_email(email)),
         )
-    verdict = guard.take_all(*wanted)
+    verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Granted):
         return True
     if verdict.seconds <= _PAUSE:
-        raise TemporaryFailure(
-            "another mail for this mailbox has just left", retry_after=timedelta(seconds=verdict.seconds)
+        raise TemporaryDeliveryError(
+            "another mail to this mailbox was just sent", retry_after=timedelta(seconds=verdict.seconds)
         )
     return False
 
 
 def _is_marked(message: OutboxMessage, answer: Answer) -> bool:
-    """Write the decision on the message, in the caller's transaction; False when another worker took it over."""
+    """Write the decision on the message, in the caller's transaction; return False if another worker took it."""
     return (
         db.session.scalar(
             update(OutboxMessage)
@@ -176,7 +176,7 @@ def _is_late(message: OutboxMessage) -> bool:
 
 
 def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Mail the link of this message."""
+    """Send the link of this message."""
     written = _link_mail(message, settings)
     if written is None:
         return Outcome.DROPPED
@@ -190,7 +190,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
 def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[str, object]] | None:
     """Return recipient and context of the mail, or None if the link is not wanted any more.
 
-    A link that lost half of its lifetime in the outbox gets it anew.
+    The link gets a new lifetime if half of it was over while the message waited in the outbox.
     """
     account = _locked(message)
     link = db.session.get(OneTimeLink, message.id, populate_existing=True)
@@ -198,7 +198,7 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
     if account is None or link is None or value is None or not _is_wanted(account, link):
         return None
     lifetime = settings.lifetime("reset_link_lifetime")
-    if link.expires_at - now() < lifetime / 2:
+    if tokens.is_mostly_over(link, lifetime):
         link.expires_at = now() + lifetime
     context = {
         "person": account.short_name,
@@ -212,13 +212,12 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
 
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
-    """Return if the link was neither used nor replaced, and still fits the account; its age does not matter here."""
-    unspent = link.used_at is None and link.revoked_at is None and link.generation == account.generation
-    return unspent and may_reset(account, link)
+    """Return whether the link was neither used nor replaced, and still matches the account; its age does not count."""
+    return tokens.is_unused(link) and tokens.is_current(link, account) and may_reset(account, link)
 
 
 def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Mail where the letter is. It goes to an address that nobody confirmed: nothing in it opens anything."""
+    """Tell where the letter is. The address is not confirmed, so the mail contains nothing that gives access."""
     with unit_of_work():
         account = _locked(message)
         answer, recipient = _plan(settings, message, account)
@@ -239,7 +238,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Mail why there is no link, and what to do: other people read the mailbox, and the device is unknown."""
+    """Tell why there is no link, and what to do: other people read the mailbox, and the device is unknown."""
     with unit_of_work():
         account = _locked(message)
         answer, recipient = _plan(settings, message, account)

@@ -1,4 +1,4 @@
-"""Where mails and pages of this slice send a person on: to the ENT, whose sign-in leads back here."""
+"""The URL that mails and pages of this slice lead to: the ENT, whose sign-in leads back here."""
 
 from idp.accounts import directory
 from idp.accounts.models import Account
@@ -7,10 +7,10 @@ from idp.config import Settings
 
 
 def entrance(settings: Settings, account: Account) -> str:
-    """Return where a person enters the ENT that serves a child's school; our own sign-in page when none says."""
+    """Return the URL of the ENT that serves a child's school, or of our own sign-in page if there is none."""
     ent = audience.first_ent(account)
-    address = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
-    return address or f"{settings.issuer}/connexion"
+    url = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
+    return url or f"{settings.issuer}/connexion"
 
 
 def school_names(account: Account) -> str:

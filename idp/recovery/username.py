@@ -1,4 +1,4 @@
-"""« Identifiant oublié »: the identifiers of a mailbox, told to that mailbox."""
+"""« Identifiant oublié »: mails the identifiers of a mailbox to that mailbox."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,45 +11,45 @@ from idp.audit import log
 from idp.audit.events import UsernameRequested, UsernameTold
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.mail.addresses import AddressFault, InvalidAddress, fold_address, parse_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.recovery import brake
+from idp.recovery import rate_limits
 from idp.recovery.entrance import entrance, school_names
 from idp.throttle import limits
 
-USERNAME_WANTED = "recovery.username"
-"""The kind of outbox message that carries such a request; its payload names the accounts, often none."""
+USERNAME_REQUESTED = "recovery.username"
+"""The kind of outbox message for such a request; its payload names the accounts, often none."""
 
 
-def ask(typed: str, network_address: str) -> int:
-    """Have the identifiers of a mailbox mailed to it; return the seconds to wait, 0 when the request was taken.
+def ask(typed: str, ip: str) -> int:
+    """Enqueue a mail with the identifiers of a mailbox; return the seconds to wait, 0 if it was accepted.
 
-    Which accounts there are, if any, changes no statement: the answer is found with one read and written to the outbox
-    as one row (security rows F-01, N-01). No unit of work may be open.
+    The number of accounts changes no statement: there is always one read and one row in the outbox (security rows F-01,
+    N-01). No unit of work may be open.
 
     Raises:
-        InvalidAddress: a part of the address is missing, or there is no `@`, which is seen in what was typed alone.
-            Whatever else is wrong with it, it is nobody's.
+        InvalidEmailError: a part of the address is missing, or there is no `@`, which depends on the typed text only.
+            Any other invalid address is accepted: it matches no account.
     """
     mailbox = _mailbox(typed)
-    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address)
-    if seconds := brake.take_slots("username", *demands):
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, ip)
+    if seconds := rate_limits.take_slots("username", *demands):
         return seconds
-    found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
+    account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
     origin = log.current_origin()
-    payload = {"accounts": [str(key) for key in found], "address": origin.address, "request_id": origin.request_id}
+    payload = {"accounts": [str(key) for key in account_ids], "address": origin.ip, "request_id": origin.request_id}
     with unit_of_work():
-        queue.enqueue(USERNAME_WANTED, payload)
-        log.record(UsernameRequested(count=len(found)))
+        queue.enqueue(USERNAME_REQUESTED, payload)
+        log.record(UsernameRequested(count=len(account_ids)))
     return 0
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the mail that lists the accounts (outbox handler); dropped when there are none."""
+    """Send the mail that lists the accounts (outbox handler); drop it if there are none."""
     accounts = _still_there(message)
     if not accounts:
         return Outcome.DROPPED
@@ -65,7 +65,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient)
     payload = message.payload
-    origin = log.Origin(address=payload.get("address", ""), request_id=payload.get("request_id", ""))
+    origin = log.Origin(ip=payload.get("address", ""), request_id=payload.get("request_id", ""))
     with unit_of_work(), log.acting_for(origin):
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))
@@ -74,15 +74,15 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _mailbox(typed: str) -> str:
     try:
-        return fold_address(parse_address(typed))
-    except InvalidAddress as fault:
-        if fault.reason is AddressFault.INCOMPLETE or "@" not in typed:
+        return fold_email(parse_email(typed))
+    except InvalidEmailError as fault:
+        if fault.reason is EmailFault.INCOMPLETE or "@" not in typed:
             raise
-        return fold_address(typed)
+        return fold_email(typed)
 
 
-def _told() -> tuple[ColumnElement[bool], ...]:
-    """Return which accounts of a mailbox are told to it: confirmed, undisputed, neither disabled nor merged."""
+def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the accounts that are listed: confirmed, undisputed, neither disabled nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
         Account.contested_at.is_(None),
@@ -93,13 +93,13 @@ def _told() -> tuple[ColumnElement[bool], ...]:
 
 
 def _still_there(message: OutboxMessage) -> Sequence[Account]:
-    """Return the accounts of the request whose address is still the one that was asked for."""
-    wanted = [uuid.UUID(key) for key in message.payload["accounts"]]
-    if not wanted:
+    """Return the accounts of the request that still have the requested address."""
+    account_ids = [uuid.UUID(key) for key in message.payload["accounts"]]
+    if not account_ids:
         return []
     return db.session.scalars(
         select(Account)
-        .where(Account.id.in_(wanted), Account.email_confirmed_at <= message.created_at, *_told())
+        .where(Account.id.in_(account_ids), Account.email_confirmed_at <= message.created_at, *_listed_accounts())
         .order_by(Account.created_at, Account.username)
         .execution_options(populate_existing=True)
     ).all()

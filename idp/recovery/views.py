@@ -5,36 +5,35 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.accounts import addresses
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts import emails
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.accounts.passwords.identity import typed_twice
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress
+from idp.mail.emails import InvalidEmailError
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.throttle import guard, limits
-from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("recovery", __name__)
 
 
 @blueprint.route("/identifiant-oublie", methods=["GET", "POST"])
 def username() -> Response:
-    """« Identifiant oublié »: a POST has those of a mailbox mailed to it, and never tells if there are any."""
+    """« Identifiant oublié »: on a POST enqueue the mail; the answer never tells whether there are accounts."""
     interaction, form = _interaction(), UsernameForm()
     if request.method == "POST":
         try:
-            wait = usernames.ask(form.email.data or "", remote_address())
-        except InvalidAddress as fault:
-            form.email.errors = [addresses.explain(fault)]
+            wait = usernames.ask(form.email.data or "", remote_ip())
+        except InvalidEmailError as fault:
+            form.email.errors = [emails.explain(fault)]
         else:
             return _asked("recovery.username_sent", interaction, wait)
     return _page("identifiant_oublie.html", interaction, form=form)
@@ -42,56 +41,56 @@ def username() -> Response:
 
 @blueprint.get("/identifiant-oublie/envoye")
 def username_sent() -> Response:
-    """« Regardez votre messagerie »: the same for everybody."""
+    """« Regardez votre messagerie »: the same page for everybody."""
     return _page("identifiant_envoye.html", _interaction())
 
 
 @blueprint.route("/mot-de-passe-oublie", methods=["GET", "POST"])
 def password() -> Response:
-    """« Mot de passe oublié »: a POST has a link mailed, and never tells whether it does."""
+    """« Mot de passe oublié »: on a POST enqueue the request; the answer never tells whether there is an account."""
     interaction, form = _interaction(), PasswordForm()
     if request.method == "POST":
         typed = form.username.data or ""
         if typed:
             device = devices.known(fold_username(typed) or "")
-            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_address(), device))
+            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_ip(), device))
         form.username.errors = [gettext("Tapez votre identifiant. Il est écrit sur le courrier de l’établissement.")]
     return _page("mot_de_passe_oublie.html", interaction, form=form)
 
 
 @blueprint.get("/mot-de-passe-oublie/envoye")
 def password_sent() -> Response:
-    """« Regardez votre messagerie »: the same for everybody."""
+    """« Regardez votre messagerie »: the same page for everybody."""
     return _page("mot_de_passe_envoye.html", _interaction(), minutes=_minutes())
 
 
 @blueprint.route("/mot-de-passe/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
-    """GET shows the form and changes nothing, POST uses the link; the page names nobody: anybody may hold the link."""
+    """Show the form on GET and change nothing; use the link on POST. The page contains no name."""
     if request.method != "POST":
-        found = passwords.look_up(token)
-        return _form(NewPasswordForm()) if found.account else _closed(token, found.state)
+        reset_link = passwords.look_up(token)
+        return _form(NewPasswordForm()) if reset_link.account else _closed(token, reset_link.state)
     try:
         with services().hasher.place("activation"):
             return _choose(token)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 @blueprint.get("/mot-de-passe/change")
 def changed() -> Response:
-    """« Votre mot de passe est changé »; nobody was signed in. The address names the ENT to go on to, and no person."""
+    """« Votre mot de passe est changé »; nobody was signed in. The URL names the ENT to continue to, and no person."""
     return _page("nouveau_mot_de_passe_fait.html", _interaction(), dest=registry.find(request.args.get("ent", "")))
 
 
 def _choose(token: str) -> Response:
-    """Take the new password: first whether the link is alive, then whether the password will do (G-06, G-11)."""
-    found = passwords.look_up(token)
-    if found.account is None:
-        return _closed(token, found.state)
+    """Change the password: first check whether the link is alive, then the password (G-06, G-11)."""
+    reset_link = passwords.look_up(token)
+    if reset_link.account is None:
+        return _closed(token, reset_link.state)
     form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
-    form.password.errors = list(passwords.faults(settings, hasher, services().breached, found.account, chosen))
+    form.password.errors = list(passwords.faults(settings, hasher, services().breached, reset_link.account, chosen))
     if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
@@ -106,7 +105,7 @@ def _choose(token: str) -> Response:
         url_for("recovery.changed", ent=ent.client_id) if ent else store.page_url("recovery.changed", _interaction())
     )
     manager.clear_cookie(response)
-    # nobody is signed in, but who chose the password here is not made to wait behind whoever guesses at it elsewhere
+    # make this browser a device of the account, so that its sign-in does not wait because of guesses elsewhere
     devices.remember(response, username)
     return response
 
@@ -117,19 +116,19 @@ def _form(form: NewPasswordForm) -> Response:
 
 
 def _closed(token: str, state: LinkState) -> Response:
-    """Say that a link has served, which a second click sees too, or that it is none; the latter is counted."""
+    """Show that a link was used, also for a second click, or is invalid; count invalid links."""
     interaction = _interaction()
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
-    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
 
 
 def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> Response:
     if wait:
-        raise TooManyTries(
+        raise TooManyRequestsError(
             wait,
             sentence=gettext(
                 "Une demande vient d’être faite. Regardez votre messagerie, ou attendez avant la suivante."
@@ -140,10 +139,10 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return what the browser is in the middle of, if it still is; otherwise None."""
+    """Return the browser's interaction, or None if it is lost: recovery works without one."""
     try:
         return store.current()
-    except InteractionLost:
+    except InteractionLostError:
         return None
 
 

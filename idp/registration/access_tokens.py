@@ -1,7 +1,7 @@
-"""Registration access tokens (RFC 7592 3): by them a client that registered itself manages its registration.
+"""Registration access tokens (RFC 7592, section 3): a client that registered itself manages its registration by one.
 
-Each update gives a new token. The answer that holds it may be lost, so the former token stays good until the new one
-was used. A token that was not used for a year is good no more.
+Each update replaces the token. The answer with the new token may be lost, so the former token works until the new one
+is used. A token that is not used for a year expires.
 """
 
 from datetime import timedelta
@@ -15,12 +15,11 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
 
-UNUSED = timedelta(days=365)
-"""How long a token may stay unused."""
+_LONGEST_UNUSED = timedelta(days=365)
 
 
 class TokenExpiredError(Exception):
-    """The token of `client` was right once, and was not used for too long."""
+    """The token of `client` expired, because it was not used for too long."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client.client_id)
@@ -28,31 +27,32 @@ class TokenExpiredError(Exception):
 
 
 def give(client: Client, token: str) -> None:
-    """Give a client its token, in the caller's transaction; no other one is good from there on."""
+    """Give a client a token, in the caller's transaction; all former tokens end."""
     client.registration_digest, client.former_registration_digest = opaque.digest(token), None
     client.registration_used_at = now()
 
 
 def take(client: Client) -> None:
-    """Take the tokens of a client away, in the caller's transaction."""
+    """End the tokens of a client, in the caller's transaction."""
     client.registration_digest = client.former_registration_digest = None
 
 
-def prove(client: Client, token: str) -> bool:
-    """Return whether a client that is enabled shows a token of its own, and note the use.
+def verify(client: Client, token: str) -> bool:
+    """Return whether the token is that of an enabled client, and record its use.
 
-    The present token ends the former one: its answer arrived.
+    The use of the present token ends the former one: the client got the answer with the present token.
 
     Raises:
-        TokenExpiredError: it is one that was not used for too long.
+        TokenExpiredError: the token was not used for too long.
     """
     digest, moment = opaque.digest(token), now()
     is_present = Client.registration_digest == digest
     former = case((is_present, null()), else_=Client.former_registration_digest)
+    unexpired = Client.registration_used_at > moment - _LONGEST_UNUSED
     with unit_of_work():
         used = db.session.scalar(
             update(Client)
-            .where(*_own(client, digest), Client.disabled_at.is_(None), Client.registration_used_at > moment - UNUSED)
+            .where(*_own(client, digest), Client.disabled_at.is_(None), unexpired)
             .values(registration_used_at=moment, former_registration_digest=former)
             .returning(Client.id)
             .execution_options(synchronize_session=False)
@@ -65,10 +65,10 @@ def prove(client: Client, token: str) -> bool:
 
 
 def replace(client: Client, token: str) -> str | None:
-    """Return a new token in place of the present one, in the caller's transaction.
+    """Replace the present token, in the caller's transaction; return the new one.
 
-    `token`, which proved the request, stays good until the new one was used. None if it is good no more: the present
-    token was used meanwhile.
+    `token`, which the request carries, works until the new one is used. Return None if it no longer works, because a
+    concurrent request used the present one.
     """
     made, digest = opaque.new_value(), opaque.digest(token)
     replaced = db.session.scalar(
@@ -85,7 +85,7 @@ def replace(client: Client, token: str) -> str | None:
 
 
 def note_expired(client: Client) -> None:
-    """Record that a token was shown which is good no more, in the caller's transaction."""
+    """Record the use of an expired token, in the caller's transaction."""
     log.record(ClientTokenExpired(client_id=client.id))
 
 

@@ -1,116 +1,152 @@
 """Changes of hosts by a client that registered itself: they wait for an operator.
 
-A stolen registration access token could otherwise lead people, and what their codes open, to another site. Which hosts
-wait says `dynamic_metadata.hosts_to_approve`: new ones of the redirect URIs, and of the other addresses those that the
-invitation does not name. Until the
-operator approves, the registration stays as it was, and the client is told so: RFC 7591 3.2.1 lets the server replace
-values that were asked for, and the client reads in the answer what is registered. An error would say less: the request
-is not invalid, and something was kept of it.
+Somebody with a stolen registration access token could otherwise lead people, and what their codes open, to another
+site. New hosts of the redirect URIs wait, and of the other URIs those that the invitation does not name. Until an
+operator approves the change, the registration stays as it is, and the answer says so: RFC 7591, 3.2.1 lets the server
+replace values, and the client reads what is registered. An error would be wrong, since the request is kept.
 
-An approved client stays in its sector, so that everybody keeps their `sub`.
+A client stays in its sector after the approval, so that everybody keeps their `sub`.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged, ClientChangedItself
+from idp.clients import names
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.registration import changes as registration
-from idp.registration import invitations, json_metadata
-from idp.registration.json_metadata import BadMetadata
-from idp.registration.wanted import RegistrationRefused, Wanted
+from idp.registration import invitations, json_metadata, registrations, rows, sectors
+from idp.registration.faults import RegistrationRefusedError, invalid
+from idp.registration.invitations import Bounds
+from idp.registration.metadata import ClientMetadata, uris
 
-NOT_YET = "an operator of this service must approve the new hosts; until then the registration is as this answer says"
+_NOT_YET = "an operator of this service must approve the new hosts; until then the registration is as this answer says"
 
 
-def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str, Any], hosts: Collection[str]) -> None:
-    """Keep a checked change until an operator approves its `hosts`, in the caller's transaction.
+def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -> set[str]:
+    """Return the hosts that an operator must approve before the URIs of a client that registered itself have them.
 
-    It takes the place of a change that waited before.
+    They are the hosts that no redirect URI has yet. If the invitation names hosts, the other URIs may have one of
+    those, or one of the redirect URIs. If it names none, each new host that leads people, tokens or keys somewhere
+    needs the approval too.
 
     Raises:
-        BadMetadata: its name is taken.
-        RegistrationRefused: somebody else changes the registration at this moment.
+        RegistrationRefusedError: a URI has a host that is neither in the invitation nor new in the redirect URIs.
     """
-    json_metadata.check_name(settings, wanted.name, client, given=client.name)
-    registration.count_change(client)
-    kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(metadata, wanted)}
+    added = registrations.new_hosts(client, metadata)
+    if bounds.hosts:
+        replace(bounds, hosts=[*bounds.hosts, *added]).check_hosts(metadata)
+        return added
+    return added | (_leading_hosts(metadata) - _leading_hosts(rows.read(client)))
+
+
+def _leading_hosts(metadata: ClientMetadata) -> set[str]:
+    """Return the hosts of all URIs but the logo, which is shown nowhere."""
+    return {host for name, own in uris(metadata).items() if name != "logo_uri" for host in sectors.hosts(own)}
+
+
+def wait(
+    settings: Settings, client: Client, metadata: ClientMetadata, members: dict[str, Any], hosts: Collection[str]
+) -> None:
+    """Keep a checked change until an operator approves its `hosts`, in the caller's transaction.
+
+    It replaces a former one.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read.
+        metadata: its registration after the change, which `registrations.check_change` accepted.
+        members: the JSON that asked for the change.
+        hosts: the hosts to approve.
+
+    Raises:
+        RegistrationRefusedError: the name is refused, or the registration changed at this moment.
+    """
+    check_name(settings, metadata.name, client, accepted=client.name)
+    registrations.count_change(client)
+    kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(members, metadata)}
     client.pending_metadata = {"asked_at": now().isoformat(), **kept}
     log.record(ClientChangedItself(client_id=client.id, change="waits for approval"))
 
 
 def withdraw(client: Client) -> None:
-    """Forget a change that waits, in the caller's transaction: the client asked for something else."""
+    """Drop the change that waits, in the caller's transaction, because the client asked for something else."""
     if client.pending_metadata is not None:
         client.pending_metadata = None
         log.record(ClientChangedItself(client_id=client.id, change="no longer waits for approval"))
 
 
-def told(client: Client) -> dict[str, Any]:
-    """Return what the client is told of a change that waits; nothing if there is none."""
+def pending(client: Client) -> dict[str, Any]:
+    """Return the member of an answer that says what waits for approval; nothing if no change waits."""
     if client.pending_metadata is None:
         return {}
     asked = client.pending_metadata
-    uris = asked["metadata"]["redirect_uris"]
-    waiting = {"hosts": asked["hosts"], "redirect_uris": uris, "asked_at": asked["asked_at"]}
-    return {"pending_approval": {**waiting, "description": NOT_YET}}
+    redirect_uris = asked["metadata"]["redirect_uris"]
+    waiting = {"hosts": asked["hosts"], "redirect_uris": redirect_uris, "asked_at": asked["asked_at"]}
+    return {"pending_approval": {**waiting, "description": _NOT_YET}}
 
 
-def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, Wanted, str | None]:
-    """Make the change that waits; return the client, what was registered, and a secret if it needs one from now on.
+def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, ClientMetadata, str | None]:
+    """Make the change that waits; return the client, its former registration, and a secret if it needs a new one.
 
     Args:
         settings: those of this service.
-        client_id: whose change.
-        hosts: if any, the new hosts that are approved, those of all addresses: a change with others is not made.
+        client_id: the client.
+        hosts: the new hosts that the operator approves; if some are given, they must be all new hosts of the change.
 
     Raises:
-        RegistrationRefused: nothing waits, or what waits is not what is approved, or has a fault by now.
+        RegistrationRefusedError: no change waits, or it has other hosts, or a fault by now.
     """
     client = _waiting(client_id)
-    former, bounds = registration.as_wanted(client), invitations.bounds(client)
-    metadata = (client.pending_metadata or {})["metadata"]
-    try:
-        wanted = json_metadata.as_wanted(metadata, bounds, former)
-        added = json_metadata.hosts_to_approve(client, wanted, bounds)
-        json_metadata.check_name(settings, wanted.name, client, given=wanted.name)
-    except BadMetadata as bad:
-        raise RegistrationRefused([bad.description]) from bad
+    former, bounds = rows.read(client), invitations.bounds(client)
+    metadata = json_metadata.read((client.pending_metadata or {})["metadata"], bounds, former)
+    added = hosts_to_approve(client, metadata, bounds)
+    check_name(settings, metadata.name, client, accepted=metadata.name)
     if hosts and added != set(hosts):
-        raise RegistrationRefused([f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved"])
-    registration.check_change(settings, client, wanted, approved=True)
-    before = registration.told(client)
+        raise registrations.state_error(f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved")
+    registrations.check_change(settings, client, metadata, approved=True)
+    before = registrations.audited(client)
     with unit_of_work():
-        secret = registration.change(client, wanted)
+        secret = registrations.change(client, metadata)
         client.pending_metadata = None
-        invitations.bind(client, wanted, wanted)
-        changed = changes.difference(before, registration.told(client))
+        invitations.bind(client, metadata, metadata)
+        changed = changes.difference(before, registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     return client, former, secret
 
 
 @unit_of_work()
 def reject(client_id: str) -> Client:
-    """Forget the change that waits: the registration stays as it is.
+    """Drop the change that waits, by an operator: the registration stays as it is.
 
     Raises:
-        RegistrationRefused: nothing waits.
+        RegistrationRefusedError: no change waits.
     """
     client = _waiting(client_id)
-    before = registration.told(client)
-    registration.count_change(client)
+    before = registrations.audited(client)
+    registrations.count_change(client)
     client.pending_metadata = None
-    changed = changes.difference(before, registration.told(client))
+    changed = changes.difference(before, registrations.audited(client))
     log.record(ClientChanged(client_id=client.id, change="rejected", **changed))
     return client
 
 
+def check_name(settings: Settings, name: str, client: Client, *, accepted: str) -> None:
+    """Check the name of a client that registers itself; see `names.find_fault`.
+
+    Raises:
+        RegistrationRefusedError: parents would take the client for another ENT, or for this service.
+    """
+    if fault := names.find_fault(settings, name, client, accepted):
+        raise RegistrationRefusedError(invalid("name", fault))
+
+
 def _waiting(client_id: str) -> Client:
-    client = registration.get(client_id)
+    client = registrations.get(client_id)
     if client.pending_metadata is None:
-        raise RegistrationRefused([f"{client.name}: no change waits for approval"])
+        raise registrations.state_error(f"{client.name}: no change waits for approval")
     return client

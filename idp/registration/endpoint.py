@@ -1,13 +1,12 @@
 """Clients that register themselves (RFC 7591, OpenID Connect Registration 1.0), and manage that (RFC 7592).
 
-An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
-which schools it serves, what it may ask for, and its name if it gives none. What the client does later it proves by its
-registration access token, which each update replaces (`idp.registration.access_tokens`). New hosts of its addresses
-wait for an operator (`idp.registration.approvals`).
+An operator invites the client (`idp client invite`). The transaction that writes the client also counts the use of the
+invitation, which gives its schools, what it may ask for, and its name if it gives none. Later requests of the client
+carry its registration access token, which each update replaces (`access_tokens`). New hosts of its URIs wait for an
+operator (`approvals`).
 """
 
 import hmac
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,54 +16,57 @@ from idp import opaque
 from idp.accounts import alarm
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChangedItself
+from idp.clients import names
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.client_auth import client_request
 from idp.oidc.keys import jose
-from idp.registration import access_tokens, approvals, invitations, json_metadata, sectors
-from idp.registration import changes as registration
+from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
 from idp.registration.access_tokens import TokenExpiredError
-from idp.registration.json_metadata import BadMetadata
-from idp.registration.wanted import RegistrationRefused, Wanted
+from idp.registration.faults import Code, RegistrationRefusedError
+from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
-_OPTION = re.compile(r"--[a-z-]+")
-_FOR_OPERATORS = re.compile(r"; run `[^`]+` first|(?<=cannot be read): .*")
-"""Of a fault: what to do about a key, and why a document cannot be read, which would tell of this house's network."""
+_ERRORS = {Code.REDIRECT_URI: "invalid_redirect_uri"}
+"""The errors of RFC 7591, 3.2.2 by the code of a fault; that of all other codes is `_METADATA_ERROR`."""
+_METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
+_INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
 _NO_INVITATION = (
-    "this invitation is not good here: it counts once, or as often as the operator said, and ends after some days; "
-    "ask the operator for another"
+    "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
+    "days; ask the operator for another"
 )
-"""Whether it was used, taken back or never made is not told."""
-_NOT_GOOD = "the token is not one that is good here"
+"""The same text for an invitation that was used, revoked or never made: it must not tell which tokens existed."""
+_NOT_VALID = "this registration access token is not valid"
 _EXPIRED = (
-    "this registration access token was not used for a year and is good no more; "
+    "this registration access token was not used for a year and expired; "
     "ask the operator for another (idp client renew-registration-token)"
 )
-_OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
-
-
-_BAD_TOKEN = f'{_REALM}, error="invalid_token"'
+_SERVER_MEMBERS = (
+    "registration_access_token",
+    "registration_client_uri",
+    "client_secret_expires_at",
+    "client_id_issued_at",
+)
 
 
 class _UnauthorizedError(Exception):
-    """No good token was shown: `text` says why, `challenge` is the answer's `WWW-Authenticate`."""
+    """The request has no valid token: `text` says why, `challenge` is the `WWW-Authenticate` of the response."""
 
-    def __init__(self, text: str, challenge: str = _BAD_TOKEN) -> None:
+    def __init__(self, text: str, challenge: str = _INVALID_TOKEN) -> None:
         super().__init__(text)
         self.text = text
         self.challenge = challenge
 
 
-class _Refused(Exception):  # noqa: N818 - what happened
-    """The answer that refuses a request."""
+class _RefusedError(Exception):
+    """The request is refused, with a response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -73,33 +75,33 @@ class _Refused(Exception):  # noqa: N818 - what happened
 
 @for_programs
 def register() -> Response:
-    """Register the client that the metadata describe (RFC 7591 3.1)."""
+    """Register the client that the JSON describes (RFC 7591, 3.1)."""
     try:
         invitation = _invitation()
-        metadata = _metadata()
-        given = json_metadata.free_name(invitation.label.strip() or "ENT")
-        wanted = _wanted(invitation, metadata, given)
-        sector = _within(lambda: sectors.find(wanted))
-        client, token, secret = _within(lambda: _add(invitation, wanted, sector, given))
-    except _Refused as refused:
+        members = _members()
+        name = names.free_name(invitation.label.strip() or "ENT")
+        metadata = _or_refuse(lambda: _checked(invitation, members, name))
+        sector = _or_refuse(lambda: sectors.find(metadata))
+        client, token, secret = _or_refuse(lambda: _add(invitation, metadata, sector, name))
+    except _RefusedError as refused:
         return refused.response
     except _UnauthorizedError as refused:
         return _unauthorized(refused.text, refused.challenge)
-    return client_request.answer(_told(client, token, secret), 201)
+    return client_request.answer(_answer(client, token, secret), 201)
 
 
 @unit_of_work()
-def _add(invitation: ClientInvite, wanted: Wanted, sector: str, given: str) -> tuple[Client, str, str | None]:
-    """Use the invitation and write the client; return it, its registration access token, and its secret if any."""
-    client, secret = registration.add(wanted, sector)
+def _add(invitation: ClientInvite, metadata: ClientMetadata, sector: str, name: str) -> tuple[Client, str, str | None]:
+    """Use the invitation and add the client; return it, its registration access token, and its secret if any."""
+    client, secret = registrations.add(metadata, sector)
     db.session.flush()
-    # of several requests at once, as many succeed as the invitation has uses left
+    # concurrent requests may have had the last use
     if not invitations.use(invitation, client):
         raise _UnauthorizedError(_NO_INVITATION)
-    json_metadata.check_name(services().settings, client.name, client, given=given)
+    approvals.check_name(services().settings, client.name, client, accepted=name)
     token = opaque.new_value()
     access_tokens.give(client, token)
-    registered = changes.made(registration.told(client))
+    registered = changes.made(registrations.audited(client))
     log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
     return client, token, secret
 
@@ -111,19 +113,18 @@ def _invitation() -> ClientInvite:
     return invitation
 
 
-def _wanted(invitation: ClientInvite, metadata: dict[str, Any], name: str) -> Wanted:
-    """Return the checked registration that the metadata ask for; `name` is the client's if it gives itself none."""
-    bounds = invitations.given(invitation)
-    given = Wanted(
-        name=name,
-        redirect_uris=(),
-        uais=invitation.uais,
-        pkce=invitation.pkce_required is not False,
-    )
-    wanted = _within(lambda: json_metadata.as_wanted(metadata, bounds, given))
-    _within(lambda: registration.check(services().settings, wanted))
-    _within(lambda: json_metadata.check_hosts(wanted, bounds))
-    return wanted
+def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> ClientMetadata:
+    """Return the checked registration that the JSON asks for; `name` is that of a client which gives itself none.
+
+    Raises:
+        RegistrationRefusedError: it has faults.
+    """
+    bounds = invitations.bounds_of(invitation)
+    given = ClientMetadata(name=name, uais=invitation.uais, pkce_required=invitation.pkce_required is not False)
+    metadata = json_metadata.read(members, bounds, given)
+    registrations.check(services().settings, metadata)
+    bounds.check_hosts(metadata)
+    return metadata
 
 
 @for_programs
@@ -136,74 +137,76 @@ def manage(client_id: str) -> Response:
         secret = None
         if request.method == "PUT":
             token, secret = _replaced(client, token)
-    except _Refused as refused:
+    except _RefusedError as refused:
         return refused.response
     except _UnauthorizedError as refused:
         return _unauthorized(refused.text, refused.challenge)
-    return client_request.answer(_told(client, token, secret))
+    return client_request.answer(_answer(client, token, secret))
 
 
 def _replaced(client: Client, token: str) -> tuple[str, str | None]:
-    """Replace the registration by what the metadata say (2.2); return a new token in place of the one that was shown.
-
-    With it comes a secret if the client needs one from now on.
-    """
-    metadata = _metadata()
-    if metadata.get("client_id") != client.client_id:
-        raise _Refused(client_request.refuse(400, "invalid_request", "client_id must be the client's own"))
-    if any(name in metadata for name in _OWN):
-        raise _Refused(client_request.refuse(400, "invalid_request", f"these must be left out: {', '.join(_OWN)}"))
-    shown = metadata.get("client_secret")
-    if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
-        raise _Refused(client_request.refuse(400, "invalid_request", "a client does not choose its secret"))
-    wanted, hosts = _within(lambda: _checked(client, metadata))
-    following, secret = _within(lambda: _write(client, token, metadata, wanted, hosts))
+    """Replace the registration by the JSON (2.2); return a new access token, and a secret if the client needs one."""
+    members = _members()
+    if members.get("client_id") != client.client_id:
+        raise _RefusedError(client_request.refuse(400, "invalid_request", "client_id must be the client's own"))
+    if any(name in members for name in _SERVER_MEMBERS):
+        text = f"these must be left out: {', '.join(_SERVER_MEMBERS)}"
+        raise _RefusedError(client_request.refuse(400, "invalid_request", text))
+    shown = members.get("client_secret")
+    if shown is not None and not (isinstance(shown, str) and _is_own_secret(client, shown)):
+        raise _RefusedError(client_request.refuse(400, "invalid_request", "a client does not choose its secret"))
+    metadata, hosts = _or_refuse(lambda: _checked_change(client, members))
+    following, secret = _or_refuse(lambda: _write(client, token, members, metadata, hosts))
     db.session.refresh(client)
     return following, secret
 
 
-def _checked(client: Client, metadata: dict[str, Any]) -> tuple[Wanted, set[str]]:
-    """Return the registration that the metadata ask for, and the hosts that an operator must approve before."""
+def _checked_change(client: Client, members: dict[str, Any]) -> tuple[ClientMetadata, set[str]]:
+    """Return the checked registration that the JSON asks for, and the hosts that an operator must approve before.
+
+    Raises:
+        RegistrationRefusedError: it has faults.
+    """
     bounds = invitations.bounds(client)
-    wanted = json_metadata.as_wanted(metadata, bounds, registration.as_wanted(client))
-    hosts = json_metadata.hosts_to_approve(client, wanted, bounds)
-    registration.check_change(services().settings, client, wanted, approved=bool(hosts))
-    return wanted, hosts
+    metadata = json_metadata.read(members, bounds, rows.read(client))
+    hosts = approvals.hosts_to_approve(client, metadata, bounds)
+    registrations.check_change(services().settings, client, metadata, approved=bool(hosts))
+    return metadata, hosts
 
 
 @unit_of_work()
 def _write(
-    client: Client, token: str, metadata: dict[str, Any], wanted: Wanted, hosts: set[str]
+    client: Client, token: str, members: dict[str, Any], metadata: ClientMetadata, hosts: set[str]
 ) -> tuple[str, str | None]:
-    """Make the change, or keep it for an operator to approve; return the next token, and a secret if one is needed."""
+    """Make the change, or keep it for approval; return the next access token, and a secret if the client needs one."""
     secret = None
     if hosts:
-        approvals.wait(services().settings, client, wanted, metadata, hosts)
+        approvals.wait(services().settings, client, metadata, members, hosts)
     else:
-        secret = _change(client, wanted)
+        secret = _change(client, metadata)
     following = access_tokens.replace(client, token)
     if following is None:
-        raise _UnauthorizedError(_NOT_GOOD)
+        raise _UnauthorizedError(_NOT_VALID)
     return following, secret
 
 
-def _change(client: Client, wanted: Wanted) -> str | None:
+def _change(client: Client, metadata: ClientMetadata) -> str | None:
     settings = services().settings
-    before, former_name = registration.told(client), client.name
-    secret = registration.change(client, wanted)
-    json_metadata.check_name(settings, client.name, client, given=former_name)
+    before, former_name = registrations.audited(client), client.name
+    secret = registrations.change(client, metadata)
+    approvals.check_name(settings, client.name, client, accepted=former_name)
     approvals.withdraw(client)
-    changed = changes.difference(before, registration.told(client))
+    changed = changes.difference(before, registrations.audited(client))
     log.record(ClientChangedItself(client_id=client.id, change="changed", **changed))
     return secret
 
 
 @unit_of_work()
 def _end(client: Client) -> Response:
-    """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
-    before = registration.told(client)
+    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3)."""
+    before = registrations.audited(client)
     client.disabled_at = now()
-    changed = changes.difference(before, registration.told(client))
+    changed = changes.difference(before, registrations.audited(client))
     client.version = Client.version + 1
     client.pending_metadata = None
     access_tokens.take(client)
@@ -211,102 +214,101 @@ def _end(client: Client) -> Response:
     return Response(status=204, headers={"Cache-Control": "no-store"})
 
 
-def _told(client: Client, token: str, secret: str | None) -> dict[str, Any]:
-    told = json_metadata.of_client(client)
-    told["registration_access_token"] = token
-    told["registration_client_uri"] = f"{services().settings.issuer}/register/{client.client_id}"
+def _answer(client: Client, token: str, secret: str | None) -> dict[str, Any]:
+    members = json_metadata.of_client(client)
+    members["registration_access_token"] = token
+    members["registration_client_uri"] = f"{services().settings.issuer}/register/{client.client_id}"
     if secret is not None:
-        told |= {"client_secret": secret, "client_secret_expires_at": 0}
-    return told | approvals.told(client)
+        members |= {"client_secret": secret, "client_secret_expires_at": 0}
+    return members | approvals.pending(client)
 
 
 def _owned(client_id: str) -> tuple[Client, str]:
-    """Return the client that the registration access token of this request is of, and the token (3)."""
+    """Return the client whose registration access token the request carries, and the token (3)."""
     token = _token("the registration access token is needed: send it as Authorization: Bearer")
     try:
-        client = registration.get(client_id) if client_id.isascii() and client_id.isalnum() else None
-    except RegistrationRefused:
+        client = registrations.get(client_id) if client_id.isascii() and client_id.isalnum() else None
+    except RegistrationRefusedError:
         client = None
     try:
-        is_own = client is not None and access_tokens.prove(client, token)
+        is_own = client is not None and access_tokens.verify(client, token)
     except TokenExpiredError as expired:
         response = _unauthorized(_EXPIRED)
         with unit_of_work():
             access_tokens.note_expired(expired.client)
-        raise _Refused(response) from expired
+        raise _RefusedError(response) from expired
     if client is None or not is_own:
-        raise _UnauthorizedError(_NOT_GOOD)
+        raise _UnauthorizedError(_NOT_VALID)
     return client, token
 
 
-def _is_its_own(client: Client, secret: str) -> bool:
+def _is_own_secret(client: Client, secret: str) -> bool:
     digest = client.secret_digest
     return digest is not None and hmac.compare_digest(digest, opaque.digest(secret))
 
 
 def _token(needed: str) -> str:
-    """Return the token of the request; one without any is refused by the sentence `needed`."""
+    """Return the token of the request; refuse a request without one with the text `needed`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _UnauthorizedError(needed, _REALM)
     return token.strip()
 
 
-def _unauthorized(said: str, challenge: str = _BAD_TOKEN) -> Response:
-    """Return the refusal of RFC 6750 3.1, and count it; a request without any token is not told of an error.
+def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
+    """Return the refusal of RFC 6750, 3.1, and count it in the rate limit of the IP.
+
+    Args:
+        text: the description of the error.
+        challenge: the header `WWW-Authenticate`; it names no error for a request without a token.
 
     Raises:
-        TooManyTries: there were too many from that address. Right tokens are neither counted nor stopped.
+        TooManyRequestsError: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
     """
-    demand = (limits.CLIENT_PROOF_ADDRESS, remote_address())
-    if seconds := guard.held(demand):
-        raise TooManyTries(seconds)
+    demand = (limits.CLIENT_PROOF_IP, remote_ip())
+    if seconds := guard.cached_wait(demand):
+        raise TooManyRequestsError(seconds)
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
-    response = client_request.refuse(401, "invalid_token", said)
+    response = client_request.refuse(401, "invalid_token", text)
     response.headers["WWW-Authenticate"] = challenge
     return response
 
 
-def _metadata() -> dict[str, Any]:
+def _members() -> dict[str, Any]:
     """Return the JSON object of the body.
 
     Raises:
-        _Refused: it is none, or an assertion about software that nobody here can check (RFC 7591 2.3).
+        _RefusedError: the body is no JSON object, or has a software statement, which nobody here can check (RFC 7591,
+            2.3).
     """
     if request.mimetype != "application/json":
-        raise _Refused(client_request.refuse(415, "invalid_client_metadata", "the body must be application/json"))
+        raise _RefusedError(client_request.refuse(415, _METADATA_ERROR, "the body must be application/json"))
     try:
-        metadata = jose.json_object(request.get_data())
+        members = jose.json_object(request.get_data())
     except ValueError as error:
-        raise _Refused(
-            client_request.refuse(400, "invalid_client_metadata", f"the body is no JSON object: {error}")
-        ) from None
-    if metadata.get("software_statement") is not None:
-        raise _Refused(
-            client_request.refuse(400, "unapproved_software_statement", "no software statement is approved here")
-        )
-    return metadata
+        text = f"the body is no JSON object: {error}"
+        raise _RefusedError(client_request.refuse(400, _METADATA_ERROR, text)) from None
+    if members.get("software_statement") is not None:
+        text = "no software statement is approved here"
+        raise _RefusedError(client_request.refuse(400, "unapproved_software_statement", text))
+    return members
 
 
-def _within(act: Callable[[], T]) -> T:
-    """Run `act`; what it refuses becomes the answer of RFC 7591 3.2.2, its options called by their names here."""
+def _or_refuse(act: Callable[[], T]) -> T:
+    """Run `act`; answer its faults as RFC 7591, 3.2.2 says, the fields called by their JSON names.
+
+    Raises:
+        _RefusedError: there are faults. Their hints are the operator's and not answered.
+    """
     try:
         return act()
-    except BadMetadata as bad:
-        raise _Refused(client_request.refuse(400, bad.error, bad.description)) from bad
-    except RegistrationRefused as refused:
-        first = refused.faults[0]
-        about_redirects = first.startswith("--redirect-uri")
-        error = json_metadata.REDIRECT_FAULT if about_redirects else json_metadata.METADATA_FAULT
-        said = "; ".join(_OPTION.sub(_by_its_name, _FOR_OPERATORS.sub("", fault)) for fault in refused.faults)
-        raise _Refused(client_request.refuse(400, error, said)) from refused
-
-
-def _by_its_name(option: re.Match[str]) -> str:
-    return json_metadata.OPTIONS.get(option[0], option[0].removeprefix("--"))
+    except RegistrationRefusedError as refused:
+        error = _ERRORS.get(refused.faults[0].code, _METADATA_ERROR)
+        text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
+        raise _RefusedError(client_request.refuse(400, error, text)) from refused
 
 
 blueprint = Blueprint("registration", __name__)

@@ -1,7 +1,7 @@
-"""Invitations: initial access tokens (RFC 7591 1.2) by which ENTs may register themselves within given bounds.
+"""Invitations: initial access tokens (RFC 7591, 1.2) by which ENTs register themselves within given bounds.
 
-An invitation counts once, or as often as the operator said. Its bounds are copied to each client that used it: they
-hold for all its later changes too.
+An invitation serves once, or as often as the operator said. Its bounds are copied to each client that used it, and
+hold for all later changes of the client.
 """
 
 import uuid
@@ -17,25 +17,23 @@ from idp.audit.registry_events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.oidc.claims.release import SCOPES
-from idp.oidc.client_auth.client import AUTH_METHODS
-from idp.registration.metadata import is_host, urls
+from idp.registration.checks import PUBLIC_WITHOUT_PKCE, is_host
+from idp.registration.faults import Fault, RegistrationRefusedError, invalid
+from idp.registration.metadata import BY_NAME, ClientMetadata, uris
 from idp.registration.sectors import hosts
-from idp.registration.wanted import RegistrationRefused, Wanted
 from idp.uai import is_uai, uai_fault
 
 LONGEST_LABEL = 80
-SUBJECTS = ("", "pairwise", "public")
-"""What metadata have a word for."""
+SUBJECTS = BY_NAME["subject"].offered
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a client that registers itself may ask for; what is empty is free.
+    """What a client that registers itself may ask for; an empty bound allows everything.
 
     Attributes:
-        scopes: those that it may have at most.
-        hosts: those of all its addresses; if none, those of its registration, until an operator approves others.
+        scopes: the scopes that it may have at most.
+        hosts: the hosts of all its URIs; if empty, those of its registration, until an operator approves others.
         subject_type: `pairwise` or `public`.
         auth_method: how it authenticates.
     """
@@ -45,45 +43,66 @@ class Bounds:
     subject_type: str = ""
     auth_method: str = ""
 
-    def faults(self, *, pkce: bool | None) -> Iterator[str]:
-        """Yield what is wrong with the bounds of an invitation, a sentence each."""
-        if "openid" not in self.scopes or set(self.scopes) - set(SCOPES):
-            yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
-        yield from (
-            f"--host {host!r}: not a host in lower case, without a port" for host in self.hosts if not is_host(host)
-        )
-        if self.subject_type not in SUBJECTS:
-            yield f"--subject {self.subject_type!r}: must be one of {', '.join(filter(None, SUBJECTS))}"
-        if self.auth_method not in ("", *AUTH_METHODS):
-            yield f"--auth-method {self.auth_method!r}: must be one of {', '.join(AUTH_METHODS)}"
+    def required(self) -> dict[str, str]:
+        """Return the values that the bounds leave no choice of, by field."""
+        bounds = {"subject": self.subject_type, "auth_method": self.auth_method}
+        return {name: value for name, value in bounds.items() if value}
+
+    def find_faults(self, *, pkce: bool | None) -> Iterator[Fault]:
+        """Yield what is wrong with the bounds of an invitation."""
+        scopes, methods = BY_NAME["scopes"].values, BY_NAME["auth_method"].values
+        if "openid" not in self.scopes or set(self.scopes) - set(scopes):
+            yield invalid("scopes", f"must contain openid and name only: {', '.join(scopes)}")
+        for host in self.hosts:
+            if not is_host(host):
+                yield invalid("hosts", f"{host!r}: not a host in lower case, without a port")
+        if self.subject_type not in ("", *SUBJECTS):
+            yield invalid("subject", f"{self.subject_type!r}: must be one of {', '.join(SUBJECTS)}")
+        if self.auth_method not in ("", *methods):
+            yield invalid("auth_method", f"{self.auth_method!r}: must be one of {', '.join(methods)}")
         if self.auth_method == "none" and pkce is False:
-            yield "--no-pkce: a public client has no other proof than PKCE"
+            yield invalid("pkce_required", PUBLIC_WITHOUT_PKCE)
+
+    def check_hosts(self, metadata: ClientMetadata) -> None:
+        """Check that all URIs of a registration have a host of the bounds.
+
+        Raises:
+            RegistrationRefusedError: a URI has another host.
+        """
+        if not self.hosts:
+            return
+        translated = {name: [text] for name, text in metadata.translations.items() if "_uri#" in name}
+        for name, own in (uris(metadata) | translated).items():
+            if strange := hosts(own) - set(self.hosts):
+                raise RegistrationRefusedError(
+                    invalid(name, f"{', '.join(sorted(strange))}: no host of the invitation")
+                )
 
 
 def invite(
     label: str, uais: Sequence[str], bounds: Bounds, life: timedelta, *, uses: int = 1, pkce: bool | None = None
 ) -> tuple[ClientInvite, str]:
-    """Make an invitation; return it and its token, which is shown this once.
+    """Make an invitation; return it and its token, of which only a digest is kept.
 
     Args:
-        label: for whom it is, to the operators; to parents too when the ENT gives itself no name.
-        uais: the schools that the ENT will serve; what it asks for itself changes nothing of that.
+        label: whom it is for; also the name of an ENT that gives itself none.
+        uais: the schools that the ENT will serve; it cannot change them itself.
         bounds: what it may ask for.
-        life: how long it may be used.
+        life: how long the invitation may be used.
         uses: how many clients may register by it.
         pkce: whether PKCE is required of them; None for the default of this service.
 
     Raises:
-        RegistrationRefused: with every fault.
+        RegistrationRefusedError: with every fault.
     """
-    faults = [f"--uai {uai_fault(one)}" for one in uais if not is_uai(one)]
+    faults = [invalid("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
     if not uais:
-        faults.append("--uai: at least one school is needed; a service for everyone is registered by an operator")
-    faults += bounds.faults(pkce=pkce)
+        faults.append(invalid("uais", "needs at least one school; an operator registers a service for everyone"))
+    faults += bounds.find_faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
-        faults.append(f"--label must have {LONGEST_LABEL} printable characters at most")
+        faults.append(invalid("label", f"must have {LONGEST_LABEL} printable characters at most"))
     if faults:
-        raise RegistrationRefused(faults)
+        raise RegistrationRefusedError(*faults)
     token = opaque.new_value()
     row = ClientInvite(
         id=uuid.uuid4(),
@@ -105,12 +124,12 @@ def invite(
 
 
 def find(token: str) -> ClientInvite | None:
-    """Return an invitation that may still be used."""
+    """Return the invitation of a token if it may still be used, or None."""
     return db.session.scalar(select(ClientInvite).where(ClientInvite.digest == opaque.digest(token), *_open(now())))
 
 
 def use(invitation: ClientInvite, client: Client) -> bool:
-    """Count a use of an invitation for `client`, in the caller's transaction; False when no use is left."""
+    """Count a use of an invitation by `client`, in the caller's transaction; return False if no use is left."""
     moment = now()
     used = db.session.scalar(
         update(ClientInvite)
@@ -122,13 +141,13 @@ def use(invitation: ClientInvite, client: Client) -> bool:
     if used is None:
         return False
     client.invite_id = invitation.id
-    client.bounds = asdict(given(invitation))
+    client.bounds = asdict(bounds_of(invitation))
     log.record(ClientInvited(client_id=client.id, invite=str(invitation.id), change="used"))
     return True
 
 
-def given(invitation: ClientInvite) -> Bounds:
-    """Return the bounds that an invitation gives."""
+def bounds_of(invitation: ClientInvite) -> Bounds:
+    """Return the bounds of an invitation."""
     return Bounds(
         scopes=invitation.scopes,
         hosts=invitation.hosts,
@@ -138,28 +157,28 @@ def given(invitation: ClientInvite) -> Bounds:
 
 
 def bounds(client: Client) -> Bounds:
-    """Return what a client may ask for: what its invitation said, or what it has if an operator registered it."""
+    """Return the bounds of a client: those of its invitation, or what it has if an operator registered it."""
     return Bounds(scopes=client.scopes) if client.bounds is None else Bounds(**client.bounds)
 
 
-def bind(client: Client, former: Wanted, current: Wanted) -> None:
-    """Hold a client that registered itself to what an operator changed, in the caller's transaction."""
+def bind(client: Client, former: ClientMetadata, current: ClientMetadata) -> None:
+    """Change the bounds of a client that registered itself to what an operator changed, in the caller's transaction."""
     if client.bounds is None:
         return
     bound = Bounds(**client.bounds)
-    if set(current.scopes.split()) != set(former.scopes.split()):
+    if set(current.scopes) != set(former.scopes):
         bound = replace(bound, scopes=client.scopes)
     if bound.auth_method:
         bound = replace(bound, auth_method=client.auth_method)
     if bound.hosts:
-        named = {host for uris in urls(current).values() for host in hosts(uris)}
+        named = {host for own in uris(current).values() for host in hosts(own)}
         bound = replace(bound, hosts=sorted({*bound.hosts, *named}))
     client.bounds = asdict(bound)
 
 
 @unit_of_work()
 def revoke(invitation: uuid.UUID) -> bool:
-    """Revoke an invitation; return False if there is none of that id that may still be used."""
+    """Revoke an invitation; return False if there is none that may still be used."""
     moment = now()
     ended = db.session.scalar(
         update(ClientInvite)

@@ -1,217 +1,306 @@
-"""What a client may be registered with (Registration 1.0, section 2; RFC 7591 2; RFC 9700 2.1): every fault, at once.
+"""What a client is: `ClientMetadata` declares each field of a registration once.
 
-Operators and clients that register themselves are held to the same rules. Faults name the option of `idp client add`;
-`idp.registration.endpoint` translates it.
+The options of `idp client add` (`options`), the JSON of RFC 7591 (`json_metadata`), the row of the database (`rows`)
+and the values that discovery announces (`announced`) are derived from these declarations. `checks` finds the faults.
 """
 
+import enum
 import re
-from collections.abc import Iterable, Iterator
-from urllib.parse import urlsplit
-
-from sqlalchemy import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from idp.clients.models import Audience, CharterMode, SubjectType
-from idp.clock import now
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
-from idp.db import db
-from idp.oidc.claims.release import CLAIMS_BY_SCOPE, SCOPES
+from idp.oidc.claims.release import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.client_auth.client import AUTH_METHODS
-from idp.oidc.keys import jose
-from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
-from idp.oidc.models import SigningKey
+from idp.oidc.keys.jose import CLIENT_ALGORITHMS
+from idp.oidc.keys.material import ALGORITHMS
 from idp.profile_choice.profiles import PROFILES
-from idp.registration import client_jwks, sectors
-from idp.registration.wanted import Wanted
-from idp.uai import is_uai, uai_fault
+from idp.registration.declarations import Kind, Option, Texts, declarations, declare
 
-ALWAYS_CLAIMS = tuple(CLAIMS_BY_SCOPE)
-SECURITY_PROFILES = ("", "fapi2")
-_LONGEST_URI = 500
-_LONGEST_NAME = 80
-_LONGEST_PREFIX = 30
-_LONGEST_AGE = 10**9
-_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?", re.ASCII)
-"""A host as policies, redirects and certificates name it, which has no mark that means something to one of them."""
-_CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-_LONGEST_HOST = 253
-AUDIENCES = tuple(audience.value for audience in Audience)
+DEFAULT_SCOPES = ("openid", "profile", "email", "ent", "charter")
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+_PROFILE_KEYS = tuple(profile.key for profile in PROFILES)
 
 
-def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
-    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are."""
-    name = wanted.name.strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
-    addresses = list(_address_faults(settings, wanted))
-    yield from addresses or _sector_faults(wanted)
-    yield from (f"--uai {uai_fault(one)}" for one in wanted.uais if not is_uai(one))
-    if wanted.audience == Audience.FAMILIES.value and not wanted.uais:
-        yield "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
-    scopes = wanted.scopes.split()
-    if "openid" not in scopes or set(scopes) - set(SCOPES):
-        yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
-    if set(wanted.always_claims) - set(ALWAYS_CLAIMS):
-        yield f"--always-claims may name only: {','.join(ALWAYS_CLAIMS)}"
-    yield from _choice_faults(wanted)
-    yield from _key_faults(wanted)
-    yield from _profile_faults(wanted)
-    yield from _logout_faults(wanted)
-    prefix = wanted.subject_prefix
-    if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
-        yield f"--subject-prefix must have {_LONGEST_PREFIX} printable ASCII characters at most"
-    if prefix.endswith("-"):
-        yield "--subject-prefix is given without its hyphen, which is written between it and the key"
-    if prefix and wanted.subject != SubjectType.AAF.value:
-        yield "--subject-prefix is for --subject aaf"
-    if wanted.auth_method == "none" and not wanted.pkce:
-        yield "--no-pkce: a public client has no other proof than PKCE"
+def _values(kind: type[enum.Enum]) -> Texts:
+    return tuple(one.value for one in kind)
 
 
-def _choice_faults(wanted: Wanted) -> Iterator[str]:
-    profiles = tuple(profile.key for profile in PROFILES)
-    choices = (
-        ("--auth-method", wanted.auth_method, AUTH_METHODS),
-        ("--subject", wanted.subject, tuple(kind.value for kind in SubjectType)),
-        ("--audience", wanted.audience, AUDIENCES),
-        ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
-        ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
-        ("--userinfo-alg", wanted.userinfo_alg, ("", *ALGORITHMS)),
-        ("--auth-alg", wanted.auth_alg, ("", *jose.CLIENT_ALGORITHMS)),
-        ("--profile", wanted.profile, SECURITY_PROFILES),
-        *((("--default-profile", wanted.default_profile, profiles),) if wanted.default_profile else ()),
-        *(("--profile-uri", profile, profiles) for profile in wanted.profile_uris),
+def _endpoint_members(ending: str) -> Texts:
+    return tuple(f"{endpoint}_endpoint_{ending}" for endpoint in ("token", "revocation", "introspection"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientMetadata:
+    """A registration: as it is asked for, or as it is.
+
+    `sector` is the sector of a registered client; empty if it has one of its own, None if the redirect URIs decide.
+    """
+
+    name: str = declare(Kind.TEXT, member="client_name", translated=True)
+    audience: str = declare(
+        Kind.CHOICE,
+        Audience.FAMILIES.value,
+        values=_values(Audience),
+        option=Option(
+            flag="--audience",
+            help="Whom the client may know: families (of its schools) or everyone (a service of the whole académie).",
+            strict=True,
+        ),
     )
-    for option, value, known in choices:
-        if value not in known:
-            yield f"{option} {value!r}: must be one of {', '.join(filter(None, known))}"
+    uais: Sequence[str] = declare(
+        Kind.SCHOOLS,
+        (),
+        option=Option(
+            flag="--uai",
+            metavar="UAI",
+            help="A school that the ENT serves; once for each school. The ENT learns of no child elsewhere.",
+        ),
+    )
+    release_username: bool = declare(
+        Kind.SWITCH,
+        default=False,
+        option=Option(
+            flag="--release-username/--no-release-username",
+            help="Tell the identifier that a person signs in with (preferred_username).",
+        ),
+    )
+    redirect_uris: Sequence[str] = declare(
+        Kind.URIS,
+        (),
+        member="redirect_uris",
+        option=Option(flag="--redirect-uri", help="Where the browser returns with a code; once for each URI."),
+    )
+    post_logout_redirect_uris: Sequence[str] = declare(
+        Kind.URIS,
+        (),
+        member="post_logout_redirect_uris",
+        option=Option(
+            flag="--post-logout-redirect-uri", help="Where the browser may go after a sign-out; once for each URI."
+        ),
+    )
+    backchannel_logout_uri: str = declare(
+        Kind.URI,
+        member="backchannel_logout_uri",
+        option=Option(flag="--backchannel-logout-uri", help="Called by this service when a session ends."),
+    )
+    frontchannel_logout_uri: str = declare(
+        Kind.URI,
+        member="frontchannel_logout_uri",
+        option=Option(flag="--frontchannel-logout-uri", help="Loaded by the browser when a person signs out."),
+    )
+    home_uri: str = declare(
+        Kind.URI,
+        member="client_uri",
+        translated=True,
+        option=Option(flag="--home-uri", help="The ENT's home page."),
+    )
+    initiate_login_uri: str = declare(
+        Kind.URI,
+        member="initiate_login_uri",
+        option=Option(flag="--initiate-login-uri", help="Where another site starts a sign-in (Core 4)."),
+    )
+    auth_method: str = declare(
+        Kind.CHOICE,
+        "client_secret_basic",
+        member="token_endpoint_auth_method",
+        values=AUTH_METHODS,
+        announced=_endpoint_members("auth_methods_supported"),
+        option=Option(flag="--auth-method", help=f"One of: {', '.join(AUTH_METHODS)}."),
+    )
+    auth_alg: str = declare(
+        Kind.CHOICE,
+        member="token_endpoint_auth_signing_alg",
+        values=CLIENT_ALGORITHMS,
+        announced=_endpoint_members("auth_signing_alg_values_supported"),
+        option=Option(flag="--auth-alg", metavar="ALG", help="The one algorithm that signs the client's assertions."),
+    )
+    jwks: dict[str, Any] | None = declare(
+        Kind.KEYS, None, member="jwks", option=Option(flag="--jwks", help="A file of the client's public keys.")
+    )
+    jwks_uri: str = declare(
+        Kind.URI, member="jwks_uri", option=Option(flag="--jwks-uri", help="Where the client publishes its keys.")
+    )
+    profile: str = declare(
+        Kind.CHOICE,
+        column="security_profile",
+        values=("fapi2",),
+        option=Option(flag="--profile", help="fapi2: PAR, PKCE, DPoP and keys instead of secrets."),
+    )
+    par_required: bool = declare(
+        Kind.SWITCH,
+        default=False,
+        member="require_pushed_authorization_requests",
+        option=Option(flag="--require-par/--no-require-par", help="Requests must be pushed (RFC 9126)."),
+    )
+    dpop_required: bool = declare(
+        Kind.SWITCH,
+        default=False,
+        member="dpop_bound_access_tokens",
+        option=Option(flag="--require-dpop/--no-require-dpop", help="Tokens are bound to keys (RFC 9449)."),
+    )
+    subject: str = declare(
+        Kind.CHOICE,
+        SubjectType.PAIRWISE.value,
+        member="subject_type",
+        column="subject_type",
+        values=_values(SubjectType),
+        offered=(SubjectType.PAIRWISE.value, SubjectType.PUBLIC.value),
+        announced=("subject_types_supported",),
+        option=Option(flag="--subject", help="pairwise, public or aaf."),
+    )
+    subject_prefix: str = declare(
+        Kind.TEXT,
+        option=Option(flag="--subject-prefix", help="The name of the académie before an AAF join key, without hyphen."),
+    )
+    sector: str | None = declare(Kind.TEXT, None)
+    sector_identifier_uri: str = declare(
+        Kind.URI,
+        member="sector_identifier_uri",
+        option=Option(
+            flag="--sector-identifier-uri", help="Joins redirect URIs of several hosts, which need it (Core 8.1)."
+        ),
+    )
+    pkce_required: bool = declare(
+        Kind.SWITCH, default=True, option=Option(flag="--pkce/--no-pkce", help="Whether the client must send PKCE.")
+    )
+    scopes: Sequence[str] = declare(
+        Kind.WORDS,
+        DEFAULT_SCOPES,
+        member="scope",
+        values=SCOPES,
+        announced=("scopes_supported",),
+        option=Option(flag="--scopes", help="The scopes that the ENT may ask for."),
+    )
+    always_claims: Sequence[str] = declare(
+        Kind.WORDS,
+        (),
+        values=tuple(CLAIMS_BY_SCOPE),
+        option=Option(
+            flag="--always-claims", separator=",", help="Scopes released without a request, such as ent,charter."
+        ),
+    )
+    charter: str = declare(
+        Kind.CHOICE,
+        CharterMode.ENT.value,
+        column="charter_mode",
+        values=_values(CharterMode),
+        option=Option(flag="--charter", help="Who shows the charter: ent, provider or none."),
+    )
+    id_token_alg: str = declare(
+        Kind.CHOICE,
+        "RS256",
+        member="id_token_signed_response_alg",
+        values=ALGORITHMS,
+        option=Option(
+            flag="--id-token-alg",
+            metavar="ALG",
+            default_text="RS256, unless the profile excludes it",
+            help="The algorithm that signs ID tokens.",
+        ),
+    )
+    userinfo_alg: str = declare(
+        Kind.CHOICE,
+        member="userinfo_signed_response_alg",
+        values=ALGORITHMS,
+        option=Option(flag="--userinfo-alg", metavar="ALG", help="The algorithm that signs UserInfo answers."),
+    )
+    refresh_id_token: bool = declare(
+        Kind.SWITCH,
+        default=True,
+        option=Option(
+            flag="--refresh-id-token/--no-refresh-id-token", help="Whether refresh answers hold an ID token."
+        ),
+    )
+    default_max_age: int | None = declare(
+        Kind.SECONDS,
+        None,
+        member="default_max_age",
+        option=Option(
+            flag="--default-max-age", metavar="SECONDS", help="Ask for the password again after so many seconds."
+        ),
+    )
+    logo_uri: str = declare(Kind.URI, member="logo_uri", translated=True, column="description")
+    policy_uri: str = declare(
+        Kind.URI,
+        member="policy_uri",
+        translated=True,
+        column="description",
+        option=Option(flag="--policy-uri", help="Shown on the sign-in page: how the ENT uses data."),
+    )
+    tos_uri: str = declare(
+        Kind.URI,
+        member="tos_uri",
+        translated=True,
+        column="description",
+        option=Option(flag="--tos-uri", help="Shown on the sign-in page: the ENT's terms."),
+    )
+    contacts: Sequence[str] = declare(Kind.TEXTS, (), member="contacts", column="description")
+    application_type: str = declare(Kind.CHOICE, member="application_type", values=("web",), column="description")
+    require_auth_time: bool | None = declare(Kind.SWITCH, None, member="require_auth_time", column="description")
+    backchannel_logout_session_required: bool | None = declare(
+        Kind.SWITCH, None, member="backchannel_logout_session_required", column="description"
+    )
+    frontchannel_logout_session_required: bool | None = declare(
+        Kind.SWITCH, None, member="frontchannel_logout_session_required", column="description"
+    )
+    software_id: str = declare(Kind.TEXT, member="software_id", column="description")
+    software_version: str = declare(Kind.TEXT, member="software_version", column="description")
+    default_acr_values: Sequence[str] = declare(
+        Kind.TEXTS,
+        (),
+        member="default_acr_values",
+        column="description",
+        values=ACR_VALUES,
+        announced=("acr_values_supported",),
+    )
+    translations: dict[str, str] = declare(Kind.TRANSLATIONS, {}, column="description")
+    default_profile: str = declare(
+        Kind.CHOICE,
+        values=_PROFILE_KEYS,
+        option=Option(
+            flag="--default-profile", help="Skip the choice of a profile: the key of a profile, such as parent."
+        ),
+    )
+    profile_uris: dict[str, str] = declare(
+        Kind.PROFILE_URIS,
+        {},
+        values=_PROFILE_KEYS,
+        option=Option(
+            flag="--profile-uri", metavar="PROFILE=URI", help="Where people of another profile sign in to the ENT."
+        ),
+    )
 
 
-def _key_faults(wanted: Wanted) -> Iterator[str]:
-    """What the client signs with must be there, and so must the keys of this service that it wants signatures of."""
-    if wanted.jwks is not None and wanted.jwks_uri:
-        yield "--jwks and --jwks-uri: one of them, not both"
-    signs = wanted.auth_method == "private_key_jwt"
-    if signs and wanted.jwks is None and not wanted.jwks_uri:
-        yield "--auth-method private_key_jwt needs --jwks or --jwks-uri"
-    if wanted.jwks is not None:
-        allowed = jose.client_names(fapi2=wanted.profile == "fapi2", held_to=wanted.auth_alg)
-        yield from client_jwks.faults(wanted.jwks, allowed if signs else ())
-    if wanted.auth_alg and not signs:
-        yield "--auth-alg is for --auth-method private_key_jwt"
-    made = algorithms_made() or {"RS256"}  # what the first `idp keys rotate` makes
-    for option, alg in (("--id-token-alg", wanted.id_token_alg), ("--userinfo-alg", wanted.userinfo_alg)):
-        if alg in ALGORITHMS and alg not in made:
-            yield f"{option} {alg}: this service has no such key yet; run `idp keys rotate --alg {alg}` first"
+FIELDS = tuple(declarations(ClientMetadata))
+"""The declarations, in the order in which `idp client show` prints the fields."""
+BY_NAME = {declared.name: declared for declared in FIELDS}
+BY_MEMBER = {declared.member: declared for declared in FIELDS if declared.member}
 
 
-def algorithms_made() -> set[str]:
-    """Return the algorithms that this service has a key for that signs now."""
-    signs = (SigningKey.retired_at.is_(None), SigningKey.active_from <= now())
-    return set(db.session.scalars(select(SigningKey.alg).where(*signs).distinct()))
+def is_translation(member: str) -> bool:
+    """Return whether a JSON member is a translated one with its language tag, such as `client_name#en`."""
+    name, mark, tag = member.partition("#")
+    declared = BY_MEMBER.get(name)
+    return bool(mark) and declared is not None and declared.translated and _LANGUAGE_TAG.fullmatch(tag) is not None
 
 
-def _profile_faults(wanted: Wanted) -> Iterator[str]:
-    """FAPI 2.0 (5.3.2.1, 5.4.1): keys instead of secrets, PKCE, no RS256. PAR and DPoP come with the profile."""
-    age = wanted.default_max_age
-    if age is not None and not 0 <= age <= _LONGEST_AGE:
-        yield f"--default-max-age must be 0 to {_LONGEST_AGE} seconds"
-    if wanted.profile != "fapi2":
-        return
-    if wanted.auth_method != "private_key_jwt":
-        yield "--profile fapi2 needs --auth-method private_key_jwt"
-    if not wanted.pkce:
-        yield "--profile fapi2 needs PKCE: leave --no-pkce out"
-    for option, alg in (
-        ("--id-token-alg", wanted.id_token_alg),
-        ("--userinfo-alg", wanted.userinfo_alg),
-        ("--auth-alg", wanted.auth_alg),
-    ):
-        if alg == "RS256":
-            yield f"{option} RS256: --profile fapi2 signs with {', '.join(FAPI2_ALGORITHMS)}"
+def uris(metadata: ClientMetadata) -> dict[str, list[str]]:
+    """Return all URIs of a registration, by field; an empty one only in a list, where it is a fault."""
+    by_field: dict[str, list[str]] = {}
+    for declared in FIELDS:
+        value = getattr(metadata, declared.name)
+        match declared.kind:
+            case Kind.URI:
+                by_field[declared.name] = [value] if value else []
+            case Kind.URIS:
+                by_field[declared.name] = list(value)
+            case Kind.PROFILE_URIS:
+                by_field[declared.name] = list(value.values())
+    return by_field
 
 
-def _sector_faults(wanted: Wanted) -> Iterator[str]:
-    """Several hosts need a document that joins them (Core 8.1)."""
-    if sectors.is_missing(wanted):
-        yield "--sector-identifier-uri is needed, as the --redirect-uri have several hosts"
-
-
-def _logout_faults(wanted: Wanted) -> Iterator[str]:
-    """A front-channel address is one of the client's own hosts (Front-Channel Logout 1.0, 2)."""
-    if wanted.frontchannel_logout_uri and origin(wanted.frontchannel_logout_uri) not in map(
-        origin, wanted.redirect_uris
-    ):
-        yield "--frontchannel-logout-uri must have the scheme, host and port of a --redirect-uri"
-
-
-def host(uri: str) -> str:
-    """Return the host of an address that nobody has checked; empty for what is no address."""
-    try:
-        return urlsplit(uri).hostname or ""
-    except ValueError:
-        return ""
-
-
-def origin(uri: str) -> str:
-    """Return scheme, host and port of an address, as they are compared; empty for what is no address."""
-    try:
-        parts = urlsplit(uri)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.hostname}:{port}"
-
-
-def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
-    if not wanted.redirect_uris:
-        yield "--redirect-uri: at least one is needed"
-    for option, uris in urls(wanted).items():
-        for uri in uris:
-            if problem := _uri_fault(settings, uri):
-                yield f"{option} {uri!r}: {problem}"
-
-
-def urls(wanted: Wanted) -> dict[str, list[str]]:
-    """Return all addresses of a registration, by the option that names them."""
-    named: dict[str, Iterable[str]] = {
-        "--redirect-uri": wanted.redirect_uris,
-        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
-        "--backchannel-logout-uri": (wanted.backchannel_logout_uri,),
-        "--initiate-login-uri": (wanted.initiate_login_uri,),
-        "--home-uri": (wanted.home_uri,),
-        "--frontchannel-logout-uri": (wanted.frontchannel_logout_uri,),
-        "--jwks-uri": (wanted.jwks_uri,),
-        "--sector-identifier-uri": (wanted.sector_identifier_uri,),
-        "--logo-uri": (wanted.description.get("logo_uri", ""),),
-        "--policy-uri": (wanted.description.get("policy_uri", ""),),
-        "--tos-uri": (wanted.description.get("tos_uri", ""),),
-        "--profile-uri": wanted.profile_uris.values(),
-    }
-    lists = ("--redirect-uri", "--post-logout-redirect-uri")  # there an empty address is a fault
-    return {option: [uri for uri in uris if uri or option in lists] for option, uris in named.items()}
-
-
-def _uri_fault(settings: Settings, uri: str) -> str:
-    """Say why an address cannot be registered; an empty string when it can."""
-    if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
-        return f"not an address (ASCII, no blank, {_LONGEST_URI} characters at most)"
-    try:
-        parts = urlsplit(uri)
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:  # a bracket without its other half, a port that is no number
-        return "not an address"
-    is_host = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
-    if parts.scheme not in {"https", "http"} or not port_is_right or not is_host:
-        return "must be https://host/..., the host in lower case"
-    if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]") or _CONTROL.search(uri):
-        return "must not have a fragment, nor brackets or control characters in its path"
-    if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
-        return "must be https (http is for loopback in development)"
-    return ""
-
-
-def is_host(value: str) -> bool:
-    """Return whether `value` is the name of a host, as the addresses of a registration have it: without a port."""
-    return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None
+def announced() -> dict[str, list[str]]:
+    """Return the values that a client may be registered with, by the member of discovery that announces them."""
+    return {member: list(declared.offered) for declared in FIELDS for member in declared.announced}

@@ -1,15 +1,16 @@
-"""Pairwise subjects by sector (OpenID Connect Core 8.1): the clients of one sector know a person by the same `sub`.
+"""Sectors of pairwise subjects (OpenID Connect Core 8.1): the clients of one sector know a person by the same `sub`.
 
 A sector is the host of a client's redirect URIs, or that of its `sector_identifier_uri`. Its salt is drawn once and
-kept in the database, for ever: a `sub` survives a client that is removed and registered anew, and every change of
-`IDP_SECRET_KEY`. A client that registers itself with several hosts and asks for no kind of subject gets a sector of its
-own. A registered client stays in its sector, whatever its redirect URIs become.
+stays in the database, so that a `sub` survives a client that is removed and registered anew, and every change of
+`IDP_SECRET_KEY`. A client that registers itself with several hosts and names no subject type gets a sector of its own.
+A registered client stays in its sector when its redirect URIs change.
 """
 
 import json
 import secrets
 import threading
 from collections.abc import Iterable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -17,72 +18,80 @@ from sqlalchemy import select
 from idp.clients.models import Sector, SubjectType
 from idp.db import db, upsert
 from idp.http_client.outgoing import OutgoingError
-from idp.registration.wanted import RegistrationRefused, Wanted
+from idp.registration.faults import RegistrationRefusedError, invalid
+from idp.registration.metadata import ClientMetadata
 from idp.services import services
-from idp.web.errors import TooManyTries
+from idp.web.errors import TooManyRequestsError
 
-_OK = 200
-_AGAIN_SECONDS = 3
+_RETRY_SECONDS = 3
+_SALT_BYTES = 32
 _fetches = threading.BoundedSemaphore(2)
-"""Documents that one process fetches at a time: whoever registers chooses how long the other side takes."""
+"""The documents that one process fetches at a time: the server that a client names decides how long each one takes."""
 
 
-def find(wanted: Wanted) -> str:
-    """Return the sector of a new registration; empty when it is alone in its own.
+def find(metadata: ClientMetadata) -> str:
+    """Return the sector of a new registration; empty if it has one of its own.
 
     Raises:
-        RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5), whatever its
-            subjects are.
-        TooManyTries: others are having theirs read.
+        RegistrationRefusedError: see `check_published`.
+        TooManyRequestsError: the process already fetches as many documents as it may.
     """
-    check_published(wanted)
-    return named(wanted) if wanted.sector is None else wanted.sector
+    check_published(metadata)
+    return named(metadata) if metadata.sector is None else metadata.sector
 
 
-def named(wanted: Wanted) -> str:
-    """Return the sector that the addresses of a registration name; empty when its redirect URIs have several hosts."""
-    found = hosts([wanted.sector_identifier_uri] if wanted.sector_identifier_uri else wanted.redirect_uris)
-    return found.pop() if len(found) == 1 else ""
+def named(metadata: ClientMetadata) -> str:
+    """Return the sector that the URIs of a registration name; empty if its redirect URIs have several hosts."""
+    identifier = metadata.sector_identifier_uri
+    sectors = hosts([identifier] if identifier else metadata.redirect_uris)
+    return sectors.pop() if len(sectors) == 1 else ""
 
 
 def hosts(uris: Iterable[str]) -> set[str]:
-    """Return the hosts of checked addresses."""
+    """Return the hosts of valid URIs."""
     return {urlsplit(uri).hostname or "" for uri in uris}
 
 
-def is_missing(wanted: Wanted) -> bool:
-    """Whether a new registration has pairwise subjects and several hosts, and no document that joins these (8.1)."""
-    return wanted.sector is None and wanted.subject == SubjectType.PAIRWISE.value and not named(wanted)
+def is_missing(metadata: ClientMetadata) -> bool:
+    """Return whether a new registration has pairwise subjects and several hosts, and no document that joins them."""
+    return metadata.sector is None and metadata.subject == SubjectType.PAIRWISE.value and not named(metadata)
 
 
 def salt(identifier: str) -> bytes:
-    """Return the salt of a sector, drawn at the first need, in the caller's transaction; one of its own for none."""
+    """Return the salt of a sector, drawn when it is first needed, in the caller's transaction.
+
+    A client without `identifier` has a sector of its own: its salt is a new one.
+    """
+    drawn = secrets.token_bytes(_SALT_BYTES)
     if not identifier:
-        return secrets.token_bytes(32)
-    drawn = secrets.token_bytes(32)
+        return drawn
     db.session.execute(upsert(Sector).values(identifier=identifier, salt=drawn).on_conflict_do_nothing())
     return db.session.scalars(select(Sector.salt).where(Sector.identifier == identifier)).one()
 
 
-def check_published(wanted: Wanted) -> None:
-    """Check that the document behind `sector_identifier_uri`, if any, is a JSON array that holds all redirect URIs.
+def check_published(metadata: ClientMetadata) -> None:
+    """Check that the document behind `sector_identifier_uri`, if any, is a JSON array of all redirect URIs.
+
+    The check holds for each subject type (Registration 1.0, section 5).
 
     Raises:
-        RegistrationRefused: it does not.
-        TooManyTries: others are having theirs read.
+        RegistrationRefusedError: the document cannot be read, or lacks a redirect URI.
+        TooManyRequestsError: the process already fetches as many documents as it may.
     """
-    if not wanted.sector_identifier_uri:
+    if not metadata.sector_identifier_uri:
         return
     if not _fetches.acquire(blocking=False):
-        raise TooManyTries(_AGAIN_SECONDS)
-    outgoing = services().outgoing
+        raise TooManyRequestsError(_RETRY_SECONDS)
     try:
-        answer = outgoing.get(wanted.sector_identifier_uri)
-        listed = json.loads(answer.body) if answer.status == _OK else None
+        answer = services().outgoing.get(metadata.sector_identifier_uri)
+        listed = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
     except (OutgoingError, ValueError, RecursionError) as error:
         reason = error.reason if isinstance(error, OutgoingError) else "not JSON"
-        raise RegistrationRefused([f"--sector-identifier-uri cannot be read: {reason}"]) from error
+        raise RegistrationRefusedError(invalid("sector_identifier_uri", "cannot be read", reason)) from error
     finally:
         _fetches.release()
-    if not isinstance(listed, list) or not set(wanted.redirect_uris).issubset(u for u in listed if isinstance(u, str)):
-        raise RegistrationRefused(["--sector-identifier-uri must be a JSON array that holds every redirect URI"])
+    published = {uri for uri in listed if isinstance(uri, str)} if isinstance(listed, list) else set()
+    if not published.issuperset(metadata.redirect_uris):
+        raise RegistrationRefusedError(
+            invalid("sector_identifier_uri", "must be a JSON array that holds every redirect URI")
+        )

@@ -9,7 +9,7 @@ from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
 from idp.db import db, unit_of_work
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
 _LINES = 4
@@ -76,6 +76,6 @@ def parsed_email(email: str) -> str:
         ValueError: it is none; the text is the sentence to show.
     """
     try:
-        return parse_address(email)
-    except InvalidAddress as fault:
+        return parse_email(email)
+    except InvalidEmailError as fault:
         raise ValueError(f"{email[:40]!r} is not a mail address ({fault.reason})") from fault

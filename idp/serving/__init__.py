@@ -1,1 +1,1 @@
-"""How requests reach the application: `idp serve`, and a gunicorn worker whose threads never wait for a client."""
+"""`idp serve`, and a gunicorn worker that buffers requests, so that no thread waits for a slow client."""

@@ -1,10 +1,8 @@
-"""A connection whose request is still on its way, and how much of it is missing (RFC 9112).
+"""A connection whose request is being received, and whether the request is complete (RFC 9112).
 
-Only bodies that say their length are taken: 6.3 lets a server ask for `Content-Length`, and all who speak to us send
-it (browsers, the libraries of the ENTs; a proxy that buffers, such as the supplied nginx, counts the chunks of others
-and sends it upstream). What is framed in any other way, or in two, is refused here, before any thread has it: the loop
-and gunicorn's parser cannot come to disagree on where it ends. The rest is judged by that parser, which reads every
-byte again.
+Requests with a body must have a `Content-Length` (RFC 9112 6.3 allows a server to require it): browsers and the
+libraries of ENTs send it, and a buffering proxy adds it. Any other framing is refused before a thread has the request,
+so that this module and gunicorn's parser cannot disagree on its end. Gunicorn's parser then reads the whole request.
 """
 
 import re
@@ -14,8 +12,8 @@ from gunicorn.workers.gthread import TConn
 
 from idp.web.security import MAX_BODY
 
-LONGEST_HEAD = 64 * 1024
-"""Bytes of request line and headers: gunicorn's own limits would let a head grow to a mebibyte."""
+MAX_HEAD = 64 * 1024
+"""Bytes of request line and headers, at most; gunicorn's own limits allow a mebibyte."""
 _LINE = b"\r\n"
 _END = b"\r\n\r\n"
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue", re.IGNORECASE)
@@ -23,7 +21,7 @@ _DIGITS = 12
 
 
 class Progress(Enum):
-    """What is known of a request by what has arrived of it; the last three are refusals."""
+    """The state of a request; the last three are refusals."""
 
     PARTIAL = auto()
     WHOLE = auto()
@@ -33,32 +31,33 @@ class Progress(Enum):
 
 
 class Arrival(TConn):  # type: ignore[misc] # gunicorn publishes no types
-    """Gunicorn's connection, with what has been received of the next request.
+    """Gunicorn's connection, with the received bytes of the next request.
 
-    `deadline` (on the monotonic clock) is when the rest must be there; `ending` says that the answer is sent and that
-    what still comes is thrown away.
+    Attributes:
+        deadline: when the request must be complete, on the monotonic clock.
+        ending: whether the response is sent, so that received bytes are discarded.
+        oversized: whether the announced body is too large; the application refuses it unread, so it is not awaited.
     """
 
     deadline = 0.0
     ending = False
     oversized = False
-    """Whether the request announces a body that the application refuses unread: nobody waits for it."""
 
     def begin(self) -> None:
-        """Forget the last request."""
+        """Reset the state for the next request."""
         self.received = bytearray()
-        self._looked = 0
+        self._searched = 0
         self._total = 0
         self.expects = False
         self.oversized = False
 
     def add(self, part: bytes) -> Progress:
-        """Take `part` in; say whether the request is all there. Nothing may be added after a refusal."""
+        """Add received bytes and return the state. Do not add bytes after a refusal."""
         self.received += part
         if not self._total:
             size = self._find_head()
             if not size:
-                return Progress.TOO_LONG if len(self.received) > LONGEST_HEAD else Progress.PARTIAL
+                return Progress.TOO_LONG if len(self.received) > MAX_HEAD else Progress.PARTIAL
             length = _body_length(bytes(self.received[:size]))
             if isinstance(length, Progress):
                 return length
@@ -68,21 +67,21 @@ class Arrival(TConn):  # type: ignore[misc] # gunicorn publishes no types
         return Progress.WHOLE if self.oversized or len(self.received) >= self._total else Progress.PARTIAL
 
     def _find_head(self) -> int:
-        """Return the size of the request line and headers with the empty line that ends them; 0: not there yet."""
-        if not self._looked:
-            self.received = self.received.lstrip(_LINE)  # 2.2: an empty line before a request means nothing
-        end = self.received.find(_END, max(0, self._looked - 3))
-        self._looked = len(self.received)
+        """Return the size of the request line and headers with the final empty line, or 0 if it is not received yet."""
+        if not self._searched:
+            self.received = self.received.lstrip(_LINE)  # 2.2: empty lines before a request are ignored
+        end = self.received.find(_END, max(0, self._searched - 3))
+        self._searched = len(self.received)
         return end + len(_END) if end >= 0 else 0
 
 
 def _body_length(head: bytes) -> int | Progress:
-    """Return how many bytes of body `head` announces, or why that cannot be told."""
+    """Return the length of the body that `head` announces, or the refusal."""
     lengths = []
     for line in head.split(_LINE)[1:]:
         name, _, value = line.partition(b":")
         if name[:1].isspace() or name[-1:].isspace():
-            return Progress.MALFORMED  # 5.1 and 5.2: folded lines and spaces before a colon hide a header from some
+            return Progress.MALFORMED  # 5.1, 5.2: some parsers ignore folded lines and names with spaces
         if name.lower() == b"transfer-encoding":
             return Progress.LENGTHLESS
         if name.lower() == b"content-length":
@@ -91,4 +90,4 @@ def _body_length(head: bytes) -> int | Progress:
         return 0
     if len(lengths) > 1 or not lengths[0].isdigit():
         return Progress.MALFORMED
-    return int(lengths[0].lstrip(b"0")[:_DIGITS] or b"0")  # cut: a number of a thousand digits is too long as well
+    return int(lengths[0].lstrip(b"0")[:_DIGITS] or b"0")  # a number of more digits is too large as well

@@ -1,4 +1,4 @@
-"""`idp serve`: gunicorn, the same in development and production (a process a core, threads, a proxy before)."""
+"""`idp serve`: gunicorn with one process per core and threads, behind a proxy."""
 
 import os
 import socket
@@ -11,16 +11,16 @@ from gunicorn.app.base import BaseApplication
 
 from idp.config import Settings
 
-_LONGEST_REQUEST_LINE = 8190
-_LAST_PORT = 65535
+_MAX_REQUEST_LINE = 8190
+_MAX_PORT = 65535
 _UNIX = "unix:"
-_Load = Callable[[], Settings]
-_Create = Callable[[Settings], Flask]
-_Note = Callable[[Settings], None]
+_LoadSettings = Callable[[], Settings]
+_CreateApp = Callable[[Settings], Flask]
+_NoteSettings = Callable[[Settings], None]
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    """Gunicorn, given its application and options by us instead of by a file."""
+    """Gunicorn, configured by options instead of a file."""
 
     def __init__(self, load: Callable[[], Flask], options: dict[str, Any]) -> None:
         self._load_app = load
@@ -35,8 +35,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._load_app()
 
 
-def command(load_settings: _Load, create_app: _Create, note_settings: _Note) -> click.Command:
-    """Return `idp serve`; the settings are read, and noted in the journal, when it runs."""
+def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings: _NoteSettings) -> click.Command:
+    """Return `idp serve`, which reads the settings and journals their changes when it runs."""
 
     @click.command("serve")
     @click.option(
@@ -45,12 +45,12 @@ def command(load_settings: _Load, create_app: _Create, note_settings: _Note) -> 
         show_default=True,
         metavar="HOST:PORT",
         callback=_check_bind,
-        help="Or unix:PATH for a socket file.",
+        help="Host and port to listen on, or unix:PATH for a socket file.",
     )
     @click.option("--workers", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="cores")
     @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
-        """Serve pages and protocol; stops cleanly on SIGTERM, the requests in hand answered."""
+        """Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop."""
         settings = load_settings()
         _check_free(bind)
         note_settings(settings)
@@ -61,8 +61,8 @@ def command(load_settings: _Load, create_app: _Create, note_settings: _Note) -> 
             "worker_class": "idp.serving.worker.BufferingWorker",
             "logger_class": "idp.serving.log.Log",
             "errorlog": None,
-            # which proxies to believe is IDP_TRUSTED_PROXIES' affair, and no header may say what path was asked for:
-            # gunicorn would take SCRIPT_NAME and PATH_INFO from whoever connects from this machine, the proxy included
+            # IDP_TRUSTED_PROXIES alone decides about forwarded headers. Gunicorn would accept SCRIPT_NAME and PATH_INFO
+            # headers from any client on this machine, and from clients behind a proxy on it.
             "secure_scheme_headers": {},
             "forwarder_headers": "",
             "forwarded_allow_ips": "",
@@ -70,42 +70,42 @@ def command(load_settings: _Load, create_app: _Create, note_settings: _Note) -> 
             "keepalive": 75,
             "timeout": 30,
             "graceful_timeout": 20,
-            "limit_request_line": _LONGEST_REQUEST_LINE,
+            "limit_request_line": _MAX_REQUEST_LINE,
             "limit_request_field_size": 16 * 1024,
             "limit_request_fields": 64,
-            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112 - the heartbeat file
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112 - the heartbeat file, in memory
             "proc_name": "idp serve",
             "loglevel": "warning",
-            "http_parser": "python",  # the one that was tried against ours, also where another is installed
+            "http_parser": "python",  # the tests compare this parser with `arrivals`
             "control_socket_disable": True,
         }
         try:
             _Gunicorn(lambda: create_app(settings), options).run()
-        except SystemExit as stop:  # gunicorn has codes of its own for workers that cannot start
+        except SystemExit as stop:  # gunicorn has special codes for workers that cannot start
             raise click.exceptions.Exit(1 if stop.code else 0) from stop
 
     return serve
 
 
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
-    """Refuse what gunicorn would read as something else: it takes a lone word for a host and lets the port be 8000."""
+    """Refuse a value that gunicorn would misread: it takes a single word for a host, with port 8000."""
     if value.startswith(_UNIX):
         return value
     host, colon, port = value.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
         raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000")
     return value
 
 
 def _check_free(bind: str) -> None:
-    """Say at once, in one sentence, that the address cannot be listened on; gunicorn tries for five seconds."""
+    """Fail at once if the port is in use; gunicorn would retry for five seconds."""
     if bind.startswith(_UNIX):
         return
     host, _, port = bind.rpartition(":")
     try:
-        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        [(family, kind, _, _, sockaddr), *_] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind(sockaddr)
     except OSError as fault:
-        raise click.ClickException(f"{bind} cannot be listened on ({fault.strerror})") from fault
+        raise click.ClickException(f"cannot listen on {bind} ({fault.strerror})") from fault

@@ -1,4 +1,4 @@
-"""What gunicorn says, in our JSON lines. Its own texts quote what clients sent, and addresses of links are secrets."""
+"""Gunicorn's log as JSON lines, without its quotations of requests, whose paths may have secrets."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ _QUOTES = "Invalid request"
 
 
 class Log(Logger):  # type: ignore[misc] # gunicorn publishes no types
-    """Hands gunicorn's lines to the handler of `idp.logging`."""
+    """Sends gunicorn's lines to the handler of `idp.logging`."""
 
     def setup(self, cfg: Any) -> None:
-        """Let lines go up to the root logger, which writes them."""
+        """Propagate lines to the root logger, which writes them."""
         super().setup(cfg)
         self.error_log.propagate = True
 
     def warning(self, msg: str, *args: Any, **options: Any) -> None:
-        """Say that a request was none; not how it began."""
+        """Log an invalid request without quoting it."""
         if str(msg).startswith(_QUOTES):
-            self.error_log.warning("not an HTTP request that can be answered")
+            self.error_log.warning("invalid HTTP request")
         else:
             super().warning(msg, *args, **options)
 
     def exception(self, _msg: str, *_args: Any, **_options: Any) -> None:
-        """Say where a request failed outside the application; not which request it was."""
+        """Log an error outside the application, without the request."""
         self.error_log.error("a request failed in the server", exc_info=True)

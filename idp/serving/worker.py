@@ -1,11 +1,11 @@
-"""A gunicorn worker whose threads get whole requests only: who sends slowly holds a socket, and no thread.
+"""A gunicorn worker whose threads get complete requests only, so that a slow client has a socket but no thread.
 
-Gunicorn's own gives a connection a thread as soon as its first byte is there, and reads the rest in it without any
-time limit: as many slow clients as threads stop the service. Here the loop that watches all sockets collects each
-request, for so many seconds; the longest one is smaller than 200 kB. A proxy that buffers does the same, and TLS.
+Gunicorn's own worker gives a connection to a thread at its first byte, without a read timeout: as many slow clients as
+threads stop the service. Here, the event loop collects each request until a deadline; a request is smaller than 200 kB.
+A buffering proxy does the same, and TLS.
 
-What the loop cannot tell the end of gets no thread either, and its connection ends: 411 for any `Transfer-Encoding`
-(see `idp.serving.arrivals`), 400 for lengths that are none or several.
+A request whose end is not known gets no thread either, and its connection is closed: 411 for `Transfer-Encoding` (see
+`idp.serving.arrivals`), 400 for an invalid or repeated `Content-Length`.
 """
 
 import errno
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 READ_SECONDS = 10.0
-"""How long a request may take to arrive, from its first moment to its last byte."""
+"""Seconds until a request must be complete."""
 LINGER_SECONDS = 2.0
-"""How long what a client still sends is read after the last answer, so that it is not cut (RFC 9112 9.6)."""
+"""Seconds in which received bytes are discarded after the last response, so that it is not lost (RFC 9112 9.6)."""
 _SWEEP_SECONDS = 0.5
 _STALL_SECONDS = 10
-_SEND_BUFFER = 208 * 1024  # any answer fits: no thread waits for a client that reads slowly
+_SEND_BUFFER = 208 * 1024  # larger than any response, so that no thread waits for a slow reader
 _BLOCK = 64 * 1024
 _LINE = b"\r\n"
-_NOTHING_FOLLOWS = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_CLOSE_HEADERS = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _REFUSALS = {
-    progress: b"HTTP/1.1 %s%s" % (status, _NOTHING_FOLLOWS)
+    progress: b"HTTP/1.1 %s%s" % (status, _CLOSE_HEADERS)
     for progress, status in (
         (Progress.TOO_LONG, b"431 Request Header Fields Too Large"),
         (Progress.LENGTHLESS, b"411 Length Required"),
@@ -43,11 +43,11 @@ _REFUSALS = {
     )
 }
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NOBODY_CAME = frozenset({errno.EAGAIN, errno.ECONNABORTED})
+_NO_CONNECTION = frozenset({errno.EAGAIN, errno.ECONNABORTED})
 
 
-class _StatusAlone:
-    """A socket that sends the status of an answer and no more of it."""
+class _StatusOnlySocket:
+    """A socket that sends only the status line of a response."""
 
     def __init__(self, client: socket.socket) -> None:
         self._client = client
@@ -56,13 +56,13 @@ class _StatusAlone:
         return getattr(self._client, name)
 
     def sendall(self, answer: bytes) -> None:
-        """Send the first line of `answer`, and headers that say that nothing follows."""
+        """Send the first line of `answer`, and headers that close the connection."""
         status, _, _ = answer.partition(_LINE)
-        self._client.sendall(status + _NOTHING_FOLLOWS)
+        self._client.sendall(status + _CLOSE_HEADERS)
 
 
 class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
-    """Gunicorn's threaded worker. The methods without a docstring of their own are its hooks, called by its loop."""
+    """Gunicorn's threaded worker, with buffered requests. The public methods are hooks of gunicorn's loop."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -70,54 +70,54 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         self._next_sweep = 0.0
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection in; its thread comes when its request is there."""
+        """Accept a connection and start to receive its request."""
         try:
-            client, address = listener.accept()
+            client, peer = listener.accept()
         except OSError as fault:
-            if fault.errno not in _NOBODY_CAME:
+            if fault.errno not in _NO_CONNECTION:
                 raise
             return
         self.nr_conns += 1
-        conn = Arrival(self.cfg, client, address, listener.getsockname())
+        conn = Arrival(self.cfg, client, peer, listener.getsockname())
         with suppress(OSError):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # should a thread wait all the same
+            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # in case a thread waits all the same
                 client.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _STALL_SECONDS, 0))
         self._expect(conn)
 
     def on_client_socket_readable(self, conn: Arrival, client: socket.socket) -> None:
-        """A kept connection speaks again: a new request, with a new time limit."""
+        """Start to receive the next request of a kept connection, with a new deadline."""
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._expect(conn)
 
     def handle(self, conn: Arrival) -> Any:
-        """In a thread: give the parser what was received."""
+        """Handle a complete request, in a thread."""
         conn.init()
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received.clear()
         return super().handle(conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Refuse what is no request, without the page of gunicorn's own: it has none of our headers."""
-        super().handle_error(req, _StatusAlone(client), addr, exc)
+        """Refuse an invalid request without gunicorn's page, which lacks the security headers."""
+        super().handle_error(req, _StatusOnlySocket(client), addr, exc)
 
     def finish_request(self, conn: Arrival, future: "Future[Any]") -> None:
-        """The thread is done: keep the connection, or end it without making everybody wait for its last bytes."""
+        """Keep or end the connection after its request."""
         try:
             kept = not future.cancelled() and bool(future.result())
-        except Exception:  # noqa: BLE001 - logged where it happened
+        except Exception:  # noqa: BLE001 - already logged
             kept = False
         if not kept:
             self._end(conn)
-        elif left := conn.parser.unreader.take_buffered():  # the next request came with the last
+        elif left := conn.parser.unreader.take_buffered():  # the next request was received with this one
             conn.sock.setblocking(False)
             self._expect(conn, left)
         else:
             super().finish_request(conn, future)
 
     def murder_pending(self) -> None:
-        """Close what is overdue."""
+        """Close the connections whose deadline is over."""
         moment = time.monotonic()
         if moment < self._next_sweep:
             return
@@ -136,7 +136,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         return bool(super()._keepalive_after(conn, keepalive and not conn.oversized))
 
     def _expect(self, conn: Arrival, received: bytes = b"") -> None:
-        """Begin to collect a request, of which `received` is there already. Most are whole now, and never watched."""
+        """Start to receive a request, which begins with `received`. Most requests are complete at once."""
         conn.begin()
         conn.deadline = time.monotonic() + READ_SECONDS
         if received and self._settled(conn, received):
@@ -158,7 +158,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         self._read(conn)
 
     def _read(self, conn: Arrival) -> bool:
-        """Read what has come; say whether more is awaited."""
+        """Read the received bytes; return whether to wait for more."""
         try:
             part = conn.sock.recv(_BLOCK)
         except BlockingIOError:
@@ -171,29 +171,29 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         return conn.ending or not self._settled(conn, part)
 
     def _settled(self, conn: Arrival, part: bytes) -> bool:
-        """Take `part` in; say whether nothing more is awaited: the request is whole, or refused."""
+        """Add received bytes; return whether the request is complete or refused."""
         progress = conn.add(part)
         if progress is Progress.PARTIAL:
             if conn.expects:
                 conn.expects = False
-                self._say(conn, _CONTINUE)
+                self._send(conn, _CONTINUE)
             return False
         self._unwatch(conn)
         if refusal := _REFUSALS.get(progress):
-            self.log.warning("a request was refused unread: %s", progress.name)
-            self._say(conn, refusal)
+            self.log.warning("request refused unread: %s", progress.name)
+            self._send(conn, refusal)
             self._end(conn)
         else:
             conn.data_ready = True
             self.enqueue_req(conn)
         return True
 
-    def _say(self, conn: Arrival, answer: bytes) -> None:
+    def _send(self, conn: Arrival, answer: bytes) -> None:
         with suppress(OSError):
             conn.sock.send(answer)
 
     def _end(self, conn: Arrival) -> None:
-        """Say that no more is coming, and read for a moment what still comes from there."""
+        """Shut the sending side down, and discard received bytes for a moment."""
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)

@@ -1,4 +1,5 @@
-"""Single sign-on sessions: one row each, the cookie's digest as its name, ended by the server alone.
+"""Single sign-on sessions: one row each, named by the cookie's digest.
 
-Owns the `ss` cookie. Sessions are opened by a password of the account's own, never by a provisional one or by a link.
+Owns the `ss` cookie. Only an account's own password opens a session, never a provisional one or a link. Only the server
+ends a session.
 """

@@ -1,8 +1,8 @@
-"""The browser's state: a cookie by which an ENT's page learns that the session is another one, or none.
+"""The browser-state cookie, by which an ENT's page notices that the session has changed or ended.
 
-It is what OpenID Connect Session Management 1.0 calls the OP browser state (section 2): drawn from the `sid` of the
-session under a key of this service's own. Scripts and frames may read it: that is what it is for, and why it is neither
-`HttpOnly` nor `SameSite=Lax`. It opens nothing, names nobody, and cannot be turned back into the session.
+OpenID Connect Session Management 1.0 calls it the OP browser state (section 2). The value is derived from the session's
+`sid` under a key of this service. Scripts and frames have to read it, so it is neither `HttpOnly` nor `SameSite=Lax`.
+It gives no access, contains no name, and does not reveal the session.
 """
 
 from flask import Response, request
@@ -12,7 +12,7 @@ from idp.services import services
 from idp.web.browser import cookie_name
 
 _OPTIONS = {"path": "/", "secure": True, "httponly": False, "samesite": "None"}
-"""`Secure` also over plain http: browsers take it from loopback, which is all that plain http is for."""
+"""`Secure` also over plain http: browsers accept that from loopback, the only place where plain http is used."""
 
 
 def name() -> str:
@@ -21,17 +21,17 @@ def name() -> str:
 
 
 def value(sid: str) -> str:
-    """Return the state of a browser that holds the session `sid`."""
+    """Return the state for a browser that holds the session `sid`."""
     return opaque.keyed_value(opaque.derive_key(services().settings.secrets[0], "browser state"), sid)
 
 
 def kept() -> str:
-    """Return the state that the browser has; empty for none."""
+    """Return the state that this browser sent; empty if it sent none."""
     return request.cookies.get(name(), "")
 
 
 def keep(response: Response, state: str) -> None:
-    """Give the browser its state, unless it has it; an empty one is none."""
+    """Set the browser's state if it differs; an empty state deletes the cookie."""
     if kept() == state:
         return
     if state:
@@ -41,10 +41,10 @@ def keep(response: Response, state: str) -> None:
 
 
 def forget(response: Response) -> None:
-    """Take the browser's state away: every ENT that asks is told that something changed."""
+    """Delete the browser's state: every ENT that checks it learns that something changed."""
     response.delete_cookie(name(), **_OPTIONS)  # type: ignore[arg-type]
 
 
 def forget_if_kept(response: Response) -> None:
-    """Take the browser's state away where it has one: the next answer to an ENT gives it that of the new session."""
+    """Delete the browser's state if there is one: the next answer to an ENT sets that of the new session."""
     keep(response, "")

@@ -1,4 +1,4 @@
-"""Closes accounts whose tie to a child is disputed: the one place that opens such a dispute."""
+"""Opens disputes about ties to children and closes the accounts: the one home of that rule."""
 
 import uuid
 from collections.abc import Collection
@@ -17,14 +17,14 @@ _BY = "disputed"
 def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
     """Mark the ties (account, child) as disputed, and close their accounts, in the caller's transaction.
 
-    The caller has locked the rows of the accounts. A tie that is disputed already keeps its date.
+    The caller has locked the rows of the accounts. A tie that is already disputed keeps its date.
     """
     mark_disputed(ties)
     close({account_id for account_id, _ in ties})
 
 
 def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    """Mark further ties of accounts that are closed already."""
+    """Mark further ties of closed accounts as disputed."""
     db.session.execute(
         update(Guardianship)
         .where(
@@ -38,6 +38,6 @@ def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
 
 def close(account_ids: Collection[uuid.UUID]) -> None:
     """End the letters, codes, tokens and sessions of accounts that have a disputed tie."""
-    disputes.shut(account_ids)
+    disputes.revoke_credentials(account_ids)
     for account_id in sorted(account_ids):
         manager.end_all(account_id, by=_BY)

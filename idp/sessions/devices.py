@@ -1,8 +1,8 @@
-"""The device cookie: a browser that an account signed in on before has a line of its own at the throttle.
+"""The device cookie: a browser that an account has signed in on has a rate limit of its own.
 
-Whoever guesses at passwords from elsewhere then shuts nobody out of their own phone (OWASP Authentication Cheat Sheet,
-« Device cookies »; security rows I-05, W-02). The cookie is signed, names nobody, and opens nothing: the password is
-asked for all the same. One browser may serve several parents; it keeps the last few.
+An attacker who guesses passwords from elsewhere then does not lock parents out of their own phones (OWASP
+Authentication Cheat Sheet, « Device cookies »; security rows I-05, W-02). The cookie is signed, contains no name, and
+does not replace the password. One browser may serve several parents; it keeps the last few.
 """
 
 import base64
@@ -26,9 +26,13 @@ _LONGEST = 2000
 
 @dataclass(frozen=True)
 class _Entry:
-    """One account of this browser: the digest of its identifier, this browser's own number for it, since when.
+    """One account in the cookie.
 
-    `first` is when it first got one.
+    Attributes:
+        name: the digest of its identifier.
+        number: the browser's own number for it.
+        since: the last sign-in on this browser.
+        first: the first one.
     """
 
     name: str
@@ -38,7 +42,7 @@ class _Entry:
 
 
 def known(username: str) -> Device | None:
-    """Return this browser as a device of the account with the folded identifier, or None when it is a stranger."""
+    """Return this browser as a device of the account with the folded identifier, or None if it is unknown."""
     name = _name(username)
     entry = next((entry for entry in _entries() if entry.name == name), None)
     if entry is None:
@@ -47,10 +51,10 @@ def known(username: str) -> Device | None:
 
 
 def remember(response: Response, username: str) -> None:
-    """Make this browser a device of the account from now on; call it once the password was right."""
+    """Make this browser a device of the account; call it after the password was verified."""
     settings, name, known_here = services().settings, _name(username), _entries()
     others = [entry for entry in known_here if entry.name != name]
-    # rounded up: a device is good from the second after a change of password on, and this one just proved the new one
+    # Rounded up: a device counts from the second after a change of password, and this browser verified the new one.
     since = int(now().timestamp()) + 1
     first = next((entry.first for entry in known_here if entry.name == name), since)
     entry = _Entry(name, opaque.new_value()[:16], since, first)
@@ -80,7 +84,7 @@ def _entries() -> list[_Entry]:
 
 
 def _name(username: str) -> str:
-    """Return the account's name in the cookie. A new secret key names all anew: browsers are strangers once."""
+    """Return the account's name in the cookie. A new secret key changes all names: all browsers are unknown again."""
     key = opaque.derive_key(services().settings.secrets[0], "device name")
     return base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
 

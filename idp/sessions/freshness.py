@@ -1,4 +1,4 @@
-"""Whether a session answers a request, or its person has to sign in again first (OpenID Connect Core 3.1.2.1)."""
+"""Decides whether a session is fresh enough for a request (OpenID Connect Core 3.1.2.1)."""
 
 from datetime import datetime
 
@@ -16,10 +16,10 @@ def is_enough(
     started_at: datetime,
     now: datetime,
 ) -> bool:
-    """Return if nobody need sign in again for a request that began at `started_at` (`prompt`, `max_age`, `acr`)."""
+    """Return whether the session satisfies `prompt`, `max_age` and `acr` of a request that began at `started_at`."""
     age = (now - session.auth_time).total_seconds()
     if session.auth_time >= started_at:
-        # signed in for this very request: a minute is what the way back to the client may take
+        # the person signed in for this request: the redirects back to the client may take a minute
         return max_age is None or age <= max(max_age, _WAY_BACK_SECONDS)
     if prompts & {"login", "select_account"} or lacks(session, acr):
         return False
@@ -27,5 +27,5 @@ def is_enough(
 
 
 def lacks(session: Session, acr: str | None) -> bool:
-    """Return whether the session was not opened in the way that is essential (5.5.1.1)."""
+    """Return whether the session lacks an essential `acr` (OpenID Connect Core 5.5.1.1)."""
     return acr is not None and session.acr != acr

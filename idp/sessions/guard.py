@@ -1,4 +1,4 @@
-"""Who may see the pages of an account: whoever is signed in; and change access: whoever proved it just now."""
+"""Guards of the account's pages: one requires a session, the other a password typed recently."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,17 +17,17 @@ _P = ParamSpec("_P")
 
 
 def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Callable[_P, Response]:
-    """Give `page` the live session and its account; lead everybody else to what comes first.
+    """Give `page` the live session and its account; redirect other browsers.
 
-    That is the sign-in, or the confirmation of the address that the account waits for.
+    They are led to the sign-in, or to the confirmation of the address that the account waits for.
     """
 
     @wraps(page)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> Response:
-        found = manager.current()
-        if found is None:
+        signed_in_as = manager.current()
+        if signed_in_as is None:
             return sign_in_first()
-        session, account = found
+        session, account = signed_in_as
         if account.email is None and account.pending_email is not None:
             return see_other(url_for("email_confirmation.waiting"))
         return page(session, account, *args, **kwargs)
@@ -36,10 +36,10 @@ def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Ca
 
 
 def sign_in_first() -> Response:
-    """Lead a person who has no session, or none any more, to the sign-in, which leads to the account's page."""
+    """Redirect to the sign-in, which leads to the account's page."""
     return see_other(url_for("login.sign_in"))
 
 
 def proved_recently(session: Session) -> bool:
-    """Return whether the password was typed less than the re-authentication window ago (OWASP ASVS 5, V 7.5.1)."""
+    """Return whether the password was verified within the re-authentication window (OWASP ASVS 5, V 7.5.1)."""
     return now() - session.auth_time <= services().settings.lifetime("reauthentication_window")

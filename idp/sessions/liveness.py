@@ -11,7 +11,7 @@ The service asks this question in several ways, which differ on purpose. Each wa
 - *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
 
 Each condition is written once, for a statement that reads `Session` and `Account`. The functions `…_sql` return the
-same condition as text, for the statements of `idp.oidc.store.contract`. The functions `is_…` decide about rows that
+same condition as text, for the statements of `idp.oidc.store.sql`. The functions `is_…` decide about rows that
 were read.
 """
 
@@ -26,7 +26,7 @@ from idp.config import Settings
 from idp.sessions.models import Session
 
 TOUCH_AFTER = timedelta(minutes=5)
-"""How long after the last noted request the next one is noted: not every request has to write."""
+"""The least time between two updates of `last_seen_at`: not every request has to write."""
 
 
 def unended(session: type[Session] = Session) -> ColumnElement[bool]:
@@ -95,7 +95,7 @@ def idle_since(settings: Settings, moment: datetime) -> datetime:
 
 
 def touch_before(moment: datetime) -> datetime:
-    """Return the instant before which the last noted request of a session lies if a request at `moment` is noted."""
+    """Return the instant before which `last_seen_at` lies if a request at `moment` has to update it."""
     return moment - TOUCH_AFTER
 
 
@@ -110,7 +110,7 @@ def is_out_of_time(session: Session, settings: Settings, moment: datetime) -> bo
 
 
 def is_touch_due(session: Session, moment: datetime) -> bool:
-    """Return whether a request at `moment` has to be noted, by the session's row."""
+    """Return whether a request at `moment` has to update `last_seen_at`, by the session's row."""
     return session.last_seen_at < touch_before(moment)
 
 

@@ -1,6 +1,7 @@
-"""Opens, finds and ends sessions. The cookie holds 256 random bits; the table holds their digest.
+"""Opens, finds and ends sessions.
 
-`idp.sessions.liveness` decides which sessions are alive.
+The cookie holds 256 random bits; the table holds their digest. `idp.sessions.liveness` decides which sessions are
+alive.
 """
 
 import uuid
@@ -25,34 +26,34 @@ from idp.web.browser import cookie_name, cookie_options
 from idp.web.user_agent import describe
 
 SESSIONS_ENDED = "sessions.ended"
-"""The kind of outbox message that tells of ended sessions, for the ENTs to end theirs; its payload names their rows."""
+"""The kind of outbox message that tells ENTs of ended sessions; its payload names the sessions' rows."""
 
 _TOLD_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
 class Browser:
-    """Where a session is opened: network address and the browser's name for itself."""
+    """The IP and the user agent that a session is opened from."""
 
-    address: str
+    ip: str
     user_agent: str
 
 
 def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None, acr: str = PASSWORD) -> str:
     """Add a session for `account` to the caller's transaction; return the cookie's value.
 
-    `former` is the value of the cookie that the browser came with: its session ends here when it was somebody else's,
-    so that no two people share a browser's session (security rows A-17, I-17). When it was the same person's, it goes
-    on under another id, as young as a new one: the ENTs that the person is in keep what they were given.
+    `former` is the value of the cookie that the browser sent. If that session is another person's, it ends here, so
+    that no two people share a browser's session (security rows A-17, I-17). If it is the same person's, it continues
+    under another id and with a new lifetime: what the person's ENTs got in it stays valid.
     """
     left = _resumable(former, account) if former else None
     if left is None:
-        sid = _leave(former, account.id) if former else None
+        sid = _end_former(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
     expires_at = now() + services().settings.lifetime("session_absolute")
-    place = {"address": browser.address, "user_agent": browser.user_agent}
+    place = {"address": browser.ip, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
-    return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
+    return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
 
 def _resumable(cookie: str, account: Account) -> Session | None:
@@ -70,22 +71,22 @@ def _resumable(cookie: str, account: Account) -> Session | None:
 
 
 def renew(session: Session, account: Account) -> str:
-    """Go on with `session` under another id, in the caller's transaction; return the new cookie's value.
+    """Continue `session` under another id, in the caller's transaction; return the new cookie's value.
 
-    Called when the account's password was proved again or changed, its `generation` already the new one: whoever
-    copied the former cookie has nothing. The session's `sid` stays, by which the ENTs know it. What it granted (codes,
-    refresh tokens) lives on when the password was only proved, and is dead when it was changed.
+    Called when the account's password was verified again, or changed (`generation` is then the new one), so that a copy
+    of the former cookie is worthless. The `sid`, by which ENTs know the session, stays. What the session granted
+    (codes, refresh tokens) stays valid if the password was only verified, and is refused if it was changed.
     """
     g.pop("idp_session", None)
     if liveness.is_holding(session, account):
-        return _rename(session)
+        return _change_cookie(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.address, session.user_agent)
     return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
 
 
-def _rename(session: Session, **changes: Any) -> str:
-    """Give the row a new cookie, and leave an ended row under the former one, by which a second click is known."""
+def _change_cookie(session: Session, **changes: Any) -> str:
+    """Give the row a new cookie, and keep an ended row under the former one, by which a second click is recognised."""
     value, moment, former = opaque.new_value(), now(), session.digest
     db.session.execute(
         update(Session)
@@ -129,7 +130,7 @@ def _add(
             created_at=resumed.created_at if resumed else moment,
             last_seen_at=moment,
             expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),
-            address=browser.address,
+            address=browser.ip,
             user_agent=browser.user_agent,
         )
     )
@@ -144,14 +145,15 @@ def _record_sign_in(account: Account, sid: str, amr: list[str], browser: Browser
 
 
 def end_former(cookie: str) -> None:
-    """End the session that a browser came with, in the caller's transaction."""
-    _leave(cookie, None)
+    """End the session of the cookie that the browser sent, in the caller's transaction."""
+    _end_former(cookie, None)
 
 
-def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
+def _end_former(cookie: str, next_account: uuid.UUID | None) -> str | None:
     """End the session of a cookie; return its `sid` if it is unexpired and of the account that signs in next.
 
-    Another password may have ended what clients got in it. They keep the `sid`, so that they know the same browser.
+    Another password may have ended what clients got in the session. They keep the `sid`, so that they recognise the
+    browser.
     """
     moment = now()
     row = db.session.execute(
@@ -165,12 +167,12 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
     if row.account_id == next_account and row.is_unexpired:
         return str(row.sid)
     log.record(SessionsEnded(account_id=row.account_id, count=1, by="replaced"))
-    _tell([row.id])
+    _announce([row.id])
     return None
 
 
 def open_sessions(account: Account) -> list[Session]:
-    """Return the account's sessions that open something, the one that was used last first."""
+    """Return the account's open sessions (`liveness.listed`), the last used first."""
     moment = now()
     renewable = services().renewable(moment)
     return list(
@@ -184,33 +186,33 @@ def open_sessions(account: Account) -> list[Session]:
 
 
 def is_left_alone(session: Session) -> bool:
-    """Return whether an open session opens no page any more, because nobody used it for long."""
+    """Return whether an open session gives no access to pages any more, because it is idle or expired."""
     return liveness.is_out_of_time(session, services().settings, now())
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
-    """End the account's sessions in the caller's transaction, and have the ENTs told; return how many there were.
+    """End the account's sessions in the caller's transaction, and have the ENTs told; return their number.
 
     Args:
-        account_id: whose sessions.
-        by: what ends them, for the journal: `password_reset`, `person`, `operator`…
-        keep: the row of a session that goes on.
-        only: the row of the one session to end.
+        account_id: the account.
+        by: the cause, for the journal: `password_reset`, `person`, `operator`…
+        keep: the row of a session that continues.
+        only: the row of the only session to end.
     """
-    wanted = [Session.account_id == account_id, liveness.unended()]
+    conditions = [Session.account_id == account_id, liveness.unended()]
     if keep is not None:
-        wanted.append(Session.id != keep)
+        conditions.append(Session.id != keep)
     if only is not None:
-        wanted.append(Session.id == only)
-    ended = db.session.scalars(update(Session).where(*wanted).values(ended_at=now()).returning(Session.id)).all()
+        conditions.append(Session.id == only)
+    ended = db.session.scalars(update(Session).where(*conditions).values(ended_at=now()).returning(Session.id)).all()
     if ended:
         log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
-        _tell(ended)
+        _announce(ended)
     return len(ended)
 
 
-def _tell(ended: Sequence[uuid.UUID]) -> None:
-    """Put in the outbox that sessions ended: the protocol, which stands above, tells the ENTs."""
+def _announce(ended: Sequence[uuid.UUID]) -> None:
+    """Enqueue the news that sessions ended; a handler of `idp.oidc` tells the ENTs."""
     for start in range(0, len(ended), _TOLD_AT_ONCE):
         queue.enqueue(SESSIONS_ENDED, {"sessions": [str(key) for key in ended[start : start + _TOLD_AT_ONCE]]})
 
@@ -222,16 +224,16 @@ def cookie_value() -> str | None:
 
 
 def current() -> tuple[Session, Account] | None:
-    """Return the live session of this request and its account, or None; read once a request."""
+    """Return the live session of this request and its account, or None; the database is read once a request."""
     if "idp_session" not in g:
         value = cookie_value()
         g.idp_session = find(value) if value else None
-    found: tuple[Session, Account] | None = g.idp_session
-    return found
+    live: tuple[Session, Account] | None = g.idp_session
+    return live
 
 
 def find(value: str) -> tuple[Session, Account] | None:
-    """Return the live session whose cookie is `value`, and its account."""
+    """Return the live session whose cookie is `value`, and its account, or None."""
     moment = now()
     row = db.session.execute(
         select(Session, Account)
@@ -248,10 +250,9 @@ def find(value: str) -> tuple[Session, Account] | None:
 
 
 def unended() -> tuple[Session, Account] | None:
-    """Return the session of this request that nobody has ended, and its account, however long it was left alone.
+    """Return the session of this request that nobody has ended, also if idle or expired, and its account.
 
-    One that is idle or expired opens nothing any more, but what ENTs were given in it lives on: whoever signs out means
-    that too.
+    An idle or expired session gives no access, but what ENTs got in it may still be valid: a sign-out ends that too.
     """
     value = cookie_value()
     if value is None:
@@ -271,19 +272,19 @@ def end(session: Session, *, by: str) -> None:
     )
     if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
-        _tell([ended])
+        _announce([ended])
     g.pop("idp_session", None)
 
 
 def set_cookie(response: Response, value: str) -> None:
-    """Give the browser its session cookie: no `Max-Age`, so that closing the browser ends it on shared computers."""
+    """Set the session cookie, without `Max-Age`: closing the browser ends the session on shared computers."""
     settings = services().settings
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
     browser_state.forget_if_kept(response)
 
 
 def clear_cookie(response: Response) -> None:
-    """Take the session cookie away, and with it what tells ENTs of the session."""
+    """Delete the session cookie and the browser state."""
     settings = services().settings
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
     browser_state.forget(response)

@@ -9,13 +9,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base, UuidKey
 
-PASSWORD = "pwd"  # noqa: S105 - a class of methods
+PASSWORD = "pwd"  # noqa: S105 - an authentication context class
 PASSWORD_ON_KNOWN_DEVICE = "pwd+device"  # noqa: S105 - same
-"""How sure a sign-in is: the password, or the password on a browser that the account had signed in on before."""
+"""The strength of a sign-in: the password, or the password on a browser that the account had signed in on before."""
 
 
 class Session(UuidKey, Base):
-    """A browser that an account signed in on; `sid` is what clients see of it (Back-Channel Logout 2.1)."""
+    """A session of an account in one browser; clients know it by `sid` (Back-Channel Logout 2.1)."""
 
     __tablename__ = "session"
 

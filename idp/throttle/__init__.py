@@ -1,4 +1,4 @@
-"""Brakes: every limit in one table (`limits.py`), counted in the database so that all nodes agree.
+"""Rate limits: one table of limits (`limits.py`), counted in the database for all nodes together.
 
-A slot is taken before the work that it protects, by one statement: parallel tries cannot outrun the counter.
+A try is counted before its work, by one statement, so that parallel tries cannot exceed a limit.
 """

@@ -1,4 +1,4 @@
-"""One row of the table of counters, and the statements that move it; the same SQL on both databases."""
+"""The statements on a row of the table of counters; the same SQL on both databases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +14,17 @@ from idp.throttle.limits import Backoff, Limit, Window
 from idp.throttle.models import ThrottleCounter as Row
 
 _OPEN = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a counter that is open has been open since: before the moment of any try, also of one that waited for the row
-and took its moment before whoever wrote it last."""
+"""The `open_at` of an open counter. It is before any try: a try that waited for the row has an earlier moment than the
+try that wrote the row last."""
 
 
 @dataclass(frozen=True)
 class Counter:
-    """A window of a budget, or a back-off, for one subject: `name` and `key` are its row's primary key.
+    """The counter of one window of a budget, or of a back-off, for one subject.
 
-    `shared` says that other subjects count there too: what one of them does right does not clear it.
+    Attributes:
+        name: with `key`, the primary key of the row.
+        shared: whether several subjects share the counter, so that the success of one does not clear it.
     """
 
     name: str
@@ -33,7 +35,7 @@ class Counter:
 
 
 def in_order(counters: Iterable[Counter]) -> list[Counter]:
-    """Return `counters` in the one order in which everybody locks rows: nobody waits in a circle."""
+    """Sort the counters: all transactions lock rows in this order, to avoid deadlocks."""
     return sorted(counters, key=lambda counter: (counter.name, counter.key))
 
 
@@ -43,9 +45,9 @@ def is_any(counters: Iterable[Counter]) -> ColumnElement[bool]:
 
 
 def take_one(connection: Connection, counter: Counter, moment: datetime) -> int | None:
-    """Count one try at `moment` and return which one it is; None, and nothing done, while the row is closed.
+    """Count one try at `moment` and return the new count, or None, without counting, while the counter is closed.
 
-    One statement: whoever comes second waits for the row, then finds it as the first left it.
+    It is one statement: a concurrent try waits for the row lock, then sees the new count.
     """
     rule = counter.rule
     values: dict[str, Any] = {"row_limit": counter.name, "row_key": counter.key, "moment": moment, "open": _OPEN}
@@ -55,16 +57,16 @@ def take_one(connection: Connection, counter: Counter, moment: datetime) -> int 
     else:
         values["first_end"] = moment + rule.span
     values["first_opening"] = _first_opening(rule, moment)
-    count: int | None = connection.scalar(_taking(connection.dialect.name, rule), values)
+    count: int | None = connection.scalar(_take_statement(connection.dialect.name, rule), values)
     return count
 
 
 @lru_cache(maxsize=128)
-def _taking(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
-    """Return the statement of a rule, its moments left open: a sign-in needs four, and each takes a while to make."""
+def _take_statement(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
+    """Return the statement of a rule, with bind parameters for its moments; a sign-in runs four of them."""
     fresh = Row.expires_at <= _instant("moment")
     count = case((fresh, 1), else_=Row.count + 1)
-    # A window ends when it was to end; a back-off forgets only after a time without any try.
+    # A window keeps its end; a back-off ends after a time without a try.
     ends: ColumnElement[datetime] = _instant("first_end")
     if isinstance(rule, Window):
         ends = case((fresh, ends), else_=Row.expires_at)
@@ -92,11 +94,11 @@ def _taking(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
     )
 
 
-def give_back_one(connection: Connection, counter: Counter) -> None:
-    """Count one try less, and open: one less than what was granted is below the limit.
+def uncount_one(connection: Connection, counter: Counter) -> None:
+    """Decrement the counter and open it, since it is then below its limit.
 
-    A back-off opens too. Its pauses are longer than the longest wait for a hash, all but the first: at most that one
-    pause, of somebody else's later try, can be lost.
+    A back-off opens too. All its pauses but the first are longer than the longest wait for a hash, so that at most the
+    first pause, of a later try of somebody else, is lost.
     """
     connection.execute(
         update(Row).where(_is(counter), Row.count > 0).values(count=Row.count - 1, open_at=_OPEN),
@@ -120,7 +122,7 @@ def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
 def _opening(
     rule: Window | Backoff, count: ColumnElement[int], ends: ColumnElement[datetime]
 ) -> ColumnElement[datetime]:
-    """Return when the next try is granted, once `count` were made."""
+    """Return when the next try is granted, after `count` tries."""
     if isinstance(rule, Window):
         return case((count >= rule.tries, ends), else_=_instant("open"))
     last = len(rule.steps) - 1

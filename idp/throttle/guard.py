@@ -1,11 +1,11 @@
-"""Takes slots of a limit, and gives them back.
+"""Counts tries against rate limits.
 
-A slot is counted before the work that it protects, by one statement that grants only while the counter is open:
-parallel tries never get more than the limit, on one node or on many.
+A try is counted before its work, by one statement that grants it only while the counter is open: parallel tries never
+exceed the limit, on any number of nodes.
 
-Every function that writes uses a short transaction of its own, committed when it returns: a try stays counted whatever
-the caller does next, and the row, which many requests may want, is not locked during a hash. No unit of work may be
-open on `db.session`: on SQLite the two transactions would deadlock. Callers take slots before or after it.
+Every function that writes has a short transaction of its own. A try stays counted when the caller's work fails, and the
+row is not locked while a hash is computed. No unit of work may be open on `db.session` meanwhile: on SQLite the two
+transactions would wait for each other; on PostgreSQL a request would hold two connections of the pool.
 """
 
 import math
@@ -18,7 +18,7 @@ from idp import opaque
 from idp.clock import now
 from idp.db import db, release_connection
 from idp.services import services
-from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
+from idp.throttle.counters import Counter, in_order, is_any, take_one, uncount_one
 from idp.throttle.limits import (
     FORGOTTEN_PASSWORD_ACCOUNT,
     REFUSAL_NOTED,
@@ -32,35 +32,35 @@ from idp.throttle.limits import (
 )
 from idp.throttle.models import ThrottleCounter as Row
 
-_PURGED_AT_ONCE = 1000
-_REMEMBERED_SECONDS = 10
-"""A refusal is remembered in the process no longer than this: another node may have forgiven it."""
-_REMEMBERED_MOST = 10_000
+_PURGE_BATCH = 1000
+_MAX_CACHED_SECONDS = 10
+"""How long a process remembers a refusal, at most: another node may have cleared the counter."""
+_MAX_CACHED = 10_000
 
 
 @dataclass(frozen=True)
 class Granted:
-    """The try may go on; it is the `count`-th of the (first) limit since that was last forgotten."""
+    """The try is granted; it is the `count`-th in the first limit since that was cleared."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Wait:
-    """The try is refused, and counted nowhere; `limit` refused it, the next is looked at in `seconds` (1 or more)."""
+    """`limit` refused the try, which was not counted; the next one is granted in `seconds` (1 or more)."""
 
     seconds: int
     limit: Limit
     key: bytes = field(default=b"", compare=False, repr=False)
-    """The key of the counter that refused."""
+    """The key of the counter that refused the try."""
 
 
 def take(limit: Limit, subject: str) -> Granted | Wait:
-    """Count one try of `subject`, unless it must wait.
+    """Count one try of `subject`, unless the limit refuses it.
 
     Args:
         limit: a line of `limits.py`.
-        subject: a folded identifier, an account's id, a mailbox or a network address. Only its keyed digest is stored.
+        subject: a folded identifier, an account's id, a mailbox or an IP; only its keyed digest is stored.
 
     Raises:
         RuntimeError: a unit of work is open.
@@ -69,42 +69,42 @@ def take(limit: Limit, subject: str) -> Granted | Wait:
 
 
 def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
-    """Count one try in each limit, or in none: one commit for all that a sign-in needs.
+    """Count one try in each limit, or in none, with one commit.
 
     Raises:
         RuntimeError: a unit of work is open.
     """
     moment = now()
-    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
     counts: dict[Counter, int] = {}
     with _connection() as connection:
-        for counter in in_order(wanted):
+        for counter in in_order(counters):
             count = take_one(connection, counter, moment)
             if count is None:
                 connection.rollback()
-                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
+                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(counters)))
                 seconds = (open_at - moment).total_seconds() if open_at else 0
                 wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
-                _remember(counter, moment, wait.seconds)
+                _cache_refusal(counter, moment, wait.seconds)
                 return wait
             counts[counter] = count
         connection.commit()
-    return Granted(counts[wanted[0]])
+    return Granted(counts[counters[0]])
 
 
-def held(*demands: tuple[Limit, str]) -> int:
-    """Return the seconds to wait that this process told one of `demands` a moment ago, 0 when it told none.
+def cached_wait(*demands: tuple[Limit, str]) -> int:
+    """Return the seconds to wait if this process refused one of `demands` a moment ago, else 0.
 
-    Asks no database and counts nothing: a flood of tries that were refused already costs nothing, and leaves no row.
+    It counts nothing and does not use the database, so that a flood of refused tries is cheap.
     """
-    moment, closed = now(), services().refusals
-    found = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
-    ends = [open_at for known_until, open_at in filter(None, found) if known_until > moment]
+    moment, refusals = now(), services().refusals
+    entries = [refusals.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
+    ends = [open_at for known_until, open_at in filter(None, entries) if known_until > moment]
     return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
 
 
 def is_first_refusal(refusal: Wait) -> bool:
-    """Return whether `refusal` is its counter's first within an hour: that one is worth a line in the journal.
+    """Return whether `refusal` is the first of its counter within an hour; only that one is journaled.
 
     Raises:
         RuntimeError: a unit of work is open.
@@ -112,52 +112,52 @@ def is_first_refusal(refusal: Wait) -> bool:
     return isinstance(take(REFUSAL_NOTED, f"{refusal.limit.name} {refusal.key.hex()}"), Granted)
 
 
-def look(limit: Limit, subject: str) -> int:
-    """Return the seconds until `subject` may try again, 0 when it may now. Counts nothing; reads on `db.session`."""
+def remaining_wait(limit: Limit, subject: str) -> int:
+    """Return the seconds until `subject` may try again, without counting a try. Reads on `db.session`."""
     open_at = db.session.scalar(select(func.max(Row.open_at)).where(is_any(_counters(limit, subject))))
     return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
 
 
-def give_back(limit: Limit, subject: str) -> None:
-    """Take back one try that turned out right, or that was not looked at (no turn for its hash)."""
+def uncount(limit: Limit, subject: str) -> None:
+    """Uncount one try that succeeded, or that got no slot of the hasher."""
     with _connection() as connection:
         for counter in in_order(_counters(limit, subject)):
-            give_back_one(connection, counter)
+            uncount_one(connection, counter)
         connection.commit()
 
 
 def clear(limit: Limit, subject: str) -> None:
-    """Forget all tries of `subject`."""
-    _forget(_counters(limit, subject))
+    """Delete the counters of `subject`."""
+    _uncache(_counters(limit, subject))
     with _connection() as connection:
         connection.execute(delete(Row).where(is_any(_counters(limit, subject))))
         connection.commit()
 
 
 def clear_account(username: str) -> None:
-    """Forget all tries at an account: wrong passwords, and requests for a new one."""
+    """Delete the counters of an account: wrong passwords, and requests for a new password."""
     for limit in (SIGN_IN_ACCOUNT, FORGOTTEN_PASSWORD_ACCOUNT):
         clear(limit, username)
 
 
-def forgive(*demands: tuple[Limit, str]) -> None:
-    """Settle a try that turned out right, in one commit: back-offs forget their subject, budgets get this try back."""
-    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
-    _forget(wanted)
+def settle_success(*demands: tuple[Limit, str]) -> None:
+    """Settle a try that succeeded, in one commit: delete the back-offs of the subject, uncount the try in budgets."""
+    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    _uncache(counters)
     with _connection() as connection:
-        for counter in in_order(wanted):
+        for counter in in_order(counters):
             if isinstance(counter.rule, Backoff) and not counter.shared:
                 connection.execute(delete(Row).where(is_any([counter])))
             else:
-                give_back_one(connection, counter)
+                uncount_one(connection, counter)
         connection.commit()
 
 
 def purge_expired() -> int:
-    """Delete the counters that no longer count, in short batches; return how many there were."""
+    """Delete the expired counters, in short transactions; return how many were deleted."""
     moment = now()
-    batch = select(Row.limit, Row.key).where(Row.expires_at <= moment).limit(_PURGED_AT_ONCE)
-    # The condition stands twice: a counter that lives again while this waits for its row is looked at once more.
+    batch = select(Row.limit, Row.key).where(Row.expires_at <= moment).limit(_PURGE_BATCH)
+    # The condition is repeated, because a concurrent try may renew a counter while this statement waits for its row.
     statement = delete(Row).where(Row.expires_at <= moment, tuple_(Row.limit, Row.key).in_(batch))
     total = 0
     while True:
@@ -165,26 +165,26 @@ def purge_expired() -> int:
             deleted = connection.execute(statement).rowcount
             connection.commit()
         total += deleted
-        if deleted < _PURGED_AT_ONCE:
+        if deleted < _PURGE_BATCH:
             return total
 
 
-def _remember(counter: Counter, moment: datetime, seconds: int) -> None:
-    closed = services().refusals
-    if len(closed) >= _REMEMBERED_MOST:
-        closed.clear()
-    known_until = moment + timedelta(seconds=min(seconds, _REMEMBERED_SECONDS))
-    closed[counter.name, counter.key] = known_until, moment + timedelta(seconds=seconds)
+def _cache_refusal(counter: Counter, moment: datetime, seconds: int) -> None:
+    refusals = services().refusals
+    if len(refusals) >= _MAX_CACHED:
+        refusals.clear()
+    known_until = moment + timedelta(seconds=min(seconds, _MAX_CACHED_SECONDS))
+    refusals[counter.name, counter.key] = known_until, moment + timedelta(seconds=seconds)
 
 
-def _forget(counters: list[Counter]) -> None:
-    closed = services().refusals
+def _uncache(counters: list[Counter]) -> None:
+    refusals = services().refusals
     for counter in counters:
-        closed.pop((counter.name, counter.key), None)
+        refusals.pop((counter.name, counter.key), None)
 
 
 def _counters(limit: Limit, subject: str) -> list[Counter]:
-    """Return the rows of `limit` for `subject`. A new secret key names them anew: all counters start again."""
+    """Return the counters of `limit` for `subject`. After a change of the secret key, all counters start again."""
     own_key = opaque.derive_key(services().settings.secrets[0], "throttle")
     rules = (limit,) if isinstance(limit, Backoff) else limit.windows
     key = opaque.keyed_digest(own_key, network_of(subject) if limit.by_network else subject)

@@ -1,14 +1,12 @@
-"""Every limit, in one table.
+"""The table of all rate limits.
 
-Failures are what is counted, unless a line says otherwise: a try is counted before its work and given back when it
-turns out right. The same counts hold for what exists and for what does not, so that a limit says nothing about an
-account.
+Unless a line says otherwise, failures are counted: a try is counted before its work and uncounted when it succeeds.
+Unknown subjects are counted like known ones, so that a limit does not tell whether an account exists.
 """
 
 import ipaddress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -17,11 +15,10 @@ _MONTH = timedelta(days=30)
 _IPV6_SUBSCRIBER = 64
 _IPV6_SITE = 48
 SITE_FACTOR = 20
-"""How much more an IPv6 /48 may do than one subscriber.
+"""The budget of an IPv6 /48, as a multiple of one subscriber's.
 
-Whoever rents a server often gets a whole /48, which holds 65,536 subscribers' networks: without a limit of its own,
-each of them would start with a fresh budget. A telephone company puts many subscribers into one /48 as well, so the
-factor leaves room for an evening on which twenty times as many of them mistype as one school's network may.
+A rented server often has a whole /48 with 65,536 subscriber networks, each of which would have a budget of its own. But
+a telephone company also puts many subscribers into one /48, so that its budget must be wide.
 """
 
 
@@ -35,13 +32,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Budget:
-    """So many tries in a span of time; with several windows, each must have room, and a refused try counts in none.
+    """A number of tries in a span of time. With several windows, each must have room; a refused try counts in none.
 
     Attributes:
         name: the limit's name in the table of counters, 30 characters at most.
         windows: shortest first.
-        by_network: the subject is an IP; one IPv6 subscriber (a /64) counts as one, and each /48 has a wider budget
-            of its own beside it (`SITE_FACTOR`).
+        by_network: the subject is an IP; an IPv6 subscriber (a /64) is one subject, and each /48 has a wider budget
+            beside it (`SITE_FACTOR`).
     """
 
     name: str
@@ -51,13 +48,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Some free tries, then a pause after each that grows up to the last step and never becomes a lock.
+    """Free tries, then a pause after each try, which grows up to the last step and never locks the subject out.
 
     Attributes:
         name: the limit's name in the table of counters, 30 characters at most.
         free: tries that need no pause between them.
         steps: the pause after the last free try, after the next one, and so on.
-        quiet: all is forgotten after this long without a try; longer than every step.
+        quiet: the counter expires after this time without a try; longer than every step.
         by_network: as for `Budget`.
     """
 
@@ -74,89 +71,88 @@ Limit = Budget | Backoff
 _AFTER_FAILURES = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 600))
 
 SIGN_IN_ACCOUNT = Backoff("sign_in_account", 5, _AFTER_FAILURES, quiet=_MONTH)
-"""Wrong secrets of one identifier, from anywhere, by whatever door: sign-in, activation, re-authentication, change."""
+"""Wrong secrets of one identifier, at the sign-in, activation, re-authentication and change of password together."""
 SIGN_IN_DEVICE = Backoff("sign_in_device", 5, _AFTER_FAILURES, quiet=_MONTH)
-"""The same from one browser that the account signed in on before: whoever guesses elsewhere does not close it."""
-SIGN_IN_ADDRESS = Budget("sign_in_address", (Window(100, _HOUR),), by_network=True)
-"""Wrong secrets from one network address, for any account. Right ones are given back: a school's families share one."""
+"""The same from a browser in which the account signed in before: guesses from other browsers do not count here."""
+SIGN_IN_IP = Budget("sign_in_ip", (Window(100, _HOUR),), by_network=True)
+"""Wrong secrets from one IP, for any account. The families of a school may share an IP."""
 SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network=True)
 """The same in a short time."""
 LETTER_NOTICE_AT = 50
-"""Wrong provisional passwords in a row after which the school is told, and told again after as many more if it settled
-the notice meanwhile. The letter stays good: its 60 bits are not guessed, and every ENT knows the identifier."""
+"""Consecutive wrong provisional passwords after which the school gets a notice, and again after as many more if it
+settled the notice. The letter stays valid: nobody guesses its 60 bits, and every ENT knows the identifier."""
 SHUT_AT = 100
-"""Wrong passwords in a row after which the right one opens nothing there: a reset by mail, or the account's usual
-browser, which has a line of its own (NIST SP 800-63B-4 3.2.2). A letter's secret is not chosen by a person, so that
-this limit does not hold for it."""
+"""Consecutive wrong passwords after which the right one is refused too (NIST SP 800-63B-4 3.2.2), until a reset by mail
+or in a browser of the account, which has a limit of its own. It does not apply to the secret of a letter, which is
+random."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
 RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
-"""The same for each mailbox, whoever asks: nobody's mailbox is filled from here."""
-RESEND_LINK_ADDRESS = Budget("resend_link_address", (Window(30, _HOUR),), by_network=True)
-"""The same for each network address."""
-BAD_LINK_ADDRESS = Budget("bad_link_address", (Window(30, _HOUR),), by_network=True)
-"""Links that are none, for each network address."""
-CORRECT_ADDRESS = Budget("correct_address", (Window(5, _HOUR), Window(10, _DAY)))
-"""Corrections of an address that was mistyped at the activation, for each account: no pause, the same caps."""
+"""The same for each mailbox, so that nobody can flood it."""
+RESEND_LINK_IP = Budget("resend_link_ip", (Window(30, _HOUR),), by_network=True)
+"""The same for each IP."""
+BAD_LINK_IP = Budget("bad_link_ip", (Window(30, _HOUR),), by_network=True)
+"""Invalid links, for each IP."""
+CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
+"""Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
 FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
-"""Requests for a new password, for each identifier, whether there is such an account or not."""
+"""Requests for a new password, for each identifier, known or unknown."""
 FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
-"""The mails that follow, for each mailbox. Counted where they are sent, where nobody sees it, and apart from the next
-line: shared or told, the count would say which mailbox belongs to an identifier."""
+"""The mails that answer these requests, for each mailbox. The worker counts them, apart from the next limit: a visitor
+who could observe the count would learn which mailbox belongs to an identifier."""
 FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
-"""Requests for the identifiers of a mailbox, whether there is an account of it or not."""
-FORGOTTEN_ADDRESS = Budget("forgotten_address", (Window(20, _HOUR),), by_network=True)
-"""Both kinds of requests from one network address."""
+"""Requests for the identifiers of a mailbox, known or unknown."""
+FORGOTTEN_IP = Budget("forgotten_ip", (Window(20, _HOUR),), by_network=True)
+"""Both kinds of requests from one IP."""
 NOTICE_MAILBOX = Budget("notice_mailbox", (Window(10, _HOUR),))
-"""Mails that tell a mailbox the same again and again (a sign-in, a change of password), counted where they are sent."""
+"""Notices to a mailbox (a sign-in, a change of password); the worker counts them."""
 CLIENT_PROOF = Backoff("client_proof", 10, (timedelta(seconds=1),), quiet=_MINUTE)
-"""Wrong proofs in the name of one client, from anywhere: one look a second. Right ones are neither counted nor stopped:
-nobody shuts an ENT out by guessing in its name."""
-CLIENT_PROOF_ADDRESS = Budget("client_proof_address", (Window(100, _MINUTE),), by_network=True)
-"""Wrong proofs from one network address, in the name of any client."""
-PUSHED_ADDRESS = Budget("pushed_address", (Window(120, _MINUTE),), by_network=True)
-"""Authorization requests pushed in the name of clients without a proof, from one network address: each one that is
-right leaves a row."""
+"""Failed authentications of one client: one check a second. Valid ones are neither counted nor refused, so that nobody
+can lock an ENT out."""
+CLIENT_PROOF_IP = Budget("client_proof_ip", (Window(100, _MINUTE),), by_network=True)
+"""Failed authentications of any client, from one IP."""
+PUSHED_IP = Budget("pushed_ip", (Window(120, _MINUTE),), by_network=True)
+"""Pushed authorization requests of public clients, from one IP: each valid one stores a row."""
 REFUSAL_NOTED = Budget("refusal_noted", (Window(1, _HOUR),))
-"""Journal entries about the refusals of one counter: the first of an hour is written, the others would be a flood."""
+"""Journal entries about the refusals of one counter: only the first of an hour is written."""
 
 AUTHORIZE_SESSION = Budget("authorize_session", (Window(60, _MINUTE),))
-"""Authorization requests of one session, in each process. Every one that owes nothing stores a code. A person who
-opens ENTs, and ENTs that renew silently in a few tabs, make a handful a minute; a redirect loop makes hundreds."""
+"""Authorization requests of one session, in each process. Each may store a code. A person who opens ENTs, and ENTs that
+renew silently in a few tabs, send a handful a minute; a redirect loop sends hundreds."""
 AUTHORIZE_NETWORK = Budget("authorize_network", (Window(12_000, _MINUTE),), by_network=True)
-"""Authorization requests from one network, in each process. A first evening behind one school's address makes 60
-sign-ins a second with three requests each, 10,800 a minute, if a single process served them all."""
+"""Authorization requests from one network, in each process. On the first evening, a school behind one IP may make 60
+sign-ins a second with three requests each: 10,800 a minute, if one process serves them all."""
 PROXY_NOTED = Budget("proxy_noted", (Window(1, 7 * _DAY),))
-"""Journal entries which say that forwarded headers arrive and are ignored. `idp config check` reads this counter."""
+"""Journal entries about forwarded headers that are ignored. `idp config check` reads this counter."""
 ALARM_NOTED = Budget("alarm_noted", (Window(1, _MINUTE),))
-"""Journal entries which say that there were too many failures in a minute."""
+"""Journal entries about too many failures in a minute."""
 
 
 def failures_alarm(most: int) -> Budget:
-    """Return the counter of all failures of all nodes in a minute; failure number `most` of it raises the alarm."""
+    """Return the budget of failures in a minute, over all nodes; failure number `most` raises the alarm."""
     return Budget("failures_alarm", (Window(most, _MINUTE),))
 
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
     SIGN_IN_DEVICE,
-    SIGN_IN_ADDRESS,
+    SIGN_IN_IP,
     SIGN_IN_REQUESTS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
-    RESEND_LINK_ADDRESS,
-    BAD_LINK_ADDRESS,
-    CORRECT_ADDRESS,
+    RESEND_LINK_IP,
+    BAD_LINK_IP,
+    CORRECT_EMAIL,
     FORGOTTEN_PASSWORD_ACCOUNT,
     FORGOTTEN_PASSWORD_MAILBOX,
     FORGOTTEN_USERNAME_MAILBOX,
-    FORGOTTEN_ADDRESS,
+    FORGOTTEN_IP,
     NOTICE_MAILBOX,
     CLIENT_PROOF,
-    CLIENT_PROOF_ADDRESS,
-    PUSHED_ADDRESS,
+    CLIENT_PROOF_IP,
+    PUSHED_IP,
     REFUSAL_NOTED,
     AUTHORIZE_SESSION,
     AUTHORIZE_NETWORK,
@@ -166,7 +162,7 @@ TABLE: tuple[Limit, ...] = (
 
 
 def longest_by_network() -> timedelta:
-    """Return how long a limit counts a network address at most."""
+    """Return how long a limit keeps the counter of an IP, at most."""
     spans = [
         limit.quiet if isinstance(limit, Backoff) else limit.windows[-1].span for limit in TABLE if limit.by_network
     ]
@@ -174,7 +170,7 @@ def longest_by_network() -> timedelta:
 
 
 def network_of(ip: str) -> str:
-    """Return what stands for one subscriber: an IPv4 address, the /64 of an IPv6 one, or the text if it is neither."""
+    """Return the network of one subscriber: an IPv4 as it is, the /64 of an IPv6, or the text if it is not an IP."""
     parsed = _parsed(ip)
     if parsed is None:
         return ip
@@ -184,22 +180,20 @@ def network_of(ip: str) -> str:
 
 
 def site_of(ip: str) -> str | None:
-    """Return the /48 of an IPv6 address, None for anything else."""
+    """Return the /48 of an IPv6, or None for any other text."""
     parsed = _parsed(ip)
     if not isinstance(parsed, ipaddress.IPv6Address):
         return None
     return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False))
 
 
-@lru_cache(maxsize=64)
 def for_site(rule: Window | Backoff) -> Window | Backoff:
-    """Return `rule` as it holds for a whole /48."""
+    """Return `rule` with the wider budget of a /48."""
     if isinstance(rule, Window):
         return replace(rule, tries=rule.tries * SITE_FACTOR)
     return replace(rule, free=rule.free * SITE_FACTOR)
 
 
-@lru_cache(maxsize=1024)
 def _parsed(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(ip.strip())

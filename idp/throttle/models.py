@@ -1,4 +1,4 @@
-"""Table of the counters."""
+"""The table of rate limit counters."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from idp.db import Base
 
 
 class ThrottleCounter(Base):
-    """One counter of one limit for one subject; `key` is a keyed digest, so that the table names nobody."""
+    """A counter of one limit for one subject; `key` is its keyed digest, so that no row names a person."""
 
     __tablename__ = "throttle"
 

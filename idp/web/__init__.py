@@ -1,1 +1,1 @@
-"""What every page shares: headers, cookies, forms, language, errors. Knows Flask and nothing of accounts."""
+"""The parts that all pages share: headers, cookies, forms, languages, errors. It knows Flask, but no account."""

@@ -1,9 +1,7 @@
-"""The cookie that stands for a browser before anybody signed in: forms and requests in progress are bound to it.
+"""The browser cookie: it binds forms and authorization requests to a browser, before any sign-in.
 
-It holds a random value and the form token, signed (Flask's own session machinery), and names nobody. Protocol
-endpoints do not
-read it. Over plain http, which only development allows, browsers refuse the `__Host-` prefix: the names are shorter
-there.
+It is Flask's signed session cookie, with a random value and the CSRF token; it identifies no person. Protocol endpoints
+do not read it. Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,15 +15,15 @@ from idp import opaque
 from idp.config import Settings
 from idp.web import declarations
 
-_MOST_ANSWERED = 12
+_MAX_ANSWERED = 12
 
 
 class _NoSession(SecureCookieSession):
-    """Stands where no cookie is read; nothing written to it is kept."""
+    """The session of endpoints that do not read the cookie; it is not saved."""
 
 
 class _LazySession(SessionMixin):
-    """A session whose cookie is opened, its signature checked, when somebody first asks for something in it."""
+    """A session that verifies and reads its cookie at its first use."""
 
     def __init__(self, read: Callable[[], SecureCookieSession]) -> None:
         self._read = read
@@ -53,9 +51,9 @@ class _LazySession(SessionMixin):
 
 
 class _BrowserSessionInterface(SecureCookieSessionInterface):
-    """Flask's signed cookie, absent from the endpoints that no browser page uses."""
+    """Opens the browser cookie, except at endpoints for programs."""
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # ours opens later
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # not a SecureCookieSession
         path = request.path
         if declarations.of(app).is_for_programs(path) or path.startswith(declarations.NAMESPACES):
             return _NoSession()
@@ -70,17 +68,17 @@ class _BrowserSessionInterface(SecureCookieSessionInterface):
 
 
 def cookie_name(settings: Settings, name: str) -> str:
-    """Return the cookie's full name: with the prefix that browsers enforce over https (RFC 6265bis 4.1.3.2)."""
+    """Return the full name of a cookie, with the `__Host-` prefix over https (RFC 6265bis 4.1.3.2)."""
     return f"__Host-{name}" if settings.https else f"idp-{name}"
 
 
 def cookie_options(settings: Settings) -> dict[str, Any]:
-    """Return the attributes that every cookie of this service has (security rows B-01)."""
+    """Return the attributes of all cookies of this service (security row B-01)."""
     return {"path": "/", "secure": settings.https, "httponly": True, "samesite": "Lax"}
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Set the browser cookie up on `app`."""
+    """Configure the browser cookie of `app`."""
     app.session_interface = _BrowserSessionInterface()
     app.config.update(
         SECRET_KEY=opaque.derive_key(settings.secrets[0], "browser cookie"),
@@ -95,7 +93,7 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def binding() -> str:
-    """Return this browser's random value, made at the first need: what is bound to it opens in no other browser."""
+    """Return the random value of this browser; create it at the first call."""
     value = session.get("b")
     if not isinstance(value, str):
         value = session["b"] = opaque.new_value()
@@ -104,13 +102,13 @@ def binding() -> str:
 
 
 def note_answered(name: str) -> None:
-    """Remember in this browser's cookie that the request `name` was answered; the last few are kept."""
-    names = [kept for kept in _answered() if kept != name]
-    session["d"] = [name, *names][:_MOST_ANSWERED]
+    """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
+    names = [answered for answered in _answered() if answered != name]
+    session["d"] = [name, *names][:_MAX_ANSWERED]
 
 
 def was_answered(name: str) -> bool:
-    """Return whether this browser remembers that the request `name` was answered."""
+    """Return whether the browser cookie says that the request `name` was answered."""
     return name in _answered()
 
 
@@ -120,5 +118,5 @@ def _answered() -> list[str]:
 
 
 def renew_form_token() -> None:
-    """Forget the form token: after a sign-in, forms of before are dead (security row I-12)."""
+    """Remove the CSRF token, so that forms from before a sign-in are refused (security row I-12)."""
     session.pop("csrf_token", None)

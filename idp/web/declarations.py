@@ -1,7 +1,7 @@
-"""What a view declares about itself, for what `idp.web` does before and after it.
+"""Traits of views, declared by a decorator below the route.
 
-A decorator below the route declares it. Headers, cookies and the log go by the path, since they also concern requests
-that reach no view: `Declarations` collects the paths once the application has all its routes.
+Headers, cookies and the log depend on the path, because some requests reach no view. So `Declarations` collects the
+paths of the views with each trait, once the application has all its routes.
 """
 
 import enum
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, request
 
 NAMESPACES = ("/.well-known/", "/static/")
-"""Paths for other sites that no view declares: the namespace of RFC 8615, and our own files."""
+"""Paths for other sites without a view: the namespace of RFC 8615, and static files."""
 
 _EXTENSION = "idp.declarations"
 _ATTRIBUTE = "idp_declared"
@@ -20,7 +20,7 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class Trait(enum.Enum):
-    """One thing that a view may declare."""
+    """A trait that a view may declare."""
 
     FOR_PROGRAMS = enum.auto()
     LEADS_TO_ENT = enum.auto()
@@ -33,31 +33,30 @@ _EXACT = frozenset({Trait.LEADS_TO_ENT, Trait.FOR_OTHER_SITES, Trait.PROBE})
 
 
 def for_programs(view: _View) -> _View:
-    """Declare that programs call the view: no cookie is read there, and errors are JSON."""
+    """Declare that programs call the view: cookies are not read, and errors are JSON."""
     return _declare(view, Trait.FOR_PROGRAMS)
 
 
 def leads_to_ent(view: _View) -> _View:
-    """Declare that a form of the page may end at an ENT: its policy has no `form-action`.
+    """Declare that a form of the page may redirect to an ENT: its policy has no `form-action`.
 
-    Chromium applies `form-action` to the whole chain of redirects that follows a form, up to wherever the ENT redirects
-    in turn.
+    Chromium applies `form-action` to all redirects that follow a form, also to those of the ENT.
     """
     return _declare(view, Trait.LEADS_TO_ENT)
 
 
 def for_other_sites(view: _View) -> _View:
-    """Declare that caches may keep the answer, and pages of other sites may load it."""
+    """Declare that caches may store the response, and pages of other sites may load it."""
     return _declare(view, Trait.FOR_OTHER_SITES)
 
 
 def probe(view: _View) -> _View:
-    """Declare that monitoring asks the view all the time: its requests are not logged."""
+    """Declare that monitoring polls the view: its requests are not logged."""
     return _declare(view, Trait.PROBE)
 
 
 def acts_on_get(view: _View) -> _View:
-    """Declare that a GET does something: a HEAD gets an empty answer (RFC 9110 9.2.1, 9.3.2)."""
+    """Declare that a GET of the view has effects: a HEAD gets an empty response (RFC 9110 9.2.1, 9.3.2)."""
     return _declare(view, Trait.ACTS_ON_GET)
 
 
@@ -67,13 +66,13 @@ def _declare(view: _View, trait: Trait) -> _View:
 
 
 def declared(view: Callable[..., Any]) -> frozenset[Trait]:
-    """Return what a view declares."""
+    """Return the traits of a view."""
     traits: frozenset[Trait] = getattr(view, _ATTRIBUTE, frozenset())
     return traits
 
 
 class Declarations:
-    """The paths of the views that declare something; none before `read`."""
+    """The paths of views with traits; empty before `read`."""
 
     def __init__(self) -> None:
         self.leading_to_ent: frozenset[str] = frozenset()
@@ -86,7 +85,7 @@ class Declarations:
         """Collect the paths from the routes of `app`.
 
         Raises:
-            ValueError: a path has a variable part, which only a view for programs, or one that acts on GET, may have.
+            ValueError: a path with a variable part has a trait that needs an exact path.
         """
         paths: defaultdict[Trait, set[str]] = defaultdict(set)
         for rule in app.url_map.iter_rules():
@@ -102,12 +101,12 @@ class Declarations:
         self._below_programs = tuple(path.partition("<")[0] for path in programs - self._programs)
 
     def is_for_programs(self, path: str) -> bool:
-        """Return whether programs call `path`, or any path below one of theirs that has a variable part."""
+        """Return whether `path` is for programs. All paths below a path with a variable part are too."""
         return path in self._programs or path.startswith(self._below_programs)
 
 
 def configure(app: Flask) -> None:
-    """Give `app` its declarations; they are empty until `read`."""
+    """Create the declarations of `app`, empty until `read`."""
     app.extensions[_EXTENSION] = Declarations()
 
 
@@ -118,10 +117,10 @@ def of(app: Flask) -> Declarations:
 
 
 def is_called_by_program() -> bool:
-    """Return whether programs call the path of the present request."""
+    """Return whether the path of the current request is for programs."""
     return of(current_app).is_for_programs(request.path)
 
 
 def view_acts_on_get() -> bool:
-    """Return whether the view of the present request declares that it acts on GET."""
+    """Return whether the view of the current request declares `acts_on_get`."""
     return Trait.ACTS_ON_GET in declared(current_app.view_functions[request.endpoint or ""])

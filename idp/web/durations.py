@@ -1,4 +1,4 @@
-"""How long to wait, as a sentence says it."""
+"""Formats waiting times."""
 
 import math
 
@@ -9,7 +9,7 @@ _HOUR = 3600
 
 
 def in_words(seconds: int) -> str:
-    """Return a wait in the reader's language, rounded up: « 40 secondes », « 12 minutes », « 3 heures »."""
+    """Return a waiting time in the page's language, rounded up: « 40 secondes », « 12 minutes », « 3 heures »."""
     if seconds < 2 * _MINUTE:
         return str(ngettext("une seconde", "%(num)s secondes", max(1, seconds)))
     if seconds < 2 * _HOUR:

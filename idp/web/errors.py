@@ -1,4 +1,4 @@
-"""Pages for what goes wrong: a cause, a gesture, a reference number; never a trace, never a dead end."""
+"""Error pages and JSON errors, with a reference number that the log has too."""
 
 from types import TracebackType
 from typing import NoReturn
@@ -21,8 +21,8 @@ log = structlog.get_logger()
 _BUSY_SECONDS = 5
 
 
-class Busy(HTTPException):
-    """503: too many families at once. `retry_after` is in seconds."""
+class ServiceBusyError(HTTPException):
+    """503: the service is overloaded. `retry_after` is in seconds."""
 
     code = 503
     description = "busy"
@@ -32,10 +32,10 @@ class Busy(HTTPException):
         self.retry_after = retry_after
 
 
-class InteractionLost(HTTPException):
-    """400: the authorization request in progress has expired, or belongs to another browser.
+class InteractionLostError(HTTPException):
+    """400: the authorization request has expired, or belongs to another browser.
 
-    `dest` is the ENT that it was for, when that is certain: the page leads back to it.
+    `dest` is the ENT of the request, if it is known; the page links to it.
     """
 
     code = 400
@@ -46,10 +46,13 @@ class InteractionLost(HTTPException):
         self.dest = dest
 
 
-class TooManyTries(HTTPException):
-    """429: a brake has closed; it opens again in `wait` seconds.
+class TooManyRequestsError(HTTPException):
+    """429: a rate limit refused the request.
 
-    `sentence` says why, `back` leads on meanwhile: both may be left out.
+    Attributes:
+        wait: seconds until the next try is granted.
+        sentence: the reason, for the page; may be empty.
+        back: text and URL of a link; may be None.
     """
 
     code = 429
@@ -63,7 +66,7 @@ class TooManyTries(HTTPException):
 
 
 def not_found() -> NoReturn:
-    """Answer 404."""
+    """Abort with 404."""
     abort(404)
 
 
@@ -72,10 +75,10 @@ def _page(template: str, status: int, *, dest: object = None, **context: object)
 
 
 def _plain(error: HTTPException) -> Response:
-    """What machines get: JSON, in the form of RFC 6749 5.2."""
+    """Return the JSON error of RFC 6749 5.2."""
     body = {"error": "invalid_request" if (error.code or 500) < 500 else "server_error"}  # noqa: PLR2004
     if isinstance(error, MethodNotAllowed):
-        body["error_description"] = f"this address serves {_served(error)}"
+        body["error_description"] = f"this endpoint supports {_served(error)}"
     response = make_response(body, error.code)
     for name, value in error.get_headers():
         if name == "Allow":
@@ -114,7 +117,7 @@ def _on_http_error(error: HTTPException) -> Response:
     return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
 
-def _on_busy(error: Busy) -> Response:
+def _on_busy(error: ServiceBusyError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
@@ -123,7 +126,7 @@ def _on_busy(error: Busy) -> Response:
     return response
 
 
-def _on_too_many(error: TooManyTries) -> Response:
+def _on_too_many(error: TooManyRequestsError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "slow_down"}, 429)
     else:
@@ -140,7 +143,7 @@ def _on_too_many(error: TooManyTries) -> Response:
     return response
 
 
-def _on_lost(error: InteractionLost) -> Response:
+def _on_lost(error: InteractionLostError) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
@@ -151,11 +154,11 @@ def form_token_refused(_error: CSRFError) -> Response:
 
 def _on_database(error: Exception) -> Response:
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
-    return _on_busy(Busy(_BUSY_SECONDS))
+    return _on_busy(ServiceBusyError(_BUSY_SECONDS))
 
 
 def _on_driver(error: DBAPIError) -> Response:
-    """A server that turned read-only after a failover is away for us too (SQLSTATE 25006)."""
+    """Handle a server that is read-only after a failover as unavailable (SQLSTATE 25006)."""
     return _on_database(error) if getattr(error.orig, "sqlstate", "") == "25006" else _on_fault(error)
 
 
@@ -169,23 +172,23 @@ def _on_fault(error: Exception) -> Response:
 def _on_late_fault(
     raised: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
 ) -> None:
-    """Log what went wrong around a page, such as in writing its cookie. Flask would log the path, and it is secret."""
+    """Log an error outside a view, such as in saving the cookie. Flask would log the path, which may have a secret."""
     if raised[1] is not None:
         log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(raised[1]))
 
 
 def _same_page() -> str:
-    """Return this page's address, never one that a browser would take for another site's (`//host`)."""
+    """Return the path of this page, never one that a browser would read as another host (`//host`)."""
     return "/" + request.full_path.rstrip("?").lstrip("/\\")
 
 
 def configure(app: Flask) -> None:
-    """Register the pages on `app`."""
+    """Register the error handlers of `app`."""
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
     app.register_error_handler(HTTPException, _on_http_error)
-    app.register_error_handler(Busy, _on_busy)
-    app.register_error_handler(TooManyTries, _on_too_many)
-    app.register_error_handler(InteractionLost, _on_lost)
+    app.register_error_handler(ServiceBusyError, _on_busy)
+    app.register_error_handler(TooManyRequestsError, _on_too_many)
+    app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(CSRFError, form_token_refused)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(DBAPIError, _on_driver)

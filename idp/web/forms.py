@@ -1,4 +1,4 @@
-"""The base of all forms: French texts, lengths checked before anything is read, fields that nobody declared ignored."""
+"""The base class of forms, and fields with a maximum length."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from wtforms import StringField
 
 
 class Form(wtforms.Form):  # type: ignore[misc]
-    """A form of a page. `idp.web.security.csrf` has checked its token before any view runs.
+    """A form with French error texts, filled from the body of a POST, never from the query string.
 
-    Only the body of a POST is read: a query string never fills a form.
+    `idp.web.security.csrf` checks its CSRF token before the view runs.
     """
 
     class Meta:
-        """French error texts."""
+        """The language of error texts."""
 
         locales = ("fr",)
 
@@ -23,22 +23,22 @@ class Form(wtforms.Form):  # type: ignore[misc]
 
 
 class PlainField(StringField):  # type: ignore[misc]
-    """A text field that takes what was typed, without surrounding spaces, and never more than `longest` characters."""
+    """A text field that strips spaces and keeps at most `longest` characters."""
 
     def __init__(self, *args: Any, longest: int = 300, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.longest = longest
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Cut before stripping: cost must not grow with what was sent."""
+        """Cut, then strip, so that the cost is bounded."""
         self.data = valuelist[0][: self.longest].replace("\x00", "").strip() if valuelist else ""
 
 
 class SecretField(StringField):  # type: ignore[misc]
-    """A password as it was typed, spaces included; too long a value is kept too long, so that it is refused."""
+    """A password field that keeps spaces, and is never shown again."""
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Keep at most 2,000 characters: more than any rule accepts, so nothing is truncated into a right password."""
+        """Keep at most 2,000 characters: more than any rule accepts, so that a longer password stays invalid."""
         self.data = valuelist[0][:2000] if valuelist else ""
 
     def _value(self) -> str:

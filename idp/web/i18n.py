@@ -1,8 +1,7 @@
-"""Language: French is the source text. Choice by `ui_locales` (OpenID Connect Core 3.1.2.1), cookie, then browser."""
+"""Languages: French is the source. The choice: `ui_locales` (OpenID Connect Core 3.1.2.1), cookie, then browser."""
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,16 +14,15 @@ from idp.clock import PARIS
 from idp.paths import TRANSLATIONS
 
 LANGUAGES = ("fr",)
-"""Languages whose pages, mails and errors are complete."""
+"""Languages with complete translations."""
 
 _NO_BREAK = "\u00a0"
 _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
 babel = Babel()
 
 
-@lru_cache(maxsize=4096)
 def french_spacing(text: str) -> str:
-    """Put the no-break spaces that French wants before : ; ? ! » and after « (`%` too, unless a placeholder begins)."""
+    """Put no-break spaces before : ; ? ! » and %, and after «. A `%` that begins a placeholder stays."""
     return _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
 
 
@@ -43,15 +41,15 @@ def _language() -> str:
 
 
 def choose_locale() -> str:
-    """Return the best language that we have among those wished for; French when none is, and outside a request."""
+    """Return the preferred language of the request, or French."""
     if not has_request_context():
         return "fr"
-    wished = served(request.args.get("ui_locales", "")) or served(request.cookies.get("lang", ""))
-    return wished or request.accept_languages.best_match(LANGUAGES) or "fr"
+    requested = served(request.args.get("ui_locales", "")) or served(request.cookies.get("lang", ""))
+    return requested or request.accept_languages.best_match(LANGUAGES) or "fr"
 
 
 def served(tags: str) -> str:
-    """Return the first language that we have among `tags`, which blanks set apart; an empty string when none is."""
+    """Return the first of `LANGUAGES` among `tags`, separated by spaces, or an empty string."""
     for tag in tags[:100].split():
         try:
             language = Locale.parse(tag, sep="-").language
@@ -63,12 +61,12 @@ def served(tags: str) -> str:
 
 
 def _language_url(code: str) -> str:
-    """Return this page's own address in another language: the path stays, and so does the request in progress."""
+    """Return the link to this page in another language; it keeps the other parameters."""
     return f"?{urlencode({**request.args.to_dict(), 'ui_locales': code})}"
 
 
 def day(instant: datetime) -> str:
-    """Return the date in Paris, in words: « 24 novembre 2026 »."""
+    """Return the date in Paris: « 24 novembre 2026 »."""
     local = instant.astimezone(PARIS)
     text = format_date(local, "d MMMM y", locale=_language())
     return text.replace("1 ", "1er ", 1) if local.day == 1 and _language() == "fr" else text
@@ -81,7 +79,7 @@ def hour(instant: datetime) -> str:
 
 
 def configure(app: Flask) -> None:
-    """Set languages up on `app`, and the filters that templates use for dates."""
+    """Configure the languages of `app`, and the template filters for dates."""
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(TRANSLATIONS))
     app.config.setdefault("BABEL_DEFAULT_LOCALE", "fr")
     babel.init_app(app, locale_selector=choose_locale)

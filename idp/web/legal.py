@@ -1,4 +1,4 @@
-"""Legal notice, personal data, accessibility: reachable from every page, filled from the settings."""
+"""The legal notice, the page on personal data and the accessibility statement, filled from the settings."""
 
 import math
 
@@ -11,13 +11,13 @@ blueprint = Blueprint("legal", __name__)
 
 @blueprint.get("/mentions-legales")
 def notice() -> str:
-    """Show who publishes and who hosts the service."""
+    """Show the legal notice."""
     return render_template("legal/mentions_legales.html", legal=services().settings)
 
 
 @blueprint.get("/donnees-personnelles")
 def privacy() -> str:
-    """Show what is kept, for how long, and whom to ask (GDPR articles 13 and 14)."""
+    """Show the page on personal data (GDPR articles 13 and 14)."""
     return render_template(
         "legal/donnees_personnelles.html",
         legal=services().settings,

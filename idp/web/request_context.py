@@ -1,4 +1,4 @@
-"""Who is asking, as far as the network tells, and the reference that joins a page, a log line and the journal."""
+"""The IP, the user agent and the id of a request; its line in the log."""
 
 import json
 import secrets
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _KEY = "idp.request_id"
 _LONGEST_METHOD = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-_ADDRESS_LENGTH = 45
+_IP_LENGTH = 45
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Give each request its id and its line in the log, and read what the declared proxies say.
+    """Give each request an id and a line in the log, and read the headers of the declared proxies.
 
-    Of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, where the first is missing) as many hops count, none by
-    default; never a host.
+    The last `trusted_proxies` hops of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, without the first) are read;
+    forwarded hosts are ignored.
     """
     logged = settings.log_level in {"DEBUG", "INFO"}
     app.wsgi_app = _Numbered(app.wsgi_app, declarations.of(app), logged=logged)  # type: ignore[method-assign]
@@ -41,14 +41,14 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 class _Forwarded:
-    """Writes the forwarded headers as werkzeug reads them: plain IPs, of the hops that the declared proxies wrote.
+    """Normalises forwarded headers for werkzeug's `ProxyFix`: plain IPs, of the declared proxies only.
 
-    Some proxies send `ip:port` (Azure's, IIS) or `[v6]:port`, and `Forwarded` (RFC 7239) quotes such values: taken as
-    they are, each connection would be a network of its own to the limits.
+    Some proxies (Azure, IIS) send `ip:port` or `[v6]:port`, and `Forwarded` (RFC 7239) quotes such values. With the
+    port, each connection would have rate limits of its own.
 
-    Each proxy appends to what came before it. So the headers are split at every comma, and not by the rules of quoted
-    text, and the hops are counted from the right: werkzeug would find no hop at all, or another one, where the client
-    left a quotation mark open, and would then take the proxy itself for the client.
+    Each proxy appends its hop. So the headers are split at every comma, even in quoted text, and the hops are counted
+    from the right. With an open quotation mark of the client, werkzeug would find no hop or a wrong one, and would
+    take the proxy for the client.
     """
 
     def __init__(self, app: "WSGIApplication", count: int) -> None:
@@ -69,12 +69,12 @@ class _Forwarded:
         return self._app(environ, start_response)
 
     def _last(self, header: str | None) -> list[str] | None:
-        """Return what the declared proxies wrote, the last of them last; None without the header."""
+        """Return the hops of the declared proxies, in their order, or None without the header."""
         return None if header is None else header.split(",")[-self._count :]
 
 
 def _listed(hop: str, otherwise: str) -> str:
-    """Return `hop` as one entry of a list, whatever it holds: an empty last one would not count as a hop."""
+    """Return `hop` as one entry of a list, never empty: werkzeug would not count an empty last hop."""
     return hop.replace('"', "").strip() or otherwise
 
 
@@ -85,7 +85,7 @@ def _parameter(element: str, name: str) -> str:
 
 
 def plain_ip(node: str) -> str:
-    """Return the IP in a node of a forwarded header, without quotes, brackets and port; other text as it is."""
+    """Return the IP of a node of a forwarded header, without quotes, brackets and port; other texts unchanged."""
     text = node.strip().strip('"').strip()
     host = text
     if text.startswith("["):
@@ -99,10 +99,10 @@ def plain_ip(node: str) -> str:
 
 
 class _Numbered:
-    """Numbers requests for all that they log, and logs each once: method, endpoint, status, milliseconds.
+    """Binds an id to all log lines of a request, and logs method, endpoint, status and milliseconds.
 
-    Never the path (links of mails are secrets), never the address (the journal keeps it, where it is of use). Written
-    without structlog's pipeline, whose cost a sign-on would feel.
+    The path may have a secret (links of mails) and the IP is in the journal: neither is logged. The line does not pass
+    through structlog, which would double its cost.
     """
 
     def __init__(self, app: "WSGIApplication", declared: Declarations, *, logged: bool) -> None:
@@ -116,12 +116,12 @@ class _Numbered:
         def note(line: str, *rest: Any) -> Any:
             nonlocal status, endpoint
             status = int(line[:3])
-            asked = environ.get("werkzeug.request")  # there until the application returns
-            endpoint = asked.endpoint if asked is not None else None
+            request_object = environ.get("werkzeug.request")  # set until the application returns
+            endpoint = request_object.endpoint if request_object is not None else None
             return start_response(line, *rest)
 
-        environ[_KEY] = number = _new_id()
-        bind_contextvars(request_id=number)
+        environ[_KEY] = new_id = _new_id()
+        bind_contextvars(request_id=new_id)
         try:
             return self._app(environ, note)
         finally:
@@ -144,26 +144,26 @@ def _line(environ: "WSGIEnvironment", endpoint: str | None, status: int, seconds
     return json.dumps(event, ensure_ascii=True)
 
 
-def remote_address() -> str:
-    """Return the network address of the browser or client, or an empty string."""
-    return (request.remote_addr or "")[:_ADDRESS_LENGTH]
+def remote_ip() -> str:
+    """Return the IP of the browser or client, or an empty string."""
+    return (request.remote_addr or "")[:_IP_LENGTH]
 
 
 def user_agent() -> str:
-    """Return the browser's name for itself, cut to what is kept of it."""
+    """Return the `User-Agent` header, 300 characters at most."""
     return request.user_agent.string[:300]
 
 
 def request_id() -> str:
-    """Return this request's id, such as 7F3K-92QD: the same on an error page, in the log and in the journal.
+    """Return the id of this request on error pages, in the log and in the journal.
 
-    Short enough to read out on the phone.
+    An id such as 7F3K-92QD is short enough to read out on the phone.
     """
     value: str = request.environ.get(_KEY) or request.environ.setdefault(_KEY, _new_id())
     return value
 
 
 def _new_id() -> str:
-    number = secrets.randbelow(len(_ALPHABET) ** 8)  # one draw: eight would cost a request 20 µs
+    number = secrets.randbelow(len(_ALPHABET) ** 8)  # eight draws would cost 20 µs
     letters = "".join(_ALPHABET[number // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(8))
     return f"{letters[:4]}-{letters[4:]}"

@@ -1,4 +1,4 @@
-"""Headers of every answer, limits of every request, and the token that proves that a form is ours."""
+"""Headers of all responses, size limits of all requests, CSRF protection of forms."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-"""What a page may do. All but those that lead to an ENT also send forms to this service alone."""
+"""The policy of all pages; pages that do not lead to an ENT also have `form-action`."""
 
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -42,19 +42,19 @@ _CSP = "content-security-policy"
 
 
 def _limit() -> None:
-    """Refuse what no page sends, before anything is parsed: long queries, heaps of cookies or of fields."""
+    """Refuse long queries, many cookies and many fields, before anything is parsed."""
     if len(request.query_string) > MAX_QUERY:
         raise RequestURITooLarge
     if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
         raise RequestEntityTooLarge
     if request.mimetype == "multipart/form-data" and not declarations.is_called_by_program():
-        raise UnsupportedMediaType  # no page sends files, and no parser has to open any
-    if request.method == "POST" and _read().count(b"&") > MAX_FIELDS:
+        raise UnsupportedMediaType  # no page uploads files
+    if request.method == "POST" and _body().count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
 
 
-def _read() -> bytes:
-    """Return the body of the request; one that breaks the rules of HTTP is its sender's fault and not ours."""
+def _body() -> bytes:
+    """Return the body of the request; answer 400 if its framing is invalid."""
     try:
         return request.get_data()
     except ParseException as fault:
@@ -62,17 +62,17 @@ def _read() -> bytes:
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Set limits, headers and form tokens up on `app`."""
+    """Configure the limits, headers and CSRF tokens of `app`."""
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=MAX_FIELDS,
-        # Flask-WTF knows no fallbacks of its own; itsdangerous reads with all of a list and writes with its last
+        # Flask-WTF has no setting for former keys, but itsdangerous takes a list: it signs with the last key
         WTF_CSRF_SECRET_KEY=[opaque.derive_key(secret, "form token") for secret in reversed(settings.secrets)],
         WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
-        WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, and our own policy tells browsers to send none
+        WTF_CSRF_SSL_STRICT=False,  # it needs a Referer, which our Referrer-Policy suppresses
     )
-    app.before_request(_limit)  # first: who checks a form's token parses it
+    app.before_request(_limit)  # first, because the check of the CSRF token parses the form
     csrf.init_app(app)
     fixed = list(_HEADERS)
     if settings.https:
@@ -82,7 +82,7 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 class _Protected:
-    """Adds the headers that every answer has, as it leaves: werkzeug's own lists would take a sign-on longer."""
+    """Adds the security headers to all responses, also to static files, which do not pass through Flask."""
 
     def __init__(self, app: "WSGIApplication", fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
         self._app = app
@@ -90,7 +90,7 @@ class _Protected:
         self._declared = declared
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path = f"/{environ.get('PATH_INFO', '').lstrip('/')}"  # as werkzeug reads it
+        path = f"/{environ.get('PATH_INFO', '').lstrip('/')}"  # as in werkzeug
 
         def protect(line: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(line, self._protected(path, headers), *rest)
@@ -98,12 +98,12 @@ class _Protected:
         return self._app(environ, protect)
 
     def _protected(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the headers of an answer with those that protect it. What is not public is stored by nobody."""
+        """Return the headers of a response with the security headers; only public responses may be cached."""
         ours = [*self._fixed]
         given = {name.lower(): value for name, value in headers}
         if given.get("content-type", "").startswith("text/html") and _CSP not in given:
-            leaves = path in self._declared.leading_to_ent
-            ours.append(("Content-Security-Policy", POLICY if leaves else f"{POLICY}; form-action 'self'"))
+            leads_to_ent = path in self._declared.leading_to_ent
+            ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))
         if path.startswith(self._declared.for_other_sites):
             return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours += _PRIVATE
@@ -115,7 +115,7 @@ class _Protected:
 
 
 def _with_cookie(vary: str) -> str:
-    """Return `vary` with the name of the header that every page depends on (RFC 9110 12.5.5)."""
+    """Return `vary` with `Cookie`, on which all pages depend (RFC 9110 12.5.5)."""
     if not vary:
         return "Cookie"
     return vary if "cookie" in vary.lower() else f"{vary}, Cookie"

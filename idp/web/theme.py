@@ -1,4 +1,4 @@
-"""Static files under hashed names, kept by browsers for ever; the operator's theme; the names that every page shows."""
+"""Static files, cached for a year under a version; the operator's theme; the names that all pages show."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from idp.paths import STATIC
 
 
 def phone_link(number: str) -> str:
-    """Return a telephone number as a `tel:` address, in the international form when it is French."""
+    """Return the `tel:` URL of a telephone number, in international form if it is French."""
     digits = "".join(c for c in number if c.isdigit() or c == "+")
     return "tel:" + (f"+33{digits[1:]}" if digits.startswith("0") and len(digits) == 10 else digits)  # noqa: PLR2004
 
 
 @dataclass(frozen=True)
 class Support:
-    """How a family reaches somebody; each part may be empty."""
+    """The contact for families; each part may be empty."""
 
     phone: str
     hours: str
@@ -28,12 +28,12 @@ class Support:
 
     @property
     def phone_link(self) -> str:
-        """The number as a `tel:` address."""
+        """The number as a `tel:` URL."""
         return phone_link(self.phone)
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Serve `idp/static` and the theme, and give templates their globals."""
+    """Serve `idp/static` and the theme, and set the globals of templates."""
     files = {f"static/{path.relative_to(STATIC)}": path for path in STATIC.rglob("*") if path.is_file()}
     if settings.theme:
         files |= {f"static/theme/{p.relative_to(settings.theme)}": p for p in settings.theme.rglob("*") if p.is_file()}

@@ -1,6 +1,6 @@
-"""A browser in plain words, from what it calls itself: « Téléphone Android, Chrome ».
+"""Describes a browser by its `User-Agent`: « Téléphone Android, Chrome ».
 
-Good enough for a person to recognise their own devices; nothing is decided by it, since a browser may say anything.
+People recognise their devices by it. No decision depends on it.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _SYSTEMS = (
     ("linux", "Linux", "computer"),
 )
 _BROWSERS = (
-    # every browser claims to be several others: the most particular name comes first
+    # browsers also name other browsers: the most specific name is first
     ("edg", "Edge"),
     ("opr/", "Opera"),
     ("opera", "Opera"),
@@ -35,7 +35,7 @@ _BROWSERS = (
 
 @dataclass(frozen=True)
 class Device:
-    """What a browser runs on. `kind` is `phone`, `tablet`, `computer`, or empty when it does not say."""
+    """A device and its browser. `kind` is `phone`, `tablet`, `computer`, or empty if unknown."""
 
     kind: str
     system: str
@@ -43,12 +43,12 @@ class Device:
 
     @property
     def code(self) -> str:
-        """The same in a form for the journal: `phone/Android/Chrome`."""
+        """The form for the journal: `phone/Android/Chrome`."""
         return f"{self.kind}/{self.system}/{self.browser}"
 
     @property
     def name(self) -> str:
-        """The device alone, in the reader's language: « Téléphone Android », « iPhone »."""
+        """The device in the page's language: « Téléphone Android », « iPhone »."""
         if self.system in {"iPhone", "iPad"}:
             return self.system
         names: dict[str, str] = {
@@ -65,7 +65,7 @@ class Device:
 
 
 def describe(user_agent: str) -> Device:
-    """Return the device that a `User-Agent` header tells of; every text is accepted."""
+    """Return the device of a `User-Agent` header; any text is accepted."""
     text = user_agent.casefold()
     system, kind = next(((name, kind) for mark, name, kind in _SYSTEMS if mark in text), ("", ""))
     if system == "Android" and "mobile" not in text:
@@ -75,7 +75,7 @@ def describe(user_agent: str) -> Device:
 
 
 def from_code(code: str) -> Device:
-    """Return the device that the journal keeps as `code`."""
+    """Return the device of a `code` of the journal."""
     kind, _, rest = code.partition("/")
     system, _, browser = rest.partition("/")
     return Device(kind, system, browser)

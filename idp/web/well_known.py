@@ -1,4 +1,4 @@
-"""The well-known URL that says where weaknesses are reported (RFC 8615, RFC 9116)."""
+"""`/.well-known/security.txt` (RFC 9116)."""
 
 from datetime import timedelta
 
@@ -10,12 +10,12 @@ from idp.services import services
 blueprint = Blueprint("well_known", __name__)
 
 _VALID = timedelta(days=180)
-"""RFC 9116 2.5.5 recommends less than a year; the address is read from the settings, so it is always fresh."""
+"""RFC 9116 2.5.5 recommends less than a year."""
 
 
 @blueprint.get("/.well-known/security.txt")
 def security() -> Response:
-    """Say where weaknesses are reported (RFC 9116); 404 until the operator has named an address."""
+    """Return where to report vulnerabilities; 404 if `IDP_SECURITY_CONTACT` is empty."""
     settings = services().settings
     if not settings.security_contact:
         abort(404)

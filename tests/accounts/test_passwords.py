@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from idp import config, paths
 from idp.accounts.passwords import hasher as passwords
 from idp.accounts.passwords.hasher import (
-    Busy,
     Hasher,
+    HasherBusyError,
     Lane,
-    PasswordTooLong,
+    PasswordTooLongError,
     fold_provisional,
     fold_username,
     normalise,
@@ -193,7 +193,7 @@ def test_an_over_long_password_is_refused_at_once(
     hasher: Hasher, stored: str, watched: Watched, normalised: list[int], password: str
 ) -> None:
     for refused in (normalise, lambda text: hasher.hash(text, "activation")):
-        with pytest.raises(PasswordTooLong):
+        with pytest.raises(PasswordTooLongError):
             refused(password)
     assert not hasher.verify(stored, password, "sign_in")
     assert not hasher.verify(None, password, "sign_in")
@@ -275,10 +275,10 @@ def test_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane,
     hasher = make_hasher(concurrency=1, wait=0.1)
     with occupied(hasher, full):
         for compared in (stored, None):
-            with pytest.raises(Busy) as caught:  # while the turn is taken: it is not waited for
+            with pytest.raises(HasherBusyError) as caught:  # while the turn is taken: it is not waited for
                 hasher.verify(compared, RIGHT, full)
             assert caught.value.retry_after == 5
-        with pytest.raises(Busy):
+        with pytest.raises(HasherBusyError):
             hasher.hash(RIGHT, full)
         assert hasher.verify(stored, RIGHT, free)
     assert hasher.verify(stored, RIGHT, full), "a refusal keeps no turn"

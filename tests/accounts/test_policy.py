@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from idp import config
-from idp.accounts.passwords.hasher import Busy, Hasher, fold_provisional
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional
 from idp.accounts.passwords.policy import EXAMPLE, FaultCode, Identity, check_password
 from idp.accounts.passwords.words import lists, strength
 from idp.folding import fold
@@ -202,9 +202,9 @@ def test_the_letters_secret_is_refused_however_it_is_typed() -> None:
 @pytest.mark.row("V-06")
 def test_no_turn_for_the_hash_is_not_an_answer() -> None:
     def is_provisional(_typed: str) -> bool:
-        raise Busy
+        raise HasherBusyError
 
-    with pytest.raises(Busy):
+    with pytest.raises(HasherBusyError):
         check_password("7KQ0-M1XA-90VE", person=replace(NADIA, is_provisional=is_provisional))
 
 

@@ -2,10 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator
 
 from idp.oidc.store import postgresql, sqlite
 from idp.sessions import liveness
+from tests.architecture.deciding import columns_compared
 from tests.architecture.test_audience import texts
 from tests.architecture.tree import modules, parsed, shown
 from tests.rows import each_row
@@ -18,53 +18,13 @@ ELSEWHERE = {
 """The comparisons of other modules, and why they do not decide whether a session is alive."""
 
 _DECIDING = {"ended_at", "expires_at", "last_seen_at", "generation"}
-_TESTS = {"is_", "is_not", "isnot", "between", "in_", "not_in"}
 _TABLE = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+session\b(?:\s+(?:AS\s+)?(\w+))?")
 _SPELLED = re.compile(r"\bended_at\s+IS\b|\blast_seen_at\s*>|\bgeneration\s*=|=\s*\w+\.generation\b")
 
 
 def decisions(tree: ast.Module) -> set[str]:
     """Return the columns of a session that a module compares, by the class, an alias of it or a row."""
-    sessions = {"Session", "session", *_named_sessions(tree)}
-    return {
-        node.attr
-        for operand in _operands(tree)
-        for node in ast.walk(operand)
-        if isinstance(node, ast.Attribute)
-        and node.attr in _DECIDING
-        and isinstance(node.value, ast.Name)
-        and node.value.id in sessions
-    }
-
-
-def _named_sessions(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that stand for a session: parameters by their annotation, variables by what they are made of."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.arg(arg=name, annotation=ast.expr() as annotation) if _is_about_sessions(annotation):
-                yield name
-            case ast.Assign(targets=[target], value=value) if _is_about_sessions(value):
-                yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
-
-
-def _is_about_sessions(expression: ast.expr) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == "Session" for node in ast.walk(expression))
-
-
-def _operands(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield the expressions that a decision hangs on: of comparisons, of tests for NULL, of conditions."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Compare(left=left, comparators=others):
-                yield from (left, *others)
-            case ast.Call(func=ast.Attribute(value=value, attr=test)) if test in _TESTS:
-                yield value
-            case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
-                yield test
-            case ast.BoolOp(values=values):
-                yield from values
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                yield operand
+    return columns_compared(tree, "Session", {"session"}, _DECIDING)
 
 
 def spells_the_rule(text: str) -> bool:
@@ -90,14 +50,14 @@ def test_no_text_spells_the_liveness_of_a_session_a_second_time() -> None:
 def test_each_hot_statement_that_opens_something_holds_the_rule() -> None:
     holding = liveness.holding_sql(session="s", account="a")
     statements = {
-        postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
-        sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
+        postgresql: ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"),
+        sqlite: ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"),
     }
     for module, own in statements.items():
         assert [name for name in own if holding not in getattr(module, name)] == [], module.__name__
     live = liveness.live_sql(session="s", account="a", moment="%(now)s", idle_since="%(idle_since)s")
-    assert live in postgresql._AUTHORIZE
-    assert live.replace("%(now)s", ":now").replace("%(idle_since)s", ":idle_since") in sqlite._AUTHORIZE
+    assert live in postgresql._ISSUE_CODE
+    assert live.replace("%(now)s", ":now").replace("%(idle_since)s", ":idle_since") in sqlite._ISSUE_CODE
 
 
 @each_row(

@@ -10,7 +10,7 @@ from tests.rows import each_row
 HOME = "idp/db.py"
 OWN_TRANSACTIONS = {
     "idp/throttle/guard.py": "a try stays counted, whatever becomes of the caller's unit of work",
-    "idp/outbox/claims.py": "a lease is committed apart from what the handler of the message does",
+    "idp/outbox/leases.py": "a lease is committed apart from what the handler of the message does",
     "idp/outbox/periodic.py": "the same worker, which has no session of its own",
     "idp/oidc/store/sqlite.py": "the statements of the hot path, by the driver",
     "idp/schema.py": "migrations, without an application",
@@ -26,7 +26,7 @@ SLOW = {
     "idp/oidc/client_auth/client_keys.py": "a wait for a thread that does an HTTP request",
     "idp/oidc/keys/ring.py": "a wait for a thread that reads the keys by a connection of its own",
     "idp/throttle/guard.py": "a connection of its own",
-    "idp/oidc/store/contract.py": "a connection of its own",
+    "idp/oidc/store/connections.py": "a connection of its own",
 }
 """The modules that release the session's connection, and what for."""
 _METHODS = {"commit", "rollback", "begin", "begin_nested"}

@@ -10,8 +10,7 @@ from tests.rows import each_row
 
 HOME = "idp/db.py"
 OWN_TEXT = {
-    "idp/oidc/store/postgresql.py": "the statements of the hot path, as text",
-    "idp/oidc/store/sqlite.py": "the same for SQLite",
+    "idp/oidc/store/sql.py": "the statements of the hot path, as text that both databases read",
     "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
     "idp/rostering/reconcile/plan.py": "the same database",
 }

@@ -9,7 +9,7 @@ from tests.architecture.tree import shown
 from tests.rows import each_row
 
 FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench", "deploy", "docs", ".ci")
-FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md", ".gitignore")
+FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore")
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
     ".env", ".timer", ".yml", ".yaml", ".po", ".pot", ".socket",

@@ -24,7 +24,7 @@ from tests.databases import settings_for
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 
-ORIGIN = Origin(address="203.0.113.7", request_id="ABCD-EFGH")
+ORIGIN = Origin(ip="203.0.113.7", request_id="ABCD-EFGH")
 
 
 def write(account: Account | None, count: int = 1) -> None:

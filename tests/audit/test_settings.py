@@ -126,7 +126,7 @@ def test_no_password_of_the_database_is_noted() -> None:
         "postgresql://u:hunter2@db.test/idp?sslmode=require",
         "postgresql:///idp?host=db.test&password=hunter2",
     ):
-        told = noted_settings.told(settings_for(url))["IDP_DATABASE_URL"]
+        told = noted_settings.readable_settings(settings_for(url))["IDP_DATABASE_URL"]
         assert "db.test" in told
         assert "hunter2" not in told
 

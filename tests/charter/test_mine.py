@@ -27,7 +27,7 @@ MORNING = datetime(2026, 9, 2, 18, 51, tzinfo=UTC)  # 20 h 51 in Paris
 def _accept(ent: RelyingParty, account_id: uuid.UUID, version: str) -> None:
     client = registry.find(ent.client_id, fresh=True)
     assert client is not None
-    service.accept(client.key, account_id, version, address="", shown_by="ent")
+    service.accept(client.key, account_id, version, ip="", shown_by="ent")
 
 
 def _read(html: str) -> list[str]:

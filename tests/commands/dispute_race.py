@@ -15,7 +15,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.operations.helpdesk import disputes
-from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests.applications import inherited
 from tests.databases import settings_for
@@ -40,7 +40,7 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
             try:
                 disputes.settle(settings, key, Decision(outcome=outcome, reason=f"operator {number}"))
                 answers.put((username, outcome.value))
-            except Refused:
+            except RefusedError:
                 answers.put((username, ""))
 
 

@@ -1,10 +1,11 @@
 """A print of a school, a file for each class, that is killed: `python -m tests.commands.killed_print DATABASE ORDER`.
 
 ORDER is JSON: the `uai`, the folder `out`, the list `csv`, and where it dies: in the `batch`-th file, `before` the
-database knows the secrets that are on paper, or `after`. Prints the numbers of the processes that it started.
+database knows the secrets that are on paper, or `after`. Prints the process ids of its pools.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,14 +14,16 @@ from typing import Any
 
 from idp import db
 from idp.app import create_app
-from idp.letters import printing, secrets, subprocess_worker
-from idp.letters.printing import Order
+from idp.letters import printing, secrets
+from idp.letters.printing import PrintOrder
 from idp.services import services_of
 from tests.databases import settings_for
 
 
 def die() -> None:
     """End as at a power cut."""
+    for process in multiprocessing.active_children():
+        sys.stdout.write(f"{process.pid}\n")
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -42,18 +45,9 @@ def arm(batch: int, where: str) -> None:
     setattr(secrets, "retry_unit_of_work", committed)  # noqa: B010 - what it took from another module
 
 
-class Told(subprocess_worker.Worker):
-    """A process whose number is told."""
-
-    def __init__(self, module: str) -> None:
-        super().__init__(module)
-        sys.stdout.write(f"{self.pid}\n")
-
-
 def main(database: str, order: str) -> None:
     """Print until it dies."""
     wanted = json.loads(order)
-    subprocess_worker.Worker = Told  # type: ignore[misc]
     arm(wanted["batch"], wanted["where"])
     settings = settings_for(database, database_pool=2)
     app = create_app(settings)
@@ -61,7 +55,7 @@ def main(database: str, order: str) -> None:
         printing.print_letters(
             settings,
             services_of(app).hasher,
-            Order(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
+            PrintOrder(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
             print,
         )
     sys.exit("it was not killed")

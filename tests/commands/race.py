@@ -26,8 +26,8 @@ from idp.accounts.tokens import Purpose
 from idp.config import Settings
 from idp.db import db
 from idp.letters import recipients
-from idp.letters.hashing import Hashers
-from idp.letters.secrets import Drawn, draw
+from idp.letters.hashing import BatchHasher
+from idp.letters.secrets import DrawnLetter, draw
 from idp.login.service import SignedIn, sign_in
 from idp.my_account.reauthentication import rules
 from idp.operations.helpdesk import acts
@@ -64,21 +64,21 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
 class Nowhere:
     """Keeps no letter."""
 
-    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
+    def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Nobody will read them."""
 
     def publish(self) -> None:
         """There is nothing."""
 
-    def tear_up(self) -> None:
+    def discard(self) -> None:
         """There is nothing."""
 
 
 def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
     """What `idp letters print` does, but for the paper."""
-    people = recipients.named([account.username], None, None, "perdu")
-    with Hashers(hasher) as hashers:
-        draw(settings, hashers, people, Nowhere(), reason="perdu", all_or_none=True)
+    people = recipients.by_username([account.username], None, None, "perdu")
+    with BatchHasher(hasher) as batch_hasher:
+        draw(settings, batch_hasher, people, Nowhere(), reason="perdu", all_or_none=True)
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {

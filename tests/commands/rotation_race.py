@@ -48,7 +48,7 @@ def rotate(_app: Flask, settings: Settings) -> Act:
     def act() -> str:
         try:
             return ring.rotate(settings).kid
-        except ring.NextKeyWaits:
+        except ring.NextKeyExistsError:
             return ""
 
     return act

@@ -115,7 +115,7 @@ def test_find_by_identifier_name_address_and_school(act: Run, build: Build) -> N
     assert names("leroy", "--school", LYCEE) == []
     assert names("nobody at all") == names("%") == names("x" * 5000) == []
     empty = act("account", "find", "nobody at all")
-    assert (empty.code, empty.out, empty.err) == (0, "", "no account is like that\n")
+    assert (empty.code, empty.out, empty.err) == (0, "", "no account matches\n")
     table = act("account", "find", "LEROY", "--limit", "1")
     assert len(table.out.splitlines()) == 2
     assert "the first 1 are shown" in table.err

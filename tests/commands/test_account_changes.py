@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from idp.accounts import school_notices
 from idp.accounts.models import SchoolNotice
-from idp.accounts.notices import RESET_WANTED
+from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.both_databases
 def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:
     account = build.active()
     wrong_tries(account.username)
-    assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
+    assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
     answer = act("account", "unlock", account.username)
     assert (answer.code, answer.out) == (0, f"{account.username} may try again, on every node within ten seconds\n")
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
@@ -94,11 +94,11 @@ def test_an_operator_starts_the_mail_and_never_meets_a_password(
     answer = act("account", "force-password-change", account.username)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == "1 password blocked, 1 session ended, 0 left as is\n"
-    assert (kept(account).password_hash, living(account), waiting(RESET_WANTED)) == (before, 0, [])
+    assert (kept(account).password_hash, living(account), waiting(RESET_REQUESTED)) == (before, 0, [])
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert living(account) == 0
     assert heading(page) != "Gérer mon compte"
-    assert [wanted["account"] for wanted in waiting(RESET_WANTED)] == [str(account.id)]
+    assert [wanted["account"] for wanted in waiting(RESET_REQUESTED)] == [str(account.id)]
     for command in (*ACTS, "force-password-change", "find"):
         options = bare("account", command, "--help").out.partition("Options:")[2]
         assert "--password" not in options

@@ -79,7 +79,7 @@ def test_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: 
         (("--set", "iss=https://evil.test"), "iss cannot be set"),
         (("--set", "birthdate=29/02/1984"), "birthdate: must be YYYY-MM-DD"),
         (("--set", "nickname=Nono", "--set", "zoneinfo=Paris"), "zoneinfo: must be a time zone"),
-        (("--set", "phone_number_verified=true"), "says nothing without phone_number"),
+        (("--set", "phone_number_verified=true"), "needs phone_number"),
         (("--unset", "family_name"), "family_name cannot be set"),
         (("--unset", "\x1b[2J"), "\\x1b[2J cannot be set"),
     ],

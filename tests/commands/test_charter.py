@@ -52,9 +52,9 @@ def test_a_version_becomes_the_current_one(idp: Run, client_id: str, file: Path,
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "a charter has 1 to"),
-        (b" \n\t\n", "a charter has 1 to"),
-        (b"x" * 100_001, "a charter has 1 to"),
+        (b"", "the charter must have 1 to"),
+        (b" \n\t\n", "the charter must have 1 to"),
+        (b"x" * 100_001, "the charter must have 1 to"),
         ("Règles".encode("latin-1"), "is not UTF-8 text"),
         (b"PK\x03\x04\x00\x00", "is not text"),
         (b"\x00", "is not text"),
@@ -90,7 +90,7 @@ def test_a_published_text_is_never_changed(idp: Run, client_id: str, file: Path)
 def test_a_version_has_a_name(idp: Run, client_id: str, file: Path, version: str) -> None:
     answer = idp("charter", "publish", client_id, "--version", version, str(file))
     assert (answer.code, answer.out) == (1, "")
-    assert "a version is named by 1 to 40 characters" in answer.err
+    assert "the version must have 1 to 40 characters" in answer.err
 
 
 def test_an_unknown_client_is_said(idp: Run, file: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
 
 def test_a_name_that_another_ent_has_is_said(idp: Run) -> None:
     first = add(idp)["client_id"]
-    note = f"note: ENT des Tilleuls ({first}) has the same name, or one that parents take for it\n"
+    note = f"note: ENT des Tilleuls ({first}) has the same name, or one that looks the same\n"
     same = idp("client", "add", "ENT DES TILLEU1S", *BASIC, "--json")
     assert (same.code, same.err) == (0, note)
     other = json.loads(idp("client", "add", "Deuxième", *BASIC, "--json").out)["client_id"]
@@ -322,9 +322,9 @@ def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--subject", "aaf", "--subject-prefix", "LILLE-"), "--subject-prefix is given without its hyphen, which is"),
+        (("--subject", "aaf", "--subject-prefix", "LILLE-"), "--subject-prefix must be given without its hyphen"),
         (("--subject", "aaf", "--subject-prefix", "Île"), "--subject-prefix must have 30 printable ASCII characters"),
-        (("--subject-prefix", "LILLE"), "--subject-prefix is for --subject aaf"),
+        (("--subject-prefix", "LILLE"), "--subject-prefix is for subjects of the type aaf"),
     ],
 )
 def test_a_prefix_that_would_make_another_key_is_refused(idp: Run, options: tuple[str, ...], told: str) -> None:

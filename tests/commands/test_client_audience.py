@@ -21,7 +21,7 @@ from tests.protocol.registering import registered, replaced
 def test_a_client_for_families_names_a_school(idp: Run) -> None:
     answer = idp("client", "add", "ENT", *WAY_BACK)
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
+    told = "--uai needs at least one school, unless the audience is everyone"
     assert answer.err == f"Error: {told}\n"
     assert json.loads(idp("client", "list", "--json").out) == []
     assert idp("client", "add", "ENT", *WAY_BACK, "--audience", "families").code == 1
@@ -35,7 +35,7 @@ def test_the_list_names_who_may_know_everyone_and_who_is_told_the_identifier(idp
     idp("client", "add", "Cantines", *BASIC, "--release-username")
     own, canteens = sorted(idp("client", "list").out.splitlines(), key=lambda line: "Cantines" in line)
     assert "(" not in own
-    assert canteens.endswith("Cantines  (everyone)  (is told the identifier)")
+    assert canteens.endswith("Cantines  (everyone)  (gets the identifier)")
 
 
 def test_the_audience_is_chosen_explicitly_and_shown(idp: Run) -> None:
@@ -68,7 +68,7 @@ def test_the_identifier_is_released_on_demand(idp: Run) -> None:
 def test_an_invitation_names_a_school(idp: Run) -> None:
     answer = idp("client", "invite", "--label", "ENT 59")
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai: at least one school is needed; a service for everyone is registered by an operator"
+    told = "--uai needs at least one school; an operator registers a service for everyone"
     assert answer.err == f"Error: {told}\n"
 
 

@@ -153,8 +153,8 @@ def test_fapi2_says_what_it_needs(idp: Run, jwks: Path) -> None:
     profile = ("client", "add", "ENT", *BASIC, "--profile", "fapi2")
     refused = idp(*profile, "--no-pkce")
     assert refused.code == 1
-    assert "needs --auth-method private_key_jwt" in refused.err
-    assert "needs PKCE" in refused.err
+    assert "--profile fapi2 needs the authentication method private_key_jwt" in refused.err
+    assert "--profile fapi2 needs PKCE" in refused.err
     keyed = (*profile, "--auth-method", "private_key_jwt", "--jwks", str(jwks))
     idp("keys", "rotate")
     assert "idp keys rotate --alg ES256" in idp(*keyed).err
@@ -195,7 +195,7 @@ def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
 
 def test_several_hosts_need_a_sector(idp: Run, engine: Engine) -> None:
     both = (*BASIC, "--redirect-uri", "https://autre.test/cb")
-    told = "Error: --sector-identifier-uri is needed{}, as the --redirect-uri have several hosts\n"
+    told = "Error: --sector-identifier-uri is needed{}, because the redirect URIs have several hosts\n"
     answer = idp("client", "add", "ENT", *both)
     assert (answer.code, answer.out, answer.err) == (1, "", told.format(""))
     client_id = add(idp)["client_id"]
@@ -238,7 +238,7 @@ def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClien
     assert browser.delete(path, headers=own).status_code == 204
     answer = act("client", "enable", told["client_id"])
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err == "Error: Nouveau ended its registration itself: invite it to register anew\n"
+    assert answer.err == "Error: Nouveau ended its registration itself: invite it to register again\n"
     shown = show(act, told["client_id"])
     assert shown["registered_by_itself"] is True
     assert shown["ended_itself_at"] == shown["disabled_at"] is not None

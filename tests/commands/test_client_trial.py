@@ -9,7 +9,7 @@ from sqlalchemy import update
 from idp.clients.models import Audience, Client
 from idp.config import Settings
 from idp.db import db
-from idp.registration import changes
+from idp.registration import registrations
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     METADATA,
@@ -79,13 +79,13 @@ def test_what_the_database_says(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, uais=[COLLEGE, LYCEE])
     nowhere = build.ent("Horizon", host=place.host, uais=[], audience="everyone")
-    changes.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     (closed, told), (school, advice) = wrong(act, ent)
     assert (closed, school) == ("enabled", "school")
     assert f"idp client enable {ent.client_id}" in told
     assert LYCEE in advice
     assert f"idp school set {LYCEE}" in advice
-    client = changes.get(nowhere.client_id)
+    client = registrations.get(nowhere.client_id)
     client.audience, client.schools = Audience.FAMILIES, []  # no command makes such a one
     db.session.commit()
     [(check_name, said)] = wrong(act, nowhere)
@@ -96,14 +96,14 @@ def test_what_the_database_says(act: Run, build: Build, place: Place) -> None:
 def test_what_is_told_without_being_wrong(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, charter="provider")
-    changes.rotate_secret(ent.client_id)
+    registrations.rotate_secret(ent.client_id)
     code, found = tried(act, ent.client_id)
     told = {finding["check"]: finding for finding in found}
     assert code == 0
     assert "aucune charte publiée" in told["charter"]["message"]
     assert "changement de secret en cours" in told["secret"]["message"]
     build.publish(ent, "1")
-    changes.rotate_secret(ent.client_id, keep=changes.FORMER_SECRET_KEPT * 0)
+    registrations.rotate_secret(ent.client_id, keep=registrations.FORMER_SECRET_KEPT * 0)
     _, found = tried(act, ent.client_id)
     told = {finding["check"]: finding for finding in found}
     assert "une version est publiée" in told["charter"]["message"]

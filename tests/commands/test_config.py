@@ -116,7 +116,7 @@ def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.Monk
     for fault in (
         "IDP_SECRET_KEY_FALLBACKS: must be a JSON list",
         "IDP_SECRET_KEY: must be 32 bytes or more",
-        "IDP_DPO_MAIL: holds a placeholder",
+        "IDP_DPO_MAIL: has a placeholder",
         "IDP_FROBNICATE: unknown setting",
     ):
         assert [line for line in answer.err.splitlines() if line.startswith(fault)], answer.err
@@ -131,10 +131,10 @@ def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.Monk
         ({"IDP_SECRET_KEY": "a" * 40}, "IDP_SECRET_KEY: must be random"),
         ({"IDP_ISSUER": "http://connexion.exemple.fr"}, "IDP_ISSUER: must be https"),
         ({"IDP_ISSUER": "http://127.0.0.1:8000"}, "IDP_ISSUER: must be https"),
-        ({"IDP_ISSUER": "connexion.exemple.fr"}, "IDP_ISSUER: must be an address"),
+        ({"IDP_ISSUER": "connexion.exemple.fr"}, "IDP_ISSUER: must be a URL"),
         ({"IDP_ENV": "staging"}, "IDP_ENV: "),
         ({"IDP_SMTP_URL": "http://mail"}, "IDP_SMTP_URL: must be smtp://"),
-        ({"IDP_MAIL_FROM": "nobody"}, "IDP_MAIL_FROM: must be one mail address"),
+        ({"IDP_MAIL_FROM": "nobody"}, "IDP_MAIL_FROM: must be one email"),
         ({"IDP_THEME": "/nowhere"}, "IDP_THEME: must be a folder"),
         ({"IDP_CONFIG": "/nowhere.toml"}, "IDP_CONFIG: no such file"),
         ({"IDP_DATABASE_URL": "postgresql://u:p@h:port/x"}, "IDP_DATABASE_URL: "),

@@ -212,7 +212,7 @@ def test_a_new_letter_ends_a_contested_address_once_it_has_served(
     assert heading(fill_in(parent, page, mail="parent@exemple.fr")) == "Consultez votre messagerie"
     after = kept(account)
     assert (after.contested_at, after.contested_email, after.email) == (None, None, None)
-    assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter has served")]
+    assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter was used")]
     assert [event.details["outcome"] for event in events("dispute.settled")] == ["letter"]
     assert listed(act) == []
 

@@ -32,7 +32,7 @@ def alone(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def is_one_sentence(answer: Answer) -> None:
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(("Error: the database ", "Error: the database's "))
+    assert answer.err.startswith(("Error: the database ", "Error: the folder of the database "))
     assert answer.err.count("\n") == 1, answer.err
 
 
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
     monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/file/idp.db")
     answer = alone("db", "upgrade")
     is_one_sentence(answer)
-    assert "the database’s folder cannot be made" in answer.err.replace("'", "’")
+    assert "the folder of the database cannot be created" in answer.err.replace("'", "’")
 
 
 def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pyte
     ):
         answer = alone(*command)
         is_one_sentence(answer)
-        assert "busy" in answer.err
+        assert "locked" in answer.err
     holder.execute("ROLLBACK")
     holder.close()
     assert alone("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb").code == 0
@@ -114,6 +114,6 @@ def test_a_database_of_a_later_version_is_left_alone(idp: Run, engine: Engine) -
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     answer = idp("db", "upgrade")
     is_one_sentence(answer)
-    assert "of another version of the service" in answer.err
+    assert "belongs to another version of the service" in answer.err
     assert idp("db", "current").out == f"9999 (newest: {newest()})\n"
     assert idp("db", "current").code == 1

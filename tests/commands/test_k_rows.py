@@ -154,7 +154,7 @@ def test_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_pat
 
 @pytest.mark.row("K-02")
 def test_what_the_manual_has_people_type_holds_no_secret() -> None:
-    manual = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
+    manual = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
     assert typed
     assert all('IDP_SECRET_KEY="$(' in line for line in typed), "drawn by the shell, not written into its history"

@@ -158,7 +158,7 @@ def test_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the
         work(stranger)
         [key] = live()
         assert job().outcome == "waiting"
-        assert job().last_error == f"IDP_SECRET_KEY and its fallbacks do not open the key {key.kid}"
+        assert job().last_error == f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {key.kid}"
         db.session.remove()
         db.engine.dispose()
     with after(days=90, hours=2):

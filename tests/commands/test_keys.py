@@ -74,7 +74,7 @@ def test_a_second_key_does_not_wait_behind_the_first(idp: Run) -> None:
     waiting = made(idp)
     said = refused(idp, "keys", "rotate")
     moment = waiting["active_from"]
-    assert said == f"nothing was made: {waiting['kid']} is published and signs RS256 from {moment}"
+    assert said == f"no key was made: {waiting['kid']} is published and signs RS256 from {moment}"
     assert made(idp, "--alg", "ES256")["state"] == "signing", "another algorithm has its own"
 
 
@@ -99,7 +99,7 @@ def test_in_an_emergency_a_key_signs_at_once(idp: Run, events: Events) -> None:
 
 def test_in_an_emergency_the_key_that_waits_signs_since_clients_may_know_it(idp: Run, events: Events) -> None:
     [first], waiting = listed(idp), made(idp)
-    assert "nothing was made" in refused(idp, "keys", "rotate", "--now", "--bits", "4096")
+    assert "no key was made" in refused(idp, "keys", "rotate", "--now", "--bits", "4096")
     started = made(idp, "--now")
     assert started["kid"] == waiting["kid"]
     assert states(idp) == [(waiting["kid"], "signing"), (first["kid"], "published")]
@@ -129,8 +129,8 @@ def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) ->
 
 
 KEPT = (
-    "no such key, or one that signs, or that may have signed in the last 10 minutes"
-    " (`--emergency` drops it all the same)"
+    "there is no such key, or it signs, or it may have signed in the last 10 minutes"
+    " (`--emergency` retires it all the same)"
 )
 
 
@@ -223,10 +223,10 @@ def test_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatc
     [first] = listed(idp)
     assert first["sealed_under"] == "IDP_SECRET_KEY"
     monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
-    expected = f"nothing was made: IDP_SECRET_KEY and its fallbacks do not open the key {first['kid']}"
+    expected = f"no key was made: IDP_SECRET_KEY and its fallbacks do not decrypt the key {first['kid']}"
     assert refused(idp, "keys", "rotate") == expected
     assert refused(idp, "keys", "rotate", "--now") == expected
-    assert idp("keys", "list").out.endswith("  its secret key is not among those here\n")
+    assert idp("keys", "list").out.endswith("  sealed under a secret key that is not configured\n")
     assert idp("keys", "retire", first["kid"], "--emergency").code == 0, "the way out when the secret is lost"
     [(row, _)] = [(row, row["state"]) for row in listed(idp) if row["state"] == "signing"]
     assert row["sealed_under"] == "IDP_SECRET_KEY"
@@ -240,7 +240,7 @@ def test_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monkeypat
         elsewhere.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
         waiting = made(idp)
     said = refused(idp, "keys", "rotate", "--now")
-    assert said == f"nothing was made: IDP_SECRET_KEY and its fallbacks do not open the key {waiting['kid']}"
+    assert said == f"no key was made: IDP_SECRET_KEY and its fallbacks do not decrypt the key {waiting['kid']}"
     assert idp("keys", "retire", first["kid"], "--emergency").code == 0
     [successor] = [kid for kid, state in states(idp) if state == "signing"]
     assert successor not in {first["kid"], waiting["kid"]}
@@ -254,7 +254,7 @@ def test_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fa
     monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
     monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
     assert listed(idp)[0]["sealed_under"] == "IDP_SECRET_KEY_FALLBACKS"
-    assert idp("keys", "list").out.endswith("  needs a fallback of the secret key\n")
+    assert idp("keys", "list").out.endswith("  sealed under a fallback of the secret key\n")
     second = made(idp)
     assert second["sealed_under"] == "IDP_SECRET_KEY", "the present one writes"
     monkeypatch.delenv("IDP_SECRET_KEY_FALLBACKS")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import stat
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +21,7 @@ from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db
 from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
@@ -78,7 +79,7 @@ def test_a_letter_clears_the_tries_at_the_one_before(act: Run, build: Build, out
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, username)
     assert act("letters", "print", "--username", username, "--out", str(out)).code == 0
-    assert guard.look(limits.SIGN_IN_ACCOUNT, username) == 0
+    assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, username) == 0
     db.session.rollback()
     assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(out))) == ACTIVATION
 
@@ -90,7 +91,7 @@ def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, eve
     for reason in ([], ["--reason", ""], ["--reason", " \t "]):
         answer = act("letters", "print", "--username", account.username, "--out", str(out), *reason)
         assert (answer.code, answer.out) == (1, "")
-        assert "say why with --reason" in answer.err
+        assert "give --reason" in answer.err
     assert not out.exists()
     assert (kept(account).activated_at is not None, kept(account).generation) == (True, 1)
     assert events("letter.drawn") == []
@@ -186,9 +187,9 @@ def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build:
         ("unknown", "no account n.personne1"),
         ("disabled", "is disabled"),
         ("childless", "has no child in a school"),
-        ("no ent", f"no ENT with a home address serves {LYCEE}"),
-        ("no home", f"no ENT with a home address serves {LYCEE}"),
-        ("home with a query", "the ENT’s address must be"),
+        ("no ent", f"no ENT with a home URL serves {LYCEE}"),
+        ("no home", f"no ENT with a home URL serves {LYCEE}"),
+        ("home with a query", "the URL of the ENT must be"),
     ],
 )
 def test_one_letter_that_cannot_be_and_none_is_drawn(
@@ -221,7 +222,7 @@ def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out:
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
-    for path, why in ((out, "exists already"), (link, "exists already"), (tmp_path / "no" / "x.pdf", "cannot be")):
+    for path, why in ((out, "exists"), (link, "exists"), (tmp_path / "no" / "x.pdf", "cannot be")):
         answer = act("letters", "print", "--username", account.username, "--out", str(path))
         assert (answer.code, answer.out) == (1, "")
         assert why in answer.err
@@ -243,21 +244,42 @@ def test_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, bu
     assert kept(account).activated_at is not None
 
 
+def test_a_killed_typesetter_leaves_no_letter(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    print_truly = Typesetter.render
+
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
+        print_truly(typesetter, letters, as_slips=as_slips)
+        for process in multiprocessing.active_children():
+            process.kill()
+        return print_truly(typesetter, letters, as_slips=as_slips)
+
+    monkeypatch.setattr(Typesetter, "render", render)
+    answer = act("letters", "print", "--username", account.username, "--out", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert "was killed: the letters of this file are not valid" in answer.err
+    assert list(out.parent.iterdir()) == []
+    assert kept(account).provisional_hash is None
+
+
 def test_an_activation_that_ends_while_letters_are_typeset_wins(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
     account = build.never_activated()
-    print_truly = Press.render
+    print_truly = Typesetter.render
 
-    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
         activate(browser, account)
-        return print_truly(press, letters, strip=strip)
+        return print_truly(typesetter, letters, as_slips=as_slips)
 
-    monkeypatch.setattr(Press, "render", render)
+    monkeypatch.setattr(Typesetter, "render", render)
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.endswith(f"Error: {account.username} changed meanwhile, try again\n")
+    assert answer.err.endswith(f"Error: {account.username} changed in the meantime, try again\n")
     assert not out.exists()
     assert kept(account).activated_at is not None
     assert db.session.scalar(select(Account.provisional_hash).where(Account.id == account.id)) is None

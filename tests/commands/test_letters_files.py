@@ -174,7 +174,7 @@ def test_the_list_grows_class_by_class_and_print_by_print(act: Run, build: Build
     assert list(tmp_path.glob("*.part")) == []
     again = act("letters", "print", "--school", COLLEGE, "--renew", "--csv", str(path))
     assert (again.code, again.out) == (1, "")
-    assert "exists already" in again.err, "only class by class is a list gone on with"
+    assert "exists" in again.err, "only class by class is a list gone on with"
 
 
 def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path:
     path.write_text("nom;note\n")
     answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
     assert (answer.code, answer.out) == (1, "")
-    assert "no list of letters" in answer.err
+    assert "not a list of letters" in answer.err
     assert (path.read_text(), kept(account).provisional_hash) == ("nom;note\n", None)
 
 
@@ -252,7 +252,7 @@ def test_a_print_that_is_killed_when_its_letters_are_good_keeps_the_only_copy(
     for left, name in ((part, "deuxieme.pdf"), (rows, "deuxieme.csv")):
         answer = act(*options)
         assert (answer.code, answer.out) == (1, "")
-        assert f"{left} holds letters that are good" in answer.err
+        assert f"{left} holds valid letters" in answer.err
         assert answer.err.count("\n") == 1
         left.rename(left.with_name(name))
     assert (out / "deuxieme.pdf").read_bytes() == before[0]

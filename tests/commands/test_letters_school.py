@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db
 from idp.letters import printing, recipients
 from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import kept
@@ -87,8 +87,8 @@ def test_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build
     assert not again.exists()
     assert kept(first).provisional_hash == hashed
     words = act("letters", "print", "--school", COLLEGE, "--out", str(again))
-    assert (words.code, words.out) == (0, f"there is no letter to print for {COLLEGE}\n")
-    assert "was printed already" in words.err
+    assert (words.code, words.out) == (0, f"no letter to print for {COLLEGE}\n")
+    assert "has a letter valid until" in words.err
 
     assert printed(act, again, "--class", "6e 1", "--renew")["printed"] == 1
     for tried, page in ((secret, "Connexion"), (secret_on(pages(again)[0]), ACTIVATION)):
@@ -134,7 +134,7 @@ def test_an_active_account_of_the_school_that_is_named_is_told_by_mail(
     child = pupil(build, "6e 1")
     active, other = build.active(children=[child]), parent(build, child)
     options = ("letters", "print", "--school", COLLEGE, "--username", active.username, "--out", str(out))
-    refused(act(*options), "say why with --reason")
+    refused(act(*options), "give --reason")
     with post_office(app) as office:
         answer = act(*options, "--reason", "vue au guichet")
         assert answer.out == f"1 letter in {out}\n"
@@ -161,11 +161,11 @@ def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, o
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ("no ent", f"no ENT with a home address serves {COLLEGE}"),
-        ("no home", f"no ENT with a home address serves {COLLEGE}"),
-        ("home with a query", "the ENT’s address must be"),
+        ("no ent", f"no ENT with a home URL serves {COLLEGE}"),
+        ("no home", f"no ENT with a home URL serves {COLLEGE}"),
+        ("home with a query", "the URL of the ENT must be"),
         ("no school", "no school 0599003R"),
-        ("no folder", "its folder is not there"),
+        ("no folder", "its folder does not exist"),
     ],
 )
 def test_what_stops_a_whole_school_is_one_sentence(act: Run, build: Build, out: Path, spoil: str, said: str) -> None:
@@ -212,7 +212,7 @@ def test_one_letter_that_cannot_be_does_not_stop_the_others(act: Run, build: Bui
     assert found["printed"] == 1
     [skipped] = found["skipped"]
     assert skipped["username"] == "n.漢"
-    assert "cannot be read on paper" in skipped["reason"]
+    assert "its identifier cannot be printed" in skipped["reason"]
     assert good.username in pages(out)[0]
     assert kept(odd).provisional_hash is None
 
@@ -223,21 +223,21 @@ def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_
     build.ent()
     child = pupil(build, "6e 1")
     fast, slow = parent(build, child, family_name="A"), parent(build, child, family_name="B")
-    print_truly = Press.render
+    print_truly = Typesetter.render
     seen: list[list[str]] = []
 
-    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
         if not seen:
             with db.engine.begin() as other:
                 values = {"activated_at": now(), "generation": 1}
                 other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
         seen.append([letter.username for letter in letters])
-        return print_truly(press, letters, strip=strip)
+        return print_truly(typesetter, letters, as_slips=as_slips)
 
-    monkeypatch.setattr(Press, "render", render)
+    monkeypatch.setattr(Typesetter, "render", render)
     found = printed(act, out)
     assert found["printed"] == 1
-    assert found["skipped"] == [{"username": fast.username, "reason": "changed meanwhile, try again"}]
+    assert found["skipped"] == [{"username": fast.username, "reason": "changed in the meantime, try again"}]
     assert seen == [[fast.username, slow.username], [slow.username]]
     assert len(pages(out)) == 1
     assert (kept(fast).provisional_hash, kept(fast).activated_at is not None) == (None, True)
@@ -249,18 +249,18 @@ def test_who_activates_before_the_letters_are_made_is_left_out(
 ) -> None:
     build.ent()
     account = parent(build, pupil(build, "6e 1"))
-    choose_truly = recipients.of_school
+    choose_truly = recipients.in_school
 
-    def of_school(*args: object, **more: bool) -> object:
+    def in_school(*args: object, **more: bool) -> object:
         found = choose_truly(*args, **more)  # type: ignore[arg-type]
         row = db.session.get_one(Account, account.id)
         row.activated_at, row.generation = now(), row.generation + 1
         db.session.commit()
         return found
 
-    monkeypatch.setattr(recipients, "of_school", of_school)
+    monkeypatch.setattr(recipients, "in_school", in_school)
     found = printed(act, out)
-    assert found["skipped"] == [{"username": account.username, "reason": "changed meanwhile, try again"}]
+    assert found["skipped"] == [{"username": account.username, "reason": "changed in the meantime, try again"}]
     assert not out.exists()
     assert kept(account).activated_at is not None, "it was not closed"
 

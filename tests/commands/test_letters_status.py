@@ -180,4 +180,4 @@ def test_a_school_without_pupils_is_said(act: Run, build: Build) -> None:
     for options, where in ((("--school", COLLEGE), "this school"), ((), "any school")):
         answer = act("letters", "status", *options)
         assert (answer.code, answer.out) == (0, "")
-        assert answer.err == f"no pupil of {where} has an account: `idp roster import` brings them\n"
+        assert answer.err == f"no pupil of {where} has an account: import them with `idp roster import`\n"

@@ -35,7 +35,10 @@ def faults(bare: Run, *command: str) -> list[str]:
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"IDP_SECRET_KEY": "a secret key for tests, of more than 32 bytes: 0123456789"}, "IDP_SECRET_KEY: stands in"),
+        (
+            {"IDP_SECRET_KEY": "a secret key for tests, of more than 32 bytes: 0123456789"},
+            "IDP_SECRET_KEY: was published in",
+        ),
         ({"IDP_SECRET_KEY": "Academie-Lille-2026-Academie-Lille-2026"}, "IDP_SECRET_KEY: is a text, not random"),
         ({"IDP_SECRET_KEY": "0123456789abcdef0123456789abcdef"}, "IDP_SECRET_KEY: can be guessed"),
         (
@@ -45,44 +48,44 @@ def faults(bare: Run, *command: str) -> list[str]:
         ({"IDP_SMTP_URL": "smtp://mail.exemple.fr"}, "IDP_SMTP_URL: sends mails in clear to another host"),
         (
             {"IDP_DATABASE_URL": "postgresql://idp@db.exemple.fr/idp"},
-            "IDP_DATABASE_URL: is on another host without TLS",
+            "IDP_DATABASE_URL: connects to another host without TLS",
         ),
         (
             {"IDP_DATABASE_URL": "postgresql://idp@db.exemple.fr/idp?sslmode=prefer"},
-            "IDP_DATABASE_URL: is on another host without TLS",
+            "IDP_DATABASE_URL: connects to another host without TLS",
         ),
         (
             {"IDP_DATABASE_URL": "postgresql://idp@/idp?host=db.exemple.fr"},
-            "IDP_DATABASE_URL: is on another host without TLS",
+            "IDP_DATABASE_URL: connects to another host without TLS",
         ),
-        ({"IDP_MAIL_FROM": "ne-pas-repondre@localhost"}, "IDP_MAIL_FROM: is an address of this machine"),
-        ({"IDP_MAIL_FROM": "idp@serveur.localdomain"}, "IDP_MAIL_FROM: is an address of this machine"),
+        ({"IDP_MAIL_FROM": "ne-pas-repondre@localhost"}, "IDP_MAIL_FROM: has a local domain"),
+        ({"IDP_MAIL_FROM": "idp@serveur.localdomain"}, "IDP_MAIL_FROM: has a local domain"),
         *(
             ({name: " "}, f"{name}: is empty")
             for name in COMPLETE
             if name not in {"IDP_MAIL_FROM", "IDP_ACADEMY", "IDP_SUPPORT_PHONE"}
         ),
-        *(({name: "…"}, f"{name}: holds a placeholder") for name in COMPLETE if name != "IDP_MAIL_FROM"),
-        ({"IDP_SUPPORT_HOURS": "--"}, "IDP_SUPPORT_HOURS: holds a placeholder"),
-        ({"IDP_ISSUER": "https://…"}, "IDP_ISSUER: holds a placeholder"),
+        *(({name: "…"}, f"{name}: has a placeholder") for name in COMPLETE if name != "IDP_MAIL_FROM"),
+        ({"IDP_SUPPORT_HOURS": "--"}, "IDP_SUPPORT_HOURS: has a placeholder"),
+        ({"IDP_ISSUER": "https://…"}, "IDP_ISSUER: has a placeholder"),
         *(
-            ({name: value}, f"{name}: must be one mail address")
+            ({name: value}, f"{name}: must be one email")
             for name in ("IDP_CONTACT_MAIL", "IDP_DPO_MAIL", "IDP_ACCESSIBILITY_MAIL")
             for value in ("https://exemple.fr/contact", "contact@exemple", "03 53 01 12 12")
         ),
         *(
-            ({"IDP_MAIL_FROM": f"idp@{host}"}, "IDP_MAIL_FROM: is an address of this machine")
+            ({"IDP_MAIL_FROM": f"idp@{host}"}, "IDP_MAIL_FROM: has a local domain")
             for host in ("127.0.0.1", "[127.0.0.1]", "[IPv6:::1]", "10.0.0.7", "localhost", "serveur")
         ),
-        ({"IDP_MAIL_FROM": "…@exemple.fr"}, "IDP_MAIL_FROM: must be one mail address"),
+        ({"IDP_MAIL_FROM": "…@exemple.fr"}, "IDP_MAIL_FROM: must be one email"),
         ({"IDP_SECURITY_CONTACT": "mailto:…@…"}, "IDP_SECURITY_CONTACT: must be mailto:"),
         ({"IDP_ACADEMY": "Académie"}, "IDP_ACADEMY: is the default"),
         ({"IDP_SUPPORT_PHONE": ""}, "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty"),
-        ({"IDP_PUBLISHER": "<votre académie>"}, "IDP_PUBLISHER: holds a placeholder"),
-        ({"IDP_HOST": "À compléter"}, "IDP_HOST: holds a placeholder"),
+        ({"IDP_PUBLISHER": "<votre académie>"}, "IDP_PUBLISHER: has a placeholder"),
+        ({"IDP_HOST": "À compléter"}, "IDP_HOST: has a placeholder"),
         (
             {"IDP_ENV": "development", "IDP_ISSUER": "https://connexion.exemple.fr"},
-            "IDP_ENV: is development, but IDP_ISSUER is not on this machine",
+            "IDP_ENV: is development, but the host of IDP_ISSUER is not loopback",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -137,7 +140,7 @@ def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
                 changed.setenv(name, value)
             return bare("config", "check").err
 
-    unsafe = "IDP_DATABASE_URL: is on another host without TLS"
+    unsafe = "IDP_DATABASE_URL: connects to another host without TLS"
     for name in ("far", "numbered"):
         assert unsafe in found(f"postgresql:///idp?service={name}")
         assert unsafe in found("postgresql:///idp", PGSERVICE=name)
@@ -149,8 +152,8 @@ def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
         assert found(f"postgresql:///idp?service={name}") == ""
     assert found("postgresql:///idp", PGHOST="db.exemple.fr", PGSSLMODE="verify-full") == ""
     assert found("postgresql://127.0.0.1/idp", PGHOST="db.exemple.fr") == ""
-    assert "IDP_DATABASE_URL: libpq cannot use it" in found("postgresql:///idp?service=absent")
-    assert "IDP_DATABASE_URL: libpq does not know" in found("postgresql:///idp?frobnicate=1")
+    assert "IDP_DATABASE_URL: cannot be used by libpq" in found("postgresql:///idp?service=absent")
+    assert "IDP_DATABASE_URL: has an option that libpq does not know" in found("postgresql:///idp?frobnicate=1")
 
 
 def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
@@ -163,10 +166,10 @@ def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
     assert "IDP_BREACHED_PASSWORDS: cannot be used" in faults(bare, "config", "check")[1]
 
 
-def test_the_readmes_settings_pass_once_their_placeholders_are_replaced(
+def test_the_guides_settings_pass_once_their_placeholders_are_replaced(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
+    text = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     block = text.partition("    export IDP_ISSUER=")[2].partition("    idp config check")[0]
     given = {}
     for word in shlex.split(f"export IDP_ISSUER={block}", comments=True):
@@ -216,7 +219,9 @@ def test_no_key_of_the_source_passes() -> None:
                 for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
                     found[match[1]] = path.name
     found["development only: not a secret, and never in production"] = "config.py"
-    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = "README.md, as systemd reads it"
+    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
+        "docs/exploitation.md, as systemd reads it"
+    )
     assert len(found) > 3
     assert {key: name for key, name in found.items() if not key_weakness(key)} == {}
 
@@ -247,7 +252,7 @@ def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
     assert len(events("proxy.ignored")) == 1
     answer = act("config", "check")
     assert answer.code == 0
-    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of this week came with forwarded")
+    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded")
 
 
 def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +260,7 @@ def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, m
     answer = bare("config", "check")
     assert (answer.code, answer.err) == (
         0,
-        "Note: the database does not answer, so proxies in front were not looked for.\n",
+        "Note: the database does not answer, so that undeclared proxies cannot be detected.\n",
     )
 
 

@@ -76,13 +76,13 @@ def test_a_taken_port_is_one_sentence(idp: Run) -> None:
         bind = f"127.0.0.1:{other.getsockname()[1]}"
         answer = idp("serve", "--bind", bind)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err == f"Error: {bind} cannot be listened on (Address already in use)\n"
+    assert answer.err == f"Error: cannot listen on {bind} (Address already in use)\n"
 
 
 def test_a_host_that_is_nobody_is_one_sentence(idp: Run) -> None:
     answer = idp("serve", "--bind", "192.0.2.1:8000")
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("Error: 192.0.2.1:8000 cannot be listened on (")
+    assert answer.err.startswith("Error: cannot listen on 192.0.2.1:8000 (")
     assert answer.err.count("\n") == 1
 
 

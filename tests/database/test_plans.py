@@ -127,7 +127,7 @@ def test_what_clients_with_keys_send_walks_no_table(
     app: Flask, browser: FlaskClient, build: Build, database_url: str
 ) -> None:
     parent, key = build.active(), Key.new()
-    ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [key.jwk]}, par=True)
+    ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [key.jwk]}, par_required=True)
     party, attempt = KeyedParty.of(ent, client=key), Attempt()
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     with listening(app) as seen:

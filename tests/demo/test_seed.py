@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from demo.ents import ents_at
 from demo.families import GUARDIANS
 from demo.intake import write_files
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.seed import in_order, seed
 from demo.siecle_files import ENCODING
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
@@ -29,7 +29,7 @@ from idp.clock import now
 from idp.config import Settings, load
 from idp.db import Base, UnitSession, db, release_connection
 from idp.letters import printing
-from idp.letters.printing import Order
+from idp.letters.printing import PrintOrder
 from idp.oidc.models import SigningKey
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions import models as _sessions  # noqa: F401 - its table is named by the protocol's
@@ -148,12 +148,14 @@ def test_the_files_give_these_families_letter_by_letter(house: House) -> None:
 def test_each_school_says_its_name_address_and_phone_on_its_letters(house: House) -> None:
     letters = house.seed()
     first = {letter.printed.uai: letter.printed.letter for letter in letters.values()}
-    assert {uai: (page.school_name, tuple(page.school_address), page.school_phone) for uai, page in first.items()} == {
+    assert {
+        uai: (page.school_name, tuple(page.school_postal_address), page.school_phone) for uai, page in first.items()
+    } == {
         "0599001N": ("Collège des Tilleuls", ("12 rue des Tilleuls", "59990 Rivebelle"), "03 53 01 40 40"),
         "0599002P": ("Lycée Louise-Weber", ("3 place du Kiosque", "59990 Rivebelle"), "03 53 01 50 50"),
         "0599003R": ("Lycée professionnel Rosa-Bonheur", ("21 rue des Ateliers", "59990 Rivebelle"), "03 53 01 60 60"),
     }
-    assert {uai: page.ent_address for uai, page in first.items()} == {
+    assert {uai: page.ent_url for uai, page in first.items()} == {
         "0599001N": "http://127.0.0.1:8001/",
         "0599002P": "http://127.0.0.1:8002/",
         "0599003R": "http://127.0.0.1:8002/",
@@ -273,7 +275,7 @@ def test_a_lost_list_of_letters_is_made_again(house: House) -> None:
 
 def test_a_letter_that_an_operator_printed_since_is_not_killed_by_a_start(house: House) -> None:
     letter = house.seed()["n.leroy"]
-    order = Order(usernames=[letter.username], csv=house.folder / "list.csv")
+    order = PrintOrder(usernames=[letter.username], csv=house.folder / "list.csv")
     with time_machine.travel(now() + timedelta(minutes=5)):
         printing.print_letters(house.settings, house.hasher, order, lambda _line: None)
         drawn = account(letter).provisional_hash
@@ -319,7 +321,7 @@ def test_another_port_moves_the_ents_and_what_the_letters_say_of_them(house: Hou
     assert moved.redirect_uris == ["http://127.0.0.1:9001/callback"]
     assert moved.home_uri == "http://127.0.0.1:9001/"
     assert moved.version > version
-    assert letters["n.leroy"].printed.letter.ent_address == "http://127.0.0.1:9001/"
+    assert letters["n.leroy"].printed.letter.ent_url == "http://127.0.0.1:9001/"
     assert letters["n.leroy"].shown == first["n.leroy"].shown
     assert letters["n.leroy"].usable
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.supervisor import find_taken
+from demo.supervisor import first_taken
 
 PROGRAM = """
 import signal, sys
@@ -22,7 +22,7 @@ from demo.supervisor import Child, StopRequest, Supervisor
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, though the tests were started by nohup
 folder = Path(sys.argv[1])
 children = [
-    Child(name, f"Le processus {name}", [sys.executable, "-c", code], {"PLACE": str(folder)},
+    Child(name, f"the process {name}", [sys.executable, "-c", code], {"PLACE": str(folder)},
           answers=(folder / f"{name}.up").is_file)
     for name, code in zip(sys.argv[3::2], sys.argv[4::2])
 ]
@@ -138,7 +138,7 @@ def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path, supervise: Su
     process = supervise("gentle", GENTLE, "failing", FAILING)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "Le processus failing ne tourne plus (code 3)" in errors
+    assert "the process failing ended (exit code 3)" in errors
     assert "la base ne répond pas" in errors
     assert "Traceback" not in errors
     assert (tmp_path / "gentle.ended").exists()
@@ -151,7 +151,7 @@ def test_one_killed_is_named_with_its_signal(tmp_path: Path, supervise: Supervis
     os.kill(pid_of(tmp_path, "steady"), signal.SIGKILL)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "Le processus steady ne tourne plus (signal SIGKILL)" in errors
+    assert "the process steady ended (signal SIGKILL)" in errors
     assert not is_running(pid_of(tmp_path, "gentle"))
 
 
@@ -160,7 +160,7 @@ def test_one_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervis
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "READY" not in output
-    assert "Le processus mute ne répond pas après 2 secondes" in errors
+    assert "the process mute does not answer after 2 seconds" in errors
     assert running_in(tmp_path) == []
 
 
@@ -174,7 +174,7 @@ def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert "Le processus absent ne tourne plus (code 1)" in ended.stderr
+    assert "the process absent ended (exit code 1)" in ended.stderr
     assert "/nulle/part: No such file or directory" in ended.stderr
 
 
@@ -223,5 +223,5 @@ def test_a_taken_port_is_found() -> None:
         taken.listen()
         port, free = taken.getsockname()[1], left.getsockname()[1]
         left.close()
-        assert find_taken([free, port]) == port
-        assert find_taken([free]) is None
+        assert first_taken([free, port]) == port
+        assert first_taken([free]) is None

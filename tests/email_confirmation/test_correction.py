@@ -105,7 +105,7 @@ def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
         assert int(held.headers["Retry-After"]) > 0
         assert "Un peu de patience" in held.text
         db.session.rollback()
-        assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
+        assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
     assert kept(account.id).pending == ADDRESS
 
 

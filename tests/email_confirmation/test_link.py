@@ -126,7 +126,7 @@ def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> 
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
-    [window] = limits.BAD_LINK_ADDRESS.windows
+    [window] = limits.BAD_LINK_IP.windows
     page = browser.get("/adresse/lien/" + "A" * 43)
     for n in range(window.tries - 1):
         if n % 2:

@@ -1,5 +1,8 @@
 """What the fonts hold, and text brought back to it."""
 
+import subprocess
+import sys
+
 from idp.letters.render import glyphs
 from idp.letters.render.glyphs import printable
 from tests.rows import each_row
@@ -27,6 +30,12 @@ def test_text_is_brought_to_what_can_be_drawn(text: str, printed: str) -> None:
 
 
 def test_the_fonts_hold_the_scripts_of_the_letter() -> None:
-    held = glyphs._covered()
+    held = glyphs._code_points()
     assert {ord(char) for char in "ÀÉÈÊËÎÏÔÙÛÜÇŒÆàéèêëîïôùûüçœæ’«»…ğışÄÖÑãõاءéЖΩ?"} <= held
     assert not {ord(char) for char in "漢😀\u0378"} & held
+
+
+def test_commands_that_print_no_letter_do_not_import_fonttools() -> None:
+    code = "import sys, idp.cli; print([name for name in sys.modules if name.startswith('fontTools')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -76,7 +76,7 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
         academy=more,
         place=more,
         school_name=name,
-        school_address=(more, name),
+        school_postal_address=(more, name),
         school_phone=more,
         recipient=("Madame " + name, more, name, "59990 " + more),
         greeting=more,
@@ -91,7 +91,7 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
 @pytest.mark.row("P-04")
 def test_every_character_of_the_fonts_is_drawn() -> None:
     """The typesetter refuses a missing glyph: what `glyphs` believes is put to it whole, 38 characters at a time."""
-    held = [chr(point) for point in sorted(glyphs._covered()) if glyphs.printable(chr(point)) == chr(point)]
+    held = [chr(point) for point in sorted(glyphs._code_points()) if glyphs.printable(chr(point)) == chr(point)]
     assert len(held) > 3000
     lines = ["".join(held[start : start + 38]) for start in range(0, len(held), 38)]
     letters = [
@@ -136,6 +136,6 @@ def test_a_letter_that_overflows_is_named_and_nothing_is_printed(
     template.write_text(pdf._TEMPLATE.read_text().replace("v(88mm)", grown))
     monkeypatch.setattr(pdf, "_TEMPLATE", template)
     letters = letters_of(3)
-    with pytest.raises(LetterError, match="the letter of parent0001 does not hold on one page") as refused:
+    with pytest.raises(LetterError, match="the letter of parent0001 does not fit on one page") as refused:
         render(letters)
     assert not any(letter.provisional_password in str(refused.value) for letter in letters)

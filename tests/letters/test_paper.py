@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from idp.letters.files import Kept, Paper, check_below, sweep
+from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
 
 END = datetime(2027, 1, 23, 10, 15, 30, 123456, tzinfo=UTC)
 PART = "x.pdf.20270123T101530123456.part"
@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_has_its_name_once_its_letters_are_good(tmp_path: Path) -> None:
-    paper = Paper(tmp_path / "x.pdf")
+    paper = LetterFile(tmp_path / "x.pdf")
     paper.write(b"letters", END)
     assert names(tmp_path) == [PART]
     paper.publish()
@@ -44,10 +44,10 @@ def test_a_file_has_its_name_once_its_letters_are_good(tmp_path: Path) -> None:
 
 
 def test_what_is_torn_up_is_gone(tmp_path: Path) -> None:
-    paper = Paper(tmp_path / "x.pdf")
+    paper = LetterFile(tmp_path / "x.pdf")
     paper.write(b"letters", END)
-    paper.tear_up()
-    paper.tear_up()
+    paper.discard()
+    paper.discard()
     paper.publish()
     assert names(tmp_path) == []
     paper.write(b"fewer", END)
@@ -64,10 +64,10 @@ def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
 
     if not links:
         monkeypatch.setattr(os, "link", none)
-    paper = Paper(tmp_path / "x.pdf")
+    paper = LetterFile(tmp_path / "x.pdf")
     paper.write(b"letters", END)
     (tmp_path / "x.pdf").write_bytes(b"another's")
-    with pytest.raises(Kept, match=PART):
+    with pytest.raises(LetterFileError, match=PART):
         paper.publish()
     assert names(tmp_path) == ["x.pdf", PART]
     assert (tmp_path / "x.pdf").read_bytes() == b"another's"
@@ -80,17 +80,17 @@ def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
 
 @pytest.mark.row("W-09")
 def test_a_full_disk_leaves_nothing_that_looks_like_letters(tmp_path: Path) -> None:
-    paper = Paper(tmp_path / "x.pdf")
+    paper = LetterFile(tmp_path / "x.pdf")
     with files_no_longer_than(3), pytest.raises(OSError, match="too large"):
         paper.write(b"letters", END)
-    paper.tear_up()
+    paper.discard()
     assert names(tmp_path) == []
 
 
 def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"
     for row in (b"1;2\r\n", b"3;4\r\n"):
-        paper = Paper(path, HEAD)
+        paper = LetterFile(path, HEAD)
         paper.write(HEAD + row, END)
         paper.publish()
     assert path.read_bytes() == HEAD + b"1;2\r\n3;4\r\n"
@@ -100,12 +100,12 @@ def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
 @pytest.mark.row("W-09")
 def test_a_full_disk_leaves_the_list_as_it_was_and_the_new_rows_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"
-    first = Paper(path, HEAD)
+    first = LetterFile(path, HEAD)
     first.write(HEAD + b"1;2\r\n" * 3, END)
     first.publish()
-    paper = Paper(path, HEAD)
+    paper = LetterFile(path, HEAD)
     paper.write(HEAD + b"3;4\r\n", END)
-    with files_no_longer_than(22), pytest.raises(Kept, match=PART):
+    with files_no_longer_than(22), pytest.raises(LetterFileError, match=PART):
         paper.publish()
     assert path.read_bytes() == HEAD + b"1;2\r\n" * 3
     assert (tmp_path / PART).read_bytes() == HEAD + b"3;4\r\n"
@@ -116,14 +116,14 @@ def test_rows_are_not_added_to_what_is_not_ours(tmp_path: Path, spoil: str) -> N
     path = tmp_path / "x.csv"
     (tmp_path / "true.csv").write_bytes(HEAD)
     (tmp_path / "true.csv").chmod(0o600)
-    check_below(path, HEAD)
+    check_appendable(path, HEAD)
     if spoil == "a link":
         path.symlink_to(tmp_path / "true.csv")
     else:
         path.write_bytes(b"other" if spoil == "another file" else HEAD)
         path.chmod(0o644 if spoil == "for all to read" else 0o600)
     with pytest.raises(OSError, match=r"x\.csv"):
-        check_below(path, HEAD)
+        check_appendable(path, HEAD)
 
 
 def test_what_a_killed_print_left_is_swept_when_it_opens_nothing(tmp_path: Path) -> None:
@@ -136,23 +136,23 @@ def test_what_a_killed_print_left_is_swept_when_it_opens_nothing(tmp_path: Path)
         asked.append(expires_at)
         return False
 
-    sweep([tmp_path / "x.pdf", tmp_path / "none" / "z.pdf"], nothing)
+    remove_leftovers([tmp_path / "x.pdf", tmp_path / "none" / "z.pdf"], nothing)
     assert names(tmp_path) == sorted(others)
     assert asked == [END]
-    sweep([tmp_path], nothing)
+    remove_leftovers([tmp_path], nothing)
     assert names(tmp_path) == sorted(others[:-1]), "a whole folder"
 
 
 def test_the_only_copy_of_letters_that_are_good_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(b"letters")
-    with pytest.raises(Kept, match="give it another name, or remove it"):
-        sweep([tmp_path / "x.pdf"], lambda _end: True)
+    with pytest.raises(LetterFileError, match="rename it, or remove it"):
+        remove_leftovers([tmp_path / "x.pdf"], lambda _end: True)
     assert (tmp_path / PART).read_bytes() == b"letters"
 
 
 def test_a_part_that_another_print_is_writing_is_left_alone(tmp_path: Path) -> None:
     with (tmp_path / PART).open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(Kept, match="another print is writing"):
-            sweep([tmp_path / "x.pdf"], lambda _end: False)
+        with pytest.raises(LetterFileError, match="another print is writing"):
+            remove_leftovers([tmp_path / "x.pdf"], lambda _end: False)
     assert names(tmp_path) == [PART]

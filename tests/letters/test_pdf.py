@@ -102,7 +102,7 @@ def test_dates_are_french(day: date, written: str) -> None:
 
 
 def test_what_is_empty_leaves_no_hole() -> None:
-    bare = replace(NOEMIE, academy="", place="", school_address=(), school_phone="", greeting="")
+    bare = replace(NOEMIE, academy="", place="", school_postal_address=(), school_phone="", greeting="")
     bare = replace(bare, help_phone="", help_hours="", dpo_mail="")
     (page,) = open_pdf(bare).pages
     text = text_of(page)
@@ -118,7 +118,7 @@ def test_what_is_empty_leaves_no_hole() -> None:
 @pytest.mark.row("P-05")
 def test_the_code_and_the_link_are_the_ent_s_address_alone() -> None:
     code = segno.make("https://passerelle.exemple.fr", error="m", mask=3, micro=False, boost_error=False)
-    assert pdf._qr_code(NOEMIE.ent_address) == code.svg_inline(border=4, dark="#20262b", light="#ffffff", omitsize=True)
+    assert pdf._qr_code(NOEMIE.ent_url) == code.svg_inline(border=4, dark="#20262b", light="#ffffff", omitsize=True)
     (page,) = open_pdf(NOEMIE).pages
     assert list(links_of(page)) == ["https://passerelle.exemple.fr"]
 
@@ -133,7 +133,7 @@ def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.Monk
         return draw(text)
 
     monkeypatch.setattr(pdf, "_qr_code", watched)
-    render([*letters_of(5), replace(NOEMIE, ent_address="http://localhost:8001/ent")])
+    render([*letters_of(5), replace(NOEMIE, ent_url="http://localhost:8001/ent")])
     assert sorted(drawn) == ["http://localhost:8001/ent", "https://passerelle.exemple.fr"]
 
 
@@ -151,9 +151,9 @@ def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.Monk
         "",
     ],
 )
-def test_an_address_that_could_carry_a_secret_is_refused(address: str) -> None:
-    with pytest.raises(LetterError, match=r"n\.leroy4821.*address"):
-        render([replace(NOEMIE, ent_address=address)])
+def test_an_ent_url_that_could_carry_a_secret_is_refused(address: str) -> None:
+    with pytest.raises(LetterError, match=r"n\.leroy4821.*URL"):
+        render([replace(NOEMIE, ent_url=address)])
 
 
 def test_no_letter_is_an_error() -> None:

@@ -101,7 +101,7 @@ def test_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatc
     # a layout that puts three on a sheet: the fourth is on the second page
     template.write_text(source.replace("#let per-sheet = 4", "#let per-sheet = 3"))
     monkeypatch.setattr(slips, "_TEMPLATE", template)
-    with pytest.raises(LetterError, match="the letter of parent0003 does not hold") as refused:
+    with pytest.raises(LetterError, match="the letter of parent0003 does not fit") as refused:
         slips.render(letters_of(5))
     assert refused.value.username == "parent0003"
 

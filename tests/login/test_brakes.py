@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from idp.accounts.passwords.hasher import Busy, Hasher
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -133,7 +133,7 @@ def _is_full(hasher: Hasher) -> bool:
     try:
         with hasher.place("sign_in"):
             return False
-    except Busy:
+    except HasherBusyError:
         return True
 
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts.models import Account
-from idp.accounts.notices import RESET_WANTED
+from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.breached_list import build as build_filter
 from idp.clock import now
@@ -103,7 +103,7 @@ def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskC
     assert _LISTED in page.text
     assert "Demandez un nouveau courrier au secrétariat de l’établissement" in page.text
     assert "Un lien part" not in page.text
-    assert outbox(RESET_WANTED) == []
+    assert outbox(RESET_REQUESTED) == []
 
 
 def test_it_is_found_once_and_told_at_each_sign_in(browser: FlaskClient, build: Build) -> None:

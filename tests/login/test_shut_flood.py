@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account, Guardianship
-from idp.accounts.notices import RESET_WANTED
+from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.passwords.breached_list import build as build_filter
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -50,7 +50,7 @@ def _shut(build: Build, how: str) -> Account:
 def _rows() -> int:
     rows = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
     db.session.rollback()
-    return rows + len(outbox(RESET_WANTED))
+    return rows + len(outbox(RESET_REQUESTED))
 
 
 @pytest.mark.parametrize("how", ["blocked", "breached", "contested", "disputed"])
@@ -66,7 +66,7 @@ def test_right_password_of_a_shut_account_writes_once_a_minute(browser: FlaskCli
     assert _rows() == before
     assert len(answers()) == 1
     if expected == _RENEW:
-        assert len(outbox(RESET_WANTED)) == 1
+        assert len(outbox(RESET_REQUESTED)) == 1
         assert _PARTS in first.text
         assert _ASKED not in first.text
         assert _PARTS not in again.text, "no link is sent"
@@ -79,7 +79,7 @@ def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build)
     sign_in(browser, "/connexion", account.username, PASSWORD)
     with time_machine.travel(now().timestamp() + 61, tick=True):
         assert _PARTS in sign_in(browser, "/connexion", account.username, PASSWORD).text
-    assert len(outbox(RESET_WANTED)) == 2
+    assert len(outbox(RESET_REQUESTED)) == 2
 
 
 def test_breached_password_is_closed_although_links_were_asked_for_before(browser: FlaskClient, build: Build) -> None:
@@ -99,4 +99,4 @@ def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, 
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(page) == _RENEW
     assert _PARTS in page.text
-    assert len(outbox(RESET_WANTED)) == 1
+    assert len(outbox(RESET_REQUESTED)) == 1

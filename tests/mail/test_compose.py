@@ -10,9 +10,9 @@ import time_machine
 from flask import Flask
 
 from idp.config import Settings
-from idp.mail.addresses import InvalidAddress
 from idp.mail.compose import compose
-from idp.mail.wording import made_safe, plain_words
+from idp.mail.emails import InvalidEmailError
+from idp.mail.wording import plain_words, without_links
 from idp.paths import TEMPLATES
 from tests.rows import each_row
 
@@ -80,7 +80,7 @@ def test_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flask, s
 @pytest.mark.row("S-01")
 @pytest.mark.parametrize("recipient", ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"'])
 def test_no_mail_is_made_for_what_is_not_one_recipient(template_app: Flask, settings: Settings, recipient: str) -> None:
-    with pytest.raises(InvalidAddress):
+    with pytest.raises(InvalidEmailError):
         composed(settings, recipient=recipient)
 
 
@@ -136,15 +136,15 @@ def test_markup_in_a_name_is_text(template_app: Flask, settings: Settings) -> No
 def test_only_links_of_this_service_stay_links() -> None:
     own = "https://connexion.exemple.fr/"
     context = {"link": own + "lien/x", "bad": own + "lien/x http://evil.test", "rows": [("voir http://evil", 3, None)]}
-    assert made_safe(context, own) == {
+    assert without_links(context, own) == {
         "link": own + "lien/x",
         "bad": "connexion. exemple. fr/lien/x evil. test",
         "rows": [["voir evil", 3, None]],
     }
-    assert made_safe("https://connexion.exemple.fr.evil.test/", own) == "connexion.exemple.fr.evil.test/"
-    assert made_safe({"until": datetime(2026, 11, 24, tzinfo=UTC), "life": timedelta(hours=1)}, own)
+    assert without_links("https://connexion.exemple.fr.evil.test/", own) == "connexion.exemple.fr.evil.test/"
+    assert without_links({"until": datetime(2026, 11, 24, tzinfo=UTC), "life": timedelta(hours=1)}, own)
     with pytest.raises(TypeError):
-        made_safe({"account": object()}, own)
+        without_links({"account": object()}, own)
 
 
 @pytest.mark.parametrize("message_id", ["", "a b", "<x@y>", "a\r\nBcc:x", "x" * 65])

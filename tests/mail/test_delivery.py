@@ -13,7 +13,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
-from idp.outbox.worker import PermanentFailure, Worker
+from idp.outbox.worker import PermanentDeliveryError, Worker
 from tests.mail.handler import NOEMIE, mailing
 from tests.mail.servers import Mailbox, smtp_server
 
@@ -97,7 +97,7 @@ def test_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
     assert first["Message-ID"] == second["Message-ID"]
     message = only_message()
     assert (message.outcome, message.attempts) == ("dead", 2)
-    assert "may have taken it" in message.last_error
+    assert "may have accepted it" in message.last_error
 
 
 @pytest.mark.row("S-04", "W-08")
@@ -137,10 +137,10 @@ def test_a_handler_that_leaves_a_transaction_open_sends_nothing(mail_app: Flask,
         settings = use_server(f"smtp://127.0.0.1:{port}")
         message = OutboxMessage(id=enqueue("mail", {}).id, payload={"token": "x"})
         db.session.flush()
-        with pytest.raises(RuntimeError, match="commit before a delivery"):
+        with pytest.raises(RuntimeError, match="commit it before the mail is sent"):
             mailing(settings)(message)
         db.session.commit()
         mailing(settings)(message)
-        with pytest.raises(PermanentFailure):
+        with pytest.raises(PermanentDeliveryError):
             mailing(settings, to="x@evil.test")(message)
     assert len(mailbox.envelopes) == 1

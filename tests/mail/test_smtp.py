@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from idp.config import ConfigurationError, Settings
-from idp.mail import dialogue
+from idp.mail import smtp_connection
 from idp.mail.smtp import Transport
-from idp.outbox import claims
-from idp.outbox.worker import PermanentFailure, TemporaryFailure, UncertainFailure
+from idp.outbox import leases
+from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from tests.mail.servers import Mailbox, certificate, smtp_server
 
 SettingsFor = Callable[[str], Settings]
@@ -52,7 +52,7 @@ def test_user_and_password_are_read_from_the_address(mail_settings: SettingsFor)
         Transport(mail_settings(f"smtp://idp%40exemple.test:p%40ss%2Fword@127.0.0.1:{port}")).send(a_mail(), NOEMIE)
         assert mailbox.logins == [(b"idp@exemple.test", b"p@ss/word")]
         for user in ("idp:wrong@", "", "idp:p%C3%A9@"):
-            with pytest.raises(TemporaryFailure) as refused:
+            with pytest.raises(TemporaryDeliveryError) as refused:
                 Transport(mail_settings(f"smtp://{user}127.0.0.1:{port}")).send(a_mail(), NOEMIE)
             assert "wrong" not in refused.value.reason
             assert "é" not in refused.value.reason
@@ -86,7 +86,7 @@ def test_a_wrong_certificate_sends_nothing(
     contexts = {"tls": wrong.context} if scheme == "smtps" else {"starttls": wrong.context}
     with (
         smtp_server(mailbox, **contexts) as port,  # type: ignore[arg-type]
-        pytest.raises(TemporaryFailure, match="TLS refused"),
+        pytest.raises(TemporaryDeliveryError, match="TLS failed"),
     ):
         Transport(mail_settings(f"{scheme}://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     assert not mailbox.envelopes
@@ -97,7 +97,7 @@ def test_a_wrong_certificate_sends_nothing(
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: SettingsFor) -> None:
     mailbox = Mailbox()
-    with smtp_server(mailbox, auth=True) as port, pytest.raises(TemporaryFailure, match="STARTTLS"):
+    with smtp_server(mailbox, auth=True) as port, pytest.raises(TemporaryDeliveryError, match="STARTTLS"):
         Transport(mail_settings(f"smtp+starttls://idp:p%40ss%2Fword@127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     assert not mailbox.envelopes
     assert not mailbox.logins
@@ -107,21 +107,21 @@ def test_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: Sett
 def test_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited_for(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialogue, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(smtp_connection, "ANSWER_SECONDS", 2)
     mailbox = Mailbox(delay=3)
     with smtp_server(mailbox) as port:
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     assert len(mailbox.envelopes) == 1
-    assert dialogue.ACCEPT_SECONDS > 60
+    assert smtp_connection.ACCEPT_SECONDS > 60
 
 
 @pytest.mark.row("S-04")
 def test_a_server_that_never_answers_after_the_mail_is_uncertain(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialogue, "ACCEPT_SECONDS", 0.3)
+    monkeypatch.setattr(smtp_connection, "ACCEPT_SECONDS", 0.3)
     mailbox = Mailbox(delay=30)
-    with smtp_server(mailbox) as port, pytest.raises(UncertainFailure):
+    with smtp_server(mailbox) as port, pytest.raises(UncertainDeliveryError):
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
 
 
@@ -129,11 +129,11 @@ def test_a_server_that_never_answers_after_the_mail_is_uncertain(
 @pytest.mark.parametrize(
     ("when", "answer", "failure"),
     [
-        ("at_data", "554 5.7.1 looks like spam", PermanentFailure),
-        ("at_data", "421 4.3.2 shutting down", TemporaryFailure),
-        ("at_rcpt", "452 4.2.2 mailbox full", TemporaryFailure),
-        ("at_rcpt", "530 5.7.0 authenticate first", TemporaryFailure),
-        ("at_rcpt", "550 5.1.1 unknown", PermanentFailure),
+        ("at_data", "554 5.7.1 looks like spam", PermanentDeliveryError),
+        ("at_data", "421 4.3.2 shutting down", TemporaryDeliveryError),
+        ("at_rcpt", "452 4.2.2 mailbox full", TemporaryDeliveryError),
+        ("at_rcpt", "530 5.7.0 authenticate first", TemporaryDeliveryError),
+        ("at_rcpt", "550 5.1.1 unknown", PermanentDeliveryError),
     ],
 )
 def test_what_each_answer_means(mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]) -> None:
@@ -175,15 +175,18 @@ HELLO = (b"220 smtp.test\r\n", b"250 smtp.test\r\n")
 @pytest.mark.parametrize(
     ("lines", "failure"),
     [
-        ((), TemporaryFailure),
-        ((b"554 go away\r\n",), TemporaryFailure),
-        ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), TemporaryFailure),
-        ((b"220 " + b"x" * 100_000 + b"\r\n",), TemporaryFailure),
-        ((*HELLO, b"550 5.7.1 sender refused\r\n"), TemporaryFailure),
-        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"451 not now\r\n"), TemporaryFailure),
-        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"554 no mail\r\n"), PermanentFailure),
-        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"\xff\xfe garbage\r\n"), UncertainFailure),
-        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 " + b"x" * 9000 + b"\r\n"), UncertainFailure),
+        ((), TemporaryDeliveryError),
+        ((b"554 go away\r\n",), TemporaryDeliveryError),
+        ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), TemporaryDeliveryError),
+        ((b"220 " + b"x" * 100_000 + b"\r\n",), TemporaryDeliveryError),
+        ((*HELLO, b"550 5.7.1 sender refused\r\n"), TemporaryDeliveryError),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"451 not now\r\n"), TemporaryDeliveryError),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"554 no mail\r\n"), PermanentDeliveryError),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"\xff\xfe garbage\r\n"), UncertainDeliveryError),
+        (
+            (*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 " + b"x" * 9000 + b"\r\n"),
+            UncertainDeliveryError,
+        ),
     ],
 )
 def test_a_peer_that_speaks_badly_breaks_nothing(
@@ -201,7 +204,7 @@ def test_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None
     port, thread = answering(
         b"220 smtp.test\r\n", b"250-smtp.test\r\n250 STARTTLS\r\n", b"454 no TLS today\r\n", b"250 OK\r\n"
     )
-    with pytest.raises(TemporaryFailure, match="454 no TLS today"):
+    with pytest.raises(TemporaryDeliveryError, match="454 no TLS today"):
         Transport(mail_settings(f"smtp+starttls://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     thread.join(60)
 
@@ -219,14 +222,14 @@ def test_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: Setti
 def test_a_peer_that_answers_drop_by_drop_does_not_outlast_the_lease(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialogue, "DIALOGUE_SECONDS", 0.5)
-    monkeypatch.setattr(dialogue, "ANSWER_SECONDS", 3600)  # each answer alone would be waited for
+    monkeypatch.setattr(smtp_connection, "DIALOGUE_SECONDS", 0.5)
+    monkeypatch.setattr(smtp_connection, "ANSWER_SECONDS", 3600)  # each answer alone would be waited for
     given_up = threading.Event()
     port, thread = answering(*HELLO, until=given_up)
-    with pytest.raises(TemporaryFailure, match="timed out"):
+    with pytest.raises(TemporaryDeliveryError, match="timed out"):
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     given_up.set()
     thread.join(60)
     monkeypatch.undo()
-    longest = dialogue.DIALOGUE_SECONDS + 2 * dialogue.ANSWER_SECONDS + dialogue.ACCEPT_SECONDS
-    assert longest < claims.LEASE.total_seconds(), "a TLS handshake and the mail's own text may each take one more"
+    longest = smtp_connection.DIALOGUE_SECONDS + 2 * smtp_connection.ANSWER_SECONDS + smtp_connection.ACCEPT_SECONDS
+    assert longest < leases.LEASE.total_seconds(), "a TLS handshake and the mail's own text may each take one more"

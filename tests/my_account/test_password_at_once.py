@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts.passwords.hasher import Busy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clock import now
 from idp.db import db
 from idp.services import services_of
@@ -96,7 +96,7 @@ def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_ba
         enter(browser, account)
 
         def no_turn(_password: str, _lane: str) -> str:
-            raise Busy
+            raise HasherBusyError
 
         with monkeypatch.context() as crowded:
             crowded.setattr(services_of(app).hasher, "hash", no_turn)

@@ -8,11 +8,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from idp.db import db
-from idp.outbox import claims
+from idp.outbox import leases
 from idp.outbox.commands import outbox, worker
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
-from idp.outbox.worker import Handler, Outcome, PermanentFailure, TemporaryFailure, Worker
+from idp.outbox.worker import Handler, Outcome, PermanentDeliveryError, TemporaryDeliveryError, Worker
 from tests.services import change_services
 
 pytestmark = pytest.mark.both_databases
@@ -25,11 +25,11 @@ def run(*arguments: str) -> Result:
 
 
 def refuse(message: OutboxMessage) -> Outcome:
-    raise PermanentFailure("550 no such mailbox")
+    raise PermanentDeliveryError("550 no such mailbox")
 
 
 def later(message: OutboxMessage) -> Outcome:
-    raise TemporaryFailure("451 later")
+    raise TemporaryDeliveryError("451 later")
 
 
 HANDLERS: dict[str, Handler] = {
@@ -105,31 +105,31 @@ def test_list_leaves_the_database_free(ids: dict[str, uuid.UUID]) -> None:
 
 def test_retry_of_all_dead_messages_makes_them_leave(ids: dict[str, uuid.UUID]) -> None:
     result = run("retry", "--dead")
-    assert (result.exit_code, result.output) == (0, "1 message ready to leave\n")
+    assert (result.exit_code, result.output) == (0, "1 message ready for delivery\n")
     assert outcome(ids["dead"]) == "waiting"
     Worker({"dead": lambda _message: Outcome.DONE}).run_once()
     assert outcome(ids["dead"]) == "sent"
 
 
 def test_retry_by_id_shortens_a_wait_and_counts_from_zero(ids: dict[str, uuid.UUID]) -> None:
-    assert run("retry", str(ids["later"]), str(ids["dead"])).output == "2 messages ready to leave\n"
-    claimed = {message.id: message.attempts for message in (claims.claim(["later"]), claims.claim(["dead"])) if message}
+    assert run("retry", str(ids["later"]), str(ids["dead"])).output == "2 messages ready for delivery\n"
+    claimed = {message.id: message.attempts for message in (leases.claim(["later"]), leases.claim(["dead"])) if message}
     assert claimed == {ids["later"]: 1, ids["dead"]: 1}
 
 
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("sent", "already sent"),
-        ("dropped", "already dropped"),
+        ("sent", "was sent"),
+        ("dropped", "was dropped"),
         ("unknown", "no such message"),
-        ("leased", "a worker is handing it over"),
+        ("leased", "a worker is delivering it"),
     ],
 )
 def test_one_wrong_id_and_none_is_touched(ids: dict[str, uuid.UUID], wrong: str, reason: str) -> None:
     wrong_id = ids.get(wrong, uuid.uuid4())
     if wrong == "leased":
-        claimed = claims.claim(["sent"])
+        claimed = leases.claim(["sent"])
         assert claimed is not None
         wrong_id = claimed.id
     result = run("retry", str(ids["dead"]), str(wrong_id))

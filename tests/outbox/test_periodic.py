@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from idp.db import db
 from idp.outbox import periodic
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Handler, Outcome, TemporaryFailure, Worker
+from idp.outbox.worker import Handler, Outcome, TemporaryDeliveryError, Worker
 
 pytestmark = pytest.mark.both_databases
 
@@ -99,7 +99,7 @@ def test_a_job_that_fails_is_tried_again_and_none_waits_behind_it(queue_app: Fla
 
     def failing(message: OutboxMessage) -> Outcome:
         tries.append(message.attempts)
-        raise TemporaryFailure("the secret is not here")
+        raise TemporaryDeliveryError("the secret is not here")
 
     for hour in range(6):
         with at(hours=hour):
@@ -119,7 +119,7 @@ def test_jobs_do_not_wait_for_each_other(queue_app: Flask) -> None:
     def handler(message: OutboxMessage) -> Outcome:
         done.append(message.kind)
         if message.kind == "slow":
-            raise TemporaryFailure("not now")
+            raise TemporaryDeliveryError("not now")
         return Outcome.DONE
 
     crew = worker(handler, slow=HOUR, quick=timedelta(minutes=10))

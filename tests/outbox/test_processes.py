@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from idp.clock import now
 from idp.db import db
 from idp.mail.smtp import Transport
-from idp.outbox import claims
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Worker
@@ -145,7 +145,7 @@ def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_
         change_services(queue_app, transport=Transport(settings))
         worker = Worker({"mail": mailing(settings)})
         assert worker.run_once() == 0, "the dead worker's lease still holds"
-        with time_machine.travel(now() + claims.LEASE + timedelta(seconds=1)):
+        with time_machine.travel(now() + leases.LEASE + timedelta(seconds=1)):
             assert worker.run_once() == 1
             assert worker.run_once() == 0
     first, second = mailbox.mails()

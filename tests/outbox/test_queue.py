@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from idp.db import db
-from idp.outbox import claims
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 
@@ -15,10 +15,10 @@ def test_a_message_lives_and_dies_with_the_transaction_that_tells_it(queue_app: 
     message = enqueue("mail.confirmation", {"token": 7})
     assert message.id
     db.session.rollback()
-    assert claims.claim(["mail.confirmation"]) is None
+    assert leases.claim(["mail.confirmation"]) is None
     enqueue("mail.confirmation", {"token": 8})
     db.session.commit()
-    claimed = claims.claim(["mail.confirmation"])
+    claimed = leases.claim(["mail.confirmation"])
     assert claimed is not None
     assert claimed.payload == {"token": 8}
 
@@ -35,7 +35,7 @@ def test_a_delayed_message_waits(queue_app: Flask) -> None:
     message = enqueue("mail.confirmation", {}, delay=timedelta(minutes=2))
     db.session.commit()
     assert message.available_at - message.created_at == timedelta(minutes=2)
-    assert claims.claim(["mail.confirmation"]) is None
+    assert leases.claim(["mail.confirmation"]) is None
 
 
 def test_an_unserialisable_payload_never_reaches_the_table(queue_app: Flask) -> None:

@@ -13,16 +13,16 @@ from structlog.testing import capture_logs
 
 from idp.clock import now
 from idp.db import db
-from idp.outbox import claims
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import (
     MAX_ATTEMPTS,
     Handler,
     Outcome,
-    PermanentFailure,
-    TemporaryFailure,
-    UncertainFailure,
+    PermanentDeliveryError,
+    TemporaryDeliveryError,
+    UncertainDeliveryError,
     Worker,
     back_off,
 )
@@ -87,7 +87,7 @@ def test_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask
 def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue_app: Flask) -> None:
     message_id = queued()
     with capture_logs() as logs:
-        Worker({"mail": failing(PermanentFailure("550 no such mailbox"))}).run_once()
+        Worker({"mail": failing(PermanentDeliveryError("550 no such mailbox"))}).run_once()
     message = stored(message_id)
     assert (message.outcome, message.last_error) == ("dead", "550 no such mailbox")
     assert message.payload == {"to": "noemie@exemple.test"}
@@ -96,7 +96,7 @@ def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue
 
 def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: Flask) -> None:
     message_id = queued()
-    worker = Worker({"mail": failing(TemporaryFailure("451 greylisted\r\n"))})
+    worker = Worker({"mail": failing(TemporaryDeliveryError("451 greylisted\r\n"))})
     pauses = []
     with time_machine.travel(now(), tick=False) as clock:
         for attempt in (1, 2, 3):
@@ -126,7 +126,7 @@ def test_what_failed_together_does_not_come_back_together() -> None:
 
 def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) -> None:
     message_id = queued()
-    worker = Worker({"mail": failing(TemporaryFailure("no delivery: connection refused"))})
+    worker = Worker({"mail": failing(TemporaryDeliveryError("no delivery: connection refused"))})
     with time_machine.travel(now(), tick=False) as clock:
         begun = now()
         while (message := stored(message_id)).finished_at is None:
@@ -139,8 +139,8 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
 @pytest.mark.row("S-04")
 def test_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
     message_id = queued()
-    lost = Worker({"mail": failing(UncertainFailure("no answer after the whole mail"))})
-    busy = Worker({"mail": failing(TemporaryFailure("451 later"))})
+    lost = Worker({"mail": failing(UncertainDeliveryError("no answer after the whole mail"))})
+    busy = Worker({"mail": failing(TemporaryDeliveryError("451 later"))})
     with time_machine.travel(now(), tick=False) as clock:
         for worker, outcome in ((busy, "waiting"), (lost, "uncertain"), (busy, "uncertain"), (lost, "dead")):
             assert worker.run_once() == 1
@@ -185,7 +185,7 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
     assert [entry["event"] for entry in logs] == ["outbox.no_handler"], "told once"
     message = stored(message_id)
     assert (message.outcome, message.attempts, message.finished_at) == ("waiting", 0, None)
-    assert message.last_error == claims.NO_HANDLER
+    assert message.last_error == leases.NO_HANDLER
     assert Worker({"mail": done, "webhook": done}).run_once() == 1
     assert stored(message_id).outcome == "sent"
 
@@ -194,8 +194,8 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
 def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
-        assert claims.claim(["mail"]) is not None
-        clock.shift(claims.LEASE)
+        assert leases.claim(["mail"]) is not None
+        clock.shift(leases.LEASE)
         assert Worker({"mail": done}).run_once() == 0
         clock.shift(timedelta(seconds=1))
         assert Worker({"mail": done}).run_once() == 1
@@ -208,8 +208,8 @@ def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Fla
     with time_machine.travel(now(), tick=False) as clock:
 
         def slow(message: OutboxMessage) -> Outcome:
-            clock.shift(claims.LEASE + timedelta(seconds=1))
-            assert claims.claim(["mail"]) is not None  # another worker has it now
+            clock.shift(leases.LEASE + timedelta(seconds=1))
+            assert leases.claim(["mail"]) is not None  # another worker has it now
             return Outcome.DONE
 
         with capture_logs() as logs:
@@ -255,7 +255,7 @@ def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
         return Outcome.DONE
 
     assert Worker({"mail": handler}).run_once() == 1
-    assert claims.claim(["other"]) is None
+    assert leases.claim(["other"]) is None
 
 
 def test_a_stop_waits_for_the_message_in_hand_only(queue_app: Flask) -> None:

@@ -80,7 +80,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
-    wanted |= {"PKG-INFO"}
+    wanted |= {"CONTRIBUTING.md", "PKG-INFO"}
     for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
         wanted |= sources(folder)
     assert wanted <= names

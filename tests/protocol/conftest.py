@@ -42,7 +42,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     Their limits have tests of their own (test_client_brakes, test_authorize_flood).
     """
     monkeypatch.setattr(limits, "CLIENT_PROOF", replace(limits.CLIENT_PROOF, free=1_000_000))
-    patient = replace(limits.CLIENT_PROOF_ADDRESS, windows=(limits.Window(1_000_000, timedelta(minutes=1)),))
-    monkeypatch.setattr(limits, "CLIENT_PROOF_ADDRESS", patient)
+    patient = replace(limits.CLIENT_PROOF_IP, windows=(limits.Window(1_000_000, timedelta(minutes=1)),))
+    monkeypatch.setattr(limits, "CLIENT_PROOF_IP", patient)
     patient = replace(limits.AUTHORIZE_SESSION, windows=(limits.Window(1_000_000, timedelta(minutes=1)),))
     monkeypatch.setattr(limits, "AUTHORIZE_SESSION", patient)

@@ -79,7 +79,7 @@ def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
     The service reads the system's authorities once for a process: a test before this one may have had others.
     """
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
-    monkeypatch.setattr(outgoing, "trust", connections.trust.__wrapped__)
+    monkeypatch.setattr(outgoing, "tls_context", connections.tls_context.__wrapped__)
 
 
 def authority(folder: Path, *names: str) -> Authority:

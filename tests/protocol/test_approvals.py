@@ -12,9 +12,8 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.registration import approvals
-from idp.registration import changes as registration
-from idp.registration.wanted import RegistrationRefused
+from idp.registration import approvals, registrations
+from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, stays_here, tokens_for
@@ -101,7 +100,7 @@ def test_rejected_change_leaves_the_registration_as_it_was(
     token = {"registration_access_token": told["registration_access_token"]}
     assert read(browser, told) == before | token
     for settle in (approvals.reject, lambda client_id: approvals.approve(settings, client_id)):
-        with pytest.raises(RegistrationRefused, match="no change waits"):
+        with pytest.raises(RegistrationRefusedError, match="no change waits"):
             settle(told["client_id"])
     assert changes()[-1] == "rejected"
 
@@ -126,15 +125,15 @@ def test_nothing_is_approved_but_what_the_operator_saw(
     """RFC 7592, 5. Whoever has the token may change the pending request until it is approved."""
     replaced(browser, told, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, told, redirect_uris=[THIEF])
-    with pytest.raises(RegistrationRefused, match=r"the new hosts are voleur\.test: nothing was approved"):
+    with pytest.raises(RegistrationRefusedError, match=r"the new hosts are voleur\.test: nothing was approved"):
         approvals.approve(settings, told["client_id"], ["vrai.test"])
     db.session.rollback()
     assert read(browser, told)["redirect_uris"] == [OWN]
-    client = registration.get(told["client_id"])
+    client = registrations.get(told["client_id"])
     db.session.commit()
     with db.engine.begin() as elsewhere:
         elsewhere.execute(update(Client).values(version=Client.version + 1))
-    with pytest.raises(RegistrationRefused, match="changed by somebody else"):
+    with pytest.raises(RegistrationRefusedError, match="changed by somebody else"):
         approvals.approve(settings, client.client_id)
 
 
@@ -146,7 +145,9 @@ def test_an_approved_host_approves_no_other_host(
     added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
     said = replaced(browser, told, **moved, **added).get_json()
     assert said["pending_approval"]["hosts"] == ["cles.test", "voleur.test", "vrai.test"]
-    with pytest.raises(RegistrationRefused, match=r"the new hosts are cles\.test, voleur\.test, vrai\.test: nothing"):
+    with pytest.raises(
+        RegistrationRefusedError, match=r"the new hosts are cles\.test, voleur\.test, vrai\.test: nothing"
+    ):
         approvals.approve(settings, told["client_id"], ["vrai.test"])
     db.session.rollback()
     assert "client_uri" not in read(browser, told)

@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.oidc.keys import rotation
-from idp.registration import changes as registration
+from idp.registration import registrations
+from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, without
 from tests.protocol.flow import code_for, refused
@@ -270,5 +271,5 @@ def test_a_client_that_changes_to_keys_has_no_secret_any_more(browser: FlaskClie
     """OpenID Connect Registration 1.0, 3.2."""
     ent = signing(build, key)
     assert ent.secret is None
-    with pytest.raises(registration.RegistrationRefused, match="it has no secret"):
-        registration.rotate_secret(ent.client_id)
+    with pytest.raises(RegistrationRefusedError, match="it has no secret"):
+        registrations.rotate_secret(ent.client_id)

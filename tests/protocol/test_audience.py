@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from html import unescape
 from typing import Any
@@ -15,14 +16,12 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
-from idp.registration import changes
+from idp.registration import registrations, rows
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build, change_registration
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
-
-pytestmark = pytest.mark.both_databases
 
 NOT_THIS_ENT = "Vos enfants ne sont pas dans cet ENT"
 PAGE = "/authorize/autre-ent"
@@ -246,9 +245,8 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
 ) -> None:
     """RFC 6749, 5.2. A client that serves the school no more loses what it was given for it."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
-    row = changes.get(own.client_id)
-    wanted = changes.as_wanted(row)
-    change_registration(build.settings, row, type(wanted)(**{**vars(wanted), "uais": [LYCEE]}))
+    row = registrations.get(own.client_id)
+    change_registration(build.settings, row, replace(rows.read(row), uais=[LYCEE]))
     assert own.userinfo(browser, tokens["access_token"]).status_code == 401
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
 

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.registration import changes as registration
+from idp.registration import registrations
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, sign_in
 from tests.protocol.flow import code_for, stays_here
@@ -90,7 +90,7 @@ def test_unknown_and_disabled_clients_get_the_same_page(
 ) -> None:
     """RFC 6749, 4.1.2.1."""
     code_for(browser, ent, Attempt())  # the registration is in the process's memory now
-    registration.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     disabled = stays_here(browser.get(ent.url(Attempt())))
     unknown = stays_here(browser.get(ent.url(Attempt(), client_id="nobody")))
     assert "invalid client_id" in disabled
@@ -106,7 +106,7 @@ def test_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
 ) -> None:
     """RFC 6749, 4.1.2.1. The client is looked up again when the person comes back from a step."""
     page = follow(browser, browser.get(ent.url(Attempt())))
-    registration.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
     response = follow(browser, browser.post(page.request.full_path, data=data))
     assert response.status_code == 400
@@ -142,7 +142,7 @@ def test_a_challenge_by_another_method_than_s256_is_refused(
     browser: FlaskClient, build: Build, session: Account, registered: dict[str, bool]
 ) -> None:
     """RFC 7636, 4.4.1."""
-    ent = build.ent(pkce=registered["pkce"])
+    ent = build.ent(pkce_required=registered["pkce"])
     for method in (None, "plain", "s256", "S512"):
         answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge_method=method)))
         assert answer["error"] == "invalid_request", method
@@ -156,7 +156,7 @@ def test_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9700, 2.1.1."""
-    ent, attempt = build.ent(pkce=False), Attempt()
+    ent, attempt = build.ent(pkce_required=False), Attempt()
     code = code_for(browser, ent, attempt)
     for wrong in (None, Attempt().verifier):
         assert ent.exchange(browser, code, attempt, code_verifier=wrong).get_json()["error"] == "invalid_grant"

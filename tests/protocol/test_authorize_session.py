@@ -17,8 +17,6 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import HOST, code_for, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.row("A-15")
 def test_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:

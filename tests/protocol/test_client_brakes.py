@@ -24,7 +24,7 @@ pytestmark = pytest.mark.both_databases
 
 FREE = limits.CLIENT_PROOF.free
 WRONG = "faux"
-[WINDOW] = limits.CLIENT_PROOF_ADDRESS.windows
+[WINDOW] = limits.CLIENT_PROOF_IP.windows
 
 
 @pytest.fixture
@@ -148,14 +148,14 @@ def test_what_anybody_may_push_is_bounded_and_what_an_ent_proves_is_not(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 9126, 2.3. A pushed request costs a row, and a client without a secret proves nothing."""
-    few = replace(limits.PUSHED_ADDRESS, windows=(limits.Window(3, timedelta(minutes=1)),))
-    monkeypatch.setattr(limits, "PUSHED_ADDRESS", few)
+    few = replace(limits.PUSHED_IP, windows=(limits.Window(3, timedelta(minutes=1)),))
+    monkeypatch.setattr(limits, "PUSHED_IP", few)
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
-    proven = KeyedParty.of(build.ent())
+    verified = KeyedParty.of(build.ent())
     refused(public.push(browser, Attempt(), prompt="none login"), "invalid_request")
     for _ in range(2):
         public.pushed(browser, Attempt())
     slowed(public.push(browser, Attempt()), 60)
-    proven.pushed(browser, Attempt())
+    verified.pushed(browser, Attempt())
     clock.shift(timedelta(seconds=61))
     public.pushed(browser, Attempt())

@@ -100,7 +100,7 @@ def test_a_client_changes_the_keys_at_its_address_without_a_word(
     ent.client = second
     not_believed(shown(browser, ent, ent.assertion()))  # within the minute nobody is asked again
     assert len(server.asked) == 1
-    monkeypatch.setattr(client_keys, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(client_keys, "MIN_REFETCH_SECONDS", 0.0)
     believed(shown(browser, ent, ent.assertion()))
     ent.client = first
     not_believed(shown(browser, ent, ent.assertion()))
@@ -150,13 +150,13 @@ def test_keys_of_an_address_that_is_down_serve_a_day_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """RFC 9111, 4.2.4."""
-    day = client_keys.LONGEST_KEPT_SECONDS
+    day = client_keys.MAX_STALE_SECONDS
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
     server.served.clear()
     clock = time.monotonic
-    for later, judge in ((2 * client_keys.KEPT_SECONDS, believed), (day + 60, not_believed)):
+    for later, judge in ((2 * client_keys.FRESH_SECONDS, believed), (day + 60, not_believed)):
         monkeypatch.setattr(time, "monotonic", lambda later=later: clock() + later)
         judge(shown(browser, ent, ent.assertion()))
     assert len(server.asked) >= 3
@@ -218,7 +218,7 @@ def test_no_more_than_a_few_threads_wait_for_one_ent(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """RFC 9110, 15.6.4. Anybody can name a client whose server is slow."""
-    most = client_keys.MOST_WAITING_FOR_ONE
+    most = client_keys.MAX_WAITING_PER_CLIENT
     published(server, key)
     server.served["/slow"] = hung.answer
     slow_keys = {"auth_method": "private_key_jwt", "jwks_uri": server.uri(path="/slow")}
@@ -259,7 +259,7 @@ def test_old_keys_are_used_while_they_are_fetched_anew(
     believed(shown(browser, ent, ent.assertion()))
     server.served["/keys"] = hung.answer
     clock = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + 2 * client_keys.KEPT_SECONDS)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 2 * client_keys.FRESH_SECONDS)
 
     def first() -> Any:
         with app.app_context():

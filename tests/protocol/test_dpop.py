@@ -240,7 +240,7 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9449, 5.2."""
-    party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop=True)), Attempt()
+    party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop_required=True)), Attempt()
     code = code_for(browser, party, attempt, scope=OFFLINE)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()

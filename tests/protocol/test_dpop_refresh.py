@@ -14,8 +14,6 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import OFFLINE, bound, refused, tokens_for
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:
@@ -98,6 +96,7 @@ def test_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskC
     assert party.told(browser, second["access_token"])["sub"]
 
 
+@pytest.mark.both_databases
 @pytest.mark.row("Z-02")
 def test_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
     """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""

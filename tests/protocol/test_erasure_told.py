@@ -34,7 +34,7 @@ def test_ent_is_told_of_the_session_of_an_erased_person(
     """Back-Channel Logout 1.0, 2.4."""
     tokens = tokens_for(browser, told)
     done = erasure.erase(build.settings, session.id, "demande")
-    assert (done.accounts, done.told) == (1, 1)
+    assert (done.accounts, done.sign_outs) == (1, 1)
     assert db.session.get(Account, session.id) is None
     [message] = outbox("backchannel.logout")
     assert set(message.payload) == {"client", "subject", "sid"}
@@ -52,7 +52,7 @@ def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
     tokens = tokens_for(browser, told)
     manager.end_all(session.id, by="operator")
     db.session.commit()
-    assert erasure.erase(build.settings, session.id, "demande").told == 1
+    assert erasure.erase(build.settings, session.id, "demande").sign_outs == 1
     work()
     assert read(browser, told, server)["sid"] == tokens["claims"]["sid"]
 

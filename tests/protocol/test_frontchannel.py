@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
-from idp.registration import changes
+from idp.registration import registrations
 from tests.builders import PASSWORD, Build
 from tests.my_account.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, stored
 from tests.pages import follow, form_token, heading, sign_in, submit
@@ -95,7 +95,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     sids = {}
     for ent in (first, second, without, shut_out):  # one frame each, however often one was entered
         sids[ent.client_id] = tokens_for(browser, ent)["claims"]["sid"]
-    changes.disable(shut_out.client_id)
+    registrations.disable(shut_out.client_id)
     page = sign_out(browser)
     assert page.status_code == 200
     assert heading(page) == SIGNED_OUT

@@ -63,7 +63,7 @@ def test_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingPa
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     for name, token in forgeries(genuine, jwk):
-        if len(token) > jose.LONGEST:  # the address has no room for it
+        if len(token) > jose.MAX_LENGTH:  # the address has no room for it
             continue
         answer = ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token, prompt="none")))
         assert answer["error"] == "invalid_request", name

@@ -246,7 +246,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
 def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settings, clock: Clock) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
     ring = KeyRing(settings)
-    with pytest.raises(keys.NoSigningKey):
+    with pytest.raises(keys.NoSigningKeyError):
         ring.signer("PS256")
     kid = keys.rotate(settings, "PS256").kid
     clock.seconds += 1.1

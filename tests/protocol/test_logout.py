@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.registration import changes
+from idp.registration import registrations
 from idp.sessions.models import Session
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in
@@ -326,7 +326,7 @@ def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: R
 def test_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RP-Initiated Logout 1.0, 2. A client that was disabled has no registration any more."""
     token = tokens_for(browser, ent)["id_token"]
-    changes.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)
     assert page.status_code == 200
     assert "Location" not in page.headers

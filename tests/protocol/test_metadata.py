@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc.claims.standard import changed
+from idp.oidc.claims.standard import with_changes
 from idp.oidc.keys import ring as keys
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
@@ -166,7 +166,7 @@ def test_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, pa
     more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
     more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
     more |= {"picture": "https://exemple.fr/a.jpg", "profile": "https://exemple.fr/~n"}
-    parent.more_claims = changed({}, more, ())
+    parent.more_claims = with_changes({}, more, ())
     db.session.commit()
     ent, attempt = build.ent(charter="provider", scopes=EVERY, release_username=True), Attempt()
     build.publish(ent, "2026")

@@ -31,11 +31,11 @@ def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolv
     with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
         production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
     ent.next = [greet]
-    with pytest.raises(OutgoingError, match="does not speak HTTP"):
+    with pytest.raises(OutgoingError, match="not an HTTP response"):
         production("ent.test").post_form(ent.uri(), FORM)
-    with pytest.raises(OutgoingError, match="its name is not known"):
+    with pytest.raises(OutgoingError, match="unknown host"):
         production().post_form("https://unknown.test/", FORM)
-    with pytest.raises(OutgoingError, match="its name is not known"):
+    with pytest.raises(OutgoingError, match="unknown host"):
         production().post_form(f"https://{'a' * 64}.fr/", FORM)
 
 
@@ -81,10 +81,10 @@ def test_a_slow_server_has_no_more_time_than_another_and_then_rests(
     caller = production("ent.test")
     ent.next = [partial(behaviour, left=left)]
     start = time.monotonic()
-    with pytest.raises(OutgoingError, match="no answer within 2 seconds"):
+    with pytest.raises(OutgoingError, match="no response within 2 seconds"):
         caller.post_form(ent.uri(), FORM)
     assert time.monotonic() - start >= 2
-    with pytest.raises(OutgoingError, match="not asked"):
+    with pytest.raises(OutgoingError, match="not requested"):
         caller.post_form(ent.uri(), FORM)
     assert (len(ent.asked), len(resolver.questions)) == (1, 1)
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
@@ -103,7 +103,7 @@ def test_a_server_that_never_ends_the_handshake_is_left(
     resolver.hosts["ent.test"] = ["127.0.0.1"]
     with (
         closing(socket.create_server(("127.0.0.1", 0))) as mute,
-        pytest.raises(OutgoingError, match="no answer within"),
+        pytest.raises(OutgoingError, match="no response within"),
     ):
         production("ent.test").post_form(f"https://ent.test:{mute.getsockname()[1]}/", FORM)
 
@@ -113,7 +113,7 @@ def test_a_name_that_nobody_resolves_in_time_is_left(left: threading.Event, monk
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
-    with pytest.raises(OutgoingError, match="no answer within"):
+    with pytest.raises(OutgoingError, match="no response within"):
         production().post_form("https://slow.test/", FORM)
 
 
@@ -142,7 +142,7 @@ def test_a_status_counts_though_its_body_never_comes(
     assert time.monotonic() - start < 30, "a sign-out that was taken is not waited for"
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     assert caller.get(ent.uri()).body == b""
-    with pytest.raises(OutgoingError, match="not asked"):
+    with pytest.raises(OutgoingError, match="not requested"):
         caller.get(ent.uri())
 
 
@@ -172,7 +172,7 @@ def test_a_head_without_end_is_no_answer(ent: EntServer) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
 
     ent.next = [headers]
-    with pytest.raises(OutgoingError, match="says too much"):
+    with pytest.raises(OutgoingError, match="response larger than 80 KiB"):
         production("ent.test").get(ent.uri())
 
 

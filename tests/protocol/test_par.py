@@ -17,7 +17,7 @@ from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest
-from idp.registration import changes as registration
+from idp.registration import registrations
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in, submit
@@ -183,7 +183,7 @@ def test_a_request_is_judged_again_when_it_is_opened(browser: FlaskClient, party
     db.session.execute(update(Client).values(redirect_uris=["https://ent.test/other"], version=Client.version + 1))
     db.session.commit()
     assert "invalid redirect_uri" in stays_here(browser.get(party.opened(moved)))
-    registration.disable(party.client_id)
+    registrations.disable(party.client_id)
     assert "invalid client_id" in stays_here(browser.get(party.opened(shut)))
 
 
@@ -255,7 +255,7 @@ def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party
         refused(browser.post("/par", data=form, content_type=kind, headers=headers), "invalid_client", 401)
     both = browser.post("/par", data=f"{form}&client_secret=x", content_type=kind, headers=party.basic())
     refused(both, "invalid_request")
-    registration.disable(party.client_id)
+    registrations.disable(party.client_id)
     refused(party.push(browser, Attempt()), "invalid_client", 401)
     assert pushed_count() == 0
 
@@ -285,7 +285,7 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9126, 6."""
-    party = KeyedParty.of(build.ent(par=True))
+    party = KeyedParty.of(build.ent(par_required=True))
     answer = party.answer(browser.get(party.url(Attempt(), state="s")))
     assert (answer["error"], answer["state"]) == ("invalid_request", "s")
     assert "invalid redirect_uri" in stays_here(browser.get(party.url(Attempt(), redirect_uri="https://evil.test/")))

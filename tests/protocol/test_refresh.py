@@ -18,7 +18,7 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import Token
-from idp.registration import changes
+from idp.registration import registrations
 from idp.services import services_of
 from idp.sessions.models import Session
 from tests.builders import Build
@@ -26,8 +26,6 @@ from tests.pages import form_token
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.relying_party import RelyingParty
 from tests.signatures import b64
-
-pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
@@ -238,7 +236,7 @@ def test_a_client_that_is_shut_out_refreshes_nothing(
 ) -> None:
     """RFC 6749, 6."""
     first = tokens_for(browser, offline, scope=OFFLINE)
-    changes.disable(offline.client_id)
+    registrations.disable(offline.client_id)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_client", 401)
 
 

@@ -63,8 +63,8 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
         [answer] = {said(**bearer(token)) for token in (invitation, late, "x" * 43, told["registration_access_token"])}
     assert answer == (
-        "this invitation is not good here: it counts once, or as often as the operator said, and ends after some days; "
-        "ask the operator for another"
+        "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
+        "days; ask the operator for another"
     )
     unsent = {said(), said(Authorization="Basic eDp5"), said(Authorization="Bearer ")}
     assert unsent == {"the invitation is needed: send its token as Authorization: Bearer"}

@@ -87,7 +87,7 @@ def test_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of_now
     app: Flask, build: Build, parent: Account, change: dict[str, Any], error: str
 ) -> None:
     """RFC 6749, 4.1.1."""
-    ent, browser, attempt = build.ent(pkce=False), app.test_client(), Attempt()
+    ent, browser, attempt = build.ent(pkce_required=False), app.test_client(), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, code_challenge=None, code_challenge_method=None)))
     changed(ent, **change)
     answer = ent.answer(submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD))

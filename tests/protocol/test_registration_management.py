@@ -13,8 +13,8 @@ from idp.clients.models import CharterMode, Client, ClientInvite
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.keys import ring
-from idp.registration import changes as registration
-from idp.registration.wanted import RegistrationRefused
+from idp.registration import registrations, rows
+from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build, change_registration
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, tokens_for
@@ -62,20 +62,20 @@ def test_the_registration_is_read_replaced_and_ended(
 
 def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2.3."""
-    registration.disable(told["client_id"])
-    registration.enable(told["client_id"])  # what an operator shut, an operator opens
+    registrations.disable(told["client_id"])
+    registrations.enable(told["client_id"])  # what an operator shut, an operator opens
     assert replaced(browser, told).status_code == 200
     browser.delete(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
-    with pytest.raises(RegistrationRefused, match="ended its registration itself"):
-        registration.enable(told["client_id"])
+    with pytest.raises(RegistrationRefusedError, match="ended its registration itself"):
+        registrations.enable(told["client_id"])
     assert row().disabled_at is not None
 
 
 def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2."""
-    registration.disable(told["client_id"])
+    registrations.disable(told["client_id"])
     assert replaced(browser, told, client_name="Autre").status_code == 401
-    registration.enable(told["client_id"])
+    registrations.enable(told["client_id"])
     assert row().name == MINIMAL["client_name"]
 
 
@@ -150,8 +150,7 @@ def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[s
     """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
     assert [told[name] for name in STRICT] == [False, False]
     client = row()
-    stricter = replace(registration.as_wanted(client), par=True, dpop=True)
-    change_registration(settings, client, stricter)
+    change_registration(settings, client, replace(rows.read(client), par_required=True, dpop_required=True))
     answer = replaced(browser, told, **dict.fromkeys(STRICT, False))
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert [answer.get_json()[name] for name in STRICT] == [True, True]
@@ -206,12 +205,12 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict
 def test_two_changes_at_once_are_not_mixed(told: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     client = row()
-    wanted = registration.as_wanted(client)
+    wanted = rows.read(client)
     db.session.commit()
     with db.engine.begin() as elsewhere:
         elsewhere.execute(update(Client).values(version=Client.version + 1, name="Entre-temps"))
-    with pytest.raises(RegistrationRefused, match="changed by somebody else"), unit_of_work():
-        registration.change(client, wanted)
+    with pytest.raises(RegistrationRefusedError, match="changed by somebody else"), unit_of_work():
+        registrations.change(client, wanted)
     assert row().name == "Entre-temps"
 
 
@@ -226,11 +225,11 @@ def test_an_operator_ends_a_registration_token_that_leaked(
     browser: FlaskClient, build: Build, told: dict[str, Any]
 ) -> None:
     """RFC 7592, 2."""
-    token = registration.renew_management(told["client_id"])
+    token = registrations.renew_access_token(told["client_id"])
     refused(replaced(browser, told, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
     assert replaced(browser, told | {"registration_access_token": token}).status_code == 200
     journal = select(AuditEntry.details).where(AuditEntry.kind == "client.changed").order_by(AuditEntry.id)
     changes = db.session.scalars(journal).all()
     assert "registration token renewed" in [details.get("change") for details in changes]
-    with pytest.raises(RegistrationRefused, match="does not manage its registration itself"):
-        registration.renew_management(build.ent().client_id)
+    with pytest.raises(RegistrationRefusedError, match="does not manage its registration itself"):
+        registrations.renew_access_token(build.ent().client_id)

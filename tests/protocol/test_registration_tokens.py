@@ -15,7 +15,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.registration import changes as registration
+from idp.registration import registrations
 from tests.protocol.flow import refused
 from tests.protocol.registering import MINIMAL, bearer, invited, registered
 from tests.protocol.test_races import rush
@@ -92,7 +92,7 @@ def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dic
     """RFC 7592, 2."""
     first = told["registration_access_token"]
     second = replacement(browser, told, first)
-    third = registration.renew_management(told["client_id"])
+    third = registrations.renew_access_token(told["client_id"])
     for token in (first, second):
         assert read(browser, told, token).status_code == 401
     assert read(browser, told, third).status_code == 200
@@ -115,7 +115,7 @@ def test_registration_token_expires_when_unused_for_a_year(
         assert "not used for a year" not in read(browser, told, "x" * 43).get_json()["error_description"]
         assert changes()[-1] == ("registration token expired", "refused")
         assert db.session.scalars(select(Client)).one().disabled_at is None, "the registration itself goes on"
-        renewed = registration.renew_management(told["client_id"])
+        renewed = registrations.renew_access_token(told["client_id"])
         assert read(browser, told, renewed).status_code == 200
 
 

@@ -19,8 +19,9 @@ from idp.clients.models import Client, ClientInvite, ClientSchool, Sector
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.claims import release
-from idp.registration import approvals, changes, sectors
-from idp.registration.wanted import RegistrationRefused, Wanted
+from idp.registration import approvals, registrations, rows, sectors
+from idp.registration.faults import RegistrationRefusedError
+from idp.registration.metadata import ClientMetadata
 from tests.builders import COLLEGE, Build, change_registration
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
@@ -38,8 +39,8 @@ def sub(browser: FlaskClient, ent: RelyingParty) -> str:
     return str(tokens_for(browser, ent, scope="openid")["claims"]["sub"])
 
 
-def wanted(client_id: str) -> Wanted:
-    return changes.as_wanted(changes.get(client_id))
+def wanted(client_id: str) -> ClientMetadata:
+    return rows.read(registrations.get(client_id))
 
 
 @pytest.mark.row("U-06")
@@ -76,8 +77,8 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
     app = create_app(changed)
     with app.app_context():
         registry.forget()
-        row, _ = changes.register(
-            changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"], uais=[COLLEGE])
+        row, _ = registrations.register(
+            changed, ClientMetadata(name="Encore", redirect_uris=["https://un.test/autre"], uais=[COLLEGE])
         )
         kept = registry.find(row.client_id)
         assert kept is not None
@@ -99,8 +100,8 @@ def test_clients_of_before_keep_their_own_salt(
     registry.forget()
     before = sub(browser, old)
     assert sub(browser, build.ent("Nouveau", "un.test")) != before
-    client = changes.get(old.client_id)
-    more = replace(changes.as_wanted(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
+    client = registrations.get(old.client_id)
+    more = replace(rows.read(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
     change_registration(settings, client, more)
     registry.forget()
     assert sub(browser, old) == before
@@ -110,13 +111,13 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
     """OpenID Connect Core 1.0, 8.1, 8."""
     asked: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
     refused(register(browser, invited(), **asked), "invalid_client_metadata")
-    with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
+    with pytest.raises(RegistrationRefusedError, match="sector_identifier_uri is needed"):
         build.ent(redirect_uris=BOTH)
     told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
     assert told["redirect_uris"] == BOTH
-    changed = changes.get(build.ent(host="un.test").client_id)
-    both = replace(changes.as_wanted(changed), redirect_uris=BOTH)
-    with pytest.raises(RegistrationRefused, match=r"--sector-identifier-uri is needed on un\.test"):
+    changed = registrations.get(build.ent(host="un.test").client_id)
+    both = replace(rows.read(changed), redirect_uris=BOTH)
+    with pytest.raises(RegistrationRefusedError, match=r"sector_identifier_uri is needed on un\.test"):
         change_registration(settings, changed, both)
 
 
@@ -137,9 +138,9 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
         answer = replaced(browser, told, **change)
         assert answer.status_code == 200, answer.text
         assert sub(browser, party(settings, told)) == before
-    client = changes.get(told["client_id"])
+    client = registrations.get(told["client_id"])
     for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
-        change_registration(settings, client, replace(changes.as_wanted(client), redirect_uris=uris))
+        change_registration(settings, client, replace(rows.read(client), redirect_uris=uris))
         registry.forget()
         assert sub(browser, party(settings, told)) == before
     document = {"redirect_uris": BOTH, "sector_identifier_uri": "https://un.test/uris.json"}
@@ -148,13 +149,13 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1."""
-    client = changes.get(build.ent(host="un.test").client_id)
-    now = changes.as_wanted(client)
+    client = registrations.get(build.ent(host="un.test").client_id)
+    now = rows.read(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
-        with pytest.raises(RegistrationRefused, match="another sector"):
+        with pytest.raises(RegistrationRefusedError, match="another sector"):
             change_registration(settings, client, replace(now, redirect_uris=uris))
     change_registration(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
-    with pytest.raises(RegistrationRefused, match="--subject"):
+    with pytest.raises(RegistrationRefusedError, match="subject cannot change"):
         change_registration(settings, client, replace(now, subject="public"))
 
 

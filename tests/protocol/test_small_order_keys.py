@@ -69,7 +69,7 @@ def test_a_key_of_small_order_is_no_key(y: int) -> None:
         eightfold = added(eightfold, eightfold)
     assert eightfold == (0, 1), "of order 8 at most"
     for sign in (0, 1):
-        with pytest.raises(jose.BadToken, match="anybody can sign"):
+        with pytest.raises(jose.InvalidTokenError, match="anybody can sign"):
             jose.public_key({"kty": "OKP", "crv": "Ed25519", "x": encoded(y, sign)}, "EdDSA")
 
 
@@ -79,7 +79,7 @@ def test_keys_that_were_drawn_are_keys() -> None:
     for _ in range(50):
         assert jose.public_key(Key.new("EdDSA").jwk, "EdDSA")
     for odd in ("", "A", "é", "=" * 43, "A" * 42):
-        with pytest.raises(jose.BadToken):
+        with pytest.raises(jose.InvalidTokenError):
             jose.public_key({"kty": "OKP", "crv": "Ed25519", "x": odd}, "EdDSA")
 
 

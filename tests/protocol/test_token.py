@@ -15,15 +15,13 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc.models import AuthorizationCode
-from idp.registration import changes
+from idp.registration import registrations
 from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import heading
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.recovery.steps import FORM, mailed_link
 from tests.relying_party import Attempt, RelyingParty
-
-pytestmark = pytest.mark.both_databases
 
 
 def events(kind: str) -> int:
@@ -120,7 +118,7 @@ def test_a_verifier_for_a_code_without_challenge_is_refused(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9700, 2.1.1."""
-    ent, attempt = build.ent(pkce=False), Attempt()
+    ent, attempt = build.ent(pkce_required=False), Attempt()
     code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
     assert ent.exchange(browser, code, attempt, code_verifier=None).status_code == 200
@@ -130,7 +128,7 @@ def test_a_verifier_for_a_code_without_challenge_is_refused(
 def test_no_challenge_and_a_false_secret_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 3.2.1."""
     for method in ("client_secret_basic", "client_secret_post"):
-        ent, attempt = build.ent(pkce=False, auth_method=method), Attempt()
+        ent, attempt = build.ent(pkce_required=False, auth_method=method), Attempt()
         code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
         body = {
             "grant_type": "authorization_code",
@@ -254,7 +252,7 @@ def test_a_client_that_is_disabled_after_the_code_gets_nothing(
     """RFC 6749, 4.1.3; Security row T-10."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
-    changes.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     refused(ent.exchange(browser, code, attempt), "invalid_client", 401)
     assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clock import now
-from idp.registration import changes
+from idp.registration import registrations
 from tests.builders import Build
 from tests.protocol.flow import code_for, refused, tokens_for
 from tests.protocol.listening import listening
@@ -97,7 +97,7 @@ def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
     """RFC 6749, 5.2; Security row T-10."""
     disabled = build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)  # a process that keeps it in memory refuses it all the same
-    changes.disable(disabled.client_id)
+    registrations.disable(disabled.client_id)
     cases = {
         "unknown": basic(b"nobody:secret"),
         "wrong": basic(f"{ent.client_id}:secret".encode()),
@@ -141,7 +141,7 @@ def test_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
     """RFC 6749, 5.2; RFC 6819, 5.2.3.6."""
     tokens_for(browser, ent)
     former, attempt = ent.basic(), Attempt()
-    ent.secret = changes.rotate_secret(ent.client_id, keep=timedelta())
+    ent.secret = registrations.rotate_secret(ent.client_id, keep=timedelta())
     body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
     assert ask(browser, body, headers=ent.basic()).status_code == 200
     refused(ask(browser, form(ent), headers=former), "invalid_client", 401)
@@ -149,7 +149,7 @@ def test_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
 
 def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskClient, ent: RelyingParty) -> None:
     """OWASP ASVS 5, V 13.3.4. An ENT changes its secret without a moment at which neither works."""
-    former, current = ent.secret, changes.rotate_secret(ent.client_id, keep=timedelta(minutes=30))
+    former, current = ent.secret, registrations.rotate_secret(ent.client_id, keep=timedelta(minutes=30))
     for later, good in ((timedelta(), {former, current}), (timedelta(minutes=31), {current})):
         with time_machine.travel(now() + later, tick=False):
             for secret in (former, current):
@@ -165,7 +165,7 @@ def test_a_process_that_remembers_the_registration_of_before_takes_either_secret
     it ends.
     """
     tokens_for(browser, ent)
-    former, current = ent.secret, changes.rotate_secret(ent.client_id)
+    former, current = ent.secret, registrations.rotate_secret(ent.client_id)
     kept = registry.find(ent.client_id)
     assert kept
     assert kept.former_secret_digest is None, "it remembers the registration of before"
@@ -184,8 +184,8 @@ def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
     token = tokens_for(browser, ent)["access_token"]
     leaked, disabled = ent.basic(), build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)
-    changes.rotate_secret(ent.client_id, keep=timedelta())
-    changes.disable(disabled.client_id)
+    registrations.rotate_secret(ent.client_id, keep=timedelta())
+    registrations.disable(disabled.client_id)
     for client_id, shown in ((ent.client_id, leaked), (disabled.client_id, disabled.basic())):
         form = {"grant_type": "authorization_code", "code": "x" * 43, "token": token, "client_id": client_id}
         refused(browser.post(path, data=form, headers=shown), "invalid_client", 401)
@@ -215,7 +215,7 @@ def test_other_methods_are_told_which_is_right(browser: FlaskClient, ent: Relyin
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
     if method != "HEAD":
-        assert response.get_json() == {"error": "invalid_request", "error_description": "this address serves POST"}
+        assert response.get_json() == {"error": "invalid_request", "error_description": "this endpoint supports POST"}
 
 
 @pytest.mark.row("T-13")

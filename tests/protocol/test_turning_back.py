@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.registration import changes
+from idp.registration import registrations
 from tests.activation.steps import ACTIVATION, SENT, open_activation
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import KeyedParty
@@ -191,7 +191,7 @@ def test_a_client_that_is_shut_out_meanwhile_is_told_nothing(
         if party is moved:
             changed(moved, redirect_uris=["https://moved.test/other"])
         else:
-            changes.disable(ent.client_id)
+            registrations.disable(ent.client_id)
         shut(browser.get(address))
 
 

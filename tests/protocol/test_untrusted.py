@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from idp.registration import changes as registration
+from idp.registration import registrations
 from tests.protocol.flow import stays_here
 from tests.relying_party import Attempt, RelyingParty
 
@@ -41,5 +41,5 @@ def test_the_page_says_why_it_leads_nowhere(
 @pytest.mark.row("A-04")
 def test_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 4.1.2.1."""
-    registration.disable(ent.client_id)
+    registrations.disable(ent.client_id)
     assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

@@ -15,16 +15,15 @@ from idp.accounts.models import Account, Guardianship
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, Token
-from idp.registration import changes
-from idp.registration.changes import RegistrationRefused, Wanted
+from idp.registration import registrations
+from idp.registration.faults import RegistrationRefusedError
+from idp.registration.metadata import ClientMetadata
 from idp.sessions.models import Session
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import unb64
-
-pytestmark = pytest.mark.both_databases
 
 RESERVED = ("iss", "aud", "sub", "exp", "nonce", "azp", "at_hash")
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
@@ -233,8 +232,8 @@ def test_nothing_of_an_account_becomes_a_reserved_claim(browser: FlaskClient, bu
 def test_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
     """OpenID Connect Core 1.0, 2."""
     for name in RESERVED:
-        wanted = Wanted(
+        metadata = ClientMetadata(
             name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], uais=[COLLEGE], always_claims=[name]
         )
-        with pytest.raises(RegistrationRefused, match="always-claims"):
-            changes.register(build.settings, wanted)
+        with pytest.raises(RegistrationRefusedError, match="always_claims"):
+            registrations.register(build.settings, metadata)

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.accounts.notices import RESET_WANTED
+from idp.accounts.notices import RESET_REQUESTED
 from idp.clock import now
 from idp.db import db
 from tests.builders import Build
@@ -28,7 +28,7 @@ from tests.recovery.steps import (
 
 
 def _outcomes() -> list[str]:
-    return [message.outcome for message in outbox(RESET_WANTED)]
+    return [message.outcome for message in outbox(RESET_REQUESTED)]
 
 
 def _lose(office: PostOffice) -> None:

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts.notices import NOTICE, RESET_WANTED
+from idp.accounts.notices import NOTICE, RESET_REQUESTED
 from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
 from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
@@ -49,4 +49,4 @@ def test_of_many_requests_at_once_one_is_taken(app: Flask, build: Build) -> None
         forms.append(form(one, one.get(PASSWORD), identifiant=account.username))
     sent = at_once(build.settings.database_url, forms)
     assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
-    assert len(outbox(RESET_WANTED)) == 1
+    assert len(outbox(RESET_REQUESTED)) == 1

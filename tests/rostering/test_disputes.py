@@ -35,7 +35,7 @@ def dispute(key: str) -> Account:
     """Dispute all ties of an account, as the holder of its letter does."""
     person = account(key)
     db.session.execute(update(Guardianship).where(Guardianship.account_id == person.id).values(disputed_at=now()))
-    disputes.shut([person.id])
+    disputes.revoke_credentials([person.id])
     db.session.commit()
     return person
 

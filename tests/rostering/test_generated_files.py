@@ -13,15 +13,15 @@ from lxml import etree
 from bench.academy.expected import expected
 from bench.academy.families import families
 from bench.academy.mistakes import Kind
-from bench.academy.produce import Made, Order, produce
-from bench.academy.schools import found
+from bench.academy.produce import Order, Produced, produce
+from bench.academy.schools import draw_schools
 from bench.academy.writers import onde, siecle
 from bench.academy.writers.output import Folder
 
 SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 
 
-def _made(out: Path, form: str, **wanted: object) -> Made:
+def _made(out: Path, form: str, **wanted: object) -> Produced:
     numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
@@ -64,7 +64,7 @@ def test_old_siecle_files_have_two_first_representatives_as_often_as_counted(tmp
 @pytest.mark.parametrize("zipped", [False, True])
 def test_siecle_has_a_pair_of_latin_9_files_for_each_school_and_those_who_left(tmp_path: Path, *, zipped: bool) -> None:
     style = siecle.Style(root="BEE_EPHC", zipped=zipped)
-    siecle.write(Folder(tmp_path), found(PUPILS, SCHOOLS), families(SEED, PUPILS, SCHOOLS), style)
+    siecle.write(Folder(tmp_path), draw_schools(PUPILS, SCHOOLS), families(SEED, PUPILS, SCHOOLS), style)
     documents = [_document(path) for path in sorted(tmp_path.rglob("Eleves*"))]
     pupils = [pupil for household in families(SEED, PUPILS, SCHOOLS) for pupil in household.pupils]
 

@@ -17,8 +17,8 @@ from bench.academy.expected import Family, accounts, expected
 from bench.academy.families import Household, Pupil, families
 from bench.academy.mistakes import Mistakes
 from bench.academy.names import FAMILY_NAMES, GIVEN_NAMES
-from bench.academy.produce import FORMATS, Made, Order, produce
-from bench.academy.schools import found
+from bench.academy.produce import FORMATS, Order, Produced, produce
+from bench.academy.schools import draw_schools
 from bench.academy.writers import aaf, onde
 from bench.academy.writers.output import Folder
 from idp.uai import is_uai
@@ -27,7 +27,7 @@ SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 Records = dict[tuple[str, str], dict[str, list[str]]]
 
 
-def _made(out: Path, form: str, **wanted: object) -> Made:
+def _made(out: Path, form: str, **wanted: object) -> Produced:
     numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_sizes_hold(pupils: int, schools: int) -> None:
     households = list(families(SEED, pupils, schools))
 
     assert sum(len(household.pupils) for household in households) == pupils
-    assert len(found(pupils, schools)) == schools
+    assert len(draw_schools(pupils, schools)) == schools
     if pupils == 5_000:
         assert len({pupil.school.number for pupil in _pupils(households)}) == schools
         assert 1.45 < sum(len(household.people) for household in households) / pupils < 1.58
@@ -115,11 +115,11 @@ def test_sizes_hold(pupils: int, schools: int) -> None:
 def test_an_academie_without_schools_or_with_too_many_is_refused() -> None:
     for schools in (0, 100_000):
         with pytest.raises(ValueError, match="from 1 to"):
-            found(10, schools)
+            draw_schools(10, schools)
 
 
 def test_uais_are_valid_and_each_is_one_school() -> None:
-    uais = {school.uai for school in found(800_000, 4_100)}
+    uais = {school.uai for school in draw_schools(800_000, 4_100)}
 
     assert len(uais) == 4_100
     assert all(map(is_uai, uais))
@@ -154,7 +154,7 @@ def test_what_makes_real_files_hard_is_in_the_families() -> None:
     letters = set("".join(family + given for family, given in names))
 
     assert any(len({pupil.school for pupil in household.pupils}) > 1 for household in households)
-    assert any(len({person.address for person in household.people[:2]}) > 1 for household in households)
+    assert any(len({person.postal_address for person in household.people[:2]}) > 1 for household in households)
     assert {len(representatives) for representatives in legal} == {1, 2}
     assert {link.authority for link in links} == {1, 2, 3}
     assert {"10", "20", "50"} <= {link.kinship for link in links}
@@ -227,14 +227,14 @@ def _rows(wanted: Iterable[Family]) -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("first_degree", [False, True])
 def test_a_complet_with_its_delta_is_the_complet_of_afterwards(tmp_path: Path, *, first_degree: bool) -> None:
     style = aaf.Style(first_degree=first_degree)
-    schools = found(PUPILS, SCHOOLS)
+    schools = draw_schools(PUPILS, SCHOOLS)
 
     def changed() -> Iterator[Household | Change]:
         return changes(families(SEED, PUPILS, SCHOOLS), schools, 0.2, seed=SEED)
 
     before = families(SEED, PUPILS, SCHOOLS)
-    aaf.write_complete(Folder(tmp_path / "before"), schools, aaf.sayable(before, style), style)
-    aaf.write_complete(Folder(tmp_path / "after"), schools, aaf.sayable(after(changed()), style), style)
+    aaf.write_complete(Folder(tmp_path / "before"), schools, aaf.representable(before, style), style)
+    aaf.write_complete(Folder(tmp_path / "after"), schools, aaf.representable(after(changed()), style), style)
     counts = aaf.write_delta(Folder(tmp_path / "delta"), changed(), style)
 
     records = _complete(tmp_path / "before")
@@ -277,7 +277,7 @@ def test_without_a_rate_there_are_no_mistakes_and_with_one_all_families_have_one
     households = list(families(SEED, PUPILS, SCHOOLS))
 
     assert list(none.households(households)) == households
-    assert none.schools(found(PUPILS, SCHOOLS)) == found(PUPILS, SCHOOLS)
+    assert none.schools(draw_schools(PUPILS, SCHOOLS)) == draw_schools(PUPILS, SCHOOLS)
     assert not none.counts
     changed = list(all_of_them.households(households))
     assert all(one != other for one, other in zip(households, changed, strict=True))

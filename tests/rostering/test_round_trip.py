@@ -11,7 +11,7 @@ from bench.academy.delta import after, changes
 from bench.academy.expected import Family, accounts, expected
 from bench.academy.families import families
 from bench.academy.produce import Order, produce
-from bench.academy.schools import found
+from bench.academy.schools import draw_schools
 from bench.academy.writers import onde
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.db import db
@@ -115,7 +115,7 @@ def test_a_delta_leads_where_the_school_is(act: Run, tmp_path: Path) -> None:
     assert said["mode"] == "delta"
     assert said["students"]["changed"] > 5
     assert not [code for code in codes(said) if code in {"school_unknown", "guardian_missing"}]
-    changed = changes(families(SEED, PUPILS, SCHOOLS), found(PUPILS, SCHOOLS), 0.1, seed=SEED)
+    changed = changes(families(SEED, PUPILS, SCHOOLS), draw_schools(PUPILS, SCHOOLS), 0.1, seed=SEED)
     assert links_there("aaf") == links_of(accounts(after(changed)), "aaf")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.serving.arrivals import LONGEST_HEAD, Arrival, Progress
+from idp.serving.arrivals import MAX_HEAD, Arrival, Progress
 from idp.web.security import MAX_BODY
 from tests.rows import each_row
 
@@ -95,7 +95,7 @@ def test_a_body_that_is_refused_is_not_waited_for(length: str) -> None:
 
 def test_a_head_has_a_limit() -> None:
     line = b"X: " + b"x" * 1000 + b"\r\n"
-    progress = arrive([b"GET / HTTP/1.1\r\n", *([line] * (LONGEST_HEAD // 1000 + 1))])[1]
+    progress = arrive([b"GET / HTTP/1.1\r\n", *([line] * (MAX_HEAD // 1000 + 1))])[1]
     assert progress[-1] is Progress.TOO_LONG
 
 

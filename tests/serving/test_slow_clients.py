@@ -249,7 +249,7 @@ def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
     shown = served.log.read_text()
-    assert "not an HTTP request that can be answered" in shown
+    assert "invalid HTTP request" in shown
     assert "JETON" not in shown
     assert "127.0.0.1" not in shown
 

@@ -15,10 +15,10 @@ from typing import Any
 import requests
 
 from demo.ents import HOST, DemoEnt, ents_at
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from demo.seed import seed
-from demo.supervisor import Child, find_taken
+from demo.supervisor import Child, first_taken
 from idp import schema
 from idp.app import create_app
 from idp.config import Settings
@@ -40,7 +40,7 @@ def free_ports(worker: str) -> int:
     """
     number = int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
     for port in range(21000 + 1000 * number, 21000 + 1000 * (number + 1) - _SPAN, _SPAN):
-        if _is_ours(port) and find_taken(range(port, port + _GUARD)) is None:
+        if _is_ours(port) and first_taken(range(port, port + _GUARD)) is None:
             return port
     raise AssertionError("no free ports")
 

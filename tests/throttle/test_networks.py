@@ -35,7 +35,7 @@ def test_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
         assert isinstance(guard.take(limit, f"2001:db8:7:{number:x}::1"), Granted)
     verdict = guard.take(limit, "2001:db8:7:ffff::1")
     assert verdict == Wait(60, limit)
-    assert guard.held((limit, "2001:db8:7:eeee::1")), "a refusal of the /48 is remembered for all of it"
+    assert guard.cached_wait((limit, "2001:db8:7:eeee::1")), "a refusal of the /48 is remembered for all of it"
     assert isinstance(guard.take(limit, "2001:db8:8::1"), Granted), "the next /48 has a budget of its own"
     assert isinstance(guard.take(limit, "192.0.2.7"), Granted)
 
@@ -56,7 +56,7 @@ def test_a_right_try_takes_itself_back_from_the_48_and_no_other(
         guard.take(limit, f"2001:db8:7:{number:x}::1")
     for _ in range(3):
         assert isinstance(guard.take(limit, "2001:db8:7:aaaa::1"), Granted)
-        guard.forgive((limit, "2001:db8:7:aaaa::1"))
+        guard.settle_success((limit, "2001:db8:7:aaaa::1"))
     assert isinstance(guard.take(limit, "2001:db8:7:bbbb::1"), Granted)
     assert isinstance(guard.take(limit, "2001:db8:7:cccc::1"), Wait)
 
@@ -104,14 +104,14 @@ def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: 
     rule = Window(10, MINUTE)
     for _ in range(10):
         counts.take([(-1, rule)], NOON)
-    for number in range(3 * local.MOST_SUBJECTS):
+    for number in range(3 * local.MAX_SUBJECTS):
         counts.take([(number, rule)], NOON)
-        assert len(counts) <= local.MOST_SUBJECTS
+        assert len(counts) <= local.MAX_SUBJECTS
     assert counts.take([(-1, rule)], NOON) == 60, "who came once made room, who came often did not"
     for _ in range(2):
-        for number in range(local.MOST_SUBJECTS + 100):
+        for number in range(local.MAX_SUBJECTS + 100):
             counts.take([(number, rule)], NOON)
-    assert len(counts) <= local.MOST_SUBJECTS
+    assert len(counts) <= local.MAX_SUBJECTS
 
 
 def test_a_schools_first_evening_meets_no_budget_of_the_authorization_endpoint(clock: time_machine.Traveller) -> None:

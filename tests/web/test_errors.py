@@ -85,7 +85,7 @@ def test_machines_get_json(browser: FlaskClient) -> None:
     for place, methods in (("/charter/acceptance", "OPTIONS, POST"), ("/token", "POST"), ("/register", "POST")):
         answer = browser.get(place)
         assert answer.status_code == 405
-        described = f"this address serves {methods}"
+        described = f"this endpoint supports {methods}"
         assert answer.get_json() == {"error": "invalid_request", "error_description": described}
         assert sorted(answer.headers["Allow"].split(", ")) == methods.split(", ")
     assert browser.post("/charter/acceptance", data=b"x" * 70_000).is_json

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
-from idp.web.errors import Busy, TooManyTries
+from idp.web.errors import ServiceBusyError, TooManyRequestsError
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.web.tour import break_page, pages
@@ -61,8 +61,8 @@ def test_every_page_has_every_header(app: Flask, build: Build) -> None:
     [
         (RuntimeError("secret detail"), 500),
         (OperationalError("SELECT secret detail", {}, Exception("secret detail")), 503),
-        (Busy(), 503),
-        (TooManyTries(60), 429),
+        (ServiceBusyError(), 503),
+        (TooManyRequestsError(60), 429),
     ],
 )
 def test_an_answer_to_a_fault_has_every_header_and_no_detail(

@@ -52,7 +52,7 @@ def whole(page: Page, *, wider: Collection[str] = ()) -> None:
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, loopback: str, width: int) -> None:
-    ent = build.ent(charter="provider", description={"policy_uri": "https://ent.test/donnees"})
+    ent = build.ent(charter="provider", policy_uri="https://ent.test/donnees")
     build.publish(ent, "1")
     with new_page(browser_process, width=width) as page:
         sign_in(page, loopback + ent.url(Attempt(), prompt="consent"), build.active().username, PASSWORD)

@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import String
 
 from idp.app import create_app
-from idp.operations.purge.commands import DEAD_KEPT, SENT_KEPT
-from idp.outbox.worker import FIRST_DELAY, LONGEST_DELAY, MAX_ATTEMPTS
+from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
+from idp.outbox.worker import FIRST_DELAY, MAX_ATTEMPTS, MAX_DELAY
 from idp.tables import metadata
 from idp.throttle import limits
 from tests.builders import Build
@@ -48,8 +48,8 @@ def test_privacy_page_says_what_schools_hear_and_how_long_it_is_kept(browser: Fl
 
 
 def test_what_the_page_says_in_figures_is_what_is_done() -> None:
-    assert timedelta(days=7) == DEAD_KEPT
-    tried = sum((min(FIRST_DELAY * (1 << min(n, 20)), LONGEST_DELAY) for n in range(MAX_ATTEMPTS - 1)), timedelta())
+    assert timedelta(days=7) == ENDED_KEPT
+    tried = sum((min(FIRST_DELAY * (1 << min(n, 20)), MAX_DELAY) for n in range(MAX_ATTEMPTS - 1)), timedelta())
     assert tried + SENT_KEPT < timedelta(days=33.5)
     assert limits.longest_by_network() == timedelta(hours=1)
 

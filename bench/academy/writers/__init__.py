@@ -1,4 +1,5 @@
-"""One module per format: families in, the files of that format out.
+"""One module per format: it writes the files of families in that format.
 
-Each says which mistakes its format can have (`MISTAKES`), and takes from a household what the format can say of it.
+Each says which mistakes its format can have (`MISTAKES`), and writes the part of a household that the format can
+represent.
 """

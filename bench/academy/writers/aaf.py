@@ -1,7 +1,7 @@
 """AAF files (`ficAlimMENESR`): a Complet or a Delta, in the vocabulary of the second degree or of the first.
 
-An AAF has no pupils who left. That of the first degree has no one but legal representatives, and no numbers of SIECLE.
-Every school is written, whatever its degree: the same families can be read from either vocabulary.
+An AAF has no pupils who left. That of the first degree has legal representatives only, and no numbers of SIECLE. Every
+school is written, in either degree: both vocabularies can represent the same families.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from bench.academy.families import Household, Link, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import SCHOOL_YEAR, School
 from bench.academy.writers.output import Output, Parts
-from bench.academy.writers.sayable import legal, staying, without_left
+from bench.academy.writers.representable import legal, staying, without_left
 
 MISTAKES = frozenset(Kind) - {Kind.TWO_FIRST}
 COMPLETE_ON = f"{SCHOOL_YEAR}0921"
@@ -39,19 +39,19 @@ _FIRST_DEGREE = {
     "ENTEleveStructRattachId": "",
     "ENTEleveStatutEleve": "",
 }
-"""The first degree's names for attributes of the second; empty for those that it has not."""
+"""The first degree's names for attributes of the second; empty if there is none."""
 
 Attributes = list[tuple[str, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How the files are written.
+    """The style of the files.
 
     Attributes:
-        first_degree: Whether in the vocabulary of the first degree.
-        encoding: `UTF-8` or `ISO-8859-15`; what this has no letter for becomes a character reference.
-        part: The most records of a file.
+        first_degree: whether they use the vocabulary of the first degree.
+        encoding: `UTF-8` or `ISO-8859-15`; missing letters become character references.
+        part: the most records of a file.
     """
 
     first_degree: bool = False
@@ -60,7 +60,7 @@ class Style:
 
     @property
     def name(self) -> str:
-        """What the files are called after."""
+        """The beginning of the files' names."""
         return "ENT_1D" if self.first_degree else "ENT_2D"
 
 
@@ -89,7 +89,7 @@ class _Files:
         self._request("addRequest", category, record.key, f"  <attributes>\n{attributes}  </attributes>\n")
 
     def modify(self, category: str, before: _Record, after: _Record) -> None:
-        """Write what of a record has changed; nothing when nothing has."""
+        """Write the changed attributes of a record; nothing if there are none."""
         former = dict(before.attributes)
         changed = [
             f'   <modification name="{renamed}" operation="replace">{_values(values)}</modification>\n'
@@ -124,7 +124,7 @@ class _Files:
 
 
 def write_complete(output: Output, schools: Sequence[School], households: Iterable[Household], style: Style) -> None:
-    """Write a Complet of these schools and households; those who left are to be taken out before (`sayable`)."""
+    """Write a Complet of these schools and households, prepared by `representable`."""
     files = _Files(output, style, "Complet", COMPLETE_ON)
     for school in schools:
         files.add("EtabEducNat", _school(school))
@@ -136,31 +136,31 @@ def write_complete(output: Output, schools: Sequence[School], households: Iterab
     files.close()
 
 
-def sayable(households: Iterable[Household], style: Style) -> Iterable[Household]:
-    """Return what a Complet can say of these households."""
+def representable(households: Iterable[Household], style: Style) -> Iterable[Household]:
+    """Return the part of these households that a Complet can represent."""
     staying_ones = without_left(households)
     return map(legal, staying_ones) if style.first_degree else staying_ones
 
 
 def write_delta(output: Output, changed: Iterable[Household | Change], style: Style) -> Counter[str]:
-    """Write the Delta of what has changed in households that `write_complete` wrote, as `changes` yields them.
+    """Write the Delta of the changes (`changes`) in households that `write_complete` wrote.
 
     Returns:
-        How many changes of each kind it holds.
+        The number of changes of each kind.
     """
     files = _Files(output, style, "Delta", DELTA_ON)
     counts: Counter[str] = Counter()
     for change in changed:
         if isinstance(change, Change):
             counts[change.event.value] += 1
-            before, after = (_sayable(household, style) for household in (change.before, change.after))
+            before, after = (_representable(household, style) for household in (change.before, change.after))
             _compare(files, "Eleve", _pupils(before, style), _pupils(after, style))
             _compare(files, "PersRelEleve", _people(before), _people(after))
     files.close()
     return counts
 
 
-def _sayable(household: Household, style: Style) -> Household:
+def _representable(household: Household, style: Style) -> Household:
     there = staying(household)
     return legal(there) if style.first_degree else there
 
@@ -223,7 +223,7 @@ def _pupil(pupil: Pupil, style: Style) -> _Record:
 
 
 def _link(link: Link) -> str:
-    """Return the six fields of a link, or three of which the first is empty when it is to be a broken one."""
+    """Return the six fields of a link; three, the first of them empty, for a broken one."""
     if link.broken:
         return f"${link.kinship}$1"
     payer = int(link.rank == 1)
@@ -239,7 +239,7 @@ def _class(pupil: Pupil, school: str, style: Style) -> str:
 
 
 def _person(person: Person, pupils: Iterable[Pupil]) -> _Record:
-    key, address = person.key, person.address
+    key, home = person.key, person.postal_address
     children = [str(pupil.key) for pupil in pupils if key in [link.person for link in pupil.links]]
     attributes: Attributes = [
         ("ENTPersonJointure", (str(key),)),
@@ -253,9 +253,9 @@ def _person(person: Person, pupils: Iterable[Pupil]) -> _Record:
         ("mobile", (person.mobile,)),
         ("ENTPersonMobileSMS", (person.mobile,)),
         ("mail", (person.mail,)),
-        ("ENTPersonAdresse", ("$".join(address.lines) + "$" * (4 - len(address.lines)),)),
-        ("ENTPersonCodePostal", (address.postcode,)),
-        ("ENTPersonVille", (address.city,)),
+        ("ENTPersonAdresse", ("$".join(home.lines) + "$" * (4 - len(home.lines)),)),
+        ("ENTPersonCodePostal", (home.postcode,)),
+        ("ENTPersonVille", (home.city,)),
         ("ENTPersonPays", ("FRANCE",)),
         ("ENTPersonAdresseDiffusion", ("O" if person.diffusion else "N",)),
         ("ENTAuxPersRelEleveEleve", children or ("",)),

@@ -1,6 +1,6 @@
-"""Plain CSV files, as an ENT takes them: for each school one of pupils and one of responsible people, in UTF-8.
+"""Plain CSV files, as ENTs accept them: for each school one of pupils and one of responsible people, in UTF-8.
 
-A pupil's number is SIECLE's. Each child of a person has columns of its own, with a number: id, kinship, authority.
+A pupil's number is SIECLE's. Each child of a person has numbered columns: id, kinship, authority.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,8 +9,8 @@ from bench.academy.families import Household, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import School
 from bench.academy.writers.output import Output
+from bench.academy.writers.representable import by_school
 from bench.academy.writers.rows import table
-from bench.academy.writers.sayable import by_school
 
 ENCODING = "utf-8-sig"
 MISTAKES = frozenset(Kind) - {Kind.TWO_FIRST, Kind.DANGLING_PARENT, Kind.UNKNOWN_ATTRIBUTE}
@@ -41,12 +41,12 @@ def _pupil(pupil: Pupil, uai: str) -> Sequence[str]:
 
 def _guardian(person: Person, household: Household, uai: str, most: int) -> Sequence[str]:
     usual = person.family_name if person.family_name != person.birth_name else ""
-    address = person.address
+    home = person.postal_address
     names = person.civility, person.birth_name, usual, person.given_name
-    home = *address.lines, *[""] * (2 - len(address.lines)), address.postcode, address.city, "FRANCE"
+    where = *home.lines, *[""] * (2 - len(home.lines)), home.postcode, home.city, "FRANCE"
     children = list(_children(person, household))
     empty = [""] * (len(_CHILD) * most - len(children))
-    return (str(person.key), *names, *home, person.mail, person.mobile, uai, *children, *empty)
+    return (str(person.key), *names, *where, person.mail, person.mobile, uai, *children, *empty)
 
 
 def _children(person: Person, household: Household) -> Iterator[str]:

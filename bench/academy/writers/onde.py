@@ -1,6 +1,6 @@
 """ONDE's exports: for each school a CSV of pupils and one of responsible people, without keys, in Latin-1.
 
-ONDE knows no pupils who left, and its people are known by their names: the same human being under two keys is two rows.
+ONDE has no pupils who left, and identifies people by their names: the same person under two keys is two rows.
 """
 
 import unicodedata
@@ -10,8 +10,8 @@ from bench.academy.families import Household, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import School
 from bench.academy.writers.output import Output
+from bench.academy.writers.representable import by_school, legal, without_left
 from bench.academy.writers.rows import table
-from bench.academy.writers.sayable import by_school, legal, without_left
 
 ENCODING = "ISO-8859-1"
 MISTAKES = frozenset({Kind.WITHOUT_CLASS, Kind.LONG_NAME, Kind.IMPOSSIBLE_DATE, Kind.NOT_A_MAIL})
@@ -31,8 +31,8 @@ _WITHOUT_MARK = str.maketrans(
 )
 
 
-def sayable(households: Iterable[Household]) -> Iterable[Household]:
-    """Return what ONDE can say of these households."""
+def representable(households: Iterable[Household]) -> Iterable[Household]:
+    """Return the part of these households that ONDE can represent."""
     return map(legal, without_left(households))
 
 
@@ -47,7 +47,7 @@ def write(output: Output, schools: Sequence[School], households: Iterable[Househ
 
 
 def as_written(text: str) -> str:
-    """Return what is left of a text in Latin-1: letters that it has not lose their marks."""
+    """Return a text reduced to Latin-1: other letters lose their marks."""
     if text.isascii():
         return text
     return "".join(map(_letter, text))
@@ -67,20 +67,20 @@ def _file(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _pupil(pupil: Pupil, household: Household) -> list[str]:
-    homes = {person.address.key: person.address for person in household.people}
-    addresses: list[str] = []
+    homes = {person.postal_address.key: person.postal_address for person in household.people}
+    cells: list[str] = []
     for home in list(homes.values())[:2]:
-        addresses += [" ".join(home.lines), home.postcode, home.city, "FRANCE"]
+        cells += [" ".join(home.lines), home.postcode, home.city, "FRANCE"]
     sex = "F" if pupil.female else "M"
     names = [pupil.family_name, "", pupil.given_name, pupil.birth_date, sex]
-    return [*names, *addresses, *[""] * (8 - len(addresses)), "", "", pupil.class_name]
+    return [*names, *cells, *[""] * (8 - len(cells)), "", "", pupil.class_name]
 
 
 def _guardian(person: Person, household: Household, most: int) -> list[str]:
     usual = person.family_name if person.family_name != person.birth_name else ""
-    address = person.address
-    row = [person.civility, usual, person.birth_name, person.given_name, " ".join(address.lines), address.postcode]
-    row += [address.city, "FRANCE", person.mail, "", "", person.mobile]
+    home = person.postal_address
+    row = [person.civility, usual, person.birth_name, person.given_name, " ".join(home.lines), home.postcode]
+    row += [home.city, "FRANCE", person.mail, "", "", person.mobile]
     children = list(_children(person, household))
     return row + children + [""] * (len(_CHILD) * most - len(children))
 

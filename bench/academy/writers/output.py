@@ -1,4 +1,4 @@
-"""Where files go: into a folder, or into one archive. The same contents give the same bytes, whenever it is."""
+"""Outputs for files: a folder, or one archive. The same contents always give the same bytes."""
 
 import gzip
 import io
@@ -10,14 +10,14 @@ from typing import Protocol, Self
 
 
 class Output(Protocol):
-    """Takes files by name."""
+    """Receives files by name."""
 
     def add(self, name: str, content: bytes) -> None:
-        """Keep a file; `name` may have folders in it."""
+        """Store a file; `name` may contain folders."""
 
 
 class Folder:
-    """Keeps files in a folder, which is made."""
+    """Stores files in a folder, which is created."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,12 +30,12 @@ class Folder:
 
 
 class Tgz:
-    """Keeps files in a `.tgz`, which is whole when the `with` block ends."""
+    """Stores files in a `.tgz`, which is complete at the end of the `with` block."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")
-        # A name or a date in the head of the archive would make each one unlike the one before.
+        # A name or a date in the header would make each archive differ from the one before.
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=self._file, mtime=0)
         self._tar = tarfile.TarFile(fileobj=self._gzip, mode="w")
 
@@ -55,14 +55,14 @@ class Tgz:
 
 
 class Parts:
-    """Puts records into numbered files of one head and one tail, at most so many into each.
+    """Writes records into numbered files with a head and a tail, and a limited number of records.
 
     Args:
-        output: where the files go.
-        name: theirs, with `{}` for the number.
-        frame: what comes before the records, and after.
-        encoding: a Python codec; what it has no letter for becomes a character reference.
-        most: how many records a file has.
+        output: the output of the files.
+        name: their name, with `{}` for the number.
+        frame: the text before the records, and after.
+        encoding: a Python codec; missing letters become character references.
+        most: the most records of a file.
     """
 
     def __init__(self, output: Output, name: str, frame: tuple[str, str], encoding: str, most: int) -> None:
@@ -75,13 +75,13 @@ class Parts:
         self._number = 0
 
     def add(self, record: str) -> None:
-        """Put a record in; a full file is written."""
+        """Add a record; write the file if it is full."""
         self._records.append(record)
         if len(self._records) == self._most:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is left, if anything."""
+        """Write the remaining records, if any."""
         if not self._records:
             return
         head, tail = self._frame
@@ -92,7 +92,7 @@ class Parts:
 
 
 def zipped(name: str, content: bytes) -> bytes:
-    """Return a zip archive that holds one file."""
+    """Return a zip archive of one file."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)

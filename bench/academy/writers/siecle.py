@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from bench.academy.families import Address, Household, Link, Person, Pupil
+from bench.academy.families import Household, Link, Person, PostalAddress, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import SCHOOL_YEAR, School
 from bench.academy.writers.output import Output, zipped
-from bench.academy.writers.sayable import by_school
+from bench.academy.writers.representable import by_school
 
 ENCODING = "ISO-8859-15"
 _OLD_KINSHIPS = {"10": "2", "20": "1", "50": "3", "39": "4"}
@@ -17,12 +17,12 @@ _OTHER = "6"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How the files are written.
+    """The style of the files.
 
     Attributes:
-        old: Whether with the field names, kinships and ranks of older exports.
-        root: What the roots' names begin with: `BEE`, or `BEE_EPHC`.
-        zipped: Whether each file lies in a zip archive of its own, as SIECLE hands it out.
+        old: whether they have the field names, kinships and ranks of older exports.
+        root: the beginning of the roots' names: `BEE`, or `BEE_EPHC`.
+        zipped: whether each file is in a zip archive of its own, as SIECLE delivers it.
     """
 
     old: bool = False
@@ -31,7 +31,7 @@ class Style:
 
 
 def mistakes(style: Style) -> frozenset[Kind]:
-    """Return what files of that style can have wrong: new ones do not rank legal representatives."""
+    """Return the mistakes that files of that style can have: new ones do not rank legal representatives."""
     return frozenset(Kind) if style.old else frozenset(Kind) - {Kind.TWO_FIRST}
 
 
@@ -60,7 +60,7 @@ def _add(output: Output, school: School, style: Style, content: str, body: str) 
 def _pupils(group: Iterable[Household], style: Style) -> str:
     pupils, structures, homes = [], [], []
     for household in group:
-        home = household.people[0].address
+        home = household.people[0].postal_address
         homes.append(home)
         for pupil in household.pupils:
             pupils.append(_pupil(pupil, home, style))
@@ -75,7 +75,7 @@ def _guardians(group: Iterable[Household], style: Style) -> str:
     for household in group:
         for person in household.people:
             people.append(_person(person, style))
-            homes.append(person.address)
+            homes.append(person.postal_address)
         links += [_link(pupil, link, style) for pupil in household.pupils for link in pupil.links]
     return (
         f"<PERSONNES>\n{''.join(people)}</PERSONNES>\n<RESPONSABLES>\n{''.join(links)}</RESPONSABLES>\n"
@@ -84,11 +84,11 @@ def _guardians(group: Iterable[Household], style: Style) -> str:
 
 
 def _element(name: str, value: str) -> str:
-    """Return an element on a line of its own; SIECLE leaves out those that are empty."""
+    """Return an element on a line of its own; SIECLE omits empty elements."""
     return f"<{name}>{escape(value)}</{name}>\n" if value else ""
 
 
-def _pupil(pupil: Pupil, home: Address, style: Style) -> str:
+def _pupil(pupil: Pupil, home: PostalAddress, style: Style) -> str:
     return (
         f'<ELEVE ELEVE_ID="{pupil.student_id}" ELENOET="{pupil.student_id % 100_000}">\n'
         + _element("INE_BEA" if style.old else "ID_NATIONAL", f"{pupil.key:09d}AA")
@@ -103,7 +103,7 @@ def _pupil(pupil: Pupil, home: Address, style: Style) -> str:
 
 
 def _structures(pupil: Pupil) -> str:
-    """Return the pupil's class, and for some a group, before the class: a reader must not take it for one."""
+    """Return the pupil's class, and for some pupils a group before it, which a reader must not take for the class."""
     if not pupil.class_name:
         return ""
     group = _structure("LATIN GR1", "G") if pupil.key % 3 == 0 else ""
@@ -129,7 +129,7 @@ def _person(person: Person, style: Style) -> str:
         + _element("LC_CIVILITE", person.civility.upper())
         + _element("TEL_PORTABLE", person.mobile)
         + _element("MEL", person.mail)
-        + _element("ADRESSE_ID", str(person.address.key))
+        + _element("ADRESSE_ID", str(person.postal_address.key))
         + _element("COMMUNICATION_ADRESSE", str(int(person.diffusion)))
         + _element("COULEUR_PREFEREE", person.unknown)
         + "</PERSONNE>\n"
@@ -137,7 +137,7 @@ def _person(person: Person, style: Style) -> str:
 
 
 def _link(pupil: Pupil, link: Link, style: Style) -> str:
-    """Return who is responsible for whom; the level of a broken link is a letter."""
+    """Return the tie between a person and a pupil; the level of a broken link is a letter."""
     first = str(int(link.rank == 1))
     if style.old:
         kinship = _OLD_KINSHIPS.get(link.kinship, _OTHER)
@@ -153,17 +153,17 @@ def _link(pupil: Pupil, link: Link, style: Style) -> str:
     )
 
 
-def _addresses(homes: Iterable[Address]) -> str:
+def _addresses(homes: Iterable[PostalAddress]) -> str:
     once = {home.key: home for home in homes}
     return f"<ADRESSES>\n{''.join(map(_address, once.values()))}</ADRESSES>\n"
 
 
-def _address(address: Address) -> str:
-    lines = "".join(_element(f"LIGNE{number}_ADRESSE", line) for number, line in enumerate(address.lines, 1))
+def _address(home: PostalAddress) -> str:
+    lines = "".join(_element(f"LIGNE{number}_ADRESSE", line) for number, line in enumerate(home.lines, 1))
     return (
-        f'<ADRESSE ADRESSE_ID="{address.key}">\n{lines}'
-        + _element("CODE_POSTAL", address.postcode)
-        + _element("LIBELLE_POSTAL", address.city)
+        f'<ADRESSE ADRESSE_ID="{home.key}">\n{lines}'
+        + _element("CODE_POSTAL", home.postcode)
+        + _element("LIBELLE_POSTAL", home.city)
         + _element("CODE_PAYS", "100")
         + _element("LL_PAYS", "FRANCE")
         + "</ADRESSE>\n"

@@ -1,7 +1,7 @@
 """Breached passwords: a Bloom filter of long passwords from stolen lists, in one file that every node reads.
 
-A filter of n passwords takes 3.6 bytes for each in the memory of every process. It never misses a listed password, and
-it takes one password in a million for listed that is not. The passwords themselves are not in it.
+A filter takes 3.6 bytes a password in the memory of every process. It never misses a listed password, and it reports
+one unlisted password in a million as listed. It does not contain the passwords themselves.
 
 The file is what `rbloom` saves, followed by a trailer of fixed length that describes and protects it.
 """
@@ -22,7 +22,7 @@ from idp.db import release_connection
 from idp.folding import fold
 
 FALSE_POSITIVE_RATE: Final = 1e-6
-"""How many unlisted passwords are taken for listed ones: at a sign-in each of them costs a person a new password."""
+"""The share of unlisted passwords that the filter reports as listed: their owners need a new password."""
 _FORMAT: Final = "idp breached passwords 1"
 _TRAILER_LENGTH: Final = 512
 _BLOCK: Final = 1 << 20
@@ -31,19 +31,19 @@ log = structlog.get_logger()
 
 
 class UnreadableFilterError(Exception):
-    """The file is no filter, or is damaged; the text says which."""
+    """The file is not a filter, or is damaged; the message says which."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the trailer says of a filter.
+    """The description of a filter in its trailer.
 
     Attributes:
-        passwords: how many were added.
-        shortest: the length in characters from which on they were taken.
-        made_at: when, as ISO 8601 in UTC.
-        digest: of what precedes the trailer.
-        format: of the file.
+        passwords: the number of passwords.
+        shortest: the least length of a password, in characters.
+        made_at: the time at which it was made, in ISO 8601, UTC.
+        digest: the digest of all bytes before the trailer.
+        format: the format of the file.
     """
 
     passwords: int
@@ -54,15 +54,15 @@ class Description:
 
 
 def hash_key(key: str) -> int:
-    """Return the number that stands for a key: the same in every process, as rbloom's documentation asks."""
+    """Return the hash of a key: the same in every process, as rbloom requires."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16, person=b"idp breached").digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 def key_of(password: str, shortest: int) -> str | None:
-    """Return the spelling under which a password is listed: as the policy compares it with common ones.
+    """Return the spelling under which a password is listed, which the policy also compares with common passwords.
 
-    Returns None for a password that is shorter than `shortest` characters or longer than any may be.
+    Return None for a password that is shorter than `shortest` characters or longer than allowed.
     """
     if len(password) > MAX_PASSWORD_LENGTH:
         return None
@@ -73,7 +73,7 @@ def key_of(password: str, shortest: int) -> str | None:
 
 
 def finish(part: Path, passwords: int, shortest: int, made_at: str) -> None:
-    """Append the trailer to a filter that rbloom just saved, and have all of it on the disk."""
+    """Append the trailer to a filter that rbloom just saved, and write all of it to the disk (fsync)."""
     with part.open("r+b") as file:
         description = Description(passwords, shortest, made_at, _digest(file))
         file.write(json.dumps(asdict(description)).encode().ljust(_TRAILER_LENGTH))
@@ -82,11 +82,11 @@ def finish(part: Path, passwords: int, shortest: int, made_at: str) -> None:
 
 
 def describe(path: Path) -> Description:
-    """Return what the trailer of a filter says.
+    """Return the description in a filter's trailer.
 
     Raises:
         OSError: the file cannot be read.
-        UnreadableFilterError: it is no filter.
+        UnreadableFilterError: it is not a filter.
     """
     with path.open("rb") as file:
         return _describe(file)
@@ -97,39 +97,39 @@ def load(path: Path) -> tuple[Description, Bloom]:
 
     Raises:
         OSError: the file cannot be read.
-        UnreadableFilterError: it is no filter, or it is damaged.
+        UnreadableFilterError: it is not a filter, or it is damaged.
     """
     with path.open("rb") as file:
         description = _describe(file)
         file.seek(0)
         body = file.read(os.fstat(file.fileno()).st_size - _TRAILER_LENGTH)
     if hashlib.blake2b(body, digest_size=32).hexdigest() != description.digest:
-        raise UnreadableFilterError("its content is not what its trailer says: it is damaged")
+        raise UnreadableFilterError("it is damaged: its content does not match its trailer")
     return description, Bloom.load_bytes(body, hash_key)
 
 
 def _describe(file: BinaryIO) -> Description:
     if file.seek(0, os.SEEK_END) <= _TRAILER_LENGTH:
-        raise UnreadableFilterError("it is too short to be a filter that `idp passwords load` made")
+        raise UnreadableFilterError("it is too short: make it with `idp passwords load`")
     file.seek(-_TRAILER_LENGTH, os.SEEK_END)
     try:
-        found = json.loads(file.read(_TRAILER_LENGTH))
+        trailer = json.loads(file.read(_TRAILER_LENGTH))
         description = Description(
-            int(found["passwords"]),
-            int(found["shortest"]),
-            str(found["made_at"]),
-            str(found["digest"]),
-            found["format"],
+            int(trailer["passwords"]),
+            int(trailer["shortest"]),
+            str(trailer["made_at"]),
+            str(trailer["digest"]),
+            trailer["format"],
         )
     except (ValueError, KeyError, TypeError):
-        raise UnreadableFilterError("it is not a filter that `idp passwords load` made") from None
+        raise UnreadableFilterError("it is not a filter: make it with `idp passwords load`") from None
     if description.format != _FORMAT:
-        raise UnreadableFilterError("another version of this service made it")
+        raise UnreadableFilterError("another version of this service made it: make it again with `idp passwords load`")
     return description
 
 
 def _digest(file: BinaryIO) -> str:
-    """Return the digest of a file from its start; the position is then its end."""
+    """Return the digest of a file from its start to its current position's end; the position is then the end."""
     digest = hashlib.blake2b(digest_size=32)
     while block := file.read(_BLOCK):
         digest.update(block)
@@ -140,9 +140,10 @@ _Version = tuple[int, int, int]
 
 
 class BreachedPasswords:
-    """The filter of this process: read at the first need, and again when the file changes.
+    """The filter of this process: read at first use, and again when the file changes.
 
-    A file that is missing or damaged is logged once and refuses nothing; a filter that was read before stays in use.
+    If the file is missing or damaged, this is logged once and no password is refused; a filter that was read before
+    stays in use.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -180,16 +181,16 @@ class BreachedPasswords:
             description, self._filter = load(path)
         except (OSError, MemoryError, UnreadableFilterError) as fault:
             reason = fault.strerror if isinstance(fault, OSError) else str(fault) or type(fault).__name__
-            log.error("breached passwords: the file cannot be used", reason=reason)  # noqa: TRY400 - no trace, a cause
+            log.error("breached passwords: file not usable", reason=reason)  # noqa: TRY400 - the cause is enough, without a traceback
             return
         self._shortest = description.shortest
-        log.info("breached passwords: read", passwords=description.passwords, made_at=description.made_at)
+        log.info("breached passwords: file read", passwords=description.passwords, made_at=description.made_at)
 
 
 def _version(path: Path) -> _Version | str:
-    """Return what changes when the file does; the fault's name when it cannot be looked at."""
+    """Return a value that changes with the file, or the error's name if the file cannot be read."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as fault:
         return type(fault).__name__
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -16,32 +16,32 @@ from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH
 from idp.clock import now
 
 _LONGEST_LINE: Final = 4 * MAX_PASSWORD_LENGTH + 512
-"""Bytes of a line that are looked at: no password that anybody may choose is longer, in hexadecimal neither."""
+"""The most bytes of a line that are read: no allowed password is longer, not even in hexadecimal."""
 _LOOKED_AT: Final = 100
 _TOLD_EVERY: Final = 1 << 20
 _LOOKED_THROUGH: Final = 1 << 20
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
 _LINES_OF_TEXT: Final = 1000
-"""Bytes of text to each control character: fewer, and the file is no list."""
+"""The least number of bytes to each control character in a file that is text."""
 _HASH = re.compile(rb"[0-9A-Fa-f]{32,64}(:\d+)?")
 _HEXADECIMAL = re.compile(rb"\$HEX\[((?:[0-9A-Fa-f]{2})*)\]")
 
 Tell = Callable[[int], None]
-"""Is told of bytes that were read since the last time."""
+"""A function that receives the number of bytes read since its last call."""
 
 
 class ListRefusedError(Exception):
-    """No filter was made of the list, and nothing changed; the text is the sentence to show."""
+    """No filter was made of the list, and nothing changed; the message is the sentence to show."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read and made.
+    """The result of loading a list.
 
     Attributes:
-        lines: lines of the list.
-        passwords: those long enough, which the filter holds.
-        bytes: the size of the file, and of what each process keeps in memory.
+        lines: the lines of the list.
+        passwords: the passwords of sufficient length, which the filter holds.
+        bytes: the size of the file, and of the filter in the memory of each process.
     """
 
     lines: int
@@ -50,24 +50,24 @@ class Loaded:
 
 
 def build(source: Path, target: Path, *, shortest: int, tell: Callable[[str], Tell]) -> Loaded:
-    """Make the filter `target` of the list `source`; it takes the place of a former one all at once.
+    """Make the filter `target` from the list `source`, and replace a former filter atomically.
 
-    The list is read twice: a filter must know how many passwords it will hold before it takes the first.
+    The list is read twice: a filter needs the number of its passwords before it takes the first one.
 
     Args:
         source: the list, a regular file.
         target: the filter.
-        shortest: the length in characters from which on passwords are taken.
-        tell: is called with the name of each reading, and returns who is told of its progress.
+        shortest: the least length of a password, in characters.
+        tell: is called with the name of each reading, and returns the function that receives its progress.
 
     Raises:
-        ListRefusedError: the list is no text, holds hashes, or no password that is long enough; or another load is
-            running.
+        ListRefusedError: the list is not text, holds hashes, or holds no password that is long enough; or another load
+            is running.
         OSError: a file cannot be read or written.
     """
     with source.open("rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ListRefusedError(f"{source} is not a regular file, and the list must be read twice")
+            raise ListRefusedError(f"{source} is not a regular file: save the list to a file, since it is read twice")
         _refuse_binary(file)
         _refuse_hashes(file)
         lines, count = 0, 0
@@ -88,7 +88,7 @@ def _publish(listed: Bloom, target: Path, count: int, shortest: int) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ListRefusedError(f"another load is writing {part}") from None
+            raise ListRefusedError(f"another load is writing {part}: wait until it ends") from None
         try:
             listed.save(part)
             breached.finish(part, count, shortest, now().isoformat(timespec="seconds"))
@@ -101,18 +101,18 @@ def _publish(listed: Bloom, target: Path, count: int, shortest: int) -> None:
 
 
 def _refuse_binary(file: BinaryIO) -> None:
-    """Refuse an archive, a filter, UTF-16: any bytes are Latin-1, so they would be taken for passwords.
+    """Refuse an archive, a filter or UTF-16: any bytes are valid Latin-1, so they would be taken for passwords.
 
-    Real lists hold a control character in one line of many.
+    Real lists hold a control character in few of their lines.
     """
     sample = file.read(_LOOKED_THROUGH)
     controls = len(sample) - len(sample.translate(None, _CONTROLS))
     if controls * _LINES_OF_TEXT > len(sample):
-        raise ListRefusedError("the list holds control characters, so it is no text: give plain passwords, one a line")
+        raise ListRefusedError("the list holds control characters, so it is not text: give plain passwords, one a line")
 
 
 def _refuse_hashes(file: BinaryIO) -> None:
-    """Refuse « Pwned Passwords » and the like: passwords cannot be compared with SHA-1 or NTLM hashes here."""
+    """Refuse lists of hashes such as « Pwned Passwords »: a password is not compared with SHA-1 or NTLM hashes here."""
     file.seek(0)
     sample = [line.strip() for _, line in zip(range(_LOOKED_AT), file, strict=False)]
     filled = [line for line in sample if line]
@@ -121,7 +121,7 @@ def _refuse_hashes(file: BinaryIO) -> None:
 
 
 def _keys(file: BinaryIO, shortest: int, tell: Tell) -> Iterator[str | None]:
-    """Yield for each line the key of its password, or None when it is too short or too long."""
+    """Yield for each line the key of its password, or None if it is too short or too long."""
     file.seek(0)
     untold = 0
     while line := file.readline(_LONGEST_LINE):
@@ -139,13 +139,13 @@ def _keys(file: BinaryIO, shortest: int, tell: Tell) -> Iterator[str | None]:
 def _key(line: bytes, shortest: int) -> str | None:
     if len(line) < shortest:
         return None
-    if found := _HEXADECIMAL.fullmatch(line):  # how such lists write what is no text
-        line = bytes.fromhex(found[1].decode())
+    if match := _HEXADECIMAL.fullmatch(line):  # the notation of such lists for bytes that are not text
+        line = bytes.fromhex(match[1].decode())
     return breached.key_of(_text(line), shortest)
 
 
 def _text(line: bytes) -> str:
-    """Return a line as text: UTF-8, or else the encoding of old French and English lists, which any bytes are."""
+    """Decode a line as UTF-8, or else as Latin-1, the encoding of old French and English lists."""
     try:
         return line.decode()
     except UnicodeDecodeError:

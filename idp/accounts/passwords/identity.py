@@ -1,4 +1,4 @@
-"""What every page that takes a new password asks of it, beside the policy: whose it will be, and that it was meant."""
+"""Checks of a new password, beside the policy: the person's identity, and the second field."""
 
 import unicodedata
 
@@ -9,7 +9,7 @@ from idp.accounts.passwords.policy import Identity
 
 
 def identity(account: Account, hasher: Hasher, services: tuple[str, ...]) -> Identity:
-    """Return what the account's new password must not contain or be; `services` are names that everybody knows."""
+    """Return the identity that the account's new password is checked against; `services` are public names."""
     stored = account.provisional_hash
 
     def is_provisional(typed: str) -> bool:
@@ -28,7 +28,7 @@ def identity(account: Account, hasher: Hasher, services: tuple[str, ...]) -> Ide
 def typed_twice(password: str, confirmation: str) -> bool:
     """Return whether both fields hold one password, however a keyboard composes its accents (NFKC, as it is hashed).
 
-    The second text is cut before it is normalised: its cost must not grow with what was sent.
+    The second text is cut before it is normalised, so that its cost does not grow with its length.
     """
     again = confirmation[: 4 * len(password) + 1]
     return unicodedata.normalize("NFKC", password) == unicodedata.normalize("NFKC", again)

@@ -1,6 +1,6 @@
-"""What a password must be (NIST SP 800-63B-4 3.1.1.2, CNIL 2022-100): long, unlike its owner, not a first guess.
+"""The password policy (NIST SP 800-63B-4 3.1.1.2, CNIL 2022-100): long, unlike its owner's data, hard to guess.
 
-No rule on kinds of characters, spaces and emoji are welcome. Each fault says what is wrong and what to do about it.
+There is no rule on kinds of characters; spaces and emoji are allowed. Each fault says what is wrong and what to do.
 """
 
 import enum
@@ -23,7 +23,7 @@ _LONG_WORD = 4
 _SHORT_WORD = 2
 _FEW_SIGNS = 4
 _MANY_WORDS = 3
-"""So many words of the example make a password the example, whatever else is in it."""
+"""A password with this many words of the example counts as the example."""
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 _RUN = re.compile(r"[^\W_]+")
@@ -31,7 +31,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 class FaultCode(enum.StrEnum):
-    """Why a password is refused, for forms and tests."""
+    """The reason why a password is refused, for forms and tests."""
 
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
@@ -48,7 +48,7 @@ class FaultCode(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One reason, and the sentence that tells it in the reader's language."""
+    """One reason, and its sentence in the reader's language."""
 
     code: FaultCode
     message: LazyString
@@ -56,15 +56,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose password it will be.
+    """The person whose password is checked.
 
     Attributes:
         username: the identifier.
         names: given, family and birth names of the person.
         children: first names of the children.
         schools: names of their schools.
-        services: names of this service, the academy and the ENTs: no secret, but no fault within a phrase either.
-        is_provisional: says whether a typed text is the letter's secret; asked only for what looks like one.
+        services: names of this service, the académie and the ENTs. They are easy to guess, but allowed within a phrase.
+        is_provisional: returns whether a text is the letter's secret; called only for texts of that form.
     """
 
     username: str
@@ -78,14 +78,14 @@ class Identity:
 def check_password(
     password: str, *, person: Identity, min_length: int = 12, is_breached: Callable[[str], bool] | None = None
 ) -> list[Fault]:
-    """Return all that is wrong with a new password; an empty list accepts it.
+    """Return all faults of a new password; an empty list accepts it.
 
-    `is_breached` says whether a password is in a list of stolen ones (`idp.accounts.passwords.breached`).
+    `is_breached` returns whether a password is in a list of stolen ones (`idp.accounts.passwords.breached`).
 
-    Whether it is easy to guess is told only when nothing else is wrong: taking a name out changes the answer.
+    Whether the password is easy to guess is told only if nothing else is wrong: taking a name out changes the answer.
 
     Raises:
-        Busy: from `person.is_provisional`, when its hash got no turn.
+        HasherBusyError: from `person.is_provisional`, if its hash could not be computed in time.
     """
     if len(password) > MAX_PASSWORD_LENGTH:
         message = _("Ce mot de passe dépasse %(count)s caractères. Prenez-en un plus court.", count=MAX_PASSWORD_LENGTH)
@@ -95,7 +95,7 @@ def check_password(
         return [Fault(FaultCode.PROVISIONAL, message)]
     text = normalise(password)
     faults = []
-    # Both lengths: six é typed as twelve code points are six, and one ligature is not the eighteen that it stands for.
+    # Both lengths: NFKC composes twelve code points to six é, and expands one ligature to eighteen letters.
     if min(len(password), len(text)) < min_length:
         message = _("Il faut %(count)s caractères au moins. Ajoutez un mot : les espaces comptent.", count=min_length)
         faults.append(Fault(FaultCode.TOO_SHORT, message))
@@ -117,7 +117,7 @@ def _personal_faults(folded: str, person: Identity) -> list[Fault]:
             "Ce mot de passe contient votre identifiant. Retirez-le, ou prenez quatre mots sans rapport avec vous."
         )
         faults.append(Fault(FaultCode.IDENTIFIER, message))
-    elif _contains(folded, names):  # an identifier is made of the name: one reason is enough
+    elif _contains(folded, names):  # an identifier contains the name: one reason is enough
         message = _(
             "Ce mot de passe contient votre nom ou votre prénom. "
             "Retirez-le, ou prenez quatre mots sans rapport avec vous."
@@ -169,7 +169,7 @@ def _words(names: Iterable[str]) -> set[str]:
 
 
 def _school_words(schools: Iterable[str]) -> set[str]:
-    """Return what tells a school from another: « Collège Jean Moulin » gives jean, moulin, jeanmoulin."""
+    """Return the words that tell one school from another: « Collège Jean Moulin » gives jean, moulin, jeanmoulin."""
     types = lists.school_types()
     return _words(" ".join(word for word in _RUN.findall(fold(name)) if word not in types) for name in schools)
 
@@ -180,10 +180,10 @@ def _contains_identifier(folded: str, username: str) -> bool:
 
 
 def _contains(folded: str, words: set[str]) -> bool:
-    """Return whether the password holds one of `words`, look-alike signs read as letters too.
+    """Return whether the password contains one of `words`; look-alike signs are also read as letters.
 
-    A word of four letters or more is refused wherever it stands. A shorter one (Léo, Li) stands in many words by
-    chance: it is refused only when half of the password's letters or more are such words, as in « Leo-2015-2015 ».
+    A word of four letters or more is refused anywhere. A shorter one (Léo, Li) occurs in many words by chance: it is
+    refused only if at least half of the password's letters are such words, as in « Leo-2015-2015 ».
     """
     for text in (folded, folded.translate(_LOOK_ALIKES)):
         if any(word in run for run in _RUN.findall(text) for word in words if len(word) >= _LONG_WORD):
@@ -193,12 +193,12 @@ def _contains(folded: str, words: set[str]) -> bool:
     if not short or not letters:
         return False
     pattern = re.compile("|".join(re.escape(word) for word in short))
-    covered = sum(len(found) for run in letters for found in pattern.findall(run))
+    covered = sum(len(piece) for run in letters for piece in pattern.findall(run))
     return 2 * covered >= sum(map(len, letters))
 
 
 def _is_example(folded: str) -> bool:
-    """Return whether the password is the printed example: its words in another order, dressed up, or one replaced."""
+    """Return whether the password is the printed example: reordered, decorated, or with one word replaced."""
     words = fold(EXAMPLE).split()
     return any(
         sum(word in "".join(_RUN.findall(spelling)) for word in words) >= _MANY_WORDS
@@ -207,7 +207,7 @@ def _is_example(folded: str) -> bool:
 
 
 def _is_common(folded: str) -> bool:
-    """Return if the password is a well-known one, bare or dressed with digits and signs that are not most of it."""
+    """Return whether the password is a common one, bare or decorated with digits and signs that are not most of it."""
     common = lists.common()
     whole = "".join(_RUN.findall(folded))
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
@@ -219,7 +219,7 @@ def _is_common(folded: str) -> bool:
 
 
 def _is_commonplace(folded: str, services: set[str]) -> bool:
-    """Return if a password is put together as so many are: pieces of well-known phrases, or a word and a number."""
+    """Return whether a password consists of pieces of common phrases, or of a word and a number."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))
@@ -229,9 +229,9 @@ def _is_commonplace(folded: str, services: set[str]) -> bool:
 
 
 def _is_word_and_number(folded: str, services: set[str]) -> bool:
-    """Return whether nothing is there but a well-known word, a postcode or a year, and signs: « Paris75000!! ».
+    """Return whether a password is only a common word, a postcode or a year, and signs: « Paris75000!! ».
 
-    A sign that is repeated counts once.
+    A repeated sign counts once.
     """
     letters, digits = "".join(_LETTERS.findall(folded)), "".join(filter(str.isdecimal, folded))
     signs = sum(1 for sign, _ in groupby(folded) if not sign.isalnum())

@@ -1,1 +1,1 @@
-"""Rendering: letters as PDF pages, as slips, and as rows for a mail merge."""
+"""Renders letters as PDF pages and as slips."""

@@ -1,4 +1,4 @@
-"""What a letter says, from the rows of an account and of the school that writes to it."""
+"""Composes a letter from the rows of an account and of the school that writes to it."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _POSTCODE = re.compile(r"\d{5}\s+(\S.*)")
 
 
 def compose(
-    settings: Settings, account: Account, school: School, ent_address: str, secret: str, expires_at: datetime
+    settings: Settings, account: Account, school: School, ent_url: str, secret: str, expires_at: datetime
 ) -> Letter:
-    """Return the letter of `school` to an account, with all its children, those in other schools too."""
+    """Return the letter of `school` to an account. It names all children of the account, in any school."""
     town = f"{account.postcode} {account.city}".strip()
     country = "" if account.country.strip().casefold() in _HOME else account.country
     return Letter(
@@ -26,12 +26,12 @@ def compose(
         place=_town(school.address),
         printed_on=now().astimezone().date(),
         school_name=school.name,
-        school_address=school.address,
+        school_postal_address=school.address,
         school_phone=school.phone,
         recipient=[part for part in (account.display_name, *account.address_lines, town, country) if part],
         greeting=_GREETINGS.get(account.civility, ""),
         children=[LetterChild(child.given_name, child.class_name) for child in account.children],
-        ent_address=ent_address,
+        ent_url=ent_url,
         username=account.username,
         provisional_password=secret,
         valid_until=expires_at.astimezone().date(),
@@ -41,7 +41,7 @@ def compose(
     )
 
 
-def _town(address: Sequence[str]) -> str:
-    """Return the town of a postal address, « 59990 Rivebelle »; nothing where the last line has no postcode."""
-    found = _POSTCODE.fullmatch(address[-1].strip()) if address else None
-    return found.group(1) if found else ""
+def _town(postal_address: Sequence[str]) -> str:
+    """Return the town of a postal address that ends with « 59990 Rivebelle », or an empty string."""
+    match = _POSTCODE.fullmatch(postal_address[-1].strip()) if postal_address else None
+    return match.group(1) if match else ""

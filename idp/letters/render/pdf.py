@@ -1,8 +1,7 @@
-"""The letters as one PDF/UA-1 file: a page per person, never two persons on a page, never a person on two pages.
+"""Renders letters as one PDF/UA-1 file, exactly one page for each person.
 
-The layout is `templates/letter/letter.typ`, what it shares with the slips is in `common.typ`. All that changes from one
-person to the next is handed to the typesetter as data, so nothing in a name can be read as markup. Nothing is written
-to disk: secrets are in the returned bytes alone.
+The layout is `templates/letter/letter.typ`; `common.typ` has what the slips share with it. The texts of a letter are
+passed as data, so that no name is read as markup. Nothing is written to the disk.
 """
 
 import functools
@@ -26,17 +25,17 @@ from idp.letters.render.postal import address_block
 from idp.paths import TEMPLATES
 
 _TEMPLATE = TEMPLATES / "letter" / "letter.typ"
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?(/[A-Za-z0-9._~/\-]*)?")
-_ADDRESS_AT_MOST = 80  # characters: more would be too small to read, and nobody would type it
+_ENT_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?(/[A-Za-z0-9._~/\-]*)?")
+_MAX_ENT_URL = 80  # characters: a longer URL would be printed too small, and is too long to type
 _SECRET = re.compile(f"[{provisional.ALPHABET}]{{{provisional.LENGTH}}}")
 _INK = "#20262b"
 
 
 class LetterError(ValueError):
-    """Letters cannot be printed as asked. The message names the account and never holds its secret.
+    """Letters cannot be rendered. The message names the account, never its secret.
 
     Attributes:
-        username: Whose letter is at fault; empty when it is not one letter's.
+        username: the account whose letter is at fault; empty if the fault is not in one letter.
     """
 
     def __init__(self, message: str, username: str = "") -> None:
@@ -48,7 +47,7 @@ class LetterError(ValueError):
 
 
 class LetterChild(NamedTuple):
-    """A child as the letter names it."""
+    """A child as named in the letter."""
 
     given_name: str
     class_name: str
@@ -56,27 +55,26 @@ class LetterChild(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """All that one page says.
+    """The data of one page.
 
     Attributes:
-        service_name: Who writes, beside the logo.
-        academy: The academy's name, under it.
-        place: The town the letter is written from; may be empty.
-        printed_on: The day of printing.
-        school_name: The school that hands the letter out.
-        school_address: Its postal lines.
-        school_phone: Its telephone; may be empty.
-        recipient: The person's name and postal address, from the name to the town (or the country). Any case,
-            any length: `postal` makes it fit.
-        greeting: « Madame », « Monsieur »; when empty, « Madame, Monsieur ».
-        children: The children the account is for.
-        ent_address: The ENT's address, as a parent types it: `https://`, a host, at most a path.
-        username: What the person signs in with.
-        provisional_password: The 12 characters of `provisional.draw`.
-        valid_until: The last day is the one before: « à utiliser avant le ».
-        help_phone: The families' help line; may be empty.
-        help_hours: When it answers; may be empty.
-        dpo_mail: The data protection officer's address; may be empty.
+        service_name: the sender, beside the logo.
+        academy: the academy's name.
+        place: the town of the sender; may be empty.
+        printed_on: the day of printing.
+        school_name: the school that hands the letter out.
+        school_postal_address: its postal lines.
+        school_phone: its telephone; may be empty.
+        recipient: the person's name and postal address, from the name to the town or country, in any case and length.
+        greeting: « Madame », « Monsieur »; if empty, « Madame, Monsieur ».
+        children: the children of the account.
+        ent_url: the ENT's URL, as a parent types it: `https://`, a host, at most a path.
+        username: the identifier for the sign-in.
+        provisional_password: the 12 characters of `provisional.draw`.
+        valid_until: the day after the last valid day: « à utiliser avant le ».
+        help_phone: the families' help line; may be empty.
+        help_hours: its hours; may be empty.
+        dpo_mail: the data protection officer's email; may be empty.
     """
 
     service_name: str
@@ -84,12 +82,12 @@ class Letter:
     place: str
     printed_on: date
     school_name: str
-    school_address: Sequence[str] = ()
+    school_postal_address: Sequence[str] = ()
     school_phone: str = ""
     recipient: Sequence[str]
     greeting: str = ""
     children: Sequence[LetterChild]
-    ent_address: str
+    ent_url: str
     username: str
     provisional_password: str = field(repr=False)
     valid_until: date
@@ -102,41 +100,39 @@ def render(letters: Iterable[Letter]) -> bytes:
     """Return one PDF with one page for each of `letters`, in their order.
 
     Raises:
-        LetterError: There is no letter, one holds what cannot be printed truthfully (no recipient, an ENT address that
-            is not a plain web address, an identifier that the fonts cannot draw, a secret that is not ours), or a
-            letter does not hold on one page. Nothing is printed then.
+        LetterError: there is no letter; a letter has no recipient, an invalid ENT URL, an identifier that the fonts
+            cannot draw or an invalid secret; or a letter does not fit on one page.
     """
     batch = list(letters)
     return typeset(_TEMPLATE, batch, [(number, number) for number in range(1, len(batch) + 1)])
 
 
-def check_address(address: str) -> None:
-    """Refuse an ENT address that could not be typed, or that could carry a secret.
+def check_ent_url(ent_url: str) -> None:
+    """Check that a person can type an ENT's URL, and that it carries no secret.
 
     Raises:
-        LetterError: It is not `https://`, a host and at most a path.
+        LetterError: it is not `https://`, a host and at most a path.
     """
-    if not _ADDRESS.fullmatch(address) or len(address) > _ADDRESS_AT_MOST:
+    if not _ENT_URL.fullmatch(ent_url) or len(ent_url) > _MAX_ENT_URL:
         raise LetterError(
-            f"the ENT’s address must be http(s)://host/path, without anything after, in {_ADDRESS_AT_MOST} characters "
-            f"at most: {address!r}"
+            f"the URL of the ENT must be http(s)://host/path, without query, in {_MAX_ENT_URL} characters: {ent_url!r}"
         )
 
 
 def _check(letter: Letter) -> None:
-    """Refuse what would make a false letter: an address, an identifier and a secret are of use only when exact."""
+    """Check the URL, the identifier and the secret, which must be printed without any change."""
     fault = ""
     if not letter.username or printable(letter.username) != letter.username or "?" in letter.username:
-        fault = "this identifier cannot be read on paper"
+        fault = "its identifier cannot be printed"
     elif not address_block(letter.recipient):
         fault = "it has no recipient"
     elif not _SECRET.fullmatch(letter.provisional_password):
-        fault = "its provisional password is not one of ours"
+        fault = "its provisional password is invalid"
     else:
         try:
-            check_address(letter.ent_address)
-        except LetterError as refused:
-            fault = str(refused)
+            check_ent_url(letter.ent_url)
+        except LetterError as error:
+            fault = str(error)
     if fault:
         name = (
             letter.username if letter.username.isascii() and letter.username.isprintable() else ascii(letter.username)
@@ -145,7 +141,7 @@ def _check(letter: Letter) -> None:
 
 
 def _page(letter: Letter) -> dict[str, Any]:
-    """Return what the template reads of a letter: text only, cleaned, and no longer than its place on the page."""
+    """Return the texts of a letter for the template, cleaned and no longer than their place on the page."""
     return {
         "service": _short(letter.service_name, 60),
         "academy": _short(letter.academy, 80),
@@ -153,7 +149,7 @@ def _page(letter: Letter) -> dict[str, Any]:
         "date": _french(letter.printed_on),
         "school": {
             "name": _short(letter.school_name, 100),
-            "address": [_short(line, 50) for line in letter.school_address if line.strip()][:4],
+            "address": [_short(line, 50) for line in letter.school_postal_address if line.strip()][:4],
             "phone": _short(letter.school_phone, 30),
         },
         "to": address_block(letter.recipient),
@@ -162,7 +158,7 @@ def _page(letter: Letter) -> dict[str, Any]:
         "children": [
             {"given": _short(child.given_name, 40), "class": _short(child.class_name, 40)} for child in letter.children
         ],
-        "ent": letter.ent_address,
+        "ent": letter.ent_url,
         "username": letter.username,
         "secret": provisional.show(letter.provisional_password).split("-"),
         "valid": _french(letter.valid_until),
@@ -171,10 +167,10 @@ def _page(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _short(text: str, most: int) -> str:
-    """Return `text` cleaned, on one line, cut with an ellipsis beyond `most` characters."""
+def _short(text: str, max_length: int) -> str:
+    """Return `text` cleaned, on one line, cut with an ellipsis at `max_length` characters."""
     clean = printable(text)
-    return clean if len(clean) <= most else clean[: most - 1].rstrip() + "…"
+    return clean if len(clean) <= max_length else clean[: max_length - 1].rstrip() + "…"
 
 
 def _french(day: date) -> str:
@@ -182,31 +178,31 @@ def _french(day: date) -> str:
     return format_date(day, "d MMMM y", locale="fr").replace("1 ", "1er ", 1 if day.day == 1 else 0)
 
 
-def _qr_code(address: str) -> str:
-    """Return the QR code of an address, as SVG. A fixed mask reads as well and spares the search for the best one."""
-    code = segno.make_qr(address, error="m", mask=3, boost_error=False)
+def _qr_code(url: str) -> str:
+    """Return the QR code of a URL, as SVG. A fixed mask is as readable, and five times faster than the best one."""
+    code = segno.make_qr(url, error="m", mask=3, boost_error=False)
     return str(code.svg_inline(border=4, dark=_INK, light="#ffffff", omitsize=True))
 
 
 @functools.cache
 def _fonts() -> typst.Fonts:
-    """Return our fonts and those inside typst (DejaVu Sans Mono, for the secrets), never the machine's.
+    """Return the fonts of the packages and of typst (DejaVu Sans Mono, for the secrets), not those of the machine.
 
-    The letter is then the same everywhere, and what `glyphs` knows is true.
+    A letter is then the same on all machines, and `glyphs` knows what can be drawn.
     """
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in glyphs.FOLDERS])
 
 
 def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int, int]]) -> bytes:
-    """Return the PDF that `template` makes of `batch`, once it is certain that each letter is whole and in its place.
+    """Return the PDF of `batch`, and check that each letter is on its pages.
 
     Args:
-        template: marks where each letter begins and ends with its page, `<letter>`.
+        template: the layout; it marks the first and the last page of each letter with `<letter>`.
         batch: the letters, in their order.
-        places: the pages on which each must begin and end.
+        places: the first and last page that each letter must have.
 
     Raises:
-        LetterError: as `render`.
+        LetterError: see `render`.
     """
     if not batch:
         raise LetterError("there is no letter to print")
@@ -214,19 +210,19 @@ def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int,
         _check(letter)
     data = {
         "letters": [_page(letter) for letter in batch],
-        "codes": {address: _qr_code(address) for address in {letter.ent_address for letter in batch}},
+        "codes": {url: _qr_code(url) for url in {letter.ent_url for letter in batch}},
     }
     pdf, pages = _compile(template, data)
     for letter, place, first, last in zip(batch, places, pages[::2], pages[1::2], strict=True):
         if (first, last) != place:
             raise LetterError(
-                f"the letter of {letter.username} does not hold on one page: nothing was printed", letter.username
+                f"the letter of {letter.username} does not fit on one page: nothing was printed", letter.username
             )
     return pdf
 
 
 def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int]]:
-    """Return the PDF, and the pages that its marks are on."""
+    """Return the PDF, and the page of each mark."""
     compiler = typst.Compiler(
         template,
         root=template.parent,
@@ -242,7 +238,7 @@ def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int]]:
     except typst.TypstError as error:
         raise LetterError(f"the letters could not be typeset: {error.message}") from error
     if warnings:
-        raise LetterError(f"the letters could not be typeset as designed: {warnings[0].message}")
+        raise LetterError(f"the letters could not be typeset without a warning: {warnings[0].message}")
     if not isinstance(pdf, bytes):
-        raise LetterError("the letters could not be typeset: no file was made")
+        raise LetterError("the letters could not be typeset: typst returned no file")
     return pdf, pages

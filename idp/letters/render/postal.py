@@ -1,4 +1,4 @@
-"""A postal address as the French post reads it (AFNOR NF Z10-011): six lines of 38 characters, in capitals."""
+"""Formats postal addresses for the French post (AFNOR NF Z10-011): six lines of 38 characters, in capitals."""
 
 import textwrap
 import unicodedata
@@ -14,11 +14,10 @@ _PUNCTUATION = ("P", "S")
 
 
 def address_block(lines: Iterable[str]) -> list[str]:
-    """Return `lines`, from the name to the town, as they are printed in the window of the envelope.
+    """Return `lines`, from the name to the town, as printed in the window of the envelope.
 
-    Capitals without accents on Latin letters, no punctuation on the last line. A line that is too long goes on below
-    while there is room. When there is not, the name (on two lines if it must), the town and the lines nearest the town
-    are kept: they are what a postman needs.
+    Latin letters have no accents, the last line no punctuation. Long lines are wrapped while there is room. Without
+    room, the name (two lines at most), the town and the lines nearest to the town are kept: the postman needs these.
     """
     rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
     if not rows:
@@ -38,7 +37,7 @@ def address_block(lines: Iterable[str]) -> list[str]:
 
 
 def _capitals(line: str) -> str:
-    """Return `line` in capitals; marks are kept on other scripts, where they are part of the letter."""
+    """Return `line` in capitals, without accents on Latin letters; in other scripts, marks are part of the letter."""
     letters: list[str] = []
     latin = False
     for char in unicodedata.normalize("NFD", line.upper().translate(_LIGATURES)):

@@ -1,7 +1,6 @@
-"""Letters as slips, four to a sheet with lines to cut along, for schools that save paper.
+"""Renders letters as slips, four to a sheet with lines to cut along (`templates/letter/strip.typ`).
 
-The layout is `templates/letter/strip.typ`. One person each, whole in its quarter of the sheet: slip K of page N is the
-letter 4 (N - 1) + K, and no other.
+Slip K of page N is letter 4 (N - 1) + K: each letter is within its quarter of the sheet.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ def render(letters: Iterable[Letter]) -> bytes:
     """Return one PDF/UA-1 file with the slips of `letters`, in their order.
 
     Raises:
-        idp.letters.render.pdf.LetterError: as for letters of a page each.
+        LetterError: see `pdf.render`.
     """
     batch = list(letters)
     return typeset(_TEMPLATE, batch, [(rank // PER_SHEET + 1,) * 2 for rank in range(len(batch))])

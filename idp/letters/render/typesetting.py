@@ -1,65 +1,50 @@
-"""Typesets letters in a subprocess (`python -m idp.letters.render.typesetting`), which is replaced now and then.
+"""Typesets letters in a process of its own, which is replaced after 500 letters.
 
-The typesetter never gives back what it laid out, about a megabyte a letter: a school after the other would fill the
-memory of one process.
+The typesetter keeps about a megabyte for each letter until its process ends. `max_tasks_per_child` is not used: it
+counts files, not letters, and hangs on Python 3.11 to 3.13 (https://github.com/python/cpython/issues/115634).
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
-from idp.letters import subprocess_worker
+from idp.letters.process_pool import process_pool
 from idp.letters.render import pdf, slips
-from idp.letters.render.pdf import Letter, LetterError
+from idp.letters.render.pdf import Letter
 
-_LETTERS_AT_MOST = 500
-"""What a process typesets before another takes its place."""
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+_LETTERS_PER_PROCESS = 500
 
 
-class Press:
-    """The process that typesets, started at the first need; close it, or use it in a `with`."""
+class Typesetter:
+    """Makes PDFs in a process that starts at the first one. Use it in a `with` statement, which ends the process."""
 
     def __init__(self) -> None:
-        self._worker: subprocess_worker.Worker | None = None
-        self._typeset = 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._letters = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._end_process()
 
-    def render(self, letters: Sequence[Letter], *, strip: bool = False) -> bytes:
-        """Return the PDF of `letters`, a page each, or as slips.
+    def render(self, letters: Sequence[Letter], *, as_slips: bool = False) -> bytes:
+        """Return the PDF of `letters`, as pages or as slips.
 
         Raises:
-            LetterError: as `pdf.render`.
-            apart.Gone: the process ended before its work.
+            LetterError: see `pdf.render`.
+            BrokenProcessPool: the process was killed.
         """
-        if self._worker is None:
-            self._worker = subprocess_worker.Worker("idp.letters.render.typesetting")
-        content, fault = self._worker.ask((list(letters), strip))
-        self._typeset += len(letters)
-        if self._typeset >= _LETTERS_AT_MOST:
-            self.close()
-        if fault is not None:
-            raise LetterError(*fault)
-        made: bytes = content
-        return made
+        if self._letters >= _LETTERS_PER_PROCESS:
+            self._end_process()
+        if self._pool is None:
+            self._pool = process_pool(1)
+        self._letters += len(letters)
+        return self._pool.submit(slips.render if as_slips else pdf.render, list(letters)).result()
 
-    def close(self) -> None:
-        """End the process."""
-        if self._worker is not None:
-            self._worker.close()
-        self._worker, self._typeset = None, 0
-
-
-def _typeset(job: tuple[list[Letter], bool]) -> tuple[bytes, tuple[Any, ...] | None]:
-    letters, strip = job
-    try:
-        return (slips.render(letters) if strip else pdf.render(letters)), None
-    except LetterError as fault:
-        return b"", fault.args
-
-
-if __name__ == "__main__":
-    subprocess_worker.serve(_typeset)
+    def _end_process(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._letters = None, 0

@@ -1,1 +1,1 @@
-"""« Mes connexions »: devices, sign-ins, and how others are signed out."""
+"""« Mes connexions »: devices, sign-ins, and how to sign out other devices."""

@@ -1,7 +1,7 @@
-"""Where a connection came from, as coarsely as a person can use it.
+"""Describes the origin of a connection, as coarsely as a person needs it.
 
-There is no database of places here: what a network address tells is whether it is the one that the person uses now.
-An address is never shown whole, since whoever sits at an open page would learn where the other parent lives.
+There is no database of places. An IP is compared with the IP of the reader only. It is never shown whole, since another
+person at an open page would learn where the other parent lives.
 """
 
 import ipaddress
@@ -13,20 +13,20 @@ from idp.throttle.limits import network_of
 _HIDDEN = "\u2022"
 
 
-def origin_of(address: str, here: str) -> str:
-    """Return the sentence for a connection from `address`, read at the address `here`."""
-    if address and network_of(address) == network_of(here):
+def origin_of(ip: str, here: str) -> str:
+    """Return the sentence for a connection from `ip`, for a reader whose IP is `here`."""
+    if ip and network_of(ip) == network_of(here):
         return str(gettext("même connexion internet que maintenant"))
-    kept = _coarse(address)
+    kept = _coarse(ip)
     if not kept:
         return str(gettext("autre connexion internet"))
     return str(gettext("autre connexion internet (%(start)s)", start=kept))
 
 
-def _coarse(address: str) -> str:
-    """Return the first half of an IPv4 address, the first two groups of an IPv6 one, nothing for what is neither."""
+def _coarse(ip: str) -> str:
+    """Return the first half of an IPv4 address or two groups of an IPv6 address; empty for other texts."""
     try:
-        parsed = ipaddress.ip_address(network_of(address).partition("/")[0])
+        parsed = ipaddress.ip_address(network_of(ip).partition("/")[0])
     except ValueError:
         return ""
     if isinstance(parsed, ipaddress.IPv4Address):

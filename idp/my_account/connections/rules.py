@@ -1,4 +1,4 @@
-"""The rules of « Mes connexions »: which devices are in, how the last sign-ins went, and how others are put out."""
+"""The rules of « Mes connexions »: the connected devices, the last sign-ins, and signing devices out."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,31 +19,32 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Connection:
-    """A device that is in; `key` is the row of its session, `present` says that it is the reader's own.
+    """A connected device.
 
-    `left_alone`: it is in an ENT, and no more here.
+    `key` is the row of its session. `present` says that it is the reader's own. `left_alone` says that it still has
+    access to an ENT, but not to this service.
     """
 
     key: uuid.UUID
     device: Device
     since: datetime
-    address: str
+    ip: str
     present: bool
     left_alone: bool
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """A sign-in as the journal has it; `device` is None when the browser said nothing of itself."""
+    """A sign-in of the journal; `device` is None if the browser did not name itself."""
 
     at: datetime
     succeeded: bool
     device: Device | None
-    address: str
+    ip: str
 
 
 def live(account: Account, present: Session) -> list[Connection]:
-    """Return the devices that are in, the reader's own first, then the one that was used last."""
+    """Return the connected devices: the reader's own first, then the last used."""
     rows = sorted(manager.open_sessions(account), key=lambda row: row.id != present.id)
     return [
         Connection(
@@ -59,7 +60,7 @@ def live(account: Account, present: Session) -> list[Connection]:
 
 
 def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
-    """Return the last sign-ins that were tried, youngest first; what was asked again inside an account is none."""
+    """Return the last sign-in attempts, the youngest first; re-authentications are not among them."""
     rows = db.session.scalars(
         select(AuditEntry)
         .where(
@@ -80,10 +81,10 @@ def _device(row: AuditEntry) -> Device | None:
 
 @unit_of_work()
 def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
-    """End the session of one device, and have the ENTs told; False, nothing done, when the account has no such row.
+    """End the session of one device, and have the ENTs told; return False if the account has no such session.
 
-    The device may have gone on under another row since the page was shown, after its password was typed again: it is
-    the device that is meant. One that has left already is as it should be.
+    The device's session may have got another row since the page was shown, because the password was typed again: that
+    row is ended. A device that has already signed out counts as ended.
     """
     directory.get_for_change(account.id)
     sid = db.session.scalar(select(Session.sid).where(Session.id == key, Session.account_id == account.id))
@@ -102,6 +103,6 @@ def end_others(account: Account, present: Session) -> None:
     """End the sessions of all devices but the reader's own, and have the ENTs told."""
     directory.get_for_change(account.id)
     alive = db.session.scalar(select(Session.id).where(Session.id == present.id, liveness.unended()))
-    if alive is None:  # the reader's own was renewed or ended meanwhile: the page is asked for again
+    if alive is None:  # the reader's own session was renewed or ended meanwhile: the page is loaded again
         return
     manager.end_all(account.id, by="person", keep=present.id)

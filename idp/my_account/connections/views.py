@@ -9,13 +9,13 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts.models import Account
 from idp.my_account.connections import rules
 from idp.my_account.connections.origins import origin_of
-from idp.my_account.moments import spoken
+from idp.my_account.moments import instant_in_words
 from idp.services import services
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("connections", __name__)
 
@@ -31,15 +31,15 @@ _DAYS_A_MONTH = 30.4
 @blueprint.get("/mon-compte/sessions")
 @signed_in
 def show(session: Session, account: Account) -> Response:
-    """Show the devices that are in, and the last sign-ins."""
-    here = remote_address()
+    """Show the connected devices and the last sign-ins."""
+    here = remote_ip()
     html = render_template(
         "my_account/mes_connexions.html",
         dest=None,
         done=_DONE.get(request.args.get("fait", ""), ""),
         proved=proved_recently(session),
-        devices=[in_words(one, here) for one in rules.live(account, session)],
-        sign_ins=[_sentence(one, here) for one in rules.last_sign_ins(account.id)],
+        devices=[in_words(connection, here) for connection in rules.live(account, session)],
+        sign_ins=[_sentence(connection, here) for connection in rules.last_sign_ins(account.id)],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
@@ -49,7 +49,7 @@ def show(session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/sessions")
 @signed_in
 def end(session: Session, account: Account) -> Response:
-    """Put one device out, or all others; first ask who is there, unless that was asked just now."""
+    """Sign one device out, or all others; ask for the password first, unless it was typed recently."""
     if not proved_recently(session):
         return see_other(url_for("reauthentication.verify", suite="connexions"))
     if "toutes" in request.form:
@@ -64,23 +64,27 @@ def end(session: Session, account: Account) -> Response:
     return see_other(url_for("connections.show", fait="appareil"))
 
 
-def in_words(one: rules.Connection, here: str) -> dict[str, object]:
-    """Return a device as pages show it, to a reader at the network address `here`."""
+def in_words(connection: rules.Connection, here: str) -> dict[str, object]:
+    """Return a device as pages show it, for a reader whose IP is `here`."""
     return {
-        "key": one.key,
-        "picture": _PICTURES.get(one.device.kind, "help"),
-        "label": one.device.label,
-        "since": spoken(one.since),
-        "origin": _capital(origin_of(one.address, here)),
-        "present": one.present,
-        "left_alone": one.left_alone,
+        "key": connection.key,
+        "picture": _PICTURES.get(connection.device.kind, "help"),
+        "label": connection.device.label,
+        "since": instant_in_words(connection.since),
+        "origin": _capital(origin_of(connection.ip, here)),
+        "present": connection.present,
+        "left_alone": connection.left_alone,
     }
 
 
-def _sentence(one: rules.SignIn, here: str) -> str:
+def _sentence(attempt: rules.SignIn, here: str) -> str:
     """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : réussie »."""
-    parts = [_capital(spoken(one.at)), *([one.device.name] if one.device else []), origin_of(one.address, here)]
-    result = gettext("réussie") if one.succeeded else gettext("mot de passe refusé")
+    parts = [
+        _capital(instant_in_words(attempt.at)),
+        *([attempt.device.name] if attempt.device else []),
+        origin_of(attempt.ip, here),
+    ]
+    result = gettext("réussie") if attempt.succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
 
 

@@ -1,1 +1,1 @@
-"""« Confirmez que c’est vous »: the password again before access changes."""
+"""« Confirmez que c’est vous »: asks for the password again before access changes."""

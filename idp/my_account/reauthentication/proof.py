@@ -1,30 +1,30 @@
-"""What a password typed again allows: on the account and on the session as they are when it is acted on."""
+"""Locks the account and the session after the password was typed again."""
 
 import uuid
 
 from sqlalchemy import select
 
 from idp.accounts import directory
-from idp.accounts.authentication import Proven
+from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account
 from idp.db import db
 from idp.sessions import liveness
 from idp.sessions.models import Session
 
 
-def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | None:
-    """Return the account, its row locked by the caller's unit of work, and the session that acts.
+def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Session] | None:
+    """Return the account, its row locked by the caller's unit of work, and the session.
 
-    Return None if either changed while the hash was computed: another password, or a session that was ended. A person
-    who was signed out of an account must not finish a change there.
+    Return None if the password changed, or the session ended, while the hash was computed: a person whose session was
+    ended must not complete what they had begun.
     """
-    account = directory.get_for_change(proven.account_id)
+    account = directory.get_for_change(verified.account_id)
     session = db.session.scalar(
         select(Session)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.id == session_id, Account.id == proven.account_id, liveness.holding())
+        .where(Session.id == session_id, Account.id == verified.account_id, liveness.holding())
         .execution_options(populate_existing=True)
     )
-    if account is None or session is None or not proven.still_holds(account):
+    if account is None or session is None or not verified.still_holds(account):
         return None
     return account, session

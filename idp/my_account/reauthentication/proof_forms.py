@@ -1,4 +1,4 @@
-"""The forms that ask for a secret: the person's own again, or that of another letter."""
+"""The forms that ask for a secret: the person's own password, or that of another letter."""
 
 from flask_babel import lazy_gettext as _l
 
@@ -12,7 +12,7 @@ class ProofForm(Form):
 
 
 class LetterForm(Form):
-    """What another letter carries."""
+    """The identifier and the secret of another letter."""
 
     username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
     password = SecretField(_l("Mot de passe provisoire"), name="mot-de-passe")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts import authentication
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
@@ -23,18 +23,18 @@ _SECOND_CLICK = timedelta(minutes=1)
 
 
 def verify(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session) -> str | Refused | Throttled:
-    """Try the password of the session's account; when it is right, renew the session and return its new cookie.
+    """Verify the password of the session's account; if it is right, renew the session and return its new cookie.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id = session.id
-    return authentication.prove(settings, hasher, attempt, lambda proven: _renew(proven, session_id))
+    return authentication.verify_secret(settings, hasher, attempt, lambda verified: _renew(verified, session_id))
 
 
 @unit_of_work()
-def _renew(proven: Proven, session_id: uuid.UUID) -> str | None:
-    locked = proof.lock(proven, session_id)
+def _renew(verified: VerifiedSecret, session_id: uuid.UUID) -> str | None:
+    locked = proof.lock(verified, session_id)
     if locked is None or locked[0].password_blocked_at is not None:
         return None
     account, session = locked
@@ -44,10 +44,10 @@ def _renew(proven: Proven, session_id: uuid.UUID) -> str | None:
 
 
 def find_renewed(cookie: str) -> tuple[Session, Account] | None:
-    """Return the session that took the place of `cookie`'s a moment ago, and its account.
+    """Return the session that recently replaced the one of `cookie`, and its account.
 
-    A form that is sent twice comes the second time with the cookie that the first has just replaced, and the browser
-    may never read the first answer. The cookie alone opens nothing: the password that comes with it is asked for again.
+    A form that is sent twice arrives the second time with the cookie that the first request replaced, and the browser
+    may never read the first answer. The cookie alone gives no access: the form's password is verified again.
     """
     # as the database has them now: this request may have read them before another one renewed the session
     former = db.session.scalar(

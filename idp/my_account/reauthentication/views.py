@@ -5,7 +5,7 @@ from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.my_account.reauthentication import rules
 from idp.my_account.reauthentication.proof_forms import ProofForm
 from idp.services import services
@@ -13,13 +13,13 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("reauthentication", __name__)
 
 _NEXT = {"connexions": "connections.show", "courrier": "letter.link", "adresse": "account_email.show"}
-"""Where a name leads: an address is never taken from a request (security row I-14)."""
+"""The pages that follow, by name: a URL is never taken from a request (security row I-14)."""
 
 
 @blueprint.get("/mon-compte/verification")
@@ -31,11 +31,11 @@ def verify(_session: Session, account: Account) -> Response:
 
 @blueprint.post("/mon-compte/verification")
 def confirm() -> Response:
-    """Try the password; go on to the page that asked, under a new cookie."""
-    found = manager.current()
-    if found is None:
+    """Verify the password; redirect to the page that asked, with a new cookie."""
+    current = manager.current()
+    if current is None:
         return _again()
-    session, account = found
+    session, account = current
     form = ProofForm()
     outcome = _try(form, session, account)
     match outcome:
@@ -44,7 +44,7 @@ def confirm() -> Response:
             response.headers["Retry-After"] = str(seconds)
             return response
         case Refused():
-            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile, perhaps by a first click
                 return _again()
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _page(account, form, 200)
@@ -53,11 +53,11 @@ def confirm() -> Response:
 
 
 def _again() -> Response:
-    """Show the second of two clicks the result of the first; who brings no right password learns nothing here."""
+    """Show the second of two clicks the result of the first, if it has the right password."""
     former = manager.cookie_value()
-    found = rules.find_renewed(former) if former else None
-    outcome = _try(ProofForm(), *found) if found else None
-    return _go_on(outcome, found[1]) if found and isinstance(outcome, str) else sign_in_first()
+    renewed = rules.find_renewed(former) if former else None
+    outcome = _try(ProofForm(), *renewed) if renewed else None
+    return _go_on(outcome, renewed[1]) if renewed and isinstance(outcome, str) else sign_in_first()
 
 
 def _go_on(cookie: str, account: Account) -> Response:
@@ -72,8 +72,8 @@ def _try(form: ProofForm, session: Session, account: Account) -> str | Refused |
     attempt = attempts.of_request(account.username, form.password.data or "")
     try:
         return rules.verify(services().settings, services().hasher, attempt, session)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _next_url() -> str:

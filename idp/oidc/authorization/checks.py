@@ -1,8 +1,8 @@
 """The checks of an authorization request (OpenID Connect Core 3.1.2.1, RFC 6749 4.1.1, RFC 7636, RFC 9126, RFC 9700).
 
-One `check_*` for one sentence of a specification. Until client and redirect URI are certain, a fault is shown on a page
-of ours; after that it goes back to the client. Authlib validates client, redirect URI and response type; the rest it
-leaves open.
+Each rule of a specification has a function `check_*`. Until client and redirect URI are known to be valid, an error is
+shown on a page of the service; after that it is sent to the client. Authlib only validates client, redirect URI and
+response type.
 """
 
 import re
@@ -15,10 +15,10 @@ from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
 from idp.oidc.authorization import pushed_requests, request_object
-from idp.oidc.authorization.errors import Cause, RequestRefused, RequestUntrusted
+from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.authorization.responses import FORM_POST, RESPONSE_MODES
 from idp.oidc.claims import parameter, release
-from idp.oidc.claims.parameter import AcrUnknown, ClaimsMalformed, ClaimsRequest
+from idp.oidc.claims.parameter import ClaimsRequest, ClaimsRequestError, UnknownAcrError
 from idp.oidc.client_auth import client as clients
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.parameters import ParameterError, parse
@@ -26,43 +26,49 @@ from idp.oidc.tokens.id_token_hint import read_id_token
 from idp.web import i18n
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
-READ = frozenset(
+PARAMETERS = frozenset(
     {
         *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt"),
         *("code_challenge", "code_challenge_method", "dpop_jkt", "claims", "acr_values", "id_token_hint"),
         *("max_age", "login_hint", "ui_locales", "request", "request_uri", "registration"),
     }
 )
-"""The parameters of a request that are looked at; others are ignored (RFC 6749 3.1)."""
+"""The parameters that the service knows; others are ignored (RFC 6749 3.1)."""
 _SHA256 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_MOST_SCOPES = 50
+_MAX_SCOPES = 50
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
-_MUST_BE_CERTAIN = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
+_NEEDED_TO_ANSWER = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
 
 
 class Checked:
-    """A request that passed: its client, and what matters of it afterwards."""
+    """A checked request and its client."""
 
     def __init__(self, client: Registration, request: AuthorizationRequest) -> None:
         self.client = client
         self.request = request
 
     @property
-    def plain(self) -> bool:
-        """Whether a live session answers it at once: nothing in it asks more than a session that owes nothing."""
+    def needs_session_only(self) -> bool:
+        """Whether any live session that owes no step can answer the request."""
         request = self.request
-        demands = (request.max_age, request.subject, request.acr)
-        return request.prompt in {"", "none"} and all(demand is None for demand in demands)
+        conditions = (request.max_age, request.subject, request.acr)
+        return request.prompt in {"", "none"} and all(condition is None for condition in conditions)
 
 
 def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = False) -> Checked:
-    """Check an authorization request, against the registration in memory unless `fresh`.
+    """Check an authorization request.
+
+    Args:
+        settings: The settings.
+        ring: The signing keys, for `id_token_hint`.
+        encoded: The parameters, form-encoded.
+        fresh: Read the client's registration from the database, not from memory.
 
     Raises:
-        RequestUntrusted: client or redirect URI are wrong.
-        RequestRefused: something else is.
+        UntrustedRequestError: The client or the redirect URI is invalid.
+        RequestRefusedError: Another parameter is.
     """
-    parameters, fault = _parse_once(encoded)
+    parameters, fault = _parse(encoded)
     client = check_client(parameters, fresh=fresh)
     request_uri = parameters.get("request_uri", "")
     if request_uri.startswith(pushed_requests.PREFIX):
@@ -76,42 +82,42 @@ def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = Fa
 def check_parameters(
     settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str], fault: str = ""
 ) -> AuthorizationRequest:
-    """Check what a client asks for, wherever it came from; `fault` is one that is known and not told yet.
+    """Check the parameters of a request, pushed or not; `fault` is an error that was found before.
 
     Raises:
-        RequestUntrusted: the redirect URI is wrong, or the way to answer is not served.
-        RequestRefused: something else is.
+        UntrustedRequestError: The redirect URI is invalid, or the response mode is not supported.
+        RequestRefusedError: Another parameter is invalid.
     """
     redirect_uri = check_redirect_uri(client, parameters)
     check_response_mode(parameters)
-    state, mode = parameters.get("state"), _answer_mode(parameters)
-    refused = partial(
-        RequestRefused, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
+    state, mode = parameters.get("state"), _response_mode(parameters)
+    error = partial(
+        RequestRefusedError, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
     )
     if mode == FORM_POST and state and ("\n" in state or "\r" in state):
-        raise RequestUntrusted("unreadable state")  # browsers write line ends anew: it would come back as another one
+        raise UntrustedRequestError("unreadable state")  # browsers normalise line breaks in forms
     if fault:
-        raise refused("invalid_request", fault)
+        raise error("invalid_request", fault)
     try:
         return _check_rest(settings, ring, client, parameters)
-    except _Refusal as refusal:
-        raise refused(refusal.error, refusal.description) from refusal
+    except _CheckError as refusal:
+        raise error(refusal.error, refusal.description) from refusal
 
 
 def check_again(client: Registration, request: AuthorizationRequest) -> None:
-    """Hold a request that was checked some pages ago to the registration of now.
+    """Check a request against the present registration: the person may have spent a while on the steps.
 
     Raises:
-        RequestRefused: the client may no longer ask for that, or not in that way.
+        RequestRefusedError: The registration no longer allows the request.
     """
     pkce = {"code_challenge": request.code_challenge, "code_challenge_method": "S256"} if request.code_challenge else {}
     try:
         check_scope(client, {"scope": request.scope})
         check_pkce(client, pkce)
         if (client.par_required or client.fapi2) and not request.pushed:
-            raise _Refusal("invalid_request", "this client must push its requests")  # noqa: TRY301 - one way out
-    except _Refusal as refusal:
-        raise RequestRefused(
+            raise _CheckError("invalid_request", "this client must push its requests")  # noqa: TRY301 - sent below like the others
+    except _CheckError as refusal:
+        raise RequestRefusedError(
             refusal.error,
             refusal.description,
             client_id=client.client_id,
@@ -121,32 +127,38 @@ def check_again(client: Registration, request: AuthorizationRequest) -> None:
         ) from refusal
 
 
-def _answer_mode(parameters: Mapping[str, str]) -> str:
-    """Return how answers and errors travel, if not in the query."""
+def _response_mode(parameters: Mapping[str, str]) -> str:
+    """Return the response mode of the response or error; empty for the query."""
     mode = request_object.response_mode(parameters.get("request", "")) or parameters.get("response_mode")
     return FORM_POST if mode == FORM_POST else ""
 
 
-class _Refusal(Exception):  # noqa: N818 - internal
+class _CheckError(Exception):
+    """An error to be sent to the client (RFC 6749 4.1.2.1)."""
+
     def __init__(self, error: str, description: str) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
 
 
-def _parse_once(encoded: bytes) -> tuple[dict[str, str], str]:
-    """Return the parameters, and the fault that is told to the client once it is certain who it is."""
+def _parse(encoded: bytes) -> tuple[dict[str, str], str]:
+    """Return the parameters and an empty text; if they are malformed, those needed to answer and the fault.
+
+    Raises:
+        UntrustedRequestError: A parameter that is needed to answer the client is malformed.
+    """
     try:
         return parse(encoded), ""
     except ParameterError as error:
-        if error.name in _MUST_BE_CERTAIN or error.name == "state":
-            raise RequestUntrusted(f"{error.problem} {error.name}") from error
-        certain: dict[str, str] = {}
+        if error.name in _NEEDED_TO_ANSWER or error.name == "state":
+            raise UntrustedRequestError(f"{error.problem} {error.name}") from error
+        needed: dict[str, str] = {}
         for name in ("client_id", "redirect_uri", "state", "request_uri"):
-            certain |= _only(encoded, name)
-        with suppress(RequestUntrusted):
-            certain |= _only(encoded, "response_mode")
-        return certain, str(error)
+            needed |= _only(encoded, name)
+        with suppress(UntrustedRequestError):
+            needed |= _only(encoded, "response_mode")
+        return needed, str(error)
 
 
 def _only(encoded: bytes, name: str) -> dict[str, str]:
@@ -155,33 +167,33 @@ def _only(encoded: bytes, name: str) -> dict[str, str]:
     try:
         return parse(b"&".join(parts))
     except ParameterError as error:
-        raise RequestUntrusted(f"{error.problem} {name}") from error
+        raise UntrustedRequestError(f"{error.problem} {name}") from error
 
 
 def check_client(parameters: Mapping[str, str], *, fresh: bool = False) -> Registration:
-    """The client must be registered and enabled; a page says the same of an unknown and of a disabled one."""
+    """Return the registered, enabled client. The error is the same for an unknown and a disabled one."""
     client = clients.find(parameters.get("client_id"), fresh=fresh)
     if client is None:
-        raise RequestUntrusted("invalid client_id", Cause.CLIENT)
+        raise UntrustedRequestError("invalid client_id", Cause.CLIENT)
     return client.registration
 
 
 def check_redirect_uri(client: Registration, parameters: Mapping[str, str]) -> str:
-    """The redirect URI must be one that was registered, letter by letter (RFC 9700 2.1); it may not be left out."""
+    """Return the redirect URI, which is required and compared exactly with the registered ones (RFC 9700 2.1)."""
     uri = parameters.get("redirect_uri", "")
     if uri not in client.redirect_uris:
-        raise RequestUntrusted("invalid redirect_uri", Cause.REDIRECT_URI if uri else Cause.NO_REDIRECT_URI)
+        raise UntrustedRequestError("invalid redirect_uri", Cause.REDIRECT_URI if uri else Cause.NO_REDIRECT_URI)
     return uri
 
 
 def check_pushed(client: Registration, request_uri: str) -> Mapping[str, str]:
-    """A pushed request is the client's own, unused and not expired (RFC 9126 4); whatever came beside it is ignored.
+    """Return the parameters of a pushed request, which must be the client's own, unused and not expired (RFC 9126 4).
 
-    It is checked once more: the registration may have changed since.
+    Parameters beside it are ignored. The caller checks the pushed ones again, as the registration may have changed.
     """
     parameters = pushed_requests.find(client, request_uri)
     if parameters is None:
-        raise RequestUntrusted("invalid request_uri", Cause.EXPIRED)
+        raise UntrustedRequestError("invalid request_uri", Cause.EXPIRED)
     return parameters
 
 
@@ -190,7 +202,7 @@ def _check_rest(
 ) -> AuthorizationRequest:
     check_no_request_object(parameters)
     check_response_type(parameters)
-    asked = check_claims(client, parameters)
+    claims_request = check_claims(client, parameters)
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
@@ -198,141 +210,140 @@ def _check_rest(
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         code_challenge=check_pkce(client, parameters),
-        acr=release.session_class(asked.acr) if asked.acr_is_essential else None,
+        acr=release.required_session_class(claims_request.acr) if claims_request.acr_is_essential else None,
         prompt=check_prompt(parameters),
         max_age=check_max_age(client, parameters),
         login_hint=parameters.get("login_hint", "")[:100],
-        subject=check_subject(asked, check_id_token_hint(settings, ring, client, parameters)),
-        claims=asked.kept(),
-        response_mode=_answer_mode(parameters),
+        subject=check_subject(claims_request, check_id_token_hint(settings, ring, client, parameters)),
+        claims=claims_request.serialize(),
+        response_mode=_response_mode(parameters),
         jkt=check_dpop_jkt(parameters),
         ui_locales=i18n.served(parameters.get("ui_locales", "")),
     )
 
 
 def check_no_request_object(parameters: Mapping[str, str]) -> None:
-    """Request objects are not served (Core 6.1); nothing is fetched for them."""
+    """Refuse request objects (Core 6.1) and the parameter `registration`; fetch no `request_uri`."""
     for name, error in (
         ("request", "request_not_supported"),
         ("request_uri", "request_uri_not_supported"),
         ("registration", "registration_not_supported"),
     ):
         if parameters.get(name):
-            raise _Refusal(error, "")
+            raise _CheckError(error, "")
 
 
 def check_response_type(parameters: Mapping[str, str]) -> None:
-    """Only the code flow is served."""
+    """Refuse any flow but the code flow."""
     kind = parameters.get("response_type")
     if not kind:
-        raise _Refusal("invalid_request", "response_type is missing")
+        raise _CheckError("invalid_request", "response_type is missing")
     if kind != "code":
-        raise _Refusal("unsupported_response_type", "only the code flow is served")
+        raise _CheckError("unsupported_response_type", "only the code flow is served")
 
 
 def check_response_mode(parameters: Mapping[str, str]) -> None:
-    """Answers travel in the query, or by the browser's post (Form Post Response Mode 1.0); never in a fragment.
+    """Refuse response modes other than `query` and `form_post`.
 
-    Who asks for another way could not read an answer: it is told on a page of ours (Core 3.1.2.6).
+    A client that requests another one could not read the error, so it is shown on a page (Core 3.1.2.6).
     """
     if parameters.get("response_mode", RESPONSE_MODES[0]) not in RESPONSE_MODES:
-        raise RequestUntrusted(f"response_mode must be one of: {', '.join(RESPONSE_MODES)}")
+        raise UntrustedRequestError(f"response_mode must be one of: {', '.join(RESPONSE_MODES)}")
 
 
 def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:
-    """`openid` must be there; a scope that is not assigned to the client is refused, never just dropped.
+    """Return the scope without unknown values, which are ignored (Core 3.1.2.1; RFC 6749 3.3).
 
-    One that means nothing here is ignored (Core 3.1.2.1), and is not in the `scope` of the answer (RFC 6749 3.3).
+    `openid` is required. A known value that the client is not registered for is refused.
     """
-    asked = list(dict.fromkeys(parameters.get("scope", "").split()))
-    if "openid" not in asked:
-        raise _Refusal("invalid_scope", "scope must contain openid")
-    if len(asked) > _MOST_SCOPES:
-        raise _Refusal("invalid_scope", f"scope has more than {_MOST_SCOPES} values")
-    understood = [scope for scope in asked if scope in release.SCOPES]
-    if not (client.scopes | {"openid"}).issuperset(understood):
-        raise _Refusal("invalid_scope", "a scope is not assigned to this client")
-    return " ".join(understood)
+    values = list(dict.fromkeys(parameters.get("scope", "").split()))
+    if "openid" not in values:
+        raise _CheckError("invalid_scope", "scope must contain openid")
+    if len(values) > _MAX_SCOPES:
+        raise _CheckError("invalid_scope", f"scope has more than {_MAX_SCOPES} values")
+    known = [scope for scope in values if scope in release.SCOPES]
+    if not (client.scopes | {"openid"}).issuperset(known):
+        raise _CheckError("invalid_scope", "a scope is not assigned to this client")
+    return " ".join(known)
 
 
 def check_pkce(client: Registration, parameters: Mapping[str, str]) -> str | None:
-    """RFC 7636 with S256 alone; compulsory unless the client was registered otherwise, enforced whenever it is sent."""
+    """Return the S256 challenge (RFC 7636); None if the client sends none and need not."""
     challenge, method = parameters.get("code_challenge"), parameters.get("code_challenge_method")
     if challenge is None and method is None:
         if client.pkce_required or client.fapi2:
-            raise _Refusal("invalid_request", "code_challenge is missing")
+            raise _CheckError("invalid_request", "code_challenge is missing")
         return None
     if method != "S256":
-        raise _Refusal("invalid_request", "code_challenge_method must be S256")
+        raise _CheckError("invalid_request", "code_challenge_method must be S256")
     if not _SHA256.fullmatch(challenge or ""):
-        raise _Refusal("invalid_request", "code_challenge must be 43 base64url characters")
+        raise _CheckError("invalid_request", "code_challenge must be 43 base64url characters")
     return challenge
 
 
 def check_dpop_jkt(parameters: Mapping[str, str]) -> str | None:
-    """The thumbprint of the key that the code will be bound to (RFC 9449 10)."""
+    """Return the thumbprint of the key that the code will be bound to (RFC 9449 10)."""
     jkt = parameters.get("dpop_jkt")
     if jkt is not None and not _SHA256.fullmatch(jkt):
-        raise _Refusal("invalid_request", "dpop_jkt must be 43 base64url characters")
+        raise _CheckError("invalid_request", "dpop_jkt must be 43 base64url characters")
     return jkt
 
 
 def check_prompt(parameters: Mapping[str, str]) -> str:
-    """`none` stands alone; values that are not defined are refused."""
+    """Return the prompt. Unknown values are refused, and `none` together with others."""
     prompts = parameters.get("prompt", "").split()
     if set(prompts) - PROMPTS:
-        raise _Refusal("invalid_request", "prompt has an unknown value")
+        raise _CheckError("invalid_request", "prompt has an unknown value")
     if "none" in prompts and len(prompts) > 1:
-        raise _Refusal("invalid_request", "prompt none must stand alone")
+        raise _CheckError("invalid_request", "prompt none must stand alone")
     return " ".join(prompts)
 
 
 def check_max_age(client: Registration, parameters: Mapping[str, str]) -> int | None:
-    """Seconds, not negative; what the client registered when it says nothing (Registration 2, `default_max_age`)."""
+    """Return `max_age` in seconds, or the registered `default_max_age` (Registration 2)."""
     value = parameters.get("max_age")
     if value is None:
         return client.default_max_age
     if not _MAX_AGE.fullmatch(value):
-        raise _Refusal("invalid_request", "max_age must be a number of seconds")
+        raise _CheckError("invalid_request", "max_age must be a number of seconds")
     return int(value)
 
 
 def check_claims(client: Registration, parameters: Mapping[str, str]) -> ClaimsRequest:
-    """The claims request (Core 5.5), and `acr_values`, which is a wish and never an error (3.1.2.1).
+    """Return the claims request (Core 5.5) with `acr_values` (3.1.2.1) or the registered `default_acr_values`.
 
-    Who says nothing wishes what the client registered (Registration 2, `default_acr_values`). An essential
-    `acr` that no sign-in here can have is told at once (Unmet Authentication Requirements 1.0).
+    An essential `acr` that no sign-in can satisfy is refused (Unmet Authentication Requirements 1.0).
     """
     try:
         return parameter.read(
             parameters.get("claims"),
             parameters.get("acr_values") or client.default_acr_values,
-            releasable=release.releasable(client),
+            releasable=release.releasable_claims(client),
             classes=release.ACR_VALUES,
         )
-    except ClaimsMalformed as malformed:
-        raise _Refusal("invalid_request", str(malformed)) from malformed
-    except AcrUnknown:
-        raise _Refusal("unmet_authentication_requirements", "no sign-in here has one of those acr") from None
+    except ClaimsRequestError as malformed:
+        raise _CheckError("invalid_request", str(malformed)) from malformed
+    except UnknownAcrError:
+        raise _CheckError("unmet_authentication_requirements", "no sign-in satisfies one of the acr values") from None
 
 
-def check_subject(asked: ClaimsRequest, hinted: str | None) -> str | None:
-    """Whom the code may be for, if the hint or the claims request say so; both must hold (Core 3.1.2.2)."""
+def check_subject(claims_request: ClaimsRequest, hinted: str | None) -> str | None:
+    """Return the accepted values of `sub`, one a line, by the hint and the claims request; None for any (3.1.2.2)."""
     if hinted is None:
-        return "\n".join(sorted(asked.subjects)) or None
-    if asked.subjects and hinted not in asked.subjects:
-        raise _Refusal("invalid_request", "id_token_hint and claims name different subjects")
+        return "\n".join(sorted(claims_request.subjects)) or None
+    if claims_request.subjects and hinted not in claims_request.subjects:
+        raise _CheckError("invalid_request", "id_token_hint and claims name different subjects")
     return hinted
 
 
 def check_id_token_hint(
     settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str]
 ) -> str | None:
-    """The hint must be an ID token of ours for this client; it may have expired (Core 3.1.2.1)."""
+    """Return `sub` of `id_token_hint`, an ID token for this client that may have expired (Core 3.1.2.1)."""
     hint = parameters.get("id_token_hint")
     if not hint:
         return None
     identity = read_id_token(settings, ring, hint)
     if identity is None or identity.get("aud") != client.client_id:
-        raise _Refusal("invalid_request", "id_token_hint is not an ID token of this client")
+        raise _CheckError("invalid_request", "id_token_hint is not an ID token of this client")
     return str(identity["sub"])

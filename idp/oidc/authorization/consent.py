@@ -1,7 +1,7 @@
-"""`/authorize/accord`: the question that `prompt=consent` asks for (OpenID Connect Core 3.1.2.1, 3.1.2.4).
+"""The page `/authorize/accord` of `prompt=consent` (OpenID Connect Core 3.1.2.1, 3.1.2.4).
 
-Schools decide which ENT serves them, so nobody is asked for a consent in general. A client that wants its visitors
-asked gets this page each time: it says what the ENT will be told, and the person goes on or declines.
+Schools decide which ENT serves them, so there is no consent otherwise. With `prompt=consent` the page is shown each
+time: it lists the data that the ENT receives, and the person accepts or declines.
 """
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -11,24 +11,24 @@ from idp.interaction import store
 from idp.oidc.claims import release
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
 
 @leads_to_ent
 def agree() -> Response:
-    """Show what the ENT will be told; on a POST note that this session's person agreed, and go on."""
+    """Show the data that the ENT receives; on a POST, note the agreement of this session's person and resume."""
     if request.method == "POST":
         csrf.protect()
-    interaction, found = store.current(), manager.current()
-    wanted = interaction.request if interaction else None
-    client = registry.find(wanted.client_id) if wanted else None
-    if interaction is None or wanted is None or client is None:
-        raise InteractionLost
-    if found is None:  # signed out meanwhile, in another tab: the sign-in comes first, then this page again
+    interaction, signed_in = store.current(), manager.current()
+    requested = interaction.request if interaction else None
+    client = registry.find(requested.client_id) if requested else None
+    if interaction is None or requested is None or client is None:
+        raise InteractionLostError
+    if signed_in is None:  # signed out in another tab: the person signs in first, then sees this page again
         return see_other(store.resume_url(interaction))
-    session, account = found
+    session, account = signed_in
     if request.method == "POST":
         return see_other(store.resume_url(interaction.with_agreement(session.sid)))
     html = render_template(
@@ -36,7 +36,7 @@ def agree() -> Response:
         dest=client,
         account=account,
         told=released.told(
-            release.scopes_told(client, wanted.scope, wanted.claims),
+            release.released_scopes(client, requested.scope, requested.claims),
             username=client.release_username,
             child=audience.knows_child(client.key, account.id),
         ),

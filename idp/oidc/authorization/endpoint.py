@@ -1,8 +1,7 @@
-"""The authorization endpoint, and the dispatcher behind it (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
+"""The authorization endpoint and its dispatcher (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
 
-`/authorize` checks the request and asks `idp.journey` which step the person owes next. With a live session that owes
-nothing it answers at once, by one statement and without writing anything but the code. Each step leads back to
-`/authorize/resume`, which asks again.
+`/authorize` checks the request and asks `idp.journey` which step the person owes next. For a live session that owes
+none, it issues a code at once, by one statement. Each step leads back to `/authorize/resume`, which asks again.
 """
 
 import uuid
@@ -23,55 +22,55 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
 from idp.oidc.authorization.checks import check, check_again
-from idp.oidc.authorization.errors import Cause, RequestRefused, RequestUntrusted
+from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import session_state
 from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.store.contract import CodeRequest
-from idp.oidc.tokens.grants import CodeGrant, StepOwed
+from idp.oidc.tokens.grants import CodeGrant, StepOwedError
 from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
 from idp.web.declarations import acts_on_get
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address, request_id
+from idp.web.request_context import remote_ip, request_id
 
-_LONGEST_ADDRESS = 7800
-"""What is left of the 8190 bytes of a request line for what later steps add."""
-_FAPI2_CODE = timedelta(seconds=60)
+_MAX_URL_LENGTH = 7800
+"""In characters; a request line may have 8190 bytes, and later steps add parameters."""
+_FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
 @acts_on_get
 def authorize() -> Response:
-    """`/authorize`: answer at once, or lead to the first step that is owed."""
+    """Issue a code at once, or redirect to the first step that is owed (`/authorize`)."""
     encoded = request.query_string
     if request.method == "POST":
         encoded = posted()
-        again = as_get(encoded)
-        if again:
-            return again
+        redirect = as_get(encoded)
+        if redirect:
+            return redirect
     try:
         if seconds := rate_limits.seconds_to_wait():
             rate_limits.refuse(encoded, seconds)
         return _at_once(encoded) or _after_steps(encoded)
-    except RequestUntrusted as untrusted:
+    except UntrustedRequestError as untrusted:
         return errors.page(untrusted)
-    except RequestRefused as refused:
+    except RequestRefusedError as refused:
         return errors.refuse(refused)
 
 
 def _at_once(encoded: bytes) -> Response | None:
-    """Answer a plain request of a session that owes nothing; a None is followed by the whole story, on fresh data."""
+    """Issue a code if a live session owes no step; otherwise return None, and `_after_steps` decides on fresh data."""
     try:
         checked = check(services().settings, services().server.ring, encoded)
-    except (RequestUntrusted, RequestRefused):
+    except (UntrustedRequestError, RequestRefusedError):
         return None
-    return _issue(checked.client, checked.request) if checked.plain else None
+    return _issue(checked.client, checked.request) if checked.needs_session_only else None
 
 
 def _after_steps(encoded: bytes) -> Response:
-    """Check the request against the registration as the database has it, and lead to the first step that is owed."""
+    """Check the request against the database's registration and redirect to the first step that is owed."""
     checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
@@ -80,27 +79,27 @@ def _after_steps(encoded: bytes) -> Response:
 
 @acts_on_get
 def resume() -> Response:
-    """`/authorize/resume`: a step is done; ask again which is owed."""
+    """Redirect to the next step that is owed, or issue the code (`/authorize/resume`)."""
     if seconds := rate_limits.seconds_to_wait():
         rate_limits.stop(seconds)
     interaction = store.current()
     client = _client(interaction)
     if interaction is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     try:
         if store.has_answer(interaction) and manager.current() is not None:
             return _enter(client)
         if interaction.request is not None and interaction.request.redirect_uri in client.redirect_uris:
             check_again(client, interaction.request)
         return _dispatch(interaction, client)
-    except RequestUntrusted as untrusted:
+    except UntrustedRequestError as untrusted:
         return errors.page(untrusted)
-    except RequestRefused as refused:
+    except RequestRefusedError as refused:
         return errors.refuse(refused)
 
 
 def _enter(client: Registration) -> Response:
-    """Lead whoever came back after the answer to the ENT's entrance: it would refuse a state that has served."""
+    """Redirect a person who comes back after the response to the ENT's entrance, since its `state` was used."""
     if client.home:
         return see_other(client.entrance(services().settings.issuer))
     return make_response(render_template("oidc/deja_connecte.html", dest=client))
@@ -108,86 +107,86 @@ def _enter(client: Registration) -> Response:
 
 @acts_on_get
 def deny() -> Response:
-    """`/authorize/refus`: tell the client that the person declined the step that is owed, or turned back.
+    """Send `access_denied` to the client, because the person declined a step or turned back (`/authorize/refus`).
 
-    Another tab may have gone on meanwhile: if the step that is owed now cannot be declined, lead to it instead.
+    Another tab may have completed the step: if the step that is owed now cannot be declined, redirect to it.
     """
     interaction = store.current()
     client = _client(interaction)
-    wanted = interaction.request if interaction else None
-    if interaction is None or wanted is None or client is None or wanted.redirect_uri not in client.redirect_uris:
-        raise InteractionLost(client)
-    state = _state(interaction, wanted, client)
+    requested = interaction.request if interaction else None
+    if interaction is None or requested is None or client is None or requested.redirect_uri not in client.redirect_uris:
+        raise InteractionLostError(client)
+    state = _state(interaction, requested, client)
     step = journey.next_step(state)
     if step is None or not step.declined_text:
         return see_other(store.page_url("oidc.resume", interaction))
-    return errors.refuse(_refusal(wanted, "access_denied", step.declined_text))
+    return errors.refuse(_error(requested, "access_denied", step.declined_text))
 
 
 def _dispatch(interaction: Interaction, client: Registration) -> Response:
-    """Lead to the first step that is owed; owe nothing, and the code is issued."""
-    wanted = interaction.request
-    if wanted is None or wanted.redirect_uri not in client.redirect_uris:
-        raise InteractionLost
-    state = _state(interaction, wanted, client)
+    """Redirect to the first step that is owed, or issue the code."""
+    requested = interaction.request
+    if requested is None or requested.redirect_uri not in client.redirect_uris:
+        raise InteractionLostError
+    state = _state(interaction, requested, client)
     if journey.is_out_of_reach(state):
-        raise _refusal(wanted, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
+        raise _error(requested, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
     step = journey.next_step(state)
     if step is not None:
         if "none" in state.prompts:
-            raise _refusal(wanted, step.oauth_error, "")
-        return _lead_to(step, interaction.without_person() if state.session else interaction, wanted)
-    if wanted.subject is not None and state.account is not None:
+            raise _error(requested, step.oauth_error, "")
+        return _lead_to(step, interaction.without_person() if state.session else interaction, requested)
+    if requested.subject is not None and state.account is not None:
         subject = release.subject(client, state.account.id, state.account.join_key)
-        if subject not in wanted.subject.split("\n"):
-            raise _refusal(wanted, "login_required", "another person is signed in")
-    response = _issue(client, wanted)
+        if subject not in requested.subject.split("\n"):
+            raise _error(requested, "login_required", "another person is signed in")
+    response = _issue(client, requested)
     if response:
         store.note_answer(interaction)
         return response
-    if wanted.pushed and pushed_requests.is_used(wanted.pushed):
-        raise RequestUntrusted("invalid request_uri", Cause.EXPIRED)
-    # the session ended, or the client's registration changed, between the two questions: the next request finds out
-    raise _refusal(wanted, "temporarily_unavailable", "")
+    if requested.pushed and pushed_requests.is_used(requested.pushed):
+        raise UntrustedRequestError("invalid request_uri", Cause.EXPIRED)
+    # the session ended, or the registration changed, between the two statements: a retry will show which
+    raise _error(requested, "temporarily_unavailable", "")
 
 
-def _lead_to(step: journey.Step, interaction: Interaction, wanted: AuthorizationRequest) -> Response:
-    """Lead to a page, whose address carries the request on; one that no address can carry is refused (RFC 9110 4.1)."""
-    address = store.page_url(step.endpoint, interaction)
-    if len(address) > _LONGEST_ADDRESS:
-        raise _refusal(wanted, "invalid_request", "the request is too long")
-    return see_other(address)
+def _lead_to(step: journey.Step, interaction: Interaction, requested: AuthorizationRequest) -> Response:
+    """Redirect to the page of a step; refuse a request that is too long for its URL (RFC 9110 4.1)."""
+    url = store.page_url(step.endpoint, interaction)
+    if len(url) > _MAX_URL_LENGTH:
+        raise _error(requested, "invalid_request", "the request is too long")
+    return see_other(url)
 
 
-def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Registration) -> journey.State:
-    found = manager.current()
-    if found:
+def _state(interaction: Interaction, requested: AuthorizationRequest, client: Registration) -> journey.State:
+    signed_in = manager.current()
+    if signed_in:
         rate_limits.note_live_session()
     return journey.State(
         client=client,
-        session=found[0] if found else None,
-        account=found[1] if found else None,
+        session=signed_in[0] if signed_in else None,
+        account=signed_in[1] if signed_in else None,
         profile=interaction.profile,
-        prompts=frozenset(wanted.prompt.split()),
-        max_age=wanted.max_age,
-        acr=wanted.acr,
-        agreed=found is not None and interaction.agreed == found[0].sid,
+        prompts=frozenset(requested.prompt.split()),
+        max_age=requested.max_age,
+        acr=requested.acr,
+        agreed=signed_in is not None and interaction.agreed == signed_in[0].sid,
         started_at=interaction.started_at,
         now=now(),
         mail_required=services().settings.mail_required,
-        is_activating=interaction.person is not None and found is None,
+        is_activating=interaction.person is not None and signed_in is None,
     )
 
 
-def _journal_proof(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
-    """Return what protects the journal's entry of a code until the worker seals the entry."""
+def _audit_binding(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
+    """Return the salt and key that protect the audit entry of a code until the worker seals it."""
     salt = chain.new_salt()
-    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_address(), request_id())
+    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_ip(), request_id())
     return {"journal_salt": salt, "journal_key": key}
 
 
-def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | None:
-    """Answer with a code, by the one statement that checks the session too; None when something is owed."""
+def _issue(client: Registration, requested: AuthorizationRequest) -> Response | None:
+    """Return the response with a code, or None if there is no live session or a step is owed."""
     cookie = manager.cookie_value()
     if cookie is None:
         return None
@@ -200,70 +199,70 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             family=uuid.uuid4(),
             client=client.key,
             client_version=client.version,
-            redirect_uri=wanted.redirect_uri,
-            scope=wanted.scope,
-            nonce=wanted.nonce,
-            challenge=wanted.code_challenge,
-            claims=wanted.claims,
-            jkt=wanted.jkt,
-            pushed_digest=opaque.digest(wanted.pushed) if wanted.pushed else None,
+            redirect_uri=requested.redirect_uri,
+            scope=requested.scope,
+            nonce=requested.nonce,
+            challenge=requested.code_challenge,
+            claims=requested.claims,
+            jkt=requested.jkt,
+            pushed_digest=opaque.digest(requested.pushed) if requested.pushed else None,
             charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
             mail_required=settings.mail_required,
             now=moment,
             idle_since=liveness.idle_since(settings, moment),
             touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
-            address=remote_address(),
+            ip=remote_ip(),
             request_id=request_id(),
-            **_journal_proof(settings, client, moment),
+            **_audit_binding(settings, client, moment),
         )
 
-    parsed = ParsedRequest(request, _as_parameters(client, wanted))
+    parsed = ParsedRequest(request, _as_parameters(client, requested))
     try:
         grant = cast("CodeGrant", services().server.get_authorization_grant(parsed))
         redirect_uri = grant.validate_authorization_request()
         code = grant.generate_authorization_code()
         parsed.user = bind
         grant.save_authorization_code(code, parsed)
-    except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
+    except (StepOwedError, OAuth2Error):  # OAuth2Error: the client was disabled after the request was checked
         return None
     rate_limits.note_live_session()
     state = browser_state.value(grant.sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, redirect_uri))]
-    response = responses.send(redirect_uri, pairs, wanted.state, wanted.response_mode)
+    response = responses.send(redirect_uri, pairs, requested.state, requested.response_mode)
     browser_state.keep(response, state)
     return response
 
 
-def _as_parameters(client: Registration, wanted: AuthorizationRequest) -> dict[str, str]:
-    """Return what Authlib needs to know of the request."""
+def _as_parameters(client: Registration, requested: AuthorizationRequest) -> dict[str, str]:
+    """Return the parameters that Authlib needs."""
     return {
         "response_type": "code",
         "client_id": client.client_id,
-        "redirect_uri": wanted.redirect_uri,
-        "scope": wanted.scope,
+        "redirect_uri": requested.redirect_uri,
+        "scope": requested.scope,
     }
 
 
 def _code_lifetime(settings: Settings, client: Registration) -> timedelta:
-    """Return how long a code lives: a minute at most for FAPI 2.0 (5.3.2.1), whatever the operator decided."""
+    """Return the lifetime of a code: at most a minute for FAPI 2.0 (5.3.2.1), whatever the operator set."""
     lifetime = settings.lifetime("code_lifetime")
-    return min(lifetime, _FAPI2_CODE) if client.fapi2 else lifetime
+    return min(lifetime, _FAPI2_CODE_LIFETIME) if client.fapi2 else lifetime
 
 
-def _refusal(wanted: AuthorizationRequest, error: str, description: str) -> RequestRefused:
-    return RequestRefused(
+def _error(requested: AuthorizationRequest, error: str, description: str) -> RequestRefusedError:
+    return RequestRefusedError(
         error,
         description,
-        client_id=wanted.client_id,
-        redirect_uri=wanted.redirect_uri,
-        state=wanted.state,
-        response_mode=wanted.response_mode,
+        client_id=requested.client_id,
+        redirect_uri=requested.redirect_uri,
+        state=requested.state,
+        response_mode=requested.response_mode,
     )
 
 
 def _client(interaction: Interaction | None) -> Registration | None:
-    """Return the client as the database has it: who comes back from a step may find it shut out."""
+    """Return the client from the database, since it may have been disabled while the person took a step."""
     return registry.find(interaction.request.client_id, fresh=True) if interaction and interaction.request else None
 
 

@@ -1,4 +1,4 @@
-"""Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else our page."""
+"""Errors of the authorization endpoint: sent to the client (RFC 6749 4.1.2.1), or shown if it cannot be trusted."""
 
 import enum
 
@@ -16,8 +16,8 @@ from idp.web.request_context import request_id
 log = structlog.get_logger()
 
 
-class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
-    """The request is certain to come from a client: the error goes back to it, in the response mode that it wants."""
+class RequestRefusedError(Exception):
+    """Client and redirect URI are valid: the error is sent to the client, in the requested response mode."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
 
 
 class Cause(enum.Enum):
-    """Why a request leads nowhere, as far as the person is told."""
+    """The cause of an error that is shown to the person."""
 
     CLIENT = "client"
     NO_REDIRECT_URI = "no redirect_uri"
@@ -48,10 +48,12 @@ class Cause(enum.Enum):
     REQUEST = "request"
 
 
-class RequestUntrusted(Exception):  # noqa: N818 - same
-    """Client or redirect URI are not certain: nothing leaves for another site.
+class UntrustedRequestError(Exception):
+    """Client or redirect URI is invalid: the error is shown on a page, and nothing is sent to another site.
 
-    `phrase` is stable, for automation; `cause` chooses the sentence that the person reads.
+    Attributes:
+        phrase: A stable text for automation.
+        cause: Selects the sentence for the person.
     """
 
     def __init__(self, phrase: str, cause: Cause = Cause.REQUEST) -> None:
@@ -60,8 +62,8 @@ class RequestUntrusted(Exception):  # noqa: N818 - same
         self.cause = cause
 
 
-def refuse(refused: RequestRefused) -> Response:
-    """Send an error to the client, with the `session_state` by which it learns what changes (Session Management 2)."""
+def refuse(refused: RequestRefusedError) -> Response:
+    """Send an error to the client, with `session_state` (Session Management 2)."""
     pairs = [("error", refused.error)]
     if refused.description:
         pairs.append(("error_description", refused.description))
@@ -73,27 +75,28 @@ def refuse(refused: RequestRefused) -> Response:
 
 
 def _browser_state() -> str:
-    """Return what the browser's state is from now on.
+    """Return the new browser state: that of the live session, or empty if the cookie's session is over.
 
-    A session that is over takes it along. A request from inside another site's page comes without the session's cookie:
-    that says nothing of the session, and must not sign the person out elsewhere.
+    A request from a frame of another site has no session cookie. Then the state is kept: to change it would tell other
+    clients that the person signed out.
     """
-    found = manager.current()
-    if found:
-        return browser_state.value(found[0].sid)
+    signed_in = manager.current()
+    if signed_in:
+        return browser_state.value(signed_in[0].sid)
     return "" if manager.cookie_value() else browser_state.kept()
 
 
-def page(untrusted: RequestUntrusted) -> Response:
-    """Show the error to the person, with a reference; nothing of the request is repeated.
+def page(untrusted: UntrustedRequestError) -> Response:
+    """Show the error to the person, with a reference for support.
 
-    The way back is to the home that the client registered, never to an address of the request.
+    The page repeats nothing of the request. Its link leads to the client's registered home, never to a URL of the
+    request.
     """
-    log.warning("request refused", phrase=untrusted.phrase, reference=request_id())
+    log.warning("authorization request refused", phrase=untrusted.phrase, reference=request_id())
     template = "errors/expire.html" if untrusted.cause is Cause.EXPIRED else "errors/demande.html"
     html = render_template(
         template,
-        dest=_asking(),
+        dest=_client(),
         reference=request_id(),
         code=untrusted.phrase,
         cause=untrusted.cause.value,
@@ -102,10 +105,10 @@ def page(untrusted: RequestUntrusted) -> Response:
     return make_response(html, 400)
 
 
-def _asking() -> registry.Registration | None:
+def _client() -> registry.Registration | None:
     """Return the client that the request names once, or that the request in progress is for."""
     if request.endpoint == "oidc.resume":
         interaction = store.current()
         return registry.find(interaction.request.client_id) if interaction and interaction.request else None
-    named = request.values.getlist("client_id")
-    return registry.find(named[0]) if len(named) == 1 else None
+    client_ids = request.values.getlist("client_id")
+    return registry.find(client_ids[0]) if len(client_ids) == 1 else None

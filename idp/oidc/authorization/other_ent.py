@@ -1,7 +1,7 @@
-"""`/authorize/autre-ent`: the page for a person whom the client of the request may not know (`idp.clients.audience`).
+"""The page `/authorize/autre-ent`, for a person whom the client may not know (`idp.clients.audience`).
 
-It names the schools of the person's children and leads to their ENTs. The client is told nothing, unless the person
-goes back to it: then it is told `access_denied`.
+It names the schools of the person's children and links to their ENTs. The client gets no response, or `access_denied`
+if the person goes back to it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from idp.db import db
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.sessions import manager
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
 
 
@@ -31,15 +31,15 @@ class _ServedSchool:
 
 
 def show() -> Response:
-    """Show where the person's children are; go on if the client may know the person after all."""
-    interaction, found = store.current(), manager.current()
-    wanted = interaction.request if interaction else None
-    client = registry.find(wanted.client_id) if wanted else None
-    if interaction is None or wanted is None or client is None:
-        raise InteractionLost
-    if found is None or audience.may_know(client.key, found[1].id):
+    """Show the schools of the person's children; resume if the client may know the person now."""
+    interaction, signed_in = store.current(), manager.current()
+    requested = interaction.request if interaction else None
+    client = registry.find(requested.client_id) if requested else None
+    if interaction is None or requested is None or client is None:
+        raise InteractionLostError
+    if signed_in is None or audience.may_know(client.key, signed_in[1].id):
         return see_other(store.resume_url(interaction))
-    account = found[1]
+    account = signed_in[1]
     schools = directory.schools(account)
     html = render_template(
         "oidc/autre_ent.html",
@@ -48,24 +48,24 @@ def show() -> Response:
         served=[_ServedSchool(school, registry.all_serving([school.uai])) for school in schools],
         told_school=None if schools else _school_of_letter(account),
         back_url=store.decline_url(interaction),
-        other_account_url=_other_account_url(interaction, wanted),
+        other_account_url=_other_account_url(interaction, requested),
         sign_out_url=url_for("oidc.logout"),
     )
     return make_response(html)
 
 
 def _school_of_letter(account: Account) -> School | None:
-    """Return the school that printed the last letter of a person who has no child here.
+    """Return the school that printed the last letter of a person without children.
 
-    The present school of a former child is not named: it is not this person's affair any more.
+    The present school of a former child is not named: the person may not learn it.
     """
     return db.session.get(School, account.letter_school_id) if account.letter_school_id else None
 
 
-def _other_account_url(interaction: Interaction, wanted: AuthorizationRequest) -> str:
-    """Return the sign-in page for the same request, which the person who is signed in now has to pass again."""
-    prompts = dict.fromkeys([*wanted.prompt.split(), "login"])
-    again = replace(interaction, request=replace(wanted, prompt=" ".join(prompts)), started_at=now())
+def _other_account_url(interaction: Interaction, requested: AuthorizationRequest) -> str:
+    """Return the URL of the sign-in page for the same request, with `prompt=login`."""
+    prompts = dict.fromkeys([*requested.prompt.split(), "login"])
+    again = replace(interaction, request=replace(requested, prompt=" ".join(prompts)), started_at=now())
     return store.page_url("login.sign_in", again)
 
 

@@ -1,8 +1,8 @@
-"""Authorization requests that clients pushed (RFC 9126), as they are kept: by the digest of their `request_uri`.
+"""Stores pushed authorization requests (RFC 9126) by the digest of their `request_uri`.
 
-A request is opened as often as somebody likes until it expires, a reload or a second tab does no harm, and gives one
-code: the statement that stores the code uses it up. Who opened it in time may take longer to sign in than it lives,
-so its row stays as long as that may take.
+Until it expires, a request can be opened several times (a reload, a second tab), but it gives one code: the store marks
+it as used when it stores the code. A person who opened it in time may need longer to sign in, so the row is kept for as
+long as that may take.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ PREFIX = "urn:ietf:params:oauth:request_uri:"
 
 
 def push(client: Registration, parameters: Mapping[str, str], lifetime: int) -> str:
-    """Keep a checked request for `lifetime` seconds; return its `request_uri`, which nobody can guess (section 2.2)."""
+    """Store a checked request for `lifetime` seconds; return its random `request_uri` (section 2.2)."""
     request_uri = f"{PREFIX}{opaque.new_value()}"
     pushed = PushedRequest(
         digest=opaque.digest(request_uri),
@@ -34,7 +34,7 @@ def push(client: Registration, parameters: Mapping[str, str], lifetime: int) -> 
 
 
 def find(client: Registration, request_uri: str) -> dict[str, str] | None:
-    """Return the parameters that this client pushed; None when it is another's, used, expired or was never there."""
+    """Return the parameters of a request of this client that is neither used nor expired, or None."""
     return db.session.scalar(
         select(PushedRequest.parameters).where(
             PushedRequest.digest == opaque.digest(request_uri),
@@ -46,6 +46,6 @@ def find(client: Registration, request_uri: str) -> dict[str, str] | None:
 
 
 def is_used(request_uri: str) -> bool:
-    """Return whether a request gave its code."""
+    """Return whether a code was issued for the request."""
     used_at = select(PushedRequest.used_at).where(PushedRequest.digest == opaque.digest(request_uri))
     return db.session.scalar(used_at) is not None

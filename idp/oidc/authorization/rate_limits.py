@@ -1,14 +1,13 @@
-"""The budget of the authorization endpoint, for each session and each network.
+"""The rate limits of the authorization endpoint, for each session and each network.
 
-A request of a session that owes nothing stores a code, and an ENT that sends the browser back on each answer makes a
-loop of such requests. Requests are counted in the memory of each process, so that a right one costs the database no
-more than before.
+An ENT that sends the browser back after each response makes a redirect loop, and each request of a live session stores
+a code. Requests are counted in the memory of each process, so that the limits need no statement.
 
-Requests are counted before they are checked, so one machine behind a school's address can use up the budget of the
-network. It must not stop the parents who are signed in there. A session has its own budget; once the database has said
-that its cookie is the one of a live session, the process remembers that, and the network's budget neither counts nor
-refuses the requests of this cookie. Nobody can make such a cookie without a sign-in. A cookie that the process has not
-seen yet could be anything: to look it up would cost the statement that the budget is there to save.
+Requests are counted before they are checked, so one machine behind a school's IP address can exhaust the limit of the
+network. This must not stop parents who are signed in there. A session has a limit of its own: once the database has
+confirmed that a cookie belongs to a live session, the process remembers the cookie, and the limit of the network does
+not apply to it. Nobody can make such a cookie without signing in. An unknown cookie counts for the network: looking it
+up would cost the statement that the limit saves.
 """
 
 from typing import NoReturn
@@ -16,65 +15,65 @@ from typing import NoReturn
 from flask_babel import gettext
 
 from idp.oidc.authorization.checks import check
-from idp.oidc.authorization.errors import RequestRefused, RequestUntrusted
+from idp.oidc.authorization.errors import RequestRefusedError, UntrustedRequestError
 from idp.services import services
 from idp.sessions import manager
 from idp.throttle import limits, local
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 _LIVE = "live session"
 
 
 def seconds_to_wait() -> int:
-    """Count this request; return the seconds until there is room for it, 0 when there is."""
+    """Count this request; return 0, or the seconds to wait if it exceeds a limit."""
     cookie = manager.cookie_value()
     session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
     if cookie and local.is_marked(_LIVE, cookie):
         return local.take(*session)
-    return local.take((limits.AUTHORIZE_NETWORK, remote_address()), *session)
+    return local.take((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
 
 
 def note_live_session() -> None:
-    """Remember that the cookie of this request belongs to a live session; call it once the database has said so."""
+    """Remember that the cookie of this request belongs to a live session, which the database has confirmed."""
     if cookie := manager.cookie_value():
         local.mark(_LIVE, cookie)
 
 
 def refuse(encoded: bytes, seconds: int) -> NoReturn:
-    """Refuse a request for which there is no room.
+    """Refuse a request that exceeds a limit.
 
-    A page of ours ends a redirect loop, and says when to try again. Who asks with `prompt=none` is a script that waits
-    for an answer in a hidden frame: the error goes back to it.
+    A page ends a redirect loop and says when to retry. With `prompt=none`, a script waits for the response in a hidden
+    frame, so the error is sent to the client.
 
     Raises:
-        RequestRefused: `temporarily_unavailable` (RFC 6749 4.1.2.1), for `prompt=none`.
-        TooManyTries: for all others.
+        RequestRefusedError: `temporarily_unavailable` (RFC 6749 4.1.2.1), for `prompt=none`.
+        TooManyRequestsError: Otherwise.
     """
     if b"none" in encoded or b"request_uri" in encoded:
         try:
-            wanted = check(services().settings, services().server.ring, encoded).request
-        except (RequestUntrusted, RequestRefused):
+            requested = check(services().settings, services().server.ring, encoded).request
+        except (UntrustedRequestError, RequestRefusedError):
             stop(seconds)
-        if wanted.prompt == "none":
-            raise RequestRefused(
+        if requested.prompt == "none":
+            raise RequestRefusedError(
                 "temporarily_unavailable",
-                f"too many requests, the next one in {seconds} seconds",
-                client_id=wanted.client_id,
-                redirect_uri=wanted.redirect_uri,
-                state=wanted.state,
-                response_mode=wanted.response_mode,
+                f"too many requests, retry after {seconds} seconds",
+                client_id=requested.client_id,
+                redirect_uri=requested.redirect_uri,
+                state=requested.state,
+                response_mode=requested.response_mode,
             )
     stop(seconds)
 
 
 def stop(seconds: int) -> NoReturn:
-    """Show the page that ends a loop.
+    """Raise the error whose page ends a redirect loop.
 
     Raises:
-        TooManyTries: always.
+        TooManyRequestsError: Always.
     """
-    raise TooManyTries(
+    raise TooManyRequestsError(
         seconds,
         sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),
     )

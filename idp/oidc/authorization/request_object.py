@@ -1,4 +1,4 @@
-"""Request objects (Core 6.1), which are not served: how the error that says so travels to the client."""
+"""Reads the response mode of a request object (Core 6.1), to send the error that request objects are not supported."""
 
 import base64
 import re
@@ -11,10 +11,10 @@ _JWT = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
 
 
 def response_mode(value: str) -> str:
-    """Return the response mode that a request object asks for; empty if it asks for none that is served.
+    """Return the response mode in a request object; empty if there is none, or none that is supported.
 
-    Nothing else of the object is read: its signature is not checked, as the request is refused anyway. Both modes lead
-    to the redirect URI of the request itself, which is registered, so a forged object gains nothing.
+    The signature is not checked, because the request is refused anyway. The error goes to the registered redirect URI
+    of the request in both modes, so a forged object gains nothing.
     """
     match = _JWT.fullmatch(value)
     if match is None:

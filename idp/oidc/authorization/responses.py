@@ -1,7 +1,6 @@
-"""Answers of the authorization endpoint: how they travel to the client (RFC 6749 4.1.2, RFC 9207, Form Post 1.0).
+"""Sends the responses of the authorization endpoint to the client (RFC 6749 4.1.2, RFC 9207, Form Post 1.0).
 
-By default in the query of the redirect URI; as a form that the browser posts when the client asked for
-`response_mode=form_post`. The fragment is for flows that are not served here.
+They are sent in the query of the redirect URI, or with `response_mode=form_post` as a form that the browser posts.
 """
 
 from urllib.parse import urlencode
@@ -17,7 +16,7 @@ RESPONSE_MODES = (QUERY, FORM_POST)
 
 
 def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None, response_mode: str = "") -> Response:
-    """Send `parameters`, the state byte for byte and `iss` (RFC 9207) to a redirect URI that is certain."""
+    """Send `parameters`, the unchanged state and `iss` (RFC 9207) to a checked redirect URI."""
     pairs = list(parameters)
     if state is not None:
         pairs.append(("state", state))
@@ -28,9 +27,9 @@ def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None
 
 
 def _form(redirect_uri: str, pairs: list[tuple[str, str]]) -> Response:
-    """Show a form that a script of ours sends at once, and its button where no script runs (Form Post 2).
+    """Return a page with a form that a script submits, with a button for browsers without scripts (Form Post 2).
 
-    Its policy has no `form-action`: it goes to another site, which may redirect onward.
+    Its Content-Security-Policy has no `form-action`, since the form goes to another site, which may redirect.
     """
     response = make_response(render_template("oidc/form_post.html", action=redirect_uri, fields=pairs))
     response.headers["Content-Security-Policy"] = POLICY

@@ -1,9 +1,11 @@
-"""The `claims` parameter (OpenID Connect Core 5.5): read, reduced to what can be released, kept with code and tokens.
+"""Parses the parameters `claims` (OpenID Connect Core 5.5) and `acr_values` (3.1.2.1) of an authorization request.
 
-`acr_values` says the same of one claim, `acr`, as a wish (3.1.2.1): it is read here too. What is kept is JSON with the
-members `userinfo` and `id_token`, each with the names that were asked for and, for each, the values that suit (null for
-any); and `acr`, the classes that were asked for, the best first. Whether a claim of the person is essential decides
-nothing: one that cannot be had is left out, and never an error (5.5.1). `sub` and `acr` do decide.
+The claims request is reduced to claims that can be released, and stored with code and tokens as JSON. Its members are
+`userinfo` and `id_token`, which map each requested name to the accepted values (null for any), and `acr`, a list of the
+requested classes in order of preference.
+
+An essential claim of the person that cannot be released is left out, and never an error (5.5.1). Only an essential
+`acr`, or a `sub`, can refuse the request.
 """
 
 import json
@@ -12,51 +14,51 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NoReturn
 
-Asked = Mapping[str, list[Any] | None]
-"""Names of claims, each with the values that suit; None for any."""
+RequestedClaims = Mapping[str, list[Any] | None]
+"""Names of claims, each with the accepted values; None for any."""
 
-_DEEPEST = 8
-"""How deep a value may be nested: what reads it again stands deeper in the stack than what reads it first."""
-_LONGEST = 255
-"""Characters that a `sub` may have (Core 2)."""
-
-
-class ClaimsMalformed(Exception):  # noqa: N818 - what it is
-    """The parameter is not what Core 5.5 says; the text says where."""
+_MAX_DEPTH = 8
+"""Levels of nesting, far below Python's recursion limit: the stored text is parsed again deeper in the stack."""
+_MAX_SUB_LENGTH = 255
+"""In characters (Core 2)."""
 
 
-class AcrUnknown(Exception):  # noqa: N818 - what it is
-    """An `acr` is essential whose classes this service does not know: no sign-in could satisfy it."""
+class ClaimsRequestError(Exception):
+    """The parameter `claims` is malformed (Core 5.5); the text says where."""
+
+
+class UnknownAcrError(Exception):
+    """The service knows no class of an essential `acr`, so that no sign-in could satisfy it."""
 
 
 @dataclass(frozen=True)
 class ClaimsRequest:
-    """What was asked for.
+    """The requested claims.
 
     Attributes:
-        userinfo: claims of the person, for UserInfo.
-        id_token: claims of the person, for the ID token.
-        acr: the classes of authentication that were asked for and are known here, the best first.
-        acr_is_essential: no code without one of them.
-        subjects: the `sub`s that alone may be told of; empty for any.
+        userinfo: Requested claims of the person, for UserInfo.
+        id_token: Requested claims of the person, for the ID token.
+        acr: The requested authentication classes that the service knows, in order of preference.
+        acr_is_essential: No code is issued unless the sign-in satisfies one of them.
+        subjects: The only accepted values of `sub`; empty for any.
     """
 
-    userinfo: Asked = field(default_factory=dict)
-    id_token: Asked = field(default_factory=dict)
+    userinfo: RequestedClaims = field(default_factory=dict)
+    id_token: RequestedClaims = field(default_factory=dict)
     acr: tuple[str, ...] = ()
     acr_is_essential: bool = False
     subjects: frozenset[str] = frozenset()
 
-    def kept(self) -> str | None:
-        """Return what code and tokens carry on; None when it is nothing."""
+    def serialize(self) -> str | None:
+        """Return the text that is stored with code and tokens; None for an empty request."""
         members = {"userinfo": self.userinfo, "id_token": self.id_token, "acr": self.acr}
-        left = {name: member for name, member in members.items() if member}
-        return json.dumps(left, separators=(",", ":")) if left else None
+        present = {name: member for name, member in members.items() if member}
+        return json.dumps(present, separators=(",", ":")) if present else None
 
 
 @lru_cache(maxsize=256)
-def kept(text: str | None) -> ClaimsRequest:
-    """Read again what a token carries."""
+def deserialize(text: str | None) -> ClaimsRequest:
+    """Return the claims request that `ClaimsRequest.serialize` wrote."""
     members = json.loads(text) if text else {}
     return ClaimsRequest(
         userinfo=members.get("userinfo", {}),
@@ -69,97 +71,97 @@ def read(text: str | None, acr_values: str, *, releasable: Collection[str], clas
     """Read the parameters `claims` and `acr_values`.
 
     Args:
-        text: `claims`, None when there is none.
-        acr_values: `acr_values`; the claims request goes before it.
-        releasable: the claims of the person that this client may be told; others are ignored.
-        classes: the authentication classes that this service knows.
+        text: The parameter `claims`, None if it is absent.
+        acr_values: The parameter `acr_values`; `acr` in the claims request takes precedence.
+        releasable: The claims of the person that the client may receive; others are ignored.
+        classes: The authentication classes that the service knows.
 
     Raises:
-        ClaimsMalformed: it is not as Core 5.5 wants it.
-        AcrUnknown: no sign-in here could satisfy it.
+        ClaimsRequestError: `claims` is malformed.
+        UnknownAcrError: The service knows no class of an essential `acr`.
     """
-    wished = tuple(value for value in dict.fromkeys(acr_values.split()) if value in classes)
+    voluntary_acr = tuple(value for value in dict.fromkeys(acr_values.split()) if value in classes)
     if text is None:
-        return ClaimsRequest(acr=wished)
+        return ClaimsRequest(acr=voluntary_acr)
     try:
         request = _object(json.loads(text, parse_constant=_refuse_constant), "claims")
-        if _is_deep(request, _DEEPEST):
-            raise ClaimsMalformed("claims is nested too deep")
+        if _is_deeper(request, _MAX_DEPTH):
+            raise ClaimsRequestError("claims is nested too deep")
         userinfo, id_token = (_member(request, name) for name in ("userinfo", "id_token"))
         acr, essential = _acr(id_token.get("acr", {}), classes)
         return ClaimsRequest(
-            userinfo={name: _values(asked) for name, asked in userinfo.items() if name in releasable},
-            id_token={name: _values(asked) for name, asked in id_token.items() if name in releasable},
-            acr=wished if acr is None else acr,
+            userinfo={name: _values(claim) for name, claim in userinfo.items() if name in releasable},
+            id_token={name: _values(claim) for name, claim in id_token.items() if name in releasable},
+            acr=voluntary_acr if acr is None else acr,
             acr_is_essential=essential,
             subjects=_subjects(userinfo.get("sub", {}), id_token.get("sub", {})),
         )
     except (ValueError, RecursionError):
-        raise ClaimsMalformed("claims is not JSON") from None
+        raise ClaimsRequestError("claims is not JSON") from None
 
 
-def _is_deep(value: Any, left: int) -> bool:
+def _is_deeper(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return left == 0 or any(_is_deep(one, left - 1) for one in inner)
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in inner)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity, which Python reads and JSON does not have
+    raise ValueError(name)  # json.loads accepts NaN and Infinity, which are not JSON
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ClaimsMalformed(f"{where} must be a JSON object")
+        raise ClaimsRequestError(f"{where} must be a JSON object")
     return value
 
 
 def _member(request: dict[str, Any], member: str) -> dict[str, dict[str, Any]]:
-    """Return the claims of a member, each as an object: null stands for one without any wish (5.5.1)."""
+    """Return the claims of a member, each as an object; null becomes an empty object (5.5.1)."""
     claims = request.get(member)
-    found = {}
-    for name, asked in _object({} if claims is None else claims, f"claims: {member}").items():
-        found[name] = wish = _object({} if asked is None else asked, f"claims: each claim of {member}")
-        if not isinstance(wish.get("essential", False), bool):
-            raise ClaimsMalformed("claims: essential must be true or false")
-        if not isinstance(wish.get("values", []), list):
-            raise ClaimsMalformed("claims: values must be an array")
-    return found
+    checked = {}
+    for name, value in _object({} if claims is None else claims, f"claims: {member}").items():
+        checked[name] = claim = _object({} if value is None else value, f"claims: each claim of {member}")
+        if not isinstance(claim.get("essential", False), bool):
+            raise ClaimsRequestError("claims: essential must be true or false")
+        if not isinstance(claim.get("values", []), list):
+            raise ClaimsRequestError("claims: values must be an array")
+    return checked
 
 
-def _values(asked: dict[str, Any]) -> list[Any] | None:
-    """Return the values that suit, None for any; `value` and `values` together must both hold."""
-    value = asked.get("value")
-    if "values" not in asked:
+def _values(claim: dict[str, Any]) -> list[Any] | None:
+    """Return the accepted values, None for any. If both `value` and `values` are present, both must accept a value."""
+    value = claim.get("value")
+    if "values" not in claim:
         return None if value is None else [value]
-    return [one for one in asked["values"] if value is None or one == value]
+    return [accepted for accepted in claim["values"] if value is None or accepted == value]
 
 
-def _acr(asked: dict[str, Any], classes: Collection[str]) -> tuple[tuple[str, ...] | None, bool]:
-    """Return the known classes that were asked for, None when none was named, and whether one of them is essential."""
-    values = _values(asked)
+def _acr(claim: dict[str, Any], classes: Collection[str]) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the known ones of the requested classes (None if none was requested), and whether they are essential."""
+    values = _values(claim)
     if values is None:
         return None, False
     known = tuple(value for value in values if value in classes)
-    essential = bool(asked.get("essential"))
+    essential = bool(claim.get("essential"))
     if essential and not known:
-        raise AcrUnknown
+        raise UnknownAcrError
     return known, essential
 
 
 def _may_be_subject(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_SUB_LENGTH
 
 
-def _subjects(*asked: dict[str, Any]) -> frozenset[str]:
-    """Return whom the request insists on, wherever it says so: nobody else may be told of (5.5.1, 3.1.2.2)."""
-    wanted: frozenset[str] | None = None
-    for one in asked:
-        values = _values(one)
+def _subjects(*claims: dict[str, Any]) -> frozenset[str]:
+    """Return the values of `sub` that all of the claims accept; empty for any (5.5.1, 3.1.2.2)."""
+    accepted: frozenset[str] | None = None
+    for claim in claims:
+        values = _values(claim)
         if values is None:
             continue
         if not all(_may_be_subject(value) for value in values):
-            raise ClaimsMalformed("claims: sub must be text")
-        wanted = frozenset(values) if wanted is None else wanted & frozenset(values)
-    if wanted is not None and not wanted:
-        raise ClaimsMalformed("claims: nobody can have that sub")
-    return wanted or frozenset()
+            raise ClaimsRequestError("claims: sub must be text")
+        accepted = frozenset(values) if accepted is None else accepted & frozenset(values)
+    if accepted is not None and not accepted:
+        raise ClaimsRequestError("claims: no sub meets all conditions")
+    return accepted or frozenset()

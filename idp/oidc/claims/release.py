@@ -1,9 +1,9 @@
-"""What clients learn of a person (OpenID Connect Core 5; the school's claims are SDET's).
+"""Builds the claims that a client receives (OpenID Connect Core 5; the school's claims are defined by SDET).
 
-Every claim is written here by name: no attribute of an account or of an import can become `iss`, `sub` or another
-reserved one. Names stay as the school's file has them, since ENT software compares them letter by letter; empty claims
-are left out. Scopes and the claims request (`idp.oidc.claims.parameter`) choose among what the client is registered
-for, and nothing goes beyond it.
+Each claim is written here by its name, so that no attribute of an account or of an import can become `iss`, `sub` or
+another reserved claim. A person's names are released exactly as the school's file has them, because ENT software
+compares them. Empty claims are left out (5.3.2). Scopes and the claims request (`idp.oidc.claims.parameter`) select
+claims among those that the client is registered for.
 """
 
 import base64
@@ -18,26 +18,26 @@ from idp.accounts.vector import guardian_vector
 from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.oidc.claims import parameter
-from idp.oidc.claims.parameter import Asked
-from idp.oidc.store.contract import Granted, Holder
+from idp.oidc.claims.parameter import RequestedClaims
+from idp.oidc.store.contract import Grant, Holder
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
 KNOWN_DEVICE_CLASS = "urn:scolarite-services:acr:password-known-device"
 ACR_VALUES = (KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
-"""The values of `acr`: the password on a browser that the account had signed in on before; the password."""
+"""The values of `acr`, the stronger one first: password on a browser that the account had used before; password."""
 
 _SATISFIED = {
     PASSWORD: (PASSWORD_CLASS,),
     PASSWORD_ON_KNOWN_DEVICE: (KNOWN_DEVICE_CLASS, PASSWORD_CLASS),
 }
-"""The classes that a sign-in satisfies, its own first: who asks for the password alone gets it on any browser."""
+"""The classes that a sign-in satisfies, its own first."""
 
 SETTABLE_PROFILE = ("middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo")
-"""Standard claims of the scope `profile` that no school file has: an operator may set them."""
+"""Standard claims of the scope `profile` that an operator may set, since no school file has them."""
 
 USERNAME = "preferred_username"
-"""The identifier that the person signs in with: told to clients that were registered to get it, and no other."""
+"""The identifier that the person signs in with: released only to clients registered with `release_username`."""
 
 CLAIMS_BY_SCOPE = {
     "profile": (
@@ -51,15 +51,15 @@ CLAIMS_BY_SCOPE = {
     "charter": ("charter_accepted", "charter_version", "charter_accepted_at"),
 }
 _UNKNOWN: tuple[Any, ...] = ("", None, [])
-"""What is not told: a claim that is not known is absent, never empty (5.3.2)."""
+"""Values of claims that are left out."""
 SCOPES = ("openid", *CLAIMS_BY_SCOPE, "offline_access")
 
 
 def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -> str:
-    """Return `sub` of an account for a client (Core 8): the same for ever, and by default another for each client.
+    """Return the claim `sub` of an account for a client (Core 8). It never changes.
 
-    A client of type `aaf` gets the join key of the school's file behind its academy's prefix; an account that has none
-    gets the public value, which no ENT can mistake for somebody's key.
+    By default it differs from client to client. A client of type `aaf` gets the join key of the school's file, after
+    the academy's prefix; for an account without a join key it gets the public value, which looks like no join key.
     """
     if client.subject_type is SubjectType.PAIRWISE:
         return base64.urlsafe_b64encode(opaque.keyed_digest(client.subject_salt, account_id.hex)).rstrip(b"=").decode()
@@ -69,28 +69,29 @@ def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -
 
 
 def session_id(salt: bytes, sid: str) -> str:
-    """Return `sid` (Back-Channel Logout 1.0, 2.1) as the clients of one sector know a session.
+    """Return the claim `sid` of a session (Back-Channel Logout 1.0, 2.1) for the clients that share `salt`.
 
-    Others know it by another name, as they do with `sub`: no two ENTs can tell by comparing whose session it is, nor
-    can one end it at another.
+    Like a pairwise `sub`, it differs from sector to sector, so that two ENTs cannot link their sessions.
     """
     return opaque.keyed_value(salt, f"sid {sid}")
 
 
-def releasable(client: Registration) -> frozenset[str]:
-    """Return the claims of a person that a client may ever be told, however it asks: those of its registered scopes."""
+def releasable_claims(client: Registration) -> frozenset[str]:
+    """Return the claims of a person that the client's registration allows, whatever a request asks for."""
     return _of_scopes(client.scopes | client.always_claims) - _withheld(client)
 
 
-def scopes_told(client: Registration, scope: str, asked: str | None) -> frozenset[str]:
-    """Return the scopes whose claims, some at least, a request with `scope` and claims request `asked` releases."""
-    request = parameter.kept(asked)
-    names = (request.userinfo.keys() | request.id_token.keys()) & releasable(client)
-    return effective(client, scope) | {one for one, own in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(own)}
+def released_scopes(client: Registration, scope: str, claims_request: str | None) -> frozenset[str]:
+    """Return the scopes of which a request releases one claim at least."""
+    request = parameter.deserialize(claims_request)
+    names = (request.userinfo.keys() | request.id_token.keys()) & releasable_claims(client)
+    return effective_scopes(client, scope) | {
+        name for name, claims in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(claims)
+    }
 
 
 def _withheld(client: Registration) -> frozenset[str]:
-    """Return the claims that the client's scopes would release, and its registration does not."""
+    """Return the claims that the client's registration excludes from its scopes."""
     return frozenset() if client.release_username else frozenset({USERNAME})
 
 
@@ -99,78 +100,78 @@ def _of_scopes(scopes: frozenset[str]) -> frozenset[str]:
     return frozenset(name for scope, names in CLAIMS_BY_SCOPE.items() if scope in scopes for name in names)
 
 
-def session_class(classes: Collection[str]) -> str | None:
-    """Return the class that a session must have to satisfy one of `classes`; None when every session does."""
+def required_session_class(classes: Collection[str]) -> str | None:
+    """Return the class that a session needs to satisfy one of `classes`; None if each session satisfies one."""
     return None if PASSWORD_CLASS in classes else PASSWORD_ON_KNOWN_DEVICE
 
 
-def id_token_tells_of_the_person(granted: Granted) -> bool:
-    """Return whether the request asked for claims of the person in the ID token: they are read from the database."""
-    return bool(granted.claims and parameter.kept(granted.claims).id_token)
+def requests_id_token_claims(grant: Grant) -> bool:
+    """Return whether the request asked for claims of the person in the ID token."""
+    return bool(grant.claims and parameter.deserialize(grant.claims).id_token)
 
 
-def id_token(client: Registration, granted: Granted, holder: Holder | None = None) -> dict[str, Any]:
-    """Return the claims of the ID token that say who signed in, how and when (Core 2), and the charter's status.
+def id_token_claims(client: Registration, grant: Grant, holder: Holder | None = None) -> dict[str, Any]:
+    """Return the claims of the ID token about the sign-in (Core 2) and the charter.
 
-    `holder` is whom the access token stands for, when the request asked for more (Core 5.5).
+    `holder` is needed for the claims of the person, if the request asked for some (Core 5.5).
     """
     claims: dict[str, Any] = {}
     if holder is not None:
-        claims |= _asked(client, holder, parameter.kept(granted.claims).id_token)
-    if "charter" in effective(client, granted.scope):
-        claims |= _charter(granted)
+        claims |= _requested(client, holder, parameter.deserialize(grant.claims).id_token)
+    if "charter" in effective_scopes(client, grant.scope):
+        claims |= _charter(grant)
     claims |= {
-        "sub": subject(client, granted.account_id, granted.join_key),
-        "auth_time": int(granted.auth_time.timestamp()),
-        "acr": class_of(granted.acr, granted.claims),
-        "amr": granted.amr,
-        "sid": session_id(client.subject_salt, granted.sid),
+        "sub": subject(client, grant.account_id, grant.join_key),
+        "auth_time": int(grant.auth_time.timestamp()),
+        "acr": authentication_class(grant.acr, grant.claims),
+        "amr": grant.amr,
+        "sid": session_id(client.subject_salt, grant.sid),
         "azp": client.client_id,
     }
-    if granted.nonce is not None:
-        claims["nonce"] = granted.nonce
+    if grant.nonce is not None:
+        claims["nonce"] = grant.nonce
     return claims
 
 
-def user_info(client: Registration, holder: Holder) -> dict[str, Any]:
-    """Return what the token's scopes, its claims request and the client's registration release (Core 5.3)."""
-    scopes = effective(client, holder.scope)
+def userinfo_claims(client: Registration, holder: Holder) -> dict[str, Any]:
+    """Return the claims of UserInfo (Core 5.3)."""
+    scopes = effective_scopes(client, holder.scope)
     claims: dict[str, Any] = {}
     for scope, group in _GROUPS.items():
         if scope in scopes:
             claims |= group(holder)
     if holder.claims:
-        claims |= _asked(client, holder, parameter.kept(holder.claims).userinfo)
+        claims |= _requested(client, holder, parameter.deserialize(holder.claims).userinfo)
     claims["sub"] = subject(client, holder.account_id, holder.join_key)
     withheld = _withheld(client)
     return {name: value for name, value in claims.items() if value not in _UNKNOWN and name not in withheld}
 
 
-def _asked(client: Registration, holder: Holder, asked: Asked) -> dict[str, Any]:
-    """Return the claims that a request names (Core 5.5.1): what the registration allows, of the values that suit."""
-    allowed = releasable(client) & asked.keys()
+def _requested(client: Registration, holder: Holder, requested: RequestedClaims) -> dict[str, Any]:
+    """Return the requested claims that the registration allows and whose value the request accepts (Core 5.5.1)."""
+    allowed = releasable_claims(client) & requested.keys()
     known: dict[str, Any] = {}
     for scope, group in _GROUPS.items():
         if not allowed.isdisjoint(CLAIMS_BY_SCOPE[scope]):
             known |= group(holder)
-    suiting = {name: known[name] for name in allowed if known.get(name) not in _UNKNOWN}
-    return {name: value for name, value in suiting.items() if (values := asked[name]) is None or value in values}
+    present = {name: known[name] for name in allowed if known.get(name) not in _UNKNOWN}
+    return {name: value for name, value in present.items() if (values := requested[name]) is None or value in values}
 
 
-def class_of(acr: str, asked: str | None) -> str:
-    """Return `acr` (Core 2): of the classes that were asked for, the first that the sign-in satisfies, else its own."""
+def authentication_class(acr: str, claims_request: str | None) -> str:
+    """Return the claim `acr` (Core 2): the first requested class that the sign-in satisfies, else its own class."""
     satisfied = _SATISFIED[acr]
-    wished = parameter.kept(asked).acr if asked else ()
-    return next((value for value in wished if value in satisfied), satisfied[0])
+    requested = parameter.deserialize(claims_request).acr if claims_request else ()
+    return next((value for value in requested if value in satisfied), satisfied[0])
 
 
-def scope_left(client: Registration, scope: str) -> str:
-    """Return what is left of a granted scope: the client may have lost some of it since (RFC 6749 5.1)."""
-    return " ".join(one for one in scope.split() if one in client.scopes)
+def remaining_scope(client: Registration, scope: str) -> str:
+    """Return the part of a granted scope that the client is still registered for (RFC 6749 5.1)."""
+    return " ".join(name for name in scope.split() if name in client.scopes)
 
 
-def effective(client: Registration, scope: str) -> frozenset[str]:
-    """Return the scopes that count: those of the request that the client still has, and those it always gets."""
+def effective_scopes(client: Registration, scope: str) -> frozenset[str]:
+    """Return the scopes that release claims: the granted ones that the client still has, and its `always_claims`."""
     return client.scopes.intersection(scope.split()) | client.always_claims
 
 
@@ -187,19 +188,19 @@ def _profile(holder: Holder) -> dict[str, Any]:
 
 
 def _email(holder: Holder) -> dict[str, Any]:
-    """Return the confirmed address; one that waits for its link is nobody's business."""
+    """Return the confirmed email; an email that is not confirmed yet is not released."""
     return {"email": holder.email, "email_verified": True} if holder.email else {}
 
 
 def _address(holder: Holder) -> dict[str, Any]:
-    """Return the address of the school's file (Core 5.1.1), each part of which an operator may have set otherwise."""
-    of_file = {
+    """Return the postal address (Core 5.1.1): that of the school's file, with the members that an operator set."""
+    from_file = {
         "street_address": "\n".join(holder.address_lines),
         "postal_code": holder.postcode,
         "locality": holder.city,
         "country": holder.country,
     }
-    parts = {name: value for name, value in {**of_file, **holder.more_claims.get("address", {})}.items() if value}
+    parts = {name: value for name, value in {**from_file, **holder.more_claims.get("address", {})}.items() if value}
     if not parts:
         return {}
     place = " ".join(parts[name] for name in ("postal_code", "locality") if name in parts)
@@ -217,9 +218,9 @@ def _phone(holder: Holder) -> dict[str, Any]:
     }
 
 
-def _charter(of: Granted | Holder) -> dict[str, Any]:
-    """Return whether the charter that is current for this ENT was accepted, and when; without one, nothing is owed."""
-    version, accepted_at = of.charter_version, of.charter_accepted_at
+def _charter(granted: Grant | Holder) -> dict[str, Any]:
+    """Return whether and when the client's current charter was accepted; true if the client has no charter."""
+    version, accepted_at = granted.charter_version, granted.charter_accepted_at
     if version is None:
         return {"charter_accepted": True}
     claims: dict[str, Any] = {"charter_accepted": accepted_at is not None, "charter_version": version}
@@ -229,9 +230,9 @@ def _charter(of: Granted | Holder) -> dict[str, Any]:
 
 
 def _school(holder: Holder) -> dict[str, Any]:
-    """Return the school's claims, for the children in schools that the client serves; one vector for each of them.
+    """Return the school's claims, for the children in schools that the client serves.
 
-    A client that serves none of them learns no key of the school's files either.
+    If there is none, the join key is not released either.
     """
     vectors = [
         guardian_vector(
@@ -260,4 +261,4 @@ _GROUPS: dict[str, Callable[[Holder], dict[str, Any]]] = {
     "ent": _school,
     "charter": _charter,
 }
-"""How the claims of each scope are made."""
+"""The function that builds the claims of each scope."""

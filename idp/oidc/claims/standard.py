@@ -1,7 +1,7 @@
-"""Standard claims that no school file has (OpenID Connect Core 5.1): which an operator may set, and to what.
+"""Validates the standard claims that an operator may set, because no school file has them (OpenID Connect Core 5.1).
 
-Names and identifiers stay the school's, mail addresses the person's own, and what a token says of itself (`iss`, `sub`,
-`exp`…) is nobody's to set (security row T-19): those names are simply not here.
+Names and identifiers come from the school, the email from the person, and claims such as `iss`, `sub` and `exp` from
+the protocol: an operator cannot set them (security row T-19).
 """
 
 import re
@@ -13,8 +13,8 @@ from zoneinfo import available_timezones
 
 from idp.clock import now
 
-ADDRESS = ("formatted", "street_address", "locality", "region", "postal_code", "country")
-"""Members of `address` (5.1.1), written `address.locality` and so on; what is not set is the school file's."""
+ADDRESS_MEMBERS = ("formatted", "street_address", "locality", "region", "postal_code", "country")
+"""Members of `address` (5.1.1), named `address.locality` and so on. A member that is not set has the file's value."""
 
 _NUMBER, _VERIFIED = "phone_number", "phone_number_verified"
 _LONGEST_TEXT, _LONGEST_WORD, _LONGEST_URL = 200, 40, 500
@@ -24,32 +24,32 @@ _E164 = re.compile(r"\+[1-9][0-9]{3,14}(;ext=[0-9]{1,11})?", re.ASCII)
 _TYPED_BETWEEN_DIGITS = str.maketrans("", "", " .()-\u00a0\u202f")
 
 
-class ClaimRefused(Exception):  # noqa: N818 - says what happened
-    """The name or the value cannot be; the text is the sentence to show."""
+class ClaimError(Exception):
+    """A claim cannot be set, or not to this value; the text is the sentence to show."""
 
 
-def changed(claims: Mapping[str, Any], wanted: Mapping[str, str], removed: Collection[str]) -> dict[str, Any]:
-    """Return `claims` (as `Account.more_claims` holds them) with those of `wanted` set and those of `removed` gone.
+def with_changes(claims: Mapping[str, Any], values: Mapping[str, str], removed: Collection[str]) -> dict[str, Any]:
+    """Return `claims` (see `Account.more_claims`) with `values` set and the claims in `removed` removed.
 
-    Another telephone number is not verified because the former one was.
+    A changed telephone number is unverified, unless `values` says otherwise.
 
     Raises:
-        ClaimRefused: a name is none that may be set, or a value is not as the specification wants it.
+        ClaimError: A claim cannot be set, or a value does not conform to the specification.
     """
     result = {**claims, "address": dict(claims.get("address", {}))}
     for name in removed:
         _remove(result, name)
-    for name, text in wanted.items():
+    for name, text in values.items():
         value = _check(name, text)
         claim, _, member = name.partition(".")
         if member:
             result[claim][member] = value
         else:
             result[claim] = value
-    if result.get(_NUMBER) != claims.get(_NUMBER) and _VERIFIED not in wanted:
+    if result.get(_NUMBER) != claims.get(_NUMBER) and _VERIFIED not in values:
         result.pop(_VERIFIED, None)
     if _VERIFIED in result and _NUMBER not in result:
-        raise ClaimRefused(f"{_VERIFIED} says nothing without {_NUMBER}")
+        raise ClaimError(f"{_VERIFIED} needs {_NUMBER}")
     return {name: value for name, value in result.items() if value != {}}
 
 
@@ -57,7 +57,7 @@ def _remove(claims: dict[str, Any], name: str) -> None:
     claim, _, member = name.partition(".")
     if name == "address":
         claims["address"] = {}
-    elif name not in _FORMS:
+    elif name not in _VALIDATORS:
         raise _unknown(name)
     elif member:
         claims[claim].pop(member, None)
@@ -68,17 +68,17 @@ def _remove(claims: dict[str, Any], name: str) -> None:
 
 
 def _check(name: str, text: str) -> str | bool:
-    form = _FORMS.get(name)
-    if form is None:
+    validate = _VALIDATORS.get(name)
+    if validate is None:
         raise _unknown(name)
     try:
-        return form(text)
+        return validate(text)
     except ValueError as error:
-        raise ClaimRefused(f"{name}: {error}") from error
+        raise ClaimError(f"{name}: {error}") from error
 
 
-def _unknown(name: str) -> ClaimRefused:
-    return ClaimRefused(f"{name} cannot be set: only {', '.join(_FORMS)}")
+def _unknown(name: str) -> ClaimError:
+    return ClaimError(f"{name} cannot be set: only {', '.join(_VALIDATORS)}")
 
 
 def _within(text: str, longest: int, *, lines: bool = False) -> str:
@@ -97,7 +97,7 @@ def _lines(text: str) -> str:
 
 
 def _gender(text: str) -> str:
-    """`female`, `male`, or another word: Core names those two and allows others."""
+    """Return a gender: `female`, `male` or another word (Core 5.1)."""
     return _within(text, _LONGEST_WORD)
 
 
@@ -113,17 +113,17 @@ def _is_https(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
-    except ValueError:  # a bracket without its other half, a port that is no number
+    except ValueError:  # an unmatched bracket, or a port that is not a number
         return False
 
 
 def _birthdate(text: str) -> str:
-    """`YYYY-MM-DD`, `0000-MM-DD` when the year is not told, or `YYYY`."""
-    found = _DATE.fullmatch(text)
-    if found is None:
+    """Return a date `YYYY-MM-DD`, `0000-MM-DD` (year withheld) or `YYYY`."""
+    match = _DATE.fullmatch(text)
+    if match is None:
         raise ValueError("must be YYYY-MM-DD, 0000-MM-DD or YYYY")
-    year, month, day = int(found[1]), int(found[2] or 1), int(found[3] or 1)
-    without_year = year == 0 and found[2] is not None
+    year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
+    without_year = year == 0 and match[2] is not None
     try:
         born = date(_LEAP_YEAR if without_year else year, month, day)
     except ValueError:
@@ -152,7 +152,7 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
-_FORMS: dict[str, Callable[[str], str | bool]] = {
+_VALIDATORS: dict[str, Callable[[str], str | bool]] = {
     "middle_name": _text,
     "nickname": _text,
     "profile": _url,
@@ -163,6 +163,9 @@ _FORMS: dict[str, Callable[[str], str | bool]] = {
     "zoneinfo": _zoneinfo,
     _NUMBER: _phone_number,
     _VERIFIED: _boolean,
-    **{f"address.{member}": _lines if member in {"formatted", "street_address"} else _text for member in ADDRESS},
+    **{
+        f"address.{member}": _lines if member in {"formatted", "street_address"} else _text
+        for member in ADDRESS_MEMBERS
+    },
 }
-"""What may be set, and how its value is read: each raises `ValueError` with the end of a sentence."""
+"""The claims that may be set, each with its validator, which raises `ValueError` with the end of a sentence."""

@@ -1,10 +1,10 @@
-"""The keys that a client signs with (OpenID Connect Registration 1.0, `jwks` and `jwks_uri`).
+"""Finds the public keys of clients (OpenID Connect Registration 1.0, `jwks` and `jwks_uri`).
 
-Keys behind an address are kept in the process. They are fetched again when they are old, by one thread while the others
-still use them, and at once when a token names a key that they lack, since clients change keys too; but no more than
-once a minute for one address, so that nobody makes this service knock at an ENT's door by inventing names of keys (Core
-10.1.1). Anybody can send requests in the name of a client whose server is slow: few threads wait for one, and a client
-that changes its address gets one fetch more in a minute.
+Keys from a `jwks_uri` are cached in the process. One thread fetches them again when they are old, while the others use
+the cached keys; and at once if a token names a key that is not cached, since clients rotate keys. There is at most one
+fetch a minute for each URL, so that nobody can load an ENT's server by inventing key identifiers (Core 10.1.1). Anybody
+can send requests in the name of a client whose server is slow, so few threads wait for it. A client that changes its
+URL gets one more fetch in a minute.
 """
 
 import math
@@ -21,100 +21,113 @@ from idp.clients.registry import Registration
 from idp.db import release_connection
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import CLIENT_ALGORITHMS, BadToken
+from idp.oidc.keys.jose import CLIENT_ALGORITHMS, InvalidTokenError
 from idp.oidc.keys.material import JoseKey
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 log = structlog.get_logger()
 
-KEPT_SECONDS = 3600.0
-AGAIN_SECONDS = 60.0
-LONGEST_KEPT_SECONDS = 86_400.0
-MOST_WAITING, MOST_WAITING_FOR_ONE = 16, 8
-"""Threads of a process that wait for clients' servers, and for one of them; who comes then is told to come back."""
+FRESH_SECONDS = 3600.0
+"""Age at which cached keys are fetched again."""
+MIN_REFETCH_SECONDS = 60.0
+"""Shortest time between two fetches of one URL."""
+MAX_STALE_SECONDS = 86_400.0
+"""Age at which cached keys are dropped if their URL cannot be fetched."""
+MAX_WAITING, MAX_WAITING_PER_CLIENT = 16, 8
+"""Threads of a process that wait for clients' servers, and for one client's server; further requests get a 503."""
 _MOST_KEYS = 20
 _OK = 200
 
 
 @dataclass
-class _Address:
-    """What one client's address gave; when it was registered, last asked and last gave keys (`time.monotonic`)."""
+class _Source:
+    """The cached keys of one client's `jwks_uri`.
+
+    Attributes:
+        uri: The URL.
+        since: When the process first used the URL, by `time.monotonic` like the others.
+        keys: The keys of the last successful fetch.
+        fetched_at: When the last fetch ended.
+        succeeded_at: When the last successful fetch ended.
+        lock: Held by the thread that fetches.
+        slots: Limits the threads that wait.
+    """
 
     uri: str
     since: float
     keys: list[Any] = field(default_factory=list)
-    asked_at: float = -math.inf
-    given_at: float = -math.inf
-    turn: threading.Lock = field(default_factory=threading.Lock)
-    places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING_FOR_ONE))
+    fetched_at: float = -math.inf
+    succeeded_at: float = -math.inf
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITING_PER_CLIENT))
 
 
 class ClientKeys:
-    """The keys of all clients, in the memory of one process."""
+    """The keys of all clients, cached by one process."""
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
-        self._addresses: dict[str, _Address] = {}
-        self._places = threading.Semaphore(MOST_WAITING)
+        self._sources: dict[str, _Source] = {}
+        self._slots = threading.Semaphore(MAX_WAITING)
 
     def find(self, client: Registration, head: Mapping[str, Any], alg: str) -> JoseKey:
-        """Return the client's key that a token's header means: the one of its `kid`, or the only candidate.
+        """Return the client's key for a token: the key with the header's `kid`, or the only candidate.
 
         Raises:
-            BadToken: the client has no such key, or its address gives none.
-            Busy: as many as may are waiting for addresses.
+            InvalidTokenError: The client has no such key, or its keys cannot be fetched.
+            ServiceBusyError: Too many threads wait for clients' servers.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
         try:
-            return _chosen(self._at_address(client, anew=False), head, alg)
-        except BadToken:
-            return _chosen(self._at_address(client, anew=True), head, alg)
+            return _chosen(self._fetched(client, again=False), head, alg)
+        except InvalidTokenError:
+            return _chosen(self._fetched(client, again=True), head, alg)
 
-    def _at_address(self, client: Registration, *, anew: bool) -> list[Any]:
-        """Return the keys that are kept, or, when these are old or must be looked for `anew`, those of now."""
-        address = self._address(client)
-        enough = AGAIN_SECONDS if anew or not address.keys else KEPT_SECONDS
-        if time.monotonic() - address.asked_at < enough:
-            return address.keys
+    def _fetched(self, client: Registration, *, again: bool) -> list[Any]:
+        """Return the cached keys; fetch them first if they are old, or if they are to be fetched `again`."""
+        source = self._source(client)
+        max_age = MIN_REFETCH_SECONDS if again or not source.keys else FRESH_SECONDS
+        if time.monotonic() - source.fetched_at < max_age:
+            return source.keys
         release_connection()  # before this thread waits for another one, which waits for the client's server
-        if address.keys and not anew and address.turn.locked():
-            return address.keys  # old, and another thread is at it
+        if source.keys and not again and source.lock.locked():
+            return source.keys  # another thread is fetching
         with ExitStack() as held:
-            for places in (address.places, self._places):
-                if not places.acquire(blocking=False):
-                    raise Busy
-                held.callback(places.release)
-            # one thread asks; the others find what it got. Other clients' addresses are not waited for
-            held.enter_context(address.turn)
-            if time.monotonic() - address.asked_at >= AGAIN_SECONDS:
-                self._ask(client, address)
-            return address.keys
+            for slots in (source.slots, self._slots):
+                if not slots.acquire(blocking=False):
+                    raise ServiceBusyError
+                held.callback(slots.release)
+            held.enter_context(source.lock)
+            # the thread that held the lock may have fetched the keys meanwhile
+            if time.monotonic() - source.fetched_at >= MIN_REFETCH_SECONDS:
+                self._refresh(client, source)
+            return source.keys
 
-    def _address(self, client: Registration) -> _Address:
-        address, moment = self._addresses.get(client.client_id), time.monotonic()
-        if address is None:
-            address = self._addresses[client.client_id] = _Address(client.jwks_uri, moment)
-        elif address.uri != client.jwks_uri:
-            # a change is followed at once, but not one that follows another within the minute
-            asked_at = address.asked_at if moment - address.since < AGAIN_SECONDS else -math.inf
-            address = self._addresses[client.client_id] = _Address(client.jwks_uri, moment, asked_at=asked_at)
-        return address
+    def _source(self, client: Registration) -> _Source:
+        source, moment = self._sources.get(client.client_id), time.monotonic()
+        if source is None:
+            source = self._sources[client.client_id] = _Source(client.jwks_uri, moment)
+        elif source.uri != client.jwks_uri:
+            # the first change of URL is fetched at once, a further one within the minute is not
+            fetched_at = source.fetched_at if moment - source.since < MIN_REFETCH_SECONDS else -math.inf
+            source = self._sources[client.client_id] = _Source(client.jwks_uri, moment, fetched_at=fetched_at)
+        return source
 
-    def _ask(self, client: Registration, address: _Address) -> None:
-        """Fetch the keys. While the address is down the former ones serve, for a day: they may have been withdrawn."""
-        found = self._fetch(client)
-        address.asked_at = time.monotonic()
-        if found is not None:
-            address.keys, address.given_at = found, address.asked_at
-        elif address.asked_at - address.given_at > LONGEST_KEPT_SECONDS:
-            address.keys = []
+    def _refresh(self, client: Registration, source: _Source) -> None:
+        """Fetch the keys; after a failure keep the cached ones for a day, since they may have been revoked."""
+        keys = self._fetch(client)
+        source.fetched_at = time.monotonic()
+        if keys is not None:
+            source.keys, source.succeeded_at = keys, source.fetched_at
+        elif source.fetched_at - source.succeeded_at > MAX_STALE_SECONDS:
+            source.keys = []
 
     def _fetch(self, client: Registration) -> list[Any] | None:
         try:
             answer = self._outgoing.get(client.jwks_uri)
             if answer.status != _OK:
-                raise OutgoingError(f"answered {answer.status}")  # noqa: TRY301 - one place says what went wrong
+                raise OutgoingError(f"answered {answer.status}")  # noqa: TRY301 - logged below like the others
             return _listed(jose.json_object(answer.body))
         except (OutgoingError, ValueError) as error:
             reason = error.reason if isinstance(error, OutgoingError) else "not a JWK set"
@@ -123,7 +136,7 @@ class ClientKeys:
 
 
 def usable(jwks: object) -> list[str]:
-    """Return the algorithms, by all their names, that a JWK set has a usable key for."""
+    """Return the algorithms, by all their names, for which a JWK set has a usable key."""
     named = [(name, jose.canonical(name)) for name in CLIENT_ALGORITHMS]
     return [name for name, alg in named if _loaded([jwk for jwk in _listed(jwks) if _is_for(jwk, alg)], alg)]
 
@@ -135,31 +148,31 @@ def _listed(jwks: object) -> list[Any]:
 
 def _chosen(keys: list[Any], head: Mapping[str, Any], alg: str) -> JoseKey:
     kid = head.get("kid")
-    fitting = [jwk for jwk in keys if _is_for(jwk, alg)]
-    named = [jwk for jwk in fitting if jwk.get("kid") == kid] if kid is not None else []
-    # a key without a name, or a token that names none, is good when there is no choice (RFC 7517 4.5)
-    lone = [jwk for jwk in fitting if kid is None or "kid" not in jwk]
-    candidates = _loaded(named, alg) or _loaded(lone, alg)
+    suitable = [jwk for jwk in keys if _is_for(jwk, alg)]
+    with_kid = [jwk for jwk in suitable if jwk.get("kid") == kid] if kid is not None else []
+    # `kid` is optional in both (RFC 7517 4.5): without it, the key must be the only candidate
+    without_kid = [jwk for jwk in suitable if kid is None or "kid" not in jwk]
+    candidates = _loaded(with_kid, alg) or _loaded(without_kid, alg)
     if len(candidates) != 1:
-        raise BadToken("it is not signed by a key that the client registered")
+        raise InvalidTokenError("it is not signed by a registered key of the client")
     return candidates[0]
 
 
 def _is_for(jwk: object, alg: str) -> bool:
-    """Return whether a JWK says no other purpose than to check signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
+    """Return whether a JWK allows to verify signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
         return False
-    said = jwk.get("alg", alg)
-    if not isinstance(said, str) or jose.canonical(said) != alg:
+    declared = jwk.get("alg", alg)
+    if not isinstance(declared, str) or jose.canonical(declared) != alg:
         return False
     operations = jwk.get("key_ops", ["verify"])
     return isinstance(operations, list) and "verify" in operations
 
 
 def _loaded(jwks: list[Any], alg: str) -> list[JoseKey]:
-    """Return the keys among `jwks` that are sane keys of the kind of `alg`."""
-    found = []
+    """Return the valid keys for `alg` among `jwks`."""
+    keys = []
     for jwk in jwks:
-        with suppress(BadToken):
-            found.append(jose.public_key(jwk, alg))
-    return found
+        with suppress(InvalidTokenError):
+            keys.append(jose.public_key(jwk, alg))
+    return keys

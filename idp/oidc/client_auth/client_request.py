@@ -1,4 +1,4 @@
-"""Requests of clients to the back-channel endpoints: POST, a form, one authentication, nothing from the query."""
+"""Reads and authenticates the requests that clients POST to the token endpoint and its siblings."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.services import services
 
 FORM = "application/x-www-form-urlencoded"
-_UNFIT = re.compile(r"[^ !#-\[\]-~]")
+_FORBIDDEN = re.compile(r"[^ !#-\[\]-~]")
 
 
-class Malformed(Exception):  # noqa: N818 - what it is
-    """The request is refused before anybody looks at what it shows: RFC 6749 5.2's `invalid_request`."""
+class MalformedRequestError(Exception):
+    """The request is malformed: `invalid_request` of RFC 6749 5.2."""
 
     def __init__(self, description: str, status: int = 400) -> None:
         super().__init__(description)
@@ -24,7 +24,7 @@ class Malformed(Exception):  # noqa: N818 - what it is
         self.status = status
 
     def response(self) -> Response:
-        """Return the answer."""
+        """Return the response."""
         return refuse(self.status, "invalid_request", self.description)
 
 
@@ -32,59 +32,61 @@ def read(http: Request, *required: str) -> dict[str, str]:
     """Return the parameters of the body.
 
     Raises:
-        Malformed: they are not where or as they belong, one that is `required` is missing, or they authenticate in two
-            ways at once (RFC 6749 2.3).
+        MalformedRequestError: The body is not a form, the query is not empty, a `required` parameter is missing, or
+            the client authenticates in two ways (RFC 6749 2.3).
     """
     if http.mimetype != FORM:
-        raise Malformed(f"the body must be {FORM}", 415)
+        raise MalformedRequestError(f"the body must be {FORM}", 415)
     if http.query_string:
-        raise Malformed("parameters belong in the body")
+        raise MalformedRequestError("parameters belong in the body")
     try:
         parameters = parse(http.get_data())
     except ParameterError as error:
-        raise Malformed(str(error)) from error
-    proofs = {"client_secret", "client_assertion"} & parameters.keys()
-    if len(proofs) + bool(http.headers.get("Authorization")) > 1:
-        raise Malformed("two ways of authentication at once")
+        raise MalformedRequestError(str(error)) from error
+    credentials = {"client_secret", "client_assertion"} & parameters.keys()
+    if len(credentials) + bool(http.headers.get("Authorization")) > 1:
+        raise MalformedRequestError("the client authenticates in two ways at once")
     for name in required:
         if name not in parameters:
-            raise Malformed(f"{name} is missing")
+            raise MalformedRequestError(f"{name} is missing")
     return parameters
 
 
-def authenticated(parameters: dict[str, str], endpoint: str) -> client.ProtocolClient:
-    """Return the client that sends the present request, which authenticates as at the token endpoint.
+def authenticate(parameters: dict[str, str], endpoint: str) -> client.ProtocolClient:
+    """Return the client that sends this request.
 
     Raises:
-        InvalidClientError: it does not prove who it is.
+        InvalidClientError: The authentication failed.
     """
     parsed = ParsedRequest(request, parameters)
     return cast("client.ProtocolClient", services().server.authenticate_client(parsed, client.AUTH_METHODS, endpoint))
 
 
-def proven(parameters: dict[str, str], endpoint: str) -> Registration:
-    """Return the registration of that client as the database has it: no statement that follows checks its version.
+def authenticate_current(parameters: dict[str, str], endpoint: str) -> Registration:
+    """Return the registration that the database has for the client that sends this request.
+
+    It is for endpoints whose statements do not check the client's version.
 
     Raises:
-        InvalidClientError: it does not prove who it is, or not by what it must prove now, or has been shut out.
+        InvalidClientError: The authentication failed, or the client was disabled or changed meanwhile.
     """
-    known = authenticated(parameters, endpoint).registration
+    known = authenticate(parameters, endpoint).registration
     fresh = client.find(known.client_id, fresh=True)
-    if fresh is None or not client.still_proves(known, fresh.registration):
-        raise client.refused()
+    if fresh is None or not client.is_authentication_current(known, fresh.registration):
+        raise client.authentication_error()
     return fresh.registration
 
 
 def refuse(status: int, error: str, description: str) -> Response:
-    """Return an error in the form of RFC 6749 5.2.
+    """Return an error response (RFC 6749 5.2).
 
-    A description is of printable ASCII without double quotes and backslashes, and never empty (A.8).
+    `error_description` has only printable ASCII without double quotes and backslashes, and is never empty (A.8).
     """
-    described = {"error_description": _UNFIT.sub("?", description)} if description else {}
-    return answer({"error": error, **described}, status)
+    optional = {"error_description": _FORBIDDEN.sub("?", description)} if description else {}
+    return answer({"error": error, **optional}, status)
 
 
 def answer(body: object, status: int = 200) -> Response:
-    """Return JSON that nobody may keep (RFC 6749 5.1)."""
+    """Return a JSON response that is not cached (RFC 6749 5.1)."""
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
     return Response(json.dumps(body), status, headers)

@@ -1,13 +1,13 @@
-"""DPoP proofs (RFC 9449): whoever sends a request shows that it holds the key that its tokens are bound to.
+"""Checks DPoP proofs (RFC 9449): the sender of a request holds the key that its tokens are bound to.
 
-One `check_*` for one row of section 4.3, beside those that hold for all signed tokens (`idp.oidc.keys.jose`). A proof
-counts once, and for a minute on either side of this node's clock: FAPI 2.0 (5.3.2.1) wants ten seconds of the future
-accepted and more than sixty refused, and a minute of the past is what the way here may take.
+Each row of section 4.3 has a function `check_*`, beside the checks of all signed tokens (`idp.oidc.keys.jose`). A proof
+is accepted once, if its `iat` is at most a minute from this node's clock: FAPI 2.0 (5.3.2.1) requires ten seconds of
+the future to be accepted and more than sixty to be refused; a minute of the past covers the delay of the network.
 
-Nonces (section 8) are not used, which FAPI 2.0 leaves to the provider: each would cost clients a second request. They
-help against proofs that somebody had made for later while he could use the key (11.2). Here such a proof opens nothing
-alone: a resource wants the very access token besides, which lives minutes; the token endpoint wants what authenticates
-the client, and a code that dies within a minute or a refresh token.
+Nonces (section 8) are not used; FAPI 2.0 leaves that to the provider, and each nonce would cost a second request. They
+protect against proofs made in advance by somebody who could use the key for a while (11.2). Such a proof is not enough
+here: a resource also needs the access token, which is valid for minutes; the token endpoint also needs the client's
+authentication, and a code, which is valid for a minute at most, or a refresh token.
 """
 
 import base64
@@ -27,193 +27,201 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import BadToken
+from idp.oidc.keys.jose import InvalidTokenError
 from idp.oidc.keys.material import FAPI2_ALGORITHMS
 
 HEADER = "DPoP"
 WINDOW = timedelta(seconds=60)
-"""How far `iat` may be from this node's clock, on either side."""
+"""Largest difference between `iat` and this node's clock."""
 
 _NEEDED = "A DPoP proof is needed."
-_LONGEST_ID = 300
-_LONGEST_ADDRESS = 2000
+_MAX_TEXT_LENGTH = 300
+_MAX_HTU_LENGTH = 2000
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _PORTS = {"https": 443, "http": 80}
 
 
-class ProofRefused(OAuth2Error):  # noqa: N818 - what happened
-    """A proof that proves nothing (RFC 9449 5, 7.1)."""
+class ProofError(OAuth2Error):
+    """The proof is missing or invalid (RFC 9449 5, 7.1)."""
 
     error = "invalid_dpop_proof"
 
 
-class WrongKey(Exception):  # noqa: N818 - what is wrong
-    """The proof is of another key than the token's."""
+class WrongKeyError(Exception):
+    """The proof is signed by another key than that of the token."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A good proof: the thumbprint of its key (RFC 7638), how it was signed, its name, and until when that counts."""
+    """A valid proof.
+
+    Attributes:
+        jkt: Thumbprint of its key (RFC 7638).
+        alg: Algorithm of its signature.
+        jti: Its identifier.
+        remember_until: Instant after which a replay is refused for its age.
+    """
 
     jkt: str
     alg: str
     jti: str
-    too_old: datetime
+    remember_until: datetime
 
 
-def shown(issuer: str) -> Proof | None:
-    """Return the proof that the present request brings to the provider's own endpoints; None without one.
+def read_proof(issuer: str) -> Proof | None:
+    """Return the checked proof of this request to one of the provider's own endpoints; None without a proof.
 
-    It is to be used up (`use_up`) before anything is given for it, and not before it is certain that something may be:
-    who proves nothing else leaves no row.
+    The caller calls `use_proof` before it issues a token for the proof, but only for a code or token that exists:
+    otherwise anybody could fill the table of used proofs.
 
     Raises:
-        ProofRefused: it proves nothing.
+        ProofError: The proof is invalid.
     """
     value = request.headers.get(HEADER)
     if value is None:
         return None
     try:
-        proof, _ = _good(issuer, value)
-    except BadToken as bad:
-        raise _refused(bad) from bad
+        proof, _ = _check(issuer, value)
+    except InvalidTokenError as bad:
+        raise _proof_error(bad) from bad
     return proof
 
 
-def use_up(proof: Proof | None) -> None:
-    """Use a proof up, if there is one.
+def use_proof(proof: Proof | None) -> None:
+    """Mark the proof as used, if there is one.
 
     Raises:
-        ProofRefused: it was used before.
+        ProofError: The proof was used before.
     """
     try:
         if proof is not None:
             check_first_use(proof)
-    except BadToken as bad:
-        raise _refused(bad) from bad
+    except InvalidTokenError as bad:
+        raise _proof_error(bad) from bad
 
 
 def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
-    """Check that the present request proves the key `jkt`, to which its access token is bound, and use the proof up.
+    """Check that this request proves the key `jkt` of its access token, and mark the proof as used.
 
     Raises:
-        ProofRefused: it proves nothing.
-        WrongKey: it proves another key.
+        ProofError: The proof is missing or invalid.
+        WrongKeyError: The proof is signed by another key.
     """
     value = request.headers.get(HEADER)
     if value is None:
-        raise ProofRefused(_NEEDED)
+        raise ProofError(_NEEDED)
     try:
-        proof, claims = _good(issuer, value)
+        proof, claims = _check(issuer, value)
         check_policy(client, proof)
         check_token(claims, token)
         check_binding(proof, jkt)
         check_first_use(proof)
-    except BadToken as bad:
-        raise _refused(bad) from bad
+    except InvalidTokenError as bad:
+        raise _proof_error(bad) from bad
 
 
-def _refused(bad: BadToken) -> ProofRefused:
-    return ProofRefused(f"The DPoP proof is refused: {bad}.")
+def _proof_error(bad: InvalidTokenError) -> ProofError:
+    return ProofError(f"The DPoP proof is refused: {bad}.")
 
 
-def _good(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
-    """Check what is the same everywhere: rows 1 to 11.
+def _check(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
+    """Check rows 1 to 11, which are the same at each endpoint.
 
-    Two header fields (row 1) reach us as one with a comma in it, which is no JWT (row 2).
+    Two header fields (row 1) arrive as one value with a comma, which is not a JWT (row 2).
     """
     head, claims = jose.parts(value)
     check_typ(head)
     check_required(claims)
     check_method(claims, request.method)
-    check_address(claims, f"{issuer}{request.path}")
+    check_url(claims, f"{issuer}{request.path}")
     moment = now()
     check_time(claims, moment)
     alg = jose.algorithm(head, jose.CLIENT_ALGORITHMS)  # row 5
     key = jose.public_key(head.get("jwk"), alg)  # row 7
     jose.check_signature(value, alg, key)  # row 6
-    too_old = moment + 3 * WINDOW  # made a minute ahead, good for a minute, on a node whose clock is a minute behind
-    return Proof(key.thumbprint(), alg, claims["jti"], too_old), claims
+    # `iat` may be a minute ahead, is accepted for a minute, and another node's clock may be a minute slow
+    remember_until = moment + 3 * WINDOW
+    return Proof(key.thumbprint(), alg, claims["jti"], remember_until), claims
 
 
 def check_policy(client: Registration, proof: Proof | None) -> None:
-    """Check that this client may bring such a proof, or none (section 5.2; FAPI 2.0, 5.4.1).
+    """Check that the client may send this proof, or none (section 5.2; FAPI 2.0, 5.4.1).
 
     Raises:
-        InvalidRequestError: one is needed.
-        ProofRefused: it is signed by an algorithm that the client's profile excludes.
+        InvalidRequestError: The client has to send a proof.
+        ProofError: The client's profile excludes the algorithm.
     """
     if proof is None:
         if client.dpop_required or client.fapi2:
             raise InvalidRequestError(_NEEDED)
     elif client.fapi2 and proof.alg not in FAPI2_ALGORITHMS:
-        raise ProofRefused(f"This client's proofs are signed by one of {' '.join(jose.client_names(fapi2=True))}.")
+        raise ProofError(f"This client's proofs are signed by one of {' '.join(jose.client_names(fapi2=True))}.")
 
 
 def check_required(claims: Mapping[str, Any]) -> None:
-    """Row 3: all required claims are there, each of its kind."""
-    texts = (("jti", _LONGEST_ID), ("htm", _LONGEST_ID), ("htu", _LONGEST_ADDRESS))
+    """Check that all required claims are present with the right type (row 3)."""
+    texts = (("jti", _MAX_TEXT_LENGTH), ("htm", _MAX_TEXT_LENGTH), ("htu", _MAX_HTU_LENGTH))
     if not all(isinstance(claims.get(name), str) and 0 < len(claims[name]) <= longest for name, longest in texts):
-        raise BadToken("jti, htm and htu must be there, and be text")
+        raise InvalidTokenError("jti, htm or htu is missing, or not text")
     if not jose.is_number(claims.get("iat")):
-        raise BadToken("iat must be there, and be a number")
+        raise InvalidTokenError("iat is missing, or not a number")
 
 
 def check_typ(head: Mapping[str, Any]) -> None:
-    """Row 4: `typ` says that it is a proof."""
+    """Check `typ` (row 4)."""
     if head.get("typ") != "dpop+jwt":
-        raise BadToken("its type must be dpop+jwt")
+        raise InvalidTokenError("its type must be dpop+jwt")
 
 
 def check_method(claims: Mapping[str, Any], method: str) -> None:
-    """Row 8: `htm` is this request's method."""
+    """Check that `htm` is the method of this request (row 8)."""
     if claims["htm"] != method:
-        raise BadToken("htm is not the method of this request")
+        raise InvalidTokenError("htm is not the method of this request")
 
 
-def check_address(claims: Mapping[str, Any], address: str) -> None:
-    """Row 9: `htu` is this request's address below the configured issuer, whatever `Host` says."""
-    if _normal(claims["htu"]) != _normal(address):
-        raise BadToken("htu is not the address of this request")
+def check_url(claims: Mapping[str, Any], url: str) -> None:
+    """Check that `htu` is the URL of this request below the configured issuer, whatever `Host` says (row 9)."""
+    if _normal(claims["htu"]) != _normal(url):
+        raise InvalidTokenError("htu is not the URL of this request")
 
 
 def check_time(claims: Mapping[str, Any], moment: datetime) -> None:
-    """Row 11: `iat` is near our clock; `nbf` and `exp`, which no proof needs, hold if they are there (RFC 7519 4.1)."""
+    """Check `iat` (row 11), and the optional claims `nbf` and `exp` (RFC 7519 4.1)."""
     earliest, latest = (moment - WINDOW).timestamp(), (moment + WINDOW).timestamp()
     if not earliest <= claims["iat"] <= latest:
-        raise BadToken("iat is too far from the time here")
+        raise InvalidTokenError("iat differs too much from the time of this server")
     if not all(jose.is_number(claims[name]) for name in ("nbf", "exp") if name in claims):
-        raise BadToken("nbf and exp must be numbers")
+        raise InvalidTokenError("nbf and exp must be numbers")
     if claims.get("nbf", earliest) > latest or claims.get("exp", latest) <= moment.timestamp():
-        raise BadToken("it is not valid now")
+        raise InvalidTokenError("it is not valid now")
 
 
 def check_token(claims: Mapping[str, Any], token: str) -> None:
-    """Row 12, first half: `ath` is the hash of the access token."""
+    """Check that `ath` is the hash of the access token (row 12, first half)."""
     expected = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
     if claims.get("ath") != expected:
-        raise BadToken("ath is not the hash of the access token")
+        raise InvalidTokenError("ath is not the hash of the access token")
 
 
 def check_binding(proof: Proof, jkt: str) -> None:
-    """Row 12, second half: the token is bound to this key."""
+    """Check that the token is bound to this key (row 12, second half)."""
     if proof.jkt != jkt:
-        raise WrongKey
+        raise WrongKeyError
 
 
 def check_first_use(proof: Proof) -> None:
-    """Section 11.1: nobody has shown it before, on any node. Each key has `jti` values of its own."""
-    if not single_use.spend(f"dpop {proof.jkt} {proof.jti}", proof.too_old):
-        raise BadToken("it was used before")
+    """Mark the proof as used on all nodes; refuse a replay (section 11.1). Each key has its own `jti` values."""
+    if not single_use.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until):
+        raise InvalidTokenError("it was used before")
 
 
-def _normal(address: str) -> tuple[str, str, int, str] | None:
-    """Return an address as it is compared (RFC 3986 6.2.2, 6.2.3), without query and fragment; None for no address."""
-    if not (address.isascii() and address.isprintable()) or " " in address:
+def _normal(url: str) -> tuple[str, str, int, str] | None:
+    """Return a URL in normal form (RFC 3986 6.2.2, 6.2.3), without query and fragment; None if it is malformed."""
+    if not (url.isascii() and url.isprintable()) or " " in url:
         return None
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
@@ -224,5 +232,5 @@ def _normal(address: str) -> tuple[str, str, int, str] | None:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    letter = chr(int(match[1], 16))
-    return letter if _UNRESERVED.fullmatch(letter) else match[0].upper()
+    character = chr(int(match[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else match[0].upper()

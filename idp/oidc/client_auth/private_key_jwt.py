@@ -1,7 +1,7 @@
-"""`private_key_jwt`: a client proves who it is by a JWT that it signed (RFC 7523 2.2 and 3, Core 9).
+"""Authenticates clients by `private_key_jwt`: a JWT that the client signed (RFC 7523 2.2 and 3, Core 9).
 
-One `check_*` for one rule. A client of the profile `fapi2` is held to what FAPI 2.0 (5.3.2.1) says beyond that: the
-audience is the issuer and nothing else, RS256 is not signed with.
+Each rule has a function `check_*`. For clients of the profile `fapi2`, FAPI 2.0 (5.3.2.1) adds that the audience is the
+issuer alone, and excludes RS256.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from idp.clock import now
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import BadToken
+from idp.oidc.keys.jose import InvalidTokenError
 from idp.services import services
 
 log = structlog.get_logger()
@@ -25,14 +25,14 @@ log = structlog.get_logger()
 METHOD = "private_key_jwt"
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SKEW = timedelta(seconds=60)
-"""How far a client's clock may be ahead of this node's, or behind it."""
-LONGEST_LIFE = timedelta(minutes=10)
-_LONGEST_ID = 300
+"""Tolerated difference between the clocks of a client and of this node."""
+MAX_LIFETIME = timedelta(minutes=10)
+_MAX_JTI_LENGTH = 300
 _KEYS_IN_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u"})
 
 
 def authenticate(_query_client: Any, request: OAuth2Request) -> clients.ProtocolClient | None:
-    """Return the client that signed the assertion of this request; None for anything else, which is logged."""
+    """Return the client that signed the assertion of this request; log a refusal and return None."""
     assertion = request.form.get("client_assertion")
     if not assertion or request.form.get("client_assertion_type") != TYPE:
         return None
@@ -41,20 +41,20 @@ def authenticate(_query_client: Any, request: OAuth2Request) -> clients.Protocol
         head, claims = jose.parts(assertion)
         client = clients.find(check_subject(claims, request.form.get("client_id")))
         if client is None:
-            raise BadToken("it is of nobody")  # noqa: TRY301 - one place says what is wrong
-        return _proven(client, assertion, head, claims)
-    except BadToken as bad:
+            raise InvalidTokenError("its client is unknown")  # noqa: TRY301 - logged below like the others
+        return _authenticate(client, assertion, head, claims)
+    except InvalidTokenError as bad:
         log.info("client assertion refused", client_id=client and client.get_client_id(), reason=str(bad))
         return None
 
 
-def _proven(
+def _authenticate(
     client: clients.ProtocolClient, assertion: str, head: Mapping[str, Any], claims: Mapping[str, Any]
 ) -> clients.ProtocolClient:
-    """Return the client, the assertion used up; a refusal is decided on the registration as the database has it."""
+    """Check the assertion and mark it as used; before a refusal, read the registration from the database again."""
     try:
         until = _check(client.registration, assertion, head, claims)
-    except BadToken:
+    except InvalidTokenError:
         fresh = clients.find(client.get_client_id(), fresh=True)
         if fresh is None or fresh.registration.version == client.registration.version:
             raise
@@ -64,9 +64,9 @@ def _proven(
 
 
 def _check(client: Registration, assertion: str, head: Mapping[str, Any], claims: Mapping[str, Any]) -> datetime:
-    """Check all that does not use the assertion up; return until when it must be remembered."""
+    """Check everything but the replay; return until when the `jti` has to be remembered."""
     if client.auth_method != METHOD:
-        raise BadToken("its client proves itself otherwise")
+        raise InvalidTokenError("the client is registered for another authentication method")
     alg = check_header(client, head)
     until = check_times(claims)
     check_audience(client, claims)
@@ -75,59 +75,59 @@ def _check(client: Registration, assertion: str, head: Mapping[str, Any], claims
     return until
 
 
-def check_subject(claims: Mapping[str, Any], named: str | None) -> str:
-    """`iss` and `sub` are both the client's id (RFC 7523 3, 1 and 2B), and so is `client_id` where it is sent (4.2)."""
+def check_subject(claims: Mapping[str, Any], client_id_parameter: str | None) -> str:
+    """Check that `iss`, `sub` and a parameter `client_id` name the same client (RFC 7523 3, 1 and 2B; 4.2)."""
     client_id = claims.get("sub")
     if not isinstance(client_id, str) or not client_id or claims.get("iss") != client_id:
-        raise BadToken("iss and sub must be the client's id")
-    if named is not None and named != client_id:
-        raise BadToken("client_id is another's")
+        raise InvalidTokenError("iss and sub must be the client's id")
+    if client_id_parameter is not None and client_id_parameter != client_id:
+        raise InvalidTokenError("client_id is not the client of the assertion")
     return client_id
 
 
 def check_header(client: Registration, head: Mapping[str, Any]) -> str:
-    """An asymmetric algorithm that the client may use; no member that would bring a key along (RFC 8725 3.10)."""
+    """Return the algorithm, if the client may use it and the header contains no key (RFC 8725 3.10)."""
     if head.keys() & _KEYS_IN_HEADERS:
-        raise BadToken("its header must not bring a key along")
+        raise InvalidTokenError("its header must not contain a key")
     return jose.algorithm(head, jose.client_names(fapi2=client.fapi2, held_to=client.auth_alg))
 
 
 def check_times(claims: Mapping[str, Any]) -> datetime:
-    """`exp` is to come and not far off (RFC 7523 3, 4); `iat` and `nbf` are not ahead by more than a clock may be."""
+    """Check `exp` (RFC 7523 3, 4), `iat` and `nbf`; return until when the `jti` has to be remembered."""
     moment = now()
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if "exp" not in times or not all(jose.is_number(value) for value in times.values()):
-        raise BadToken("exp must be there, and times must be numbers")
+        raise InvalidTokenError("exp is missing, or a time is not a number")
     if times["exp"] <= (moment - SKEW).timestamp():
-        raise BadToken("it has expired")
-    if times["exp"] > (moment + LONGEST_LIFE + SKEW).timestamp():
-        raise BadToken("it lives too long")
+        raise InvalidTokenError("it has expired")
+    if times["exp"] > (moment + MAX_LIFETIME + SKEW).timestamp():
+        raise InvalidTokenError("its lifetime is too long")
     if max(times.get("iat", 0), times.get("nbf", 0)) > (moment + SKEW).timestamp():
-        raise BadToken("it is of the future")
+        raise InvalidTokenError("it is dated in the future")
     return datetime.fromtimestamp(times["exp"], UTC) + SKEW
 
 
 def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
-    """`aud` is this provider: its issuer, or the endpoint that is called or the token endpoint (RFC 7523 3, 3)."""
+    """Check that `aud` is the issuer, this endpoint or the token endpoint (RFC 7523 3, 3); for FAPI 2.0, the issuer."""
     issuer = services().settings.issuer
     audience = claims.get("aud")
     if client.fapi2:
         if audience != issuer:
-            raise BadToken("aud must be the issuer, as a string")
+            raise InvalidTokenError("aud must be the issuer, as a string")
         return
-    named = audience if isinstance(audience, list) else [audience]
-    if not {issuer, f"{issuer}/token", f"{issuer}{http.path}"}.intersection(a for a in named if isinstance(a, str)):
-        raise BadToken("aud is not this provider")
+    values = audience if isinstance(audience, list) else [audience]
+    if not {issuer, f"{issuer}/token", f"{issuer}{http.path}"}.intersection(a for a in values if isinstance(a, str)):
+        raise InvalidTokenError("aud is not this provider")
 
 
 def check_id(claims: Mapping[str, Any]) -> None:
-    """`jti` is there: an assertion counts once (RFC 7523 3, 7; Core 9)."""
+    """Check that there is a `jti` (RFC 7523 3, 7; Core 9)."""
     identifier = claims.get("jti")
-    if not isinstance(identifier, str) or not 0 < len(identifier) <= _LONGEST_ID:
-        raise BadToken("jti must be there, and be text")
+    if not isinstance(identifier, str) or not 0 < len(identifier) <= _MAX_JTI_LENGTH:
+        raise InvalidTokenError(f"jti must be text of 1 to {_MAX_JTI_LENGTH} characters")
 
 
 def check_first_use(claims: Mapping[str, Any], client_id: str, until: datetime) -> None:
-    """Nobody has shown it before, on any node."""
-    if not single_use.spend(f"assertion {client_id} {claims['jti']}", until):
-        raise BadToken("it was used before")
+    """Mark the assertion as used on all nodes; refuse a replay."""
+    if not single_use.use_once(f"assertion {client_id} {claims['jti']}", until):
+        raise InvalidTokenError("it was used before")

@@ -1,7 +1,7 @@
-"""The brake on requests that prove no client: what a flood of wrong secrets and signatures may cost.
+"""The rate limit on requests whose client authentication fails.
 
-A right proof never meets it, so that nobody shuts an ENT out by guessing in its name. Nor does anybody wait in a thread
-of ours: the answer says after how many seconds to ask again. The same counts hold for clients that do not exist.
+It never delays a request that authenticates, so that nobody can lock an ENT out by guessing in its name. The response
+says after how many seconds to retry. Clients that do not exist have the same limits.
 """
 
 from urllib.parse import unquote_plus
@@ -14,38 +14,38 @@ from idp.oidc.client_auth import client
 from idp.oidc.keys import jose
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 log = structlog.get_logger()
 
 
 def count_failure(request: OAuth2Request) -> None:
-    """Count a request that proved no client.
+    """Count a failed client authentication.
 
     Raises:
-        TooManyTries: there were too many of late, in that client's name or from that address.
+        TooManyRequestsError: There were too many in the name of that client, or from that IP address.
     """
-    name = named(request)
-    demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_ADDRESS, remote_address())]
+    name = claimed_client(request)
+    demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_IP, remote_ip())]
     if name:
         demands.append((limits.CLIENT_PROOF, name))
-    if seconds := guard.held(*demands):  # a flood costs the database nothing
-        raise TooManyTries(seconds)
+    if seconds := guard.cached_wait(*demands):  # from memory: a flood must not load the database
+        raise TooManyRequestsError(seconds)
     verdict = guard.take_all(*demands)
     if isinstance(verdict, guard.Wait):
-        log.warning("client authentication slowed", limit=verdict.limit.name, seconds=verdict.seconds)
-        raise TooManyTries(verdict.seconds)
+        log.warning("client authentication rate-limited", limit=verdict.limit.name, seconds=verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
 
 
-def named(request: OAuth2Request) -> str:
-    """Return the client in whose name a request comes, as it says without proof; empty when it does not say."""
+def claimed_client(request: OAuth2Request) -> str:
+    """Return the client that an unauthenticated request names, or an empty string."""
     credentials = client.basic_credentials((request.headers or {}).get("Authorization", ""))
     if credentials:
         return unquote_plus(credentials[0])
     try:
         subject = jose.parts(request.form.get("client_assertion", ""))[1].get("sub")
-    except jose.BadToken:
+    except jose.InvalidTokenError:
         subject = None
     return subject if isinstance(subject, str) else request.form.get("client_id", "")

@@ -1,1 +1,1 @@
-"""Signing keys: material, rotation, publication, and the JWTs that arrive signed (RFC 7515 to 7519)."""
+"""Signing keys: material, rotation, publication; and the verification of signed JWTs (RFC 7515 to 7519)."""

@@ -1,4 +1,4 @@
-"""`idp keys`: the keys that sign."""
+"""The commands `idp keys`."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from idp.clock import now
 from idp.db import db
 from idp.oidc.keys import material, ring
-from idp.oidc.keys.rotation import KEPT_AFTER_USE, SETTLED, replaced_at, signing
+from idp.oidc.keys.rotation import PUBLISHED_AFTER_USE, SETTLED, replaced_at, signing
 from idp.oidc.models import SigningKey
 from idp.services import services
 
@@ -27,7 +27,7 @@ def keys_group() -> None:
 @keys_group.command("list")
 @_JSON
 def list_keys(*, as_json: bool) -> None:
-    """List all keys, youngest first: next, signing, published (another took over), retired."""
+    """List all keys, newest first: next, signing, published (replaced by another key), retired."""
     rows = _rows()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -41,16 +41,18 @@ def list_keys(*, as_json: bool) -> None:
 @click.option(
     "--bits",
     type=click.Choice([str(bits) for bits in ring.RSA_BITS]),
-    help="Of an RSA key; without it IDP_RSA_BITS, and never fewer than the present key has.",
+    help="Size of an RSA key. Default: IDP_RSA_BITS, or the size of the present key if that is larger.",
 )
-@click.option("--now", "at_once", is_flag=True, help="Sign at once (the key that waits, if one does): for emergencies.")
+@click.option(
+    "--now", "at_once", is_flag=True, help="Sign at once, for emergencies; with the next key if there is one already."
+)
 @_JSON
 def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
-    """Make the next key: published now, signing in 24 hours (at once when it is the first of its algorithm)."""
+    """Make the next key: published now, signing in 24 hours (at once if it is the first of its algorithm)."""
     try:
         key = ring.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
-    except (ring.NextKeyWaits, ring.NoSigningKey) as refused:
-        raise click.ClickException(f"nothing was made: {refused}") from refused
+    except (ring.NextKeyExistsError, ring.NoSigningKeyError) as refused:
+        raise click.ClickException(f"no key was made: {refused}") from refused
     if as_json:
         [made] = [row for row in _rows() if row["kid"] == key.kid]
         click.echo(json.dumps(made))
@@ -58,29 +60,29 @@ def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
     click.echo(f"{key.kid} signs {alg} from {_moment(key.active_from)}")
 
 
-@keys_group.command(context_settings={"ignore_unknown_options": True})  # a key's name may begin with a hyphen
+@keys_group.command(context_settings={"ignore_unknown_options": True})  # a `kid` may begin with a hyphen
 @click.argument("kid")
 @click.option(
-    "--emergency", is_flag=True, help="Drop a compromised key, also one that signs: another takes over at once."
+    "--emergency", is_flag=True, help="Retire a compromised key, even one that signs: another key signs at once."
 )
 def retire(kid: str, *, emergency: bool) -> None:
-    """Take a key out of the published set at once."""
+    """Remove a key from the JWKS at once."""
     if not emergency:
         if not ring.retire(kid, unused_for=SETTLED):
             raise click.ClickException(
-                f"{kid}: no such key, or one that signs, or that may have signed in the last {_MINUTES} minutes"
-                " (`--emergency` drops it all the same)"
+                f"{kid}: there is no such key, or it signs, or it may have signed in the last {_MINUTES} minutes"
+                " (`--emergency` retires it all the same)"
             )
         click.echo(f"{kid} is retired")
         return
     successor = ring.drop(services().settings, kid)
     if successor is None:
-        raise click.ClickException(f"{kid}: no such key")
+        raise click.ClickException(f"{kid}: there is no such key")
     click.echo(f"{kid} is retired; {successor.kid} signs {successor.alg}")
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return what an operator may see of all keys."""
+    """Return all keys without their private parts, newest first."""
     rows = list(db.session.scalars(select(SigningKey).order_by(SigningKey.active_from.desc(), SigningKey.kid)))
     moment = now()
     return [_row(key, [k for k in rows if k.alg == key.alg and not k.retired_at], moment) for key in rows]
@@ -96,7 +98,7 @@ def _row(key: SigningKey, live: Sequence[SigningKey], moment: datetime) -> dict[
         "created_at": key.created_at.isoformat(),
         "active_from": key.active_from.isoformat(),
         "replaced_at": since.isoformat() if since else None,
-        "retires_at": (since + KEPT_AFTER_USE).isoformat() if since else None,
+        "retires_at": (since + PUBLISHED_AFTER_USE).isoformat() if since else None,
         "retired_at": key.retired_at.isoformat() if key.retired_at else None,
         "sealed_under": None if key.retired_at else _secret(key),
     }
@@ -118,17 +120,17 @@ def _secret(key: SigningKey) -> str:
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
-    """Return what is to be known of a key in its state."""
-    told = {
+    """Return the remarks on a key: until when it is in its state, and whether its secret key is missing."""
+    times = {
         "next": ("signs from", row["active_from"]),
         "signing": ("until", row["replaced_at"]),
         "published": ("until", row["retires_at"]),
         "retired": ("since", row["retired_at"]),
     }
-    word, moment = told[row["state"]]
+    word, moment = times[row["state"]]
     secret = {
-        "unknown": "its secret key is not among those here",
-        "IDP_SECRET_KEY_FALLBACKS": "needs a fallback of the secret key",
+        "unknown": "sealed under a secret key that is not configured",
+        "IDP_SECRET_KEY_FALLBACKS": "sealed under a fallback of the secret key",
     }
     return [
         *([f"{word} {_moment(datetime.fromisoformat(moment))}"] if moment else []),

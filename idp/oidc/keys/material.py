@@ -1,7 +1,7 @@
-"""What a signing key is made of (RFC 7517, 7518, 8037): two halves, a certificate, and the seal on the private half.
+"""Generates and seals signing keys (RFC 7517, 7518, 8037).
 
-The private half is sealed with AES-256-GCM under a key drawn from `IDP_SECRET_KEY`: a copy of the database signs
-nothing. One key serves one algorithm (RFC 8725 3.1), which its JWK names.
+The private key is encrypted with AES-256-GCM under a key derived from `IDP_SECRET_KEY`, so that a copy of the database
+is not enough to sign. A key is used for one algorithm (RFC 8725 3.1), which its JWK names.
 """
 
 import base64
@@ -28,7 +28,7 @@ from idp.config import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
-"""What FAPI 2.0 signs with (Security Profile 5.4.1)."""
+"""The algorithms that FAPI 2.0 allows (Security Profile 5.4.1)."""
 
 RSA_BITS = (2048, 3072, 4096)
 
@@ -40,15 +40,15 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 JoseKey = RSAKey | ECKey | OKPKey
 
 
-class NoSigningKey(Exception):  # noqa: N818 - says what is missing
-    """No key can sign: none was made, or the secret key does not open those there are."""
+class NoSigningKeyError(Exception):
+    """No key can sign: there is none, or no configured secret key decrypts it."""
 
 
 class _Ed25519(EdDSAAlgorithm):
-    """`EdDSA` with Ed25519 alone.
+    """`EdDSA` with Ed25519 only.
 
-    RFC 9864 deprecates the name, and joserfc warns at each use, because it leaves the curve open. Here it does not: the
-    key names its curve, of which there is one. Clients know this name and not yet the new one.
+    RFC 9864 deprecates the name because it leaves the curve open, and joserfc warns at each use. Here there is only one
+    curve. Clients know this name, but not yet the new one.
     """
 
     security_warning = ""
@@ -72,8 +72,8 @@ class Material:
     private_sealed: bytes
 
 
-def draw(settings: Settings, alg: str, bits: int, moment: datetime) -> Material:
-    """Draw a key for `alg` (`bits` for RSA); a large RSA key takes seconds, so no transaction is open meanwhile."""
+def generate(settings: Settings, alg: str, bits: int, moment: datetime) -> Material:
+    """Generate a key for `alg` (`bits` for RSA). A large RSA key takes seconds: the caller has no transaction open."""
     private = _private_key(alg, bits)
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -85,13 +85,13 @@ def draw(settings: Settings, alg: str, bits: int, moment: datetime) -> Material:
         "kid": kid,
         "use": "sig",
         "alg": alg,
-        **_certified(settings, private, alg, moment),
+        **_certificate(settings, private, alg, moment),
     }
     return Material(kid, jwk, _seal(settings, kid, pem))
 
 
 def import_key(pem: bytes, alg: str) -> JoseKey:
-    """Load a private key for use: done once a process, it costs a hundred signatures."""
+    """Load a private key. This takes as long as a hundred signatures, so each process does it once."""
     match alg:
         case "RS256" | "PS256":
             return RSAKey.import_key(pem)
@@ -105,19 +105,19 @@ def unseal(settings: Settings, kid: str, sealed: bytes) -> bytes:
     """Return the private key in PEM.
 
     Raises:
-        NoSigningKey: neither the secret key nor its fallbacks open it.
+        NoSigningKeyError: Neither the secret key nor its fallbacks decrypt it.
     """
     number = sealed_by(settings, kid, sealed)
     if number is None:
-        raise NoSigningKey(f"IDP_SECRET_KEY and its fallbacks do not open the key {kid}")
-    return _opened(settings.secrets[number], kid, sealed)
+        raise NoSigningKeyError(f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {kid}")
+    return _decrypt(settings.secrets[number], kid, sealed)
 
 
 def sealed_by(settings: Settings, kid: str, sealed: bytes) -> int | None:
-    """Return which of the secrets opens a key: 0 is the present one, then its fallbacks; None when none does."""
+    """Return which secret decrypts a key: 0 is the present one, then come the fallbacks; None if none does."""
     for number, secret in enumerate(settings.secrets):
         try:
-            _opened(secret, kid, sealed)
+            _decrypt(secret, kid, sealed)
         except InvalidTag:
             continue
         return number
@@ -125,19 +125,19 @@ def sealed_by(settings: Settings, kid: str, sealed: bytes) -> int | None:
 
 
 def rsa_bits(public_jwk: dict[str, Any]) -> int:
-    """Return the size of an RSA key; 0 for another kind."""
+    """Return the size of an RSA key in bits; 0 for another type."""
     modulus: str = public_jwk.get("n", "")
     return len(base64.urlsafe_b64decode(modulus + "=" * (-len(modulus) % 4))) * 8
 
 
 def half_hash(alg: str, value: str) -> str:
-    """Return the left half of the hash of `value` as `at_hash` wants it (Core 3.1.3.6): the hash is that of `alg`.
+    """Return the left half of the hash of `value`, for `at_hash` (Core 3.1.3.6); the hash is that of `alg`.
 
-    No specification names one for EdDSA; SHA-512, with which Ed25519 signatures are made (RFC 8032 5.1), is what the
-    OpenID Connect working group agreed on and other providers and clients use.
+    No specification defines it for EdDSA. The OpenID Connect working group agreed on SHA-512, the hash of Ed25519
+    (RFC 8032 5.1), and other providers and clients use it.
     """
-    made = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(value.encode()).digest()
-    return base64.urlsafe_b64encode(made[: len(made) // 2]).rstrip(b"=").decode()
+    digest = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(value.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
 
 
 def _private_key(alg: str, bits: int) -> PrivateKey:
@@ -156,7 +156,7 @@ def _seal(settings: Settings, kid: str, pem: bytes) -> bytes:
     return nonce + AESGCM(_sealing_key(settings.secrets[0])).encrypt(nonce, pem, kid.encode())
 
 
-def _opened(secret: bytes, kid: str, sealed: bytes) -> bytes:
+def _decrypt(secret: bytes, kid: str, sealed: bytes) -> bytes:
     nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     return AESGCM(_sealing_key(secret)).decrypt(nonce, content, kid.encode())
 
@@ -165,11 +165,11 @@ def _sealing_key(secret: bytes) -> bytes:
     return opaque.derive_key(secret, "signing keys")
 
 
-def _certified(settings: Settings, private: PrivateKey, alg: str, moment: datetime) -> dict[str, list[str]]:
-    """Return the member `x5c`: some ENT software reads an RSA key from its certificate alone, which is self-signed.
+def _certificate(settings: Settings, private: PrivateKey, alg: str, moment: datetime) -> dict[str, list[str]]:
+    """Return the member `x5c` with a self-signed certificate, from which some ENT software reads an RSA key.
 
-    An Ed25519 key has none: nothing reads it, and libraries that compare a certificate with its key do not know that
-    kind. A PS256 key signs its own with PSS too: one key, one scheme.
+    An Ed25519 key has no certificate: no software reads it, and some libraries refuse its type. The certificate of a
+    PS256 key is signed with PSS, since a key has one scheme.
     """
     if isinstance(private, ed25519.Ed25519PrivateKey):
         return {}

@@ -1,10 +1,8 @@
-"""Which signing key follows which, and when (Core 10.1.1): the only writer of the table, one change at a time.
+"""Rotates signing keys (Core 10.1.1). Only this module writes the table, one change at a time.
 
-A new key is published at once and signs a day later. It signs for `IDP_KEY_ROTATION_DAYS`, and stays published a month
-after another took over.
-
-No key is ever made silently: the first of an algorithm is an operator's, and nothing follows a key that this process
-cannot open.
+A new key is published at once and signs a day later. It signs for `IDP_KEY_ROTATION_DAYS`, and stays published for a
+month after it was replaced. An operator makes the first key of an algorithm. No key follows one that this process
+cannot decrypt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,68 +18,73 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.keys import material
-from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKey
+from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKeyError
 from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
 PUBLISHED_BEFORE_USE = timedelta(hours=24)
-"""Longer than clients may keep the JWKS (an hour), with room for those that keep it for a day all the same."""
-KEPT_AFTER_USE = timedelta(days=30)
-"""How long ID tokens can come back as hints to a sign-out; they themselves live minutes."""
+"""Clients may cache the JWKS for an hour; some cache it for a day."""
+PUBLISHED_AFTER_USE = timedelta(days=30)
+"""How long ID tokens can come back as hints of a logout."""
 SETTLED = timedelta(minutes=10)
-"""After so long nobody needs a key that another replaced: nodes with other clocks have followed, ID tokens are over."""
+"""After this time a replaced key is not needed to sign: all nodes use its successor, and its ID tokens are expired."""
 
 ROTATION = "keys.rotation"
-"""The periodic job of the worker, and how often it looks."""
+"""The kind of the periodic outbox message."""
 ROTATION_PERIOD = timedelta(hours=1)
 
 
-class _HasItsTime(Protocol):
+class _Key(Protocol):
     @property
     def active_from(self) -> datetime: ...
 
 
-_K = TypeVar("_K", bound=_HasItsTime)
+_K = TypeVar("_K", bound=_Key)
 
 
-class NextKeyWaits(Exception):  # noqa: N818 - says what is so
-    """The next key of the algorithm is published already and signs when its time comes."""
+class NextKeyExistsError(Exception):
+    """The next key of the algorithm is published already."""
 
     def __init__(self, key: SigningKey) -> None:
         super().__init__(f"{key.kid} is published and signs {key.alg} from {key.active_from.isoformat()}")
 
 
 def rotate(settings: Settings, alg: str = "RS256", *, bits: int | None = None, at_once: bool = False) -> SigningKey:
-    """Make the next key of `alg` and publish it; it signs after a day, at once when it is the first or `at_once`.
+    """Make and publish the next key of `alg`, and return it.
 
-    `at_once` takes the key that waits already, if there is one: clients may know it. `bits` is for RSA; without it, the
-    setting's, and never fewer than the key has that signs now.
+    Args:
+        settings: The settings.
+        alg: The algorithm.
+        bits: Size of an RSA key. Default: the setting, or the size of the present key if that is larger.
+        at_once: The key signs at once, not after a day. If a next key is published already, that key signs at once.
+            The first key of an algorithm always does.
 
     Raises:
-        NextKeyWaits: it is there already.
-        NoSigningKey: what signs was sealed under a secret that is not here, so nodes would not open what is made here.
+        NextKeyExistsError: The next key is published already.
+        NoSigningKeyError: The secret of the present key is not configured here, so other nodes could not decrypt the
+            new key.
     """
     live = _live(alg)
     _check_secret(settings, live)
-    made = material.draw(settings, alg, bits or _bits(settings, live), now())
-    with _alone() as moment:
+    made = material.generate(settings, alg, bits or _bits(settings, live), now())
+    with _exclusive() as moment:
         live = _live(alg)
         waiting = [key for key in live if key.active_from > moment]
         if waiting and at_once and bits is None:
             material.unseal(settings, waiting[-1].kid, waiting[-1].private_sealed)
             return _start(waiting[-1], moment)
         if waiting:
-            raise NextKeyWaits(waiting[-1])
+            raise NextKeyExistsError(waiting[-1])
         return _add(made, alg, moment, moment if at_once or not live else moment + PUBLISHED_BEFORE_USE)
 
 
 def retire(kid: str, *, unused_for: timedelta = timedelta()) -> bool:
-    """Take a key out of the JWKS that another replaced `unused_for` ago; one that signs, or is about to, stays.
+    """Remove a key from the JWKS that was replaced at least `unused_for` ago; return whether it was removed.
 
-    False: it stays, or there is none. What it signed is not verified by anybody who reads the JWKS from now on.
+    A key that signs, or will sign soon, is not removed. Nobody can verify the signatures of a removed key.
     """
-    with _alone() as moment:
+    with _exclusive() as moment:
         key = _find(kid)
         if key is None or not _is_idle(key, _live(key.alg), moment, unused_for):
             return False
@@ -90,74 +93,74 @@ def retire(kid: str, *, unused_for: timedelta = timedelta()) -> bool:
 
 
 def drop(settings: Settings, kid: str) -> SigningKey | None:
-    """Take a compromised key out of the JWKS and of all signing at once; return the key that signs in its place.
+    """Retire a compromised key at once; return the key that signs instead, or None if there is no such key.
 
-    That is the one that signed before it and is still published, else the one that waits, else a new one, made in the
-    same transaction. None: there is no such key.
+    It is the previous key if that is still published, else the next key, else a new key. All happens in one
+    transaction.
     """
     key = _find(kid)
     if key is None:
         return None
     alg = key.alg
-    made = material.draw(settings, alg, _bits(settings, [key]), now())
-    with _alone() as moment:
+    made = material.generate(settings, alg, _bits(settings, [key]), now())
+    with _exclusive() as moment:
         key = _find(kid)
-        if key is None:  # another operator was faster
+        if key is None:  # another operator retired it meanwhile
             return None
         _end(key, moment, "dropped")
         return _successor(settings, made, alg, moment)
 
 
 def tend(settings: Settings) -> bool:
-    """Do what is due: make the next key of each algorithm that has one, retire what is over; say if anything was.
+    """Make the next key of each algorithm if it is due, and retire old keys; return whether anything changed.
 
     Raises:
-        NoSigningKey: a rotation is due and this process does not have the secret of the key that signs.
+        NoSigningKeyError: A rotation is due, and the secret of the present key is not configured.
     """
     changed, missing = False, None
     for alg in ALGORITHMS:
         try:
             changed |= _rotate_if_due(settings, alg)
-        except NoSigningKey as fault:
-            missing = fault
-        for kid in _over(alg):
-            changed |= retire(kid, unused_for=KEPT_AFTER_USE)
+        except NoSigningKeyError as error:
+            missing = error
+        for kid in _expired(alg):
+            changed |= retire(kid, unused_for=PUBLISHED_AFTER_USE)
     if missing:
         raise missing
     return changed
 
 
 def hand_over(_message: OutboxMessage, *, settings: Settings) -> Outcome:
-    """Do the periodic job (outbox handler).
+    """Rotate keys periodically (outbox handler).
 
     Raises:
-        TemporaryFailure: the secret is missing; `idp outbox list` says so until it is there.
+        TemporaryDeliveryError: The secret of a key is not configured; `idp outbox list` shows it.
     """
     try:
         return Outcome.DONE if tend(settings) else Outcome.DROPPED
-    except NoSigningKey as fault:
-        raise TemporaryFailure(str(fault)) from fault
+    except NoSigningKeyError as error:
+        raise TemporaryDeliveryError(str(error)) from error
 
 
 def signing(live: Sequence[_K], moment: datetime) -> _K | None:
-    """Return the key that signs, of the live keys of one algorithm, youngest first: the youngest whose time has come.
+    """Return the key that signs: the newest active one. `live` are the unretired keys of an algorithm, newest first.
 
-    A clock that is behind stops no sign-in: where no time has come yet, a key signs whose time comes within minutes.
+    If no key is active, a key that becomes active within minutes signs, so that a slow clock does not stop sign-ins.
     """
-    ready = (key for key in live if key.active_from <= moment)
-    nearly = (key for key in reversed(live) if key.active_from <= moment + SETTLED)
-    return next(ready, None) or next(nearly, None)
+    active = (key for key in live if key.active_from <= moment)
+    soon_active = (key for key in reversed(live) if key.active_from <= moment + SETTLED)
+    return next(active, None) or next(soon_active, None)
 
 
 def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
-    """Return when the next younger key took over, or will."""
-    younger = [other.active_from for other in live if other.active_from > key.active_from]
-    return min(younger, default=None)
+    """Return when the next newer key replaced this key, or will; None if there is none."""
+    newer = [other.active_from for other in live if other.active_from > key.active_from]
+    return min(newer, default=None)
 
 
 @contextmanager
-def _alone() -> Iterator[datetime]:
-    """Run a unit of work that excludes other changes of keys, but no reader; yield its time."""
+def _exclusive() -> Iterator[datetime]:
+    """Run a unit of work that excludes other writers of the table, but not readers; yield its instant."""
     with unit_of_work():
         connection = db.session.connection()
         if connection.dialect.name == "postgresql":
@@ -166,7 +169,7 @@ def _alone() -> Iterator[datetime]:
 
 
 def _live(alg: str) -> list[SigningKey]:
-    """Return the keys of `alg` that are not retired, youngest first."""
+    """Return the unretired keys of `alg`, newest first."""
     statement = (
         select(SigningKey)
         .where(SigningKey.alg == alg, SigningKey.retired_at.is_(None))
@@ -190,38 +193,38 @@ def _add(made: Material, alg: str, moment: datetime, active_from: datetime) -> S
         active_from=active_from,
     )
     db.session.add(key)
-    log.record(KeyChanged(change="rotated", kid=made.kid, after=_told(key)))
+    log.record(KeyChanged(change="rotated", kid=made.kid, after=_audited(key)))
     return key
 
 
 def _start(key: SigningKey, moment: datetime) -> SigningKey:
-    """Let a key that waits sign from now on."""
-    before = _told(key)
+    """Let the next key sign from now on."""
+    before = _audited(key)
     key.active_from = moment
-    log.record(KeyChanged(change="started", kid=key.kid, **changes.difference(before, _told(key))))
+    log.record(KeyChanged(change="started", kid=key.kid, **changes.difference(before, _audited(key))))
     return key
 
 
 def _end(key: SigningKey, moment: datetime, change: str) -> None:
-    """Retire a key. What it was stays known, its private half is of no use any more and goes."""
-    before = _told(key)
+    """Retire a key and delete its private part."""
+    before = _audited(key)
     key.retired_at, key.private_sealed = moment, b""
-    log.record(KeyChanged(change=change, kid=key.kid, **changes.difference(before, _told(key))))
+    log.record(KeyChanged(change=change, kid=key.kid, **changes.difference(before, _audited(key))))
     db.session.flush()
 
 
-def _told(key: SigningKey) -> dict[str, Any]:
-    """Return what the journal keeps of a key's state."""
+def _audited(key: SigningKey) -> dict[str, Any]:
+    """Return the state of a key for an audit entry."""
     return changes.snapshot(key, without=("kid", "public_jwk", "private_sealed"))
 
 
 def _successor(settings: Settings, made: Material, alg: str, moment: datetime) -> SigningKey:
-    """Return the key that signs after one was dropped; it must be one that this process can open."""
+    """Return the key that signs after another was dropped: one that this process can decrypt."""
     live = _live(alg)
     present = signing(live, moment)
-    if present is not None and _opens(settings, present):
+    if present is not None and _can_decrypt(settings, present):
         return present
-    waiting = [key for key in live if key.active_from > moment and _opens(settings, key)]
+    waiting = [key for key in live if key.active_from > moment and _can_decrypt(settings, key)]
     return _start(waiting[-1], moment) if waiting else _add(made, alg, moment, moment)
 
 
@@ -230,18 +233,18 @@ def _rotate_if_due(settings: Settings, alg: str) -> bool:
     if not _is_due(settings, live, now()):
         return False
     _check_secret(settings, live)
-    made = material.draw(settings, alg, _bits(settings, live), now())
-    with _alone() as moment:
-        if not _is_due(settings, _live(alg), moment):  # another worker, or an operator, was faster
+    made = material.generate(settings, alg, _bits(settings, live), now())
+    with _exclusive() as moment:
+        if not _is_due(settings, _live(alg), moment):  # another worker or an operator made it meanwhile
             return False
         _add(made, alg, moment, moment + PUBLISHED_BEFORE_USE)
         return True
 
 
-def _over(alg: str) -> list[str]:
-    """Return the keys that another replaced long ago."""
+def _expired(alg: str) -> list[str]:
+    """Return the keys that were replaced long ago."""
     live, moment = _live(alg), now()
-    return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, KEPT_AFTER_USE)]
+    return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, PUBLISHED_AFTER_USE)]
 
 
 def _is_due(settings: Settings, live: Sequence[SigningKey], moment: datetime) -> bool:
@@ -251,7 +254,7 @@ def _is_due(settings: Settings, live: Sequence[SigningKey], moment: datetime) ->
 
 
 def _is_idle(key: SigningKey, live: Sequence[SigningKey], moment: datetime, unused_for: timedelta) -> bool:
-    """Return whether a live key has not signed for so long, or will not before so long; and another signs."""
+    """Return whether a key has not signed for that time, or will not sign within it while another key signs."""
     if key.active_from > moment:
         return key.active_from > moment + unused_for and signing(live, moment) not in {None, key}
     since = replaced_at(key, live)
@@ -262,7 +265,7 @@ def _bits(settings: Settings, live: Sequence[SigningKey]) -> int:
     return max([settings.rsa_bits, *(material.rsa_bits(key.public_jwk) for key in live[:1])])
 
 
-def _opens(settings: Settings, key: SigningKey) -> bool:
+def _can_decrypt(settings: Settings, key: SigningKey) -> bool:
     return material.sealed_by(settings, key.kid, key.private_sealed) is not None
 
 

@@ -1,8 +1,8 @@
-"""Tells the ENTs that a session ended (OpenID Connect Back-Channel Logout 1.0), through the outbox.
+"""Sends logout tokens to the ENTs of an ended session (OpenID Connect Back-Channel Logout 1.0), through the outbox.
 
-Whoever ends sessions leaves one message that names their rows. From it, each ENT that got a token in one of them and
-registered an address gets a message of its own, so that one that is down keeps no other waiting. The logout token is
-made when it is handed over: it lives two minutes and is stored nowhere.
+The code that ends sessions enqueues one message with their rows. The handler of that message enqueues one message for
+each ENT that got a token in a session and registered a `backchannel_logout_uri`, so that an ENT that is down delays no
+other. The logout token is made when it is sent: it is valid for two minutes and not stored.
 """
 
 import json
@@ -23,34 +23,34 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.server import Server
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, PermanentFailure, TemporaryFailure
+from idp.outbox.worker import Outcome, PermanentDeliveryError, TemporaryDeliveryError
 from idp.services import services
 from idp.sessions import liveness
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 
 LOGOUT = "backchannel.logout"
-"""The kind of outbox message that tells one ENT of one session; its payload names the rows of both."""
+"""The kind of outbox message for one ENT and one session; its payload has the keys of both."""
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TOKEN_LIFETIME = timedelta(minutes=2)
-POINTLESS_AFTER = timedelta(hours=24)
-"""An ENT that could not be told in a day has ended its session itself."""
+GIVE_UP_AFTER = timedelta(hours=24)
+"""After a day, the ENT has ended its session itself."""
 
-_TOLD = frozenset({200, 204})
+_SUCCESS = frozenset({200, 204})
 _REFUSED = 400
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
 def sessions_ended(message: OutboxMessage) -> Outcome:
-    """Put one message for each ENT and session into the outbox, all in one transaction (outbox handler).
+    """Enqueue one message for each ENT and session, in one transaction (outbox handler).
 
-    A session that goes on under another row (a password proved again) keeps its `sid`: what was given under its former
-    rows counts too.
+    When a password is proved again, the session continues in a new row with the same `sid`. Tokens of the former rows
+    count too.
     """
     ended, any_row = aliased(Session), aliased(Session)
     rows = db.session.execute(
@@ -73,33 +73,33 @@ def sessions_ended(message: OutboxMessage) -> Outcome:
 
 
 def announce_removal(account_id: uuid.UUID) -> int:
-    """Have the ENTs told of sessions whose rows are about to be removed, in the caller's transaction.
+    """Enqueue messages for the sessions of an account that is about to be removed, in the caller's transaction.
 
-    These are the sessions that nobody has ended, and those that ENTs wait to be told of. The messages hold what an ENT
-    knows of the person and of the session, since they outlive both rows.
+    These are the unended sessions, and the ended ones whose messages are waiting. The messages contain `sub` and `sid`,
+    because the rows will be gone.
 
     Returns:
-        How many messages there are.
+        The number of messages.
     """
     waiting = select(OutboxMessage.payload).where(
         OutboxMessage.finished_at.is_(None), OutboxMessage.kind.in_((SESSIONS_ENDED, LOGOUT))
     )
-    untold = {
+    unsent = {
         uuid.UUID(key)
         for payload in db.session.scalars(waiting)
         for key in [*payload.get("sessions", ()), *filter(None, [payload.get("session")])]
     }
-    any_row, wanted = aliased(Session), aliased(Session)
+    any_row, removed = aliased(Session), aliased(Session)
     rows = db.session.execute(
-        select(Token.client_id, wanted.sid, Account.join_key)
+        select(Token.client_id, removed.sid, Account.join_key)
         .distinct()
         .join(any_row, any_row.id == Token.session_id)
-        .join(wanted, (wanted.account_id == any_row.account_id) & (wanted.sid == any_row.sid))
-        .join(Account, Account.id == wanted.account_id)
+        .join(removed, (removed.account_id == any_row.account_id) & (removed.sid == any_row.sid))
+        .join(Account, Account.id == removed.account_id)
         .join(Client, Client.id == Token.client_id)
         .where(
             Account.id == account_id,
-            or_(liveness.unended(wanted), wanted.id.in_(untold)),
+            or_(liveness.unended(removed), removed.id.in_(unsent)),
             Client.disabled_at.is_(None),
             Client.backchannel_logout_uri != "",
         )
@@ -116,43 +116,43 @@ def announce_removal(account_id: uuid.UUID) -> int:
 
 
 def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
-    """Tell one ENT that one session ended (outbox handler).
+    """Send the logout token of one session to one ENT (outbox handler).
 
     Raises:
-        PermanentFailure: the ENT refuses the token (2.8).
-        TemporaryFailure: it does not answer, or not as agreed; asked again until a day has passed.
+        PermanentDeliveryError: The ENT refused the token (2.8).
+        TemporaryDeliveryError: The ENT did not answer, or with another status. The outbox retries for a day.
     """
     client = registry.find_by_key(uuid.UUID(message.payload["client"]))
-    told = _told(message, client) if client else None
+    subject_and_sid = _subject_and_sid(message, client) if client else None
     uri = client and db.session.scalar(select(Client.backchannel_logout_uri).where(Client.id == client.key))
-    if client is None or not uri or told is None:
+    if client is None or not uri or subject_and_sid is None:
         return Outcome.DROPPED
     try:
-        token = logout_token(services().server, client, *told)
+        token = logout_token(services().server, client, *subject_and_sid)
         answer = outgoing.post_form(uri, {"logout_token": token})
-    except NoSigningKey as missing:
-        raise TemporaryFailure(str(missing)) from missing
+    except NoSigningKeyError as missing:
+        raise TemporaryDeliveryError(str(missing)) from missing
     except OutgoingError as failed:
-        raise TemporaryFailure(f"{client.client_id}: {failed.reason}") from failed
-    if answer.status in _TOLD:
+        raise TemporaryDeliveryError(f"{client.client_id}: {failed.reason}") from failed
+    if answer.status in _SUCCESS:
         return Outcome.DONE
     reason = f"{client.client_id}: answered {answer.status} {_error_code(answer)}".rstrip()
     if answer.status == _REFUSED:
-        raise PermanentFailure(reason)
-    raise TemporaryFailure(reason, answer.retry_after)
+        raise PermanentDeliveryError(reason)
+    raise TemporaryDeliveryError(reason, answer.retry_after)
 
 
-def _told(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:
-    """Return the `sub` and the `sid` of a logout token; None when there is nothing to tell any more."""
+def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:
+    """Return `sub` and `sid` of the logout token; None if the session ended too long ago or was removed."""
     if "subject" in message.payload:  # the account was erased
-        late = message.created_at < now() - POINTLESS_AFTER
-        return None if late else (message.payload["subject"], message.payload["sid"])
+        is_late = message.created_at < now() - GIVE_UP_AFTER
+        return None if is_late else (message.payload["subject"], message.payload["sid"])
     session = db.session.execute(
         select(Session.sid, Account.id.label("account_id"), Account.join_key)
         .join(Account, Account.id == Session.account_id)
         .where(
             Session.id == uuid.UUID(message.payload["session"]),
-            liveness.ended_since(now() - POINTLESS_AFTER),
+            liveness.ended_since(now() - GIVE_UP_AFTER),
         )
     ).one_or_none()
     if session is None:
@@ -162,10 +162,10 @@ def _told(message: OutboxMessage, client: Registration) -> tuple[str, str] | Non
 
 
 def logout_token(server: Server, client: Registration, subject: str, sid: str) -> str:
-    """Return a logout token (2.4). It is no ID token: its type says so, it has `events` and never a `nonce`.
+    """Return a logout token (2.4). Its `typ`, the claim `events` and the missing `nonce` tell it from an ID token.
 
     Raises:
-        NoSigningKey: nothing signs the client's algorithm.
+        NoSigningKeyError: There is no key for the client's algorithm.
     """
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())
@@ -184,7 +184,7 @@ def logout_token(server: Server, client: Registration, subject: str, sid: str) -
 
 
 def _error_code(answer: Answer) -> str:
-    """Return the `error` of a refusal (2.8) if it has the form of one: it will be shown to an operator."""
+    """Return the `error` of a refusal (2.8), or an empty text if it is malformed: operators will read it."""
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):

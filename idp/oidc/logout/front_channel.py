@@ -1,9 +1,8 @@
-"""Tells the ENTs by the browser that its session ended (OpenID Connect Front-Channel Logout 1.0).
+"""Tells the ENTs through the browser that its session ended (OpenID Connect Front-Channel Logout 1.0).
 
-The page that follows a sign-out loads one frame for each ENT that got a token in the session and registered an address
-for it; the browser brings that ENT's own cookies along, and lets the frame do nothing to the page around it. Where
-browsers keep cookies from frames of other sites the ENT hears nothing: the back channel is the sure way, and the only
-one when a session ends without its browser.
+The page after a sign-out loads one frame for each ENT that got a token in the session and registered a
+`frontchannel_logout_uri`. The browser sends the ENT's cookies with it, unless it blocks cookies in frames of other
+sites. The back channel always works, and is the only way if a session ends without its browser.
 """
 
 from collections.abc import Sequence
@@ -23,14 +22,14 @@ from idp.sessions.models import Session
 from idp.web.security import POLICY
 
 SECONDS = 3
-"""How long the page waits for the ENTs before it goes on."""
+"""How long the page waits for the frames before it redirects."""
 
 
 def frames(session: Session) -> list[str]:
-    """Return the addresses to load for a session: `iss` and `sid` added to what each ENT registered (3).
+    """Return the URLs to load for a session: the registered URL of each ENT with `iss` and `sid` (3).
 
-    A session that went on under another row (a password proved again) keeps its `sid`: what was given under its former
-    rows counts too.
+    When a password is proved again, the session continues in a new row with the same `sid`. Tokens of the former rows
+    count too.
     """
     row = aliased(Session)
     ents = db.session.execute(
@@ -46,24 +45,27 @@ def frames(session: Session) -> list[str]:
         )
         .order_by(Client.frontchannel_logout_uri)
     )
-    return [_address(uri, release.session_id(salt, session.sid)) for uri, salt in ents]
+    return [_frame_url(uri, release.session_id(salt, session.sid)) for uri, salt in ents]
 
 
-def _address(uri: str, sid: str) -> str:
-    told = urlencode({"iss": services().settings.issuer, "sid": sid})
-    return f"{uri}{'&' if '?' in uri else '?'}{told}"
+def _frame_url(uri: str, sid: str) -> str:
+    query = urlencode({"iss": services().settings.issuer, "sid": sid})
+    return f"{uri}{'&' if '?' in uri else '?'}{query}"
 
 
-def page(addresses: Sequence[str], target: str, dest: Registration | None, *, fault: str = "") -> Response:
-    """Show that the person is signed out while the frames load; then go on to `target`, if there is one.
+def page(urls: Sequence[str], target: str, dest: Registration | None, *, fault: str = "") -> Response:
+    """Return the page that loads the frames; its Content-Security-Policy allows their origins only.
 
-    `fault` is a phrase for the technical team of the ENT.
-
-    The policy of this answer lets these hosts be framed and nothing else.
+    Args:
+        urls: The URLs of the frames.
+        target: The URL that the page redirects to afterwards; empty for none.
+        dest: The ENT that the page names.
+        fault: A phrase for the technical team of the ENT.
     """
-    shown = {"target": target, "dest": dest, "code": fault}
-    html = render_template("oidc/deconnexion_ent.html", frames=addresses, seconds=SECONDS, **shown)
+    html = render_template(
+        "oidc/deconnexion_ent.html", frames=urls, seconds=SECONDS, target=target, dest=dest, code=fault
+    )
     response = make_response(html)
-    origins = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in addresses})
+    origins = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in urls})
     response.headers["Content-Security-Policy"] = f"{POLICY}; frame-src {' '.join(origins)}"
     return response

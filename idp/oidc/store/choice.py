@@ -1,18 +1,20 @@
-"""Chooses the store of the hot statements for a database, and gives it a pool of its own, autocommitted."""
+"""Opens the store of a database."""
 
 from sqlalchemy import create_engine, make_url
 
 from idp.config import Settings
 from idp.db import POSTGRESQL_PATIENCE, POSTGRESQL_SETTINGS
-from idp.oidc.store.contract import Connections, Store
+from idp.oidc.store.connections import Connections
+from idp.oidc.store.contract import Store
 from idp.oidc.store.postgresql import PostgresqlStore
 from idp.oidc.store.sqlite import SqliteStore
 
 
 def open_store(settings: Settings) -> Store:
-    """Return the store for the database of `settings`, with its own small pool of autocommitted connections."""
+    """Return the store for the database of `settings`, with a pool of autocommitted connections of its own."""
     if settings.database_url.startswith("sqlite"):
-        return SqliteStore(Connections(create_engine(settings.database_url, connect_args={"timeout": 5.0})))
+        engine = create_engine(settings.database_url, connect_args={"timeout": 5.0})
+        return SqliteStore(Connections(engine))
     url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
     engine = create_engine(
         url,
@@ -26,7 +28,7 @@ def open_store(settings: Settings) -> Store:
             "autocommit": True,
             "prepare_threshold": 0,
             **POSTGRESQL_PATIENCE,
-            # nested loops are always right here; with a young table's statistics the planner would walk whole indexes
+            # Each statement reads few rows by key. Without statistics, the planner would scan whole indexes instead.
             "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
         },
     )

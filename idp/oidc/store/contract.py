@@ -1,35 +1,46 @@
-"""The requests of a sign-on, as their own small store: authorize with a session, token, refresh, userinfo.
+"""The contract of the store: the four database requests of a sign-on, which run outside SQLAlchemy's ORM.
 
-On PostgreSQL each is ONE autocommitted statement whose WHERE is the decision: no row means that something does not
-hold, and the slow path finds out what. Claiming a code and storing its tokens in one statement is what makes a replay
-harmless: with two commits, the revocation that a replay triggers can run before there is a token to revoke. SQLite has
-no data-modifying CTE: there the same work is two or three statements in one BEGIN IMMEDIATE transaction.
+PostgreSQL runs each request as one autocommitted statement whose WHERE is the decision. A request that returns None
+changed nothing that counts, and the caller then reads why. One statement claims a code and stores its tokens, because
+with two commits the revocation after a replay could run before there is a token to revoke. SQLite has no data-modifying
+CTE: there a request is two or three statements in one BEGIN IMMEDIATE transaction.
 
-Statements are text, run by the driver's cursor on a connection of SQLAlchemy's own pool: `Connection.execute` would
-double the time that they take. Times are this node's clock, passed in, as everywhere.
+All instants are passed in, from the clock of this process.
 """
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
-
-from idp.db import release_connection
-
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
-    """A code to be issued to the session whose cookie has `cookie_digest`, if nothing is owed.
+    """A code to issue to the session of a cookie, if the person owes no step.
 
-    `client_version` must still be the client's; `charter` says that its current charter must have been accepted.
-    `claims` is the claims request, `jkt` the DPoP key that alone may exchange the code, `pushed_digest` the pushed
-    request that this code uses up. `journal_salt` and `journal_key` protect the entry of the journal: the key binds the
-    account and the session (`idp.audit.chain.bind`), and is not stored.
+    Attributes:
+        cookie_digest: Digest of the session cookie.
+        code_digest: Digest of the new code.
+        family: Key shared by the code and all tokens that come from it.
+        client: Primary key of the client.
+        client_version: Version of the client that the caller read; no code is issued if the client has changed.
+        redirect_uri: Redirect URI that the code is bound to.
+        scope: Scopes, separated by spaces.
+        nonce: The parameter `nonce`.
+        challenge: PKCE challenge (S256).
+        claims: The parameter `claims`, as JSON text.
+        jkt: Thumbprint of the only DPoP key that may redeem the code.
+        pushed_digest: Digest of the pushed request that the code uses up.
+        charter: The person must have accepted the client's current charter.
+        mail_required: The account must have a confirmed email.
+        now: The present instant.
+        idle_since: Instant after which the session must have been used.
+        touch_before: A session last used before this instant gets a new `last_seen_at`.
+        expires_at: End of the code's lifetime.
+        ip: Source address of the request, for the audit entry.
+        request_id: Identifier of the request, for the audit entry.
+        journal_salt: Salt of the audit entry.
+        journal_key: Key that binds account and session to the audit entry (`idp.audit.chain.bind`); it is not stored.
     """
 
     cookie_digest: bytes
@@ -50,7 +61,7 @@ class CodeRequest:
     idle_since: datetime
     touch_before: datetime
     expires_at: datetime
-    address: str
+    ip: str
     request_id: str
     journal_salt: bytes
     journal_key: bytes
@@ -58,11 +69,22 @@ class CodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """A code to be exchanged by an authenticated client.
+    """A code to exchange for tokens, shown by an authenticated client.
 
-    `refresh_digest` is None when the client may have no refresh token; it is stored if the code's request asked for
-    `offline_access`. `jkt` is the thumbprint of the DPoP key that was shown, which the tokens are then bound to; a code
-    that names a key is exchanged with that one alone.
+    Attributes:
+        code_digest: Digest of the code.
+        client: Primary key of the client.
+        client_version: Version of the client that the caller read.
+        redirect_uri: The parameter `redirect_uri`, equal to that of the code.
+        challenge: Challenge computed from the code verifier, equal to that of the code.
+        jkt: Thumbprint of the DPoP key that the client proved, which the tokens are bound to.
+        access_digest: Digest of the new access token.
+        access_expires_at: End of its lifetime.
+        refresh_digest: Digest of the new refresh token, stored if the code's scope has `offline_access`; None for a
+            client that may not have refresh tokens.
+        refresh_expires_at: End of its lifetime if it is not used.
+        family_expires_at: End of the lifetime of all refresh tokens that follow.
+        now: The present instant.
     """
 
     code_digest: bytes
@@ -74,19 +96,29 @@ class Redemption:
     access_digest: bytes
     access_expires_at: datetime
     refresh_digest: bytes | None
-    refresh_expires_at: datetime | None
-    family_expires_at: datetime | None
+    refresh_expires_at: datetime
+    family_expires_at: datetime
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A refresh token to be exchanged; one used since `grace_since` may be asked again (its answer was lost).
+    """A refresh token to exchange for an access token and a successor.
 
-    `refresh_digest` is that of the token's one successor, which is there already when it is asked again; None for a
-    client whose refresh tokens are not rotated: the old one goes on. `jkt` is the DPoP
-    key that was shown; a token that is bound to a key needs one, and with `same_key` (public clients, RFC 9449 5) the
-    same one. So does the successor: whoever asks again and could not use it is not the one who lost an answer.
+    Attributes:
+        old_digest: Digest of the refresh token.
+        client: Primary key of the client.
+        client_version: Version of the client that the caller read.
+        access_digest: Digest of the new access token.
+        access_expires_at: End of its lifetime.
+        access_scope: Narrowed scope of the access token; None for the scope of the refresh token.
+        jkt: Thumbprint of the DPoP key that the client proved. A bound refresh token needs one.
+        same_key: The key must be that of the refresh token, and of its successor (public clients, RFC 9449 section 5).
+        refresh_digest: Digest of the one successor of the token; None for a client whose refresh tokens do not rotate.
+        refresh_expires_at: End of the lifetime of the successor, or of the token that does not rotate.
+        grace_since: A token that was used after this instant may be used again, because the answer may have been lost.
+            It gets the same successor.
+        now: The present instant.
     """
 
     old_digest: bytes
@@ -104,8 +136,11 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """What the tokens stand for: enough to write the ID token. `auth_time` and `acr` are those of the sign-in."""
+class Grant:
+    """The authorization that tokens were issued for: what the ID token needs. `auth_time` and `acr` are the sign-in's.
+
+    A field has the name of its column in the answer of the statement.
+    """
 
     account_id: uuid.UUID
     join_key: str | None
@@ -123,10 +158,11 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whom an access token stands for, with all that UserInfo may say of them.
+    """The person, client and scope of an access token: what UserInfo needs.
 
-    `claims` is the claims request of the sign-in, `jkt` the DPoP key that the token is bound to. `more_claims` are the
-    standard claims that an operator set.
+    A field has the name of its column in the answer of the statement. `claims` is the claims request of the sign-in,
+    `jkt` the thumbprint of the DPoP key that the token is bound to, `more_claims` the standard claims that an operator
+    set.
     """
 
     scope: str
@@ -155,66 +191,22 @@ class Holder:
 
 
 class Store(Protocol):
-    """The four statements; each returns None when something does not hold."""
+    """The four requests. Each returns None if one of its conditions does not hold.
 
-    def authorize(self, request: CodeRequest) -> str | None:
-        """Store a code and return the session's `sid`."""
+    All raise `sqlalchemy.exc.OperationalError` if the database is unreachable, or locked for too long.
+    """
 
-    def redeem(self, request: Redemption) -> Granted | None:
-        """Claim a code, store its tokens; at most one caller gets an answer for one code."""
+    def issue_code(self, request: CodeRequest) -> str | None:
+        """Store a code, use up the pushed request, record the audit entry; return the session's `sid`."""
 
-    def refresh(self, request: Rotation) -> Granted | None:
-        """Exchange a refresh token for a new pair of the same family."""
+    def redeem_code(self, request: Redemption) -> Grant | None:
+        """Use a code up and store its tokens. At most one call for a code returns a grant."""
 
-    def holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
-        """Return whom a live access token stands for."""
+    def refresh(self, request: Rotation) -> Grant | None:
+        """Use a refresh token and store the pair that follows it, in the same family."""
 
-    def close(self) -> None:
-        """Close the idle connections."""
-
-
-_SLOW = frozenset({"57014", "55P03"})
-"""SQLSTATE of a statement, or a lock, that took too long: its connection is well."""
-
-
-class Connections:
-    """Lends driver connections. One that broke is thrown away with its idle brothers: the next request is well."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        driver: Any = engine.dialect.dbapi
-        self._unavailable: tuple[type[Exception], ...] = (
-            driver.OperationalError,
-            driver.InterfaceError,
-            driver.InternalError,  # a server that turned read-only after a failover
-        )
-
-    @contextmanager
-    def cursor(self) -> Iterator[Any]:
-        """Lend a cursor of an autocommitted connection.
-
-        Raises:
-            OperationalError: SQLAlchemy's, for the driver's own: the database is away, or locked for too long.
-        """
-        release_connection()
-        connection = None
-        try:
-            connection = self._engine.raw_connection()
-            yield connection.cursor()
-        except self._unavailable as error:
-            if connection is not None and self._lost(error):
-                connection.invalidate(error)
-                self._engine.dispose()
-            raise OperationalError(None, None, error) from error
-        finally:
-            if connection is not None:
-                connection.close()
-
-    def _lost(self, error: Exception) -> bool:
-        """Return whether the server behind a connection is lost: not for one slow statement, nor for a lock."""
-        slow = getattr(error, "sqlstate", None) in _SLOW
-        return self._engine.dialect.name == "postgresql" and not slow
+    def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
+        """Return the holder of an access token that is valid at `moment`."""
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._engine.dispose()

@@ -1,7 +1,7 @@
-"""Access tokens as they are presented (RFC 6750): in the header, or in the body of a POST; never in an address.
+"""Reads the access token of a request (RFC 6750): from the header or the body of a POST, never from the query.
 
-A token that is bound to a key comes by the scheme `DPoP`, with a proof of that key (RFC 9449 7); any other one comes by
-`Bearer`.
+A token that is bound to a key needs the scheme `DPoP` and a proof of that key (RFC 9449 7). Any other token needs the
+scheme `Bearer`.
 """
 
 from flask import Response, make_response, request
@@ -25,8 +25,14 @@ _BEARER, _DPOP = 'Bearer realm="idp"', "DPoP"
 _ALGORITHMS = f'algs="{" ".join(jose.CLIENT_ALGORITHMS)}"'
 
 
-class Unauthorized(Exception):  # noqa: N818 - what is answered
-    """The token is missing, doubled or not alive; `status` and `error` are RFC 6750 3.1's or RFC 9449 7.1's."""
+class AccessTokenError(Exception):
+    """The token is missing, sent twice or invalid.
+
+    Attributes:
+        status: The HTTP status.
+        error: A code of RFC 6750 3.1 or RFC 9449 7.1; empty if the request has no token.
+        description: The reason, for the client's developer.
+    """
 
     def __init__(self, status: int, error: str, description: str) -> None:
         super().__init__(error)
@@ -35,8 +41,8 @@ class Unauthorized(Exception):  # noqa: N818 - what is answered
         self.description = description
 
     def response(self) -> Response:
-        """Return the answer: first the challenge of the scheme that was tried, which says what is wrong."""
-        error = {"error": self.error} if self.error else {}  # who shows no token is told no code (RFC 6750 3.1)
+        """Return the response. The challenge of the scheme that was tried comes first, with the error."""
+        error = {"error": self.error} if self.error else {}  # no code for a request without a token (RFC 6750 3.1)
         response = make_response({**error, "error_description": self.description}, self.status)
         by_dpop = _presented_scheme() == "dpop"
         for scheme in (_DPOP, _BEARER) if by_dpop else (_BEARER, _DPOP):
@@ -50,81 +56,89 @@ class Unauthorized(Exception):  # noqa: N818 - what is answered
         return ", ".join([_BEARER, *parts])
 
 
-def holder() -> Holder:
-    """Return whom the token of this request stands for.
+def find_holder() -> Holder:
+    """Return the holder of the access token of this request.
 
     Raises:
-        Unauthorized: it stands for nobody, or is bound to a key that this request does not prove.
+        AccessTokenError: The token is missing or invalid, or bound to a key that this request does not prove.
     """
     scheme, value = _presented()
     if len(value) != _TOKEN_LENGTH:
-        raise Unauthorized(401, "invalid_token", "the access token is not alive")
-    found = services().server.store.holder(opaque.digest(value), now())
-    if found is None:
-        raise Unauthorized(401, "invalid_token", "the access token is not alive")
-    if scheme != "bearer" or found.jkt is not None:
-        _check_binding(scheme, value, found)
-    return found
+        raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
+    holder = services().server.store.find_holder(opaque.digest(value), now())
+    if holder is None:
+        raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
+    if scheme != "bearer" or holder.jkt is not None:
+        _check_binding(scheme, value, holder)
+    return holder
 
 
-def registration(found: Holder) -> Registration:
-    """Return the client of a token, as the statement that read the token saw it or younger.
+def registration(holder: Holder) -> Registration:
+    """Return the client of a token, in the version that the store read or a newer one.
 
     Raises:
-        Unauthorized: it has been shut out since.
+        AccessTokenError: The client was disabled or removed meanwhile.
     """
-    client = registry.find(found.client_id)
-    if client is None or client.version != found.client_version:
-        client = registry.find(found.client_id, fresh=True)
+    client = registry.find(holder.client_id)
+    if client is None or client.version != holder.client_version:
+        client = registry.find(holder.client_id, fresh=True)
     if client is None:
-        raise Unauthorized(401, "invalid_token", "the client is not registered")
+        raise AccessTokenError(401, "invalid_token", "the client is not registered")
     return client
 
 
 def authenticate_charter() -> Bearer | Response:
-    """Return whom a token with scope `charter` stands for, or the answer that refuses it (`idp.charter.api`)."""
+    """Return the holder of a token with the scope `charter`, or the response that refuses it (`idp.charter.api`)."""
     try:
-        found = holder()
-        client = registration(found)
-    except Unauthorized as refused:
+        holder = find_holder()
+        client = registration(holder)
+    except AccessTokenError as refused:
         return refused.response()
-    if "charter" not in release.effective(client, found.scope):
-        return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
-    return Bearer(found.account_id, found.client_key, client.charter_mode is not CharterMode.PROVIDER)
+    if "charter" not in release.effective_scopes(client, holder.scope):
+        return AccessTokenError(403, "insufficient_scope", "the scope charter is needed").response()
+    return Bearer(holder.account_id, holder.client_key, client.charter_mode is not CharterMode.PROVIDER)
 
 
-def _check_binding(scheme: str, value: str, found: Holder) -> None:
-    """A bound token needs its scheme and a proof; the scheme needs a bound token (RFC 9449 7.1, 7.2)."""
-    if found.jkt is None:
-        raise Unauthorized(401, "invalid_token", "the access token is bound to no key: it is a Bearer token")
+def _check_binding(scheme: str, value: str, holder: Holder) -> None:
+    """Check that a bound token comes with a proof of its key, and no other with a proof (RFC 9449 7.1, 7.2).
+
+    Raises:
+        AccessTokenError: The scheme does not fit the token, or the proof is refused.
+    """
+    if holder.jkt is None:
+        raise AccessTokenError(401, "invalid_token", "the access token is bound to no key: it is a Bearer token")
     if scheme != "dpop":
-        raise Unauthorized(401, "invalid_token", "the access token is bound to a key: it is no Bearer token")
+        raise AccessTokenError(401, "invalid_token", "the access token is bound to a key: it is no Bearer token")
     try:
-        dpop.confirm(services().settings.issuer, registration(found), value, found.jkt)
-    except dpop.ProofRefused as refused:
-        raise Unauthorized(401, refused.error, str(refused.description)) from refused
-    except dpop.WrongKey as wrong:
-        raise Unauthorized(401, "invalid_token", "the access token is bound to another key") from wrong
+        dpop.confirm(services().settings.issuer, registration(holder), value, holder.jkt)
+    except dpop.ProofError as refused:
+        raise AccessTokenError(401, refused.error, str(refused.description)) from refused
+    except dpop.WrongKeyError as wrong:
+        raise AccessTokenError(401, "invalid_token", "the access token is bound to another key") from wrong
 
 
 def _presented() -> tuple[str, str]:
-    """Return the scheme by which a token came, in small letters, and the token."""
+    """Return the scheme, in lower case, and the token of this request.
+
+    Raises:
+        AccessTokenError: There is no token, more than one, or one in the query.
+    """
     header = request.headers.get("Authorization", "")
     in_body = None
     if request.method == "POST" and request.mimetype == _FORM:
         try:
             in_body = parse(request.get_data()).get("access_token")
         except ParameterError as error:
-            raise Unauthorized(400, "invalid_request", str(error)) from error
+            raise AccessTokenError(400, "invalid_request", str(error)) from error
     if request.query_string and "access_token" in request.args:
-        raise Unauthorized(400, "invalid_request", "a token does not belong in an address")
+        raise AccessTokenError(400, "invalid_request", "an access token must not be sent in the query")
     if header and in_body is not None:
-        raise Unauthorized(400, "invalid_request", "two tokens at once")
+        raise AccessTokenError(400, "invalid_request", "the request has two access tokens")
     if in_body is not None:
         return "bearer", in_body
     scheme, _, value = header.partition(" ")
     if scheme.lower() not in {"bearer", "dpop"} or not value:
-        raise Unauthorized(401, "", "an access token is needed")
+        raise AccessTokenError(401, "", "an access token is needed")
     return scheme.lower(), value.strip()
 
 

@@ -7,27 +7,27 @@ from flask import Blueprint, Response, request
 from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.client_auth.client_request import refuse
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.parameters import ParsedRequest
 from idp.services import services
 from idp.web.declarations import for_programs
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 __all__ = ["add_routes", "refuse", "token"]
 
 
 @for_programs
 def token() -> Response:
-    """Exchange a code or a refresh token."""
+    """Exchange a code or a refresh token for tokens."""
     try:
         parameters = client_request.read(request, "grant_type")
         if parameters["grant_type"] not in GRANT_TYPES:
             return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
-    except client_request.Malformed as malformed:
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
-    except NoSigningKey:
-        raise Busy from None
+    except NoSigningKeyError:
+        raise ServiceBusyError from None
     return response
 
 

@@ -27,62 +27,65 @@ from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.oidc.models import AuthorizationCode, Token
-from idp.oidc.store.contract import CodeRequest, Granted, Holder, Redemption, Rotation
+from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
 from idp.oidc.tokens import replay
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _AUTH_METHODS = list(clients.AUTH_METHODS)
 
 
-class StepOwed(Exception):  # noqa: N818 - what happened
-    """No code was stored: no live session, or it owes a step; the dispatcher finds out which."""
+class StepOwedError(Exception):
+    """No code was stored: there is no live session, or the person owes a step."""
 
 
 class CodeGrant(AuthorizationCodeGrant):
-    """Codes: stored together with the check of the session, claimed together with the storing of their tokens."""
+    """The authorization code grant.
+
+    The store checks the session and stores the code in one transaction. It redeems a code and stores its tokens in one.
+    """
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
 
     def generate_authorization_code(self) -> str:
-        """Return 256 bits in an alphabet that no client needs to encode."""
+        """Return a random code of 256 bits, in base64url."""
         return opaque.new_value()
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        """Store the code for the session of the browser, if nothing is owed; `request.user` binds it to a session.
+        """Store the code for the browser's session; `request.user` is the function that makes the store's request.
 
         Raises:
-            StepOwed: something is owed.
+            StepOwedError: There is no live session, or the person owes a step.
         """
         bind = cast("Callable[[bytes], CodeRequest]", request.user)
-        sid = self.server.store.authorize(bind(opaque.digest(code)))
+        sid = self.server.store.issue_code(bind(opaque.digest(code)))
         if sid is None:
-            raise StepOwed
+            raise StepOwedError
         self.sid: str = sid
 
     def validate_token_request(self) -> None:
-        """Authenticate the client, then claim the code (Core 3.1.3.1)."""
+        """Authenticate the client, then redeem the code (Core 3.1.3.1)."""
         client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
         code = self.request.form.get("code")
         if not code:
             raise InvalidRequestError("The code is missing.")
         self.request.client = client
-        proof = dpop.shown(self.server.settings.issuer)
-        if proof and _is_there(AuthorizationCode.digest == opaque.digest(code)):
-            dpop.use_up(proof)
-        self._claim(code, client, proof)
+        proof = dpop.read_proof(self.server.settings.issuer)
+        if proof and _exists(AuthorizationCode.digest == opaque.digest(code)):
+            dpop.use_proof(proof)
+        self._redeem(code, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
-        scope = release.scope_left(self.granted_for, self.granted.scope)
-        body = _token_body(self.server, self.granted, scope, self.access, self.refresh)
-        body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
+        scope = release.remaining_scope(self.registration, self.grant.scope)
+        body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
+        body["id_token"] = _id_token(self.server, self.registration, self.grant, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _claim(self, code: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
-        """Claim the code and store its tokens, in one statement.
+    def _redeem(self, code: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
+        """Redeem the code.
 
-        A wrong verifier, redirect URI or DPoP key, or another client, does not use the code up: they are in the
-        statement's WHERE. Nor does a missing signing key, which is looked for first.
+        The code is not used up by another client, a wrong verifier, redirect URI or DPoP key, nor if the signing key is
+        missing.
         """
         form, settings = self.request.form, self.server.settings
         challenge = _challenge(form.get("code_verifier"), public=client.registration.auth_method == "none")
@@ -92,7 +95,7 @@ class CodeGrant(AuthorizationCodeGrant):
             dpop.check_policy(registration, proof)
             self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
-            granted = self.server.store.redeem(
+            grant = self.server.store.redeem_code(
                 Redemption(
                     code_digest=opaque.digest(code),
                     client=registration.key,
@@ -108,18 +111,18 @@ class CodeGrant(AuthorizationCodeGrant):
                     now=moment,
                 )
             )
-            if granted:
-                self.granted, self.granted_for = granted, registration
-                self.refresh = refresh if "offline_access" in granted.scope.split() else None
+            if grant:
+                self.grant, self.registration = grant, registration
+                self.refresh = refresh if "offline_access" in grant.scope.split() else None
                 return
         replay.revoke_if_reused(opaque.digest(code), client.registration)
         raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
 
 
 class RefreshGrant(RefreshTokenGrant):
-    """Refresh tokens: rotated at each use; one that comes back late ends its whole family (RFC 9700 4.14).
+    """The refresh token grant: tokens rotate at each use, and a late replay revokes the whole family (RFC 9700 4.14).
 
-    FAPI 2.0 (5.3.2.1) wants them not rotated: there the token goes on, bound to the client's key instead.
+    FAPI 2.0 (5.3.2.1) forbids rotation: the token of such a client stays valid, bound to the client's key.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
@@ -132,25 +135,25 @@ class RefreshGrant(RefreshTokenGrant):
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        proof = dpop.shown(self.server.settings.issuer)
-        if proof and _is_there(Token.digest == opaque.digest(old)):
-            dpop.use_up(proof)
+        proof = dpop.read_proof(self.server.settings.issuer)
+        if proof and _exists(Token.digest == opaque.digest(old)):
+            dpop.use_proof(proof)
         self._rotate(old, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
-        """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
-        scope = release.scope_left(self.granted_for, self.scope or self.granted.scope)
-        body = _token_body(self.server, self.granted, scope, self.access, self.refresh)
-        if self.granted_for.refresh_id_token and "openid" in scope.split():
-            left = replace(self.granted, scope=scope)  # who wanted less is told less
-            body["id_token"] = _id_token(self.server, self.granted_for, left, self.access)
+        """Return the new pair, with an ID token if the client registered `refresh_id_token` (optional in Core 12.2)."""
+        scope = release.remaining_scope(self.registration, self.scope or self.grant.scope)
+        body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
+        if self.registration.refresh_id_token and "openid" in scope.split():
+            narrowed = replace(self.grant, scope=scope)
+            body["id_token"] = _id_token(self.server, self.registration, narrowed, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     def _rotate(self, value: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
-        """Use the token up and store the pair that follows it, in one statement; see `CodeGrant`.
+        """Exchange the refresh token for a new pair.
 
-        The next refresh token is computed from the former one: who asks again because the answer was lost gets the same
-        one, and the family stays one chain, on which a thief is found out.
+        The successor is computed from the refresh token: a client that lost the answer and asks again gets the same
+        successor. So the family stays one chain, and a replay is detected.
         """
         settings, moment, old = self.server.settings, now(), opaque.digest(value)
         self.scope = self._narrowed(old)
@@ -165,7 +168,7 @@ class RefreshGrant(RefreshTokenGrant):
             self.refresh = None if registration.fapi2 else successor
             if registration.refresh_id_token:
                 self.server.ring.signer(registration.id_token_alg)
-            granted = self.server.store.refresh(
+            grant = self.server.store.refresh(
                 Rotation(
                     old_digest=old,
                     client=registration.key,
@@ -181,8 +184,8 @@ class RefreshGrant(RefreshTokenGrant):
                     now=moment,
                 )
             )
-            if granted:
-                self.granted, self.granted_for = granted, registration
+            if grant:
+                self.grant, self.registration = grant, registration
                 return
         if not allowed:
             raise UnauthorizedClientError("The client may not ask for offline access.")
@@ -190,40 +193,48 @@ class RefreshGrant(RefreshTokenGrant):
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
-        """Return the scope that was asked for, which may be less than was granted and never more (RFC 6749 6)."""
-        asked = self.request.form.get("scope", "").split()
-        if not asked:
+        """Return the requested scope, or None if the request names none (RFC 6749 6).
+
+        Raises:
+            InvalidScopeError: The scope is wider than the granted one.
+        """
+        requested = self.request.form.get("scope", "").split()
+        if not requested:
             return None
         granted = db.session.scalar(select(Token.scope).where(Token.digest == old, Token.kind == "r"))
-        if granted is not None and not set(granted.split()).issuperset(asked):
+        if granted is not None and not set(granted.split()).issuperset(requested):
             raise InvalidScopeError("The scope is wider than what was granted.")
-        return " ".join(dict.fromkeys(asked))
+        return " ".join(dict.fromkeys(requested))
 
 
-def _is_there(condition: ColumnElement[bool]) -> bool:
-    """Return whether what a request shows was ever issued: nobody's proof is worth a row for anything else."""
+def _exists(condition: ColumnElement[bool]) -> bool:
+    """Return whether a code or token exists. A proof is stored as used only then, so that guesses fill no table."""
     return db.session.scalar(select(literal(1)).where(condition)) is not None
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
-    """Yield the registration that authenticated; then, if the database has a younger one, that.
+    """Yield the registration that authenticated the request; then the database's, if it is newer.
 
     Raises:
-        InvalidClientError: the client has been shut out since: the same answer as for one that never was.
+        InvalidClientError: The client was disabled or removed meanwhile, or has to authenticate otherwise.
     """
     yield client.registration
     fresh = clients.find(client.registration.client_id, fresh=True)
     if fresh is None:
-        raise clients.refused()
+        raise clients.authentication_error()
     known, current = client.registration, fresh.registration
-    if not clients.still_proves(known, current):
-        raise clients.refused()  # what this request proved is no longer what the client must prove
+    if not clients.is_authentication_current(known, current):
+        raise clients.authentication_error()
     if current.version != known.version:
         yield current
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:
-    """Return the challenge of a verifier (RFC 7636 4.6), to be compared in the statement."""
+    """Return the S256 challenge of a code verifier (RFC 7636 4.6).
+
+    Raises:
+        InvalidRequestError: The verifier is malformed, or a public client sends none.
+    """
     if verifier is None:
         if public:
             raise InvalidRequestError("The code verifier is missing.")
@@ -233,10 +244,10 @@ def _challenge(verifier: str | None, *, public: bool) -> str | None:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _token_body(server: Any, granted: Granted, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
+def _token_body(server: Any, grant: Grant, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
     body = {
         "access_token": access,
-        "token_type": "DPoP" if granted.jkt else "Bearer",
+        "token_type": "DPoP" if grant.jkt else "Bearer",
         "expires_in": server.settings.access_token_lifetime,
         "scope": scope,
     }
@@ -245,22 +256,19 @@ def _token_body(server: Any, granted: Granted, scope: str, access: str, refresh:
     return body
 
 
-def _holder(server: Any, granted: Granted, access: str) -> Holder | None:
-    """Return whom the tokens stand for, if the request asked for claims of the person in the ID token (Core 5.5).
-
-    One more statement, for those requests alone.
-    """
-    if not release.id_token_tells_of_the_person(granted):
+def _holder(server: Any, grant: Grant, access: str) -> Holder | None:
+    """Return the holder of the access token, if the request asked for claims in the ID token (Core 5.5)."""
+    if not release.requests_id_token_claims(grant):
         return None
-    holder: Holder | None = server.store.holder(opaque.digest(access), now())
+    holder: Holder | None = server.store.find_holder(opaque.digest(access), now())
     return holder
 
 
-def _id_token(server: Any, client: Registration, granted: Granted, access: str) -> str:
+def _id_token(server: Any, client: Registration, grant: Grant, access: str) -> str:
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())
     body = {
-        **release.id_token(client, granted, _holder(server, granted, access)),
+        **release.id_token_claims(client, grant, _holder(server, grant, access)),
         "iss": server.settings.issuer,
         "aud": client.client_id,
         "iat": issued_at,

@@ -1,4 +1,4 @@
-"""ID tokens that come back as hints (Core 3.1.2.1, RP-Initiated Logout 2), read as strictly as what clients sign."""
+"""Reads ID tokens that come back as hints (Core 3.1.2.1, RP-Initiated Logout 2)."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from idp.oidc.keys.ring import KeyRing
 
 
 def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, Any] | None:
-    """Return the claims of an ID token that this service signed, expired or not; None for anything else.
+    """Return the claims of an ID token that this service signed, also of an expired one; None for anything else.
 
-    The algorithm is one of ours and the key one that we publish for it, found by `kid`: whatever a header says beyond
-    that is not followed (RFC 8725 3.1, 3.2).
+    The algorithm must be one of ours, and the key one that we publish for it under that `kid`. Other header parameters
+    are refused (RFC 8725 3.1, 3.2).
     """
     try:
         head, claims = jose.parts(token)
@@ -21,7 +21,7 @@ def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, An
         if not isinstance(kid, str):
             return None
         jose.check_signature(token, alg, ring.published(kid))
-    except jose.BadToken:
+    except jose.InvalidTokenError:
         return None
     if claims.get("iss") != settings.issuer:
         return None

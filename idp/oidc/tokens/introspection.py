@@ -1,6 +1,6 @@
-"""The introspection endpoint (RFC 7662): a client asks what one of its own tokens is good for.
+"""The introspection endpoint (RFC 7662), for confidential clients and their own tokens.
 
-A client learns nothing of another's token, nor a public client of any: whoever finds a token could ask otherwise (2.1).
+A public client proves nothing, so it gets no answer: anybody who finds a token could ask in its name (2.1).
 """
 
 from typing import Any
@@ -19,39 +19,39 @@ from idp.web.declarations import for_programs
 
 @for_programs
 def introspect() -> Response:
-    """Say what the token is; `{"active": false}` and no reason for all that opens nothing."""
+    """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.proven(parameters, "introspection")
+        client = client_request.authenticate_current(parameters, "introspection")
         if client.auth_method == "none":
-            raise clients.refused()
-    except client_request.Malformed as malformed:
+            raise clients.authentication_error()
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
-    found = issued.find(parameters["token"], client)
-    return client_request.answer(_described(client, found) if found else {"active": False})
+    token = issued.find(parameters["token"], client)
+    return client_request.answer(_members(client, token) if token else {"active": False})
 
 
-def _described(client: Registration, found: issued.Issued) -> dict[str, Any]:
+def _members(client: Registration, valid: issued.Issued) -> dict[str, Any]:
     """Return the members of section 2.2, and the key that the token is bound to (RFC 9449 6.2)."""
-    token, account = found.token, found.account
-    described: dict[str, Any] = {
+    token, account = valid.token, valid.account
+    members: dict[str, Any] = {
         "active": True,
         "iss": services().settings.issuer,
         "client_id": client.client_id,
         "aud": client.client_id,
         "sub": release.subject(client, account.id, account.join_key),
-        "scope": release.scope_left(client, token.scope),
+        "scope": release.remaining_scope(client, token.scope),
         "exp": int(token.expires_at.timestamp()),
         "auth_time": int(token.auth_time.timestamp()),
-        "acr": release.class_of(token.acr, token.claims),
+        "acr": release.authentication_class(token.acr, token.claims),
     }
     if token.jkt:
-        described["cnf"] = {"jkt": token.jkt}
-    if not found.is_refresh:
-        described["token_type"] = "DPoP" if token.jkt else "Bearer"
-    return described
+        members["cnf"] = {"jkt": token.jkt}
+    if not valid.is_refresh:
+        members["token_type"] = "DPoP" if token.jkt else "Bearer"
+    return members
 
 
 def add_routes(blueprint: Blueprint) -> None:

@@ -1,4 +1,4 @@
-"""Tokens that were issued, as their own client may ask about them or end them (RFC 7009, RFC 7662)."""
+"""Finds and revokes issued tokens for the client that they were issued to (RFC 7009, RFC 7662)."""
 
 import base64
 from collections.abc import Mapping
@@ -27,34 +27,33 @@ _HALF = 16
 
 @dataclass(frozen=True)
 class Issued:
-    """A live token, and whom it stands for."""
+    """A valid token and its account."""
 
     token: Token
     account: Account
 
     @property
     def is_refresh(self) -> bool:
-        """Whether it is a refresh token."""
+        """Whether the token is a refresh token."""
         return self.token.kind == "r"
 
 
-class OfAnotherClient(Exception):  # noqa: N818 - whose it is
-    """The token is alive, and was issued to another client."""
+class OtherClientError(Exception):
+    """The token is valid and was issued to another client."""
 
 
 def find(value: str, client: Registration) -> Issued | None:
-    """Return a token that still opens something, if it was issued to `client`."""
-    found = _alive(value)
-    return found if found and found.token.client_id == client.key else None
+    """Return a valid token that was issued to `client`, or None."""
+    issued = _find_valid(value)
+    return issued if issued and issued.token.client_id == client.key else None
 
 
-def _alive(value: str) -> Issued | None:
-    """Return a token that still opens something, whoever's it is.
+def _find_valid(value: str) -> Issued | None:
+    """Return a valid token of any client, or None.
 
-    Dead are: what expired, was revoked or used up; what came from a session that ended, or before a credential of the
-    account changed; what is of a disabled account, or of a person whom its client may no longer know.
+    A token is valid while it is neither expired, revoked nor used, its session holds (`liveness.holding`), and its
+    client may know the person.
     """
-    moment = now()
     row = db.session.execute(
         select(Token, Account)
         .join(Session, Session.id == Token.session_id)
@@ -62,9 +61,7 @@ def _alive(value: str) -> Issued | None:
         .join(Client, Client.id == Token.client_id)
         .where(
             Token.digest == opaque.digest(value),
-            Token.revoked_at.is_(None),
-            Token.used_at.is_(None),
-            Token.expires_at > moment,
+            _unspent(now()),
             liveness.holding(),
             audience.admits(),
         )
@@ -73,28 +70,27 @@ def _alive(value: str) -> Issued | None:
 
 
 def renewable(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition for the sessions in which a client has a refresh token that it can still exchange."""
-    return exists().where(
-        Token.session_id == Session.id,
-        Token.kind == "r",
-        Token.revoked_at.is_(None),
-        Token.used_at.is_(None),
-        Token.expires_at > moment,
-    )
+    """Return the condition of the sessions in which a client has a refresh token that it can exchange."""
+    return exists().where(Token.session_id == Session.id, Token.kind == "r", _unspent(moment))
+
+
+def _unspent(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the tokens that are neither revoked, used nor expired."""
+    return and_(Token.revoked_at.is_(None), Token.used_at.is_(None), Token.expires_at > moment)
 
 
 def session_of(identity: Mapping[str, Any], client: Registration) -> tuple[Session, Account] | None:
-    """Return the session that an ID token was issued to `client` in, if nobody has ended it, and its account.
+    """Return the unended session of an ID token issued to `client`, and its account; None if it cannot be found.
 
-    `at_hash` is the first half of the digest by which the access token that came along is kept; not where the token is
-    signed with EdDSA, whose hash is another (Core 3.1.3.6): then, or when that token is purged, nothing is found.
+    The claim `at_hash` is the first half of the digest of the access token that was issued with the ID token. It leads
+    to no token if that token was purged, or if the ID token is signed with EdDSA, whose hash differs (Core 3.1.3.6).
     """
     at_hash = str(identity.get("at_hash", ""))
     half = base64.urlsafe_b64decode(at_hash + "=" * (-len(at_hash) % 4))
     if len(half) != _HALF:
         return None
     given, row = aliased(Session), aliased(Session)
-    found = db.session.execute(
+    pair = db.session.execute(
         select(row, Account)
         .select_from(Token)
         .join(given, given.id == Token.session_id)
@@ -106,19 +102,18 @@ def session_of(identity: Mapping[str, Any], client: Registration) -> tuple[Sessi
             liveness.unended(row),
         )
     ).one_or_none()
-    if found is None or release.session_id(client.subject_salt, found[0].sid) != identity["sid"]:
+    if pair is None or release.session_id(client.subject_salt, pair[0].sid) != identity["sid"]:
         return None
-    return found[0], found[1]
+    return pair[0], pair[1]
 
 
 def revoke(value: str, client: Registration) -> None:
-    """Revoke a token of `client`: a refresh token with all that came from the same sign-in, an access token alone.
+    """Revoke a token of `client`: an access token alone, a refresh token with its whole family.
 
-    A refresh token that was used up names its family still: whoever holds it may end what followed. Nothing happens for
-    anything else.
+    A used refresh token revokes its family too. An unknown or revoked token changes nothing.
 
     Raises:
-        OfAnotherClient: it is alive, and was issued to another client.
+        OtherClientError: The token is valid and was issued to another client.
     """
     row = db.session.execute(
         select(Token.family, Token.kind, Token.client_id).where(
@@ -126,15 +121,19 @@ def revoke(value: str, client: Registration) -> None:
         )
     ).one_or_none()
     if row is None or row.client_id != client.key:
-        if row is not None and _alive(value):
-            raise OfAnotherClient
+        if row is not None and _find_valid(value):
+            raise OtherClientError
         return
     with unit_of_work():
-        end_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
+        revoke_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
 
 
-def end_all(meant: ColumnElement[bool]) -> None:
-    """Revoke until none is left: a rotation that holds its row just now adds a pair that the first look misses."""
-    alive = update(Token).where(meant, Token.revoked_at.is_(None))
-    while db.session.scalars(alive.values(revoked_at=now()).returning(Token.digest)).all():
+def revoke_all(condition: ColumnElement[bool]) -> None:
+    """Revoke all tokens that meet the condition, in the caller's transaction.
+
+    The UPDATE runs until it finds none: while it waits for a row that a concurrent rotation holds, that rotation adds
+    tokens that the UPDATE's snapshot does not have.
+    """
+    revoking = update(Token).where(condition, Token.revoked_at.is_(None)).values(revoked_at=now())
+    while db.session.scalars(revoking.returning(Token.digest)).all():
         pass

@@ -1,4 +1,4 @@
-"""What happens when a code or a refresh token is shown again: all that came from the same sign-in dies (RFC 9700)."""
+"""Revokes all tokens of a family when its code or a rotated refresh token is replayed (RFC 9700)."""
 
 from sqlalchemy import select
 
@@ -11,7 +11,7 @@ from idp.oidc.tokens import issued
 
 
 def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
-    """Revoke all that a used code gave, when the client that it was issued to shows it again (4.5)."""
+    """Revoke all tokens of a code, if its own client replays it (4.5)."""
     row = db.session.execute(
         select(AuthorizationCode.family, AuthorizationCode.account_id).where(
             AuthorizationCode.digest == code_digest,
@@ -22,12 +22,12 @@ def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
     if row is None:
         return
     with unit_of_work():
-        issued.end_all(Token.family == row.family)
+        issued.revoke_all(Token.family == row.family)
         log.record(CodeReused(account_id=row.account_id, client_id=client.key))
 
 
 def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
-    """Revoke the family of a refresh token that was rotated before and comes too late to be a lost answer (4.14)."""
+    """Revoke the family of a rotated refresh token, if its own client replays it after the grace period (4.14)."""
     row = db.session.execute(
         select(Token.family, Token.account_id).where(
             Token.digest == refresh_digest,
@@ -40,5 +40,5 @@ def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
     if row is None:
         return
     with unit_of_work():
-        issued.end_all(Token.family == row.family)
+        issued.revoke_all(Token.family == row.family)
         log.record(RefreshReused(account_id=row.account_id, client_id=client.key))

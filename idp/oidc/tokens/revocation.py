@@ -1,4 +1,4 @@
-"""The revocation endpoint (RFC 7009): a client says that it needs a token no more."""
+"""The revocation endpoint (RFC 7009)."""
 
 from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, request
@@ -11,20 +11,20 @@ from idp.web.declarations import for_programs
 
 @for_programs
 def revoke() -> Response:
-    """Revoke the token; 200 also for one that is unknown or dead (2.2), an error for another client's (2.1).
+    """Revoke the token; answer 200 also for an unknown or invalid token (2.2), an error for another client's (2.1).
 
-    The hint of its type is not needed: each token is found by its digest.
+    `token_type_hint` is not needed: a token of each type is found by its digest.
     """
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.proven(parameters, "revocation")
-    except client_request.Malformed as malformed:
+        client = client_request.authenticate_current(parameters, "revocation")
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     try:
         issued.revoke(parameters["token"], client)
-    except issued.OfAnotherClient:
+    except issued.OtherClientError:
         return client_request.refuse(400, "invalid_grant", "the token was issued to another client")
     return client_request.answer({})
 

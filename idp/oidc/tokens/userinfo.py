@@ -8,37 +8,37 @@ from joserfc import jws
 
 from idp.clients.registry import Registration
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.tokens import bearer
 from idp.services import services
 from idp.web.declarations import for_programs
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 
 @for_programs
 def userinfo() -> Response:
-    """Return the claims that the access token, or the client's registration, releases."""
+    """Return the claims that the scope, the claims request and the client's registration release."""
     try:
-        holder = bearer.holder()
+        holder = bearer.find_holder()
         client = bearer.registration(holder)
-    except bearer.Unauthorized as refused:
+    except bearer.AccessTokenError as refused:
         return refused.response()
-    if "openid" not in holder.scope.split():  # a refresh may have asked for less
-        return bearer.Unauthorized(403, "insufficient_scope", "the scope openid is needed").response()
-    told = release.user_info(client, holder)
-    return _signed(client, told) if client.userinfo_alg else jsonify(told)
+    if "openid" not in holder.scope.split():  # a refresh may have narrowed the scope
+        return bearer.AccessTokenError(403, "insufficient_scope", "the scope openid is needed").response()
+    claims = release.userinfo_claims(client, holder)
+    return _signed(client, claims) if client.userinfo_alg else jsonify(claims)
 
 
-def _signed(client: Registration, told: dict[str, Any]) -> Response:
+def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     """Return the claims as a JWT, for a client that registered `userinfo_signed_response_alg` (5.3.2).
 
-    It has no `typ`: nothing that looks for an ID token takes it for one.
+    The JWT has no `typ`, so that it is not accepted as an ID token.
     """
     try:
         signer = services().server.ring.signer(client.userinfo_alg)
-    except NoSigningKey:
-        raise Busy from None
-    body = json.dumps({**told, "iss": services().settings.issuer, "aud": client.client_id})
+    except NoSigningKeyError:
+        raise ServiceBusyError from None
+    body = json.dumps({**claims, "iss": services().settings.issuer, "aud": client.client_id})
     header = {"alg": signer.alg, "kid": signer.kid}
     token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])
     return Response(token, content_type="application/jwt")

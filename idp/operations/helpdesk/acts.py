@@ -1,7 +1,7 @@
-"""What an operator does to an account: each act is one transaction with its line in the journal.
+"""An operator's acts on an account: each is one transaction with its journal entry.
 
-There is none that sets or shows a password: a new one comes by mail or by letter (security row K-03). The account's row
-is locked first, as by whoever signs in: after the act has committed, no session of before is alive (Z-05).
+No act sets or shows a password: a new one comes by mail or by letter (security row K-03). Each act locks the account's
+row first, as a sign-in does: after the act has committed, no earlier session is alive (Z-05).
 """
 
 import uuid
@@ -28,22 +28,22 @@ from idp.throttle import guard
 OPERATOR = "operator"
 
 
-class Refused(Exception):  # noqa: N818 - says what it is
-    """The act makes no sense for this account; the text is the sentence to show, and nothing was done."""
+class RefusedError(Exception):
+    """The act is not possible for this account; the message is the sentence to show, and nothing was done."""
 
 
 def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
-    """Forget the wrong tries at the account; return the ids and kinds of the notices that this settled.
+    """Reset the account's wrong tries; return the ids and kinds of the notices that this settled.
 
     Raises:
-        Refused: somebody contests who the account belongs to: the school settles that first.
+        RefusedError: the account is in dispute: the school settles that first.
     """
     with unit_of_work():
         account = _locked(account_id)
         if disputes.is_closed(account):
             name = account.username
-            raise Refused(f"{name} is closed by a dispute: settle it with `idp account disputes {name}`")
-        account.tries_forgotten_at = now()  # the counters of its own browsers are not known here: all become strangers
+            raise RefusedError(f"{name} is closed by a dispute: settle it with `idp account disputes {name}`")
+        account.tries_forgotten_at = now()  # its browsers become unknown: their counters cannot be reset here
         by = log.current_origin().actor
         settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
         _note(account, "unlocked")
@@ -53,34 +53,35 @@ def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
 
 @unit_of_work()
 def disable(account_id: uuid.UUID) -> int:
-    """Shut an account: nobody signs in, all that was issued for it is dead for good. Return the sessions ended.
+    """Disable an account, and refuse all that was issued for it for ever; return the number of ended sessions.
 
-    One that a school's file shut is shut by the operator from then on: no file opens it again.
+    If a school's file disabled the account, the operator disables it from now on: no file enables it again.
     """
     account = _locked(account_id)
     by_a_file = account.left_at is not None and account.left_at == account.disabled_at
     if account.disabled_at is not None and not by_a_file:
-        raise Refused(f"{account.username} is disabled already")
+        raise RefusedError(f"{account.username} is disabled already")
     account.disabled_at = now()
-    account.credentials_changed()  # links, codes and tokens of before stay dead when it is enabled again
+    account.credentials_changed()  # earlier links, codes and tokens stay invalid when the account is enabled again
     _note(account, "disabled")
     return manager.end_all(account.id, by=OPERATOR)
 
 
 @unit_of_work()
 def enable(settings: Settings, account_id: uuid.UUID) -> None:
-    """Open a disabled account again, with the password that it had.
+    """Enable a disabled account, with the password that it had.
 
     Raises:
-        Refused: it is not disabled, or its mailbox may not serve two accounts and serves another one by now.
+        RefusedError: it is not disabled, or another account has confirmed its mailbox meanwhile, which may serve only
+            one.
     """
     account = _locked(account_id)
     if account.merged_into_id is not None:
-        raise Refused(f"{account.username} was merged into another account, which has its children")
+        raise RefusedError(f"{account.username} was merged into another account, which has its children")
     if account.disabled_at is None:
-        raise Refused(f"{account.username} is not disabled")
+        raise RefusedError(f"{account.username} is not disabled")
     if account.email is not None and mailboxes.is_refused(settings, account, account.email):
-        raise Refused(
+        raise RefusedError(
             f"{account.username} stays disabled: another account has confirmed its mailbox meanwhile, and "
             "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
         )
@@ -90,29 +91,30 @@ def enable(settings: Settings, account_id: uuid.UUID) -> None:
 
 @unit_of_work()
 def end_sessions(account_id: uuid.UUID) -> int:
-    """End all sessions of the account and have the ENTs told; return how many there were."""
+    """End all sessions of the account and have the ENTs told; return their number."""
     account = _locked(account_id)
     return manager.end_all(account.id, by=OPERATOR)
 
 
 @unit_of_work()
 def change_claims(
-    account_id: uuid.UUID, wanted: Mapping[str, str], removed: Collection[str], school: School | None
+    account_id: uuid.UUID, changes: Mapping[str, str], removed: Collection[str], school: School | None
 ) -> dict[str, Any]:
-    """Set and take away standard claims that no school file has; return all that the account holds then.
+    """Set and remove standard claims that no school file has; return all that the account then has.
 
-    The journal has the names and no value. Without a change it has that the operator of `school` looked.
+    The journal stores the names, never the values. Without a change, it records that the operator of `school` read
+    them.
 
     Raises:
-        ClaimRefused: a name or a value cannot be; nothing was changed.
+        ClaimError: a name or a value is not allowed; nothing was changed.
     """
     account = _locked(account_id)
     before = dict(account.more_claims)
-    after = standard.changed(before, wanted, removed)
+    after = standard.with_changes(before, changes, removed)
     if after != before:
         account.more_claims = after
-    if wanted or removed:
-        _note(account, " ".join(("claims", *(f"+{name}" for name in wanted), *(f"-{name}" for name in removed))))
+    if changes or removed:
+        _note(account, " ".join(("claims", *(f"+{name}" for name in changes), *(f"-{name}" for name in removed))))
     else:
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     return after
@@ -120,13 +122,13 @@ def change_claims(
 
 @dataclass
 class Blocked:
-    """What became of the accounts whose password was to be blocked.
+    """The result of blocking passwords.
 
     Attributes:
-        blocked: how many passwords open nothing any more.
-        sessions_ended: how many sessions ended with them.
-        without_address: how many of the accounts have no confirmed address: they need a new letter.
-        untouched: how many were never activated, or blocked already.
+        blocked: the passwords that are refused from now on.
+        sessions_ended: the sessions that ended with them.
+        without_address: the accounts without a confirmed address: they need a new letter.
+        untouched: the accounts that were never activated, or blocked already.
     """
 
     blocked: int = 0
@@ -135,7 +137,7 @@ class Blocked:
     untouched: int = 0
 
     def add(self, other: "Blocked") -> None:
-        """Add up."""
+        """Add the numbers of `other`."""
         self.blocked += other.blocked
         self.sessions_ended += other.sessions_ended
         self.without_address += other.without_address
@@ -143,10 +145,10 @@ class Blocked:
 
 
 def block_passwords(accounts: list[uuid.UUID] | School | None) -> Iterator[Blocked]:
-    """Block the passwords of some accounts, of a school's, or of all (None); yield after each batch that is committed.
+    """Block the passwords of some accounts, of a school's, or of all (None); yield after each committed batch.
 
-    The right password then opens no session: its owner gets a mail that leads to a new one. What is cut off in the
-    middle goes on where it stopped when it is asked for again.
+    The right password then opens no session: its owner gets a mail that leads to a new one. An interrupted run is
+    continued by the next one.
     """
     if isinstance(accounts, list):
         yield retry_unit_of_work(partial(_block, Account.id.in_(accounts)))
@@ -156,7 +158,7 @@ def block_passwords(accounts: list[uuid.UUID] | School | None) -> Iterator[Block
 
 
 def _block(some: ColumnElement[bool]) -> Blocked:
-    """Block one batch in the caller's transaction; rows are locked in one order, so that two batches never cross."""
+    """Block one batch in the caller's transaction; rows are locked in one order, to avoid deadlocks."""
     moment = now()
     rows = db.session.execute(
         select(Account.id, Account.email, Account.activated_at, Account.password_blocked_at)
@@ -164,8 +166,8 @@ def _block(some: ColumnElement[bool]) -> Blocked:
         .order_by(Account.id)
         .with_for_update()
     ).all()
-    wanted = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
-    keys = [row.id for row in wanted]
+    active = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
+    keys = [row.id for row in active]
     db.session.execute(
         update(Account)
         .where(Account.id.in_(keys))
@@ -176,13 +178,13 @@ def _block(some: ColumnElement[bool]) -> Blocked:
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
     for key in keys:
         log.record(AccountChanged(account_id=key, change="password_blocked"))
-    return Blocked(len(keys), ended, sum(row.email is None for row in wanted), len(rows) - len(wanted))
+    return Blocked(len(keys), ended, sum(row.email is None for row in active), len(rows) - len(active))
 
 
 def _locked(account_id: uuid.UUID) -> Account:
     account = directory.get_for_change(account_id)
     if account is None:
-        raise Refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     return account
 
 

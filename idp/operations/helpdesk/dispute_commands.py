@@ -1,4 +1,4 @@
-"""`idp account disputes`: what parents contested, and its settlement."""
+"""`idp account disputes`: lists and settles the disputes that parents opened."""
 
 import sys
 from typing import Any
@@ -9,9 +9,9 @@ from idp.accounts.disputes import child_key
 from idp.accounts.school_notices import Kind
 from idp.operations.helpdesk import disputes as service
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome, Settled
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain, table
 
@@ -22,8 +22,8 @@ _KINDS = [Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value]
 @click.command()
 @click.argument("username", required=False)
 @click.option("--uai", metavar="UAI", help="Only disputes of this school.")
-@click.option("--reject", is_flag=True, help="The dispute is wrong: the tie lives again; the new address is kept.")
-@click.option("--confirm", is_flag=True, help="The dispute is right: the tie ends; the former address is kept.")
+@click.option("--reject", is_flag=True, help="The dispute is wrong: restore the tie; keep the new address.")
+@click.option("--confirm", is_flag=True, help="The dispute is right: end the tie; keep the former address.")
 @click.option("--child", metavar="KEY", help="Settle the tie to this child alone, by its key in the list.")
 @click.option("--kind", type=click.Choice(_KINDS), help="Which dispute, when the account has both kinds.")
 @click.option("--yes", is_flag=True, help="Do not ask before --confirm.")
@@ -43,19 +43,18 @@ def disputes(  # noqa: PLR0913 - one for each option
 ) -> None:
     """List open disputes, or settle the one of USERNAME with --reject or --confirm.
 
-    An account is closed while a dispute is open. A letter's holder disputes to be the guardian of a child: --reject
-    lets the tie live again, and a new letter can be printed; --confirm ends it until the school's file changes, or
-    until --reject takes that back. A mailbox contests that the account's address was changed: --confirm keeps the
-    former address, --reject the new one; the password stays blocked, and a new one is chosen by mail to the kept
-    address alone.
+    An account is closed while a dispute is open. If a letter's holder disputes to be the guardian of a child: --reject
+    restores the tie, and a new letter can be printed; --confirm ends the tie until the school's file changes, or until
+    --reject takes that back. If a mailbox contests that the account's address was changed: --confirm keeps the former
+    address, --reject the new one; the password stays blocked, and a new one is chosen by mail to the kept address only.
     """
     _check_usage(username, reject=reject, confirm=confirm, child=child, kind=kind, reason=reason)
     try:
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school) if username else None
         if account is None or not (reject or confirm):
-            found = service.find(school, account)
-            _print_list([service.line(one) for one in found], as_json=as_json)
+            open_disputes = service.find(school, account)
+            _print_list([service.line(dispute) for dispute in open_disputes], as_json=as_json)
             return
         decision = Decision(
             outcome=Outcome.REJECT if reject else Outcome.CONFIRM,
@@ -68,7 +67,7 @@ def disputes(  # noqa: PLR0913 - one for each option
             click.confirm(_question(account.username), abort=True, err=True)
         decision = service.meant(account, decision)
         settled = service.settle(services().settings, account.id, decision)
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     _print_settled(account.username, decision, settled, as_json=as_json)
 

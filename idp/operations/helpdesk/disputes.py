@@ -1,7 +1,7 @@
-"""What schools have to decide about accounts: lists the open disputes, and settles one in one transaction.
+"""Lists the open disputes about accounts, and settles one in one transaction.
 
-The account's row is locked first: of two operators who settle the same dispute at once, one does it, and the other is
-told that it is settled.
+The account's row is locked first: if two operators settle the same dispute at once, one succeeds, and the other is told
+that it is settled.
 """
 
 import uuid
@@ -28,7 +28,7 @@ from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk.acts import OPERATOR, Refused
+from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
 from idp.rostering.write import leavers
 from idp.sessions import manager
@@ -36,17 +36,17 @@ from idp.throttle import guard
 
 
 class Outcome(StrEnum):
-    """What the school decides."""
+    """The school's decision."""
 
     REJECT = "reject"
-    """The dispute is wrong: the tie lives again; the new address is kept."""
+    """The dispute is wrong: the tie is restored; the new address is kept."""
     CONFIRM = "confirm"
     """The dispute is right: the tie ends; the former address is kept."""
 
 
 @dataclass(frozen=True)
 class Dispute:
-    """An open dispute, as the school concerned sees it; of a contested address one for each school of the account."""
+    """An open dispute, as the school concerned sees it. A contested address concerns each school of the account."""
 
     account: Account
     kind: Kind
@@ -57,7 +57,7 @@ class Dispute:
 
 @dataclass(frozen=True)
 class Settled:
-    """What a settlement did: its kind, the children whose ties were settled, whether the account is still closed."""
+    """The result of a settlement: its kind, the children of the settled ties, whether the account is still closed."""
 
     kind: Kind
     children: Sequence[Child]
@@ -66,7 +66,7 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What an operator decides, and about what.
+    """An operator's decision.
 
     Attributes:
         outcome: in whose favour.
@@ -74,7 +74,7 @@ class Decision:
         kind: which of two disputes of one account is meant; None if there is only one.
         child: the key of the only child that is meant.
         school: the only school whose ties are meant.
-        reopens: that the ties are meant which a school ended when it confirmed a dispute (`meant`).
+        reopens: whether it is about ties that a school ended when it confirmed a dispute (`meant`).
     """
 
     outcome: Outcome
@@ -86,18 +86,18 @@ class Decision:
 
 
 def find(school: School | None, account: Account | None = None) -> list[Dispute]:
-    """Return the open disputes of a school, an account, or all, once the journal says that they were seen.
+    """Return the open disputes of a school, an account, or all, after the journal recorded that they were read.
 
-    A school also sees the dispute of another one that closes an account of its own, without the other one's children.
+    A school also sees another school's dispute that closes an account of its own, without the other school's children.
     """
-    found = sorted(
+    open_disputes = sorted(
         [*_disputed_ties(school, account), *_contested(school, account)],
-        key=lambda one: (one.since, one.account.username, one.school.uai if one.school else ""),
+        key=lambda dispute: (dispute.since, dispute.account.username, dispute.school.uai if dispute.school else ""),
     )
     with unit_of_work():
-        for account_id in dict.fromkeys(one.account.id for one in found):
+        for account_id in dict.fromkeys(dispute.account.id for dispute in open_disputes):
             log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
-    return found
+    return open_disputes
 
 
 def _disputed_ties(school: School | None, account: Account | None) -> Iterator[Dispute]:
@@ -106,7 +106,7 @@ def _disputed_ties(school: School | None, account: Account | None) -> Iterator[D
         .join(Child, Child.id == Guardianship.child_id)
         .join(Account, Account.id == Guardianship.account_id)
         .join(School, School.id == Child.school_id)
-        .where(rules.tie_is_disputed(), Account.merged_into_id.is_(None))
+        .where(Guardianship.is_disputed, Account.merged_into_id.is_(None))
         .order_by(Account.username, School.uai, Guardianship.rank)
         .options(selectinload(Guardianship.account))
     )
@@ -124,11 +124,11 @@ def _disputed_ties(school: School | None, account: Account | None) -> Iterator[D
 
 
 def _accounts_of(school: School) -> Select[uuid.UUID]:
-    """Return the query of the accounts with a tie to a child of the school that did not end."""
+    """Return the query of the accounts with a tie to a child of the school that has not ended."""
     return (
         select(Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school.id, Guardianship.ended_at.is_(None))
+        .where(Child.school_id == school.id, Guardianship.is_unended)
     )
 
 
@@ -141,8 +141,8 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
     if account is not None:
         statement = statement.where(Account.id == account.id)
     for contested in db.session.scalars(statement):
-        # as `directory.schools_of_ties`: a school whose ties are all in dispute has to settle this one too
-        children = [link.child for link in contested.guardianships if link.ended_at is None]
+        # as in `directory.schools_of_ties`: a school whose ties are all in dispute also settles this one
+        children = [link.child for link in contested.guardianships if link.is_unended]
         by_school = sorted(children, key=attrgetter("school.uai"))
         groups = [list(group) for _, group in groupby(by_school, attrgetter("school_id"))] or [[]]
         for children in groups:
@@ -151,14 +151,16 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
                 yield Dispute(contested, Kind.EMAIL_CONTESTED, children, where, contested.contested_at)
 
 
-def line(one: Dispute) -> dict[str, Any]:
-    """Return what the list shows of a dispute; mail addresses are hidden in the middle."""
-    is_about_email = one.kind is Kind.EMAIL_CONTESTED
-    former, present = masked_apart(one.account.contested_email, one.account.email) if is_about_email else (None, None)
+def line(dispute: Dispute) -> dict[str, Any]:
+    """Return the list's row for a dispute; the middle of mail addresses is hidden."""
+    is_about_email = dispute.kind is Kind.EMAIL_CONTESTED
+    former, present = (
+        masked_apart(dispute.account.contested_email, dispute.account.email) if is_about_email else (None, None)
+    )
     return {
-        "account": one.account.username,
-        "name": one.account.display_name,
-        "kind": one.kind.value,
+        "account": dispute.account.username,
+        "name": dispute.account.display_name,
+        "kind": dispute.kind.value,
         "children": [
             {
                 "key": child_key(child),
@@ -166,21 +168,21 @@ def line(one: Dispute) -> dict[str, Any]:
                 "family_name": child.family_name,
                 "class": child.class_name,
             }
-            for child in one.children
+            for child in dispute.children
         ],
-        "uai": one.school.uai if one.school else None,
-        "school": one.school.name if one.school else None,
-        "since": one.since.isoformat(timespec="seconds"),
+        "uai": dispute.school.uai if dispute.school else None,
+        "school": dispute.school.name if dispute.school else None,
+        "since": dispute.since.isoformat(timespec="seconds"),
         "former_email": former,
         "new_email": present,
     }
 
 
 def meant(account: Account, decision: Decision) -> Decision:
-    """Return the decision with `reopens` set, if it rejects what a school confirmed before and no dispute is open.
+    """Return the decision with `reopens` set, if it rejects what a school confirmed and no dispute is open.
 
-    Read before the account is locked: of two operators who settle one dispute at once, the second one is told that it
-    is settled, and does not undo what the first one decided.
+    Called before the account is locked: if two operators settle one dispute at once, the second one is told that it is
+    settled, and does not undo the first one's decision.
     """
     if decision.outcome is not Outcome.REJECT or decision.kind is Kind.EMAIL_CONTESTED:
         return decision
@@ -191,13 +193,13 @@ def meant(account: Account, decision: Decision) -> Decision:
 
 
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Settled:
-    """Settle the dispute of an account that `decision` means, in one transaction.
+    """Settle the account's dispute that `decision` names, in one transaction.
 
-    The account's generation grows, and all sessions end. What was tried while the account was closed counts no more:
-    its owner may ask for a new password at once.
+    The account's generation grows, and all sessions end. Tries during the dispute do not count any more: the owner may
+    ask for a new password at once.
 
     Raises:
-        Refused: no such dispute is open (another operator may have settled it), or it is not clear which one is meant.
+        RefusedError: no such dispute is open (another operator may have settled it), or several disputes match.
     """
     with unit_of_work():
         settled = _settle(settings, directory.get_for_change(account_id), decision)
@@ -208,7 +210,7 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Set
 
 def _settle(settings: Settings, account: Account | None, decision: Decision) -> Settled:
     if account is None:
-        raise Refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     ties = _ties_meant(account, decision)
     kind = _kind_meant(account, ties, decision)
     if kind is Kind.EMAIL_CONTESTED:
@@ -225,7 +227,7 @@ def _ties_meant(account: Account, decision: Decision) -> list[Guardianship]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             Guardianship.account_id == account.id,
-            rules.tie_is_excluded() if decision.reopens else rules.tie_is_disputed(),
+            Guardianship.is_excluded if decision.reopens else Guardianship.is_disputed,
             Child.left_at.is_(None) if decision.reopens else true(),
         )
         .order_by(Guardianship.rank)
@@ -237,7 +239,7 @@ def _ties_meant(account: Account, decision: Decision) -> list[Guardianship]:
     meant = [tie for tie in meant if decision.child in {tie.child.roster_key, tie.child.student_id}]
     if len(meant) > 1:
         keys = ", ".join(child_key(tie.child) for tie in meant)
-        raise Refused(f"{decision.child} means several children of {account.username}: {keys}")
+        raise RefusedError(f"{decision.child} means several children of {account.username}: {keys}")
     return meant
 
 
@@ -247,34 +249,34 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
     if account.contested_at is not None:
         open_ones.append(Kind.EMAIL_CONTESTED)
     if kind is None and len(open_ones) > 1:
-        raise Refused(
+        raise RefusedError(
             f"{account.username} has a contested address and a disputed child: "
             "say which with --kind email_contested, --kind not_guardian, or --child"
         )
-    wanted = [one for one in open_ones if kind in {None, one}]
-    if not wanted:
+    kinds = [candidate for candidate in open_ones if kind in {None, candidate}]
+    if not kinds:
         about = f" about {decision.child}" if decision.child is not None else ""
         if others := _open_ones(account, decision):
-            raise Refused(
+            raise RefusedError(
                 f"{account.username} has no open {kind.value if kind else ''} dispute{about}; open: {', '.join(others)}"
             )
         elsewhere = rules.uais_of_disputes([account.id]).get(account.id, []) if decision.school is not None else []
         other = f"; {' and '.join(elsewhere)} has one to settle" if elsewhere else ""
-        raise Refused(
+        raise RefusedError(
             f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
         )
-    return wanted[0]
+    return kinds[0]
 
 
 def _open_ones(account: Account, decision: Decision) -> list[str]:
-    """Return the disputes that the decision could have meant: their kinds, and the keys of the children."""
+    """Return the disputes that the decision could mean: their kinds, and the keys of the children."""
     keys = [child_key(tie.child) for tie in _ties_meant(account, replace(decision, child=None, reopens=False))]
-    found = [f"{Kind.NOT_GUARDIAN.value} about {' and '.join(keys)}"] if keys else []
-    return [*found, Kind.EMAIL_CONTESTED.value] if account.contested_at is not None else found
+    names = [f"{Kind.NOT_GUARDIAN.value} about {' and '.join(keys)}"] if keys else []
+    return [*names, Kind.EMAIL_CONTESTED.value] if account.contested_at is not None else names
 
 
 def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:
-    """Let the ties live again, or end them until the school's file changes."""
+    """Restore the ties, or end them until the school's file changes."""
     moment = now()
     for tie in ties:
         tie.disputed_at = None
@@ -283,7 +285,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         if decision.outcome is Outcome.CONFIRM:
             tie.ended_at = tie.excluded_at = moment
     if decision.reopens:
-        _welcome_back(settings, account)
+        _enable_if_closed_by_tie(settings, account)
     _renew(account)
     _record(
         account,
@@ -298,7 +300,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         db.session.scalars(
             select(Child.school_id)
             .join(Guardianship, Guardianship.child_id == Child.id)
-            .where(Guardianship.account_id == account.id, rules.tie_is_disputed())
+            .where(Guardianship.account_id == account.id, Guardianship.is_disputed)
         )
     )
     for school in {tie.child.school_id: tie.child.school for tie in ties}.values():
@@ -308,13 +310,13 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         leavers.shut_if_childless(account.id, moment)
 
 
-def _welcome_back(settings: Settings, account: Account) -> None:
-    """Enable the account that was shut because the school had ended its last tie."""
+def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
+    """Enable the account if it was disabled because the school had ended its last tie."""
     if account.left_at is None:
         return
     if account.disabled_at == account.left_at:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
-            raise Refused(
+            raise RefusedError(
                 f"another account has confirmed the mailbox of {account.username} meanwhile, and "
                 "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
             )
@@ -324,21 +326,21 @@ def _welcome_back(settings: Settings, account: Account) -> None:
 
 
 def _settle_email(settings: Settings, account: Account, decision: Decision) -> None:
-    """Keep one of the two addresses. The password stays blocked: a new one comes by mail, to the kept address alone."""
+    """Keep one of the two addresses. The password stays blocked: a new one is chosen by mail to that address only."""
     if account.activated_at is None:
-        raise Refused(
-            f"{account.username} has a new letter, which ends this dispute once it has served; "
+        raise RefusedError(
+            f"{account.username} has a new letter, which ends this dispute when it is used; "
             "print another one if it is lost"
         )
     former, present = account.contested_email, account.email
     if decision.outcome is Outcome.CONFIRM and former is None:
-        raise Refused(
+        raise RefusedError(
             f"several former addresses claim {account.username}: none of them can be confirmed, "
             "print a new letter with `idp letters print --username`"
         )
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
     if kept is not None and mailboxes.is_refused(settings, account, kept):
-        raise Refused(
+        raise RefusedError(
             f"another account has confirmed the {'former' if kept == former else 'new'} address of {account.username} "
             "meanwhile, and IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
         )
@@ -358,7 +360,7 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
 
 
 def _renew(account: Account) -> None:
-    """End all that was issued for the account, also the other links « Ce n’était pas moi »: the school has decided."""
+    """Revoke all that was issued for the account, also other links « Ce n’était pas moi »: the school has decided."""
     account.credentials_changed()
     tokens.revoke(account.id, *Purpose)
     manager.end_all(account.id, by=OPERATOR)

@@ -1,7 +1,7 @@
-"""What an operator sees of an account: its state in words, never a secret, never a whole mail address.
+"""An operator's view of an account: its state in words, never a secret, never a whole mail address.
 
-Whoever acts for one school sees the accounts of its children's guardians and nothing of other schools (security row
-K-04): for them, any other account does not exist.
+An operator who acts for one school sees the accounts of its children's guardians, and nothing of other schools
+(security row K-04): every other account is reported as missing.
 """
 
 import uuid
@@ -22,7 +22,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.folding import fold
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
 from idp.sessions import manager
 from idp.terminal import instant
@@ -30,30 +30,32 @@ from idp.throttle import guard, limits
 from idp.uai import UAI_LENGTH, normalised_uai
 
 
-class NotFound(Exception):  # noqa: N818 - says what it is
-    """No such account or school, for this operator; the text is the sentence to show."""
+class NotFoundError(Exception):
+    """There is no such account or school for this operator; the message is the sentence to show."""
 
 
 def get_school(uai: str | None) -> School | None:
-    """Return the school of a UAI, None for no UAI.
+    """Return the school of a UAI; None for no UAI.
 
     Raises:
-        NotFound: there is no such school.
+        NotFoundError: there is no such school.
     """
     if uai is None:
         return None
-    wanted = normalised_uai(uai)
-    school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= UAI_LENGTH else None
+    normalised = normalised_uai(uai)
+    school = (
+        db.session.scalar(select(School).where(School.uai == normalised)) if len(normalised) <= UAI_LENGTH else None
+    )
     if school is None:
-        raise NotFound(f"no school {uai}")
+        raise NotFoundError(f"no school {uai}")
     return school
 
 
 def get_account(username: str, school: School | None) -> Account:
-    """Return the account of an identifier, as people type it.
+    """Return the account of a typed identifier.
 
     Raises:
-        NotFound: there is none, or none with a child in `school`; the latter is written into the journal.
+        NotFoundError: there is none, or none with a child in `school`; the journal records the latter.
     """
     folded = fold_username(username)
     account = db.session.scalar(select(Account).where(Account.username == folded)) if folded else None
@@ -62,41 +64,41 @@ def get_account(username: str, school: School | None) -> Account:
             log.record(AccountHidden(account_id=account.id, school=school.uai))
         account = None
     if account is None:
-        raise NotFound(f"no account {username}")
+        raise NotFoundError(f"no account {username}")
     return account
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Return whether the account is that school's affair (`directory.concerns_its_school`).
+    """Return whether the account concerns that school (`directory.concerns_its_school`).
 
-    So is one whose tie the school ended itself: it may take that back.
+    An account whose tie the school itself ended also does: the school may take that back.
     """
     of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
-    concerned = or_(directory.concerns_its_school(), disputes.tie_is_excluded())
+    concerned = or_(directory.concerns_its_school(), Guardianship.is_excluded)
     theirs = exists().where(of_account, Child.school_id == school.id, concerned)
     return bool(db.session.scalar(select(theirs)))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a search looks for, folded once."""
+class Search:
+    """A search, folded once."""
 
     words: tuple[str, ...]
     username: str | None
     mailbox: str | None
 
     @classmethod
-    def parse(cls, text: str) -> "Wanted":
-        """Read what an operator typed: an identifier or its beginning, words of a name, or a mail address."""
+    def parse(cls, text: str) -> "Search":
+        """Return the search for a text: an identifier or its beginning, words of a name, or a mail address."""
         if "@" in text:
-            return cls((), None, fold_address(text.strip()))
+            return cls((), None, fold_email(text.strip()))
         username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
         return cls(tuple(_folded(text).split()), username, None)
 
-    def fits(self, username: str, names: tuple[str, ...], addresses: tuple[str | None, ...]) -> bool:
-        """Return whether an account is among what is looked for."""
+    def fits(self, username: str, names: tuple[str, ...], emails: tuple[str | None, ...]) -> bool:
+        """Return whether an account matches."""
         if self.mailbox is not None:
-            return any(fold_address(address) == self.mailbox for address in addresses if address)
+            return any(fold_email(email) == self.mailbox for email in emails if email)
         if self.username and username.startswith(self.username):
             return True
         name = _folded(" ".join(names))
@@ -104,16 +106,16 @@ class Wanted:
 
 
 def find(text: str | None, school: School | None, most: int) -> list[Account]:
-    """Return up to `most` accounts that `text` may mean, by identifier, once the journal says that they were seen.
+    """Return up to `most` accounts that match `text`, by identifier, after the journal recorded that they were read.
 
-    A whole identifier means its account alone, and is found by index.
+    A whole identifier matches its account only, and is found by index.
     """
-    wanted = Wanted.parse(text) if text is not None else None
-    exact = select(Account).where(Account.username == wanted.username) if wanted and wanted.username else None
+    search = Search.parse(text) if text is not None else None
+    exact = select(Account).where(Account.username == search.username) if search and search.username else None
     named = db.session.scalar(exact) if exact is not None else None
     keys = [named.id] if named and (school is None or _is_in(named, school)) else []
     if not keys:
-        keys = list(islice(_fitting(wanted, school), most))
+        keys = list(islice(_fitting(search, school), most))
     accounts = list(db.session.scalars(select(Account).where(Account.id.in_(keys)).order_by(Account.username)))
     with unit_of_work():
         for account in accounts:
@@ -121,14 +123,14 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
     return accounts
 
 
-def _fitting(wanted: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
-    """Yield the keys of the accounts that fit. Folded here and not by the database: no SQL function folds as we do."""
+def _fitting(search: Search | None, school: School | None) -> Iterator[uuid.UUID]:
+    """Yield the keys of the matching accounts. Text is folded here, since no SQL function folds in the same way."""
     names = Account.given_name, Account.family_name, Account.birth_name
-    addresses = Account.email, Account.pending_email, Account.school_email
+    emails = Account.email, Account.pending_email, Account.school_email
     for some in account_ranges(school, read_only=True):
-        rows = db.session.execute(select(Account.id, Account.username, *names, *addresses).where(some)).all()
+        rows = db.session.execute(select(Account.id, Account.username, *names, *emails).where(some)).all()
         for key, username, given, family, birth, *mails in rows:
-            if wanted is None or wanted.fits(username, (given, family, birth), tuple(mails)):
+            if search is None or search.fits(username, (given, family, birth), tuple(mails)):
                 yield key
 
 
@@ -137,7 +139,7 @@ def _folded(text: str) -> str:
 
 
 def line(account: Account, school: School | None) -> dict[str, Any]:
-    """Return what a search shows of an account."""
+    """Return a search's row for an account."""
     return {
         "username": account.username,
         "name": account.display_name,
@@ -148,7 +150,7 @@ def line(account: Account, school: School | None) -> dict[str, Any]:
 
 
 def describe(account: Account, school: School | None) -> dict[str, Any]:
-    """Return all that an operator may know, once the journal says that they looked; of `school` alone, if given."""
+    """Return an operator's view of an account, limited to `school` if given, after the journal recorded the access."""
     with unit_of_work():
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
@@ -171,7 +173,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
         "open_sessions": len(manager.open_sessions(account)),
-        "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
+        "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {
                 "given_name": child.given_name,
@@ -189,7 +191,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
 
 
 def state(account: Account) -> str:
-    """Return the account's state in words, what matters most first."""
+    """Return the account's state in words, the most important first."""
     if account.merged_into_id is not None:
         return "merged into another account"
     if account.disabled_at is not None:
@@ -211,7 +213,7 @@ def state(account: Account) -> str:
 
 
 def _why_left(account: Account) -> str:
-    """Return why the account of a person without children was disabled; nothing if an operator did it."""
+    """Return why the account of a person without children was disabled; empty if an operator did it."""
     if account.left_at is None:
         return ""
     if any(link.excluded_at == account.left_at for link in account.guardianships):
@@ -228,25 +230,25 @@ def _letter_state(account: Account) -> str:
     return "never activated, letter valid"
 
 
-def masked(address: str | None) -> str | None:
-    """Return a mail address as its owner recognises it and nobody else learns it: `n…y@exemple.fr`."""
-    if address is None:
+def masked(email: str | None) -> str | None:
+    """Return a mail address that its owner recognises, but that nobody else learns: `n…y@exemple.fr`."""
+    if email is None:
         return None
-    local, _, domain = address.rpartition("@")
-    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - of a short one, two letters would be nearly all
+    local, _, domain = email.rpartition("@")
+    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - two letters would reveal most of a short one
     return f"{local[:1]}…{last}@{domain}"
 
 
-def masked_apart(one: str | None, other: str | None) -> tuple[str | None, str | None]:
-    """Return two mail addresses, masked so that who knows them can tell one from the other.
+def masked_apart(first: str | None, second: str | None) -> tuple[str | None, str | None]:
+    """Return two mail addresses, masked so that a person who knows them can tell them apart.
 
-    When the usual masks are alike, each shows the first letter that differs too, or its length if one continues the
+    If the usual masks are equal, each also shows the first letter that differs, or its length if one continues the
     other.
     """
-    masks = masked(one), masked(other)
-    if one is None or other is None or one == other or masks[0] != masks[1]:
+    masks = masked(first), masked(second)
+    if first is None or second is None or first == second or masks[0] != masks[1]:
         return masks
-    names = [email.rpartition("@")[0] for email in (one, other)]
+    names = [email.rpartition("@")[0] for email in (first, second)]
     at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
     if at is None:
         return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
@@ -268,7 +270,7 @@ def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
             "since": instant(link.disputed_at),
         }
         for link in account.guardianships
-        if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
+        if link.is_disputed and (school is None or link.child.school_id == school.id)
     ]
 
 
@@ -277,7 +279,7 @@ def _ended_by_school(account: Account, school: School | None) -> list[dict[str, 
     ties = [
         link
         for link in account.guardianships
-        if link.excluded_at is not None and (school is None or link.child.school_id == school.id)
+        if link.is_excluded and (school is None or link.child.school_id == school.id)
     ]
     if not ties:
         return []
@@ -310,13 +312,13 @@ def _children(account: Account, school: School | None) -> list[Child]:
 
 
 def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return what schools were told of this account, or of another and this one, and have not dealt with."""
-    one, other = aliased(Account), aliased(Account)
+    """Return the open notices to schools about this account, or about this and another account."""
+    first, second = aliased(Account), aliased(Account)
     rows = db.session.execute(
-        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
+        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, first.username, second.username)
         .join(School, School.id == SchoolNotice.school_id)
-        .join(one, one.id == SchoolNotice.account_id)
-        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .join(first, first.id == SchoolNotice.account_id)
+        .outerjoin(second, second.id == SchoolNotice.other_account_id)
         .where(
             or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
             SchoolNotice.settled_at.is_(None),
@@ -324,7 +326,7 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
         .order_by(SchoolNotice.created_at)
     )
     return [
-        # whoever acts for one school learns of no account elsewhere
+        # an operator who acts for one school learns of no account elsewhere
         {
             "id": str(key),
             "kind": kind,

@@ -1,4 +1,4 @@
-"""`idp school notices`: what a school has to know and to settle."""
+"""`idp school notices`: the events that a school has to know and to settle."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, instant, plain, table
 
 _PAGE = 500
@@ -25,16 +25,17 @@ _COLUMNS = ("id", "uai", "kind", "account", "other", "children", "at", "state", 
 
 @click.command()
 @click.option("--uai", metavar="UAI", help="Only the notices of this school.")
-@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has settled.")
+@click.option("--open", "only_open", is_flag=True, help="Only open notices.")
 @click.option("--settle", "notice_id", type=click.UUID, metavar="ID", help="Settle this notice, with --sentence.")
 @click.option("--sentence", metavar="TEXT", help="What was found and done; kept with the notice.")
 @AS_JSON
 def notices(
     uai: str | None, notice_id: uuid.UUID | None, sentence: str | None, *, only_open: bool, as_json: bool
 ) -> None:
-    """List what schools have to know and to settle, oldest first, or settle one notice.
+    """List the events that schools have to know and to settle, oldest first, or settle one notice.
 
-    A dispute (who is a guardian, which address is right) is settled with `idp account disputes`; its notice follows.
+    A dispute (who is a guardian, which address is right) is settled with `idp account disputes`, which settles its
+    notice.
     """
     if (notice_id is None) != (sentence is None):
         raise click.UsageError("--settle and --sentence go together")
@@ -42,7 +43,7 @@ def notices(
         raise click.UsageError("--settle takes neither --open nor --json")
     try:
         school = dossier.get_school(uai)
-    except NotFound as missing:
+    except NotFoundError as missing:
         raise click.ClickException(plain(missing)) from missing
     if notice_id is not None:
         _settle(notice_id, _sentence(sentence or ""), school)
@@ -57,15 +58,15 @@ def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
         keys = keys.where(SchoolNotice.school_id == school.id)
     if only_open:
         keys = keys.where(SchoolNotice.settled_at.is_(None))
-    wanted = db.session.scalars(keys).all()
-    for start in range(0, len(wanted), _PAGE):
-        yield from _page(wanted[start : start + _PAGE], school)
+    notice_ids = db.session.scalars(keys).all()
+    for start in range(0, len(notice_ids), _PAGE):
+        yield from _page(notice_ids[start : start + _PAGE], school)
 
 
 def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, Any]]:
-    """Return some notices, once the journal says whose were seen."""
+    """Return some notices, after the journal recorded whose accounts were read."""
     other = aliased(Account)
-    found = db.session.execute(
+    rows = db.session.execute(
         select(SchoolNotice, School.uai, Account.username, other.username)
         .join(School, School.id == SchoolNotice.school_id)
         .join(Account, Account.id == SchoolNotice.account_id)
@@ -73,7 +74,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
         .where(SchoolNotice.id.in_(keys))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     ).all()
-    shown = [notice for notice, _, _, _ in found]
+    shown = [notice for notice, _, _, _ in rows]
     children = school_notices.children_of(shown)
     seen = {key for notice in shown for key in (notice.account_id, notice.other_account_id) if key is not None}
     with unit_of_work():
@@ -93,7 +94,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
             "settled_at": instant(notice.settled_at),
             "sentence": notice.sentence or None,
         }
-        for notice, uai, username, other_username in found
+        for notice, uai, username, other_username in rows
     ]
 
 
@@ -107,16 +108,16 @@ def _child(child: Child) -> dict[str, str]:
     }
 
 
-def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(notices: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        click.echo(dumped(found))
+        click.echo(dumped(notices))
         return
-    if not found:
+    if not notices:
         click.echo("no notice", err=True)
         return
-    for row in found:
+    for row in notices:
         row["children"] = ", ".join(f"{child['given_name']} {child['family_name']}" for child in row["children"])
-    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in found])
+    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in notices])
 
 
 def _sentence(typed: str) -> str:
@@ -146,4 +147,4 @@ def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
     ).one()
     if refusal is Refusal.DISPUTED:
         return f"{notice.kind} is a dispute: settle it with `idp account disputes {plain(username)}`"
-    return f"{notice_id} was settled by {plain(notice.settled_by) or 'somebody'} at {instant(notice.settled_at)}"
+    return f"{notice_id} was settled by {plain(notice.settled_by) or 'an operator'} at {instant(notice.settled_at)}"

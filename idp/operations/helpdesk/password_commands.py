@@ -23,7 +23,7 @@ _SHORTEST = 12
 
 @click.group()
 def passwords() -> None:
-    """Stolen passwords: nobody may choose one, and whoever has one must choose another."""
+    """Stolen passwords: they are refused at a sign-in and as a new password."""
 
 
 @passwords.command()
@@ -32,17 +32,17 @@ def load(file: Path) -> None:
     """Make the filter of IDP_BREACHED_PASSWORDS from FILE; every node uses it at its next sign-in.
 
     FILE holds plain passwords, one a line, in UTF-8 or Latin-1, and may have any size. Archives, and lists of hashes
-    such as Pwned Passwords, cannot be used. Passwords of 12 characters or more are taken (of IDP_PASSWORD_MIN_LENGTH or
-    more, if that is less) and compared without case and accents.
+    such as Pwned Passwords, cannot be used. Passwords of 12 characters or more are used (of IDP_PASSWORD_MIN_LENGTH or
+    more, if that is less), and compared without case and accents.
 
-    The filter takes 3.6 bytes for each password, on the disk and in the memory of every process. It never misses a
-    listed password, and takes one unlisted password in a million for listed. A former filter stays in use until the new
-    one is whole.
+    The filter takes 3.6 bytes a password, on the disk and in the memory of every process. It never misses a listed
+    password, and reports one unlisted password in a million as listed. A former filter stays in use until the new one
+    is complete.
     """
     settings = services().settings
     target = _target(settings)
     shortest = min(_SHORTEST, settings.password_min_length)
-    with _one_sentence():
+    with _as_click_error():
         loaded = breached_list.build(file, target, shortest=shortest, tell=_progress(file.stat().st_size))
     with unit_of_work():
         log.record(BreachedPasswordsLoaded(passwords=loaded.passwords))
@@ -55,9 +55,9 @@ def load(file: Path) -> None:
 @passwords.command()
 @AS_JSON
 def report(*, as_json: bool) -> None:
-    """Count the accounts whose password was found in the list when they signed in, and is not yet replaced."""
+    """Count the accounts whose password was found in the list at a sign-in, and has not been replaced."""
     described = _filter(services().settings.breached_passwords)
-    if described is not None and described["fault"]:  # nobody was compared with it: a count would mislead
+    if described is not None and described["fault"]:  # no password was compared with it, so a count would mislead
         raise click.ClickException(plain(f"the list of {described['file']} is not in use: {described['fault']}"))
     concerned = Account.breached_at.is_not(None)
     total, without_address = db.session.execute(
@@ -68,7 +68,7 @@ def report(*, as_json: bool) -> None:
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
         .join(Account, Account.id == Guardianship.account_id)
-        .where(concerned, Guardianship.ended_at.is_(None))
+        .where(concerned, Guardianship.is_unended)
         .group_by(School.uai, School.name)
         .order_by(School.uai)
     ).all()
@@ -85,20 +85,23 @@ def report(*, as_json: bool) -> None:
 
 
 def _say(shown: dict[str, Any]) -> None:
-    found = shown["filter"]
-    if found is None:
-        click.echo("no list is in use: IDP_BREACHED_PASSWORDS names no file", err=True)
+    description = shown["filter"]
+    if description is None:
+        click.echo("no list is in use: set IDP_BREACHED_PASSWORDS, then run `idp passwords load`", err=True)
     else:
-        click.echo(f"list: {found['passwords']} passwords, made {found['made_at']}")
+        click.echo(f"list: {description['passwords']} passwords, made {description['made_at']}")
     click.echo(f"accounts whose password is in it, and not yet replaced: {shown['accounts']}")
     if shown["without_address"]:
         click.echo(f"without a confirmed address, in need of a new letter: {shown['without_address']}")
     if shown["schools"]:
-        table(("uai", "school", "accounts"), [(one["uai"], one["name"], one["accounts"]) for one in shown["schools"]])
+        table(
+            ("uai", "school", "accounts"),
+            [(school["uai"], school["name"], school["accounts"]) for school in shown["schools"]],
+        )
 
 
 def _filter(path: Path | None) -> dict[str, Any] | None:
-    """Return what is known of the filter in use, None when no file is named."""
+    """Return the description of the filter in use, None if no file is named."""
     if path is None:
         return None
     shown: dict[str, Any] = {"file": str(path), "passwords": 0, "made_at": None, "fault": None}
@@ -113,13 +116,13 @@ def _filter(path: Path | None) -> dict[str, Any] | None:
 
 def _target(settings: Settings) -> Path:
     if settings.breached_passwords is None:
-        raise click.ClickException("set IDP_BREACHED_PASSWORDS to the file that the filter goes to, on every node")
+        raise click.ClickException("set IDP_BREACHED_PASSWORDS to the path of the filter, on every node")
     return settings.breached_passwords
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what stops a load into the command's error; a former filter is untouched then."""
+def _as_click_error() -> Iterator[None]:
+    """Turn an error of a load into the command's error; a former filter is unchanged."""
     try:
         yield
     except breached_list.ListRefusedError as refused:
@@ -132,7 +135,7 @@ def _one_sentence() -> Iterator[None]:
 
 
 def _progress(size: int) -> Any:
-    """Return who shows the progress of each reading: on a terminal alone, where nobody reads a log."""
+    """Return the function that shows the progress of each reading, on a terminal only."""
 
     def begin(label: str) -> breached_list.Tell:
         if not sys.stderr.isatty():

@@ -1,8 +1,8 @@
-"""`idp account rename`: the school confirms that a person of its file has another name now, and is the same person.
+"""`idp account rename`: the school confirms that a person in its file has another name now.
 
-An import takes a corrected given name or civility only if the rest proves that the person stayed
-(`idp.rostering.reconcile.continuity`). Otherwise it refuses the record, and the school has a notice. This command is
-the answer « the same person »: from then on the files find the account under the new name.
+An import accepts a corrected given name or civility only if the rest proves that it is the same person
+(`idp.rostering.reconcile.continuity`). Otherwise it refuses the record, and the school gets a notice. This command is
+the answer « the same person »: afterwards the files match the account under the new name.
 """
 
 import uuid
@@ -16,7 +16,7 @@ from idp.audit import log
 from idp.audit.data_events import AccountRenamed
 from idp.db import unit_of_work
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.reasons import check_reason
 from idp.terminal import plain
 
@@ -25,22 +25,22 @@ _LONGEST_NAME = 200
 
 @unit_of_work()
 def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account:
-    """Give an account other names, and settle the notices that asked for it, in one transaction.
+    """Change an account's names, and settle the notices that asked about them, in one transaction.
 
     Args:
         account_id: the account.
-        names: the new values of `civility`, `given_name` and `family_name`; what is left out stays.
-        reason: what the school said.
+        names: the new values of `civility`, `given_name` and `family_name`; omitted names stay.
+        reason: the school's reason.
 
     Raises:
-        Refused: the account is gone, or has these names already.
+        RefusedError: the account is gone, or has these names already.
     """
     account = directory.get_for_change(account_id)
     if account is None:
-        raise acts.Refused("the account was removed meanwhile")
+        raise acts.RefusedError("the account was removed meanwhile")
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
-        raise acts.Refused(f"{account.username} has these names already")
+        raise acts.RefusedError(f"{account.username} has these names already")
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)
@@ -65,19 +65,19 @@ def _name(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> s
 @click.option("--family-name", metavar="TEXT", callback=_name)
 @click.option("--civility", type=click.Choice(["M.", "Mme"]))
 @click.option(
-    "--reason", required=True, callback=check_reason, metavar="TEXT", help="What the school said; it is kept."
+    "--reason", required=True, callback=check_reason, metavar="TEXT", help="The school's reason; the journal keeps it."
 )
 def rename_command(username: str, reason: str, **given: str | None) -> None:
-    """Say that the person of an account has other names now, as the school's file writes them.
+    """Record that the person of an account has other names now, as the school's file writes them.
 
-    For the same person alone: the account, its password and its children stay. If the file gives the key to somebody
-    else, that person needs another key in the file. The next import then finds the names that it has.
+    For the same person only: the account, its password and its children stay. If the file gives the key to another
+    person, that person needs another key in the file. The next import then matches the new names.
     """
     names = {name: value for name, value in given.items() if value is not None}
     if not names:
         raise click.UsageError("give --given-name, --family-name or --civility")
     try:
         account = rename(dossier.get_account(username, None).id, names, reason)
-    except (NotFound, acts.Refused) as refused:
+    except (NotFoundError, acts.RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     click.echo(plain(f"{account.username} is {account.display_name}"))

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from idp.oidc.claims.standard import ClaimRefused
+from idp.oidc.claims.standard import ClaimError
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, plain
 
 
 def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> dict[str, str]:
-    """Read `NAME=VALUE`, once for a name."""
+    """Read `NAME=VALUE`, once for each name."""
     pairs: dict[str, str] = {}
     for pair in typed:
         name, equals, value = pair.partition("=")
@@ -25,23 +25,23 @@ def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) 
 @click.command()
 @click.argument("username")
 @click.option("--school", "uai", metavar="UAI", help="Only an account with a child in this school.")
-@click.option("--set", "wanted", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
-@click.option("--unset", "removed", multiple=True, metavar="NAME", help="Take a claim away.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
+@click.option("--unset", "removed", multiple=True, metavar="NAME", help="Remove a claim.")
 @AS_JSON
-def claims(username: str, uai: str | None, wanted: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:
+def claims(username: str, uai: str | None, changes: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:
     """Show or change the standard claims of an account that no school file has.
 
     Names and values are those of OpenID Connect Core 5.1: nickname, birthdate, zoneinfo, phone_number…; parts of the
-    address are written address.locality and so on, and go before the school file's. ENTs are told only what they are
-    registered for.
+    address are written address.locality and so on, and replace those of the school file. ENTs receive only the claims
+    that they are registered for.
     """
-    if twice := wanted.keys() & set(removed):
-        raise click.UsageError(f"set and unset at once: {plain(', '.join(sorted(twice)))}")
+    if twice := changes.keys() & set(removed):
+        raise click.UsageError(f"given to --set and to --unset: {plain(', '.join(sorted(twice)))}")
     try:
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school)
-        held = acts.change_claims(account.id, wanted, removed, school)
-    except (NotFound, acts.Refused, ClaimRefused) as refused:
+        held = acts.change_claims(account.id, changes, removed, school)
+    except (NotFoundError, acts.RefusedError, ClaimError) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
         click.echo(dumped(held))
@@ -51,7 +51,7 @@ def claims(username: str, uai: str | None, wanted: dict[str, str], removed: tupl
 
 
 def _flat(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield claims by the names that `--set` takes."""
+    """Yield claims under the names that `--set` takes."""
     for name, value in held.items():
         if isinstance(value, dict):
             yield from ((f"{name}.{member}", text) for member, text in value.items())

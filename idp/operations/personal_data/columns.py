@@ -1,6 +1,6 @@
-"""Which of the database's columns speak of one person: what an export shows, what it names, what it leaves out.
+"""The columns that hold data about a person: which ones an export shows, names or omits.
 
-Every table and every column stands here, or in `LEFT_OUT` with its reason; a test compares both with the database.
+Every table and every column is listed here, or in `LEFT_OUT` with its reason; a test compares both with the database.
 Labels are French, since the person reads them.
 """
 
@@ -15,8 +15,8 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.db import Base
 from idp.oidc.models import AuthorizationCode, Token
-from idp.operations.personal_data import cuts
-from idp.operations.personal_data.cuts import Person, Row
+from idp.operations.personal_data import redactions
+from idp.operations.personal_data.redactions import Person, Row
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportIssue
 from idp.sessions.models import Session
@@ -24,16 +24,16 @@ from idp.sessions.models import Session
 
 @dataclass(frozen=True)
 class Part:
-    """What one table holds of a person.
+    """The data about a person in one table.
 
     Attributes:
         table: the table.
-        title: what the page calls it.
+        title: its title on the page.
         of: the condition of the person's rows.
         shown: columns that are shown, with their labels.
-        held: columns that are named and not shown, with their labels: secrets, and texts that speak of others.
-        left_out: columns that say nothing of the person, each with the reason.
-        cut: takes out of a row what it says of other people.
+        held: columns that are named but not shown, with their labels: secrets, and texts about other people.
+        left_out: columns without data about the person, each with the reason.
+        redact: removes data about other people from a row.
     """
 
     table: type[Base]
@@ -42,7 +42,7 @@ class Part:
     shown: Mapping[str, str]
     held: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
-    cut: Callable[[Person, Row], Row] = cuts.whole
+    redact: Callable[[Person, Row], Row] = redactions.whole
 
 
 _KEY = "key of the row"
@@ -137,7 +137,7 @@ _TIES = Part(
         "excluded_at": _l("Écarté par l’établissement le"),
     },
     left_out={"account_id": _OWN},
-    cut=cuts.tie,
+    redact=redactions.tie,
 )
 
 _ALIASES = Part(
@@ -172,7 +172,7 @@ _LINKS = Part(
     },
     {"digest": _DIGEST},
     {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
-    cuts.link,
+    redactions.link,
 )
 
 
@@ -197,7 +197,7 @@ _NOTICES = Part(
         "child_ids": "keys of the children, who stand in their own part, or of another account's children",
         "settled_by": "names a member of staff",
     },
-    cuts.notice,
+    redactions.notice,
 )
 
 _SESSIONS = Part(
@@ -315,7 +315,7 @@ _JOURNAL = Part(
         "mac": "protects the journal",
         "seal_id": "protects the journal",
     },
-    cut=cuts.event,
+    redact=redactions.event,
 )
 
 PARTS = (

@@ -1,12 +1,12 @@
-"""`idp account export` and `idp account erase`: a person's data, given out or erased."""
+"""`idp account export` and `idp account erase`: export or erase a person's data."""
 
 from pathlib import Path
 
 import click
 
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.acts import Refused
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.personal_data import erasure
 from idp.operations.personal_data import export as personal_export
 from idp.operations.reasons import check_reason
@@ -22,21 +22,21 @@ from idp.terminal import AS_JSON, dumped, plain
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.zip",
-    help="A new file, which you alone can read.",
+    help="A new file, readable by you only.",
 )
 def export(username: str, path: Path) -> None:
-    """Write all that is held of a person: a page to read, and JSON.
+    """Write all data about a person: a page to read, and JSON.
 
-    No secret is in it, and nothing of other people but the names and classes of the person's children. Check who asks
-    before you give it out.
+    The archive contains no secret, and of other people only the names and classes of the person's children. Check the
+    identity of the person who asks before you hand it out.
     """
     try:
         account = dossier.get_account(username, None)
         personal_export.write(services().settings, account, path)
-    except NotFound as missing:
+    except NotFoundError as missing:
         raise click.ClickException(plain(missing)) from missing
     except FileExistsError as there:
-        raise click.ClickException(plain(f"{path} exists already")) from there
+        raise click.ClickException(plain(f"{path} exists already: choose another file")) from there
     except OSError as fault:
         raise click.ClickException(plain(f"{path} cannot be written ({fault.strerror})")) from fault
     click.echo(plain(f"{account.username} was written to {path}"))
@@ -48,7 +48,7 @@ def export(username: str, path: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
 def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
-    """Erase a person at once: account, sessions, links, charters, notices. What stays is named, with the reason.
+    """Erase a person at once: account, sessions, links, charters, notices. Show what stays, with the reasons.
 
     The ENTs are told that the sessions ended. No mail is sent: answer the person in writing.
     """
@@ -57,18 +57,20 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         if not yes:
             click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
         done = erasure.erase(services().settings, account.id, reason)
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
-        kept = {one.name: one.why for one in done.kept}
+        kept = {item.name: item.why for item in done.kept}
         click.echo(
-            dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept, "notices": done.notices})
+            dumped(
+                {"accounts_erased": done.accounts, "ents_told": done.sign_outs, "kept": kept, "notices": done.notices}
+            )
         )
         return
     accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
-    signed_out = "1 sign-out" if done.told == 1 else f"{done.told} sign-outs"
+    signed_out = "1 sign-out" if done.sign_outs == 1 else f"{done.sign_outs} sign-outs"
     click.echo(f"{username} is erased: {accounts}; ENTs are told of {signed_out}")
     for sentence in done.notices:
         click.echo(plain(f"notice {sentence}"))
-    for one in done.kept:
-        click.echo(f"stays: {one.why}")
+    for item in done.kept:
+        click.echo(f"stays: {item.why}")

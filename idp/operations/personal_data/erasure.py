@@ -1,4 +1,4 @@
-"""Erases a person at once (GDPR article 17), and names what must stay."""
+"""Erases a person at once (GDPR article 17), and names the data that must stay."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from idp.accounts import directory, disputes, school_notices
+from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
-from idp.operations.personal_data.cuts import Person
+from idp.operations.personal_data.redactions import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
 from idp.throttle import guard
@@ -24,7 +24,7 @@ from idp.throttle import guard
 
 @dataclass(frozen=True)
 class Kept:
-    """Something that stays: its name in the journal, and the sentence that says why."""
+    """Data that stay: the name in the journal, and the sentence with the reason."""
 
     name: str
     why: str
@@ -32,28 +32,28 @@ class Kept:
 
 @dataclass(frozen=True)
 class Erased:
-    """What was done.
+    """The result of an erasure.
 
     Attributes:
-        accounts: how many accounts went.
-        told: how many sign-outs the ENTs are told of.
-        kept: what stays.
-        notices: what became of the schools' notices that named the person, a sentence each.
+        accounts: the number of removed accounts.
+        sign_outs: the number of sign-outs that the ENTs are told of.
+        kept: the data that stay.
+        notices: one sentence for each school's notice that named the person.
     """
 
     accounts: int
-    told: int
+    sign_outs: int
     kept: list[Kept]
     notices: list[str]
 
 
 def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
-    """Remove an account, and those that were merged into it, in one transaction with their line in the journal.
+    """Remove an account, and those that were merged into it, in one transaction with their journal entries.
 
-    Nothing is mailed: no message could leave without keeping the address for it. Whoever asked is answered in writing.
+    No mail is sent, since its message would have to keep the address. Answer the person in writing.
 
     Raises:
-        Refused: the account must stay; nothing was done.
+        RefusedError: the account must stay; nothing was done.
     """
     erased, username = _erase(settings, account_id, reason)
     db.session.expunge_all()
@@ -66,39 +66,39 @@ def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Eras
     """Remove the accounts of a person; return what was done, and the identifier that was erased."""
     account = directory.get_for_change(account_id)
     if account is None:
-        raise Refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     if account.merged_into_id is not None:
         main = db.session.get_one(Account, account.merged_into_id)
-        raise Refused(f"{account.username} was merged into {main.username}: erase that account")
+        raise RefusedError(f"{account.username} was merged into {main.username}: erase that account")
     person, username = export.person_of(account), account.username
     _check_disputes(person, username)
     _check_notices(person, username)
     keys = [*sorted(person.accounts - {account_id}, key=str), account_id]
-    told = sum(back_channel.announce_removal(key) for key in keys)
-    kept, notices = list(_kept(settings, person, told)), list(_notices(person))
+    sign_outs = sum(back_channel.announce_removal(key) for key in keys)
+    kept, notices = list(_kept(settings, person, sign_outs)), list(_notices(person))
     for key in keys:
-        event = AccountErased(account_id=key, reason=reason, kept=[one.name for one in kept])
+        event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
         unused_accounts.erase(db.session.get_one(Account, key), event)
     of_person = ImportIssue.key.in_(person.roster_keys)
     db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
-    return Erased(len(person.accounts), told, kept, notices), username
+    return Erased(len(person.accounts), sign_outs, kept, notices), username
 
 
 def _check_disputes(person: Person, username: str) -> None:
-    """Refuse to erase what keeps a child safe, or the account of somebody whose question is open.
+    """Refuse to erase the record of a school's decision, or the account of a person in dispute.
 
-    A school's decision that the person is not the guardian of a child lives in the tie. Without it, the next import
+    A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
     would give the child back to the person.
 
     Raises:
-        Refused: a tie or the address is in dispute, or the school shut the person out of a tie.
+        RefusedError: a tie or the address is in dispute, or the school excluded the person from a tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
-    if db.session.scalar(select(or_(exists().where(ties, disputes.tie_is_disputed()), contested))):
-        raise Refused(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
-    if db.session.scalar(select(exists().where(ties, Guardianship.excluded_at.is_not(None)))):
-        raise Refused(
+    if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
+        raise RefusedError(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
+    if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
+        raise RefusedError(
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
             "and the next file would open that tie again: have the school take it out of its file, import that file, "
             "then erase"
@@ -106,25 +106,25 @@ def _check_disputes(person: Person, username: str) -> None:
 
 
 def _check_notices(person: Person, username: str) -> None:
-    """Refuse to erase an account of which somebody read that the school is told.
+    """Refuse to erase an account about which a person was told that the school is informed.
 
     Raises:
-        Refused: the school has not settled it.
+        RefusedError: the school has not settled the notice.
     """
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
     if keys:
-        raise Refused(
+        raise RefusedError(
             f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
             f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}"
         )
 
 
 def _notices(person: Person) -> Iterator[str]:
-    """Yield what becomes of each school's notice that names the person: the school may have to act on it."""
+    """Yield one sentence for each school's notice that names the person: the school may have to act on it."""
     other = aliased(Account)
     mine = SchoolNotice.account_id.in_(person.accounts)
-    found = db.session.execute(
+    rows = db.session.execute(
         select(SchoolNotice, School.uai, Account.username, other.username, mine)
         .join(School, School.id == SchoolNotice.school_id)
         .join(Account, Account.id == SchoolNotice.account_id)
@@ -132,14 +132,14 @@ def _notices(person: Person) -> Iterator[str]:
         .where(or_(mine, SchoolNotice.other_account_id.in_(person.accounts)))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     )
-    for notice, uai, username, second, is_mine in found:
+    for notice, uai, username, second, is_mine in rows:
         state = "open" if notice.settled_at is None else f"settled: {notice.sentence}"
         about = f"{notice.kind} at {uai} about {username}{f' and {second}' if second else ''}, {state}"
         yield f"removed: {about}" if is_mine else f"does not name the person any more: {about}"
 
 
-def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
-    """Yield what stays, and why; `told` is how many sign-outs the ENTs are told of."""
+def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
+    """Yield the data that stay, and why; `sign_outs` is the number of sign-outs that the ENTs are told of."""
     events = db.session.scalar(
         select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
     )
@@ -156,6 +156,6 @@ def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
             "the school's file names the person: the next import brings a new account with a new identifier and a new "
             "letter, unless the school takes the person out of its file",
         )
-    news = "they are told to sign the person out, nothing more" if told else "no session was open, so none is told"
+    news = "they are told to sign the person out, nothing more" if sign_outs else "no session was open, so none is told"
     yield Kept("ents", f"the ENTs have accounts of their own: {news}")
     yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")

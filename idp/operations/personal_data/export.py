@@ -1,4 +1,4 @@
-"""All that is held of one person, as a file for that person (GDPR articles 15 and 20)."""
+"""Exports all data about one person, as a file for that person (GDPR articles 15 and 20)."""
 
 import enum
 import io
@@ -24,45 +24,45 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 from idp.operations.personal_data.columns import PARTS, Part
-from idp.operations.personal_data.cuts import Person
+from idp.operations.personal_data.redactions import Person
 from idp.operations.personal_data.words import in_words
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 
 
 def person_of(account: Account) -> Person:
-    """Return whose data are meant: the account, with those that were merged into it."""
+    """Return the person of an account, with the accounts that were merged into it."""
     accounts = frozenset({account.id, *_merged(account.id)})
     keys = set(db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id.in_(accounts))))
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
         Guardianship.account_id.in_(accounts),
-        Guardianship.disputed_at.is_(None),  # the children of a disputed tie are somebody else's
-        Guardianship.excluded_at.is_(None),
-        Guardianship.ended_at.is_(None),  # where a child is today is not told to who was its guardian once
+        # the child of a disputed tie may be another family's, and a former guardian must not learn a child's school
+        Guardianship.is_undisputed,
+        ~Guardianship.is_excluded,
     )
     children = frozenset(db.session.scalars(mine))
     schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))
     own = select(Account.email, Account.pending_email).where(Account.id.in_(accounts))
-    emails = frozenset(fold_address(email) for pair in db.session.execute(own) for email in pair if email)
+    emails = frozenset(fold_email(email) for pair in db.session.execute(own) for email in pair if email)
     return Person(accounts, frozenset(keys), children, schools, emails, frozenset(_waiting(accounts)))
 
 
 def _merged(account_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the accounts that were merged into an account, also over several steps."""
-    found: set[uuid.UUID] = set()
+    """Return the accounts that were merged into an account, directly or over several steps."""
+    merged: set[uuid.UUID] = set()
     latest = {account_id}
     while latest:
         rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
-        latest = set(rows) - found - {account_id}
-        found |= latest
-    return found
+        latest = set(rows) - merged - {account_id}
+        merged |= latest
+    return merged
 
 
 def _waiting(accounts: Iterable[uuid.UUID]) -> Iterator[uuid.UUID]:
-    """Yield the messages that wait and name the person's account, a link or a session of it."""
+    """Yield the waiting messages that name the person's account, a link or a session of it."""
     named = {str(key) for key in accounts}
     for table in (OneTimeLink, Session):
         named |= {str(key) for key in db.session.scalars(select(table.id).where(table.account_id.in_(accounts)))}
@@ -84,7 +84,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def collect(account: Account) -> list[dict[str, Any]]:
-    """Return the parts that hold something of the person: titles, labels and rows, ready to be written."""
+    """Return the parts with data about the person: titles, labels and rows, ready to be written."""
     person = person_of(account)
     names = _names(person)
     with force_locale("fr"):
@@ -93,7 +93,7 @@ def collect(account: Account) -> list[dict[str, Any]]:
 
 
 def _names(person: Person) -> dict[uuid.UUID, str]:
-    """Return what keys of other tables stand for."""
+    """Return the names for keys of other tables."""
     names = {
         row.id: f"{row.name} ({row.uai})" for row in db.session.execute(select(School.id, School.name, School.uai))
     }
@@ -111,19 +111,19 @@ def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[st
     statement = select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key))
     rows = [row._asdict() for row in db.session.execute(statement)]
     held = [name for name in part.held if any(row[name] for row in rows)]
-    shown = [part.cut(person, {name: row[name] for name in part.shown}) for row in rows]
+    shown = [part.redact(person, {name: row[name] for name in part.shown}) for row in rows]
     return {
         "table": part.table.__tablename__,
         "title": str(part.title),
         "labels": {name: str(label) for name, label in part.shown.items()},
         "held_and_not_shown": {name: str(part.held[name]) for name in held},
-        "rows": [{name: _told(name, value, names) for name, value in row.items()} for row in shown],
+        "rows": [{name: _as_json(name, value, names) for name, value in row.items()} for row in shown],
     }
 
 
-def _told(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
+def _as_json(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
     if isinstance(value, uuid.UUID):
-        # a key without a name is that of a row which is not told
+        # a key without a name belongs to a row that is not shown
         return names.get(value, str(value) if name == "id" else None)
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
@@ -133,7 +133,7 @@ def _told(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
 
 
 def write(settings: Settings, account: Account, path: Path) -> None:
-    """Write the archive into a new file that its owner alone can read, once the journal says so.
+    """Write the archive to a new file, readable by its owner only, after the journal recorded the export.
 
     Raises:
         OSError: the file exists, or cannot be written; nothing is left of it.

@@ -1,7 +1,6 @@
-"""The French words for the codes that an export shows: the page is for the person, the JSON file keeps the codes.
+"""French words for the codes in an export: the page is for the person, the JSON file keeps the codes.
 
-A test compares the words with the vocabularies of the product. A code of tomorrow, or of another program, is shown as
-it is.
+A test compares the words with the product's vocabularies. An unknown code is shown unchanged.
 """
 
 from collections.abc import Mapping
@@ -168,7 +167,7 @@ _CLAIMS: Mapping[str, Any] = {
     "phone_number": _l("téléphone"),
     "phone_number_verified": _l("téléphone vérifié"),
 }
-"""What an operator may have set beside the school's file."""
+"""The claims that an operator may set beside the school's file."""
 
 _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     "about": (_l("objet"), NOTICES),
@@ -246,7 +245,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     "shown_by": (_l("montrée par"), {"ent": _l("l’ENT"), "provider": _l("ce service")}),
     "version": (_l("version"), {}),
 }
-"""The members of the journal's details that are shown: what each is called, and the words of its codes."""
+"""The details of events that are shown: the label of each, and the words for its codes."""
 
 _WORDS: Mapping[tuple[str, str], Mapping[Any, Any]] = {
     ("account", "profile"): _PROFILES,
@@ -265,11 +264,11 @@ _WORDS: Mapping[tuple[str, str], Mapping[Any, Any]] = {
     ("audit", "kind"): EVENTS,
     ("audit", "result"): _RESULTS,
 }
-"""The words of a column's codes, by table and column."""
+"""The words for a column's codes, by table and column."""
 
 
 def in_words(table: str, column: str, value: Any) -> str:
-    """Return what the page shows for a value of the export: codes as words, times as those of Paris."""
+    """Return the page's text for a value of the export: codes as words, times in Paris."""
     words = _WORDS.get((table, column), {})
     if column == "scope":
         return ", ".join(_word(SCOPES, scope) for scope in str(value).split())
@@ -299,7 +298,7 @@ def _word(words: Mapping[Any, Any], value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    """Return a time as people write it, in Paris; empty for anything else."""
+    """Return a time in French notation, in Paris; empty for other values."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
     except ValueError:

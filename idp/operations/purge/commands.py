@@ -1,6 +1,6 @@
-"""`idp purge`: what is dead is removed, in short transactions while the service goes on. Run it once a day.
+"""`idp purge`: removes expired data, in short transactions while the service runs. Run it once a day.
 
-It may be stopped anywhere and run again, and two may run at once: each batch is taken by one of them.
+It can be interrupted and run again, and two may run at once: each batch is handled by one of them.
 """
 
 import json
@@ -29,40 +29,40 @@ from idp.sessions.models import Session
 from idp.terminal import AS_JSON
 from idp.throttle import guard
 
-DEAD_KEPT = timedelta(days=7)
-"""How long links and sessions are kept once they are dead: long enough for a question to the help desk."""
+ENDED_KEPT = timedelta(days=7)
+"""How long links and sessions are kept after their end, so that the help desk can answer questions."""
 SENT_KEPT = timedelta(days=30)
-"""How long the outbox tells what became of a message."""
+"""How long finished messages stay in the outbox."""
 PROOFS_KEPT = timedelta(days=1)
-"""How long proofs are known beyond their end: longer than the clock of whichever node purges may be wrong."""
+"""How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
 
 _WALKED = 5000
 
 _COUNTED = {
-    "throttle_counters": "counters of tries that no longer count",
+    "throttle_counters": "expired counters of tries",
     "links": "one-time links",
     "pushed_requests": "authorization requests that clients pushed",
     "proofs": "proofs of clients that are too old to be shown again",
     "sessions": "sessions",
     "codes": "authorization codes of these",
     "tokens": "tokens of these",
-    "outbox_messages": "messages that left the outbox",
-    "journal_entries": "events past their time",
-    "failures": "refusals and failures past theirs",
+    "outbox_messages": "finished messages of the outbox",
+    "journal_entries": "expired events of the journal",
+    "failures": "expired refusals and failures of the journal",
     "letters_burnt": "provisional passwords that expired",
     "accounts_warned": "people warned that their account will be removed",
     "accounts_removed": "accounts removed",
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
-    "imports_forgotten": "imports of school files, and what was wrong in them",
+    "imports_forgotten": "imports of school files, with their issues",
 }
 
 
 @click.command("purge")
 @AS_JSON
 def purge(*, as_json: bool) -> None:
-    """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
+    """Remove expired links, sessions, messages, old events and unused accounts. Run it once a day."""
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters):
@@ -79,12 +79,12 @@ def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
 
 
 def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
-    over = OneTimeLink.expires_at <= moment - DEAD_KEPT
+    over = OneTimeLink.expires_at <= moment - ENDED_KEPT
     return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
 
 
 def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove pushed requests once every sign-in that they may have begun is over, and proofs that count no more."""
+    """Remove pushed requests after every sign-in that they may have begun, and expired proofs."""
     longest = settings.lifetime("interaction_lifetime") + settings.lifetime("activation_lifetime")
     over = PushedRequest.expires_at <= moment - longest
     old = SpentProof.expires_at <= moment - PROOFS_KEPT
@@ -100,13 +100,13 @@ def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:
 
 
 def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
-    """Remove the sessions that are dead for `DEAD_KEPT`, with what was issued in them.
+    """Remove the sessions that ended more than `ENDED_KEPT` ago, with the codes and tokens issued in them.
 
-    No session outlives its `expires_at`, but its refresh tokens may: while one lives the session stays, and of what was
-    issued in it the old access tokens alone go. A used refresh token must be known as long as its family lives.
+    No session outlives its `expires_at`, but its refresh tokens may. The session stays while one of them is valid; then
+    only its old access tokens are removed. A used refresh token must be recognised as long as its family is valid.
     """
     done: Counter[str] = Counter()
-    dead_since = moment - DEAD_KEPT
+    dead_since = moment - ENDED_KEPT
     expired = ~liveness.unexpired(dead_since)
     beyond = expired
     while True:
@@ -139,7 +139,7 @@ def _refreshes(moment: datetime) -> ColumnElement[bool]:
 
 
 def _in_use() -> ColumnElement[bool]:
-    """Return the condition of the sessions that something still refers to: another purge is about to remove it."""
+    """Return the condition of the sessions with codes or tokens left: the purge that removes these removes them too."""
     return or_(
         select(Token.digest).where(Token.session_id == Session.id).exists(),
         select(AuthorizationCode.digest).where(AuthorizationCode.session_id == Session.id).exists(),
@@ -147,7 +147,7 @@ def _in_use() -> ColumnElement[bool]:
 
 
 def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove old entries, then the seals that have none left; the chain's new beginning is recorded before."""
+    """Remove old entries, then the seals without entries; the chain's new beginning is recorded first."""
     before = moment - timedelta(days=settings.audit_days)
     failures_before = moment - timedelta(days=settings.audit_failure_days)
     sealing.record_cut(settings.secrets, before, failures_before)
@@ -160,34 +160,36 @@ def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
 
 
 def _failures(before: datetime) -> int:
-    """Remove what failed before, of every kind. No index finds them: the journal is walked by its key, page by page."""
-    newest = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
-    last, first = db.session.scalar(newest), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
+    """Remove the failures before an instant, of every kind. No index finds them: the journal is read by its key."""
+    expired = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
+    last, first = db.session.scalar(expired), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
     failed = AuditEntry.result != OK
     total = 0
     if last is None or first is None:
         return 0
-    # ids are drawn a little before or after `at`: what is missed at the end is found tomorrow
+    # ids do not follow `at` exactly: the next run removes the entries that this one misses at the end
     for start in range(first, last + 1, _WALKED):
         page = AuditEntry.id.between(start, min(last, start + _WALKED - 1))
-        found = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
-        if found is not None:
+        expired = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
+        if expired is not None:
             total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
     return total
 
 
 def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove what was settled as long ago as the journal reaches: those that are open stay."""
+    """Remove the notices that were settled longer ago than the journal reaches; open ones stay."""
     over = SchoolNotice.settled_at <= moment - timedelta(days=settings.audit_days)
     return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.id)}
 
 
 def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
-    """Walk all accounts once, a range at a time, for what each of their ages asks for."""
+    """Read all accounts once, a range at a time, and apply each rule of age."""
     done: Counter[str] = Counter()
     due = unused_accounts.removable(settings, moment)
     for some in account_ranges():
-        done["letters_burnt"] += retry_unit_of_work(partial(unused_accounts.burn_letters, some, settings, moment))
+        done["letters_burnt"] += retry_unit_of_work(
+            partial(unused_accounts.remove_expired_secrets, some, settings, moment)
+        )
         while warned := retry_unit_of_work(partial(unused_accounts.warn, some, settings, moment)):
             done["accounts_warned"] += warned
         keys = db.session.scalars(select(Account.id).where(some, due)).all()
@@ -197,9 +199,9 @@ def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
 
 
 def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove pupils who left and ties that ended, after the time that a wrong file may take to be noticed.
+    """Remove pupils who left and ties that ended, after the time in which a wrong file may be noticed.
 
-    Children go with their ties: three months after the end of schooling nothing may be left of them (arrêté of
+    Children are removed with their ties: three months after the end of schooling nothing may be left of them (arrêté of
     30 November 2006, article 6).
     """
     left = Child.left_at <= moment - unused_accounts.DISABLED_KEPT

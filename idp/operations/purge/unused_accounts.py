@@ -1,13 +1,13 @@
-"""Accounts that nobody uses: warned, then removed with all that hangs on them; the journal keeps the events, nameless.
+"""Warns people whose account is unused, and removes it with all its rows; the journal keeps the events, without names.
 
-- Active, without a sign-in for `inactive_days`: a mail; `inactive_warning_days` later, unless they sign in: removed.
-- The same without a confirmed address: nobody can be warned, the account goes after the two delays together,
+- Active, without a sign-in for `inactive_days`: a mail; removed `inactive_warning_days` later, unless they sign in.
+- The same without a confirmed address: nobody can be warned. The account is removed after the sum of the two delays,
   and never before `inactive_warning_days` have passed since it lost its last mailbox.
 - Disabled, also because another account took its children over or because a school file no longer names a child:
   removed after `DISABLED_KEPT`.
 
-An account that was never activated stays as the school's file brought it: only its secret ends. No account goes while a
-school has to settle what somebody was told that it hears of.
+An account that was never activated stays as the school's file brought it; only its secret expires. No account is
+removed while a school has to settle a notice that the person was told of.
 """
 
 import uuid
@@ -33,10 +33,10 @@ DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
 
 
-def burn_letters(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
-    """Forget the provisional passwords that expired, in the caller's transaction; return how many.
+def remove_expired_secrets(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+    """Remove the expired provisional passwords, in the caller's transaction; return their number.
 
-    Not before the last activation that one of them opened has run out: it was right when it was typed.
+    Not before the last activation that one of them opened has expired: it was valid when it was typed.
     """
     expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
     burnt = (
@@ -48,13 +48,13 @@ def burn_letters(some: ColumnElement[bool], settings: Settings, moment: datetime
 
 
 def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
-    """Warn a batch of people whose account will be removed, in the caller's transaction; return how many."""
+    """Warn a batch of people whose account will be removed, in the caller's transaction; return their number."""
     due = and_(
         _unused_since(moment - timedelta(days=settings.inactive_days)),
         Account.email.is_not(None),
         Account.inactive_warned_at.is_(None),
     )
-    at_once = batches.ROWS // 3  # each takes a row of three tables
+    at_once = batches.ROWS // 3  # each writes a row in three tables
     locked = select(Account.id).where(some, due).order_by(Account.id).limit(at_once)
     keys = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
     db.session.execute(
@@ -70,7 +70,7 @@ def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int
 
 
 def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the accounts whose time is over."""
+    """Return the condition of the accounts that have to be removed."""
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
     over = or_(
@@ -85,43 +85,43 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
 def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the accounts that had a mailbox until after `moment`.
 
-    Nobody can be warned without one: an account that a file brought back without its mailbox gets the same time.
+    Nobody can be warned without a mailbox: an account that a file restored without its mailbox gets the same time.
     """
     lost = select(FormerMailbox.mailbox).where(FormerMailbox.account_id == Account.id, FormerMailbox.left_at > moment)
     return lost.exists()
 
 
 def _is_promised() -> ColumnElement[bool]:
-    """Return the condition of the accounts of which a school was promised to hear, and that it has not settled."""
+    """Return the condition of the accounts with an open notice that the person was told of."""
     waits = school_notices.is_open(school_notices.PROMISED)
     return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits).exists()
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
-    """Opened by an import that was killed before it gave the account its child, and that no file took up again."""
+    """Return the condition of the accounts whose import was killed before it added a child, and never repeated."""
     tie = select(Guardianship.child_id).where(Guardianship.account_id == Account.id)
     nobody = and_(Account.activated_at.is_(None), Account.disabled_at.is_(None), ~tie.exists())
     return and_(Account.roster_key.is_not(None), Account.created_at <= moment, nobody)
 
 
 def _still_in_a_file() -> ColumnElement[bool]:
-    """Return the condition of the accounts that the next file would only open again, under another identifier.
+    """Return the condition of the accounts that the next file would create again, under another identifier.
 
-    A file names a tie that the school excluded as long as the mark is there.
+    A file keeps naming a tie that the school excluded while the tie has that mark.
     """
     tie = select(Guardianship.child_id).where(
         Guardianship.account_id == Account.id,
-        or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+        or_(Guardianship.is_unended, Guardianship.is_excluded),
         Account.merged_into_id.is_(None),
     )
     return and_(Account.roster_key.is_not(None), tie.exists())
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
-    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again.
+    """Return the condition of the active accounts without an activation or a sign-in since `moment`.
 
-    Nobody can sign in while a dispute is open: it is not forgotten by removing the account. Nobody is warned of a
-    removal that waits for a school's answer.
+    Nobody can sign in while a dispute is open, so such accounts stay. Nobody is warned of a removal that waits for a
+    school's answer.
     """
     return and_(
         Account.disabled_at.is_(None),
@@ -134,9 +134,9 @@ def _unused_since(moment: datetime) -> ColumnElement[bool]:
 
 
 def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
-    """Remove one account in the caller's transaction, if it is `due` still: it may have been used a moment ago.
+    """Remove one account in the caller's transaction, if it is still `due`: it may just have been used.
 
-    Every statement reads by an index of its table, whatever the size of the others.
+    Every statement uses an index, so that its time does not depend on the size of the table.
     """
     locked = select(Account).where(Account.id == account_id, due).execution_options(populate_existing=True)
     account = db.session.scalar(locked.with_for_update(skip_locked=True))
@@ -149,13 +149,13 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
 
 
 def erase(account: Account, event: AccountErased) -> None:
-    """Remove one account now, in the caller's transaction, which holds its row; `event` is what the journal keeps."""
+    """Remove one account now, in the caller's transaction, which has locked its row; `event` goes into the journal."""
     _take_away(account)
     log.record(event)
 
 
 def _take_away(account: Account) -> None:
-    """Remove an account with all that hangs on it, and what the journal tells of the person."""
+    """Remove an account with all its rows, and the person's data in the journal."""
     account_id = account.id
     retired.retire(account)
     sessions = select(Session.id).where(Session.account_id == account_id)
@@ -174,7 +174,7 @@ def _take_away(account: Account) -> None:
                 SchoolNotice,
             )
         ),
-        # what a school has to know of somebody else stays
+        # a notice that is also about another account stays
         update(SchoolNotice).where(SchoolNotice.other_account_id == account_id).values(other_account_id=None),
         update(Account)
         .where(Account.merged_into_id == account_id)
@@ -187,14 +187,14 @@ def _take_away(account: Account) -> None:
 
 def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:
     if disabled_at is None:
-        return "inactive"  # or never anybody's
+        return "inactive"  # or never given to anybody
     return "merged" if merged else "left" if left else "disabled"
 
 
 def remove_children(keys: Sequence[uuid.UUID]) -> int:
-    """Remove pupils who left, with their ties, in the caller's transaction; return how many.
+    """Remove pupils who left, with their ties, in the caller's transaction; return their number.
 
-    A file may have brought one back a moment ago: the row decides, locked.
+    A file may just have brought one back, so the rows are locked and checked again.
     """
     locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
@@ -207,11 +207,11 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
 
 
 def remove_ended_links(before: datetime) -> int:
-    """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
+    """Remove a batch of the ties that ended before an instant, in the caller's transaction; return their number."""
     ended = and_(
         Guardianship.ended_at <= before,
-        Guardianship.disputed_at.is_(None),  # a dispute is not forgotten
-        Guardianship.excluded_at.is_(None),  # nor what the school decided, as long as a file says otherwise
+        Guardianship.disputed_at.is_(None),  # a dispute stays
+        ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()

@@ -1,1 +1,1 @@
-"""`idp client test`: checks of an ENT before it opens."""
+"""`idp client test`: checks an ENT before it opens."""

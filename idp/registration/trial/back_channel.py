@@ -1,7 +1,7 @@
-"""A back channel tried with a token that must be refused (OpenID Connect Back-Channel Logout 1.0, 2.6 and 2.8).
+"""A logout token that an ENT must refuse (OpenID Connect Back-Channel Logout 1.0, sections 2.6 and 2.8).
 
-The token has everything but a signature: an ENT that takes it would let anybody sign its parents out. It names a
-session that does not exist, so that even such an ENT ends nobody's.
+The token is valid but for its signature: an ENT that accepts it would let anybody sign its parents out. It names a
+session that does not exist, so that no session ends even then.
 """
 
 import base64
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from idp import opaque
 from idp.clock import now
 from idp.http_client.outgoing import Outgoing, OutgoingError
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
 from idp.oidc.server import Server
 from idp.registration.trial.wording import failure
@@ -22,7 +22,7 @@ _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 
 
 def refusable_token(server: Server, client_id: str, alg: str) -> str:
-    """Return a logout token for a session that never was, with random bytes in the place of the signature."""
+    """Return a logout token for a session that does not exist, with random bytes as its signature."""
     issued_at = int(now().timestamp())
     body = {
         "iss": server.settings.issuer,
@@ -36,12 +36,14 @@ def refusable_token(server: Server, client_id: str, alg: str) -> str:
     }
     header = {"alg": alg, "kid": _kid(server, alg), "typ": "logout+jwt"}
     length = _RSA_BYTES if alg in {"RS256", "PS256"} else _OTHER_BYTES
-    signature = b"\0" + secrets.token_bytes(length - 1)  # a number below any modulus and order: of the right form
+    signature = b"\0" + secrets.token_bytes(
+        length - 1
+    )  # the number is below every modulus and order, so the form is right
     return ".".join((_part(json.dumps(header).encode()), _part(json.dumps(body).encode()), _part(signature)))
 
 
-def tried(outgoing: Outgoing, uri: str, token: str) -> tuple[bool, str]:
-    """Hand the token over; return whether the ENT refuses it as it should, and what to say of it."""
+def send(outgoing: Outgoing, uri: str, token: str) -> tuple[bool, str]:
+    """Send the token; return whether the ENT refuses it as it must, and a sentence about that."""
     label = f"déconnexion de serveur à serveur {uri} : "
     try:
         status = outgoing.post_form(uri, {"logout_token": token}).status
@@ -61,10 +63,10 @@ def tried(outgoing: Outgoing, uri: str, token: str) -> tuple[bool, str]:
 
 
 def _kid(server: Server, alg: str) -> str:
-    """Return the name of the key that would sign: one that the ENT finds, so that the signature is what it judges."""
+    """Return the id of the key that signs for this algorithm, so that the ENT finds it and checks the signature."""
     try:
         return server.ring.signer(alg).kid
-    except NoSigningKey:
+    except NoSigningKeyError:
         return opaque.new_value()
 
 

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import click
 
+from idp.registration import options
+from idp.registration.faults import RegistrationRefusedError
 from idp.registration.trial import checks
-from idp.registration.wanted import RegistrationRefused
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
 
@@ -14,17 +15,17 @@ from idp.terminal import AS_JSON, dumped, plain
 @click.argument("client_id")
 @AS_JSON
 def try_client(client_id: str, *, as_json: bool) -> None:
-    """Try an ENT's registration and addresses; say in French what is wrong, and exit 1 when anything is."""
+    """Check an ENT's registration and URIs; print the findings in French, and exit 1 if one is wrong."""
     try:
         subject = checks.read(client_id)
-    except RegistrationRefused as refused:
-        raise click.ClickException("\n".join(refused.faults)) from refused
-    found = []
+    except RegistrationRefusedError as refused:
+        raise click.ClickException("\n".join(map(options.sentence, refused.faults))) from refused
+    findings = []
     for finding in checks.findings(services().server, subject):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.message)}")
     if as_json:
-        click.echo(dumped([asdict(finding) for finding in found]))
-    if not all(finding.ok for finding in found):
+        click.echo(dumped([asdict(finding) for finding in findings]))
+    if not all(finding.ok for finding in findings):
         raise SystemExit(1)

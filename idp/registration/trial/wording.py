@@ -1,10 +1,10 @@
-"""Why an address gave no answer, in French, and what to do about it."""
+"""Why a URI gave no answer, in French, and what to do."""
 
 import socket
 import ssl
 from urllib.parse import urlsplit
 
-from idp.http_client.outgoing import TIMEOUT, AddressRefusedError, OutgoingError
+from idp.http_client.outgoing import TIMEOUT, OutgoingError, UrlRefusedError
 
 _CHAIN = (
     "certificat signé par une autorité inconnue ici : que le serveur envoie la chaîne entière, "
@@ -23,7 +23,7 @@ _CERTIFICATE = {  # OpenSSL's X509_V_ERR_* (x509_vfy.h)
     64: _NAME,
 }
 
-_WIRE = (  # the first that fits
+_WIRE = (  # the first kind that fits
     (ssl.SSLError, "pas de TLS à cette adresse : voyez le port et la configuration du serveur"),
     ((socket.gaierror, UnicodeError), "le nom {host} est inconnu : voyez l’orthographe et le DNS"),
     (ConnectionRefusedError, "rien n’écoute à ce port : démarrez le serveur, ou voyez l’adresse et le pare-feu"),
@@ -33,9 +33,9 @@ _WIRE = (  # the first that fits
 
 
 def failure(uri: str, error: OutgoingError) -> str:
-    """Say what is wrong with `uri`, which `error` came of."""
+    """Return why a request to `uri` failed with `error`."""
     host = urlsplit(uri).hostname or ""
-    if isinstance(error, AddressRefusedError):
+    if isinstance(error, UrlRefusedError):
         if not uri.startswith("https:"):
             return "ce n’est pas une adresse https://, le service ne l’appelle pas"
         return f"adresse privée, que le service n’appelle pas : si c’est voulu, nommez {host} dans IDP_OUTGOING_ALLOW"
@@ -43,5 +43,5 @@ def failure(uri: str, error: OutgoingError) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         unknown = f"le certificat n’est pas bon ({cause.verify_message})"
         return _CERTIFICATE.get(cause.verify_code, unknown).replace("{host}", host)
-    said = next((text for kind, text in _WIRE if isinstance(cause, kind)), f"pas de réponse ({error.reason})")
-    return said.replace("{host}", host)
+    reason = next((text for kind, text in _WIRE if isinstance(cause, kind)), f"pas de réponse ({error.reason})")
+    return reason.replace("{host}", host)

@@ -1,4 +1,4 @@
-"""The lists, read once."""
+"""The word lists, read once."""
 
 import re
 from functools import cache
@@ -20,9 +20,9 @@ def read(name: str) -> list[str]:
 
 
 def postcodes() -> list[str]:
-    """Return French postcodes, those of large towns first: people put them behind the name of theirs.
+    """Return French postcodes, those of large towns first: people write them behind the town's name.
 
-    All that can be one stand there, with a rank that counts: which of them exist changes little.
+    All possible postcodes are included, also some that do not exist: that changes the estimate little.
     """
     departments = ["75", "13", "69", *(f"{number:02}" for number in range(1, 96))]
     overseas = [f"97{number}" for number in (1, 2, 3, 4, 6)]
@@ -34,7 +34,7 @@ def postcodes() -> list[str]:
 
 @cache
 def common() -> frozenset[str]:
-    """Return all that is refused as a whole password: zxcvbn's 30,000 most used, and our own words and phrases."""
+    """Return the texts that are refused as a whole password: zxcvbn's 30,000 most used, our own words and phrases."""
     ours = (entry for name in RANKED for entry in read(name))
     return frozenset(ours) | frozenset(fold(entry) for entry in FREQUENCY_LISTS["passwords"])
 
@@ -51,17 +51,17 @@ def is_postcode(digits: str) -> bool:
 
 @cache
 def _phrase() -> re.Pattern[str]:
-    """Return the pattern of whole phrases that are made of a few well-known pieces: « jesuislemeilleur »."""
+    """Return the pattern of phrases that consist of a few common pieces: « jesuislemeilleur »."""
     pieces = sorted(read("phrase_parts"), key=len, reverse=True)
     return re.compile(f"(?:{'|'.join(map(re.escape, pieces))}){{1,3}}")
 
 
 def is_phrase(word: str) -> bool:
-    """Return whether a folded text without gaps is at most three pieces of well-known phrases, and nothing else."""
+    """Return whether a folded text without gaps consists of at most three pieces of common phrases."""
     return _phrase().fullmatch(word) is not None
 
 
 @cache
 def school_types() -> frozenset[str]:
-    """Return the words that half of all schools have in their name: they name no school."""
+    """Return the words that occur in the names of many schools: they do not tell one school from another."""
     return frozenset(read("school_types"))

@@ -1,11 +1,11 @@
-"""How long a password stands against somebody who tries the likely ones first: zxcvbn, French words, bounded time.
+"""Estimates how hard a password is to guess: zxcvbn, French words, bounded time.
 
 zxcvbn tries every reading of look-alike signs (4 for a, $ for s…). Their number multiplies: 72 well-chosen characters
-keep it busy for seconds. Where there are more than a few readings, the text is estimated twice, as it stands and with
-the signs replaced by their letters, and the lower estimate holds: half a second at worst, some milliseconds as a rule.
+keep it busy for seconds. If there are more than a few readings, the text is estimated twice, unchanged and with the
+signs replaced by letters, and the lower estimate counts: half a second at worst, some milliseconds usually.
 
-Its own entry point writes the personal words of one call into a table that all threads share; its parts are called here
-instead, with a table of our own.
+zxcvbn's own entry point writes the personal words of one call into a table that all threads share. This module calls
+its parts instead, with a table of its own.
 """
 
 from collections import Counter
@@ -20,16 +20,16 @@ from idp.accounts.passwords.words import lists
 from idp.folding import plain
 
 SCORED_LENGTH = 72
-"""Characters that are looked at: the work grows with their cube, and what these do not secure the rest seldom does."""
+"""The number of characters that are estimated: the work grows with their cube, and further characters seldom matter."""
 GOOD_SCORE = 3
-"""« Safely unguessable » in zxcvbn's words, where tries are counted as they are here: 10⁸ guesses and more."""
+"""« Safely unguessable » in zxcvbn's words: 10⁸ guesses and more, if tries are rate-limited as they are here."""
 _READINGS = 4
 _SEPARATORS = dict.fromkeys(map(ord, " -_.,;:/'+*"))
 _LETTERS = str.maketrans(
     {sign: letter for letter, signs in reversed(matching.L33T_TABLE.items()) for sign in signs} | {"7": "t"}
 )
 
-_ONE_READING = (  # repeats are left out: they read their own parts in every way, and the letters show them as well
+_ONE_READING = (  # without repeats: that matcher tries every reading, and the other estimate finds repeats
     matching.dictionary_match,
     matching.reverse_dictionary_match,
     matching.spatial_match,
@@ -44,9 +44,9 @@ matching.add_frequency_lists({"french_postcodes": lists.postcodes()})
 
 
 def score(password: str, personal: Iterable[str]) -> int:
-    """Return 0 (guessed at once) to 4 (very strong) for an NFKC text; `personal` are words that lead to its owner.
+    """Return 0 (guessed at once) to 4 (very strong) for an NFKC text; `personal` are words about its owner.
 
-    Signs between words count for nothing: « soleil-chaton » is no better than « soleilchaton ».
+    Signs between words do not count: « soleil-chaton » is no better than « soleilchaton ».
     """
     text = plain(password)[:SCORED_LENGTH]
     known = matching.RANKED_DICTIONARIES | {"user_inputs": matching.build_ranked_dict([w.lower() for w in personal])}
@@ -67,7 +67,7 @@ def _estimate(text: str, matches: list[dict[str, Any]]) -> Decimal:
 
 
 def _readings(text: str) -> int:
-    """Return how many readings zxcvbn would try, or more."""
+    """Return an upper bound of the number of readings that zxcvbn would try."""
     table = matching.relevant_l33t_subtable(text, matching.L33T_TABLE)
     shared = Counter(sign for signs in table.values() for sign in signs)
     return prod(sum(2 if shared[sign] > 1 else 1 for sign in signs) for signs in table.values())

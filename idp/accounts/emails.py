@@ -1,0 +1,261 @@
+"""Confirmation of mail addresses, shared by every flow that asks for one.
+
+A first address waits until its link is used. A confirmed address stays until the link sent to the new address is used.
+The former mailbox is told when the change is requested and again when it is applied, each time with a link that stops
+the change (security rows E-04 and E-05).
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+from sqlalchemy import select
+
+from idp.accounts import directory, mailboxes, notices, tokens
+from idp.accounts.authentication import VerifiedSecret
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import Notice
+from idp.accounts.tokens import Link, Purpose
+from idp.audit import log
+from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email
+from idp.outbox import queue
+from idp.throttle import guard, limits
+
+CONFIRM_EMAIL = "confirm_email"
+"""The kind of outbox message that carries a link to confirm an address; its payload names the link's row."""
+
+_PAUSE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The mail with the link is in the outbox."""
+
+
+@dataclass(frozen=True)
+class TooSoon:
+    """A rate limit allows no mail for another `seconds`."""
+
+    seconds: int
+
+    @property
+    def capped(self) -> bool:
+        """Whether the wait is longer than the pause between two mails."""
+        return self.seconds > _PAUSE_SECONDS
+
+
+@dataclass(frozen=True)
+class NothingToConfirm:
+    """No address of the account waits for confirmation, or the account is disabled."""
+
+
+Resent = Sent | TooSoon | NothingToConfirm
+
+
+def _last_link(settings: Settings, account: Account, email: str) -> OneTimeLink:
+    """Return the newest link that was sent to `email`; a mail takes its recipient from that row."""
+    sent = db.session.scalar(
+        select(OneTimeLink)
+        .where(OneTimeLink.account_id == account.id, OneTimeLink.address == email)
+        .order_by(OneTimeLink.created_at.desc())
+        .limit(1)
+    )
+    # the purge may have removed all of them: a link that has already expired keeps the address as well
+    return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=email, lifetime=timedelta())
+
+
+def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = False) -> int:
+    """Count a mail for the account, the mailbox and the IP, or for none of them; return the wait.
+
+    The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
+    without the pause of a resend. No unit of work may be open.
+    """
+    verdict = guard.take_all(
+        (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.RESEND_LINK_MAILBOX, fold_email(email)),
+        (limits.RESEND_LINK_IP, ip),
+    )
+    return verdict.seconds if isinstance(verdict, guard.Wait) else 0
+
+
+def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
+    """Count a mail as `take_slots` does, for an address that was just typed; return the wait in seconds.
+
+    The pause between two mails protects one mailbox, so it does not apply to another address. Every longer limit does.
+    """
+    waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    corrected = waiting is None or fold_email(waiting) != fold_email(email)
+    return take_slots(account_id, email, ip, corrected=corrected)
+
+
+def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
+    """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction."""
+    email = account.pending_email
+    if email is None:
+        raise ValueError("no address waits for confirmation")
+    link = tokens.issue(
+        settings,
+        Purpose.CHANGE_EMAIL if account.email else Purpose.CONFIRM_EMAIL,
+        account,
+        address=email,
+        lifetime=settings.lifetime("email_link_lifetime"),
+        client_id=client_id,
+    )
+    queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id)})
+    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=_domain(email)))
+    return link
+
+
+def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uuid.UUID | None) -> Resent:
+    """Send a new link to the pending address; the older link stops working.
+
+    The rate limits are checked before anything is written (security row E-10).
+    """
+    pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    if not pending:
+        return NothingToConfirm()
+    if wait := take_slots(account_id, pending, ip):
+        return TooSoon(wait)
+    with unit_of_work():
+        account = directory.get_for_change(account_id)
+        if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
+            return NothingToConfirm()
+        send_link(settings, account, client_id)
+    return Sent()
+
+
+def correct(
+    settings: Settings, verified: VerifiedSecret, to: str, *, ip: str, client_id: uuid.UUID | None
+) -> Resent | None:
+    """Replace a first address that is not confirmed by `to`, and send the link.
+
+    The caller has verified the password. The abandoned mailbox is told, and its link stops working. Return None without
+    any change if the account changed since the password was compared. The rate limits of a resend apply. No unit of
+    work may be open.
+    """
+    if wait := take_slots_for_another(verified.account_id, to, ip):
+        return TooSoon(wait)
+    return _replace(settings, verified, to, client_id)
+
+
+@unit_of_work()
+def _replace(settings: Settings, verified: VerifiedSecret, to: str, client_id: uuid.UUID | None) -> Resent | None:
+    account = directory.get_for_change(verified.account_id)
+    if account is None or not verified.still_holds(account) or account.password_blocked_at is not None:
+        return None
+    if account.email is not None or account.contested_at is not None:
+        return NothingToConfirm()
+    abandoned = account.pending_email
+    if abandoned is not None and fold_email(abandoned) != fold_email(to):
+        notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
+    account.pending_email = to
+    send_link(settings, account, client_id)
+    if abandoned is not None:  # without a first address, the activation told the file's mailbox
+        mailboxes.tell_file_mailbox(settings, account, to)
+    return Sent()
+
+
+def ask_change(settings: Settings, account: Account, email: str) -> None:
+    """Send a link that confirms `email`, in the caller's transaction; the caller has locked the account's row.
+
+    Only the last requested address can be confirmed. A confirmed address stays until then, and its mailbox is told.
+    """
+    account.pending_email = email
+    send_link(settings, account, None)
+    if account.email is not None:
+        log.record(EmailChangeAsked(account_id=account.id, mail_domain=_domain(email)))
+        _warn(settings, account, account.email, Notice.EMAIL_CHANGE_ASKED)
+
+
+def cancel_change(account: Account) -> bool:
+    """Cancel the change of address, in the caller's transaction; return whether there was one.
+
+    The links « Ce n’était pas moi » keep working: an intruder who asked for the change must not be able to revoke them.
+    """
+    if account.email is None or account.pending_email is None:
+        return False
+    account.pending_email = None
+    tokens.revoke(account.id, Purpose.CHANGE_EMAIL)
+    log.record(EmailChangeCancelled(account_id=account.id))
+    return True
+
+
+def find_link(value: str) -> Link:
+    """Return the link that confirms a first or a new address and whose token is `value`."""
+    first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
+    return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
+
+
+@unit_of_work()
+def confirm(settings: Settings, value: str) -> OneTimeLink | None:
+    """Use the link `value` and confirm its address, in one transaction; return None if the link does not work.
+
+    Return None and keep the link if the mailbox may serve one account only and already serves another.
+
+    Links that were mailed to the former address to recover the password are revoked (security row G-06).
+    """
+    row = find_link(value).row
+    # Lock the account's row before its links, in the same order as where links are issued, to avoid deadlocks.
+    account = directory.get_for_change(row.account_id) if row else None
+    if row is None or account is None or not _is_awaited(account, row):
+        return None
+    if mailboxes.is_refused(settings, account, row.address):
+        return None
+    link = tokens.redeem(Purpose(row.purpose), value)
+    if link is None:
+        return None
+    former = account.email
+    account.email, account.email_confirmed_at, account.pending_email = link.address, now(), None
+    log.record(
+        EmailConfirmed(account_id=account.id, client_id=link.client_id, mail_domain=_domain(link.address)),
+    )
+    mailboxes.note_sharing(account)
+    if former is not None:
+        tokens.revoke(account.id, Purpose.RESET_PASSWORD)
+        _warn(settings, account, former, Notice.EMAIL_CHANGED)
+    return link
+
+
+def _is_awaited(account: Account, link: OneTimeLink) -> bool:
+    changes = Purpose(link.purpose) is Purpose.CHANGE_EMAIL
+    return (
+        account.pending_email == link.address
+        and changes == (account.email is not None)
+        and account.contested_at is None
+    )
+
+
+def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) -> None:
+    """Tell a mailbox of the account that its address changes, with the link that stops it."""
+    link = tokens.issue(
+        settings,
+        Purpose.CONTEST_EMAIL,
+        account,
+        address=mailbox,
+        lifetime=settings.lifetime("contest_link_lifetime"),
+        keep_older=True,
+    )
+    notices.tell(notice, account.id, link=link)
+
+
+def _domain(email: str) -> str:
+    return email.rpartition("@")[2]
+
+
+def explain(fault: InvalidEmailError) -> LazyString:
+    """Return the sentence that tells a person what is wrong with the address that they typed."""
+    match fault.reason:
+        case EmailFault.INCOMPLETE:
+            return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
+        case EmailFault.NOT_ASCII:
+            return _("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
+        case EmailFault.TOO_LONG:
+            return _("Cette adresse est trop longue : 254 caractères au plus.")
+        case _:
+            return _("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")

@@ -1,0 +1,105 @@
+"""The rules of « Mes données dans les ENT »: which ENT receives which data, and when it was entered."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from idp.accounts import directory
+from idp.accounts.models import Account, Child
+from idp.accounts.vector import guardian_vector
+from idp.audit.models import AuditEntry
+from idp.clients import audience, registry
+from idp.clients.models import Audience, Client, ClientSchool
+from idp.clients.registry import Registration
+from idp.db import db
+
+_ENTERED = "code.issued"
+"""The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
+_DATES = 5
+
+
+@dataclass(frozen=True)
+class SeenChild:
+    """A child as an ENT receives it; `vector` is FrEduVecteur."""
+
+    child: Child
+    vector: str
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """An ENT, the data that it may receive, and the last times that the person entered it.
+
+    `scopes` are those that it may ask for and those that it always receives; `release_username` adds the identifier.
+    `everyone` says that it is a service for all families, and `serves` that it may receive the data today.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    release_username: bool
+    everyone: bool
+    children: Sequence[SeenChild]
+    entries: Sequence[datetime]
+    serves: bool
+
+
+def entrances(account: Account) -> list[Registration]:
+    """Return the ENTs that serve the person's schools and can be entered from here, by name."""
+    return [ent for ent in registry.all_serving(school.uai for school in directory.schools(account)) if ent.home]
+
+
+def receivers(account: Account) -> list[Receiver]:
+    """Return the ENTs that may receive the person's data, by name, then those entered once that no longer may.
+
+    A service for everyone is among them if it was ever entered.
+    """
+    uais = {school.uai for school in directory.schools(account)}
+    serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
+    entered = select(AuditEntry.client_id).where(AuditEntry.account_id == account.id, AuditEntry.kind == _ENTERED)
+    rows = db.session.scalars(
+        select(Client)
+        .where((Client.disabled_at.is_(None) & Client.id.in_(serving)) | Client.id.in_(entered))
+        .order_by(func.lower(Client.name), Client.id)
+    ).all()
+    entries = [_receiver(account, row) for row in rows]
+    return sorted(entries, key=lambda receiver: not receiver.serves)
+
+
+def _receiver(account: Account, client: Client) -> Receiver:
+    served = set(client.uais) if client.disabled_at is None else set()
+    scopes = frozenset(client.scopes) | frozenset(client.always_claims)
+    children = [child for child in account.children if child.school.uai in served]
+    return Receiver(
+        name=client.name,
+        scopes=scopes,
+        release_username=client.release_username,
+        everyone=client.audience is Audience.EVERYONE,
+        children=[_seen(account, child) for child in children] if "ent" in scopes else [],
+        entries=_entries(account.id, client.id),
+        serves=client.disabled_at is None and audience.may_know(client.id, account.id),
+    )
+
+
+def _seen(account: Account, child: Child) -> SeenChild:
+    vector = guardian_vector(
+        child.school.degree,
+        family_name=account.family_name,
+        given_name=account.given_name,
+        student_id=child.student_id,
+        uai=child.school.uai,
+    )
+    return SeenChild(child, vector)
+
+
+def _entries(account_id: uuid.UUID, client_id: uuid.UUID) -> list[datetime]:
+    return list(
+        db.session.scalars(
+            select(AuditEntry.at)
+            .where(AuditEntry.account_id == account_id, AuditEntry.client_id == client_id, AuditEntry.kind == _ENTERED)
+            .order_by(AuditEntry.at.desc())
+            .limit(_DATES)
+        )
+    )

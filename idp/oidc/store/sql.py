@@ -1,0 +1,159 @@
+"""The SQL that both databases share, as text.
+
+The notation is PostgreSQL's, with placeholders `:name`. Each dialect module has a function `_dialect` that turns a
+statement into the notation of its database: SQLite knows neither `::type` nor IS [NOT] DISTINCT FROM, psycopg writes
+`%(name)s`. The casts tell PostgreSQL the type of a parameter that may be NULL.
+
+A placeholder is a field of the request (`idp.oidc.store.contract`). The columns of an answer are the fields of the
+result, in their order: the list is made of the fields, so that a row can be unpacked into the result.
+"""
+
+from dataclasses import fields
+
+from idp.clients import audience
+from idp.oidc.store.contract import Grant, Holder
+from idp.sessions import liveness
+
+_ADMITS = audience.admits_sql(client="c", account="a.id")
+_HOLDING = liveness.holding_sql(session="s", account="a")
+_LIVE = liveness.live_sql(session="s", account="a", moment=":now", idle_since=":idle_since")
+_CURRENT_CLIENT = "c.version = :client_version AND c.disabled_at IS NULL"
+_CHARTER_OF_CLIENT = """
+LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
+LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
+"""
+
+# Codes
+
+READY_SESSION = f"""
+FROM session s JOIN account a ON a.id = s.account_id
+WHERE s.digest = :cookie_digest AND {_LIVE} AND (a.email IS NOT NULL OR NOT :mail_required)
+  AND EXISTS (SELECT 1 FROM client c
+    WHERE c.id = :client AND {_CURRENT_CLIENT}
+      AND (NOT :charter OR EXISTS (SELECT 1 FROM charter_acceptance ca
+        WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id))
+      AND {_ADMITS})
+"""  # noqa: S608 - made of constants
+"""The session `s` and the account `a` of the cookie, if the person owes no step."""
+
+UNUSED_PUSHED_REQUEST = "digest = :pushed_digest AND client_id = :client AND used_at IS NULL"
+
+INSERT_CODE = """
+INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
+  code_challenge, claims, jkt, acr, auth_time, expires_at)
+SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :claims, :jkt,
+  s.acr, s.auth_time, :expires_at
+"""
+"""To be followed by the FROM that gives the session `s`."""
+
+INSERT_AUDIT = """
+INSERT INTO audit (at, kind, result, client_id, actor, address, request_id, salt, account_id, details, mac)
+SELECT :now, 'code.issued', 'ok', :client, '', :ip, :request_id, :journal_salt,
+"""
+"""To be followed by the account, the details and the MAC."""
+
+# Claims of a code or a refresh token: the UPDATE whose WHERE is the decision. Both return the same columns.
+
+CLAIMED = (
+    "family",
+    "account_id",
+    "session_id",
+    "scope",
+    "nonce",
+    "acr",
+    "claims",
+    "auth_time",
+    "jkt",
+    "family_expires_at",
+)
+
+_STILL_HOLDS = f"""
+  AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client
+    WHERE s.id = session_id AND {_HOLDING} AND {_CURRENT_CLIENT} AND {_ADMITS})
+"""  # noqa: S608 - made of constants
+
+CLAIM_CODE = f"""
+UPDATE authorization_code SET used_at = :now
+WHERE digest = :code_digest AND used_at IS NULL AND client_id = :client AND expires_at > :now
+  AND redirect_uri = :redirect_uri AND code_challenge IS NOT DISTINCT FROM :challenge
+  AND (jkt IS NULL OR jkt = :jkt) {_STILL_HOLDS}
+RETURNING family, account_id, session_id, scope, nonce, acr, claims, auth_time, :jkt::text AS jkt,
+  :family_expires_at::timestamptz AS family_expires_at
+"""  # noqa: S608 - made of constants
+
+CLAIM_REFRESH_TOKEN = f"""
+UPDATE token SET
+  used_at = CASE WHEN :refresh_digest::bytea IS NULL THEN used_at ELSE coalesce(used_at, :now) END,
+  expires_at = CASE
+    WHEN :refresh_digest::bytea IS NOT NULL THEN expires_at
+    WHEN :refresh_expires_at::timestamptz < family_expires_at THEN :refresh_expires_at
+    ELSE family_expires_at END
+WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL
+  AND expires_at > :now AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since)
+  AND (jkt IS NULL OR (:jkt::text IS NOT NULL AND (NOT :same_key OR jkt = :jkt))) {_STILL_HOLDS}
+  AND NOT EXISTS (SELECT 1 FROM token successor WHERE successor.digest = :refresh_digest
+    AND successor.jkt IS DISTINCT FROM :jkt::text
+    AND (:same_key OR successor.jkt IS NULL OR :jkt::text IS NULL))
+RETURNING family, account_id, session_id, scope, NULL::text AS nonce, acr, claims, auth_time, :jkt::text AS jkt,
+  family_expires_at
+"""  # noqa: S608 - made of constants
+"""A successor that the client could not use is not given again: who asks is not the client that lost an answer."""
+
+INSERT_TOKENS = """
+INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, claims, jkt, acr, auth_time,
+  expires_at, family_expires_at)
+SELECT new.digest, new.kind, claimed.family, :client, claimed.account_id, claimed.session_id,
+  coalesce(new.scope, claimed.scope), claimed.claims, claimed.jkt, claimed.acr, claimed.auth_time,
+  CASE WHEN new.kind = 'a' OR new.expires_at < claimed.family_expires_at THEN new.expires_at
+    ELSE claimed.family_expires_at END,
+  CASE WHEN new.kind = 'r' THEN claimed.family_expires_at END
+FROM {claimed} CROSS JOIN (
+  SELECT :access_digest::bytea AS digest, 'a' AS kind, :access_scope::text AS scope,
+    :access_expires_at::timestamptz AS expires_at
+  UNION ALL SELECT :refresh_digest::bytea, 'r', NULL, :refresh_expires_at::timestamptz) new
+WHERE new.digest IS NOT NULL AND (new.kind = 'a' OR {is_offline})
+ON CONFLICT (digest) DO NOTHING
+"""
+"""To be formatted with the source of the row `claimed`, and the condition that its scope has `offline_access`."""
+
+GRANT_COLUMNS = "a.join_key, s.sid, s.amr, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at"
+GRANT_TABLES = f"""
+JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client {_CHARTER_OF_CLIENT}
+"""
+"""The tables of `GRANT_COLUMNS`, beside the session `s`."""
+GRANT = ", ".join(field.name for field in fields(Grant))
+"""The columns of a grant."""
+
+# Access tokens
+
+CHILDREN = audience.known_children_sql(client="c", account="a.id")
+CHILD_MEMBERS = (
+    "'given_name', k.given_name, 'family_name', k.family_name, 'class', k.class_name, 'uai', k.uai, "
+    "'student_id', k.student_id, 'degree', k.degree"
+)
+"""The arguments of the database's function that makes a JSON object of a row `k` of CHILDREN."""
+
+_HOLDER_SOURCES = {
+    **dict.fromkeys(("scope", "claims", "jkt"), "t.{}"),
+    "client_id": "c.client_id",
+    "client_key": "c.id",
+    "client_version": "c.version",
+    "account_id": "a.id",
+    "charter_version": "cv.version",
+    "charter_accepted_at": "ca.accepted_at",
+    "children": "{{children}}",
+}
+"""Where the fields of a holder come from; the others are columns of the account under their own names."""
+_HOLDER_COLUMNS = ", ".join(
+    f"{_HOLDER_SOURCES.get(field.name, 'a.{}').format(field.name)} AS {field.name}" for field in fields(Holder)
+)
+
+HOLDER = f"""
+SELECT {_HOLDER_COLUMNS}
+FROM token t
+JOIN session s ON s.id = t.session_id
+JOIN account a ON a.id = t.account_id AND {_HOLDING}
+JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_ADMITS} {_CHARTER_OF_CLIENT}
+WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > :now
+"""  # noqa: S608 - made of constants
+"""To be formatted with the query that gives the children as one JSON array."""

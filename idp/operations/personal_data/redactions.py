@@ -1,0 +1,91 @@
+"""Removes data about other people from a person's rows.
+
+Only the listed details of an event are shown: a detail that is added later stays hidden.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from idp.audit.models import OK
+from idp.mail.emails import fold_email
+
+_OF_CHILD = ("rank", "kinship", "authority")
+_OTHER_EMAIL = _l("une autre adresse")
+_SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
+    "account.changed": frozenset({"change"}),
+    "charter.accepted": frozenset({"version", "shown_by"}),
+    "charter.refused": frozenset({"version"}),
+    "dispute.settled": frozenset({"dispute", "outcome"}),
+    "email.change_contested": frozenset({"applied"}),
+    "recovery.password": frozenset({"answer"}),
+    "roster.account": frozenset({"change"}),
+    "school.notice_settled": frozenset({"about"}),
+    "sessions.ended": frozenset({"count", "by"}),
+    "sign_in": frozenset({"amr", "door"}),
+    "sign_out": frozenset({"by"}),
+}
+"""The details of events that are shown, by the kind of event; any other may be about somebody else."""
+
+_OPEN_TO_OTHERS = frozenset(
+    {
+        "activation.reported",
+        "dispute.settled",
+        "email.change_contested",
+        "guardianship.disputed",
+        "recovery.password",
+        "recovery.username",
+        "recovery.username_told",
+    }
+)
+"""Events that succeed without the account's password: their IP may be another person's."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person: their accounts, keys in the school files, and what belongs to the accounts.
+
+    `children` are those whose guardian the person is today, `schools` those of these children, and `emails` the
+    accounts' own addresses, folded.
+    """
+
+    accounts: frozenset[uuid.UUID]
+    roster_keys: frozenset[str]
+    children: frozenset[uuid.UUID]
+    schools: frozenset[uuid.UUID]
+    emails: frozenset[str]
+    messages: frozenset[uuid.UUID]
+
+
+Row = dict[str, Any]
+
+
+def whole(_person: Person, row: Row) -> Row:
+    """Return the row unchanged: it is about this person only."""
+    return row
+
+
+def tie(person: Person, row: Row) -> Row:
+    """Return a tie; only the dates of one that does not hold, since the child is another family's."""
+    return row if row["child_id"] in person.children else row | {"child_id": None} | dict.fromkeys(_OF_CHILD)
+
+
+def link(person: Person, row: Row) -> Row:
+    """Return a link; its address only if it is the account's today, since a former one may be another person's."""
+    return row if fold_email(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
+
+
+def notice(person: Person, row: Row) -> Row:
+    """Return a notice; the school only if a child of the person is there today."""
+    return row if row["school_id"] in person.schools else row | {"school_id": None}
+
+
+def event(_person: Person, row: Row) -> Row:
+    """Return an event; the IP only if the person caused it."""
+    shown = _SHOWN_DETAILS.get(row["kind"], frozenset())
+    row = row | {"details": {name: value for name, value in row["details"].items() if name in shown}}
+    mine = row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS
+    return row if mine else row | {"address": ""}

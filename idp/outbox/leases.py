@@ -1,0 +1,94 @@
+"""Leases of messages: each function is one short transaction, which is over before a handler runs.
+
+When a lease expires, its worker is taken for dead and the message is claimed again. A worker can only settle a message
+while it has the lease.
+"""
+
+import uuid
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+
+LEASE = timedelta(minutes=5)
+"""Longer than any handler may run (see `idp.mail.smtp_connection`), or a second worker would send the same mail."""
+
+NO_HANDLER = "this version has no handler for this kind"
+
+
+def claim(kinds: Collection[str]) -> OutboxMessage | None:
+    """Claim the message of `kinds` that has been ready for the longest time.
+
+    Returns:
+        The message, detached from any session, with this attempt counted; None if no message is ready.
+    """
+    moment = now()
+    # PostgreSQL may run a plain `IN (SELECT …)` twice, and claim more than one row; it runs a locking CTE once.
+    # SQLite has no FOR UPDATE; there, the transaction is the write lock.
+    ready = (
+        select(OutboxMessage.id)
+        .where(
+            OutboxMessage.finished_at.is_(None),
+            OutboxMessage.available_at <= moment,
+            or_(OutboxMessage.lease.is_(None), OutboxMessage.leased_until < moment),
+            OutboxMessage.kind.in_(kinds),
+        )
+        .order_by(OutboxMessage.available_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .cte("ready")
+    )
+    statement = (
+        update(OutboxMessage)
+        .where(OutboxMessage.id.in_(select(ready.c.id)))
+        .values(lease=uuid.uuid4(), leased_until=moment + LEASE, attempts=OutboxMessage.attempts + 1)
+        .returning(OutboxMessage)
+        .execution_options(synchronize_session=False)
+    )
+    with Session(db.engine, expire_on_commit=False) as session, session.begin():
+        return session.scalars(statement).one_or_none()
+
+
+def settle(message: OutboxMessage, **values: Any) -> bool:
+    """Write `values` (columns of the table) to a claimed message and end its lease.
+
+    Returns:
+        False, without a change, if the lease expired and another worker claimed the message.
+    """
+    statement = (
+        update(OutboxMessage)
+        .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
+        .values(lease=None, leased_until=None, **values)
+        .returning(OutboxMessage.id)
+        .execution_options(synchronize_session=False)
+    )
+    with Session(db.engine) as session, session.begin():
+        return session.scalar(statement) is not None
+
+
+def note_unknown(kinds: Collection[str]) -> int:
+    """Set `last_error` of each waiting message whose kind is not in `kinds`; a newer worker may have its handler.
+
+    Returns:
+        The number of messages that had no error before.
+    """
+    statement = (
+        update(OutboxMessage)
+        .where(
+            OutboxMessage.finished_at.is_(None),
+            OutboxMessage.available_at <= now(),
+            OutboxMessage.kind.not_in(kinds),
+            OutboxMessage.last_error == "",
+        )
+        .values(last_error=NO_HANDLER)
+        .returning(OutboxMessage.id)
+        .execution_options(synchronize_session=False)
+    )
+    with Session(db.engine) as session, session.begin():
+        return len(session.scalars(statement).all())

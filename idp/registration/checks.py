@@ -1,0 +1,189 @@
+"""The rules for what a client may be registered with (Registration 1.0, section 2; RFC 7591, 2; RFC 9700, 2.1).
+
+Operators and clients that register themselves are held to the same rules. All faults are found at once.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+
+from idp.clients import names
+from idp.clients.models import Audience, SubjectType
+from idp.clock import now
+from idp.config import Settings
+from idp.config_rules import LOOPBACK
+from idp.db import db
+from idp.oidc.keys import jose
+from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
+from idp.oidc.models import SigningKey
+from idp.registration import client_jwks, sectors
+from idp.registration.declarations import Kind
+from idp.registration.faults import Fault, invalid
+from idp.registration.metadata import FIELDS, ClientMetadata, uris
+from idp.uai import is_uai, uai_fault
+
+PUBLIC_WITHOUT_PKCE = "must not be given up: a public client proves nothing else"
+_LONGEST_URI = 500
+_LONGEST_HOST = 253
+_LONGEST_AGE = 10**9
+_LONGEST_PREFIX = 30
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?", re.ASCII)
+"""Host and port without a character that has a meaning in a policy, a redirect or a certificate."""
+_CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+
+
+def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the faults of a registration; reads from the database which signing keys there are."""
+    name = metadata.name.strip()
+    if not name or len(name) > names.LONGEST or not name.isprintable():
+        yield invalid("name", f"must have 1 to {names.LONGEST} printable characters")
+    uri_faults = list(_uri_faults(settings, metadata))
+    yield from uri_faults or _sector_faults(metadata)
+    yield from _frontchannel_faults(metadata)
+    yield from (invalid("uais", uai_fault(uai)) for uai in metadata.uais if not is_uai(uai))
+    if metadata.audience == Audience.FAMILIES.value and not metadata.uais:
+        yield invalid("uais", "needs at least one school, unless the audience is everyone")
+    yield from _value_faults(metadata)
+    yield from _key_faults(metadata)
+    yield from _algorithm_faults(metadata)
+    yield from _fapi2_faults(metadata)
+    yield from _subject_faults(metadata)
+    age = metadata.default_max_age
+    if age is not None and not 0 <= age <= _LONGEST_AGE:
+        yield invalid("default_max_age", f"must be 0 to {_LONGEST_AGE} seconds")
+    if metadata.auth_method == "none" and not metadata.pkce_required:
+        yield invalid("pkce_required", PUBLIC_WITHOUT_PKCE)
+
+
+def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the fields that hold another value than the declared ones."""
+    for declared in FIELDS:
+        value, allowed = getattr(metadata, declared.name), ", ".join(declared.values)
+        match declared.kind:
+            case Kind.CHOICE if value not in {declared.default, *declared.values}:
+                yield invalid(declared.name, f"{value!r}: must be one of {allowed}")
+            case Kind.WORDS if not set(value) <= set(declared.values):
+                yield invalid(declared.name, f"must name only: {allowed}")
+            case Kind.PROFILE_URIS:
+                unknown = [key for key in value if key not in declared.values]
+                yield from (invalid(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
+    if "openid" not in metadata.scopes:
+        yield invalid("scopes", "must contain openid")
+
+
+def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield what is wrong with the keys of the client."""
+    if metadata.jwks is not None and metadata.jwks_uri:
+        yield invalid("jwks", "is given twice: as keys and as their URI; give one of them")
+    signs = metadata.auth_method == "private_key_jwt"
+    if signs and metadata.jwks is None and not metadata.jwks_uri:
+        yield invalid("auth_method", "private_key_jwt needs the client's public keys, or their URI")
+    if metadata.jwks is not None:
+        allowed = jose.client_names(fapi2=metadata.profile == "fapi2", held_to=metadata.auth_alg)
+        yield from client_jwks.find_faults(metadata.jwks, allowed if signs else ())
+    if metadata.auth_alg and not signs:
+        yield invalid("auth_alg", "is for the authentication method private_key_jwt")
+
+
+def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the algorithms that the client wants of this service and that it has no key for."""
+    usable = signing_algorithms() or {"RS256"}  # the algorithm of the key that the first `idp keys rotate` makes
+    for name, alg in (("id_token_alg", metadata.id_token_alg), ("userinfo_alg", metadata.userinfo_alg)):
+        if alg in ALGORITHMS and alg not in usable:
+            yield invalid(name, f"{alg}: this service has no such key yet", f"run `idp keys rotate --alg {alg}` first")
+
+
+def signing_algorithms() -> set[str]:
+    """Return the algorithms for which this service has a key that signs now."""
+    signs = (SigningKey.retired_at.is_(None), SigningKey.active_from <= now())
+    return set(db.session.scalars(select(SigningKey.alg).where(*signs).distinct()))
+
+
+def default_id_token_alg(profile: str) -> str:
+    """Return the algorithm of ID tokens for a registration that names none: the first that there is a key for."""
+    if profile != "fapi2":
+        return "RS256"
+    usable = signing_algorithms()
+    return next((alg for alg in ("ES256", "PS256", "EdDSA") if alg in usable), "ES256")
+
+
+def _fapi2_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield what the profile forbids (FAPI 2.0, 5.3.2.1 and 5.4.1). It implies PAR and DPoP, which are no faults."""
+    if metadata.profile != "fapi2":
+        return
+    if metadata.auth_method != "private_key_jwt":
+        yield invalid("profile", "fapi2 needs the authentication method private_key_jwt")
+    if not metadata.pkce_required:
+        yield invalid("profile", "fapi2 needs PKCE")
+    for name in ("id_token_alg", "userinfo_alg", "auth_alg"):
+        if getattr(metadata, name) == "RS256":
+            yield invalid(name, f"RS256: the profile fapi2 allows {', '.join(FAPI2_ALGORITHMS)}")
+
+
+def _subject_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    prefix = metadata.subject_prefix
+    if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
+        yield invalid("subject_prefix", f"must have {_LONGEST_PREFIX} printable ASCII characters at most")
+    if prefix.endswith("-"):
+        yield invalid("subject_prefix", "must be given without its hyphen: the service writes it before the key")
+    if prefix and metadata.subject != SubjectType.AAF.value:
+        yield invalid("subject_prefix", "is for subjects of the type aaf")
+
+
+def _sector_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the fault of valid redirect URIs whose hosts no document joins (Core 8.1)."""
+    if sectors.is_missing(metadata):
+        yield invalid("sector_identifier_uri", "is needed, because the redirect URIs have several hosts")
+
+
+def _frontchannel_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the fault of a front-channel URI on a foreign host (Front-Channel Logout 1.0, section 2)."""
+    uri = metadata.frontchannel_logout_uri
+    if uri and _origin(uri) not in map(_origin, metadata.redirect_uris):
+        yield invalid("frontchannel_logout_uri", "must have the scheme, host and port of a redirect URI")
+
+
+def _uri_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]:
+    if not metadata.redirect_uris:
+        yield invalid("redirect_uris", "is needed at least once")
+    for name, own in uris(metadata).items():
+        for uri in own:
+            if problem := _uri_problem(settings, uri):
+                yield invalid(name, f"{uri!r}: {problem}")
+
+
+def _uri_problem(settings: Settings, uri: str) -> str:
+    """Return why a URI cannot be registered, or an empty text."""
+    if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
+        return f"not a URI (ASCII, no blank, {_LONGEST_URI} characters at most)"
+    try:
+        parts = urlsplit(uri)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket without its other half, a port that is no number
+        return "not a URI"
+    is_authority = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
+    if parts.scheme not in {"https", "http"} or not port_is_right or not is_authority:
+        return "must be https://host/..., the host in lower case"
+    if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]") or _CONTROL.search(uri):
+        return "must not have a fragment, nor brackets or control characters in its path"
+    if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
+        return "must be https (http is for loopback in development)"
+    return ""
+
+
+def is_host(value: str) -> bool:
+    """Return whether `value` is the name of a host as registered URIs have it, without a port."""
+    return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None
+
+
+def _origin(uri: str) -> str:
+    """Return scheme, host and port of a URI that nobody has checked; empty if it has none."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}"

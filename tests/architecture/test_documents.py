@@ -1,0 +1,113 @@
+"""What the documents say exists: commands and their options, settings, files. And they stay short."""
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import click
+
+from idp.cli import cli
+from idp.config import PREFIX, Settings
+from idp.paths import CHECKOUT
+from tests.architecture.tree import shown
+from tests.rows import each_row
+
+DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"), *CHECKOUT.glob("clients/**/*.md")])
+MOST_LINES = {"README.md": 100, "CHANGELOG.md": 40}
+MOST_IMAGE_BYTES = 300 * 1024
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OWN = re.compile(rf"\b{PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
+_FOREIGN = {"IDP_CONFIG"}
+_PLACE = re.compile(r"`((?:idp|tests|templates|migrations|demo|deploy|bench|clients|docs)/[\w/.-]+)`")
+
+
+def typed(text: str) -> Iterator[str]:
+    """Yield each use of the command `idp` in a document: in a code span, an indented line, or a fenced block."""
+    fenced = "\n".join(block for language, block in _FENCE.findall(text) if language in {"", "sh", "console"})
+    rest = _FENCE.sub("", text)
+    spans = re.findall(r"`([^`\n]+)`", rest)
+    lines = re.findall(r"^ {4}(\S[^\n]*)$", rest, re.MULTILINE) + fenced.replace("\\\n", " ").splitlines()
+    for code in (*spans, *lines):
+        for part in re.split(r"&&|\s#\s", code):
+            if re.match(r"\s*(?:nice )?(?:\S*/)?idp \w", part):
+                yield part.strip()
+
+
+def faults(use: str) -> list[str]:
+    """Return what of a use does not exist: the command, or an option of it."""
+    words = shlex.split(use.replace("…", "x"))
+    words = words[next(at for at, word in enumerate(words) if word.rpartition("/")[2] == "idp") + 1 :]
+    commands: list[click.Command] = [cli]
+    while words and all(isinstance(command, click.Group) for command in commands):
+        names = words.pop(0).split("|")
+        groups = [command for command in commands if isinstance(command, click.Group)]
+        found = [group.commands.get(name) for group in groups for name in names]
+        if None in found:
+            return [f"{use}: no command {' or '.join(names)}"]
+        commands = [command for command in found if command is not None]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
+    given = {option for word in words for option in re.findall(r"^\[?(--[a-z][\w-]*)", word)}
+    return [f"{use}: no option {option}" for option in sorted(given - known - {"--help", "--version"})]
+
+
+def test_every_command_in_a_document_exists() -> None:
+    uses = [(shown(path), use) for path in DOCUMENTS for use in typed(path.read_text(encoding="utf-8"))]
+    assert len(uses) > 100
+    assert [f"{name}: {fault}" for name, use in uses for fault in faults(use)] == []
+
+
+@each_row(
+    ("text", "count"),
+    [
+        ("see `idp client frobnicate`", 1),
+        ("    idp db upgrade && idp keys rotate --frobnicate", 1),
+        ("```sh\nidp client add x \\\n  --frobnicate\n```", 1),
+        ("`idp audit verify|show|export`, `idp account disputes [--uai UAI]`, the command `idp`", 0),
+        ("    nice .venv/bin/idp roster import FILES  # --frobnicate", 0),
+    ],
+)
+def test_a_command_that_is_gone_would_be_seen(text: str, count: int) -> None:
+    assert len([fault for use in typed(text) for fault in faults(use)]) == count
+
+
+def test_every_setting_in_a_document_exists() -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _FOREIGN
+    named = {(shown(path), name) for path in DOCUMENTS for name in _OWN.findall(path.read_text(encoding="utf-8"))}
+    assert sorted((path, name) for path, name in named if name not in known) == []
+
+
+def test_every_file_in_a_document_exists() -> None:
+    named = {
+        (shown(path), place)
+        for path in DOCUMENTS
+        for place in _PLACE.findall(path.read_text(encoding="utf-8"))
+        if path.is_relative_to(CHECKOUT / "docs") or path.parent == CHECKOUT
+    }
+    assert len(named) > 50
+    assert sorted((path, place) for path, place in named if not (CHECKOUT / place).exists()) == []
+
+
+def test_short_documents_stay_short() -> None:
+    lines = {name: len((CHECKOUT / name).read_text(encoding="utf-8").splitlines()) for name in MOST_LINES}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES[name]} == {}
+
+
+def test_every_picture_is_used_and_all_are_small() -> None:
+    pictures = [path for path in CHECKOUT.joinpath("docs", "images").iterdir() if path.is_file()]
+    assert pictures
+    assert sum(path.stat().st_size for path in pictures) <= MOST_IMAGE_BYTES
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    assert [path.name for path in pictures if f"images/{path.name})" not in text] == []
+
+
+def test_every_decision_is_listed() -> None:
+    folder = CHECKOUT / "docs" / "decisions"
+    listed = folder.joinpath("README.md").read_text(encoding="utf-8")
+    pages = list(folder.glob("0*.md"))
+    assert len(pages) > 10
+    for path in pages:
+        heading, _, text = path.read_text(encoding="utf-8").partition("\n")
+        number, _, title = heading.removeprefix("# ").partition(" · ")
+        assert f"| [{number}]({path.name}) | {title} |" in listed, path.name
+        assert [part for part in ("**Context.**", "**Decision.**", "**Consequences.**") if part not in text] == []

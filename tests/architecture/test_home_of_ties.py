@@ -1,0 +1,87 @@
+"""`Guardianship` alone decides whether a tie is unended, disputed, undisputed or excluded."""
+
+import ast
+import re
+
+from tests.architecture.deciding import columns_compared
+from tests.architecture.test_audience import texts
+from tests.architecture.tree import modules, parsed, shown
+from tests.rows import each_row
+
+HOME = "idp/accounts/models.py"
+ELSEWHERE = {
+    ("idp/accounts/directory.py", "ended_at"): "it compares the end with the day when the pupil left",
+    ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
+    ("idp/operations/helpdesk/disputes.py", "disputed_at"): "it looks for the first dispute",
+    ("idp/operations/helpdesk/dossier.py", "excluded_at"): "it compares the exclusion with the end of the account",
+    ("idp/operations/purge/unused_accounts.py", "ended_at"): "it removes ties long after their end",
+    ("idp/operations/purge/unused_accounts.py", "disputed_at"): "it keeps a dispute for which there is no tie any more",
+    ("idp/sessions/closing.py", "disputed_at"): "it notes the first dispute of a tie, and keeps its date",
+    ("idp/my_account/letter.py", "disputed_at"): "it moves ties and leaves each dispute, open or over, where it was",
+}
+"""The comparisons of other modules, and why they do not decide about the state of a tie."""
+
+_IMPORT = "idp/rostering/"
+"""An import compares the ties of a file with those of the database, in a database of its own."""
+_DECIDING = {"ended_at", "disputed_at", "excluded_at"}
+_TABLE = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+guardianship\b")
+_SPELLED = re.compile(r"\b(?:ended_at|disputed_at|excluded_at)\s+IS\b")
+
+
+def decisions(tree: ast.Module) -> set[str]:
+    """Return the columns of a tie that a module compares."""
+    return columns_compared(tree, "Guardianship", {"tie", *_iterated(tree)}, _DECIDING)
+
+
+def _iterated(tree: ast.Module) -> set[str]:
+    """Return the names of rows that a loop takes from `account.guardianships`."""
+    return {
+        name.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension | ast.For)
+        and any(isinstance(part, ast.Attribute) and part.attr == "guardianships" for part in ast.walk(node.iter))
+        for name in ast.walk(node.target)
+        if isinstance(name, ast.Name)
+    }
+
+
+def spells_the_rule(text: str) -> bool:
+    """Return whether SQL text decides about rows of the table `guardianship` by itself."""
+    return _TABLE.search(text) is not None and _SPELLED.search(text) is not None
+
+
+def test_no_query_spells_the_state_of_a_tie_a_second_time() -> None:
+    found = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
+    assert {one for one in found if one[0] != HOME and not one[0].startswith(_IMPORT)} == set(ELSEWHERE)
+
+
+def test_no_text_spells_the_state_of_a_tie_a_second_time() -> None:
+    assert [shown(path) for path in modules("idp") if any(map(spells_the_rule, texts(path)))] == []
+
+
+@each_row(
+    ("code", "columns"),
+    [
+        ("select(Guardianship).where(Guardianship.ended_at.is_(None))", {"ended_at"}),
+        ("[tie.child for tie in ties if tie.disputed_at is None]", {"disputed_at"}),
+        ("[one for one in account.guardianships if one.excluded_at]", {"excluded_at"}),
+        ("def end(row: Guardianship): return not row.ended_at", {"ended_at"}),
+        ("select(Guardianship).order_by(Guardianship.ended_at)", set()),
+        ("update(Guardianship).values(ended_at=moment)", set()),
+        ("select(Guardianship).where(Guardianship.is_disputed)", set()),
+        ("Session.ended_at.is_(None)", set()),
+    ],
+)
+def test_a_second_query_would_be_seen(code: str, columns: set[str]) -> None:
+    assert decisions(ast.parse(code)) == columns
+
+
+@each_row(
+    ("text", "is_one"),
+    [
+        ("SELECT 1 FROM guardianship g WHERE g.ended_at IS NULL", True),
+        ("SELECT 1 FROM session s WHERE s.ended_at IS NULL", False),
+    ],
+)
+def test_a_second_text_would_be_seen(text: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table above
+    assert spells_the_rule(text) is is_one

@@ -1,0 +1,126 @@
+"""The prose of the code is plain English: no private idiom, no vague name, no mixed language, no long subject."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from idp.paths import CHECKOUT
+from tests.architecture.tree import modules, named, parsed, shown
+
+PACKAGES = (
+    *("idp/accounts", "idp/sessions", "idp/audit", "idp/interaction", "idp/profile_choice", "idp/login"),
+    *("idp/activation", "idp/email_confirmation", "idp/charter", "idp/recovery", "idp/my_account", "idp/operations"),
+    *("idp/letters", "idp/outbox", "idp/mail", "idp/throttle", "idp/web", "idp/serving"),
+    *("idp/oidc", "demo", "bench"),
+)
+_FIRST_COMMIT = "7e98f39"
+_LONGEST_SUBJECT = 72
+
+_IDIOMS = re.compile(
+    r"\bwho(m|so)?ever\b"  # name the person or the program
+    r"|\bthe ones? (that|which|who)\b"  # name the thing
+    r"|\b(goes|going|go|went) on\b"  # continue
+    r"|\b(dies?|died|dying)\b"  # end, expire, fail
+    r"|\bforg(ive|ave|iven|iving)\b"  # reset
+    r"|\bopens? nothing\b|\bnone when\b"  # is refused; None if
+    r"|\b(mails?|messages?|links?) (leaves?|left)\b"  # is sent
+    r"|\bwhat is so\b"
+    r"|\breturn if\b",  # return whether
+    re.IGNORECASE,
+)
+_VAGUE_NAMES = {"address", "addresses", "found", "wanted", "told", "said", "one"}
+"""An address is an IP, an email, a URL or a postal address; a value has a noun."""
+_FRENCH = re.compile(r"[àâçèêëîïôùûœ«»’]|\b(le|les|une|des|est|pas|pour|avec)\b")
+_SAYS = re.compile(r"^(click|log|logger|_log|_logger)\.|(Error|Exception)$")
+_FRENCH_WORDS = re.compile(r"\b(Académies?|académies?|collèges?|lycées?|écoles?)\b")
+"""Words of the domain that English sentences keep."""
+
+ALLOWED_NAMES = {
+    ("idp/accounts/models.py", "address"): "columns of the database",
+    ("idp/audit/models.py", "address"): "column of the database",
+    ("idp/charter/models.py", "address"): "column of the database",
+    ("idp/sessions/models.py", "address"): "column of the database",
+    ("idp/accounts/tokens.py", "address"): "of the column that it sets",
+}
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings and comments of a module, each with its line."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, " ".join(node.value.value.split())
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the names that a module gives to parameters, variables, functions and classes, each with its line."""
+    for node in ast.walk(parsed(path)):
+        match node:
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+
+
+def command_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the literals in calls of `click`, of loggers and of exceptions: help, output, log lines and errors.
+
+    Arguments of `gettext` are for pages, also in an exception that a page shows.
+    """
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call) and _SAYS.search(named(node.func)):
+            calls = [part for part in ast.walk(node) if isinstance(part, ast.Call) and named(part.func) == "gettext"]
+            for_pages = {id(part) for call in calls for part in ast.walk(call)}
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and id(part) not in for_pages:
+                    yield part.lineno, part.value
+
+
+def test_no_docstring_or_comment_has_a_private_idiom() -> None:
+    assert [
+        f"{shown(path)}:{line}: {match.group()}"
+        for path in modules(*PACKAGES)
+        for line, text in prose(path)
+        for match in _IDIOMS.finditer(text)
+    ] == []
+
+
+def test_names_say_what_they_hold() -> None:
+    assert [
+        f"{shown(path)}:{line}: {name}"
+        for path in modules(*PACKAGES)
+        for line, name in names(path)
+        if name.lower() in _VAGUE_NAMES and (shown(path), name) not in ALLOWED_NAMES
+    ] == []
+
+
+def test_exceptions_end_in_error() -> None:
+    """Ruff's N818 says which do not; no module exempts itself."""
+    assert [f"{shown(path)}:{n}" for path in modules(*PACKAGES) for n, text in prose(path) if "N818" in text] == []
+
+
+def test_commands_and_logs_speak_english() -> None:
+    assert [
+        f"{shown(path)}:{line}: {text}"
+        for path in modules(*PACKAGES)
+        for line, text in command_texts(path)
+        if _FRENCH.search(_FRENCH_WORDS.sub("", text))
+    ] == []
+
+
+def test_commit_subjects_are_short() -> None:
+    """A source archive or a shallow clone has no such commits, and passes."""
+    if not (CHECKOUT / ".git").exists():
+        return
+    log = ["git", "log", "--format=%h %s", f"{_FIRST_COMMIT}..HEAD"]
+    answer = subprocess.run(log, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    subjects = [line.partition(" ")[2] for line in answer.stdout.splitlines()]
+    assert [subject for subject in subjects if len(subject) > _LONGEST_SUBJECT] == []

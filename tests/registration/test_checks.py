@@ -1,0 +1,158 @@
+"""What may be registered: each fault by its field and its code, whatever its text says."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from flask import Flask
+
+from idp.config import Settings, load
+from idp.registration import checks
+from idp.registration.declarations import Kind
+from idp.registration.faults import Code, Fault
+from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata
+from tests.builders import COLLEGE
+from tests.dpop_party import Key
+from tests.rows import each_row
+
+VALID = ClientMetadata(name="Passerelle", redirect_uris=["https://ent.test/cb"], uais=[COLLEGE])
+KEYS = {"keys": [Key.new("ES256").jwk]}
+RSA_KEYS = {"keys": [Key.new().jwk]}
+SIGNS = {"auth_method": "private_key_jwt", "jwks": KEYS}
+TWO_HOSTS = ["https://un.test/cb", "https://deux.test/cb"]
+FAPI2 = {**SIGNS, "profile": "fapi2", "id_token_alg": "ES256"}
+
+
+def found(settings: Settings, **changed: Any) -> list[tuple[str, Code]]:
+    return [(one.field, one.code) for one in checks.find_faults(settings, replace(VALID, **changed))]
+
+
+def values(*names: str) -> list[tuple[str, Code]]:
+    return [(name, Code.VALUE) for name in names]
+
+
+@each_row(
+    ("changed", "names"),
+    [
+        ({}, []),
+        ({"name": " "}, ["name"]),
+        ({"name": "x" * 81}, ["name"]),
+        ({"name": " " + "x" * 80 + " "}, []),
+        ({"name": "a\nb"}, ["name"]),
+        ({"uais": []}, ["uais"]),
+        ({"uais": [], "audience": "everyone"}, []),
+        ({"uais": [COLLEGE, "0599001A"]}, ["uais"]),
+        ({"audience": "all"}, ["audience"]),
+        ({"home_uri": "http://ent.test/"}, ["home_uri"]),
+        ({"home_uri": ""}, []),
+        ({"post_logout_redirect_uris": [""]}, ["post_logout_redirect_uris"]),
+        ({"profile_uris": {"eleve": "https://ent.test/#"}}, ["profile_uris"]),
+        ({"profile_uris": {"reine": "https://ent.test/"}}, ["profile_uris"]),
+        ({"logo_uri": "javascript:alert(1)"}, ["logo_uri"]),
+        ({"redirect_uris": TWO_HOSTS}, ["sector_identifier_uri"]),
+        ({"redirect_uris": TWO_HOSTS, "subject": "public"}, []),
+        ({"redirect_uris": TWO_HOSTS, "sector": ""}, []),
+        ({"redirect_uris": TWO_HOSTS, "sector_identifier_uri": "https://un.test/s.json"}, []),
+        ({"frontchannel_logout_uri": "https://ent.test:444/out"}, ["frontchannel_logout_uri"]),
+        ({"frontchannel_logout_uri": "https://ent.test:443/out"}, []),
+        ({"scopes": ["profile"]}, ["scopes"]),
+        ({"scopes": ["openid", "admin"]}, ["scopes"]),
+        ({"always_claims": ["iss"]}, ["always_claims"]),
+        ({"always_claims": ["ent", "charter"]}, []),
+        ({"auth_method": "client_secret_jwt"}, ["auth_method"]),
+        ({"auth_method": "private_key_jwt"}, ["auth_method"]),
+        (SIGNS, []),
+        ({**SIGNS, "jwks": None, "jwks_uri": "https://ent.test/keys"}, []),
+        ({**SIGNS, "jwks_uri": "https://ent.test/keys"}, ["jwks"]),
+        ({**SIGNS, "auth_alg": "PS256"}, ["jwks"]),
+        ({**SIGNS, "auth_alg": "ES256"}, []),
+        ({"auth_alg": "ES256"}, ["auth_alg"]),
+        ({"auth_alg": "HS256"}, ["auth_alg", "auth_alg"]),
+        ({"jwks": {"keys": [Key.new().secret_jwk]}}, ["jwks"]),
+        ({"jwks": {"keys": [Key.new().jwk] * 21}}, ["jwks"]),
+        ({"jwks": {}}, ["jwks"]),
+        ({"auth_method": "none"}, []),
+        ({"auth_method": "none", "pkce_required": False}, ["pkce_required"]),
+        ({"pkce_required": False}, []),
+        ({"id_token_alg": "ES256"}, ["id_token_alg"]),
+        ({"userinfo_alg": "ES256"}, ["userinfo_alg"]),
+        ({"userinfo_alg": "HS256"}, ["userinfo_alg"]),
+        ({"charter": "maybe"}, ["charter"]),
+        ({"default_profile": "roi"}, ["default_profile"]),
+        ({"subject": "email"}, ["subject"]),
+        ({"subject_prefix": "LILLE"}, ["subject_prefix"]),
+        ({"subject": "aaf", "subject_prefix": "LILLE"}, []),
+        ({"subject": "aaf", "subject_prefix": "LILLE-"}, ["subject_prefix"]),
+        ({"subject": "aaf", "subject_prefix": "Île"}, ["subject_prefix"]),
+        ({"subject": "aaf", "subject_prefix": "x" * 31}, ["subject_prefix"]),
+        ({"default_max_age": -1}, ["default_max_age"]),
+        ({"default_max_age": 10**9 + 1}, ["default_max_age"]),
+        ({"default_max_age": 0}, []),
+        ({"application_type": "native"}, ["application_type"]),
+        ({"profile": "fapi1"}, ["profile"]),
+        (FAPI2, ["id_token_alg"]),  # there is no such key
+        ({**FAPI2, "pkce_required": False}, ["id_token_alg", "profile"]),
+        ({**FAPI2, "auth_method": "client_secret_basic"}, ["id_token_alg", "profile"]),
+        ({**FAPI2, "id_token_alg": "RS256", "userinfo_alg": "RS256"}, ["id_token_alg", "userinfo_alg"]),
+        ({**FAPI2, "jwks": RSA_KEYS, "auth_alg": "RS256"}, ["id_token_alg", "auth_alg"]),
+    ],
+)
+def test_each_rule_names_its_field(app: Flask, settings: Settings, changed: dict[str, Any], names: list[str]) -> None:
+    assert found(settings, **changed) == values(*names)
+
+
+def test_a_fault_of_a_redirect_uri_has_its_own_code(app: Flask, settings: Settings) -> None:
+    for uris in ([], ["http://ent.test/cb"], ["https://ent.test/cb#f"], ["x"]):
+        assert found(settings, redirect_uris=uris) == [("redirect_uris", Code.REDIRECT_URI)]
+
+
+def test_all_faults_are_found_at_once(app: Flask, settings: Settings) -> None:
+    wrong = {"name": "", "redirect_uris": ["x", "y"], "uais": ["z"], "scopes": [], "charter": "maybe"}
+    names = ["name", "redirect_uris", "redirect_uris", "uais", "charter", "scopes"]
+    assert [name for name, _ in found(settings, **wrong)] == names
+
+
+def test_plain_http_is_for_loopback_in_development(app: Flask, settings: Settings) -> None:
+    own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=settings.database_url)
+    local = {"redirect_uris": ["http://127.0.0.1:8001/cb"]}
+    assert found(own_machine, **local) == []
+    assert found(settings, **local) == [("redirect_uris", Code.REDIRECT_URI)]
+
+
+def test_every_choice_is_checked_by_its_declaration(app: Flask, settings: Settings) -> None:
+    choices = [declared.name for declared in FIELDS if declared.kind is Kind.CHOICE]
+    assert len(choices) > 8
+    for name in choices:
+        assert (name, Code.VALUE) in found(settings, **{name: "\x00"}), name
+        assert BY_NAME[name].values, name
+
+
+def test_no_text_names_a_field_of_one_surface(app: Flask, settings: Settings) -> None:
+    """Options, JSON members and fields have different names: whoever prints a fault puts the name before the text."""
+    texts = [fault.text for fault in all_faults(settings)]
+    foreign = {name for declared in FIELDS for name in (declared.name, declared.member) if "_" in name}
+    assert len(texts) > 25
+    assert [text for text in texts if "--" in text or any(name in text for name in foreign)] == []
+
+
+def all_faults(settings: Settings) -> Iterable[Fault]:
+    wrong: dict[str, Any] = {
+        declared.name: {
+            Kind.URIS: ["x"],
+            Kind.SCHOOLS: ["x"],
+            Kind.WORDS: ["x"],
+            Kind.KEYS: {"keys": []},
+            Kind.PROFILE_URIS: {"x": "x"},
+            Kind.SECONDS: -1,
+        }.get(declared.kind, "x")
+        for declared in FIELDS
+        if declared.kind not in {Kind.SWITCH, Kind.TEXTS, Kind.TRANSLATIONS, Kind.TEXT}
+    }
+    contradictory: list[dict[str, Any]] = [
+        {},
+        {"profile": "fapi2", "pkce_required": False},
+        {"auth_method": "none", "pkce_required": False},
+    ]
+    for more in contradictory:
+        yield from checks.find_faults(settings, replace(VALID, **{**wrong, **more}))
+    yield from checks.find_faults(settings, replace(VALID, redirect_uris=TWO_HOSTS, subject_prefix="x-"))

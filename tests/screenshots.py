@@ -1,0 +1,140 @@
+"""`python -m tests.screenshots`: draw the picture of the README, docs/images/parcours.webp.
+
+A family of the demonstration goes from the letter to the inside of the ENT in Chromium, at the width of a phone, by the
+same gestures as in the stories. The picture is made of the pages that it meets.
+"""
+
+import base64
+import html
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import typst
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from demo.letters import SeededLetter
+from idp.letters.render import pdf
+from idp.paths import TEMPLATES
+from tests.checklist import ROOT
+from tests.stories import gestes
+from tests.stories.browser import ARGUMENTS, CHROMIUM, follow, new_page
+from tests.stories.site import Site
+
+PICTURE = ROOT / "docs" / "images" / "parcours.webp"
+LARGEST = 300 * 1024
+"""Bytes that the picture may have: it is loaded with the README."""
+_EMAIL = "noemie.leroy@exemple.fr"
+_QUALITY = 60
+_IN_A_ROW = 5
+_SHEET = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 24px; width: max-content; background: #eceff3; color: #1f2a37;
+  font: 600 22px "Noto Sans", sans-serif }}
+main {{ display: grid; grid-template-columns: repeat({columns}, 360px); gap: 28px 24px }}
+figure {{ margin: 0 }} figcaption {{ padding-bottom: 10px }}
+img {{ display: block; width: 360px; height: 740px; object-fit: contain; object-position: top; background: #fff;
+  border-radius: 18px; box-shadow: 0 1px 6px #0003 }}
+</style><main>{figures}</main>"""
+
+
+def main() -> int:
+    """Draw the picture; return 1 if Chromium is missing or the picture is too large."""
+    if CHROMIUM is None:
+        return _refuse("Chromium is not installed: .ci/install brings it, or CHROMIUM names it.")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        site = Site.on(f"sqlite:///{folder}/idp.db", Path(folder), "")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            site.start()
+            picture = _sheet(browser, _walk(browser, site))
+        finally:
+            site.stop()
+            browser.close()
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_bytes(picture)
+    return _refuse(f"{PICTURE.name} has {len(picture)} bytes: make it smaller.") if len(picture) > LARGEST else 0
+
+
+def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:
+    """Return what a parent sees on the way, as captions and PNG images."""
+    [letter] = [letter for letter in site.letters if letter.username.startswith("n.leroy")]
+    shots = [("Le courrier", _paper(letter))]
+    with new_page(browser) as phone:
+
+        def shoot(caption: str) -> None:
+            phone.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+            shots.append((caption, phone.screenshot()))
+
+        phone.goto(site.ents[0].url)
+        shoot("L’ENT")
+        follow(phone.get_by_role("link", name="Se connecter"))
+        shoot("Le profil")
+        gestes.choisit_parent(phone)
+        _fill(phone, letter)
+        shoot("La connexion")
+        follow(phone.get_by_role("button", name="Se connecter"))
+        shoot("L’activation")
+        gestes.active(phone, _EMAIL)
+        shoot("Le mail part")
+        phone.goto(gestes.lien_du_mail(site, _EMAIL))
+        shoot("Le lien du mail")
+        follow(phone.get_by_role("button", name="Confirmer"))
+        shoot("C’est confirmé")
+        follow(phone.get_by_role("link", name="Accéder à l’ENT"))
+        gestes.se_connecte(phone, letter.username, gestes.NEW_PASSWORD)
+        shoot("La charte")
+        gestes.accepte_la_charte(phone)
+        gestes.donne_son_adresse(phone, _EMAIL)
+        shoot("Dans l’ENT")
+    return shots
+
+
+def _fill(page: Page, letter: SeededLetter) -> None:
+    page.get_by_label("Identifiant", exact=True).fill(letter.username)
+    page.get_by_label("Mot de passe", exact=True).fill(letter.shown)
+
+
+def _paper(letter: SeededLetter) -> bytes:
+    """Return the letter's page as an image."""
+    one = letter.printed.letter
+    data = {"letters": [pdf._page(one)], "codes": {one.ent_url: pdf._qr_code(one.ent_url)}}
+    folder = TEMPLATES / "letter"
+    image = typst.compile(
+        folder / "letter.typ",
+        root=folder,
+        font_paths=pdf._fonts(),
+        ignore_system_fonts=True,
+        sys_inputs={"data": json.dumps(data)},
+        format="png",
+        ppi=100,
+    )
+    assert isinstance(image, bytes)
+    return image
+
+
+def _sheet(browser: Browser, shots: list[tuple[str, bytes]]) -> bytes:
+    """Return the pictures side by side, with their captions, as one WebP image."""
+    figures = "".join(
+        f"<figure><figcaption>{number}. {html.escape(caption)}</figcaption>"
+        f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}"></figure>'
+        for number, (caption, image) in enumerate(shots, 1)
+    )
+    width = 48 + _IN_A_ROW * 360 + (_IN_A_ROW - 1) * 24
+    page = browser.new_page(viewport={"width": width, "height": 600})
+    page.set_content(_SHEET.format(columns=_IN_A_ROW, figures=figures))
+    page.wait_for_load_state("networkidle")
+    height = page.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
+    page.set_viewport_size({"width": width, "height": height})
+    session = page.context.new_cdp_session(page)
+    answer = session.send("Page.captureScreenshot", {"format": "webp", "quality": _QUALITY})
+    return base64.b64decode(answer["data"])
+
+
+def _refuse(sentence: str) -> int:
+    print(sentence, file=sys.stderr)  # noqa: T201 - a command
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
