@@ -60,17 +60,22 @@ def shared() -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that depend on the database (marker `both_databases`) on SQLite too."""
-    if "database_url" not in metafunc.fixturenames or not metafunc.definition.get_closest_marker("both_databases"):
+    marker = metafunc.definition.get_closest_marker("both_databases")
+    if "database_url" not in metafunc.fixturenames or marker is None:
         return
     if not any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")):
-        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+        marks = [pytest.mark.long] if marker.kwargs.get("sqlite_is_long") else []
+        databases = [pytest.param("sqlite", marks=marks), "postgresql"]
+        metafunc.parametrize("database_url", databases, indirect=True)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated database with a signing key: of PostgreSQL, which production runs, if a test does not say."""
     if getattr(request, "param", "postgresql") == "sqlite":
-        with sqlite_copy(shared, tmp_path) as url:
+        folder = shared / f"sqlite-{os.getpid()}"  # always the same, so that tests share an application
+        folder.mkdir(exist_ok=True)
+        with sqlite_copy(shared, folder) as url:
             yield url
     else:
         with postgresql_copy(shared) as url:

@@ -20,7 +20,7 @@ from tests.commands.processes import connect, free_port, running
 from tests.protocol.key_rush import Client, Tally
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 CLIENTS, SESSIONS = 4, 60
 PATIENCE = 180.0
