@@ -18,8 +18,10 @@ from idp.config import Settings
 from idp.db import db
 from idp.rostering import lock, reading
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import known, namesakes, plan, rules
-from idp.rostering.reconcile.plan import Counted
+from idp.rostering.reconcile import counts, intake, mistakes
+from idp.rostering.reconcile.context import Context, Tick
+from idp.rostering.reconcile.counts import Counted
+from idp.rostering.reconcile.phases import order, schools
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.write import apply
@@ -27,7 +29,6 @@ from idp.rostering.write import apply
 _PAGE = 1000
 _LEGAL, _IN_CHARGE = 1, 2
 _PAIRS = (Format.SIECLE, Format.ONDE)
-Tick = Callable[[int], None]
 
 
 class Stopped(Exception):  # noqa: N818 - says what it is
@@ -120,36 +121,32 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
     outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
     if form.school is not None and outcome.mode is Mode.DELTA:
         sentence = "Un Delta s’importe en entier : retirez --school."
-        staging.add(Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
+        intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
     if staging.fatal or outcome.format is None:
         return
-    staging.drop_former_links()
-    rules.prepare(staging)
-    known.prepare(staging)
-    rules.check_copies(staging, outcome.mode)
-    rules.find_schools(staging)
-    if form.school is not None:
-        rules.keep_only(staging, form.school)
-    outcome.schools = list(plan.scope(staging))
-    rows = sum(staging.one(f"SELECT count(*) FROM {table}") for table in ("student", "guardian"))
-    steps.plan_size(rows, 0)
-    if outcome.mode is Mode.COMPLETE:
-        ids = [key for (key,) in staging.rows(plan.SCOPE_IDS)]
-        known.copy_schools(staging, ids, steps.comparing)
-    known.copy_people(staging, steps.comparing)
-    most = _IN_CHARGE if settings.roster_person_in_charge else _LEGAL
-    rules.check_mails(staging)
-    rules.judge_students(staging, form.today)
-    rules.judge_guardians(staging, most)
-    plan.find_links(staging, most)
-    plan.find_leavers(staging, outcome.mode, outcome.format)
-    plan.find_changes(staging)
-    namesakes.propose(staging)
-    rules.name_schools(staging)
-    rules.tell_who_is_left_out(staging)
-    outcome.counts = plan.count(staging, outcome.mode)
-    outcome.accounts = plan.count_accounts(staging)
-    steps.plan_size(rows, plan.rows_to_write(staging))
+    compared = 0
+
+    def set_total(count: int) -> None:
+        nonlocal compared
+        compared = count
+        steps.plan_size(count, 0)
+
+    order.run(
+        Context(
+            staging=staging,
+            format=outcome.format,
+            mode=outcome.mode,
+            only_school=form.school,
+            most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
+            today=form.today,
+            set_total=set_total,
+            tick=steps.comparing,
+        )
+    )
+    outcome.schools = schools.scope(staging)
+    outcome.counts = counts.count(staging, outcome.mode)
+    outcome.accounts = counts.count_accounts(staging)
+    steps.plan_size(compared, counts.rows_to_write(staging))
 
 
 def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
@@ -164,17 +161,17 @@ def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
     if not any(counted.read for counted in outcome.counts.values()):
         raise Stopped("nothing was imported: the files name nobody", outcome)
     if outcome.format in _PAIRS:
-        for uai in plan.half_pairs(staging):
+        for uai in mistakes.half_pairs(staging):
             pair = f"{outcome.format.value} takes two files, of pupils and of responsible people"
             raise Stopped(f"nothing was imported: {pair}, and {uai} has one of them", outcome)
     if not any(c.created + c.changed + c.unchanged for c in outcome.counts.values()):
         raise Stopped("nothing was imported: every row was refused", outcome)
     if force:
         return
-    for uai, source in plan.other_sources(staging, outcome.format.value):
+    for uai, source in mistakes.other_sources(staging, outcome.format.value):
         sentence = f"{uai} is fed by {source} files: from others, the same families would come twice"
         raise Stopped(f"nothing was imported: {sentence} (--force if it changes for good)", outcome)
-    if absurd := plan.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
+    if absurd := mistakes.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
         raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
 
 

@@ -9,6 +9,7 @@ from idp.rostering.readers import csv_file, onde
 from idp.rostering.readers.aaf import reader
 from idp.rostering.readers.recognise import mode_of, recognise
 from idp.rostering.readers.siecle import reader as siecle
+from idp.rostering.reconcile import intake
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Form, Format, Issue, Mode, Place, Record, Severity
 
@@ -34,7 +35,7 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
     modes: set[Mode] = set()
     for source in open_sources(paths, tick):
         if isinstance(source, Issue):
-            staging.add(source)
+            intake.add(staging, source)
             continue
         kind = form.format or recognise(source)
         if kind is None:
@@ -52,7 +53,7 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
         if kind in _AAF and (mode := mode_of(_own_name(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
-            staging.add(record)
+            intake.add(staging, record)
     return replace(form, format=found or form.format, mode=_mode(staging, form.mode, modes))
 
 
@@ -74,8 +75,8 @@ def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
 
 
 def _stop(staging: Staging, code: str, message: str) -> None:
-    staging.add(Issue(Severity.ERROR, Place("", 0), "", code, message))
+    intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", code, message))
 
 
 def _say(staging: Staging, severity: Severity, source: Source, code: str, message: str) -> None:
-    staging.add(Issue(severity, Place(source.name, 1), "", code, message))
+    intake.add(staging, Issue(severity, Place(source.name, 1), "", code, message))

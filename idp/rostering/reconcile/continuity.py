@@ -62,7 +62,7 @@ class Named:
 
 
 def judge(
-    record: Named, holder: Named, opened_as: str, *, keeps_child: bool, keeps_home: bool, keeps_mailbox: bool
+    record: Named, holder: Named, opened_as: str, *, keeps_child: bool, keeps_home: bool, keeps_email: bool
 ) -> Verdict:
     """Return whether the person of a record is the holder of the account.
 
@@ -72,11 +72,11 @@ def judge(
         opened_as: the given name that the account had when it was opened, or that the school confirmed.
         keeps_child: whether a child of the account is in the record.
         keeps_home: whether the whole postal address stayed.
-        keeps_mailbox: whether the mail address of the file stayed.
+        keeps_email: whether the mail address of the file stayed.
     """
     one, other = record.as_account(), holder.as_account()
     contradicted, family = civilities_differ(one, other), shares_a_family_name(one, other)
-    stays = keeps_child or keeps_home or keeps_mailbox
+    stays = keeps_child or keeps_home or keeps_email
     given = _letters(record.given_name) == _letters(holder.given_name) or given_names_agree(
         record.given_name, opened_as
     )
@@ -87,7 +87,7 @@ def judge(
         return Verdict.SAME if family or stays else Verdict.DOUBT
     if given:
         return Verdict.SAME if family and keeps_home else Verdict.DOUBT
-    return Verdict.DOUBT if family and not contradicted and (keeps_home or keeps_mailbox) else Verdict.OTHER
+    return Verdict.DOUBT if family and not contradicted and (keeps_home or keeps_email) else Verdict.OTHER
 
 
 def given_names_agree(one: str, other: str) -> bool:
@@ -123,20 +123,6 @@ def _words(name: str) -> list[str]:
 
 def _letters(name: str) -> str:
     return "".join(_words(name))
-
-
-def as_sql(*values: str | int) -> str:
-    """Return the verdict (`judge`) on the columns that `rules` passes, as SQLite calls it."""
-    names, (opened_as, *kept) = [str(value) for value in values[:8]], values[8:]
-    child, home, mailbox = map(bool, kept)
-    return judge(
-        Named(*names[:4]),
-        Named(*names[4:]),
-        str(opened_as),
-        keeps_child=child,
-        keeps_home=home,
-        keeps_mailbox=mailbox,
-    ).value
 
 
 def civilities_agree(one: str, other: str) -> bool:

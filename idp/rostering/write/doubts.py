@@ -11,12 +11,12 @@ from idp.accounts.school_notices import Kind
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.write import replacing
+from idp.rostering.write import replacing, statements
 
 
-def tell_schools(page: Sequence[tuple[str]]) -> None:
+def tell_schools(page: Sequence[str]) -> None:
     """Write the notices on a page of accounts in doubt, in the caller's transaction."""
-    ids = [uuid.UUID(account) for (account,) in page]
+    ids = [uuid.UUID(account) for account in page]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     for account_id, schools in replacing.families(ids).items():
         school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
@@ -26,12 +26,7 @@ def settle_answered(staging: Staging) -> None:
     """Settle the notices on accounts whose person the file names again, in the caller's transaction."""
     waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
     for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
-        held = (account_id.hex,)
-        named = staging.one(
-            "SELECT EXISTS (SELECT 1 FROM guardian WHERE fate = 'known' AND account_id = ? AND given_name IS NOT NULL)",
-            *held,
-        )
-        if named and not staging.one("SELECT EXISTS (SELECT 1 FROM doubted WHERE account = ?)", *held):
+        if staging.one(statements.IS_ANSWERED, account=account_id.hex):
             school_notices.settle(
                 account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
             )

@@ -1,5 +1,6 @@
 """What becomes of accounts whose children leave or come back."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,8 @@ from idp.config import Settings
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.write import ties
+from idp.rostering.write import statements, ties
+from idp.rostering.write.statements import ChildAccount
 from idp.sessions import manager
 
 _accounts = cast("Table", Account.__table__)
@@ -24,7 +26,7 @@ _children = cast("Table", Child.__table__)
 _BY = "roster"
 
 
-def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> None:
+def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
     """Open the accounts that a file had shut; an account that an operator shut stays shut.
 
     An account never comes back with a mailbox that may serve one account only and serves another by now. It opens
@@ -33,7 +35,7 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> 
     All rows are locked before the first mailbox is: a transaction that confirms an address locks its account, then the
     mailbox. The other order would be a deadlock.
     """
-    these = bulk.one_of(Account.id, [uuid.UUID(account) for (account,) in page])
+    these = bulk.one_of(Account.id, [uuid.UUID(account) for account in page])
     locking = select(Account).where(these).order_by(Account.id).with_for_update()
     for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
         if account.left_at is None:
@@ -47,18 +49,19 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> 
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
 
 
-def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tuple[str]]) -> None:
+def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str]) -> None:
     """End links, and shut the accounts that have none left, in one transaction: no third state."""
-    accounts = [account for (account,) in page]
-    marks = ", ".join("?" * len(accounts))
-    ties.lock_accounts(accounts)
-    ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
+    accounts = json.dumps(page)
+    ties.lock_accounts(page)
+    ending = list(staging.rows(ChildAccount, statements.ENDING_LINKS, accounts=accounts))
     if ending:
-        db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
-    for account, child in ending:
-        log.record(AccountImported(account_id=uuid.UUID(account), batch=batch, change="child_ended", child=child))
-    leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
-    for account_id in [uuid.UUID(account) for (account,) in leaving]:
+        changes = [ties.parameters(link.account, link.child) | {"ended_at": moment} for link in ending]
+        db.session.execute(ties.UPDATE_ONE, changes)
+    for link in ending:
+        account_id = uuid.UUID(link.account)
+        log.record(AccountImported(account_id=account_id, batch=batch, change="child_ended", child=link.child))
+    leaving = staging.values(statements.LEAVING_ACCOUNTS, accounts=accounts)
+    for account_id in [uuid.UUID(account) for account in leaving]:
         if db.session.scalar(_shut(account_id, moment)) is None:
             continue  # it has another child by now, or is shut already
         log.record(AccountChanged(account_id=account_id, change="left"))
@@ -87,9 +90,9 @@ def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
     )
 
 
-def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
+def mark_left(moment: datetime, page: Sequence[str]) -> None:
     """Note that pupils left, at the very instant at which their ties ended."""
-    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
+    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for child in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
 
 

@@ -9,6 +9,7 @@ That person gets an account with an id, an identifier and a letter of its own, a
 unless it has another key: its person joined two letters, and only one key was given to somebody else.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -26,46 +27,36 @@ from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk
-from idp.rostering.reconcile.staging import GUARDIAN_FIELDS, Staging
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
-from idp.rostering.write import opening
+from idp.rostering.write import opening, statements
+from idp.rostering.write.statements import Replacement
 from idp.sessions import manager
 
 _BY = "roster"
 
-_SCHOOL = "(SELECT min(s.uai) FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = g.key)"
-
 
 def replace(
-    staging: Staging, format_: Format, schools: Mapping[str, uuid.UUID], batch: str, page: Sequence[tuple[str]]
+    staging: Staging, format_: Format, schools: Mapping[str, uuid.UUID], batch: str, page: Sequence[str]
 ) -> None:
     """Open the new accounts of a page of former ones, which give their keys up in the same transaction."""
-    former = [account for (account,) in page]
-    marks = ", ".join("?" * len(former))
-    rows = list(
-        staging.rows(
-            f"SELECT r.account, r.why, {_SCHOOL}, g.account_id, g.key, "
-            f"{', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
-            f"FROM replaced r JOIN guardian g ON g.key = r.key WHERE r.account IN ({marks}) ORDER BY r.account, r.key",
-            *former,
-        )
-    )
-    keys, ids = [row[4] for row in rows], [uuid.UUID(account) for account in former]
+    rows = list(staging.rows(Replacement, statements.REPLACEMENTS, accounts=json.dumps(page)))
+    keys, ids = [row.key for row in rows], [uuid.UUID(account) for account in page]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     keyless = _give_up(keys, ids)
-    opening.open_accounts(format_, [row[3:] for row in rows])
+    opening.open_accounts(format_, [row.person() for row in rows])
     families_of = families(ids)
     closing: dict[uuid.UUID, tuple[str, str]] = {}
-    for account, why, uai, successor, *_ in rows:
-        account_id, school_id = uuid.UUID(account), schools.get(uai)
+    for row in rows:
+        account_id, school_id = uuid.UUID(row.former_id), schools.get(row.uai or "")
         closes = account_id in keyless
         told = dict(families_of.get(account_id, {})) if closes else {}
         if school_id is not None:
             told.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
-        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(successor))
+        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(row.account_id))
         log.record(AccountImported(account_id=account_id, batch=batch, change="replaced" if closes else "key_replaced"))
         if closes:
-            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), why))
+            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), row.why))
     for account_id, (told_of, why) in closing.items():
         _close(account_id, told_of, why)
 

@@ -1,5 +1,6 @@
 """Writes who is whose guardian, in the transaction of the pupils that it is about."""
 
+import json
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
@@ -14,6 +15,8 @@ from idp.audit.registry_events import AccountImported
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.write import statements
+from idp.rostering.write.statements import ChangedLink, ChildAccount
 from idp.sessions import closing
 
 _links = cast("Table", Guardianship.__table__)
@@ -21,14 +24,14 @@ _children = cast("Table", Child.__table__)
 _OPEN = {"ended_at": None}
 _UNDISPUTED = {"excluded_at": None, "disputed_at": None}
 
-ONE = update(_links).where(
-    _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
+UPDATE_ONE = update(_links).where(
+    _links.c.account_id == bindparam("changed_account"), _links.c.child_id == bindparam("changed_child")
 )
 
 
-def this(account: str, child: str) -> dict[str, Any]:
-    """Return the parameters of `ONE` that name a tie."""
-    return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
+def parameters(account: str, child: str) -> dict[str, Any]:
+    """Return the parameters of `UPDATE_ONE` that name a tie."""
+    return {"changed_account": uuid.UUID(account), "changed_child": uuid.UUID(child)}
 
 
 def lock_accounts(accounts: Iterable[str]) -> None:
@@ -44,50 +47,38 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again."""
-    marks = ", ".join("?" * len(children))
-    rows = list(
-        staging.rows(
-            "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
-            "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
-            "FROM live l JOIN student s ON s.child_id = l.child "
-            "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
-            "LEFT JOIN known_account a ON a.id = l.account "
-            f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
-            "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
-            *children,
-        )
-    )
-    lock_accounts(account for _, account, *_ in rows)
+    rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
+    lock_accounts(row.account for row in rows)
     new, changed, readmitted, opened, reopened = [], [], [], [], set()
-    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
-        pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
-        tie = {"kinship": kinship, "authority": authority}
-        if is_excluded:  # the file says something else of it than what the school refused
-            readmitted.append(this(account, child) | tie | _OPEN | _UNDISPUTED)
-        elif is_there:
-            changed.append(this(account, child) | tie | _OPEN)
-            if is_opened:
-                reopened.add(pair["account_id"])
+    for row in rows:
+        ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
+        named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
+        if row.is_excluded:  # the file now says something else than what the school refused
+            readmitted.append(named | values | _OPEN | _UNDISPUTED)
+        elif row.is_known:
+            changed.append(named | values | _OPEN)
+            if row.is_ended:
+                reopened.add(ends["account_id"])
         else:
-            new.append(pair | tie)
-        if is_known:
-            if is_opened and not (is_excluded or is_disputed):
-                opened.append(pair)
-            change = "child_added" if is_opened else "tie_changed"
-            log.record(AccountImported(account_id=pair["account_id"], batch=batch, change=change, child=child))
-    doubted = _in_dispute(opened)
+            new.append(ends | values)
+        if row.has_account:
+            if row.is_ended and not (row.is_excluded or row.is_disputed):
+                opened.append(ends)
+            change = "child_added" if row.is_ended else "tie_changed"
+            log.record(AccountImported(account_id=ends["account_id"], batch=batch, change=change, child=row.child))
+    disputed = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
-    if changed:
-        db.session.execute(ONE.where(_links.c.excluded_at.is_(None)), changed)  # the school may have decided meanwhile
+    if changed:  # the school may have excluded one since the plan was made
+        db.session.execute(UPDATE_ONE.where(_links.c.excluded_at.is_(None)), changed)
     if readmitted:
-        db.session.execute(ONE, readmitted)
-    _dispute(doubted)
+        db.session.execute(UPDATE_ONE, readmitted)
+    _dispute(disputed)
     _close_again(reopened)
 
 
-def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
-    """Let ties that the school excluded be as if they had only ended: the file no longer names them."""
-    db.session.execute(ONE, [this(account, child) | _UNDISPUTED for child, account in page])
+def lift_exclusions(page: Sequence[ChildAccount]) -> None:
+    """Turn excluded ties into ended ones, because the files no longer name them."""
+    db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | _UNDISPUTED for link in page])
 
 
 def _close_again(accounts: Collection[uuid.UUID]) -> None:
