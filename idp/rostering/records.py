@@ -85,7 +85,7 @@ class School:
     uai: str
     name: str = ""
     degree: Degree | None = None
-    address: tuple[str, ...] = ()
+    address_lines: tuple[str, ...] = ()
     phone: str = ""
     act: Act = Act.PUT
 
@@ -150,8 +150,8 @@ class Guardian:
     Attributes:
         family_name: The usual name (AAF `sn`), released in claims letter by letter.
         birth_name: AAF `ENTPersonNomPatro`; may be empty.
-        address: The lines of the postal address above the town, without empty ones.
-        mail: What the school's file has; nobody has proved that it is the person's.
+        address_lines: The lines of the postal address above the town, without empty ones.
+        email: The email in the school's file; nobody has confirmed that it is the person's.
         address_diffusion: Whether the address may be given to parents' associations; None when the file does not say.
     """
 
@@ -162,11 +162,11 @@ class Guardian:
     family_name: str | None = ""
     birth_name: str | None = ""
     given_name: str | None = ""
-    address: tuple[str, ...] | None = ()
+    address_lines: tuple[str, ...] | None = ()
     postcode: str | None = ""
     city: str | None = ""
     country: str | None = ""
-    mail: str | None = ""
+    email: str | None = ""
     address_diffusion: bool | None = None
 
 

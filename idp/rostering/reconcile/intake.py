@@ -45,7 +45,7 @@ def _add_school(staging: Staging, record: School) -> None:
     """Store a school. An empty field of a partial record is not said."""
     staging.acts.add(record.act)
     degree = record.degree.name if record.degree else None
-    lines = json.dumps(record.address, ensure_ascii=False) if record.address else ""
+    lines = json.dumps(record.address_lines, ensure_ascii=False) if record.address_lines else ""
     values: tuple[str | None, ...] = (record.uai, record.name, degree, lines, record.phone)
     if record.act is not Act.PUT:
         values = tuple(value or None for value in values)
@@ -69,11 +69,13 @@ def _add_student(staging: Staging, record: Student) -> None:
 def _add_guardian(staging: Staging, record: Guardian) -> None:
     staging.read["guardian"] += 1
     staging.acts.add(record.act)
-    lines = None if record.address is None else json.dumps([*map(_clean, record.address)], ensure_ascii=False)
+    lines = (
+        None if record.address_lines is None else json.dumps([*map(_clean, record.address_lines)], ensure_ascii=False)
+    )
     values: tuple[Any, ...] = (
         *map(_clean, (record.civility, record.family_name, record.birth_name, record.given_name)),
         lines,
-        *map(_clean, (record.postcode, record.city, record.country, record.mail)),
+        *map(_clean, (record.postcode, record.city, record.country, record.email)),
         record.address_diffusion,
     )
     staging.put(GuardianRow, (record.key, record.act.value, *values, *staging.place(record.place)))
