@@ -1,4 +1,4 @@
-"""The notices to schools about persons in doubt: the records that an import refused."""
+"""Write and settle the notices to schools about people in doubt: records that an import refused."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from idp.rostering.write import replacing, statements
 
 
 def tell_schools(page: Sequence[str]) -> None:
-    """Write the notices on a page of accounts in doubt, in the caller's transaction."""
+    """Write the notices about a page of accounts, in the caller's transaction."""
     ids = [uuid.UUID(account) for account in page]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     for account_id, schools in replacing.families(ids).items():
@@ -23,7 +23,7 @@ def tell_schools(page: Sequence[str]) -> None:
 
 
 def settle_answered(staging: Staging) -> None:
-    """Settle the notices on accounts whose person the file names again, in the caller's transaction."""
+    """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
     waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
     for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
         if staging.one(statements.IS_ANSWERED, account=account_id.hex):

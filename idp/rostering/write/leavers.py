@@ -1,4 +1,4 @@
-"""What becomes of accounts whose children leave or come back."""
+"""Close and reopen accounts whose children leave or come back."""
 
 import json
 import uuid
@@ -27,13 +27,13 @@ _BY = "roster"
 
 
 def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
-    """Open the accounts that a file had shut; an account that an operator shut stays shut.
+    """Reopen the accounts that an import disabled; an account that an operator disabled stays disabled.
 
-    An account never comes back with a mailbox that may serve one account only and serves another by now. It opens
-    without the mailbox: the person asked for nothing and has a child here, so that a refusal would shut them out.
+    If a mailbox may serve one account only and serves another one now, the account opens without it. It does open,
+    because the person has a child here and did nothing to lose the account.
 
-    All rows are locked before the first mailbox is: a transaction that confirms an address locks its account, then the
-    mailbox. The other order would be a deadlock.
+    Lock all accounts before the first mailbox to avoid a deadlock: the confirmation of an email locks the account, then
+    the mailbox.
     """
     these = bulk.one_of(Account.id, [uuid.UUID(account) for account in page])
     locking = select(Account).where(these).order_by(Account.id).with_for_update()
@@ -44,13 +44,13 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
             account.disabled_at = None
             mailboxes.release_if_refused(settings, account)
         account.left_at = account.inactive_warned_at = None
-        db.session.flush()  # so that the next account of this page sees whose mailbox this one has
+        db.session.flush()  # the next account of the page must see this one's mailbox
         log.record(AccountChanged(account_id=account.id, change="returned"))
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
 
 
 def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str]) -> None:
-    """End links, and shut the accounts that have none left, in one transaction: no third state."""
+    """End links and disable the accounts that have none left, in one transaction."""
     accounts = json.dumps(page)
     ties.lock_accounts(page)
     ending = list(staging.rows(ChildAccount, statements.ENDING_LINKS, accounts=accounts))
@@ -62,13 +62,13 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str
         log.record(AccountImported(account_id=account_id, batch=batch, change="child_ended", child=link.child))
     leaving = staging.values(statements.LEAVING_ACCOUNTS, accounts=accounts)
     for account_id in [uuid.UUID(account) for account in leaving]:
-        if db.session.scalar(_shut(account_id, moment)) is None:
-            continue  # it has another child by now, or is shut already
+        if db.session.scalar(_disable(account_id, moment)) is None:
+            continue  # the account has a new child, or is disabled already
         log.record(AccountChanged(account_id=account_id, change="left"))
         manager.end_all(account_id, by=_BY)
 
 
-def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
+def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
     holds = select(Guardianship.child_id).where(
         Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
     )
@@ -91,14 +91,14 @@ def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
 
 
 def mark_left(moment: datetime, page: Sequence[str]) -> None:
-    """Note that pupils left, at the very instant at which their ties ended."""
+    """Mark pupils as left, at the same instant at which their ties ended."""
     these = bulk.one_of(_children.c.id, [uuid.UUID(child) for child in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
 
 
-def shut_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
-    """Disable the account if no tie to a child is left, in the caller's transaction; return whether that was so."""
-    if db.session.scalar(_shut(account_id, moment)) is None:
+def disable_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
+    """Disable the account if no tie to a child is left, in the caller's transaction; return whether it was done."""
+    if db.session.scalar(_disable(account_id, moment)) is None:
         return False
     log.record(AccountChanged(account_id=account_id, change="left"))
     return True

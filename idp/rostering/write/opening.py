@@ -1,4 +1,4 @@
-"""Opens accounts for people whom a file brings, under identifiers that nobody has or had."""
+"""Open accounts for new people, under identifiers that no account has or had."""
 
 import json
 import uuid
@@ -32,25 +32,25 @@ def open_accounts(format_: Format, page: Sequence[Person]) -> None:
         values["join_key"] = person.key.partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
         opened[values["id"]] = values
     for attempt in usernames.ATTEMPTS:
-        wanted = {}
+        candidates = {}
         for values in opened.values():
             begun = usernames.base(values["given_name"], values["family_name"])
             values["username"] = usernames.drawn(begun, attempt)
-            wanted[values["username"]] = values  # of two that draw one number, the other draws again
-        for key in _insert(wanted):
+            candidates[values["username"]] = values  # if two people draw the same number, one draws again
+        for key in _insert(candidates):
             del opened[key]
         if not opened:
             return
-    raise RuntimeError("no free identifier of eight digits: this cannot be chance")
+    raise RuntimeError("no free identifier of eight digits: the random numbers cannot be chance")
 
 
-def _insert(wanted: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
+def _insert(candidates: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     """Insert the accounts whose identifier is free; return their ids.
 
-    Retired names are looked up after the insert: a removal that freed an identifier has committed by then.
+    Retired names are looked up after the insertion, because a removal that freed an identifier has committed by then.
     """
-    inserted = bulk.insert_unless_taken(_accounts, "username", list(wanted.values()))
-    traces = {values["id"]: retired.username(name) for name, values in wanted.items() if values["id"] in inserted}
+    inserted = bulk.insert_unless_taken(_accounts, "username", list(candidates.values()))
+    traces = {values["id"]: retired.username(name) for name, values in candidates.items() if values["id"] in inserted}
     of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
     found = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
     had = {account_id for account_id, trace in traces.items() if trace in found}

@@ -1,4 +1,4 @@
-"""Writes who is whose guardian, in the transaction of the pupils that it is about."""
+"""Write the ties between guardians and pupils, in the transaction of the pupils."""
 
 import json
 import uuid
@@ -35,9 +35,9 @@ def parameters(account: str, child: str) -> dict[str, Any]:
 
 
 def lock_accounts(accounts: Iterable[str]) -> None:
-    """Lock the accounts' rows by id, before any of their ties is written.
+    """Lock the accounts in the order of their ids, before one of their ties is written.
 
-    Whoever settles a dispute locks the account first and its ties next: the other order would be a deadlock.
+    The settlement of a dispute locks the account, then its ties. The same order here avoids a deadlock.
     """
     ids = sorted({uuid.UUID(account) for account in accounts})
     if ids:
@@ -82,12 +82,12 @@ def lift_exclusions(page: Sequence[ChildAccount]) -> None:
 
 
 def _close_again(accounts: Collection[uuid.UUID]) -> None:
-    """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
+    """Close the accounts whose reopened tie was disputed when it ended, and not settled since."""
     closing.close(disputes.disputed_among(accounts) if accounts else ())
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put new children after those that their guardians have, in the file's order."""
+    """Return new ties with ranks after the guardian's other children, in the order of the file."""
     guardians = sorted({link["account_id"] for link in links})
     query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
     last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
@@ -99,11 +99,11 @@ def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
-    """Return which ties that open are in dispute from the start, as (account, school, child).
+    """Return which new ties are disputed from the start, as (account, school, child).
 
-    A dispute says that a school's letter reached somebody else than the children's guardian. While every child that the
-    account has in that school is in dispute, the next child there is too: the school looks at both. Another school's
-    letter may have reached the right person, and so may one of which some children were not disputed.
+    A dispute says that a school's letter reached another person than the guardian. While all children that the account
+    has in that school are disputed, a new child there is disputed too, and the school looks at both. Another school's
+    letter may have reached the right person, and so may a letter of which some children were not disputed.
     """
     if not ties:
         return []
@@ -113,7 +113,9 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
         .join(_children, _children.c.id == _links.c.child_id)
         .where(
             bulk.one_of(_links.c.account_id, accounts),
-            or_(_links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)),  # undecided, though the pupil left
+            or_(
+                _links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)
+            ),  # a dispute that is open although the pupil left
             _links.c.excluded_at.is_(None),
         )
     )
@@ -131,7 +133,7 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
-    """Dispute ties that have just opened, close their accounts, and have the school look again."""
+    """Dispute new ties, close their accounts, and write a notice for the school."""
     if not ties:
         return
     closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
