@@ -18,10 +18,11 @@ _FACTS = (
 )
 _DECIDE_NEW = f"UPDATE student SET outcome = decide_new_student({_FACTS}) WHERE fate IS NULL AND child_id IS NULL"
 _KEEPS_A_NAME = (
-    "((coalesce(student.given_name, k.given_name), coalesce(student.family_name, k.family_name)) "
-    "IS (k.given_name, k.family_name) OR shares_a_name(coalesce(student.given_name, k.given_name), "
-    "coalesce(student.family_name, k.family_name), k.given_name, k.family_name))"
+    "CASE WHEN (coalesce(student.given_name, k.given_name), coalesce(student.family_name, k.family_name)) "
+    "IS (k.given_name, k.family_name) THEN 1 ELSE shares_a_name(coalesce(student.given_name, k.given_name), "
+    "coalesce(student.family_name, k.family_name), k.given_name, k.family_name) END"
 )
+"""CASE, because SQLite evaluates both sides of an OR in an expression."""
 _KEEPS_SCHOOL = "EXISTS (SELECT 1 FROM known_school o WHERE o.id = k.school_id AND o.uai = student.uai)"
 _DECIDE_KNOWN = (
     f"UPDATE student SET outcome = (SELECT decide_known_student({_FACTS}, k.is_left, k.class_name <> '', "
