@@ -73,13 +73,13 @@ def import_files(settings: Settings, folder: Path) -> None:
             outcome = imports.run(
                 settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
             )
-        except imports.Stopped as stopped:
+        except imports.ImportStoppedError as stopped:
             stopped.outcome.staging.close()
             raise click.ClickException(
                 f"Les fichiers de {folder / source} ne peuvent pas être importés ({stopped}). "
                 f"Corrigez-les, ou effacez {folder} : la démonstration les écrira de nouveau."
             ) from stopped
-        except lock.Busy as busy:
+        except lock.ImportRunningError as busy:
             raise click.ClickException("Un import est en cours sur cette base. Attendez sa fin.") from busy
         outcome.staging.close()
 

@@ -1,7 +1,7 @@
-"""One import from the first byte to the last row: read, compare, decide; and, unless it is a check, write.
+"""Run an import: read the files, compare the records with the database, and write, unless it is a check.
 
-Nothing is written before everything was read and judged. A file that cannot be read to its end, or that would shut too
-many families out, changes nothing at all.
+Nothing is written before everything was read and compared. A file that cannot be read to its end, or that would close
+too many accounts, changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ _LEGAL, _IN_CHARGE = 1, 2
 _PAIRS = (Format.SIECLE, Format.ONDE)
 
 
-class Stopped(Exception):  # noqa: N818 - says what it is
-    """Nothing was written; the text is the sentence to show, `outcome` what was found."""
+class ImportStoppedError(Exception):
+    """Say that nothing was written, and why; `outcome` is the result up to then."""
 
     def __init__(self, sentence: str, outcome: "Outcome") -> None:
         super().__init__(sentence)
@@ -41,15 +41,15 @@ class Stopped(Exception):  # noqa: N818 - says what it is
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What an import did, or would do.
+    """The result of an import or a check.
 
     Attributes:
-        batch: The key of its `ImportBatch`; None for a check.
-        format: None when no file was of a known one.
-        schools: The UAIs that the files speak for.
-        counts: Of `students` and `guardians`.
-        accounts: `total` open ones of these schools' families afterwards, `created` and `disabled` ones.
-        staging: The records and the issues; the caller closes it.
+        batch: The id of the `ImportBatch`; None for a check.
+        format: The format of the files; None if no file has a known one.
+        schools: The UAIs of the schools that the files speak for.
+        counts: The counts of `students` and `guardians`.
+        accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
+        staging: The records and the issues. The caller closes it.
     """
 
     staging: Staging
@@ -63,26 +63,26 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Steps:
-    """Who is told how far an import is: bytes read, keys compared, rows written."""
+    """The progress callbacks of an import, called with bytes read, keys compared, and rows written."""
 
     reading: Tick
     comparing: Tick
     writing: Tick
     plan_size: Callable[[int, int], None]
-    """Called with the number of keys to compare once all is read, and with that of rows to write once it is planned."""
+    """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
 def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
-    """Read and judge the files; nothing is written. The caller closes `Outcome.staging`.
+    """Read the files and compare them with the database; nothing is written. The caller closes `Outcome.staging`.
 
     Raises:
-        Stopped: they could not be imported.
+        ImportStoppedError: The files cannot be imported.
     """
     outcome = Outcome(staging=Staging())
     try:
-        _look(settings, outcome, paths, form, steps)
-        _decide(settings, outcome, force=force)
-    except Stopped:
+        _compare(settings, outcome, paths, form, steps)
+        _check_plausible(settings, outcome, force=force)
+    except ImportStoppedError:
         raise
     except BaseException:
         outcome.staging.close()
@@ -94,17 +94,17 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
     """Import the files. The caller closes `Outcome.staging`.
 
     Raises:
-        Stopped: nothing was changed.
-        lock.Busy: another import is going on.
+        ImportStoppedError: The files cannot be imported; nothing was changed.
+        lock.ImportRunningError: Another import is running.
     """
     with lock.alone():
         try:
             outcome = check(settings, paths, form, steps, force=force)
-        except Stopped as stopped:
-            _keep(stopped.outcome, paths, force=force, state="stopped")
+        except ImportStoppedError as stopped:
+            _store(stopped.outcome, paths, force=force, state="stopped")
             raise
-        batch = _keep(outcome, paths, force=force, state="running")
-        assert outcome.format is not None, "what is decided was read"  # noqa: S101 - narrows the type
+        batch = _store(outcome, paths, force=force, state="running")
+        assert outcome.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
         try:
             apply.apply(settings, outcome.staging, outcome.format, str(batch.id), steps.writing)
         except Exception:
@@ -115,7 +115,7 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
     return outcome
 
 
-def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: Form, steps: Steps) -> None:
+def _compare(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: Form, steps: Steps) -> None:
     staging = outcome.staging
     read = reading.read(staging, paths, form, steps.reading)
     outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
@@ -124,13 +124,6 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
         intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
     if staging.fatal or outcome.format is None:
         return
-    compared = 0
-
-    def set_total(count: int) -> None:
-        nonlocal compared
-        compared = count
-        steps.plan_size(count, 0)
-
     order.run(
         Context(
             staging=staging,
@@ -139,44 +132,50 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
             only_school=form.school,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
             today=form.today,
-            set_total=set_total,
+            set_total=lambda count: steps.plan_size(count, 0),
             tick=steps.comparing,
         )
     )
     outcome.schools = schools.scope(staging)
     outcome.counts = counts.count(staging, outcome.mode)
     outcome.accounts = counts.count_accounts(staging)
-    steps.plan_size(compared, counts.rows_to_write(staging))
+    steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
-def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
-    """Stop when nothing could be read, or when the files look like a mistake."""
+def _check_plausible(settings: Settings, outcome: Outcome, *, force: bool) -> None:
+    """Check that the files could be read and do not look like a mistake.
+
+    Raises:
+        ImportStoppedError: A check failed.
+    """
     staging = outcome.staging
     if staging.fatal:
         first = staging.fatal[0]
-        where = f"{first.place.file}, ligne {first.place.line} : " if first.place.file else ""
-        raise Stopped(f"nothing was imported. {where}{first.message}", outcome)
+        where = f"{first.place.file}:{first.place.line}: " if first.place.file else ""
+        raise ImportStoppedError(f"nothing was imported: {where}{first.message}", outcome)
     if outcome.format is None:
-        raise Stopped("nothing was imported: no file of a known format", outcome)
+        raise ImportStoppedError("nothing was imported: no file of a known format", outcome)
     if not any(counted.read for counted in outcome.counts.values()):
-        raise Stopped("nothing was imported: the files name nobody", outcome)
+        raise ImportStoppedError("nothing was imported: the files contain no pupil and no guardian", outcome)
     if outcome.format in _PAIRS:
         for uai in mistakes.half_pairs(staging):
-            pair = f"{outcome.format.value} takes two files, of pupils and of responsible people"
-            raise Stopped(f"nothing was imported: {pair}, and {uai} has one of them", outcome)
+            pair = f"{outcome.format.value} takes two files, one of pupils and one of guardians"
+            raise ImportStoppedError(f"nothing was imported: {pair}, and one of {uai} is missing", outcome)
     if not any(c.created + c.changed + c.unchanged for c in outcome.counts.values()):
-        raise Stopped("nothing was imported: every row was refused", outcome)
+        raise ImportStoppedError("nothing was imported: every row was refused", outcome)
     if force:
         return
     for uai, source in mistakes.other_sources(staging, outcome.format.value):
-        sentence = f"{uai} is fed by {source} files: from others, the same families would come twice"
-        raise Stopped(f"nothing was imported: {sentence} (--force if it changes for good)", outcome)
+        sentence = f"{uai} is fed by {source} files: files of another format would bring the same families twice"
+        raise ImportStoppedError(
+            f"nothing was imported: {sentence} (use --force if the source changes for good)", outcome
+        )
     if absurd := mistakes.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
-        raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
+        raise ImportStoppedError(f"nothing was imported: {absurd} (use --force if that is right)", outcome)
 
 
-def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
-    """Write down what was read and what was wrong in it, before the first row changes."""
+def _store(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
+    """Store the batch and its issues, before the first row changes."""
     batch = ImportBatch(
         format=outcome.format.value if outcome.format else "",
         mode=outcome.mode.value,
@@ -206,13 +205,13 @@ def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -
             }
         )
         if len(page) >= _PAGE:
-            _keep_issues(page)
+            _store_issues(page)
             page = []
-    _keep_issues(page)
+    _store_issues(page)
     return batch
 
 
-def _keep_issues(page: Sequence[dict[str, Any]]) -> None:
+def _store_issues(page: Sequence[dict[str, Any]]) -> None:
     if page:
         db.session.execute(insert(ImportIssue), page)
         db.session.commit()
@@ -225,6 +224,6 @@ def _finish(batch: ImportBatch, state: str) -> None:
 
 
 def totals(outcome: Outcome) -> dict[str, dict[str, int]]:
-    """Return the counts under the names that programs rely on."""
+    """Return the counts under the names of the JSON output."""
     people = {name: vars(counted) for name, counted in outcome.counts.items()}
     return {**people, "accounts": outcome.accounts}

@@ -1,6 +1,6 @@
-"""What an operator is shown of an import: a table of counts, what is wrong line by line, a bar while it works.
+"""Show an import to the operator: progress bars, a table of counts, and the issues.
 
-JSON has the names of the contract; the CSV of problems can be opened in a spreadsheet without running anything (R-04).
+JSON output has the names of the contract. A spreadsheet that opens the CSV of issues runs no formula (R-04).
 """
 
 import os
@@ -20,14 +20,14 @@ from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
 SHOWN = 20
-"""How many problems the terminal shows; all are in the CSV and with `idp roster show`."""
+"""How many issues the terminal shows. The CSV and `idp roster show` have all."""
 
 COLUMNS = ("severity", "file", "line", "key", "code", "message")
 _COUNTS = ("read", "created", "changed", "unchanged", "left", "refused")
 
 
 def cells(issue: Issue) -> dict[str, Any]:
-    """Return a problem under the names of the contract."""
+    """Return an issue under the names of the contract."""
     return {
         "severity": issue.severity.value,
         "file": issue.place.file,
@@ -39,7 +39,7 @@ def cells(issue: Issue) -> dict[str, Any]:
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as programs read it."""
+    """Return the outcome for the JSON output."""
     return {
         "batch": outcome.batch,
         "format": outcome.format.value if outcome.format else None,
@@ -53,7 +53,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def show(outcome: Outcome, *, stopped: bool = False) -> None:
-    """Print the counts, and the first problems; say of a stopped import what it would have done."""
+    """Print the counts and the first issues; for a stopped import, those that it would have had."""
     if outcome.format is not None:
         schools = f"{len(outcome.schools)} school{'' if len(outcome.schools) == 1 else 's'}"
         click.echo(f"{outcome.format.value}, {outcome.mode.value}, {schools}")
@@ -71,7 +71,7 @@ def show(outcome: Outcome, *, stopped: bool = False) -> None:
 
 
 def show_issues(issues: Iterable[Issue]) -> None:
-    """Print the first problems, errors first, on stderr."""
+    """Print the first issues on stderr, errors first."""
     rest = iter(issues)
     for issue in islice(rest, SHOWN):
         where = f"{issue.place.file}:{issue.place.line}: " if issue.place.file else ""
@@ -82,7 +82,7 @@ def show_issues(issues: Iterable[Issue]) -> None:
 
 
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:
-    """Write the problems for a spreadsheet, to a new file that is its owner's alone: it names families' keys."""
+    """Write the issues as CSV to a new file with mode 0600, because it has keys of families."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         for part in spreadsheet.rows_to_csv(COLUMNS, ([str(cells(one)[name]) for name in COLUMNS] for one in issues)):
             file.write(part)
@@ -90,7 +90,7 @@ def write_csv(path: Path, issues: Iterable[Issue]) -> None:
 
 @contextmanager
 def bars(size: int, *, quiet: bool) -> Iterator[Steps]:
-    """Show how far the import is, with rate and time left, on a terminal; nothing elsewhere."""
+    """Show progress bars with rate and remaining time, if stderr is a terminal."""
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.rostering import imports
-from idp.rostering.imports import Outcome, Stopped
+from idp.rostering.imports import ImportStoppedError, Outcome
 from idp.rostering.records import Form
 from idp.services import services_of
 from tests.rostering.aaf_school import COLLEGE, KEYS, LYCEE, Parent, Pupil, Year, small_year
@@ -42,7 +42,7 @@ pupils = st.builds(
 def looked_at(app: Flask, folder: Path) -> Outcome:
     try:
         return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True)
-    except Stopped as stopped:
+    except ImportStoppedError as stopped:
         return stopped.outcome
 
 
@@ -121,5 +121,5 @@ def test_a_damaged_file_changes_nothing_or_is_counted(
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\x03\x04", b"\x1f\x8b\x08", b"<a", "é;è\n".encode("utf-16")])
 def test_what_is_no_school_file_ends_in_one_sentence(app: Flask, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Stopped, match="nothing was imported"):
+    with pytest.raises(ImportStoppedError, match="nothing was imported"):
         imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)
