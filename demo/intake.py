@@ -70,18 +70,16 @@ def import_files(settings: Settings, folder: Path) -> None:
     for source in (AAF, SIECLE):
         try:
             # whoever changes these files wants to see what becomes of it, however many families it shuts out
-            outcome = imports.run(
-                settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
-            )
+            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True)
         except imports.ImportStoppedError as stopped:
-            stopped.outcome.staging.close()
+            stopped.result.staging.close()
             raise click.ClickException(
                 f"Les fichiers de {folder / source} ne peuvent pas être importés ({stopped}). "
                 f"Corrigez-les, ou effacez {folder} : la démonstration les écrira de nouveau."
             ) from stopped
         except lock.ImportRunningError as busy:
             raise click.ClickException("Un import est en cours sur cette base. Attendez sa fin.") from busy
-        outcome.staging.close()
+        result.staging.close()
 
 
 def _refuse_older() -> None:

@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
-from idp.rostering.imports import ImportStoppedError, Outcome
+from idp.rostering.imports import ImportResult, ImportStoppedError
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.services import services
@@ -94,7 +94,13 @@ def import_(**options: Any) -> None:
 
 
 def _go(
-    act: Callable[..., Outcome], *, files: Sequence[Path], issues: Path | None, force: bool, as_json: bool, **how: Any
+    act: Callable[..., ImportResult],
+    *,
+    files: Sequence[Path],
+    issues: Path | None,
+    force: bool,
+    as_json: bool,
+    **how: Any,
 ) -> None:
     settings = services().settings
     form = _form(**how)
@@ -103,19 +109,19 @@ def _go(
         raise click.ClickException(f"{issues} {why}, nothing was done")
     try:
         with report.bars(total_size(files), quiet=as_json) as steps:
-            outcome = act(settings, files, form, steps, force=force)
+            result = act(settings, files, form, steps, force=force)
         refusal = None
     except ImportStoppedError as stopped:
-        outcome, refusal = stopped.outcome, str(stopped)
+        result, refusal = stopped.result, str(stopped)
     except lock.ImportRunningError:
         raise click.ClickException("another import is running, nothing was done") from None
-    with _closing(outcome):
+    with _closing(result):
         if issues is not None:
-            report.write_csv(issues, outcome.staging.issues())
+            report.write_csv(issues, result.staging.issues())
         if as_json:
-            click.echo(json.dumps(report.as_json(outcome), indent=2))
+            click.echo(json.dumps(report.as_json(result), indent=2))
         else:
-            report.show(outcome, stopped=refusal is not None)
+            report.show(result, stopped=refusal is not None)
     if refusal:
         raise click.ClickException(plain(refusal))
 
@@ -137,11 +143,11 @@ def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str
 
 
 @contextmanager
-def _closing(outcome: Outcome) -> Iterator[None]:
+def _closing(result: ImportResult) -> Iterator[None]:
     try:
         yield
     finally:
-        outcome.staging.close()
+        result.staging.close()
 
 
 @roster.command("list")

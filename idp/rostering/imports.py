@@ -32,15 +32,15 @@ _PAIRS = (Format.SIECLE, Format.ONDE)
 
 
 class ImportStoppedError(Exception):
-    """Say that nothing was written, and why; `outcome` is the result up to then."""
+    """Say that nothing was written, and why; `result` is what was found up to then."""
 
-    def __init__(self, sentence: str, outcome: "Outcome") -> None:
+    def __init__(self, sentence: str, result: "ImportResult") -> None:
         super().__init__(sentence)
-        self.outcome = outcome
+        self.result = result
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class ImportResult:
     """The result of an import or a check.
 
     Attributes:
@@ -72,26 +72,26 @@ class Steps:
     """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
-def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
-    """Read the files and compare them with the database; nothing is written. The caller closes `Outcome.staging`.
+def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+    """Read the files and compare them with the database; nothing is written. The caller closes `ImportResult.staging`.
 
     Raises:
         ImportStoppedError: The files cannot be imported.
     """
-    outcome = Outcome(staging=Staging())
+    result = ImportResult(staging=Staging())
     try:
-        _compare(settings, outcome, paths, form, steps)
-        _check_plausible(settings, outcome, force=force)
+        _compare(settings, result, paths, form, steps)
+        _check_plausible(settings, result, force=force)
     except ImportStoppedError:
         raise
     except BaseException:
-        outcome.staging.close()
+        result.staging.close()
         raise
-    return outcome
+    return result
 
 
-def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
-    """Import the files. The caller closes `Outcome.staging`.
+def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+    """Import the files. The caller closes `ImportResult.staging`.
 
     Raises:
         ImportStoppedError: The files cannot be imported; nothing was changed.
@@ -99,36 +99,36 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
     """
     with lock.alone():
         try:
-            outcome = check(settings, paths, form, steps, force=force)
+            result = check(settings, paths, form, steps, force=force)
         except ImportStoppedError as stopped:
-            _store(stopped.outcome, paths, force=force, state="stopped")
+            _store(stopped.result, paths, force=force, state="stopped")
             raise
-        batch = _store(outcome, paths, force=force, state="running")
-        assert outcome.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
+        batch = _store(result, paths, force=force, state="running")
+        assert result.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
         try:
-            apply.apply(settings, outcome.staging, outcome.format, str(batch.id), steps.writing)
+            apply.apply(settings, result.staging, result.format, str(batch.id), steps.writing)
         except Exception:
             db.session.rollback()
             _finish(batch, "failed")
             raise
         _finish(batch, "done")
-    return outcome
+    return result
 
 
-def _compare(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: Form, steps: Steps) -> None:
-    staging = outcome.staging
+def _compare(settings: Settings, result: ImportResult, paths: Sequence[Path], form: Form, steps: Steps) -> None:
+    staging = result.staging
     read = reading.read(staging, paths, form, steps.reading)
-    outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
-    if form.school is not None and outcome.mode is Mode.DELTA:
+    result.format, result.mode = read.format, read.mode or Mode.COMPLETE
+    if form.school is not None and result.mode is Mode.DELTA:
         sentence = "Un Delta s’importe en entier : retirez --school."
         intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
-    if staging.fatal or outcome.format is None:
+    if staging.fatal or result.format is None:
         return
     order.run(
         Context(
             staging=staging,
-            format=outcome.format,
-            mode=outcome.mode,
+            format=result.format,
+            mode=result.mode,
             only_school=form.school,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
             today=form.today,
@@ -136,63 +136,63 @@ def _compare(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: 
             tick=steps.comparing,
         )
     )
-    outcome.schools = schools.scope(staging)
-    outcome.counts = counts.count(staging, outcome.mode)
-    outcome.accounts = counts.count_accounts(staging)
+    result.schools = schools.scope(staging)
+    result.counts = counts.count(staging, result.mode)
+    result.accounts = counts.count_accounts(staging)
     steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
-def _check_plausible(settings: Settings, outcome: Outcome, *, force: bool) -> None:
+def _check_plausible(settings: Settings, result: ImportResult, *, force: bool) -> None:
     """Check that the files could be read and do not look like a mistake.
 
     Raises:
         ImportStoppedError: A check failed.
     """
-    staging = outcome.staging
+    staging = result.staging
     if staging.fatal:
         first = staging.fatal[0]
         where = f"{first.place.file}:{first.place.line}: " if first.place.file else ""
-        raise ImportStoppedError(f"nothing was imported: {where}{first.message}", outcome)
-    if outcome.format is None:
-        raise ImportStoppedError("nothing was imported: no file of a known format", outcome)
-    if not any(counted.read for counted in outcome.counts.values()):
-        raise ImportStoppedError("nothing was imported: the files contain no pupil and no guardian", outcome)
-    if outcome.format in _PAIRS:
+        raise ImportStoppedError(f"nothing was imported: {where}{first.message}", result)
+    if result.format is None:
+        raise ImportStoppedError("nothing was imported: no file of a known format", result)
+    if not any(counted.read for counted in result.counts.values()):
+        raise ImportStoppedError("nothing was imported: the files contain no pupil and no guardian", result)
+    if result.format in _PAIRS:
         for uai in mistakes.half_pairs(staging):
-            pair = f"{outcome.format.value} takes two files, one of pupils and one of guardians"
-            raise ImportStoppedError(f"nothing was imported: {pair}, and one of {uai} is missing", outcome)
-    if not any(c.created + c.changed + c.unchanged for c in outcome.counts.values()):
-        raise ImportStoppedError("nothing was imported: every row was refused", outcome)
+            pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
+            raise ImportStoppedError(f"nothing was imported: {pair}, and one of {uai} is missing", result)
+    if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
+        raise ImportStoppedError("nothing was imported: every row was refused", result)
     if force:
         return
-    for uai, source in mistakes.other_sources(staging, outcome.format.value):
+    for uai, source in mistakes.other_sources(staging, result.format.value):
         sentence = f"{uai} is fed by {source} files: files of another format would bring the same families twice"
         raise ImportStoppedError(
-            f"nothing was imported: {sentence} (use --force if the source changes for good)", outcome
+            f"nothing was imported: {sentence} (use --force if the source changes for good)", result
         )
-    if absurd := mistakes.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
-        raise ImportStoppedError(f"nothing was imported: {absurd} (use --force if that is right)", outcome)
+    if absurd := mistakes.find_absurd(staging, result.mode, settings.roster_leaving_percent):
+        raise ImportStoppedError(f"nothing was imported: {absurd} (use --force if that is right)", result)
 
 
-def _store(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
+def _store(result: ImportResult, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
     """Store the batch and its issues, before the first row changes."""
     batch = ImportBatch(
-        format=outcome.format.value if outcome.format else "",
-        mode=outcome.mode.value,
+        format=result.format.value if result.format else "",
+        mode=result.mode.value,
         forced=force,
         state=state,
         actor=log.current_origin().actor,
         files=[str(path) for path in paths],
-        schools=outcome.schools,
-        counts=totals(outcome),
+        schools=result.schools,
+        counts=totals(result),
         finished_at=now() if state == "stopped" else None,
     )
     db.session.add(batch)
     log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
     db.session.commit()
-    outcome.batch = str(batch.id)
+    result.batch = str(batch.id)
     page: list[dict[str, Any]] = []
-    for issue in outcome.staging.issues():
+    for issue in result.staging.issues():
         page.append(
             {
                 "batch_id": batch.id,
@@ -223,7 +223,7 @@ def _finish(batch: ImportBatch, state: str) -> None:
     db.session.commit()
 
 
-def totals(outcome: Outcome) -> dict[str, dict[str, int]]:
+def totals(result: ImportResult) -> dict[str, dict[str, int]]:
     """Return the counts under the names of the JSON output."""
-    people = {name: vars(counted) for name, counted in outcome.counts.items()}
-    return {**people, "accounts": outcome.accounts}
+    people = {name: vars(counted) for name, counted in result.counts.items()}
+    return {**people, "accounts": result.accounts}

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from idp import spreadsheet
-from idp.rostering.imports import Outcome, Steps, totals
+from idp.rostering.imports import ImportResult, Steps, totals
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
@@ -38,36 +38,36 @@ def cells(issue: Issue) -> dict[str, Any]:
     }
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome for the JSON output."""
+def as_json(result: ImportResult) -> dict[str, Any]:
+    """Return the result for the JSON output."""
     return {
-        "batch": outcome.batch,
-        "format": outcome.format.value if outcome.format else None,
-        "mode": outcome.mode.value,
-        "schools": outcome.schools,
+        "batch": result.batch,
+        "format": result.format.value if result.format else None,
+        "mode": result.mode.value,
+        "schools": result.schools,
         **{name: dict.fromkeys(_COUNTS, 0) for name in ("students", "guardians")},
         "accounts": {"total": 0, "created": 0, "disabled": 0},
-        **{name: counts for name, counts in totals(outcome).items() if counts},
-        "issues": [cells(issue) for issue in outcome.staging.issues()],
+        **{name: counts for name, counts in totals(result).items() if counts},
+        "issues": [cells(issue) for issue in result.staging.issues()],
     }
 
 
-def show(outcome: Outcome, *, stopped: bool = False) -> None:
+def show(result: ImportResult, *, stopped: bool = False) -> None:
     """Print the counts and the first issues; for a stopped import, those that it would have had."""
-    if outcome.format is not None:
-        schools = f"{len(outcome.schools)} school{'' if len(outcome.schools) == 1 else 's'}"
-        click.echo(f"{outcome.format.value}, {outcome.mode.value}, {schools}")
-    if outcome.counts:
-        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in outcome.counts.items()]
+    if result.format is not None:
+        schools = f"{len(result.schools)} school{'' if len(result.schools) == 1 else 's'}"
+        click.echo(f"{result.format.value}, {result.mode.value}, {schools}")
+    if result.counts:
+        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in result.counts.items()]
         table(("", *_COUNTS), rows)
-        accounts = outcome.accounts
-        if outcome.batch:
-            click.echo(f"{'stopped ' if stopped else ''}import {outcome.batch}")
+        accounts = result.accounts
+        if result.batch:
+            click.echo(f"{'stopped ' if stopped else ''}import {result.batch}")
         click.echo(
             f"accounts{', if it were done' if stopped else ''}: {accounts['total']} in the end, "
             f"{accounts['created']} opened, {accounts['disabled']} disabled"
         )
-    show_issues(outcome.staging.issues())
+    show_issues(result.staging.issues())
 
 
 def show_issues(issues: Iterable[Issue]) -> None:

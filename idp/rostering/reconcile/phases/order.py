@@ -1,9 +1,8 @@
 """List the phases of an import in their order, with the tables that each reads and writes.
 
-A table that a phase inserts into or deletes from stands by its name; of a table that it updates, each column stands as
-`table.column`. A phase that creates an index reads
-the table. `asks_database` says that the phase reads the database of the service. The declarations are compared
-with what SQLite reports (`tests/rostering/test_phases.py`).
+A phase that inserts into or deletes from a table declares the table; a phase that updates it declares each column, as
+`table.column`. A phase that creates an index reads its table. `asks_database` says that the phase reads the database of
+the service. A test compares the declarations with what SQLite reports (`tests/rostering/test_phases.py`).
 """
 
 from collections.abc import Callable
