@@ -69,18 +69,16 @@ def import_files(settings: Settings, folder: Path) -> None:
     for source in (AAF, SIECLE):
         try:
             # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-            outcome = imports.run(
-                settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
-            )
-        except imports.Stopped as stopped:
-            stopped.outcome.staging.close()
+            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True)
+        except imports.ImportStoppedError as stopped:
+            stopped.result.staging.close()
             raise click.ClickException(
                 f"the files in {folder / source} cannot be imported ({stopped}): "
                 f"correct them, or delete {folder}, which the demonstration then writes again"
             ) from stopped
-        except lock.Busy as busy:
+        except lock.ImportRunningError as busy:
             raise click.ClickException("another import is running on this database: wait until it ends") from busy
-        outcome.staging.close()
+        result.staging.close()
 
 
 def _refuse_older() -> None:

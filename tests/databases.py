@@ -99,6 +99,13 @@ def sqlite_copy(shared: Path, folder: Path) -> Iterator[str]:
     yield f"sqlite:///{copy}"
 
 
+def folder_of_process(shared: Path) -> Path:
+    """Return the folder of this process: its SQLite database has one path, so that tests share an application."""
+    folder = shared / f"sqlite-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def with_sqlite_closed(path: Path) -> None:
     """Write everything into the one file, so that it can be copied."""
     connection = sqlite3.connect(path)

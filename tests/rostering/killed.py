@@ -41,7 +41,7 @@ def arm(countdown: int) -> None:
 
 def live(database: str, folder: Path, countdown: int) -> None:
     """Import, as far as the countdown lets it; 0 lets it come to its end."""
-    apply._PAGE, apply._FEW = 3, 2
+    apply._PAGE, apply._SMALL_PAGE = 3, 2
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
             arm(countdown)

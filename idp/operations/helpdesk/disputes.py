@@ -307,7 +307,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         if school.id not in waiting:
             _settle_notices(account, Kind.NOT_GUARDIAN, decision, school)
     if decision.outcome is Outcome.CONFIRM:
-        leavers.shut_if_childless(account.id, moment)
+        leavers.disable_if_childless(account.id, moment)
 
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
