@@ -18,7 +18,7 @@ from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering import imports, lock, schools
 from idp.rostering.imports import Steps
 from idp.rostering.records import Form
@@ -66,22 +66,19 @@ def import_files(settings: Settings, folder: Path) -> None:
             schools.change(
                 school.uai, name=school.name, address=school.postal_address, phone=school.phone, degree=Degree.SECONDARY
             )
-    end_read()
     for source in (AAF, SIECLE):
         try:
             # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-            outcome = imports.run(
-                settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
-            )
-        except imports.Stopped as stopped:
-            stopped.outcome.staging.close()
+            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True)
+        except imports.ImportStoppedError as stopped:
+            stopped.result.staging.close()
             raise click.ClickException(
                 f"the files in {folder / source} cannot be imported ({stopped}): "
                 f"correct them, or delete {folder}, which the demonstration then writes again"
             ) from stopped
-        except lock.Busy as busy:
+        except lock.ImportRunningError as busy:
             raise click.ClickException("another import is running on this database: wait until it ends") from busy
-        outcome.staging.close()
+        result.staging.close()
 
 
 def _refuse_older() -> None:
@@ -89,9 +86,7 @@ def _refuse_older() -> None:
     written = select(Account.id).where(
         Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
     )
-    is_older = db.session.scalar(written.limit(1)) is not None
-    end_read()
-    if is_older:
+    if db.session.scalar(written.limit(1)) is not None:
         raise click.ClickException(
             "an older version of the demonstration wrote these families without importing them: "
             "run `make demo-reset`, then `make demo`"

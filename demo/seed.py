@@ -24,7 +24,7 @@ from idp.charter import service as charters
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
 from idp.letters.hashing import BatchHasher
@@ -45,9 +45,9 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
         ClickException: the families cannot be imported.
     """
     log.set_origin(log.Origin(actor="idp demo"))
-    for ent in ents:
-        _register(ent)
-    db.session.commit()
+    with unit_of_work():
+        for ent in ents:
+            _register(ent)
     intake.write_files(files)
     intake.import_files(settings, files)
     _draw(settings, paper)
@@ -145,7 +145,6 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
 def _letters(paper: Paper, ents: Sequence[DemoEnt]) -> list[SeededLetter]:
     """Return the printed letters in the order of the families, each with its ENT's present URL."""
     accounts, printed = _accounts(), paper.printed()
-    end_read()
     homes = {uai: ent.home for ent in ents for uai in ent.uais}
     letters = []
     for guardian in GUARDIANS:
@@ -169,7 +168,6 @@ def _waits_for(account: Account, letter: Printed) -> bool:
 def _make_keys(settings: Settings) -> None:
     """Create the first key for the default algorithm of ENTs, and for the profile `fapi2`."""
     algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
-    end_read()
     for alg in ("RS256", "ES256"):
         if alg not in algorithms:
             ring.rotate(settings, alg)

@@ -1,7 +1,14 @@
-"""The database: one typed base for all models, and the rules of each engine.
+"""The database: one typed base for all models, the rules of each engine, and the unit of work.
 
-SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code. Every transaction of
-SQLite takes its write lock at the start: by default two read-then-write transactions both succeed, and one is lost.
+SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code:
+
+- A read on `db.session` outside a unit of work is a statement of its own (autocommit): no transaction stays open, and
+  SQLite takes no write lock.
+- A write belongs to `unit_of_work()`: one transaction, that takes SQLite's write lock when it begins. A transaction of
+  SQLite that reads first and writes later would fail as soon as another one wrote in between (SQLITE_BUSY_SNAPSHOT),
+  and no timeout waits for that.
+- Whatever takes time (a hash, a mail, an HTTP request) or uses a connection of its own (rate limits, token store) calls
+  `release_connection()` first.
 """
 
 import os
@@ -10,19 +17,21 @@ import stat
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
+from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Table, event, types
+from flask_sqlalchemy.session import Session
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, SelectBase, Table, event, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, SessionTransaction, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 logger = structlog.get_logger()
@@ -40,15 +49,18 @@ POSTGRESQL_PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""How long a connection waits for a server that has vanished (libpq; seconds, the last in milliseconds)."""
+"""Time limits for a server that does not answer (libpq; seconds, the last in milliseconds)."""
 
 
 _OWNER_ALONE = 0o600
 _creation = threading.Lock()
-"""Held while a file is made: no thread may have it open when its first descriptor is closed."""
+"""Held while a file is created: no other thread may have it open when the first descriptor is closed."""
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
-_LONGEST_BREATH = 0.1
+_LONGEST_YIELD = 0.1
+_READS = "idp_reads"
+"""The execution option of a connection to SQLite that begins no transaction."""
+_TWIN = "idp_autocommit_twin"
 _T = TypeVar("_T")
 
 
@@ -59,7 +71,7 @@ class UtcDateTime(types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a time without zone: it would be read as another instant elsewhere."""
+        """Return the instant as the driver stores it; refuse a time without zone, which is ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -68,14 +80,14 @@ class UtcDateTime(types.TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back the instant in UTC."""
+        """Return the instant in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """What every table is made from; constraint names are fixed, so that migrations can name them on both engines."""
+    """The base of all models; constraint names are fixed, so that migrations can name them on both engines."""
 
     metadata = MetaData(
         naming_convention={
@@ -96,12 +108,55 @@ class Base(DeclarativeBase):
 
 
 class UuidKey:
-    """A primary key that says nothing about its row's age or number."""
+    """A random primary key: it tells neither the age of the row nor the number of rows."""
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
 
 
-db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
+class UnitSession(Session):
+    """A session that reads in autocommit mode and writes in a transaction.
+
+    https://docs.sqlalchemy.org/en/20/orm/persistence_techniques.html#custom-vertical-partitioning
+    """
+
+    is_writing = False
+    """Whether a unit of work is open, or a statement outside one wrote or locked a row."""
+
+    def get_bind(
+        self,
+        mapper: Any | None = None,
+        clause: Any | None = None,
+        bind: Engine | Connection | None = None,
+        **kwargs: Any,
+    ) -> Engine | Connection:
+        """Return the engine in autocommit mode for a SELECT that locks nothing, unless the session writes."""
+        engine = super().get_bind(mapper, clause, bind, **kwargs)
+        if self._flushing or not _only_reads(clause):
+            self.is_writing = True
+        return engine if self.is_writing or isinstance(engine, Connection) else _in_autocommit(engine)
+
+
+def _only_reads(clause: Any) -> bool:
+    return isinstance(clause, SelectBase) and getattr(clause, "_for_update_arg", None) is None
+
+
+def _in_autocommit(engine: Engine) -> Engine:
+    """Return the twin of `engine` in autocommit mode, which has the same pool. A session asks for it by identity."""
+    kept = vars(engine)
+    if _TWIN not in kept:
+        # The driver of SQLite is in autocommit mode already (`_prepare_sqlite`).
+        options = {_READS: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        kept.setdefault(_TWIN, engine.execution_options(**options))
+    return cast("Engine", kept[_TWIN])
+
+
+@event.listens_for(UnitSession, "after_transaction_end")
+def _end_writing(session: UnitSession, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.is_writing = False
+
+
+db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False, "class_": UnitSession})
 
 
 def upsert(table: Table | type[Base], dialect: str | None = None) -> postgresql.Insert:
@@ -113,43 +168,86 @@ def upsert(table: Table | type[Base], dialect: str | None = None) -> postgresql.
     return postgresql.insert(table) if name == "postgresql" else cast("postgresql.Insert", sqlite.insert(table))
 
 
-def end_read() -> None:
-    """End the transaction of what was only read, keeping the objects: on SQLite a reader holds the write lock.
+@contextmanager
+def unit_of_work() -> Iterator[None]:
+    """Run the block, or the decorated function, as one transaction on `db.session`.
 
-    Called between reading and whatever takes time or writes by another connection (a hash, a slot, the hot statements).
-    """
-    if db.session.registry.has() and db.session().in_transaction():
-        db.session.commit()
-
-
-def committed(step: Callable[[], _T]) -> _T:
-    """Run `step` and commit it, once more from the start when another transaction stood in its way.
-
-    On SQLite whoever writes keeps all others waiting, and they only look again from time to time: batches that follow
-    each other without a gap would never let them in. So the door stays open about as long as it was shut.
+    Commit at the end; roll back on an exception. What was read before and decides what is written must be read again
+    here, under a lock.
 
     Raises:
-        sqlalchemy.exc.OperationalError: the database cannot be used, or is busy still after four tries.
+        RuntimeError: a unit of work is open already.
+        sqlalchemy.exc.OperationalError: on SQLite, another transaction held the write lock for 5 seconds.
+    """
+    release_connection()
+    session = _session()
+    session.is_writing = True
+    try:
+        session.connection()  # BEGIN IMMEDIATE on SQLite
+        yield
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.is_writing = False
+
+
+def retry_unit_of_work(step: Callable[[], _T]) -> _T:
+    """Run `step` as a unit of work, up to four times when the database is busy; return its result. See `retry`."""
+    return retry(unit_of_work()(step))
+
+
+def retry(step: Callable[[], _T]) -> _T:
+    """Run `step`, which opens its own transaction, up to four times when the database is busy; return its result.
+
+    On SQLite, sleep afterwards about as long as the write lock was held: a transaction that waits for the lock polls
+    it, and batches without a gap would starve it.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database is still busy, or cannot be used.
     """
     for pause in (*_PAUSES, None):
         started = time.monotonic()
         try:
             result = step()
-            db.session.commit()
         except OperationalError:
-            db.session.rollback()
             if pause is None:
                 raise
             time.sleep(pause)
         else:
             if db.engine.dialect.name == "sqlite":
-                time.sleep(min(_LONGEST_BREATH, time.monotonic() - started))
+                time.sleep(min(_LONGEST_YIELD, time.monotonic() - started))
             return result
     raise AssertionError("the last try returns or raises")
 
 
+def release_connection() -> None:
+    """Return the connection of `db.session` to the pool; objects that were read stay usable.
+
+    Called by what takes time or uses a connection of its own, never by its callers.
+
+    Raises:
+        RuntimeError: a unit of work is open: its transaction would stay open meanwhile.
+    """
+    if not has_app_context() or not db.session.registry.has():
+        return
+    session = _session()
+    if session.is_writing or session.new or session.dirty or session.deleted:
+        raise RuntimeError("a unit of work is open, or changes wait for one: end it before this call")
+    if session.in_transaction():
+        try:
+            session.commit()
+        except SQLAlchemyError:  # the connection was lost: there is nothing to commit
+            session.rollback()
+
+
+def _session() -> UnitSession:
+    return cast("UnitSession", db.session())
+
+
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
-    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, patience on SQLite."""
+    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, a wait for the lock on SQLite."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
     return {
@@ -164,25 +262,25 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
 
 @event.listens_for(Engine, "do_connect")
 def _make_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
-    """Make a SQLite file for its owner alone before SQLite makes it for everybody.
+    """Create a SQLite file with mode 0600, before SQLite creates it with the mode of the umask.
 
-    SQLite gives the files beside it (`-wal`, `-shm`) the mode of the first. An engine's class is asked, so that every
-    engine of the process obeys, that of the migrations too.
+    SQLite gives `-wal` and `-shm` the mode of the database file. The listener is on the class, so that it applies to
+    every engine of the process, that of the migrations too.
 
-    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process
-    holds on it, and the database breaks (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process holds
+    on the database, and corrupts it (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     path = str(arguments[0]) if dialect.name == "sqlite" and arguments else ""
     if not path or path == ":memory:" or path.startswith("file:"):
         return
-    with _creation, suppress(OSError):  # it is there already, or SQLite says what is wrong with the path
+    with _creation, suppress(OSError):  # it exists, or SQLite reports what is wrong with the path
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ALONE))
 
 
 def _close_to_others(cursor: sqlite3.Cursor) -> None:
-    """Take the mode of an open database's files back to its owner's, and log it. SQLite has read it: it is a database.
+    """Take the rights of group and others from the files of an open database, and log that.
 
-    The mode is changed by path: a descriptor must not be closed here.
+    The mode is changed by path: a descriptor must not be closed here (see `_make_private`).
     """
     _, _, path = cursor.execute("PRAGMA database_list").fetchone()
     for name in (path, f"{path}-wal", f"{path}-shm") if path else ():
@@ -199,7 +297,7 @@ def _close_to_others(cursor: sqlite3.Cursor) -> None:
 
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    """Set SQLite up for a service: several readers, no transaction lost at a power cut, foreign keys, our own BEGIN."""
+    """Prepare a connection to SQLite: write-ahead log, durable commits, foreign keys, no BEGIN by the driver."""
     if not isinstance(connection, sqlite3.Connection):
         return
     connection.isolation_level = None
@@ -212,7 +310,7 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Switch the file to WAL. When two processes open a new file at once, SQLite refuses one instead of waiting."""
+    """Switch the file to WAL; retry, since SQLite does not wait when two processes open a new file at once."""
     until = time.monotonic() + _SWITCH_SECONDS
     while True:
         try:
@@ -227,7 +325,8 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
 
 @event.listens_for(Engine, "begin")
 def _begin_immediate(connection: Connection) -> None:
-    """Take SQLite's write lock at the start: a transaction that reads first and writes later must not be overtaken."""
+    """Take SQLite's write lock when a transaction begins; begin none for reads."""
     options = connection.get_execution_options()
-    if connection.dialect.name == "sqlite" and options.get("isolation_level") != "AUTOCOMMIT":
+    reads = options.get(_READS) or options.get("isolation_level") == "AUTOCOMMIT"
+    if connection.dialect.name == "sqlite" and not reads:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

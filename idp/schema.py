@@ -55,7 +55,8 @@ def current(settings: Settings) -> tuple[str | None, str | None]:
     if _is_file(url) and not Path(str(url.database)).exists():
         return None, newest()
     with _connection(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision(), newest()
+        reading = connection.execution_options(isolation_level="AUTOCOMMIT")  # no write lock on SQLite
+        return MigrationContext.configure(reading).get_current_revision(), newest()
 
 
 def newest() -> str | None:

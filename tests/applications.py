@@ -17,12 +17,15 @@ from typing import Any
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 
+from idp import app as wiring
 from idp import logging as log_lines
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import material
+from idp.oidc.store import choice
+from idp.oidc.store.contract import Store
 from idp.services import services_of
 
 SHARED = "TEST_SHARED_FOLDER"
@@ -34,7 +37,24 @@ _CHANGED_LISTS = ("before_request_funcs", "after_request_funcs", "teardown_reque
 # the template's signing key is the same for all tests, and to check an RSA key takes 20 ms
 material.import_key = lru_cache(maxsize=32)(material.import_key)
 
+_stores: dict[tuple[str, int], Store] = {}
+"""By database and size of the pool: the stores whose connections stay open from test to test."""
+
+
+def _open_store(settings: Settings) -> Store:
+    """Return the store of a database; its connections stay open where `lent` keeps the application too."""
+    if not is_shared(settings.database_url):
+        return choice.open_store(settings)
+    key = settings.database_url, settings.database_pool
+    if key not in _stores:
+        _stores[key] = choice.open_store(settings)
+    return _stores[key]
+
+
+wiring.open_store = _open_store  # type: ignore[attr-defined]
+
 _inherited: dict[str, Flask] = {}
+_of_commands: dict[str, Flask] = {}
 _applications: "OrderedDict[str, tuple[Flask, Callable[[], None]]]" = OrderedDict()
 
 
@@ -54,12 +74,36 @@ def inherited(settings: Settings) -> Flask:
     return _inherited[key]
 
 
+def is_shared(database_url: str) -> bool:
+    """Return whether the tests of this process use the database one after the other (`tests.databases`)."""
+    return database_url.startswith("postgresql") or f"/{Path(os.environ.get(SHARED, '-')).name}/" in database_url
+
+
+def for_command(settings: Settings) -> Flask:
+    """Return the application for a run of `idp` in this process, in place of `create_app`.
+
+    Settings and services are of this run. Routes, templates and compiled statements are those of the run before.
+    """
+    key = repr(settings)
+    if not is_shared(settings.database_url):
+        return make(settings)
+    if key not in _of_commands:
+        if len(_of_commands) >= _MOST:
+            _of_commands.clear()
+        _of_commands[key] = make(settings)
+        return _of_commands[key]
+    registry.forget()
+    log_lines.configure(settings.log_level)
+    connect(_of_commands[key], settings)
+    return _of_commands[key]
+
+
 @contextmanager
 def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
     """Yield an application for one test, inside its context; a new one if `own`."""
     registry.forget()
     key = repr(settings)
-    shared = not own and settings.database_url.startswith("postgresql")  # a SQLite file is another for each test
+    shared = not own and is_shared(settings.database_url)
     if shared and key in _applications:
         app, put_back = _applications[key]
         _applications.move_to_end(key)
@@ -71,14 +115,28 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         if shared:
             _applications[key] = app, put_back
             while len(_applications) > _MOST:
-                _applications.popitem(last=False)
+                _close(_applications.popitem(last=False)[1][0])
     with app.app_context():
         yield app
         db.session.remove()
-        # a connection that stays inserts where it did before: rows that no test orders would come in another order
-        db.engine.dispose()
-        services_of(app).close()
+        if not shared or settings.database_url.startswith("sqlite"):  # its file is replaced
+            db.engine.dispose()
+            services_of(app).close()
     put_back()
+
+
+def close(database_url: str) -> None:
+    """Close the connections of a database that goes away, and forget the applications on it."""
+    for pool in [pool for pool in _stores if pool[0] == database_url]:
+        _stores.pop(pool).close()
+    for key, (app, _) in list(_applications.items()):
+        if app.config["SQLALCHEMY_DATABASE_URI"] == database_url:
+            _close(_applications.pop(key)[0])
+
+
+def _close(app: Flask) -> None:
+    with app.app_context():
+        db.engine.dispose()
 
 
 def _restoring(app: Flask) -> Callable[[], None]:

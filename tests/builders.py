@@ -2,17 +2,19 @@
 
 import itertools
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters
+from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.registration.metadata import DEFAULT_SCOPES, ClientMetadata
-from idp.registration.registrations import register
+from idp.registration.registrations import change, check_change, register
 from tests.relying_party import RelyingParty
 
 COLLEGE, LYCEE = "0599001N", "0599002P"
@@ -31,7 +33,8 @@ class Build:
     def hash(self, password: str) -> str:
         """Hash a password, once for each password of a test."""
         if password not in self.hashes:
-            self.hashes[password] = Hasher(self.settings).hash(password, "sign_in")
+            with ThreadPoolExecutor(1) as thread:  # it has no session: what a test has not committed yet may wait
+                self.hashes[password] = thread.submit(Hasher(self.settings).hash, password, "sign_in").result()
         return self.hashes[password]
 
     def school(self, uai: str = COLLEGE) -> School:
@@ -123,3 +126,10 @@ class Build:
     def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:
         """Publish a charter for the ENT."""
         charters.publish(ent.client_id, version, text)
+
+
+def change_registration(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:
+    """Change a client's registration as an operator does; return a new secret if the client needs one from now on."""
+    check_change(settings, client, metadata)
+    with unit_of_work():
+        return change(client, metadata)

@@ -18,17 +18,15 @@ from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
 from idp.db import db
-from tests import applications
+from tests import applications, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
-from tests.databases import ISSUER, disconnect, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium
 
-# its own limits are of wall-clock time: a machine that does other things would fail them
-# CI tries the same examples each time: what it says of a change is about that change; a person's run looks further
+# Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
 hypothesis_settings.register_profile(
     "untimed",
     deadline=None,
@@ -46,9 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove that folder; the database server in it stops with the last process that used it."""
-    disconnect()
+    databases.disconnect()
     if not hasattr(config, "workerinput"):
-        drop_template(Path(os.environ[applications.SHARED]))
+        databases.drop_template(Path(os.environ[applications.SHARED]))
         shutil.rmtree(os.environ[applications.SHARED], ignore_errors=True)
 
 
@@ -60,20 +58,22 @@ def shared() -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that depend on the database (marker `both_databases`) on SQLite too."""
-    if "database_url" not in metafunc.fixturenames or not metafunc.definition.get_closest_marker("both_databases"):
+    marker = metafunc.definition.get_closest_marker("both_databases")
+    if "database_url" not in metafunc.fixturenames or marker is None:
         return
     if not any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")):
-        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+        marks = [pytest.mark.long] if marker.kwargs.get("sqlite_is_long") else []
+        metafunc.parametrize("database_url", [pytest.param("sqlite", marks=marks), "postgresql"], indirect=True)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated database with a signing key: of PostgreSQL, which production runs, if a test does not say."""
     if getattr(request, "param", "postgresql") == "sqlite":
-        with sqlite_copy(shared, tmp_path) as url:
+        with databases.sqlite_copy(shared, databases.folder_of_process(shared)) as url:
             yield url
     else:
-        with postgresql_copy(shared) as url:
+        with databases.postgresql_copy(shared) as url:
             yield url
 
 
@@ -81,9 +81,9 @@ def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     """Production settings on that database; those of development where `loopback` serves them without TLS."""
     if "loopback" not in request.fixturenames:
-        return settings_for(database_url)
+        return databases.settings_for(database_url)
     port = request.getfixturevalue("listener").getsockname()[1]
-    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
+    return databases.settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ class Browser(FlaskClient):
     """A browser that reaches the service by its public address, over TLS."""
 
     def open(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        kwargs.setdefault("base_url", ISSUER)
+        kwargs.setdefault("base_url", databases.ISSUER)
         db.session.rollback()  # what the test holds open must not wait for what the request writes
         # a fresh context: the request gets its own application context and database session, as in a server
         response = contextvars.Context().run(super().open, *args, **kwargs)  # type: ignore[arg-type]

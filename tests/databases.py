@@ -28,6 +28,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import ring
 from idp.tables import metadata
+from tests import applications
 
 SECRET = os.environ.setdefault("TEST_SECRET_KEY", secrets.token_urlsafe(48))
 """The secret key of this run and its processes, under which the template's signing key is sealed.
@@ -92,8 +93,17 @@ def sqlite_copy(shared: Path, folder: Path) -> Iterator[str]:
             prepare(f"sqlite:///{template}")
             with_sqlite_closed(template)
     copy = folder / "idp.db"
+    for old in folder.glob("idp.db*"):
+        old.unlink()  # a process that outlives its test keeps the file that it has
     shutil.copy(template, copy)
     yield f"sqlite:///{copy}"
+
+
+def folder_of_process(shared: Path) -> Path:
+    """Return the folder of this process: its SQLite database has one path, so that tests share an application."""
+    folder = shared / f"sqlite-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def with_sqlite_closed(path: Path) -> None:
@@ -157,6 +167,7 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
             _EMPTY.append(name)
         else:
             disconnect(url)
+            applications.close(url)
             run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
@@ -252,7 +263,7 @@ def _emptied(url: str, template: Template) -> bool:
         with _connection(url) as connection, connection.transaction():
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
             )
             if _shape(connection) != template.shape:
                 return False

@@ -9,7 +9,7 @@ import structlog
 from idp.audit import log
 from idp.audit.events import FailuresAlarm
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.throttle import guard, limits
 
 logger = structlog.get_logger()
@@ -21,7 +21,7 @@ def count_failure(settings: Settings) -> None:
     A failure costs one statement on one row. After an alarm, failures cost nothing for some seconds.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     most = settings.failure_alarm
     if not most:
@@ -35,5 +35,5 @@ def count_failure(settings: Settings) -> None:
     # a new window may begin seconds after the last alarm: this limit keeps two alarms a minute apart
     if isinstance(guard.take(limits.ALARM_NOTED, ""), guard.Granted):
         logger.warning("many failures", per_minute=most, setting="IDP_FAILURE_ALARM")
-        log.record(FailuresAlarm(most=most))
-        db.session.commit()
+        with unit_of_work():
+            log.record(FailuresAlarm(most=most))

@@ -24,7 +24,7 @@ from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
@@ -131,8 +131,8 @@ def verify_secret(
 ) -> _T | Refused | Throttled:
     """Verify a secret; if it is right, call `admit` and return its result.
 
-    `admit` gets no open transaction and commits its own. It returns None, without any change, if the account changed
-    since the secret was compared.
+    `admit` runs a unit of work of its own. It returns None, without any change, if the account changed since the secret
+    was compared.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
@@ -175,8 +175,8 @@ def _try(
     verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Wait):
         if guard.is_first_refusal(verdict):
-            log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
-            db.session.commit()
+            with unit_of_work():
+                log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT and not candidate.provisional
     with _slots_returned_on_failure(slots):
@@ -185,18 +185,19 @@ def _try(
     if admitted is not None:
         guard.settle_success(*slots)
         return admitted
-    if candidate.account_id:
-        _write_notices(candidate, candidate.account_id, verdict.count)
-    log.record(
-        SignInFailed(
-            account_id=candidate.account_id,
-            reason="shut" if shut and is_right else "changed" if is_right else candidate.reason,
-            username_digest=digest,
-            door=attempt.door,
-            device=describe(attempt.user_agent).code,
+    reason = "shut" if shut and is_right else "changed" if is_right else candidate.reason
+    with unit_of_work():
+        if candidate.account_id:
+            _write_notices(candidate, candidate.account_id, verdict.count)
+        log.record(
+            SignInFailed(
+                account_id=candidate.account_id,
+                reason=reason,
+                username_digest=digest,
+                door=attempt.door,
+                device=describe(attempt.user_agent).code,
+            )
         )
-    )
-    db.session.commit()
     alarm.count_failure(settings)
     return Refused()
 
@@ -207,7 +208,6 @@ def _slots_returned_on_failure(slots: tuple[tuple[limits.Limit, str], ...]) -> I
     try:
         yield
     except (HasherBusyError, SQLAlchemyError):
-        db.session.rollback()
         with suppress(SQLAlchemyError):  # a slot that is not returned expires by itself
             for limit, key in slots:
                 guard.uncount(limit, key)
@@ -222,13 +222,6 @@ def username_digest(settings: Settings, typed: str) -> str:
 
 def _candidate(username: str | None, attempt: Attempt) -> _Candidate:
     account = directory.find_by_username(username) if username else None
-    try:
-        return _compare_with(account, attempt)
-    finally:
-        db.session.rollback()  # no transaction stays open while the hash is computed
-
-
-def _compare_with(account: Account | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
     if account.disabled_at is not None:

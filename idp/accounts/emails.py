@@ -22,7 +22,7 @@ from idp.audit import log
 from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.emails import EmailFault, InvalidEmailError, fold_email
 from idp.outbox import queue
 from idp.throttle import guard, limits
@@ -74,7 +74,7 @@ def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = 
     """Count a mail for the account, the mailbox and the IP, or for none of them; return the wait.
 
     The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
-    without the pause of a resend. No transaction may be open on `db.session`.
+    without the pause of a resend. No unit of work may be open.
     """
     verdict = guard.take_all(
         (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
@@ -90,7 +90,6 @@ def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
     The pause between two mails protects one mailbox, so it does not apply to another address. Every longer limit does.
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
-    end_read()
     corrected = waiting is None or fold_email(waiting) != fold_email(email)
     return take_slots(account_id, email, ip, corrected=corrected)
 
@@ -119,17 +118,15 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
     The rate limits are checked before anything is written (security row E-10).
     """
     pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
-    end_read()
     if not pending:
         return NothingToConfirm()
     if wait := take_slots(account_id, pending, ip):
         return TooSoon(wait)
-    account = directory.get_for_change(account_id)
-    if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
-        db.session.rollback()
-        return NothingToConfirm()
-    send_link(settings, account, client_id)
-    db.session.commit()
+    with unit_of_work():
+        account = directory.get_for_change(account_id)
+        if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
+            return NothingToConfirm()
+        send_link(settings, account, client_id)
     return Sent()
 
 
@@ -139,17 +136,20 @@ def correct(
     """Replace a first address that is not confirmed by `to`, and send the link.
 
     The caller has verified the password. The abandoned mailbox is told, and its link stops working. Return None without
-    any change if the account changed since the password was compared. The rate limits of a resend apply. No transaction
-    may be open on `db.session`.
+    any change if the account changed since the password was compared. The rate limits of a resend apply. No unit of
+    work may be open.
     """
     if wait := take_slots_for_another(verified.account_id, to, ip):
         return TooSoon(wait)
+    return _replace(settings, verified, to, client_id)
+
+
+@unit_of_work()
+def _replace(settings: Settings, verified: VerifiedSecret, to: str, client_id: uuid.UUID | None) -> Resent | None:
     account = directory.get_for_change(verified.account_id)
     if account is None or not verified.still_holds(account) or account.password_blocked_at is not None:
-        db.session.rollback()
         return None
     if account.email is not None or account.contested_at is not None:
-        db.session.rollback()
         return NothingToConfirm()
     abandoned = account.pending_email
     if abandoned is not None and fold_email(abandoned) != fold_email(to):
@@ -158,7 +158,6 @@ def correct(
     send_link(settings, account, client_id)
     if abandoned is not None:  # without a first address, the activation told the file's mailbox
         mailboxes.tell_file_mailbox(settings, account, to)
-    db.session.commit()
     return Sent()
 
 
@@ -193,6 +192,7 @@ def find_link(value: str) -> Link:
     return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
 
 
+@unit_of_work()
 def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     """Use the link `value` and confirm its address, in one transaction; return None if the link does not work.
 
@@ -203,10 +203,12 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     row = find_link(value).row
     # Lock the account's row before its links, in the same order as where links are issued, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
-    link = tokens.redeem(Purpose(row.purpose), value) if row and account else None
-    awaited = account is not None and link is not None and _is_awaited(account, link)
-    if account is None or link is None or not awaited or mailboxes.is_refused(settings, account, link.address):
-        db.session.rollback()
+    if row is None or account is None or not _is_awaited(account, row):
+        return None
+    if mailboxes.is_refused(settings, account, row.address):
+        return None
+    link = tokens.redeem(Purpose(row.purpose), value)
+    if link is None:
         return None
     former = account.email
     account.email, account.email_confirmed_at, account.pending_email = link.address, now(), None
@@ -217,7 +219,6 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     if former is not None:
         tokens.revoke(account.id, Purpose.RESET_PASSWORD)
         _warn(settings, account, former, Notice.EMAIL_CHANGED)
-    db.session.commit()
     return link
 
 

@@ -8,7 +8,7 @@ written in the caller's transaction, which has locked the account's row.
 import hashlib
 import uuid
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, or_, select, text
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, school_notices, tokens
@@ -166,4 +166,6 @@ def _lock_mailbox(mailbox: str) -> None:
     """
     if db.engine.dialect.name == "postgresql":
         digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
-        db.session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
+        # as text, which a session runs in a transaction: a SELECT may be autocommitted, and the lock with it
+        lock = text("SELECT pg_advisory_xact_lock(:key)")
+        db.session.execute(lock, {"key": int.from_bytes(digest, signed=True)})

@@ -16,7 +16,7 @@ from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
@@ -127,7 +127,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if link is None and account is not None and account.contested_at is None:
         recipient = account.email
     if account is None or recipient is None:
-        end_read()
         return Outcome.DROPPED
     context: dict[str, Any] = {
         "person": account.short_name,
@@ -147,7 +146,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if payload.get("school"):
         school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
         context |= {"school": school.name, "phone": school.phone} if school else {}
-    end_read()
     if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
         return Outcome.DROPPED
     mail = compose(

@@ -20,7 +20,7 @@ from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.config import Settings
-from idp.db import committed, db, end_read
+from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
@@ -75,13 +75,13 @@ def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
     moment = now()
     if moment < start_of_digests(settings, moment):
         return Outcome.DROPPED
-    committed(_release_given_up)
+    retry_unit_of_work(_release_given_up)
     midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
     waiting = {payload["school"] for payload in _payloads(OutboxMessage.finished_at.is_(None))}
     asked = 0
     for school_id in _due(midnight):
         if school_id.hex not in waiting:
-            asked += committed(partial(_claim, school_id, midnight))
+            asked += retry_unit_of_work(partial(_claim, school_id, midnight))
     return Outcome.DONE if asked else Outcome.DROPPED
 
 
@@ -103,7 +103,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     taken = _take(message, today)
     if taken is None:
         return Outcome.DROPPED
-    recipient, context = taken
+    email, context = taken
+    try:
+        recipient = check_recipient(email)
+    except InvalidEmailError as fault:
+        raise PermanentDeliveryError("the school's mail address is not valid") from fault
     context["contact"] = settings.contact_mail
     try:
         mail = compose(
@@ -113,7 +117,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     except UncertainDeliveryError:
         raise
     except (TemporaryDeliveryError, PermanentDeliveryError):
-        _begin(message, None)  # the mail was not sent: it may be sent today
+        with unit_of_work():
+            _begin(message, None)  # the mail was not sent: it may be sent today
         raise
     return Outcome.DONE
 
@@ -121,9 +126,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def _due(midnight: datetime) -> Sequence[uuid.UUID]:
     """Return the schools with a mail address, an open notice that no mail has named, and no mail today."""
     due = select(School.id).where(School.email.is_not(None), _not_since(midnight), _has_news()).order_by(School.uai)
-    school_ids = db.session.scalars(due).all()
-    end_read()
-    return school_ids
+    return db.session.scalars(due).all()
 
 
 def _not_since(midnight: datetime) -> Any:
@@ -163,8 +166,9 @@ def _release_given_up() -> None:
         )
 
 
+@unit_of_work()
 def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | None:
-    """Mark the notices of this mail, and the day; return recipient and context, or None if there is nothing to tell."""
+    """Mark the notices of this mail, and the day; return email and context, or None if there is nothing to tell."""
     mark = _mark_of(message.payload)
     email = db.session.scalar(
         update(School)
@@ -175,7 +179,6 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
     )
     if email is None:  # the school's address was removed: the notices wait for another one
         _mark(message.payload, SchoolNotice.digested_at == mark, digested_at=None)
-        db.session.commit()
         return None
     _mark(message.payload, *_NEWS, digested_at=mark)
     notices = db.session.scalars(
@@ -190,16 +193,11 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
     school = db.session.get_one(School, uuid.UUID(message.payload["school"]))
     context = {"school": school.name, "notices": _items(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
     _begin(message, today)
-    if not notices:
-        return None
-    try:
-        return check_recipient(email), context
-    except InvalidEmailError as fault:
-        raise PermanentDeliveryError("the school's mail address is not valid") from fault
+    return (email, context) if notices else None
 
 
 def _begin(message: OutboxMessage, day: str | None) -> None:
-    """Write the day of the SMTP dialogue on the message, or None if there was no dialogue, and commit.
+    """Write the day of the SMTP dialogue on the message, or None if there was no dialogue, in the caller's transaction.
 
     Raises:
         TemporaryDeliveryError: the lease expired, and another worker has the message.
@@ -213,9 +211,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
         .execution_options(synchronize_session=False)
     )
     if noted is None:
-        db.session.rollback()
         raise TemporaryDeliveryError("another worker has this message")
-    db.session.commit()
 
 
 def _items(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from idp.audit import log
 from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.sessions import closing
 
 
@@ -61,6 +61,7 @@ def was_completed_in(account_id: uuid.UUID, interaction_id: str) -> bool:
     return kept is not None and kept == opaque.digest(interaction_id)
 
 
+@unit_of_work()
 def complete(settings: Settings, account_id: uuid.UUID, generation: int, activation: Activation) -> bool:
     """Activate the account and enqueue the mail with its link, in one transaction; return whether this call did.
 
@@ -87,7 +88,6 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
         .returning(Account.id)
     )
     if won is None:
-        db.session.rollback()
         return False
     account = db.session.get_one(Account, account_id, populate_existing=True)
     if account.contested_at is not None:
@@ -97,7 +97,6 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     if activation.email:
         emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
-    db.session.commit()
     return True
 
 
@@ -115,6 +114,7 @@ def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guar
     return [tie for tie in alive if tie.child.school_id == account.letter_school_id] or alive
 
 
+@unit_of_work()
 def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], since: datetime) -> list[School]:
     """Record that the letter's holder is not the guardian of some children, and close the account.
 
@@ -133,24 +133,20 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
     """
     account = directory.get_for_change(account_id)
     if account is None or account.activated_at is not None:
-        db.session.rollback()
         return []
     statement = select(Guardianship).where(Guardianship.account_id == account_id).order_by(Guardianship.rank)
     ties = _ties_of_letter(account, db.session.scalars(statement.execution_options(populate_existing=True)).all())
     children = [tie.child for tie in ties if tie.is_undisputed and tie.child_id.hex in chosen]
     is_first = account.generation == generation
     if not children:
-        db.session.rollback()
         return [] if is_first else disputed_schools(account_id, since)
     # The first statement raised the generation by one. The school's decision raises it again, and voids the letter.
     is_further = account.changed_once_since(generation) and any(
         tie.disputed_at is not None and tie.disputed_at >= since for tie in ties
     )
     if not is_first and not is_further:
-        db.session.rollback()
         return []
     _dispute(account.id, children, is_first=is_first)
-    db.session.commit()
     return disputed_schools(account_id, since)
 
 
@@ -186,6 +182,4 @@ def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
         )
         .order_by(School.name)
     )
-    once = list(dict.fromkeys(schools))
-    end_read()
-    return once
+    return list(dict.fromkeys(schools))

@@ -15,7 +15,6 @@ from idp.activation import service
 from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.clients import registry
 from idp.clock import now
-from idp.db import end_read
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
@@ -73,7 +72,6 @@ def not_guardian() -> Response:
         known = [child.id.hex for child in children]
         chosen = known if len(known) == 1 else [key for key in form.children.data if key in known]
         if chosen:
-            end_read()
             schools = service.dispute(person.account_id, person.generation, chosen, person.since)
             return _reported(interaction, schools) if schools else _void_letter_page(interaction)
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
@@ -90,7 +88,6 @@ def not_guardian() -> Response:
 
 def _further_statement(interaction: store.Interaction, person: store.Person, form: NotGuardianForm) -> Response:
     """Record further children (the browser's Back); show a second click the result of the first."""
-    end_read()
     if request.method == "POST":
         schools = service.dispute(person.account_id, person.generation, form.children.data or [], person.since)
     else:
@@ -138,7 +135,6 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
-    end_read()  # the checks below take time, and must not hold a transaction
     faults = check_password(
         password,
         person=person,

@@ -6,6 +6,7 @@ the database cannot test a guess. When that key is rotated, the former one is fo
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from idp.audit.models import NotedSettings
 from idp.audit.registry_events import SettingsChanged
 from idp.clock import now
 from idp.config import PREFIX
-from idp.db import db, upsert
+from idp.db import db, unit_of_work, upsert
 
 if TYPE_CHECKING:
     from idp.config import Settings
@@ -35,11 +36,8 @@ def note(settings: "Settings") -> None:
     The very first start records nothing. A start without a database, or before its migration, does not fail here; the
     next start compares. Nothing is logged, since the starting process reports the missing database itself.
     """
-    try:
+    with suppress(SQLAlchemyError), unit_of_work():
         _note(settings)
-        db.session.commit()
-    except SQLAlchemyError:
-        db.session.rollback()
 
 
 def _note(settings: "Settings") -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
-from idp.db import UtcDateTime, db, end_read
+from idp.db import UtcDateTime, db
 
 _R = TypeVar("_R", AuditEntry, AuditSeal, AuditBeginning)
 _UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DataError)
@@ -31,7 +31,7 @@ class Page(Generic[_R]):
 
 
 def load(model: type[_R], statement: Select[_R]) -> Page[_R]:
-    """Load the rows of `statement`, detached, in a transaction of its own.
+    """Load the rows of `statement`, detached.
 
     SQLite keeps any value in any column, and both databases keep JSON that Python cannot read. If one row cannot be
     read, load each row alone.
@@ -40,7 +40,6 @@ def load(model: type[_R], statement: Select[_R]) -> Page[_R]:
     if rows is not None:
         return Page(rows)
     keys = db.session.scalars(statement.with_only_columns(model.id)).all()
-    end_read()
     readable: list[_R] = []
     unreadable: list[int] = []
     for key in keys:
@@ -57,15 +56,13 @@ def _load(model: type[_R], statement: Select[_R]) -> Sequence[_R] | None:
     try:
         rows = db.session.scalars(statement.execution_options(populate_existing=True)).all()
     except _UNREADABLE:
-        db.session.rollback()
         return None
     except OperationalError as error:  # SQLite reports text that is not UTF-8 like an unavailable database
-        db.session.rollback()
         if "decode" not in str(error.orig):
             raise
         return None
-    db.session.expunge_all()
-    end_read()
+    finally:
+        db.session.expunge_all()
     columns = [(column, _kind(column)) for column in model.__table__.columns]
     return rows if all(_fits(row, columns) for row in rows) else None
 

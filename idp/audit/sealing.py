@@ -20,7 +20,7 @@ from idp.audit import chain, log
 from idp.audit.chain import Sealed, Secrets
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 
 BATCH = 500
 """The most entries of a seal, and of the transaction that writes it."""
@@ -113,7 +113,7 @@ def _record_cut(known: Secrets, entries_before: datetime, failures_before: datet
 def drop_old_seals() -> int:
     """Remove the seals before the beginning of the chain, in short transactions; return how many there were."""
     total = 0
-    while dropped := committed(_drop_some):
+    while dropped := retry_unit_of_work(_drop_some):
         total += dropped
     return total
 
@@ -127,10 +127,10 @@ def _drop_some() -> int:
 
 
 def _retried(step: Callable[[], _T]) -> _T:
-    """Run `step` and commit it; retry if another transaction wrote the same row first."""
+    """Run `step` as a unit of work; retry if another transaction wrote the same row first."""
     for _ in range(_MOST_CONFLICTS):
         try:
-            return committed(step)
+            return retry_unit_of_work(step)
         except IntegrityError:
-            db.session.rollback()
-    return committed(step)
+            continue
+    return retry_unit_of_work(step)

@@ -15,7 +15,7 @@ from idp.audit import chain
 from idp.audit.chain import Sealed, Secrets, Verdict
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.audit.reading import Page, load
-from idp.db import db, end_read
+from idp.db import db
 
 REMOVED = frozenset({"account.purged", "account.erased"})
 """The kinds of the events that erase the personal part of an account's entries."""
@@ -83,7 +83,6 @@ class Check:
         if not self._load_beginning():
             yield Finding("the record of the last purge was changed")
         last = db.session.scalar(select(func.max(AuditSeal.id))) or 0
-        end_read()
         first = self._first
         if first > max(last, 1):
             yield Finding("the seal is missing", first)
@@ -273,7 +272,6 @@ class Check:
         """Check entries that name a seal after the last one: the worker may just have written it."""
         for seal in _named_seals(last, None):
             known = db.session.scalar(select(AuditSeal.id).where(AuditSeal.id == seal)) is not None
-            end_read()
             for page in _pages(AuditEntry.seal_id == seal):
                 self.report.unsealed += len(page.ids)
                 yield from self._check_entries(page, seal if isinstance(seal, int) else None)
@@ -295,7 +293,6 @@ def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
         if below is not None:
             condition &= AuditEntry.seal_id < below
         number = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(condition))
-        end_read()
         if number is None:
             return
         yield number

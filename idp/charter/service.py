@@ -13,7 +13,7 @@ from idp.audit.events import CharterAccepted, CharterPublished, CharterRefused
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db, upsert
+from idp.db import db, unit_of_work, upsert
 
 LONGEST_TEXT = 100_000
 LONGEST_VERSION = 40
@@ -56,27 +56,28 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, ip: str
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
         raise UnknownVersionError
-    added = db.session.scalar(
-        upsert(CharterAcceptance)
-        .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=ip)
-        .on_conflict_do_nothing()
-        .returning(CharterAcceptance.account_id)
-    )
-    if added:
-        log.record(CharterAccepted(account_id=account_id, client_id=client_id, version=version, shown_by=shown_by))
-    db.session.commit()
+    with unit_of_work():
+        added = db.session.scalar(
+            upsert(CharterAcceptance)
+            .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=ip)
+            .on_conflict_do_nothing()
+            .returning(CharterAcceptance.account_id)
+        )
+        if added:
+            log.record(CharterAccepted(account_id=account_id, client_id=client_id, version=version, shown_by=shown_by))
     accepted = current(client_id, account_id)
     if accepted is None or accepted.version.id != charter.version.id:  # another version was published meanwhile
         raise UnknownVersionError
     return accepted
 
 
+@unit_of_work()
 def refuse(client_id: uuid.UUID, account_id: uuid.UUID, version: str) -> None:
     """Record that the account declined the charter that this service showed."""
     log.record(CharterRefused(account_id=account_id, client_id=client_id, version=version))
-    db.session.commit()
 
 
+@unit_of_work()
 def publish(client_id: str, version: str, text: str) -> CharterVersion:
     """Publish a version for an ENT and make it current: everybody has to accept it again.
 
@@ -102,7 +103,6 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     )
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     log.record(CharterPublished(client_id=client.id, version=version, former=former or "", sha256=sha256))
-    db.session.commit()
     return charter
 
 

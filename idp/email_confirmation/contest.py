@@ -24,7 +24,7 @@ from idp.audit import log
 from idp.audit.events import EmailChangeContested
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.sessions import manager
 
 
@@ -59,11 +59,8 @@ def look(value: str) -> Alarm:
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
-        end_read()
         return Alarm(LinkState.DEAD)
-    alarm = Alarm(link.state, _standing(account, link.row), directory.schools_of_ties(account))
-    end_read()
-    return alarm
+    return Alarm(link.state, _standing(account, link.row), directory.schools_of_ties(account))
 
 
 def _standing(account: Account, link: OneTimeLink) -> Standing:
@@ -72,6 +69,7 @@ def _standing(account: Account, link: OneTimeLink) -> Standing:
     return Standing.OURS if account.email == link.address else Standing.CHANGED
 
 
+@unit_of_work()
 def stop(settings: Settings, value: str) -> bool:
     """Use the link `value`: stop the change, or contest it, in one transaction; return False if it does not work.
 
@@ -81,7 +79,6 @@ def stop(settings: Settings, value: str) -> bool:
     account = directory.get_for_change(row.account_id) if row else None
     link = tokens.redeem(Purpose.CONTEST_EMAIL, value) if account else None
     if account is None or link is None:
-        db.session.rollback()
         return False
     applied = account.email != link.address
     _close(account, link)
@@ -95,7 +92,6 @@ def stop(settings: Settings, value: str) -> bool:
     log.record(
         EmailChangeContested(account_id=account.id, applied=applied, uais=[school.uai for school in schools]),
     )
-    db.session.commit()
     return True
 
 

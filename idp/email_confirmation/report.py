@@ -11,7 +11,7 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import ActivationReported
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,11 @@ def look(value: str) -> Report:
     link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
-        end_read()
         return Report(LinkState.DEAD)
-    report = Report(link.state, tuple(directory.schools(account)))
-    end_read()
-    return report
+    return Report(link.state, tuple(directory.schools(account)))
 
 
+@unit_of_work()
 def send(value: str) -> bool:
     """Use the link `value` and write a notice for each school; return False if the link does not work.
 
@@ -48,10 +46,8 @@ def send(value: str) -> bool:
     account = directory.get_for_change(row.account_id) if row else None
     link = tokens.redeem(Purpose.REPORT_ACTIVATION, value) if account else None
     if account is None or link is None:
-        db.session.rollback()
         return False
     schools = directory.schools(account)
     school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id for school in schools])
     log.record(ActivationReported(account_id=account.id, uais=[school.uai for school in schools]))
-    db.session.commit()
     return True

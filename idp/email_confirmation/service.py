@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from email.message import EmailMessage
 
 from sqlalchemy import select
 
@@ -10,11 +11,11 @@ from idp.accounts import authentication, directory, emails, mailboxes, tokens
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.tokens import Link, LinkState, Purpose
+from idp.accounts.tokens import LinkState, Purpose
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
@@ -74,14 +75,8 @@ def confirm(settings: Settings, value: str) -> Question:
 
 def look(settings: Settings, value: str) -> Question:
     """Return the values that the page of the link `value` may show; change nothing."""
-    try:
-        return _question(settings, emails.find_link(value))
-    finally:
-        end_read()
-
-
-def _question(settings: Settings, link: Link) -> Question:
-    account = db.session.get(Account, link.row.account_id) if link.row else None
+    link = emails.find_link(value)
+    account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     state = link.state
     if link.row is None or account is None:
         return Question(state)
@@ -110,7 +105,6 @@ def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     """
     row = emails.find_link(value).row
     account = db.session.get(Account, row.account_id, populate_existing=True) if row else None
-    end_read()
     if row is None or account is None:
         return False
     if not tokens.is_used(row) and tokens.is_current(row, account):
@@ -131,16 +125,24 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     If half of the link's time is over, or its token cannot be computed any more, another link is sent instead. The mail
     is dropped if the link is no longer wanted.
     """
+    mail = _write(message, settings)
+    if mail is None:
+        return Outcome.DROPPED
+    deliver(*mail)
+    return Outcome.DONE
+
+
+@unit_of_work()
+def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, str] | None:
+    """Return the mail and its recipient, or None if this message sends none; issue another link if it is needed."""
     link = db.session.get(OneTimeLink, uuid.UUID(message.payload["link"]), populate_existing=True)
     account = directory.get_for_change(link.account_id) if link else None
     if link is None or account is None or not _still_wanted(link, account):
-        db.session.rollback()
-        return Outcome.DROPPED
+        return None
     value = tokens.token(settings, link)
     if value is None or tokens.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
         emails.send_link(settings, account, link.client_id)
-        db.session.commit()
-        return Outcome.DROPPED
+        return None
     mail = compose(
         "nouvelle_adresse" if _changes(link) else "confirmation",
         recipient=link.address,
@@ -148,9 +150,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         message_id=f"{message.id}",
         settings=settings,
     )
-    end_read()
-    deliver(mail, link.address)
-    return Outcome.DONE
+    return mail, link.address
 
 
 def _context(settings: Settings, account: Account, link: OneTimeLink, value: str) -> dict[str, object]:

@@ -14,7 +14,7 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
@@ -69,7 +69,6 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
     if to is None or form.errors:
         return _correction_page(interaction, account, form, 200)
     client, attempt = _client(interaction), attempts.of_request(account.username, form.password.data or "")
-    end_read()
     hasher = services().hasher
     outcome = service.correct(services().settings, hasher, attempt, to, client.key if client else None)
     match outcome:

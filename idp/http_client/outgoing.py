@@ -22,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from idp.clock import now
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
+from idp.db import release_connection
 from idp.http_client.connections import Deadline, DeadlineSocket, Ip, connect, resolve, secure, tls_context
 
 TIMEOUT = 3.0
@@ -96,6 +97,7 @@ class Outgoing:
         return self._send(url, "GET", None)
 
     def _send(self, url: str, method: str, body: bytes | None) -> Answer:
+        release_connection()
         target = self._target(url)
         if self._resting.get(url, 0.0) > time.monotonic():
             raise OutgoingError("not requested: the last request timed out less than a minute ago")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
-from idp.db import end_read
 from idp.letters import account_reset, merge_csv, recipients
 from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
 from idp.letters.hashing import BatchHasher
@@ -152,7 +151,6 @@ def _check_files(order: PrintOrder) -> None:
         if not path.absolute().parent.is_dir():
             raise PrintError(f"{path} cannot be written: its folder does not exist; nothing was done")
     remove_leftovers(filter(None, (order.out, order.csv)), account_reset.is_secret_valid)
-    end_read()
 
 
 def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:

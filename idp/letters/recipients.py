@@ -13,7 +13,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.folding import fold
 from idp.letters.render import pdf
 from idp.uai import normalised_uai
@@ -91,7 +91,6 @@ def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
     moment = now()
     rows = _parents(school, class_name)
     disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
-    end_read()
     for row in rows:
         reason = _skip_reason(row, moment, disputed.get(row.id, ()), renew=renew)
         if reason:
@@ -106,7 +105,6 @@ def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
 
 def _classes(school: School) -> list[str]:
     names = db.session.scalars(select(Child.class_name).where(Child.school_id == school.id).distinct()).all()
-    end_read()
     return sorted((name for name in names if name), key=class_order) or ["none"]
 
 
@@ -128,9 +126,7 @@ def by_username(
     for account in accounts.values():
         if account.activated_at is not None and not reason:
             raise PrintError(f"{account.username} is active, and a new letter closes it: give --reason")
-    chosen = [_from_school(account, school, class_name) for account in accounts.values()]
-    end_read()
-    return chosen
+    return [_from_school(account, school, class_name) for account in accounts.values()]
 
 
 def _get(username: str) -> Account:
@@ -184,7 +180,6 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
     first: dict[uuid.UUID, Any] = {}
     for row in db.session.execute(query):
         first.setdefault(row.id, row)
-    end_read()
     return list(first.values())
 
 

@@ -17,7 +17,7 @@ from idp.accounts import directory
 from idp.accounts.models import Account, School
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db, end_read
+from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
 from idp.letters.account_reset import AccountsChangedError, NewSecret, reset_accounts
 from idp.letters.hashing import BatchHasher
@@ -122,7 +122,6 @@ def _compose(
             ent_urls[school.id] = ent_home_url(school)
         letter = compose(settings, account, school, ent_urls[school.id], provisional.draw(), expires_at)
         composed.append((entry, account, school, letter))
-    end_read()
     if skipped and all_or_none:
         raise PrintError(f"{skipped[0].username} {_CHANGED}")
     return composed, skipped
@@ -141,9 +140,8 @@ def _write_and_commit(
     new_secrets = {entry.account.id: entry.new_secret for entry in drawn}
     try:
         output.store(drawn, expires_at)
-        committed(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
+        retry_unit_of_work(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
     except BaseException as error:
-        db.session.rollback()
         output.discard()
         faults = _faults(error, drawn)
         if all_or_none and isinstance(error, AccountsChangedError):

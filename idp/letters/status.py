@@ -21,7 +21,7 @@ from sqlalchemy.orm import aliased
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.letters.recipients import PrintError, class_order
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
@@ -107,9 +107,7 @@ def school_statuses(uai: str | None = None) -> Iterator[SchoolStatus]:
         schools = select(School.id, School.uai, School.name).order_by(School.uai).limit(_SCHOOLS_AT_ONCE)
         schools = schools.where(School.uai == uai) if uai is not None else schools.where(School.uai > after)
         batch = db.session.execute(schools).all()
-        statuses = _statuses(batch) if batch else []
-        end_read()
-        yield from statuses
+        yield from _statuses(batch) if batch else []
         if uai is not None or len(batch) < _SCHOOLS_AT_ONCE:
             return
         after = batch[-1].uai

@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
@@ -75,6 +75,13 @@ class Closed:
     schools: Sequence[School]
 
 
+@dataclass(frozen=True)
+class _NeedsSlot:
+    """Nothing was decided: the sign-in would write rows, and takes a slot of the rate limit `demand` before."""
+
+    demand: tuple[limits.Limit, str]
+
+
 _Admitted = SignedIn | MayActivate | MustRenew | Closed
 Outcome = _Admitted | Refused | Throttled
 
@@ -89,13 +96,19 @@ def sign_in(
     """
 
     def admit(verified: VerifiedSecret) -> _Admitted | None:
-        # before the transaction, since reading the list for the first time may take seconds
+        # before the unit of work, since reading the list for the first time may take seconds
         stolen = not verified.provisional and breached.holds(attempt.password)
-        return _admit(settings, verified, attempt, former, stolen=stolen)
+        wait = None
+        while True:
+            outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
+            if not isinstance(outcome, _NeedsSlot):
+                return outcome
+            wait = _wait(outcome.demand)
 
     return authentication.verify_secret(settings, hasher, attempt, admit)
 
 
+@unit_of_work()
 def _admit(
     settings: Settings,
     verified: VerifiedSecret,
@@ -103,47 +116,40 @@ def _admit(
     former: str | None,
     *,
     stolen: bool,
-    wait: int | None = None,
-) -> _Admitted | None:
+    wait: int | None,
+) -> _Admitted | _NeedsSlot | None:
     """Decide in one transaction, by the account's present state: it may have changed while the hash was computed.
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
     account, closed = disputes.get_for_sign_in(verified.account_id)
     if account is None or not verified.still_holds(account):
-        db.session.rollback()
         return None
-    outcome: _Admitted
     if wait is None and not verified.provisional and (closed or stolen or account.password_blocked_at is not None):
         # a sign-in to a closed account has its own counter: it must not use up requests for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
-        db.session.rollback()  # slots are taken outside of a transaction
-        wait = _wait(noted if closed else renewed)
-        return _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
+        return _NeedsSlot(noted if closed else renewed)
     if verified.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
-        outcome = MayActivate(account.id, account.generation)
-    elif closed:
-        outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
+        return MayActivate(account.id, account.generation)
+    if closed:
         if not wait:
             log.record(ResetRequested(account_id=account.id, answer="disputed"))
-    elif account.password_blocked_at is not None or stolen:
+        return Closed(account.contested_at is not None, directory.schools_of_ties(account))
+    if account.password_blocked_at is not None or stolen:
         if stolen and account.breached_at is None:
             _close_breached(account)
-        outcome = _demand_another(settings, account, verified, wait or 0)
-    else:
-        if not verified.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
-            notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
-        browser = manager.Browser(attempt.ip, attempt.user_agent)
-        acr = PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
-        cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
-        outcome = SignedIn(cookie, account.username)
-        _note(account, verified)
-    db.session.commit()
-    return outcome
+        return _demand_another(settings, account, verified, wait or 0)
+    if not verified.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
+    browser = manager.Browser(attempt.ip, attempt.user_agent)
+    acr = PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
+    cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
+    _note(account, verified)
+    return SignedIn(cookie, account.username)
 
 
 def _close_breached(account: Account) -> None:

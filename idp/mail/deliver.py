@@ -2,7 +2,7 @@
 
 from email.message import EmailMessage
 
-from idp.db import db
+from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.outbox.worker import PermanentDeliveryError
 from idp.services import services
@@ -13,11 +13,10 @@ def deliver(message: EmailMessage, recipient: str) -> None:
 
     Raises:
         TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
-        RuntimeError: the handler left a transaction open. The link in the mail would not be committed yet, and SQLite
+        RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet, and SQLite
             would be locked during the SMTP dialogue.
     """
-    if db.session().in_transaction():
-        raise RuntimeError("a transaction is open: commit it before the mail is sent")
+    release_connection()
     try:
         check_recipient(recipient)
     except InvalidEmailError as error:

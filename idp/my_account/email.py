@@ -12,7 +12,7 @@ from idp.accounts.models import OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Purpose
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.my_account.reauthentication import proof
 
 
@@ -42,21 +42,20 @@ def _admit(
     wait = emails.take_slots_for_another(verified.account_id, email, ip)
     if wait:
         return emails.TooSoon(wait)
-    locked = proof.lock(verified, session_id)
-    if locked is None:
-        return None
-    account, _ = locked
-    emails.ask_change(settings, account, email)
-    db.session.commit()
+    with unit_of_work():
+        locked = proof.lock(verified, session_id)
+        if locked is None:
+            return None
+        account, _ = locked
+        emails.ask_change(settings, account, email)
     return Asked()
 
 
+@unit_of_work()
 def keep_present(account_id: uuid.UUID) -> bool:
     """Cancel the pending change; return whether there was one."""
     account = directory.get_for_change(account_id)
-    cancelled = account is not None and emails.cancel_change(account)
-    db.session.commit()
-    return cancelled
+    return account is not None and emails.cancel_change(account)
 
 
 def last_sent_at(account_id: uuid.UUID) -> datetime | None:

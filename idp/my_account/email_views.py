@@ -7,7 +7,6 @@ from idp.accounts import emails
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.db import end_read
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.my_account import email
 from idp.my_account.forms import EmailForm
@@ -61,7 +60,6 @@ def _ask(session: Session, account: Account) -> Response:
     if new_email is None or form.errors:
         return _form_page(account, form, 200)
     attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
-    end_read()
     return _answer(account, form, email.ask(services().settings, services().hasher, attempt, session_id, new_email))
 
 

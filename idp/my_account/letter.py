@@ -16,7 +16,7 @@ from idp.audit import log
 from idp.audit.events import LetterLinkDoubted, LetterLinked
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.sessions import liveness
 from idp.sessions.models import Session
 
@@ -69,21 +69,18 @@ def doubtful_schools(account_id: uuid.UUID) -> list[School]:
     return list(db.session.scalars(statement).unique())
 
 
+@unit_of_work()
 def _admit(verified: VerifiedSecret, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
     """Decide in one transaction, by the present state of both accounts; rows are locked in one order."""
     locked = {key: directory.get_for_change(key) for key in sorted({account_id, verified.account_id})}
     mine, other = locked[account_id], locked[verified.account_id]
     if mine is None or not _is_signed_in(mine, session_id) or other is None or not verified.still_holds(other):
-        db.session.rollback()
         return None
     if same_person(mine, other):
         _merge(mine, other)
-        outcome: Linked | Doubted = Linked()
-    else:
-        _doubt(mine, other)
-        outcome = Doubted()
-    db.session.commit()
-    return outcome
+        return Linked()
+    _doubt(mine, other)
+    return Doubted()
 
 
 def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:

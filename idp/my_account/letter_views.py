@@ -7,7 +7,6 @@ from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
-from idp.db import end_read
 from idp.my_account import letter
 from idp.my_account.reauthentication.proof_forms import LetterForm
 from idp.services import services
@@ -63,7 +62,6 @@ def doubt(_session: Session, account: Account) -> Response:
 
 
 def _try(form: LetterForm, session: Session) -> letter.Outcome:
-    end_read()
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
     try:
         return letter.link(services().settings, services().hasher, attempt, session)

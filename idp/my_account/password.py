@@ -11,7 +11,7 @@ from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import PasswordChanged
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.my_account.reauthentication import proof
 from idp.sessions import manager
 
@@ -52,6 +52,11 @@ def _admit(hasher: Hasher, verified: VerifiedSecret, session_id: uuid.UUID, new:
         hashed = hasher.hash(new, "activation")
     except HasherBusyError as busy:  # returned, not raised: the password was right, so its try must not stay counted
         return _Unhashed(busy.retry_after)
+    return _set(verified, session_id, hashed)
+
+
+@unit_of_work()
+def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str) -> Changed | None:
     locked = proof.lock(verified, session_id)
     if locked is None:
         return None
@@ -63,5 +68,4 @@ def _admit(hasher: Hasher, verified: VerifiedSecret, session_id: uuid.UUID, new:
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))
     notices.tell(Notice.PASSWORD_CHANGED, account.id)
-    db.session.commit()
     return Changed(cookie)

@@ -9,7 +9,6 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.clients import registry
-from idp.db import end_read
 from idp.my_account import password
 from idp.my_account.forms import PasswordForm
 from idp.my_account.reauthentication import rules
@@ -75,7 +74,6 @@ def _again() -> Response:
     if renewed is None:
         return sign_in_first()
     session, username = renewed[0], renewed[1].username
-    end_read()
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = rules.verify(services().settings, services().hasher, attempt, session)
     return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
@@ -97,7 +95,6 @@ def _check(form: PasswordForm, account: Account) -> None:
     """
     current, new = form.current.data or "", form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(services().settings))
-    end_read()  # the checks below take time, and must not hold a transaction
     if not current:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     faults = check_password(

@@ -12,7 +12,6 @@ import click
 
 from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
-from idp.db import end_read
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
@@ -64,7 +63,6 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
         school = dossier.get_school(uai)
     accounts = dossier.find(text if text and text.strip() else None, school, limit)
     rows = [dossier.line(account, school) for account in accounts]
-    end_read()
     if as_json:
         click.echo(dumped(rows))
     elif rows:
@@ -161,7 +159,6 @@ def force_password_change(
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
     left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
-    end_read()
     total = Blocked()
     for some in acts.block_passwords([account.id for account in people] if usernames else school):
         total.add(some)

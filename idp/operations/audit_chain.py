@@ -15,7 +15,7 @@ from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.audit.verifying import Check, Finding, Report
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.operations import audit_commands
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -140,8 +140,8 @@ def export(since: datetime | None) -> None:
     and MAC to `idp audit verify --head`.
     """
     asked_at = now()
-    log.record(JournalExported(since=instant(since) or ""))
-    db.session.commit()
+    with unit_of_work():
+        log.record(JournalExported(since=instant(since) or ""))
     conditions = [AuditEntry.at < asked_at]
     if since is not None:
         conditions.append(AuditEntry.at >= since)
@@ -149,7 +149,6 @@ def export(since: datetime | None) -> None:
         click.echo(json.dumps(_entry_line(entry)))
     if (beginning := db.session.scalar(select(AuditBeginning))) is not None:
         click.echo(json.dumps(_beginning_line(beginning)))
-    end_read()
     for seal in _seals(since):
         click.echo(json.dumps(_seal_line(seal)))
 
@@ -161,7 +160,6 @@ def _seals(since: datetime | None) -> Iterator[AuditSeal]:
         page = select(AuditSeal).where(AuditSeal.id > after).order_by(AuditSeal.id).limit(_SEALS)
         seals = db.session.scalars(page).all()
         db.session.expunge_all()
-        end_read()
         yield from (seal for seal in seals if since is None or seal.newest_at >= since)
         if len(seals) < _SEALS:
             return

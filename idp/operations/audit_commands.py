@@ -23,7 +23,7 @@ from idp.audit.events import AccountRead, Event
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.terminal import AS_JSON, dumped, instant, plain
 
 _PAGE = 1000
@@ -76,8 +76,8 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
     account_id = _account_id(username) if username is not None else None
     asked_at = now()  # exclude the entries that this command itself writes
     if account_id is not None:
-        log.record(AccountRead(account_id=account_id))
-        db.session.commit()
+        with unit_of_work():
+            log.record(AccountRead(account_id=account_id))
     conditions = [AuditEntry.at < asked_at]
     if account_id is not None:
         conditions.append(AuditEntry.account_id == account_id)
@@ -103,7 +103,6 @@ def _account_id(username: str) -> uuid.UUID:
     known = account_id or (
         key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1))
     )
-    end_read()
     if key is None or not known:
         raise click.ClickException(plain(f"no account {username}"))
     return key
@@ -116,7 +115,6 @@ def entries(conditions: list[ColumnElement[bool]], kind: str | None, *, backward
     while True:
         page = db.session.scalars(select(AuditEntry).where(*conditions, *beyond).order_by(*order).limit(_PAGE)).all()
         db.session.expunge_all()
-        end_read()
         yield from (entry for entry in page if kind is None or _is_of(entry.kind, kind))
         if len(page) < _PAGE:
             return
@@ -134,7 +132,6 @@ def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
 def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
     """Yield the rows to show for entries, with the known identifiers and ENT names."""
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
-    end_read()
     while page := list(islice(entries, _PAGE)):
         names = _usernames([entry.account_id for entry in page if entry.account_id])
         for entry in page:
@@ -153,9 +150,7 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
 
 def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     rows = db.session.execute(select(Account.id, Account.username).where(Account.id.in_(set(keys))))
-    usernames = {row.id: row.username for row in rows}
-    end_read()
-    return usernames
+    return {row.id: row.username for row in rows}
 
 
 def _as_line(row: dict[str, Any]) -> str:

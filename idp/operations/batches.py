@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.db import Base, committed, db, end_read
+from idp.db import Base, db, retry_unit_of_work
 
 if TYPE_CHECKING:
     import uuid
@@ -32,7 +32,7 @@ def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: A
 def delete_all(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
     """Delete all rows that `conditions` select, a batch at a time; `order_by` is an indexed column."""
     total = 0
-    while deleted := committed(lambda: delete_some(table, *conditions, order_by=order_by)):
+    while deleted := retry_unit_of_work(lambda: delete_some(table, *conditions, order_by=order_by)):
         total += deleted
     return total
 
@@ -52,7 +52,6 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
             .distinct()
         )
         keys = db.session.scalars(of_school).all()
-        end_read()
         for start in range(0, len(keys), size):
             yield Account.id.in_(keys[start : start + size])
         return
@@ -62,7 +61,6 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
         window = select(Account.id).where(beyond).order_by(Account.id).limit(size).subquery()
         # not max(): PostgreSQL has none for UUIDs before version 18
         last = db.session.scalar(select(window.c.id).order_by(window.c.id.desc()).limit(1))
-        end_read()
         if last is None:
             return
         yield and_(beyond, Account.id <= last)
@@ -71,6 +69,4 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
 
 def count(*conditions: ColumnElement[bool]) -> int:
     """Return how many accounts `conditions` select."""
-    number = db.session.scalar(select(func.count()).select_from(Account).where(*conditions)) or 0
-    end_read()
-    return number
+    return db.session.scalar(select(func.count()).select_from(Account).where(*conditions)) or 0

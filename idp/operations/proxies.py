@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.audit import log
 from idp.audit.events import ForwardedIgnored
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import unit_of_work
 from idp.throttle import guard, limits
 from idp.web import declarations
 from idp.web.declarations import Declarations
@@ -43,14 +43,10 @@ class _Watch:
             return
         self._noticed = True
         logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")
-        try:
-            end_read()
+        with suppress(SQLAlchemyError):  # the request itself reports a failing database
             if isinstance(guard.take(limits.PROXY_NOTED, ""), guard.Granted):
-                log.record(ForwardedIgnored())
-                db.session.commit()
-        except SQLAlchemyError:  # the request itself reports a failing database
-            with suppress(SQLAlchemyError):
-                db.session.rollback()
+                with unit_of_work():
+                    log.record(ForwardedIgnored())
 
 
 def was_noticed() -> bool:
@@ -59,7 +55,4 @@ def was_noticed() -> bool:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the query failed.
     """
-    try:
-        return guard.remaining_wait(limits.PROXY_NOTED, "") > 0
-    finally:
-        end_read()
+    return guard.remaining_wait(limits.PROXY_NOTED, "") > 0

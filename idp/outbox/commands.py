@@ -17,7 +17,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
@@ -88,7 +88,6 @@ def list_messages(*, as_json: bool, everything: bool) -> None:
     if not everything:
         query = query.where(or_(OutboxMessage.finished_at.is_(None), OutboxMessage.outcome == DEAD))
     rows = [{name: _plain(value) for name, value in row.items()} for row in db.session.execute(query).mappings()]
-    db.session.rollback()  # on SQLite this transaction holds the write lock, and a pager may block the output
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -104,17 +103,16 @@ def retry(*, ids: tuple[uuid.UUID, ...], dead: bool) -> None:
         raise click.UsageError("give either IDs or --dead")
     query = select(OutboxMessage).with_for_update()
     query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
-    messages = list(db.session.scalars(query))
-    faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message in messages})]
-    moment = now()
-    faults += [f"{message.id}: {fault}" for message in messages if (fault := _fault(message, moment))]
-    if faults:
-        db.session.rollback()
-        raise click.ClickException("\n".join(["nothing was changed", *faults]))
-    for message in messages:
-        message.finished_at, message.outcome, message.attempts = None, "waiting", 0
-        message.lease, message.leased_until, message.available_at = None, None, moment
-    db.session.commit()
+    with unit_of_work():
+        messages = list(db.session.scalars(query))
+        faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message in messages})]
+        moment = now()
+        faults += [f"{message.id}: {fault}" for message in messages if (fault := _fault(message, moment))]
+        if faults:
+            raise click.ClickException("\n".join(["nothing was changed", *faults]))
+        for message in messages:
+            message.finished_at, message.outcome, message.attempts = None, "waiting", 0
+            message.lease, message.leased_until, message.available_at = None, None, moment
     click.echo(f"{len(messages)} message{'s' if len(messages) > 1 else ''} ready for delivery")
 
 

@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
@@ -72,20 +72,29 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = db.session.get(Account, key, populate_existing=True) if key else None
     planned, email = _plan(settings, message, account)
-    end_read()
     answer = Answer.LATE if _is_late(message) else planned
     if key and email and answer is planned and not _has_slot(answer, key, email):
         answer = Answer.CAPPED
+    return _record(message, settings, answer, (planned, email))
+
+
+@unit_of_work()
+def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tuple[Answer, str]) -> Answer:
+    """Write the decision: the link, the journal's row and the mark on the message.
+
+    Raises:
+        TemporaryDeliveryError: the account does not ask for `plan` any more, or another worker has the message.
+    """
+    key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = directory.get_for_change(key) if key else None
-    if _plan(settings, message, account) != (planned, email) or not _is_marked(message, answer):
-        db.session.rollback()
+    if _plan(settings, message, account) != plan or not _is_marked(message, answer):
         raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
         tokens.issue(
             settings,
             Purpose.RESET_PASSWORD,
             account,
-            address=email,
+            address=plan[1],
             lifetime=settings.lifetime("reset_link_lifetime"),
             key=message.id,
         )
@@ -93,7 +102,6 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
         emails.send_link(settings, account, None)
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
-    db.session.commit()
     return answer
 
 
@@ -168,13 +176,27 @@ def _is_late(message: OutboxMessage) -> bool:
 
 
 def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the link of this message, with a new lifetime if it expired while the message waited in the outbox."""
+    """Send the link of this message."""
+    written = _link_mail(message, settings)
+    if written is None:
+        return Outcome.DROPPED
+    recipient, context = written
+    mail = compose("mot_de_passe", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings)
+    deliver(mail, recipient)
+    return Outcome.DONE
+
+
+@unit_of_work()
+def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[str, object]] | None:
+    """Return recipient and context of the mail, or None if the link is not wanted any more.
+
+    The link gets a new lifetime if half of it was over while the message waited in the outbox.
+    """
     account = _locked(message)
     link = db.session.get(OneTimeLink, message.id, populate_existing=True)
     value = tokens.token(settings, link) if link else None
     if account is None or link is None or value is None or not _is_wanted(account, link):
-        db.session.rollback()
-        return Outcome.DROPPED
+        return None
     lifetime = settings.lifetime("reset_link_lifetime")
     if tokens.is_mostly_over(link, lifetime):
         link.expires_at = now() + lifetime
@@ -186,12 +208,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
         "blocked": account.password_blocked_at is not None,
         "breached": account.breached_at is not None,
     }
-    db.session.commit()
-    mail = compose(
-        "mot_de_passe", recipient=link.address, context=context, message_id=f"{message.id}", settings=settings
-    )
-    deliver(mail, link.address)
-    return Outcome.DONE
+    return link.address, context
 
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
@@ -201,14 +218,13 @@ def _is_wanted(account: Account, link: OneTimeLink) -> bool:
 
 def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
     """Tell where the letter is. The address is not confirmed, so the mail contains nothing that gives access."""
-    account = _locked(message)
-    answer, recipient = _plan(settings, message, account)
-    if account is None or answer is not Answer.NEVER_ACTIVATED:
-        db.session.rollback()
-        return Outcome.DROPPED
-    link = entrance(settings, account)
-    context = {"person": account.short_name, "link": link, "schools": school_names(account)}
-    end_read()
+    with unit_of_work():
+        account = _locked(message)
+        answer, recipient = _plan(settings, message, account)
+        if account is None or answer is not Answer.NEVER_ACTIVATED:
+            return Outcome.DROPPED
+        link = entrance(settings, account)
+        context = {"person": account.short_name, "link": link, "schools": school_names(account)}
     mail = compose(
         "jamais_active",
         recipient=recipient,
@@ -223,19 +239,18 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
     """Tell why there is no link, and what to do: other people read the mailbox, and the device is unknown."""
-    account = _locked(message)
-    answer, recipient = _plan(settings, message, account)
-    if account is None or answer is not Answer.BY_LETTER:
-        db.session.rollback()
-        return Outcome.DROPPED
-    context = {
-        "person": account.short_name,
-        "username": account.username,
-        "schools": school_names(account),
-        "blocked": account.password_blocked_at is not None,
-        "link": "",
-    }
-    end_read()
+    with unit_of_work():
+        account = _locked(message)
+        answer, recipient = _plan(settings, message, account)
+        if account is None or answer is not Answer.BY_LETTER:
+            return Outcome.DROPPED
+        context = {
+            "person": account.short_name,
+            "username": account.username,
+            "schools": school_names(account),
+            "blocked": account.password_blocked_at is not None,
+            "link": "",
+        }
     mail = compose(
         "mot_de_passe_courrier", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
     )

@@ -21,7 +21,7 @@ from idp.audit.events import PasswordReset
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.recovery import rate_limits
 from idp.sessions import manager
 from idp.throttle import guard, limits
@@ -40,7 +40,7 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
 
     `device` is this browser, if the account knows it; the answer may depend on it, the page does not. The identifier is
     counted whether or not there is such an account. Then follow one read and one row in the outbox, always (security
-    rows G-01, N-02). Nothing is written on the account. No transaction may be open on `db.session`.
+    rows G-01, N-02). Nothing is written on the account. No unit of work may be open.
     """
     username = fold_username(typed)
     subject = typed if username is None else username
@@ -51,8 +51,8 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
         select(Account.id, Account.password_changed_at).where(Account.username == subject)
     ).one_or_none()
     known_device = row is not None and device is not None and device.proved_since(row.password_changed_at)
-    notices.request_reset(row.id if row else None, known_device=known_device)
-    db.session.commit()
+    with unit_of_work():
+        notices.request_reset(row.id if row else None, known_device=known_device)
     return 0
 
 
@@ -91,14 +91,13 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
 def faults(
     settings: Settings, hasher: Hasher, breached: BreachedPasswords, account: Account, password: str
 ) -> Sequence[LazyString]:
-    """Return the faults of a new password, in words; end the caller's read transaction.
+    """Return the faults of a new password, in words.
 
     Raises:
         HasherBusyError: a hash could not be computed in time.
     """
     person = identity(account, hasher, registry.public_names(settings))
     blocked = account.password_blocked_at is not None
-    end_read()  # the checks below take time, and must not hold a transaction
     messages = [
         fault.message
         for fault in check_password(
@@ -117,14 +116,20 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     that the next person signs in. Return None, without any change, if the link is not alive any more: exactly one of
     any number of concurrent calls succeeds.
     """
+    username = _choose(value, password_hash, former)
+    if username is not None:
+        guard.clear(limits.SIGN_IN_ACCOUNT, username)
+    return username
+
+
+@unit_of_work()
+def _choose(value: str, password_hash: str, former: str | None) -> str | None:
     row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
     # Lock the account's row before its links, in the same order as elsewhere, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None or not may_reset(account, row):
-        db.session.rollback()
         return None
     if tokens.redeem(Purpose.RESET_PASSWORD, value) is None:
-        db.session.rollback()
         return None
     account.set_password(password_hash)
     account.pending_email = None  # the link that confirms another address is refused from now on
@@ -134,6 +139,4 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     if former:
         manager.end_former(former)
     notices.tell(Notice.PASSWORD_CHANGED, account.id)
-    db.session.commit()
-    guard.clear(limits.SIGN_IN_ACCOUNT, account.username)
     return account.username

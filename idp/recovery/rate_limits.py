@@ -4,7 +4,7 @@ from typing import Literal
 
 from idp.audit import log
 from idp.audit.events import RecoveryThrottled
-from idp.db import db
+from idp.db import unit_of_work
 from idp.throttle import guard, limits
 
 
@@ -15,7 +15,7 @@ def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Lim
     the disk.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     if seconds := guard.cached_wait(*demands):
         return seconds
@@ -23,6 +23,6 @@ def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Lim
     if isinstance(verdict, guard.Granted):
         return 0
     if guard.is_first_refusal(verdict):
-        log.record(RecoveryThrottled(form=form))
-        db.session.commit()
+        with unit_of_work():
+            log.record(RecoveryThrottled(form=form))
     return verdict.seconds

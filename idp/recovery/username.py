@@ -10,7 +10,7 @@ from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import UsernameRequested, UsernameTold
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
@@ -29,7 +29,7 @@ def ask(typed: str, ip: str) -> int:
     """Enqueue a mail with the identifiers of a mailbox; return the seconds to wait, 0 if it was accepted.
 
     The number of accounts changes no statement: there is always one read and one row in the outbox (security rows F-01,
-    N-01). No transaction may be open on `db.session`.
+    N-01). No unit of work may be open.
 
     Raises:
         InvalidEmailError: a part of the address is missing, or there is no `@`, which depends on the typed text only.
@@ -42,9 +42,9 @@ def ask(typed: str, ip: str) -> int:
     account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
     origin = log.current_origin()
     payload = {"accounts": [str(key) for key in account_ids], "address": origin.ip, "request_id": origin.request_id}
-    queue.enqueue(USERNAME_REQUESTED, payload)
-    log.record(UsernameRequested(count=len(account_ids)))
-    db.session.commit()
+    with unit_of_work():
+        queue.enqueue(USERNAME_REQUESTED, payload)
+        log.record(UsernameRequested(count=len(account_ids)))
     return 0
 
 
@@ -52,11 +52,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail that lists the accounts (outbox handler); drop it if there are none."""
     accounts = _still_there(message)
     if not accounts:
-        end_read()
         return Outcome.DROPPED
     recipient, link = str(accounts[0].email), entrance(settings, accounts[0])
     lines = [{"name": a.short_name, "username": a.username, "schools": school_names(a)} for a in accounts]
-    end_read()
     mail = compose(
         "identifiant",
         recipient=recipient,
@@ -67,10 +65,10 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient)
     payload = message.payload
-    with log.acting_for(log.Origin(ip=payload.get("address", ""), request_id=payload.get("request_id", ""))):
+    origin = log.Origin(ip=payload.get("address", ""), request_id=payload.get("request_id", ""))
+    with unit_of_work(), log.acting_for(origin):
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))
-    db.session.commit()
     return Outcome.DONE
 
 

@@ -10,7 +10,6 @@ from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.accounts.passwords.identity import typed_twice
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
-from idp.db import end_read
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
 from idp.recovery import password as passwords
@@ -140,16 +139,11 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return the browser's interaction, or None if it is lost: recovery works without one.
-
-    End the transaction, since a slot of the throttle is taken next.
-    """
+    """Return the browser's interaction, or None if it is lost: recovery works without one."""
     try:
         return store.current()
     except InteractionLostError:
         return None
-    finally:
-        end_read()
 
 
 def _page(template: str, interaction: store.Interaction | None, *, status: int = 200, **context: Any) -> Response:

@@ -13,7 +13,7 @@ from idp.audit import log
 from idp.audit.registry_events import ClientChangedItself, ClientTokenExpired
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 
 _LONGEST_UNUSED = timedelta(days=365)
 
@@ -48,16 +48,15 @@ def verify(client: Client, token: str) -> bool:
     digest, moment = opaque.digest(token), now()
     is_present = Client.registration_digest == digest
     former = case((is_present, null()), else_=Client.former_registration_digest)
-    used = db.session.scalar(
-        update(Client)
-        .where(
-            *_own(client, digest), Client.disabled_at.is_(None), Client.registration_used_at > moment - _LONGEST_UNUSED
+    unexpired = Client.registration_used_at > moment - _LONGEST_UNUSED
+    with unit_of_work():
+        used = db.session.scalar(
+            update(Client)
+            .where(*_own(client, digest), Client.disabled_at.is_(None), unexpired)
+            .values(registration_used_at=moment, former_registration_digest=former)
+            .returning(Client.id)
+            .execution_options(synchronize_session=False)
         )
-        .values(registration_used_at=moment, former_registration_digest=former)
-        .returning(Client.id)
-        .execution_options(synchronize_session=False)
-    )
-    db.session.commit()
     if used is None and client.disabled_at is None:
         if digest in {client.registration_digest, client.former_registration_digest}:
             raise TokenExpiredError(client)

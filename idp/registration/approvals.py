@@ -18,7 +18,7 @@ from idp.clients import names
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.registration import invitations, json_metadata, registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError, invalid
 from idp.registration.invitations import Bounds
@@ -52,19 +52,20 @@ def _leading_hosts(metadata: ClientMetadata) -> set[str]:
 def wait(
     settings: Settings, client: Client, metadata: ClientMetadata, members: dict[str, Any], hosts: Collection[str]
 ) -> None:
-    """Keep a change until an operator approves its `hosts`, in the caller's transaction; it replaces a former one.
+    """Keep a checked change until an operator approves its `hosts`, in the caller's transaction.
+
+    It replaces a former one.
 
     Args:
         settings: those of this service.
         client: the client as it was read.
-        metadata: its registration after the change.
+        metadata: its registration after the change, which `registrations.check_change` accepted.
         members: the JSON that asked for the change.
         hosts: the hosts to approve.
 
     Raises:
-        RegistrationRefusedError: the change could not be approved, or the registration changed at this moment.
+        RegistrationRefusedError: the name is refused, or the registration changed at this moment.
     """
-    registrations.check_change(settings, client, metadata, approved=True)
     check_name(settings, metadata.name, client, accepted=client.name)
     registrations.count_change(client)
     kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(members, metadata)}
@@ -107,16 +108,18 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     check_name(settings, metadata.name, client, accepted=metadata.name)
     if hosts and added != set(hosts):
         raise registrations.state_error(f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved")
+    registrations.check_change(settings, client, metadata, approved=True)
     before = registrations.audited(client)
-    secret = registrations.change(settings, client, metadata, approved=True)
-    client.pending_metadata = None
-    invitations.bind(client, metadata, metadata)
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change="approved", **changed))
-    db.session.commit()
+    with unit_of_work():
+        secret = registrations.change(client, metadata)
+        client.pending_metadata = None
+        invitations.bind(client, metadata, metadata)
+        changed = changes.difference(before, registrations.audited(client))
+        log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     return client, former, secret
 
 
+@unit_of_work()
 def reject(client_id: str) -> Client:
     """Drop the change that waits, by an operator: the registration stays as it is.
 
@@ -129,7 +132,6 @@ def reject(client_id: str) -> Client:
     client.pending_metadata = None
     changed = changes.difference(before, registrations.audited(client))
     log.record(ClientChanged(client_id=client.id, change="rejected", **changed))
-    db.session.commit()
     return client
 
 

@@ -13,7 +13,7 @@ from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged
 from idp.clients import names
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.registration import approvals, invitations, options, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.invitations import SUBJECTS, Bounds
@@ -93,11 +93,12 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         metadata = options.changed(former, given, unset)
         metadata = metadata if title is None else replace(metadata, name=title)
         before = registrations.audited(row)
-        secret = registrations.change(services().settings, row, metadata)
-        invitations.bind(row, former, metadata)
-        changed = changes.difference(before, registrations.audited(row))
-        log.record(ClientChanged(client_id=row.id, change="changed", **changed))
-        db.session.commit()
+        registrations.check_change(services().settings, row, metadata)
+        with unit_of_work():
+            secret = registrations.change(row, metadata)
+            invitations.bind(row, former, metadata)
+            changed = changes.difference(before, registrations.audited(row))
+            log.record(ClientChanged(client_id=row.id, change="changed", **changed))
         return row, former, secret
 
     row, former, secret = _or_fail(act)

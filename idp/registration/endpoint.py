@@ -19,10 +19,10 @@ from idp.audit.registry_events import ClientChangedItself
 from idp.clients import names
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.client_auth import client_request
 from idp.oidc.keys import jose
-from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows
+from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
 from idp.registration.access_tokens import TokenExpiredError
 from idp.registration.faults import Code, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
@@ -37,6 +37,7 @@ _ERRORS = {Code.REDIRECT_URI: "invalid_redirect_uri"}
 """The errors of RFC 7591, 3.2.2 by the code of a fault; that of all other codes is `_METADATA_ERROR`."""
 _METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
+_INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
 _NO_INVITATION = (
     "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
     "days; ask the operator for another"
@@ -55,6 +56,15 @@ _SERVER_MEMBERS = (
 )
 
 
+class _UnauthorizedError(Exception):
+    """The request has no valid token: `text` says why, `challenge` is the `WWW-Authenticate` of the response."""
+
+    def __init__(self, text: str, challenge: str = _INVALID_TOKEN) -> None:
+        super().__init__(text)
+        self.text = text
+        self.challenge = challenge
+
+
 class _RefusedError(Exception):
     """The request is refused, with a response."""
 
@@ -71,25 +81,35 @@ def register() -> Response:
         members = _members()
         name = names.free_name(invitation.label.strip() or "ENT")
         metadata = _or_refuse(lambda: _checked(invitation, members, name))
-        client, secret = _or_refuse(lambda: registrations.add(metadata))
-        db.session.flush()
-        _use(invitation, client)
-        _or_refuse(lambda: approvals.check_name(services().settings, client.name, client, accepted=name))
+        sector = _or_refuse(lambda: sectors.find(metadata))
+        client, token, secret = _or_refuse(lambda: _add(invitation, metadata, sector, name))
     except _RefusedError as refused:
-        db.session.rollback()
         return refused.response
+    except _UnauthorizedError as refused:
+        return _unauthorized(refused.text, refused.challenge)
+    return client_request.answer(_answer(client, token, secret), 201)
+
+
+@unit_of_work()
+def _add(invitation: ClientInvite, metadata: ClientMetadata, sector: str, name: str) -> tuple[Client, str, str | None]:
+    """Use the invitation and add the client; return it, its registration access token, and its secret if any."""
+    client, secret = registrations.add(metadata, sector)
+    db.session.flush()
+    # concurrent requests may have had the last use
+    if not invitations.use(invitation, client):
+        raise _UnauthorizedError(_NO_INVITATION)
+    approvals.check_name(services().settings, client.name, client, accepted=name)
     token = opaque.new_value()
     access_tokens.give(client, token)
     registered = changes.made(registrations.audited(client))
     log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
-    db.session.commit()
-    return client_request.answer(_answer(client, token, secret), 201)
+    return client, token, secret
 
 
 def _invitation() -> ClientInvite:
     invitation = invitations.find(_token("the invitation is needed: send its token as Authorization: Bearer"))
     if invitation is None:
-        raise _RefusedError(_unauthorized(_NO_INVITATION))
+        raise _UnauthorizedError(_NO_INVITATION)
     return invitation
 
 
@@ -107,12 +127,6 @@ def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> Cl
     return metadata
 
 
-def _use(invitation: ClientInvite, client: Client) -> None:
-    """Count a use of the invitation, unless concurrent requests had the last one."""
-    if not invitations.use(invitation, client):
-        raise _RefusedError(_unauthorized(_NO_INVITATION))
-
-
 @for_programs
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""
@@ -124,8 +138,9 @@ def manage(client_id: str) -> Response:
         if request.method == "PUT":
             token, secret = _replaced(client, token)
     except _RefusedError as refused:
-        db.session.rollback()
         return refused.response
+    except _UnauthorizedError as refused:
+        return _unauthorized(refused.text, refused.challenge)
     return client_request.answer(_answer(client, token, secret))
 
 
@@ -140,24 +155,45 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
     shown = members.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_own_secret(client, shown)):
         raise _RefusedError(client_request.refuse(400, "invalid_request", "a client does not choose its secret"))
-    secret = _or_refuse(lambda: _change(client, members))
-    following = access_tokens.replace(client, token)
-    if following is None:
-        raise _RefusedError(_unauthorized(_NOT_VALID))
-    db.session.commit()
+    metadata, hosts = _or_refuse(lambda: _checked_change(client, members))
+    following, secret = _or_refuse(lambda: _write(client, token, members, metadata, hosts))
     db.session.refresh(client)
     return following, secret
 
 
-def _change(client: Client, members: dict[str, Any]) -> str | None:
-    """Change the registration in the open transaction, or keep the change for approval; return a new secret if any."""
-    settings, bounds = services().settings, invitations.bounds(client)
+def _checked_change(client: Client, members: dict[str, Any]) -> tuple[ClientMetadata, set[str]]:
+    """Return the checked registration that the JSON asks for, and the hosts that an operator must approve before.
+
+    Raises:
+        RegistrationRefusedError: it has faults.
+    """
+    bounds = invitations.bounds(client)
     metadata = json_metadata.read(members, bounds, rows.read(client))
-    if hosts := approvals.hosts_to_approve(client, metadata, bounds):
-        approvals.wait(settings, client, metadata, members, hosts)
-        return None
+    hosts = approvals.hosts_to_approve(client, metadata, bounds)
+    registrations.check_change(services().settings, client, metadata, approved=bool(hosts))
+    return metadata, hosts
+
+
+@unit_of_work()
+def _write(
+    client: Client, token: str, members: dict[str, Any], metadata: ClientMetadata, hosts: set[str]
+) -> tuple[str, str | None]:
+    """Make the change, or keep it for approval; return the next access token, and a secret if the client needs one."""
+    secret = None
+    if hosts:
+        approvals.wait(services().settings, client, metadata, members, hosts)
+    else:
+        secret = _change(client, metadata)
+    following = access_tokens.replace(client, token)
+    if following is None:
+        raise _UnauthorizedError(_NOT_VALID)
+    return following, secret
+
+
+def _change(client: Client, metadata: ClientMetadata) -> str | None:
+    settings = services().settings
     before, former_name = registrations.audited(client), client.name
-    secret = registrations.change(settings, client, metadata)
+    secret = registrations.change(client, metadata)
     approvals.check_name(settings, client.name, client, accepted=former_name)
     approvals.withdraw(client)
     changed = changes.difference(before, registrations.audited(client))
@@ -165,6 +201,7 @@ def _change(client: Client, members: dict[str, Any]) -> str | None:
     return secret
 
 
+@unit_of_work()
 def _end(client: Client) -> Response:
     """End the registration for good, with all that was issued to the client: no operator enables it again (2.3)."""
     before = registrations.audited(client)
@@ -174,7 +211,6 @@ def _end(client: Client) -> Response:
     client.pending_metadata = None
     access_tokens.take(client)
     log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
-    db.session.commit()
     return Response(status=204, headers={"Cache-Control": "no-store"})
 
 
@@ -198,11 +234,11 @@ def _owned(client_id: str) -> tuple[Client, str]:
         is_own = client is not None and access_tokens.verify(client, token)
     except TokenExpiredError as expired:
         response = _unauthorized(_EXPIRED)
-        access_tokens.note_expired(expired.client)
-        db.session.commit()
+        with unit_of_work():
+            access_tokens.note_expired(expired.client)
         raise _RefusedError(response) from expired
     if client is None or not is_own:
-        raise _RefusedError(_unauthorized(_NOT_VALID))
+        raise _UnauthorizedError(_NOT_VALID)
     return client, token
 
 
@@ -215,11 +251,11 @@ def _token(needed: str) -> str:
     """Return the token of the request; refuse a request without one with the text `needed`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _RefusedError(_unauthorized(needed, _REALM))
+        raise _UnauthorizedError(needed, _REALM)
     return token.strip()
 
 
-def _unauthorized(text: str, challenge: str = f'{_REALM}, error="invalid_token"') -> Response:
+def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
     """Return the refusal of RFC 6750, 3.1, and count it in the rate limit of the IP.
 
     Args:
@@ -230,7 +266,6 @@ def _unauthorized(text: str, challenge: str = f'{_REALM}, error="invalid_token"'
         TooManyRequestsError: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
     """
     demand = (limits.CLIENT_PROOF_IP, remote_ip())
-    db.session.rollback()
     if seconds := guard.cached_wait(demand):
         raise TooManyRequestsError(seconds)
     verdict = guard.take_all(demand)

@@ -16,7 +16,7 @@ from idp.audit import changes, log
 from idp.audit.registry_events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.registration.checks import PUBLIC_WITHOUT_PKCE, is_host
 from idp.registration.faults import Fault, RegistrationRefusedError, invalid
 from idp.registration.metadata import BY_NAME, ClientMetadata, uris
@@ -117,9 +117,9 @@ def invite(
         uses_left=uses,
         expires_at=now() + life,
     )
-    db.session.add(row)
-    log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
-    db.session.commit()
+    with unit_of_work():
+        db.session.add(row)
+        log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
     return row, token
 
 
@@ -176,6 +176,7 @@ def bind(client: Client, former: ClientMetadata, current: ClientMetadata) -> Non
     client.bounds = asdict(bound)
 
 
+@unit_of_work()
 def revoke(invitation: uuid.UUID) -> bool:
     """Revoke an invitation; return False if there is none that may still be used."""
     moment = now()
@@ -186,10 +187,8 @@ def revoke(invitation: uuid.UUID) -> bool:
         .returning(ClientInvite.id)
     )
     if ended is None:
-        db.session.rollback()
         return False
     log.record(ClientInvited(invite=str(invitation), change="revoked"))
-    db.session.commit()
     return True
 
 

@@ -13,7 +13,7 @@ from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import access_tokens, checks, rows, sectors
 from idp.registration.faults import Code, Fault, RegistrationRefusedError, invalid
@@ -33,9 +33,10 @@ def register(
         RegistrationRefusedError: with every fault.
     """
     check(settings, metadata)
-    client, shown = add(metadata, client_id=client_id, secret=secret)
-    log.record(ClientChanged(client_id=client.id, change="registered", after=changes.made(audited(client))))
-    db.session.commit()
+    sector = sectors.find(metadata)
+    with unit_of_work():
+        client, shown = add(metadata, sector, client_id=client_id, secret=secret)
+        log.record(ClientChanged(client_id=client.id, change="registered", after=changes.made(audited(client))))
     return client, shown
 
 
@@ -46,18 +47,12 @@ def check(settings: Settings, metadata: ClientMetadata) -> None:
         RegistrationRefusedError: with every fault.
     """
     faults = list(checks.find_faults(settings, metadata))
-    end_read()
     if faults:
         raise RegistrationRefusedError(*faults)
 
 
-def add(metadata: ClientMetadata, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
-    """Add a checked registration in the caller's transaction; see `register`.
-
-    Raises:
-        RegistrationRefusedError: the document of its sector is wrong.
-    """
-    sector = sectors.find(metadata)
+def add(metadata: ClientMetadata, sector: str, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
+    """Add a checked registration in the caller's transaction, in the sector of `sectors.find`; see `register`."""
     client = Client(
         id=uuid.uuid4(),
         client_id=client_id or uuid.uuid4().hex[:20],
@@ -74,19 +69,16 @@ def add(metadata: ClientMetadata, *, client_id: str = "", secret: str = "") -> t
     return client, shown
 
 
-def change(settings: Settings, client: Client, metadata: ClientMetadata, *, approved: bool = False) -> str | None:
+def change(client: Client, metadata: ClientMetadata) -> str | None:
     """Change a registration in the caller's transaction; return a new secret if the client needs one from now on.
 
     Args:
-        settings: those of this service.
         client: the client as it was read.
-        metadata: its registration after the change.
-        approved: an operator approved new hosts of the redirect URIs: the client stays in its sector.
+        metadata: its registration after the change, which `check_change` accepted.
 
     Raises:
-        RegistrationRefusedError: see `check_change` and `count_change`.
+        RegistrationRefusedError: see `count_change`.
     """
-    check_change(settings, client, metadata, approved=approved)
     count_change(client)
     before = _sector_uris(rows.read(client))
     rows.write(client, metadata)
@@ -103,7 +95,13 @@ def change(settings: Settings, client: Client, metadata: ClientMetadata, *, appr
 
 
 def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *, approved: bool = False) -> None:
-    """Check a change before it is written; see `change`.
+    """Check a change before the unit of work that writes it: the check may read a document by HTTP.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read.
+        metadata: its registration after the change.
+        approved: an operator approved new hosts of the redirect URIs: the client stays in its sector.
 
     Raises:
         RegistrationRefusedError: with every fault; a change that would give people another `sub` is one.
@@ -180,6 +178,7 @@ def get(client_id: str) -> Client:
     return client
 
 
+@unit_of_work()
 def rotate_secret(
     client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT, lost: bool = False, force: bool = False
 ) -> str:
@@ -210,10 +209,10 @@ def rotate_secret(
     client.secret_digest = opaque.digest(secret)
     changed = changes.difference(before, audited(client))
     log.record(ClientChanged(client_id=client.id, change="secret rotated", **changed))
-    db.session.commit()
     return secret
 
 
+@unit_of_work()
 def renew_access_token(client_id: str) -> str:
     """Return a new registration access token of a client that registered itself; the former one ends.
 
@@ -227,7 +226,6 @@ def renew_access_token(client_id: str) -> str:
     count_change(client)
     access_tokens.give(client, token)
     log.record(ClientChanged(client_id=client.id, change="registration token renewed"))
-    db.session.commit()
     return token
 
 
@@ -246,6 +244,7 @@ def _check_former_secret_ended(client: Client) -> None:
         )
 
 
+@unit_of_work()
 def disable(client_id: str) -> None:
     """Disable a client: it gets no code, no token and no claim from now on.
 
@@ -258,9 +257,9 @@ def disable(client_id: str) -> None:
         changed = changes.difference(before, audited(client))
         client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="disabled", **changed))
-        db.session.commit()
 
 
+@unit_of_work()
 def enable(client_id: str) -> None:
     """Enable a client; its codes and tokens that have not expired work again.
 
@@ -275,7 +274,6 @@ def enable(client_id: str) -> None:
         changed = changes.difference(before, audited(client))
         client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="enabled", **changed))
-        db.session.commit()
 
 
 def came_by_invitation(client: Client) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 
 from idp.clients.models import Sector, SubjectType
-from idp.db import db, end_read, upsert
+from idp.db import db, upsert
 from idp.http_client.outgoing import OutgoingError
 from idp.registration.faults import RegistrationRefusedError, invalid
 from idp.registration.metadata import ClientMetadata
@@ -80,7 +80,6 @@ def check_published(metadata: ClientMetadata) -> None:
     """
     if not metadata.sector_identifier_uri:
         return
-    end_read()  # no transaction stays open while another machine answers
     if not _fetches.acquire(blocking=False):
         raise TooManyRequestsError(_RETRY_SECONDS)
     try:

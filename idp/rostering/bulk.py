@@ -1,12 +1,13 @@
-"""Many rows in one statement: PostgreSQL takes a page of them as one parameter, SQLite row by row in one call.
+"""Write many rows in one statement: PostgreSQL takes a page as one JSON parameter, SQLite executes row by row.
 
-With a parameter for each value, PostgreSQL's driver and parser cost several times what the rows themselves do, and a
-plan that is kept for any values reads whole tables.
+With one parameter for each value, PostgreSQL's driver and parser take several times as long as the rows, and a generic
+plan reads whole tables.
 """
 
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import (
@@ -27,12 +28,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
-from idp.db import db, upsert
+from idp.db import db, unit_of_work, upsert
 
 _STATISTICS_SECONDS = 60
 
 Rows = Sequence[dict[str, Any]]
-"""All with the same columns; those that are left out get the model's default, one value for the whole page."""
+"""Rows with the same columns. A missing column has the model's default, one value for all rows."""
 
 
 def insert_rows(table: Table, rows: Rows) -> None:
@@ -46,7 +47,7 @@ def insert_rows(table: Table, rows: Rows) -> None:
 
 
 def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]:
-    """Insert the rows whose value of the column `unique` is not there yet; return the keys of these rows."""
+    """Insert the rows whose value of the column `unique` is not in the table, and return their ids."""
     if not rows:
         return set()
     if db.engine.dialect.name == "postgresql":
@@ -57,7 +58,7 @@ def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]
 
 
 def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition that a column has one of `values`, which the database answers by the column's index."""
+    """Return the condition that a column has one of `values`, in a form that uses the column's index."""
     if db.engine.dialect.name == "postgresql":
         found: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
         return found
@@ -66,27 +67,24 @@ def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
 
 
 def refresh_statistics(*tables: Table) -> None:
-    """Let PostgreSQL see how large the tables are now: until it looks by itself, its plans are for small ones.
+    """Refresh PostgreSQL's statistics about tables that have grown, so that its plans fit their new size.
 
-    Tables that are not the role's own are left out, and a database that has no time for it does it later by itself.
+    PostgreSQL skips tables that the role does not own. After a timeout, autovacuum refreshes the statistics later.
     """
     if db.engine.dialect.name != "postgresql":
         return
-    try:
+    with suppress(OperationalError), unit_of_work():
         db.session.execute(text(f"SET LOCAL statement_timeout = '{_STATISTICS_SECONDS}s'"))
         db.session.execute(text(f"ANALYZE {', '.join(table.name for table in tables)}"))
-        db.session.commit()
-    except OperationalError:
-        db.session.rollback()
 
 
 def _from_json(table: Table, names: Sequence[str]) -> postgresql.Insert:
-    """Return the INSERT of what is in the parameter `rows`; the types of `table` read it."""
+    """Return the INSERT of the JSON rows in the parameter `rows`, read with the types of `table`."""
     page = cast(bindparam("rows", type_=Text()), JSON())
     record = func.json_to_recordset(page).table_valued(*(column(name, table.c[name].type) for name in names))
     return upsert(table).from_select(names, select(*record.render_derived(name="page", with_types=True).c))
 
 
 def _text(rows: Rows) -> str:
-    """Return the rows as JSON; keys and instants as PostgreSQL reads them."""
+    """Return the rows as JSON, with ids and instants as PostgreSQL reads them."""
     return json.dumps(rows, default=str)

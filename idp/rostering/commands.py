@@ -1,4 +1,4 @@
-"""`idp roster` and `idp school`: what an operator does with school files."""
+"""Define `idp roster` and `idp school`: the commands for school files."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from idp.accounts.models import Degree
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
-from idp.rostering.imports import Outcome, Stopped
+from idp.rostering.imports import ImportResult, ImportStoppedError
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.services import services
@@ -24,7 +24,7 @@ from idp.uai import normalised_uai, uai_fault
 
 @click.group()
 def roster() -> None:
-    """School files in: AAF, SIECLE, ONDE, CSV."""
+    """Import school files: AAF, SIECLE, ONDE, CSV."""
 
 
 def _uai(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
@@ -39,24 +39,36 @@ def _uai(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> st
 def _email(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
     try:
         return schools.parsed_email(typed) if typed else typed
-    except ValueError as refused:
-        raise click.BadParameter(plain(refused)) from refused
+    except ValueError as error:
+        raise click.BadParameter(plain(error)) from error
 
 
 def _files(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what `check` and `import` take."""
+    """Add the arguments and options of `check` and `import`."""
     for option in (
         AS_JSON,
         click.option(
             "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv",
-            help="Write all problems to a new CSV file.",
+            help="Write all issues to a new CSV file.",
         ),
-        click.option("--force", is_flag=True, help="Do it although many would leave, or another source fed a school."),
-        click.option("--encoding", metavar="CODEC", help="Of CSV files that do not say it: utf-8, cp1252, latin-1…"),
-        click.option("--degree", type=click.Choice([d.value for d in Degree]), help="Of a school that is new here."),
-        click.option("--school", "uai", metavar="UAI", callback=_uai, help="The only school to read, or a CSV's own."),
-        click.option("--mode", type=click.Choice([m.value for m in Mode]), help="What the files' names do not say."),
-        click.option("--format", "format_", type=click.Choice([f.value for f in Format]), help="Do not look for it."),
+        click.option(
+            "--force", is_flag=True,
+            help="Import although many accounts would close or another source fed a school.",
+        ),
+        click.option("--encoding", metavar="CODEC", help="Encoding of CSV files: utf-8, cp1252, latin-1…"),
+        click.option("--degree", type=click.Choice([d.value for d in Degree]), help="Degree of a new school."),
+        click.option(
+            "--school", "uai", metavar="UAI", callback=_uai,
+            help="The only school to import, or the school of a CSV.",
+        ),
+        click.option(
+            "--mode", type=click.Choice([m.value for m in Mode]),
+            help="Mode, if the names of the files do not say it.",
+        ),
+        click.option(
+            "--format", "format_", type=click.Choice([f.value for f in Format]),
+            help="Format, instead of its detection.",
+        ),
         click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…"),
     ):  # fmt: skip
         command = option(command)
@@ -66,44 +78,50 @@ def _files(command: Callable[..., None]) -> Callable[..., None]:
 @roster.command()
 @_files
 def check(**options: Any) -> None:
-    """Read FILEs (files, folders, zip, tgz) and tell what an import would do. Nothing is written."""
+    """Read FILEs (files, folders, zip, tgz) and show what an import would do. Nothing is written."""
     _go(imports.check, **options)
 
 
 @roster.command("import")
 @_files
 def import_(**options: Any) -> None:
-    """Bring families to what FILEs (files, folders, zip, tgz) say.
+    """Import FILEs (files, folders, zip, tgz).
 
-    May be cut anywhere and run again. Nobody is removed: who left is disabled, and removed three months later. Mail
-    addresses that parents confirmed stay as they are.
+    An import may be interrupted and run again. Accounts without children are disabled, and removed three months later.
+    Emails that parents confirmed do not change.
     """
     _go(imports.run, **options)
 
 
 def _go(
-    act: Callable[..., Outcome], *, files: Sequence[Path], issues: Path | None, force: bool, as_json: bool, **how: Any
+    act: Callable[..., ImportResult],
+    *,
+    files: Sequence[Path],
+    issues: Path | None,
+    force: bool,
+    as_json: bool,
+    **how: Any,
 ) -> None:
     settings = services().settings
     form = _form(**how)
     if issues is not None and (issues.exists() or not issues.absolute().parent.is_dir()):
-        why = "exists already" if issues.exists() else "cannot be written: its folder is not there"
+        why = "exists already" if issues.exists() else "cannot be written: its folder does not exist"
         raise click.ClickException(f"{issues} {why}, nothing was done")
     try:
         with report.bars(total_size(files), quiet=as_json) as steps:
-            outcome = act(settings, files, form, steps, force=force)
+            result = act(settings, files, form, steps, force=force)
         refusal = None
-    except Stopped as stopped:
-        outcome, refusal = stopped.outcome, str(stopped)
-    except lock.Busy:
-        raise click.ClickException("another import is going on, nothing was done") from None
-    with _closing(outcome):
+    except ImportStoppedError as stopped:
+        result, refusal = stopped.result, str(stopped)
+    except lock.ImportRunningError:
+        raise click.ClickException("another import is running, nothing was done") from None
+    with _closing(result):
         if issues is not None:
-            report.write_csv(issues, outcome.staging.issues())
+            report.write_csv(issues, result.staging.issues())
         if as_json:
-            click.echo(json.dumps(report.as_json(outcome), indent=2))
+            click.echo(json.dumps(report.as_json(result), indent=2))
         else:
-            report.show(outcome, stopped=refusal is not None)
+            report.show(result, stopped=refusal is not None)
     if refusal:
         raise click.ClickException(plain(refusal))
 
@@ -125,20 +143,19 @@ def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str
 
 
 @contextmanager
-def _closing(outcome: Outcome) -> Iterator[None]:
+def _closing(result: ImportResult) -> Iterator[None]:
     try:
         yield
     finally:
-        outcome.staging.close()
+        result.staging.close()
 
 
 @roster.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most imports shown.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many imports to show.")
 @AS_JSON
 def list_(limit: int, *, as_json: bool) -> None:
     """List the imports, newest first."""
     batches = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc()).limit(limit)).all()
-    end_read()
     rows = [
         {
             "batch": str(batch.id),
@@ -162,11 +179,14 @@ def list_(limit: int, *, as_json: bool) -> None:
 @roster.command()
 @click.argument("batch", required=False)
 @click.option(
-    "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv", help="Write them to a new CSV."
+    "--issues",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Write the issues to a new CSV file.",
 )
 @AS_JSON
 def show(batch: str | None, issues: Path | None, *, as_json: bool) -> None:
-    """Show what was wrong in the files of an import: of the last one, or of BATCH (its id, or how that begins)."""
+    """Show the issues of the last import, or of BATCH (an id or its beginning)."""
     kept = _find(batch)
     if kept is None:
         raise click.ClickException(f"no import {plain(batch)}" if batch else "nothing was imported yet")
@@ -182,28 +202,25 @@ def show(batch: str | None, issues: Path | None, *, as_json: bool) -> None:
         report.show_issues(_issues(kept))
 
 
-def _find(begun: str | None) -> ImportBatch | None:
-    """Return the newest import, of those whose id begins like that."""
-    wanted = (begun or "").strip().lower()
+def _find(prefix: str | None) -> ImportBatch | None:
+    """Return the newest import whose id begins with a text, or None."""
+    wanted = (prefix or "").strip().lower()
     newest = select(ImportBatch.id).order_by(ImportBatch.started_at.desc())
     key = next((key for key in db.session.scalars(newest) if str(key).startswith(wanted)), None)
-    kept = db.session.get(ImportBatch, key) if key else None
-    end_read()
-    return kept
+    return db.session.get(ImportBatch, key) if key else None
 
 
 def _issues(batch: ImportBatch) -> Iterator[Issue]:
     rows = db.session.scalars(
         select(ImportIssue).where(ImportIssue.batch_id == batch.id).order_by(ImportIssue.severity, ImportIssue.id)
     ).all()
-    end_read()
     for row in rows:
         yield Issue(Severity(row.severity), Place(row.file, row.line), row.key, row.code, row.message)
 
 
 @click.group()
 def school() -> None:
-    """Schools: what files do not say of them."""
+    """List schools, and change what files do not say about them."""
 
 
 @school.command("list")
@@ -221,22 +238,22 @@ def list_schools(*, as_json: bool) -> None:
 @school.command("set")
 @click.argument("uai", callback=_uai)
 @click.option("--name", metavar="TEXT")
-@click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeatable, in order.")
+@click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeat it in order.")
 @click.option("--phone", metavar="TEXT")
 @click.option(
     "--mail",
     "email",
-    metavar="ADDRESS",
+    metavar="EMAIL",
     callback=_email,
-    help='Where the daily mail of notices goes; "" takes it away.',
+    help='Email for the daily mail of notices; "" removes it.',
 )
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))
 def set_school(uai: str, degree: str | None, **values: Any) -> None:
-    """Say what letters and pages need of a school and its file does not hold; the school is made if it is not there."""
+    """Change a school's data that letters and pages need and files do not have; add the school if it is new."""
     if degree is None and all(value is None or value == () for value in values.values()):
-        raise click.UsageError("give what changes: --name, --address, --phone, --mail or --degree")
+        raise click.UsageError("give at least one of --name, --address, --phone, --mail and --degree")
     try:
         made = schools.change(uai, degree=Degree(degree) if degree else None, **values)
-    except ValueError as refused:
-        raise click.ClickException(plain(refused)) from refused
-    click.echo(f"{uai} {'was added' if made else 'is changed'}")
+    except ValueError as error:
+        raise click.ClickException(plain(error)) from error
+    click.echo(f"{uai} {'was added' if made else 'was changed'}")

@@ -1,7 +1,7 @@
-"""One import from the first byte to the last row: read, compare, decide; and, unless it is a check, write.
+"""Run an import: read the files, compare the records with the database, and write, unless it is a check.
 
-Nothing is written before everything was read and judged. A file that cannot be read to its end, or that would shut too
-many families out, changes nothing at all.
+Nothing is written before everything was read and compared. A file that cannot be read to its end, or that would close
+too many accounts, changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,13 @@ from idp.audit import log
 from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.rostering import lock, reading
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import known, namesakes, plan, rules
-from idp.rostering.reconcile.plan import Counted
+from idp.rostering.reconcile import counts, intake, mistakes
+from idp.rostering.reconcile.context import Context, Tick
+from idp.rostering.reconcile.counts import Counted
+from idp.rostering.reconcile.phases import order, schools
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.write import apply
@@ -27,28 +29,27 @@ from idp.rostering.write import apply
 _PAGE = 1000
 _LEGAL, _IN_CHARGE = 1, 2
 _PAIRS = (Format.SIECLE, Format.ONDE)
-Tick = Callable[[int], None]
 
 
-class Stopped(Exception):  # noqa: N818 - says what it is
-    """Nothing was written; the text is the sentence to show, `outcome` what was found."""
+class ImportStoppedError(Exception):
+    """Say that nothing was written, and why; `result` is what was found up to then."""
 
-    def __init__(self, sentence: str, outcome: "Outcome") -> None:
+    def __init__(self, sentence: str, result: "ImportResult") -> None:
         super().__init__(sentence)
-        self.outcome = outcome
+        self.result = result
 
 
 @dataclass(kw_only=True)
-class Outcome:
-    """What an import did, or would do.
+class ImportResult:
+    """The result of an import or a check.
 
     Attributes:
-        batch: The key of its `ImportBatch`; None for a check.
-        format: None when no file was of a known one.
-        schools: The UAIs that the files speak for.
-        counts: Of `students` and `guardians`.
-        accounts: `total` open ones of these schools' families afterwards, `created` and `disabled` ones.
-        staging: The records and the issues; the caller closes it.
+        batch: The id of the `ImportBatch`; None for a check.
+        format: The format of the files; None if no file has a known one.
+        schools: The UAIs of the schools that the files speak for.
+        counts: The counts of `students` and `guardians`.
+        accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
+        staging: The records and the issues. The caller closes it.
     """
 
     staging: Staging
@@ -62,141 +63,135 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Steps:
-    """Who is told how far an import is: bytes read, keys compared, rows written."""
+    """The progress callbacks of an import, called with bytes read, keys compared, and rows written."""
 
     reading: Tick
     comparing: Tick
     writing: Tick
     plan_size: Callable[[int, int], None]
-    """Called with the number of keys to compare once all is read, and with that of rows to write once it is planned."""
+    """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
-def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
-    """Read and judge the files; nothing is written. The caller closes `Outcome.staging`.
+def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+    """Read the files and compare them with the database; nothing is written. The caller closes `ImportResult.staging`.
 
     Raises:
-        Stopped: they could not be imported.
+        ImportStoppedError: The files cannot be imported.
     """
-    outcome = Outcome(staging=Staging())
+    result = ImportResult(staging=Staging())
     try:
-        _look(settings, outcome, paths, form, steps)
-        _decide(settings, outcome, force=force)
-    except Stopped:
+        _compare(settings, result, paths, form, steps)
+        _check_plausible(settings, result, force=force)
+    except ImportStoppedError:
         raise
     except BaseException:
-        outcome.staging.close()
+        result.staging.close()
         raise
-    return outcome
+    return result
 
 
-def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
-    """Import the files. The caller closes `Outcome.staging`.
+def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+    """Import the files. The caller closes `ImportResult.staging`.
 
     Raises:
-        Stopped: nothing was changed.
-        lock.Busy: another import is going on.
+        ImportStoppedError: The files cannot be imported; nothing was changed.
+        lock.ImportRunningError: Another import is running.
     """
     with lock.alone():
         try:
-            outcome = check(settings, paths, form, steps, force=force)
-        except Stopped as stopped:
-            _keep(stopped.outcome, paths, force=force, state="stopped")
+            result = check(settings, paths, form, steps, force=force)
+        except ImportStoppedError as stopped:
+            _store(stopped.result, paths, force=force, state="stopped")
             raise
-        batch = _keep(outcome, paths, force=force, state="running")
-        assert outcome.format is not None, "what is decided was read"  # noqa: S101 - narrows the type
+        batch = _store(result, paths, force=force, state="running")
+        assert result.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
         try:
-            apply.apply(settings, outcome.staging, outcome.format, str(batch.id), steps.writing)
+            apply.apply(settings, result.staging, result.format, str(batch.id), steps.writing)
         except Exception:
-            db.session.rollback()
             _finish(batch, "failed")
             raise
         _finish(batch, "done")
-    return outcome
+    return result
 
 
-def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: Form, steps: Steps) -> None:
-    staging = outcome.staging
+def _compare(settings: Settings, result: ImportResult, paths: Sequence[Path], form: Form, steps: Steps) -> None:
+    staging = result.staging
     read = reading.read(staging, paths, form, steps.reading)
-    outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
-    if form.school is not None and outcome.mode is Mode.DELTA:
+    result.format, result.mode = read.format, read.mode or Mode.COMPLETE
+    if form.school is not None and result.mode is Mode.DELTA:
         sentence = "Un Delta s’importe en entier : retirez --school."
-        staging.add(Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
-    if staging.fatal or outcome.format is None:
+        intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
+    if staging.fatal or result.format is None:
         return
-    staging.drop_former_links()
-    rules.prepare(staging)
-    known.prepare(staging)
-    rules.check_copies(staging, outcome.mode)
-    rules.find_schools(staging)
-    if form.school is not None:
-        rules.keep_only(staging, form.school)
-    outcome.schools = list(plan.scope(staging))
-    rows = sum(staging.one(f"SELECT count(*) FROM {table}") for table in ("student", "guardian"))
-    steps.plan_size(rows, 0)
-    if outcome.mode is Mode.COMPLETE:
-        ids = [key for (key,) in staging.rows(plan.SCOPE_IDS)]
-        known.copy_schools(staging, ids, steps.comparing)
-    known.copy_people(staging, steps.comparing)
-    most = _IN_CHARGE if settings.roster_person_in_charge else _LEGAL
-    rules.check_mails(staging)
-    rules.judge_students(staging, form.today)
-    rules.judge_guardians(staging, most)
-    plan.find_links(staging, most)
-    plan.find_leavers(staging, outcome.mode, outcome.format)
-    plan.find_changes(staging)
-    namesakes.propose(staging)
-    rules.name_schools(staging)
-    rules.tell_who_is_left_out(staging)
-    outcome.counts = plan.count(staging, outcome.mode)
-    outcome.accounts = plan.count_accounts(staging)
-    steps.plan_size(rows, plan.rows_to_write(staging))
+    order.run(
+        Context(
+            staging=staging,
+            format=result.format,
+            mode=result.mode,
+            only_school=form.school,
+            most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
+            today=form.today,
+            set_total=lambda count: steps.plan_size(count, 0),
+            tick=steps.comparing,
+        )
+    )
+    result.schools = schools.scope(staging)
+    result.counts = counts.count(staging, result.mode)
+    result.accounts = counts.count_accounts(staging)
+    steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
-def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
-    """Stop when nothing could be read, or when the files look like a mistake."""
-    staging = outcome.staging
+def _check_plausible(settings: Settings, result: ImportResult, *, force: bool) -> None:
+    """Check that the files could be read and do not look like a mistake.
+
+    Raises:
+        ImportStoppedError: A check failed.
+    """
+    staging = result.staging
     if staging.fatal:
         first = staging.fatal[0]
-        where = f"{first.place.file}, ligne {first.place.line} : " if first.place.file else ""
-        raise Stopped(f"nothing was imported. {where}{first.message}", outcome)
-    if outcome.format is None:
-        raise Stopped("nothing was imported: no file of a known format", outcome)
-    if not any(counted.read for counted in outcome.counts.values()):
-        raise Stopped("nothing was imported: the files name nobody", outcome)
-    if outcome.format in _PAIRS:
-        for uai in plan.half_pairs(staging):
-            pair = f"{outcome.format.value} takes two files, of pupils and of responsible people"
-            raise Stopped(f"nothing was imported: {pair}, and {uai} has one of them", outcome)
-    if not any(c.created + c.changed + c.unchanged for c in outcome.counts.values()):
-        raise Stopped("nothing was imported: every row was refused", outcome)
+        where = f"{first.place.file}:{first.place.line}: " if first.place.file else ""
+        raise ImportStoppedError(f"nothing was imported: {where}{first.message}", result)
+    if result.format is None:
+        raise ImportStoppedError("nothing was imported: no file of a known format", result)
+    if not any(counted.read for counted in result.counts.values()):
+        raise ImportStoppedError("nothing was imported: the files contain no pupil and no guardian", result)
+    if result.format in _PAIRS:
+        for uai in mistakes.half_pairs(staging):
+            pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
+            raise ImportStoppedError(f"nothing was imported: {pair}, and one of {uai} is missing", result)
+    if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
+        raise ImportStoppedError("nothing was imported: every row was refused", result)
     if force:
         return
-    for uai, source in plan.other_sources(staging, outcome.format.value):
-        sentence = f"{uai} is fed by {source} files: from others, the same families would come twice"
-        raise Stopped(f"nothing was imported: {sentence} (--force if it changes for good)", outcome)
-    if absurd := plan.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
-        raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
+    for uai, source in mistakes.other_sources(staging, result.format.value):
+        sentence = f"{uai} is fed by {source} files: files of another format would bring the same families twice"
+        raise ImportStoppedError(
+            f"nothing was imported: {sentence} (use --force if the source changes for good)", result
+        )
+    if absurd := mistakes.find_absurd(staging, result.mode, settings.roster_leaving_percent):
+        raise ImportStoppedError(f"nothing was imported: {absurd} (use --force if that is right)", result)
 
 
-def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
-    """Write down what was read and what was wrong in it, before the first row changes."""
+def _store(result: ImportResult, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
+    """Store the batch and its issues, before the first row changes."""
     batch = ImportBatch(
-        format=outcome.format.value if outcome.format else "",
-        mode=outcome.mode.value,
+        format=result.format.value if result.format else "",
+        mode=result.mode.value,
         forced=force,
         state=state,
         actor=log.current_origin().actor,
         files=[str(path) for path in paths],
-        schools=outcome.schools,
-        counts=totals(outcome),
+        schools=result.schools,
+        counts=totals(result),
         finished_at=now() if state == "stopped" else None,
     )
-    db.session.add(batch)
-    log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
-    db.session.commit()
-    outcome.batch = str(batch.id)
+    with unit_of_work():
+        db.session.add(batch)
+        log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
+    result.batch = str(batch.id)
     page: list[dict[str, Any]] = []
-    for issue in outcome.staging.issues():
+    for issue in result.staging.issues():
         page.append(
             {
                 "batch_id": batch.id,
@@ -209,25 +204,25 @@ def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -
             }
         )
         if len(page) >= _PAGE:
-            _keep_issues(page)
+            _store_issues(page)
             page = []
-    _keep_issues(page)
+    _store_issues(page)
     return batch
 
 
-def _keep_issues(page: Sequence[dict[str, Any]]) -> None:
+def _store_issues(page: Sequence[dict[str, Any]]) -> None:
     if page:
-        db.session.execute(insert(ImportIssue), page)
-        db.session.commit()
+        with unit_of_work():
+            db.session.execute(insert(ImportIssue), page)
 
 
+@unit_of_work()
 def _finish(batch: ImportBatch, state: str) -> None:
     db.session.execute(update(ImportBatch).where(ImportBatch.id == batch.id).values(state=state, finished_at=now()))
     log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
-    db.session.commit()
 
 
-def totals(outcome: Outcome) -> dict[str, dict[str, int]]:
-    """Return the counts under the names that programs rely on."""
-    people = {name: vars(counted) for name, counted in outcome.counts.items()}
-    return {**people, "accounts": outcome.accounts}
+def totals(result: ImportResult) -> dict[str, dict[str, int]]:
+    """Return the counts under the names of the JSON output."""
+    people = {name: vars(counted) for name, counted in result.counts.items()}
+    return {**people, "accounts": result.accounts}

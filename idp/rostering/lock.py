@@ -1,7 +1,7 @@
-"""One import at a time, over all nodes: the second is refused, and a lock dies with the process that held it (Z-07).
+"""Allow one import at a time on all nodes; a second one is refused (Z-07).
 
-On PostgreSQL an advisory lock of a connection of its own; on SQLite a lock on a file beside the database, which the
-system takes back when the process ends.
+PostgreSQL uses an advisory lock on a separate connection, SQLite a lock on a file beside the database. Both are
+released when the process ends, also after a kill.
 """
 
 import fcntl
@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from idp.db import POSTGRESQL_PATIENCE, db
 
 _KEY = 0x5C01A117E
-"""The number of the lock among those of the database; nothing else takes one."""
+"""The key of the advisory lock; the product has no other one."""
 
 
-class Busy(Exception):  # noqa: N818 - a state, not a mistake
-    """Another import is going on."""
+class ImportRunningError(Exception):
+    """Say that another import is running."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def alone() -> Iterator[None]:
     """Hold the lock of the imports.
 
     Raises:
-        Busy: another process holds it.
+        ImportRunningError: Another process holds the lock.
     """
     if db.engine.dialect.name == "sqlite":
         with _alone_with_file(Path(str(db.engine.url.database)).resolve()):
@@ -38,11 +38,11 @@ def alone() -> Iterator[None]:
     )
     with engine.connect() as connection:
         if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY}):
-            raise Busy
+            raise ImportRunningError
         try:
-            yield  # the lock ends with the connection, however that ends
+            yield  # closing the connection releases the lock too
         finally:
-            # said, since the server ends a connection a moment after it was closed: the next import need not wait
+            # release it explicitly: the server notices a closed connection a moment later
             with suppress(DBAPIError):
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _KEY})
 
@@ -53,5 +53,5 @@ def _alone_with_file(database: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Busy from error
+            raise ImportRunningError from error
         yield

@@ -1,4 +1,4 @@
-"""Tables of the imports: what was read, by whom, with what result, and what was wrong in it."""
+"""Tables of the imports and of their issues."""
 
 import uuid
 from datetime import datetime
@@ -12,10 +12,10 @@ from idp.db import Base, UuidKey
 
 
 class ImportBatch(UuidKey, Base):
-    """One `idp roster import`.
+    """A run of `idp roster import`.
 
-    `state` is `running`, `done`, `stopped` (too many would have left: nothing was done) or `failed`. A batch that is
-    `running` while no import holds the lock was killed: the next one of the same files finishes its work.
+    `state` is `running`, `done`, `stopped` (the files could not be imported, nothing was changed) or `failed`. A
+    `running` batch without the import lock was killed: the next import of the same files completes it.
     """
 
     __tablename__ = "import_batch"
@@ -33,7 +33,7 @@ class ImportBatch(UuidKey, Base):
 
 
 class ImportIssue(Base):
-    """What was wrong in a file of a batch, in words for a secretary."""
+    """An issue of a batch, with a message for a secretary."""
 
     __tablename__ = "import_issue"
 

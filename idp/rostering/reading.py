@@ -1,4 +1,4 @@
-"""Reads the files that an operator names into the staging area: each by the reader of its format."""
+"""Read files into the staging database, each with the reader of its format."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from idp.rostering.readers import csv_file, onde
 from idp.rostering.readers.aaf import reader
 from idp.rostering.readers.recognise import mode_of, recognise
 from idp.rostering.readers.siecle import reader as siecle
+from idp.rostering.reconcile import intake
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Form, Format, Issue, Mode, Place, Record, Severity
 
@@ -20,21 +21,21 @@ _READERS: Mapping[Format, Callable[[Source, Form], Iterator[Record]]] = {
     Format.CSV: csv_file.read,
 }
 _AAF = {Format.AAF, Format.AAF1D}
-"""The formats that have Deltas; all others are complete unless an operator says otherwise."""
+"""The formats that have Deltas. Other files are complete unless the operator says otherwise."""
 _ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 Tick = Callable[[int], None]
 
 
 def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> Form:
-    """Read all files; return `form` with the format and the mode that they turned out to have.
+    """Read all files, and return `form` with their format and mode.
 
-    What cannot be read at all is among `staging.fatal` afterwards: nothing may be imported then.
+    A file that cannot be read is in `staging.fatal` afterwards: then nothing may be imported.
     """
     found: Format | None = None
     modes: set[Mode] = set()
     for source in open_sources(paths, tick):
         if isinstance(source, Issue):
-            staging.add(source)
+            intake.add(staging, source)
             continue
         kind = form.format or recognise(source)
         if kind is None:
@@ -42,7 +43,7 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
                 staging, Severity.WARNING, source, "not_read", "Ce fichier n’est pas d’un format connu : il est laissé."
             )
             continue
-        if {kind, found} == _AAF:  # a primary AAF whose first file does not show it
+        if {kind, found} == _AAF:  # a primary AAF whose first file has no attribute of the 1D
             kind = Format.AAF1D
         elif found is not None and kind is not found:
             sentence = f"Ce fichier est au format {kind.value}, les autres au format {found.value} : donnez-les à part."
@@ -52,18 +53,18 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
         if kind in _AAF and (mode := mode_of(_own_name(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
-            staging.add(record)
+            intake.add(staging, record)
     return replace(form, format=found or form.format, mode=_mode(staging, form.mode, modes))
 
 
 def _own_name(name: str) -> str:
-    """Return what a file, or the archive that holds it, is called: a folder's name says nothing of what is in it."""
+    """Return the names of a file and of the archives that hold it, without the names of folders."""
     parts = name.split("/")
     return " ".join(part for part in parts if part == parts[-1] or part.lower().endswith(_ARCHIVES))
 
 
 def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
-    """Return what the operator or the files' names say, or what they hold: changes and removals are a Delta's."""
+    """Return the mode that the operator, the names or the records give: changes and removals make a Delta."""
     changes = bool(staging.acts & {Act.MODIFY, Act.DELETE})
     if forced is None and len(named) > 1:
         _stop(staging, "two_modes", "Des fichiers Complet et Delta sont mêlés : donnez-les à part.")
@@ -74,8 +75,8 @@ def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
 
 
 def _stop(staging: Staging, code: str, message: str) -> None:
-    staging.add(Issue(Severity.ERROR, Place("", 0), "", code, message))
+    intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", code, message))
 
 
 def _say(staging: Staging, severity: Severity, source: Source, code: str, message: str) -> None:
-    staging.add(Issue(severity, Place(source.name, 1), "", code, message))
+    intake.add(staging, Issue(severity, Place(source.name, 1), "", code, message))

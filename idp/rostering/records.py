@@ -1,11 +1,11 @@
-"""What every reader yields, whatever the file's format.
+"""Define the records that all readers yield.
 
-A record says what its file says, word for word: spaces at the ends are taken away, nothing else. In a full record, what
-the file leaves out is the empty text. In a partial one (`Act.MODIFY`, of an AAF Delta) it is None: « the file says
-nothing of it », which is not the same as « the file empties it ».
+A field has the text of the file without surrounding spaces. A missing field is the empty text in a full record. In a
+partial record (`Act.MODIFY`, in an AAF Delta) it is None, which means that the value does not change; the empty text
+there removes the value.
 
-Keys name a person or a school for ever. Each begins with the name of what made it (`aaf:9100001`, `siecle:812`), since
-two sources give the same number to different people.
+A key identifies a person or a school permanently. It begins with its source (`aaf:9100001`, `siecle:812`), because two
+sources may give the same number to different people.
 """
 
 import enum
@@ -17,7 +17,7 @@ from idp.accounts.models import Degree
 
 
 class Format(enum.Enum):
-    """The formats that can be read; the value is what an operator types."""
+    """The formats of files, with the values of the option --format."""
 
     AAF = "aaf"
     AAF1D = "aaf1d"
@@ -27,14 +27,14 @@ class Format(enum.Enum):
 
 
 class Mode(enum.Enum):
-    """Whether a file holds all the families of its schools, or what has changed since the one before."""
+    """Whether files have all families of their schools, or the changes since the last files."""
 
     COMPLETE = "complete"
     DELTA = "delta"
 
 
 class Act(enum.Enum):
-    """What a record asks for: to be as it says, to change what it names, to go."""
+    """The request of a record: replace everything, change some fields, or remove."""
 
     PUT = "put"
     MODIFY = "modify"
@@ -42,7 +42,7 @@ class Act(enum.Enum):
 
 
 class Severity(enum.Enum):
-    """An error keeps something out of the database; a warning does not."""
+    """Whether an issue keeps something out of the database (error) or not (warning)."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -50,7 +50,7 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands: the file as the operator named it (`archive.tgz/part.xml`), and its line, from 1."""
+    """The place of a record: the file as the operator named it (`archive.tgz/part.xml`), and the line, from 1."""
 
     file: str
     line: int
@@ -58,14 +58,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """What is wrong, for a secretary.
+    """A problem in the files, told to a secretary.
 
     Attributes:
         code: A stable word for programs, such as `student_without_class`.
-        message: A French sentence, which names no other family's person.
-        key: The person's or the school's key as the file has it; empty when it has none.
-        refuses: Which records are left out because of it: `student`, `guardian`, or nothing. A reader that could not
-            make a record of a row says so here, so that no row is lost without being counted.
+        message: A French sentence that names nobody of another family.
+        key: The key of the person or the school in the file, or the empty text.
+        refuses: The kind of record that the reader refused (`student` or `guardian`), or the empty text. Refused
+            records are counted.
     """
 
     severity: Severity
@@ -78,25 +78,25 @@ class Issue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class School:
-    """A school. `key` is the source's own, by which pupils name it; the UAI where the source has no other."""
+    """A school. Pupils name it by `key`, which is the UAI if the source has no other key."""
 
     place: Place
     key: str
     uai: str
     name: str = ""
     degree: Degree | None = None
-    address: tuple[str, ...] = ()
+    address_lines: tuple[str, ...] = ()
     phone: str = ""
     act: Act = Act.PUT
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That somebody is responsible for a pupil.
+    """The link of a guardian to a pupil.
 
     Attributes:
         guardian: The guardian's key.
-        kinship: SDET's code (`10` mother, `20` father, …); old codes are translated by the reader.
+        kinship: SDET's code (`10` mother, `20` father, …); readers translate old codes.
         authority: 1 legal representative, 2 in charge of the pupil, 3 to be contacted, 0 none of these.
     """
 
@@ -111,13 +111,13 @@ class Student:
 
     Attributes:
         school: The key of a `School`, or the UAI itself.
-        student_id: The number of FrEduVecteur's fourth field: SIECLE's ELEVE_ID. Empty where the source has none.
-        class_name: Empty for a pupil without a class: no account is opened for such a pupil's family.
-        left_on: The leaving date, of a pupil who left or will.
-        links: The responsible people, in the file's order; None where the file says nothing of them, also because they
-            come as records of their own (`StudentLink`).
-        is_second_hand: Whether a guardian's row describes the pupil, as every guardian's row of the pupil does: it
-            repeats no other row.
+        student_id: The fourth field of FrEduVecteur: SIECLE's ELEVE_ID. Empty if the source has none.
+        class_name: Empty for a pupil without a class: no account opens for the pupil's family.
+        left_on: The leaving date, in the past or the future.
+        links: The guardians in the order of the file; None if the record has none, also because they come as records of
+            their own (`StudentLink`).
+        is_second_hand: Whether the pupil is described in a guardian's row. The rows of several guardians describe the
+            same pupil and are no repetition.
     """
 
     place: Place
@@ -136,7 +136,7 @@ class Student:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentLink:
-    """A link in a record of its own, as SIECLE and CSV have them; `student` is the pupil's key."""
+    """A link in a record of its own, as in SIECLE and CSV; `student` is the pupil's key."""
 
     place: Place
     student: str
@@ -145,14 +145,14 @@ class StudentLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guardian:
-    """A person who is responsible for pupils.
+    """A guardian of pupils.
 
     Attributes:
-        family_name: The usual name (AAF `sn`), released in claims letter by letter.
+        family_name: The usual name (AAF `sn`), released unchanged in claims.
         birth_name: AAF `ENTPersonNomPatro`; may be empty.
-        address: The lines of the postal address above the town, without empty ones.
-        mail: What the school's file has; nobody has proved that it is the person's.
-        address_diffusion: Whether the address may be given to parents' associations; None when the file does not say.
+        address_lines: The lines of the postal address above the town, without empty ones.
+        email: The email in the school's file; nobody has confirmed that it is the person's.
+        address_diffusion: Whether parents' associations may get the postal address; None if unknown.
     """
 
     place: Place
@@ -162,18 +162,18 @@ class Guardian:
     family_name: str | None = ""
     birth_name: str | None = ""
     given_name: str | None = ""
-    address: tuple[str, ...] | None = ()
+    address_lines: tuple[str, ...] | None = ()
     postcode: str | None = ""
     city: str | None = ""
     country: str | None = ""
-    mail: str | None = ""
+    email: str | None = ""
     address_diffusion: bool | None = None
 
 
 Record = School | Student | StudentLink | Guardian | Issue
 
 KINSHIPS: Mapping[str, str] = {"1": "20", "2": "10", "3": "50", "4": "39", "5": "51", "6": "90", "7": "70"}
-"""SIECLE's old kinship codes, and SDET's in their place."""
+"""SDET's codes of kinship by SIECLE's old codes."""
 
 LONGEST: Mapping[str, int] = {
     "key": 60,
@@ -188,18 +188,18 @@ LONGEST: Mapping[str, int] = {
     "mail": 254,
     "phone": 30,
 }
-"""The most characters of a field; a record with a longer one is refused before anything else looks at it (R-11)."""
+"""The most characters of a field. A record with a longer field is refused before any other check (R-11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How files are to be read, as the operator said it; None where the files themselves decide.
+    """The operator's options for reading; None if the files decide.
 
     Attributes:
-        school: The school's UAI, needed by formats that name none (ONDE, most CSV).
+        school: The UAI of the school, needed by formats that do not name it (ONDE, most CSV).
         encoding: A Python codec for CSV files.
-        degree: Primary or secondary, for a school that is not known and whose file does not say.
-        today: The day against which a leaving date is compared.
+        degree: Primary or secondary, for a new school whose files do not say it.
+        today: The day against which leaving dates are compared.
     """
 
     today: date

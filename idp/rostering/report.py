@@ -1,6 +1,6 @@
-"""What an operator is shown of an import: a table of counts, what is wrong line by line, a bar while it works.
+"""Show an import to the operator: progress bars, a table of counts, and the issues.
 
-JSON has the names of the contract; the CSV of problems can be opened in a spreadsheet without running anything (R-04).
+JSON output has the names of the contract. A spreadsheet that opens the CSV of issues runs no formula (R-04).
 """
 
 import os
@@ -15,19 +15,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from idp import spreadsheet
-from idp.rostering.imports import Outcome, Steps, totals
+from idp.rostering.imports import ImportResult, Steps, totals
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
 SHOWN = 20
-"""How many problems the terminal shows; all are in the CSV and with `idp roster show`."""
+"""How many issues the terminal shows. The CSV and `idp roster show` have all."""
 
 COLUMNS = ("severity", "file", "line", "key", "code", "message")
 _COUNTS = ("read", "created", "changed", "unchanged", "left", "refused")
 
 
 def cells(issue: Issue) -> dict[str, Any]:
-    """Return a problem under the names of the contract."""
+    """Return an issue under the names of the contract."""
     return {
         "severity": issue.severity.value,
         "file": issue.place.file,
@@ -38,40 +38,40 @@ def cells(issue: Issue) -> dict[str, Any]:
     }
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as programs read it."""
+def as_json(result: ImportResult) -> dict[str, Any]:
+    """Return the result for the JSON output."""
     return {
-        "batch": outcome.batch,
-        "format": outcome.format.value if outcome.format else None,
-        "mode": outcome.mode.value,
-        "schools": outcome.schools,
+        "batch": result.batch,
+        "format": result.format.value if result.format else None,
+        "mode": result.mode.value,
+        "schools": result.schools,
         **{name: dict.fromkeys(_COUNTS, 0) for name in ("students", "guardians")},
         "accounts": {"total": 0, "created": 0, "disabled": 0},
-        **{name: counts for name, counts in totals(outcome).items() if counts},
-        "issues": [cells(issue) for issue in outcome.staging.issues()],
+        **{name: counts for name, counts in totals(result).items() if counts},
+        "issues": [cells(issue) for issue in result.staging.issues()],
     }
 
 
-def show(outcome: Outcome, *, stopped: bool = False) -> None:
-    """Print the counts, and the first problems; say of a stopped import what it would have done."""
-    if outcome.format is not None:
-        schools = f"{len(outcome.schools)} school{'' if len(outcome.schools) == 1 else 's'}"
-        click.echo(f"{outcome.format.value}, {outcome.mode.value}, {schools}")
-    if outcome.counts:
-        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in outcome.counts.items()]
+def show(result: ImportResult, *, stopped: bool = False) -> None:
+    """Print the counts and the first issues; for a stopped import, those that it would have had."""
+    if result.format is not None:
+        schools = f"{len(result.schools)} school{'' if len(result.schools) == 1 else 's'}"
+        click.echo(f"{result.format.value}, {result.mode.value}, {schools}")
+    if result.counts:
+        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in result.counts.items()]
         table(("", *_COUNTS), rows)
-        accounts = outcome.accounts
-        if outcome.batch:
-            click.echo(f"{'stopped ' if stopped else ''}import {outcome.batch}")
+        accounts = result.accounts
+        if result.batch:
+            click.echo(f"{'stopped ' if stopped else ''}import {result.batch}")
         click.echo(
             f"accounts{', if it were done' if stopped else ''}: {accounts['total']} in the end, "
             f"{accounts['created']} opened, {accounts['disabled']} disabled"
         )
-    show_issues(outcome.staging.issues())
+    show_issues(result.staging.issues())
 
 
 def show_issues(issues: Iterable[Issue]) -> None:
-    """Print the first problems, errors first, on stderr."""
+    """Print the first issues on stderr, errors first."""
     rest = iter(issues)
     for issue in islice(rest, SHOWN):
         where = f"{issue.place.file}:{issue.place.line}: " if issue.place.file else ""
@@ -82,7 +82,7 @@ def show_issues(issues: Iterable[Issue]) -> None:
 
 
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:
-    """Write the problems for a spreadsheet, to a new file that is its owner's alone: it names families' keys."""
+    """Write the issues as CSV to a new file with mode 0600, because it has keys of families."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         for part in spreadsheet.rows_to_csv(COLUMNS, ([str(cells(one)[name]) for name in COLUMNS] for one in issues)):
             file.write(part)
@@ -90,7 +90,7 @@ def write_csv(path: Path, issues: Iterable[Issue]) -> None:
 
 @contextmanager
 def bars(size: int, *, quiet: bool) -> Iterator[Steps]:
-    """Show how far the import is, with rate and time left, on a terminal; nothing elsewhere."""
+    """Show progress bars with rate and remaining time, if stderr is a terminal."""
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""What a school's letters say of it: from its file, or from an operator where the file is silent."""
+"""List the schools, and change what the files do not say about them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import select
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
@@ -17,9 +17,7 @@ _LINES = 4
 
 def rows() -> Iterator[dict[str, Any]]:
     """Yield the schools, by UAI."""
-    found = db.session.scalars(select(School).order_by(School.uai)).all()
-    end_read()
-    for school in found:
+    for school in db.session.scalars(select(School).order_by(School.uai)).all():
         yield {
             "uai": school.uai,
             "name": school.name,
@@ -31,6 +29,7 @@ def rows() -> Iterator[dict[str, Any]]:
         }
 
 
+@unit_of_work()
 def change(
     uai: str,
     *,
@@ -40,24 +39,23 @@ def change(
     degree: Degree | None,
     email: str | None = None,
 ) -> bool:
-    """Change what is given, and say whether the school is new. An empty `email` takes the school's away.
+    """Change the given values, and return whether the school is new. An empty `email` removes the school's email.
 
     Raises:
-        ValueError: a value is too long or no mail address, or a new school has no name; nothing was changed.
+        ValueError: A value is too long or is not an email, or a new school has no name; nothing was changed.
     """
     if email:
         email = parsed_email(email)
     for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in address)):
         if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
-            raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters of text")
+            raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters, or is not plain text")
     if len(address) > _LINES:
-        raise ValueError(f"an address has {_LINES} lines at most")
+        raise ValueError(f"a postal address has at most {_LINES} lines")
     school = db.session.scalar(select(School).where(School.uai == uai).with_for_update())
     made = school is None
     if school is None:
         if not name:
-            db.session.rollback()
-            raise ValueError(f"{uai} is new here: give its --name")
+            raise ValueError(f"{uai} is a new school: give its --name")
         school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, address=[])
         db.session.add(school)
     before = {} if made else changes.snapshot(school)
@@ -68,15 +66,14 @@ def change(
     if email is not None:
         school.email = email or None
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
-    db.session.commit()
     return made
 
 
 def parsed_email(email: str) -> str:
-    """Return a mail address as it is stored.
+    """Return an email as it is stored.
 
     Raises:
-        ValueError: it is none; the text is the sentence to show.
+        ValueError: The text is not an email; the message can be shown.
     """
     try:
         return parse_email(email)

@@ -17,7 +17,7 @@ from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.outbox import queue
 from idp.services import services
 from idp.sessions import browser_state, liveness
@@ -244,8 +244,8 @@ def find(value: str) -> tuple[Session, Account] | None:
         return None
     session, account = row
     if liveness.is_touch_due(session, moment):
-        session.last_seen_at = moment
-        db.session.commit()
+        with unit_of_work():
+            session.last_seen_at = moment
     return session, account
 
 

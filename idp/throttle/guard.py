@@ -4,7 +4,7 @@ A try is counted before its work, by one statement that grants it only while the
 exceed the limit, on any number of nodes.
 
 Every function that writes has a short transaction of its own. A try stays counted when the caller's work fails, and the
-row is not locked while a hash is computed. No transaction may be open on `db.session` meanwhile: on SQLite the two
+row is not locked while a hash is computed. No unit of work may be open on `db.session` meanwhile: on SQLite the two
 transactions would wait for each other; on PostgreSQL a request would hold two connections of the pool.
 """
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, func, select, tuple_
 
 from idp import opaque
 from idp.clock import now
-from idp.db import db
+from idp.db import db, release_connection
 from idp.services import services
 from idp.throttle.counters import Counter, in_order, is_any, take_one, uncount_one
 from idp.throttle.limits import (
@@ -63,7 +63,7 @@ def take(limit: Limit, subject: str) -> Granted | Wait:
         subject: a folded identifier, an account's id, a mailbox or an IP; only its keyed digest is stored.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     return take_all((limit, subject))
 
@@ -72,7 +72,7 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
     """Count one try in each limit, or in none, with one commit.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     moment = now()
     counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
@@ -107,7 +107,7 @@ def is_first_refusal(refusal: Wait) -> bool:
     """Return whether `refusal` is the first of its counter within an hour; only that one is journaled.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     return isinstance(take(REFUSAL_NOTED, f"{refusal.limit.name} {refusal.key.hex()}"), Granted)
 
@@ -201,6 +201,5 @@ def _name(limit: Limit, rule: Window | Backoff) -> str:
 
 
 def _connection() -> Connection:
-    if db.session().in_transaction():
-        raise RuntimeError("a transaction is open on db.session: commit it, or call end_read, before a try is counted")
+    release_connection()
     return db.engine.connect()

@@ -301,6 +301,7 @@ def test_lost_answer_of_the_server_makes_no_second_mail_on_that_day(app: Flask, 
     assert list(days_of(mailbox.mails()).values()) == [1, 1], "and it goes again, since nobody knows"
 
 
+@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize(("act", "days"), [("killed", 70), ("many", 4)])
 def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
     build: Build, tmp_path: Path, act: str, days: int

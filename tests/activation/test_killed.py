@@ -14,7 +14,7 @@ from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kep
 from tests.builders import Build
 from tests.pages import heading
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 _MOST = 60
 

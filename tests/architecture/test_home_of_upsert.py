@@ -11,8 +11,12 @@ from tests.rows import each_row
 HOME = "idp/db.py"
 OWN_TEXT = {
     "idp/oidc/store/sql.py": "the statements of the hot path, as text that both databases read",
-    "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
-    "idp/rostering/reconcile/plan.py": "the same database",
+    "idp/rostering/reconcile/tables.py": "the private SQLite database of an import",
+    "idp/rostering/reconcile/merging.py": "the same database",
+    "idp/rostering/reconcile/phases/guardians.py": "the same database",
+    "idp/rostering/reconcile/phases/former_accounts.py": "the same database",
+    "idp/rostering/reconcile/phases/leavers.py": "the same database",
+    "idp/rostering/reconcile/phases/links.py": "the same database",
 }
 """The modules with ON CONFLICT in SQL text, and why they need no dialect."""
 _DIALECTS = ("postgresql", "sqlite")

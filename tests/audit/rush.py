@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from idp.audit import log, sealing
 from idp.audit.events import SignInSucceeded
 from idp.audit.verifying import Check
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 from tests.applications import inherited
 from tests.databases import settings_for
 
@@ -42,7 +42,7 @@ def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
     with inherited(settings).app_context():
         barrier.wait(120)
         for _ in range(ROUNDS):
-            written += committed(step)
+            written += retry_unit_of_work(step)
     answers.put(("written", written))
 
 

@@ -70,7 +70,7 @@ def test_seal_is_logged_once_it_is_committed(app: Flask, build: Build, monkeypat
 
     write(build.active(), 2)
     with capture_logs() as lines, monkeypatch.context() as broken:
-        broken.setattr(sealing, "committed", refused)
+        broken.setattr(sealing, "retry_unit_of_work", refused)
         with pytest.raises(OperationalError):
             seal(app)
     assert lines == [], "a seal that was logged and is missing would raise the alarm"

@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.audit import sealing
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
@@ -150,7 +150,7 @@ def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app:
     settings = services_of(app).settings
     sealing.record_cut(settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
     old = (AuditEntry.at < now() - 300 * DAY) | ((AuditEntry.at < now() - 100 * DAY) & (AuditEntry.result == "refused"))
-    committed(lambda: db.session.execute(delete(AuditEntry).where(old)))
+    retry_unit_of_work(lambda: db.session.execute(delete(AuditEntry).where(old)))
     purged(act)
     assert found(act) == []
     beginning = db.session.scalars(select(AuditBeginning)).one()

@@ -13,8 +13,8 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.registration import registrations, rows
-from tests.builders import PASSWORD, Build
+from idp.registration import rows
+from tests.builders import PASSWORD, Build, change_registration
 from tests.charter.tokens import accept, acceptances, ask, token_of
 from tests.pages import sign_in
 from tests.relying_party import Attempt, RelyingParty
@@ -67,8 +67,7 @@ def test_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
     token = token_of(browser, ent, build.active())["access_token"]
     build.publish(ent, "2026-09")
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
-    registrations.change(settings, client, replace(rows.read(client), charter="provider"))
-    db.session.commit()
+    change_registration(settings, client, replace(rows.read(client), charter="provider"))
     refused = accept(browser, token, "2026-09")
     assert (refused.status_code, refused.get_json()["error"]) == (403, "access_denied")
     assert acceptances() == []

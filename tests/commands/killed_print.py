@@ -37,12 +37,12 @@ def arm(batch: int, where: str) -> None:
         seen += 1
         if seen == batch and where == "before":
             die()
-        result = db.committed(step)
+        result = db.retry_unit_of_work(step)
         if seen == batch:
             die()
         return result
 
-    setattr(secrets, "committed", committed)  # noqa: B010 - a name that it imported
+    setattr(secrets, "retry_unit_of_work", committed)  # noqa: B010 - a name that it imported
 
 
 def main(database: str, order: str) -> None:

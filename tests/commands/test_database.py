@@ -95,6 +95,8 @@ def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pyte
     assert alone("db", "upgrade").code == 0
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
+    for reading in (("db", "current"), ("client", "list")):
+        assert alone(*reading).code == 0, "a command that reads waits for no writer"
     for command in (
         ("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
         ("db", "upgrade"),

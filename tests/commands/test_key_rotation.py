@@ -260,6 +260,7 @@ def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: st
         db.engine.dispose()
 
 
+@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-12")
 @pytest.mark.parametrize("act", ["tend", "rotate", "drop"])
 def test_killed_at_any_statement_one_key_signs_and_all_are_published(database_url: str, act: str) -> None:

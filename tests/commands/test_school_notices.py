@@ -210,7 +210,7 @@ def test_a_new_letter_settles_only_what_it_ends(act: Run, build: Build, tmp_path
 
 def test_a_school_has_a_mail_address_and_may_take_it_away(act: Run, build: Build, events: Events) -> None:
     build.school()
-    assert act("school", "set", COLLEGE, "--mail", " Secretariat@COLLEGE.test ").out == f"{COLLEGE} is changed\n"
+    assert act("school", "set", COLLEGE, "--mail", " Secretariat@COLLEGE.test ").out == f"{COLLEGE} was changed\n"
     [row] = json.loads(act("school", "list", "--json").out)
     assert row["mail"] == "Secretariat@college.test"
     assert "Secretariat@college.test" in act("school", "list").out

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from idp.clients.models import Client
-from idp.db import db, engine_options
+from idp.db import db, engine_options, unit_of_work
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -26,9 +26,10 @@ def run(database_url: str, times: int, barrier: "Barrier") -> None:
         locked = select(Client).with_for_update().execution_options(populate_existing=True)
         barrier.wait(60)
         for _ in range(times):
-            row = db.session.scalars(locked).one()
-            row.version = row.version + 1
-            db.session.commit()
+            db.session.scalars(select(Client.version)).one()
+            with unit_of_work():
+                row = db.session.scalars(locked).one()
+                row.version = row.version + 1
         db.session.remove()
         db.engine.dispose()
 

@@ -27,7 +27,7 @@ from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings, load
-from idp.db import Base, db, end_read
+from idp.db import Base, UnitSession, db, release_connection
 from idp.letters import printing
 from idp.letters.printing import PrintOrder
 from idp.oidc.models import SigningKey
@@ -68,7 +68,7 @@ class House:
     def opens(self, letter: SeededLetter) -> bool:
         """Return whether the credentials of the letter open the account."""
         stored = account(letter).provisional_hash
-        end_read()
+        release_connection()
         return stored is not None and self.hasher.verify(stored, fold_provisional(letter.shown), lane="activation")
 
 
@@ -186,7 +186,7 @@ def test_a_second_start_imports_again_changes_nothing_and_keeps_everything(house
     first = house.seed()
     numbers = [count(model) for model in EVERYTHING]
     hashes = {letter.username: account(letter).provisional_hash for letter in first.values()}
-    end_read()
+    release_connection()
     db.session.expunge_all()
     assert house.seed() == first
     assert hashes == {letter.username: account(letter).provisional_hash for letter in first.values()}
@@ -279,26 +279,26 @@ def test_a_letter_that_an_operator_printed_since_is_not_killed_by_a_start(house:
     with time_machine.travel(now() + timedelta(minutes=5)):
         printing.print_letters(house.settings, house.hasher, order, lambda _line: None)
         drawn = account(letter).provisional_hash
-        end_read()
+        release_connection()
         again = house.seed()["n.leroy"]
     assert not again.usable
     assert account(letter).provisional_hash == drawn
 
 
 def test_a_start_cut_at_any_commit_is_taken_up(empty: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit, cuts = db.session.commit, 0
+    commit, cuts = UnitSession.commit, 0
     for reached in itertools.count(1):
         left = reached
 
-        def cut_once() -> None:
+        def cut_once(session: UnitSession) -> None:
             nonlocal left
-            left -= 1
+            left -= session.is_writing
             if left == 0:
                 raise KeyboardInterrupt
-            commit()
+            commit(session)
 
         with monkeypatch.context() as patch:
-            patch.setattr(db.session, "commit", cut_once)
+            patch.setattr(UnitSession, "commit", cut_once)
             try:
                 letters = empty.seed()
             except KeyboardInterrupt:
@@ -309,7 +309,7 @@ def test_a_start_cut_at_any_commit_is_taken_up(empty: House, monkeypatch: pytest
         db.session.expunge_all()
     assert cuts > 10
     assert len(letters) == count(Account) == 40
-    end_read()
+    release_connection()
     assert all(letter.usable and empty.opens(letter) for letter in letters.values())
 
 

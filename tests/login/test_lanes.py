@@ -13,7 +13,7 @@ from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, release_connection
 from idp.operations.helpdesk import acts
 from idp.outbox.models import OutboxMessage
 from idp.sessions import devices
@@ -40,7 +40,7 @@ def _leave(browser: FlaskClient) -> None:
 def _guess(clock: time_machine.Traveller, account: Account, times: int) -> None:
     """Use up all attempts: each is counted as on the page, without a hash."""
     username = account.username
-    end_read()
+    release_connection()
     for _ in range(times):
         verdict = guard.take(limits.SIGN_IN_ACCOUNT, username)
         while isinstance(verdict, guard.Wait):
@@ -52,7 +52,7 @@ def _guess(clock: time_machine.Traveller, account: Account, times: int) -> None:
 def _close(account: Account) -> None:
     """Guess once more: from then on unknown devices must wait."""
     username = account.username
-    end_read()
+    release_connection()
     assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted)
 
 
@@ -146,7 +146,7 @@ def test_what_was_known_before_a_change_of_password_is_a_stranger_again(app: Fla
         _guess(clock, account, limits.SHUT_AT)
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == "Connexion"
         username = account.username
-        end_read()
+        release_connection()
         guard.clear(limits.SIGN_IN_ACCOUNT, username)
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
         _leave(phone)
@@ -260,7 +260,7 @@ def test_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_p
     with time_machine.travel(now(), tick=False):
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
-        end_read()
+        release_connection()
         for _ in range(30):
             guard.take(limits.SIGN_IN_REQUESTS, "203.0.113.1")
         assert sign_in(neighbour, "/connexion", account.username, PASSWORD).status_code == 429

@@ -84,6 +84,7 @@ def soon(seconds: float = _PATIENCE) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.row("S-05")
+@pytest.mark.both_databases(sqlite_is_long=True)
 def test_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, start_worker: StartWorker) -> None:
     mailbox = Mailbox(delay=0.05)
     with smtp_server(mailbox) as port, soon(300) as wait:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.throttle import limits
 from tests.builders import PASSWORD, Build
-from tests.pages import sign_in
+from tests.pages import form_token
 from tests.protocol.registering import invited
 
 
@@ -23,8 +23,12 @@ def parent(build: Build) -> Account:
 @pytest.fixture
 def session(browser: FlaskClient, parent: Account) -> Account:
     """The parent, signed in in `browser`."""
-    page = sign_in(browser, "/connexion", parent.username, PASSWORD)
-    assert page.status_code == 200, page.status
+    page = browser.get("/connexion")
+    token = form_token(page)
+    answer = browser.post(
+        "/connexion", data={"csrf_token": token, "identifiant": parent.username, "mot-de-passe": PASSWORD}
+    )
+    assert answer.status_code == 303, answer.status
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
     return parent
 

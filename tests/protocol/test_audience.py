@@ -18,7 +18,7 @@ from idp.clock import now
 from idp.db import db
 from idp.registration import registrations, rows
 from idp.services import services
-from tests.builders import LYCEE, PASSWORD, Build
+from tests.builders import LYCEE, PASSWORD, Build, change_registration
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -246,8 +246,7 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
     """RFC 6749, 5.2. A client that no longer serves the school loses its tokens."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = registrations.get(own.client_id)
-    registrations.change(build.settings, row, replace(rows.read(row), uais=[LYCEE]))
-    db.session.commit()
+    change_registration(build.settings, row, replace(rows.read(row), uais=[LYCEE]))
     assert own.userinfo(browser, tokens["access_token"]).status_code == 401
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
 

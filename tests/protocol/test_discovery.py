@@ -132,8 +132,8 @@ def test_an_emergency_rotation_signs_at_once(
         ({"issuer": "http://127.0.0.1:8000"}, "must be https"),
         ({"issuer": "http://exemple.test", "env": "development"}, "must be https"),
         ({"issuer": f"{ISSUER}/"}, "slash"),
-        ({"issuer": f"{ISSUER}?a=b"}, "address"),
-        ({"issuer": "connexion.exemple.test"}, "address"),
+        ({"issuer": f"{ISSUER}?a=b"}, "must be a URL"),
+        ({"issuer": "connexion.exemple.test"}, "must be a URL"),
     ],
 )
 def test_without_a_sound_public_address_nothing_starts(

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from idp.config import Settings
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 from idp.oidc.keys import ring, rotation
 from idp.oidc.models import SigningKey
 from idp.sessions import manager
@@ -20,7 +20,7 @@ from tests.commands.processes import connect, free_port, running
 from tests.protocol.key_rush import Client, Tally
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 CLIENTS, SESSIONS = 4, 60
 PATIENCE = 180.0
@@ -83,7 +83,7 @@ def pass_time(time: timedelta) -> None:
             key.created_at -= time
             key.active_from -= time
 
-    committed(step)
+    retry_unit_of_work(step)
 
 
 @pytest.mark.row("D-04")

@@ -271,7 +271,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
             return ring.document()
 
     monkeypatch.setattr(keys, "_rows", slowly)
-    monkeypatch.setattr(keys, "end_read", waiting.release)  # called before each query and each wait
+    monkeypatch.setattr(keys, "release_connection", waiting.release)  # called before each query and each wait
     with ThreadPoolExecutor(20) as pool:
         first = pool.submit(ask)
         assert looks.acquire(timeout=60)

@@ -11,11 +11,11 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clients.models import CharterMode, Client, ClientInvite
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.keys import ring
 from idp.registration import registrations, rows
 from idp.registration.faults import RegistrationRefusedError
-from tests.builders import Build
+from tests.builders import Build, change_registration
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, tokens_for
 from tests.protocol.registering import MINIMAL, bearer, invited, party, registered, replaced
@@ -150,8 +150,7 @@ def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[s
     """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
     assert [told[name] for name in STRICT] == [False, False]
     client = row()
-    registrations.change(settings, client, replace(rows.read(client), par_required=True, dpop_required=True))
-    db.session.commit()
+    change_registration(settings, client, replace(rows.read(client), par_required=True, dpop_required=True))
     answer = replaced(browser, told, **dict.fromkeys(STRICT, False))
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert [answer.get_json()[name] for name in STRICT] == [True, True]
@@ -203,16 +202,15 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict
     refused(replaced(browser, told, client_secret=told["client_secret"]), "invalid_request")
 
 
-def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Settings) -> None:
+def test_two_changes_at_once_are_not_mixed(told: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     client = row()
     wanted = rows.read(client)
     db.session.commit()
     with db.engine.begin() as elsewhere:
         elsewhere.execute(update(Client).values(version=Client.version + 1, name="Entre-temps"))
-    with pytest.raises(RegistrationRefusedError, match="changed by somebody else"):
-        registrations.change(settings, client, wanted)
-    db.session.rollback()
+    with pytest.raises(RegistrationRefusedError, match="changed by somebody else"), unit_of_work():
+        registrations.change(client, wanted)
     assert row().name == "Entre-temps"
 
 

@@ -22,7 +22,7 @@ from idp.oidc.claims import release
 from idp.registration import approvals, registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from tests.builders import COLLEGE, Build
+from tests.builders import COLLEGE, Build, change_registration
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import refused, tokens_for
@@ -102,8 +102,7 @@ def test_clients_of_before_keep_their_own_salt(
     assert sub(browser, build.ent("Nouveau", "un.test")) != before
     client = registrations.get(old.client_id)
     more = replace(rows.read(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
-    registrations.change(settings, client, more)
-    db.session.commit()
+    change_registration(settings, client, more)
     registry.forget()
     assert sub(browser, old) == before
 
@@ -119,7 +118,7 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
     changed = registrations.get(build.ent(host="un.test").client_id)
     both = replace(rows.read(changed), redirect_uris=BOTH)
     with pytest.raises(RegistrationRefusedError, match=r"sector_identifier_uri is needed on un\.test"):
-        registrations.change(settings, changed, both)
+        change_registration(settings, changed, both)
 
 
 @pytest.mark.row("U-06")
@@ -141,8 +140,7 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
         assert sub(browser, party(settings, told)) == before
     client = registrations.get(told["client_id"])
     for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
-        registrations.change(settings, client, replace(rows.read(client), redirect_uris=uris))
-        db.session.commit()
+        change_registration(settings, client, replace(rows.read(client), redirect_uris=uris))
         registry.forget()
         assert sub(browser, party(settings, told)) == before
     document = {"redirect_uris": BOTH, "sector_identifier_uri": "https://un.test/uris.json"}
@@ -155,10 +153,10 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
     now = rows.read(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
         with pytest.raises(RegistrationRefusedError, match="another sector"):
-            registrations.change(settings, client, replace(now, redirect_uris=uris))
-    registrations.change(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
+            change_registration(settings, client, replace(now, redirect_uris=uris))
+    change_registration(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
     with pytest.raises(RegistrationRefusedError, match="subject cannot change"):
-        registrations.change(settings, client, replace(now, subject="public"))
+        change_registration(settings, client, replace(now, subject="public"))
 
 
 @pytest.mark.row("U-06")

@@ -17,7 +17,7 @@ from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, release_connection
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.builders import PASSWORD as KNOWN
@@ -213,7 +213,7 @@ def test_whoever_chose_the_password_here_does_not_wait_behind_those_who_guess_at
     assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
     assert sign_in(browser, "/mon-compte", account.username, "faux").status_code == 200, "nobody was signed in"
     username = account.username
-    end_read()
+    release_connection()
     while isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted):
         pass
     assert sign_in(app.test_client(), "/connexion", username, CHOSEN).status_code == 429

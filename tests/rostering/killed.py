@@ -41,7 +41,7 @@ def arm(countdown: int) -> None:
 
 def live(database: str, folder: Path, countdown: int) -> None:
     """Import until the process is killed; with 0 it runs to the end."""
-    apply._PAGE, apply._FEW = 3, 2
+    apply._PAGE, apply._SMALL_PAGE = 3, 2
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
             arm(countdown)

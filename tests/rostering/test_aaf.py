@@ -61,11 +61,11 @@ def test_a_parent_word_for_word() -> None:
         family_name="LEROY-VANDEPUTTE",
         birth_name="VANDEPUTTE",
         given_name="Noémie",
-        address=("1 rue du Test", "Bât. B"),
+        address_lines=("1 rue du Test", "Bât. B"),
         postcode="59990",
         city="RIVEBELLE",
         country="FRANCE",
-        mail="noemie@rivebelle.test",
+        email="noemie@rivebelle.test",
         address_diffusion=False,
     )
 
@@ -91,7 +91,7 @@ def test_a_school() -> None:
         uai="0599001N",
         name="CLG-DES-RIVES",
         degree=Degree.SECONDARY,
-        address=("2 quai du Test", "BP 12", "59990 RIVEBELLE"),
+        address_lines=("2 quai du Test", "BP 12", "59990 RIVEBELLE"),
         phone="03 53 01 00 01",
     )
     assert one(xml.put("EtabEducNat", SCHOOL)) == expected
@@ -133,7 +133,7 @@ def test_the_primary_vocabulary() -> None:
     )
     assert isinstance(parent, Guardian)
     assert (parent.family_name, parent.given_name, parent.civility) == ("LEROY-VANDEPUTTE", "Noémie", "Mme")
-    assert (parent.mail, parent.address, parent.address_diffusion) == (
+    assert (parent.email, parent.address_lines, parent.address_diffusion) == (
         "noemie@rivebelle.test",
         ("1 rue du Test",),
         True,
@@ -142,7 +142,7 @@ def test_the_primary_vocabulary() -> None:
     assert (pupil.family_name, pupil.given_name, pupil.class_name) == ("LEROY", "Malo", "CP A")
     assert pupil.links == (Link("aaf:9100001", "", 1), Link("aaf:9100002", "", 1))
     assert isinstance(school, School)
-    assert (school.address, school.phone) == (("3 quai du Test", "59990 RIVEBELLE"), "03 53 01 00 02")
+    assert (school.address_lines, school.phone) == (("3 quai du Test", "59990 RIVEBELLE"), "03 53 01 00 02")
 
 
 def test_the_old_keys_of_a_secondary_pupil_are_no_links() -> None:
@@ -171,7 +171,7 @@ def test_what_a_full_record_leaves_out_is_empty() -> None:
 
 NOTHING_OF_STUDENT: dict[str, Any] = dict.fromkeys(["school", "student_id", "family_name", "given_name"])
 NOTHING_OF_GUARDIAN: dict[str, Any] = dict.fromkeys(
-    ["civility", "family_name", "birth_name", "given_name", "postcode", "city", "country", "mail"]
+    ["civility", "family_name", "birth_name", "given_name", "postcode", "city", "country", "email"]
 )
 
 
@@ -191,9 +191,9 @@ def test_a_delta_says_what_changes_and_nothing_else() -> None:
     assert isinstance(emptied, Student)
     assert (emptied.class_name, emptied.links, emptied.school) == ("", (), None)
     assert isinstance(parent, Guardian)
-    changed = {"mail": "", "civility": "M."}
+    changed = {"email": "", "civility": "M."}
     assert parent == Guardian(
-        place=parent.place, key="aaf:3", act=Act.MODIFY, address=(), **{**NOTHING_OF_GUARDIAN, **changed}
+        place=parent.place, key="aaf:3", act=Act.MODIFY, address_lines=(), **{**NOTHING_OF_GUARDIAN, **changed}
     )
 
 
@@ -201,7 +201,7 @@ def test_a_delta_may_write_attributes_like_a_complet() -> None:
     inside = f"<attributes>{xml.attributes({'mail': 'a@rivebelle.test'})}</attributes>"
     record = one(xml.request("modifyRequest", "PersRelEleve", "3", inside))
     assert isinstance(record, Guardian)
-    assert (record.act, record.mail, record.family_name) == (Act.MODIFY, "a@rivebelle.test", None)
+    assert (record.act, record.email, record.family_name) == (Act.MODIFY, "a@rivebelle.test", None)
 
 
 def test_an_operation_other_than_replace_is_told_and_not_done() -> None:
@@ -227,7 +227,7 @@ def test_a_class_of_a_delta_that_does_not_name_the_school() -> None:
 def test_who_is_removed() -> None:
     assert read(xml.delete("Eleve", "1"), xml.delete("PersRelEleve", "2"), xml.delete("EtabEducNat", "3")) == [
         Student(place=Place(NAME, 4), key="aaf:1", act=Act.DELETE, **NOTHING_OF_STUDENT),
-        Guardian(place=Place(NAME, 8), key="aaf:2", act=Act.DELETE, address=None, **NOTHING_OF_GUARDIAN),
+        Guardian(place=Place(NAME, 8), key="aaf:2", act=Act.DELETE, address_lines=None, **NOTHING_OF_GUARDIAN),
         School(place=Place(NAME, 12), key="aaf:3", uai="", act=Act.DELETE),
     ]
 
@@ -334,8 +334,8 @@ def test_an_attribute_without_any_value_is_empty() -> None:
     )
     record = one(request.replace("<attributes>", '<attributes><attr name="mail"/>'))
     assert isinstance(record, Guardian)
-    assert record.mail == ""
+    assert record.email == ""
     inside = '<modifications><modification operation="replace" name="mail"/></modifications>'
     changed = one(xml.request("modifyRequest", "PersRelEleve", "1", inside))
     assert isinstance(changed, Guardian)
-    assert (changed.mail, changed.family_name) == ("", None)
+    assert (changed.email, changed.family_name) == ("", None)

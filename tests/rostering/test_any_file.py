@@ -14,7 +14,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.rostering import imports
-from idp.rostering.imports import Outcome, Stopped
+from idp.rostering.imports import ImportResult, ImportStoppedError
 from idp.rostering.records import Form
 from idp.services import services_of
 from tests.rostering.aaf_school import COLLEGE, KEYS, LYCEE, Parent, Pupil, Year, small_year
@@ -39,11 +39,11 @@ pupils = st.builds(
 )  # fmt: skip
 
 
-def looked_at(app: Flask, folder: Path) -> Outcome:
+def looked_at(app: Flask, folder: Path) -> ImportResult:
     try:
         return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True)
-    except Stopped as stopped:
-        return stopped.outcome
+    except ImportStoppedError as stopped:
+        return stopped.result
 
 
 def parts(folder: Path, people: list[list[Parent]], children: list[list[Pupil]]) -> Iterator[int]:
@@ -73,17 +73,17 @@ def test_every_row_of_any_school_is_counted_once(
     flat.mkdir()
     for number, path in enumerate(all_files):
         path.rename(flat / f"{path.stem[:-4]}{number:04}.xml")
-    outcome = looked_at(app, flat)
+    result = looked_at(app, flat)
     for name, written in (("guardians", guardians_written), ("students", students_written)):
-        counted = outcome.counts[name]
+        counted = result.counts[name]
         assert counted.read == written
         assert counted.read == counted.created + counted.changed + counted.unchanged + counted.refused
         assert min(vars(counted).values()) >= 0
-    refused = sum(counted.refused for counted in outcome.counts.values())
-    issues = list(outcome.staging.issues())
+    refused = sum(counted.refused for counted in result.counts.values())
+    issues = list(result.staging.issues())
     assert not refused or issues
     assert all(issue.message and issue.place.file for issue in issues)
-    outcome.staging.close()
+    result.staging.close()
 
 
 @CALM
@@ -108,11 +108,11 @@ def test_a_damaged_file_changes_nothing_or_is_counted(
             "insert": whole[:place] + some + whole[place:],
         }[harm]
     )
-    outcome = looked_at(app, folder)
-    assert outcome.staging.fatal or outcome.counts
-    for counted in outcome.counts.values():
+    result = looked_at(app, folder)
+    assert result.staging.fatal or result.counts
+    for counted in result.counts.values():
         assert counted.read == counted.created + counted.changed + counted.unchanged + counted.refused
-    outcome.staging.close()
+    result.staging.close()
     assert db.session.scalars(select(Account.id)).all() == []
     db.session.rollback()
 
@@ -121,5 +121,5 @@ def test_a_damaged_file_changes_nothing_or_is_counted(
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\x03\x04", b"\x1f\x8b\x08", b"<a", "é;è\n".encode("utf-16")])
 def test_what_is_no_school_file_ends_in_one_sentence(app: Flask, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Stopped, match="nothing was imported"):
+    with pytest.raises(ImportStoppedError, match="nothing was imported"):
         imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)

@@ -117,7 +117,7 @@ def test_a_siecle_pair_opens_accounts_and_asks_for_the_schools_name(act: Run, tm
     mother = db.session.scalars(select(Account)).one()
     assert (mother.roster_key, mother.join_key, mother.given_name) == ("siecle:812", None, "Cécile")
     answer = act("school", "set", "0599003R", "--name", "Lycée Rosa-Bonheur", "--address", "1 rue", "--phone", "03")
-    assert (answer.code, answer.out) == (0, "0599003R is changed\n")
+    assert (answer.code, answer.out) == (0, "0599003R was changed\n")
     again = imported(act, tmp_path / "siecle")
     assert codes(again) == []
     [row] = json.loads(act("school", "list", "--json").out)
@@ -169,7 +169,7 @@ def test_a_pupil_of_an_unknown_school_is_said_and_left_out(act: Run, year: Year,
 def test_a_school_that_is_set_before_any_file(act: Run) -> None:
     answer = act("school", "set", COLLEGE)
     assert (answer.code, answer.out) == (2, "")
-    assert "give what changes" in answer.err
+    assert "give at least one of" in answer.err
     answer = act("school", "set", COLLEGE, "--phone", "03 53 01 40 40")
     assert answer.code == 1
     assert "give its --name" in answer.err
@@ -179,7 +179,7 @@ def test_a_school_that_is_set_before_any_file(act: Run) -> None:
     assert db.session.scalars(select(School)).one().name == "Collège"
     assert "Collège" in act("school", "list").out
     assert act("school", "set", COLLEGE).code == 2, "nothing to change is no change"
-    assert act("school", "set", COLLEGE, "--mail", "").out == f"{COLLEGE} is changed\n"
+    assert act("school", "set", COLLEGE, "--mail", "").out == f"{COLLEGE} was changed\n"
 
 
 def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year: Year, folder: Path) -> None:

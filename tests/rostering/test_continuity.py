@@ -18,8 +18,6 @@ from tests.rostering.aaf_school import Year
 from tests.rostering.numbered import MARIE, PAUL, Row, activated, holder, written
 from tests.rostering.seen import account, codes, imported
 
-pytestmark = pytest.mark.both_databases
-
 JULIE = MARIE.but(given="Julie")
 
 

@@ -73,8 +73,8 @@ def test_guardians_with_numbers() -> None:
     key = f"csv:{SCHOOL}:P1"
     assert noemie == Guardian(
         place=place, key=key, civility="Mme", family_name="LEROY", birth_name="VANDEPUTTE", given_name="Noémie",
-        address=("1 rue du Test", "Bât. B"), postcode="59990", city="Rivebelle", country="FRANCE",
-        mail="n.leroy@exemple.fr",
+        address_lines=("1 rue du Test", "Bât. B"), postcode="59990", city="Rivebelle", country="FRANCE",
+        email="n.leroy@exemple.fr",
     )  # fmt: skip
     assert malo == StudentLink(place=place, student=f"csv:{SCHOOL}:701001", link=Link(key))
     assert third == StudentLink(place=place, student=f"csv:{SCHOOL}:701003", link=Link(key))

@@ -1,6 +1,7 @@
 """Imports while a tie is disputed and the school has not decided."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk import disputes as operators
 from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests import forked
@@ -137,19 +138,21 @@ def test_an_import_and_a_settlement_lock_in_one_order(
     imported(act, year.write(folder), "--force")
     year.add(brother)
     year.change(CHILD, parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
-    assert directory.get_for_change(him.id) is not None
-    with forked.Program(
-        forked.IDP, "roster", "import", str(year.write(folder)), "--force", env=environment(settings)
-    ) as run:
-        for _ in range(300):
-            if run.poll() is not None or _someone_waits():
-                break
-            time.sleep(0.1)
-        assert run.poll() is None, "it waits for the account"
-        with db.engine.connect() as connection:  # a tie that the import has locked would be refused
-            ties = text("SELECT child_id FROM guardianship WHERE account_id = :account FOR UPDATE NOWAIT")
-            assert len(connection.execute(ties, {"account": him.id}).all()) == 2
-        operators.settle(settings, him.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+    command = (forked.IDP, "roster", "import", str(year.write(folder)), "--force")
+    decision = Decision(outcome=Outcome.REJECT, reason="vu au guichet")
+    with ExitStack() as started:
+        with unit_of_work():
+            account = directory.get_for_change(him.id)
+            run = started.enter_context(forked.Program(*command, env=environment(settings)))
+            for _ in range(300):
+                if run.poll() is not None or _someone_waits():
+                    break
+                time.sleep(0.1)
+            assert run.poll() is None, "it waits for the account"
+            with db.engine.connect() as connection:  # a tie that the import has locked would be refused
+                ties = text("SELECT child_id FROM guardianship WHERE account_id = :account FOR UPDATE NOWAIT")
+                assert len(connection.execute(ties, {"account": him.id}).all()) == 2
+            operators._settle(settings, account, decision)
         _, err = run.communicate(timeout=60)
         assert run.returncode == 0, err[-2000:]
     assert disputes.is_disputed(him.id), "the brother's tie was never settled"

@@ -30,7 +30,7 @@ def verdict(before: str, after: str, civilities: tuple[str, str]) -> Verdict:
     holder, record = (Named(civility, given, "MARTIN", "") for civility, given in zip(
         civilities, (before, after), strict=True
     ))  # fmt: skip
-    return judge(record, holder, before, keeps_child=True, keeps_home=True, keeps_mailbox=True)
+    return judge(record, holder, before, keeps_child=True, keeps_home=True, keeps_email=True)
 
 
 @pytest.mark.parametrize(

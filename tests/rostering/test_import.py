@@ -200,7 +200,7 @@ def test_half_of_the_parents_missing_stops_everything(act: Run, year: Year, fold
     assert db.session.scalars(select(ImportBatch.state).order_by(ImportBatch.started_at)).all() == ["done", "stopped"]
     answer = act("roster", "check", str(folder))
     assert answer.code == 1
-    assert "12 of 24 accounts would be disabled, more than 5 % (--force if that is right)" in answer.err
+    assert "12 of 24 accounts would be disabled, more than 5 % (use --force if that is right)" in answer.err
     assert imported(act, folder, "--force")["accounts"] == {"total": 13, "created": 1, "disabled": 12}
 
 

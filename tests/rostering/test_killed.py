@@ -119,7 +119,7 @@ def test_a_second_import_is_refused_and_a_killed_one_holds_nothing(act: Run, dat
         db.session.rollback()
         answer = act("roster", "import", str(first))
         assert (answer.code, answer.out) == (1, "")
-        assert "another import is going on, nothing was done" in answer.err
+        assert "another import is running, nothing was done" in answer.err
     assert on(database_url, first, 40) == 1, "the lock died with who held it"
 
 
@@ -135,7 +135,7 @@ def test_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: s
     with ThreadPoolExecutor(4) as pool:
         ended = list(pool.map(start, range(4)))
     assert {run.returncode for run in ended} <= {0, 1}
-    assert all("another import is going on" in run.stderr for run in ended if run.returncode)
+    assert all("another import is running" in run.stderr for run in ended if run.returncode)
     done = [run for run in ended if not run.returncode]
     assert done
     assert imported(act, first)["guardians"]["unchanged"] == 24

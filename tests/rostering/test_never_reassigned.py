@@ -23,6 +23,7 @@ from idp.operations.purge import unused_accounts
 from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import opening
+from idp.rostering.write.statements import Person
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
@@ -351,8 +352,8 @@ def test_an_identifier_that_is_freed_during_the_import_is_not_given(
     monkeypatch.setattr(bulk, "insert_unless_taken", freed)
     drawn = iter([0, 3])
     monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
-    row = (uuid.uuid4().hex, "csv:1:2", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
-    opening.open_accounts(Format.CSV, [row])
+    person = Person(uuid.uuid4().hex, "csv:1:2", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
+    opening.open_accounts(Format.CSV, [person])
     db.session.commit()
     assert db.session.scalars(select(Account.username)).all() == ["n.leroy1003"]
 

@@ -70,7 +70,8 @@ def test_a_responsable_with_two_children_who_are_those_of_the_other_file() -> No
     place = Place("familles.csv", 2)
     assert noemie == Guardian(
         place=place, key=noemie.key, civility="Mme", family_name="LEROY", birth_name="VANDEPUTTE", given_name="Noémie",
-        address=("1 rue du Test",), postcode="59990", city="Rivebelle", country="FRANCE", mail="n.leroy@exemple.fr",
+        address_lines=("1 rue du Test",), postcode="59990", city="Rivebelle", country="FRANCE",
+        email="n.leroy@exemple.fr",
     )  # fmt: skip
     link = Link(noemie.key, "", 1)
     assert links == [
@@ -192,7 +193,7 @@ def test_an_address_of_several_lines() -> None:
     row = NOEMIE.replace("1 rue du Test", '"1 rue du Test\nBât. B"')
     [noemie] = some(read(guardians(row)), Guardian)
     assert isinstance(noemie, Guardian)
-    assert noemie.address == ("1 rue du Test", "Bât. B")
+    assert noemie.address_lines == ("1 rue du Test", "Bât. B")
 
 
 @pytest.mark.row("R-11")

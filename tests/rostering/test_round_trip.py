@@ -19,8 +19,6 @@ from idp.folding import fold
 from tests.commands.conftest import Run
 from tests.rostering.seen import codes, imported, state
 
-pytestmark = pytest.mark.both_databases
-
 SEED, PUPILS, SCHOOLS = 11, 360, 6
 Link = tuple[str, ...]
 

@@ -80,11 +80,11 @@ def test_a_person_waits_for_the_address(root: str) -> None:
             family_name="LEROY",
             birth_name="VANDEPUTTE",
             given_name="Noémie",
-            address=("1 rue du Test", "Bât. B"),
+            address_lines=("1 rue du Test", "Bât. B"),
             postcode="59990",
             city="RIVEBELLE",
             country="FRANCE",
-            mail="noemie@rivebelle.test",
+            email="noemie@rivebelle.test",
             address_diffusion=False,
         ),
     ]

@@ -7,6 +7,7 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
 from idp.rostering.records import Format
 from idp.rostering.write import opening, usernames
+from idp.rostering.write.statements import Person
 from tests.builders import Build
 from tests.rows import each_row
 
@@ -39,8 +40,8 @@ def test_the_more_people_have_a_name_the_longer_the_numbers() -> None:
     assert [len(usernames.drawn("", attempt)) for attempt in usernames.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
 
 
-def row(key: str) -> tuple[object, ...]:
-    return ("0" * 30 + key, f"aaf:{key}", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
+def row(key: str) -> Person:
+    return Person("0" * 30 + key, f"aaf:{key}", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
 
 
 def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,11 +125,10 @@ class Site:
 
     def stop(self, *names: str, kill: bool = False) -> None:
         """Stop the named parts (all without names), by SIGKILL if `kill`."""
-        for name in names or tuple(self.running):
-            process = self.running.pop(name, None)
-            if process is None:
-                continue
+        ended = [self.running.pop(name) for name in names or tuple(self.running) if name in self.running]
+        for process in ended:
             process.kill() if kill else process.terminate()
+        for process in ended:
             try:
                 process.wait(_PATIENCE)
             except TimeoutExpired:

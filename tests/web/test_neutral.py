@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, release_connection
 from idp.throttle import guard, limits
 from tests.builders import Build
 from tests.pages import form_token
@@ -123,7 +123,7 @@ def test_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, build
     people = {name: make(build) for name, make in PEOPLE.items()}
     found: dict[str, object] = {}
     for number, (name, person) in enumerate(people.items()):
-        end_read()
+        release_connection()
         with _statements() as statements:
             answers = _send(app, path, person, f"203.0.113.{number}")
         found[name] = [_seen(answer, person) for answer in answers], statements
@@ -153,7 +153,7 @@ def test_whoever_must_wait_waits_as_long_whether_the_account_is_there_or_not(
 def test_the_throttled_are_throttled_by_what_was_typed_alone(app: Flask, build: Build) -> None:
     for person in (_active(build), _unknown(build)):
         folded = fold_username(person.username) or ""
-        end_read()
+        release_connection()
         for _ in range(5):
             assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Granted)
         assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Wait)

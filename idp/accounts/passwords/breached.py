@@ -18,6 +18,7 @@ import structlog
 from rbloom import Bloom
 
 from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH, normalise
+from idp.db import release_connection
 from idp.folding import fold
 
 FALSE_POSITIVE_RATE: Final = 1e-6
@@ -164,6 +165,7 @@ class BreachedPasswords:
         version = _version(path)
         if version == self._seen:
             return
+        release_connection()
         # only the first reading blocks other threads: during later ones they use the former filter
         if not self._lock.acquire(blocking=self._seen is None):
             return

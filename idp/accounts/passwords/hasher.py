@@ -19,6 +19,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 
 from idp.config import Settings
+from idp.db import release_connection
 
 MAX_PASSWORD_LENGTH: Final = 128
 """Code points of a password; in UTF-8 this is never more than 512 bytes."""
@@ -120,6 +121,7 @@ class _Queue:
 
     def run(self, work: Callable[[], _T]) -> _T:
         """Return the result of `work`; raise `HasherBusyError` if no thread is free in time."""
+        release_connection()
         if not self._turns.acquire(timeout=self._wait):
             raise HasherBusyError
         try:

@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.web.user_agent import Device, describe, from_code
@@ -79,6 +79,7 @@ def _device(row: AuditEntry) -> Device | None:
     return from_code(code) if code else None
 
 
+@unit_of_work()
 def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
     """End the session of one device, and have the ENTs told; return False if the account has no such session.
 
@@ -88,23 +89,20 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
     directory.get_for_change(account.id)
     sid = db.session.scalar(select(Session.sid).where(Session.id == key, Session.account_id == account.id))
     if sid is None or sid == present.sid:
-        db.session.rollback()
         return False
     rows = db.session.scalars(
         select(Session.id).where(Session.account_id == account.id, Session.sid == sid, liveness.unended())
     ).all()
     for row in rows:
         manager.end_all(account.id, by="person", only=row)
-    db.session.commit()
     return True
 
 
+@unit_of_work()
 def end_others(account: Account, present: Session) -> None:
     """End the sessions of all devices but the reader's own, and have the ENTs told."""
     directory.get_for_change(account.id)
     alive = db.session.scalar(select(Session.id).where(Session.id == present.id, liveness.unended()))
     if alive is None:  # the reader's own session was renewed or ended meanwhile: the page is loaded again
-        db.session.rollback()
         return
     manager.end_all(account.id, by="person", keep=present.id)
-    db.session.commit()

@@ -13,10 +13,10 @@ from idp.sessions.models import Session
 
 
 def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Session] | None:
-    """Return the account, its row locked until the transaction ends, and the session.
+    """Return the account, its row locked by the caller's unit of work, and the session.
 
-    Return None and end the transaction if the password changed, or the session ended, while the hash was computed: a
-    person whose session was ended must not complete what they had begun.
+    Return None if the password changed, or the session ended, while the hash was computed: a person whose session was
+    ended must not complete what they had begun.
     """
     account = directory.get_for_change(verified.account_id)
     session = db.session.scalar(
@@ -26,6 +26,5 @@ def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Sess
         .execution_options(populate_existing=True)
     )
     if account is None or session is None or not verified.still_holds(account):
-        db.session.rollback()
         return None
     return account, session

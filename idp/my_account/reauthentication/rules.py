@@ -14,7 +14,7 @@ from idp.audit import log
 from idp.audit.events import Reauthenticated
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.my_account.reauthentication import proof
 from idp.sessions import liveness, manager
 from idp.sessions.models import Session
@@ -32,15 +32,14 @@ def verify(settings: Settings, hasher: Hasher, attempt: Attempt, session: Sessio
     return authentication.verify_secret(settings, hasher, attempt, lambda verified: _renew(verified, session_id))
 
 
+@unit_of_work()
 def _renew(verified: VerifiedSecret, session_id: uuid.UUID) -> str | None:
     locked = proof.lock(verified, session_id)
     if locked is None or locked[0].password_blocked_at is not None:
-        db.session.rollback()
         return None
     account, session = locked
     cookie = manager.renew(session, account)
     log.record(Reauthenticated(account_id=account.id, sid=session.sid))
-    db.session.commit()
     return cookie
 
 
@@ -50,8 +49,11 @@ def find_renewed(cookie: str) -> tuple[Session, Account] | None:
     A form that is sent twice arrives the second time with the cookie that the first request replaced, and the browser
     may never read the first answer. The cookie alone gives no access: the form's password is verified again.
     """
+    # as the database has them now: this request may have read them before another one renewed the session
     former = db.session.scalar(
-        select(Session).where(Session.digest == opaque.digest(cookie), liveness.ended_since(now() - _SECOND_CLICK))
+        select(Session)
+        .where(Session.digest == opaque.digest(cookie), liveness.ended_since(now() - _SECOND_CLICK))
+        .execution_options(populate_existing=True)
     )
     if former is None:
         return None
@@ -64,5 +66,6 @@ def find_renewed(cookie: str) -> tuple[Session, Account] | None:
             Session.auth_time >= former.ended_at,
             liveness.resumable(now()),
         )
+        .execution_options(populate_existing=True)
     ).one_or_none()
     return (row[0], row[1]) if row else None

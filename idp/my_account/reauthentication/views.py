@@ -6,7 +6,6 @@ from flask_babel import gettext
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.db import end_read
 from idp.my_account.reauthentication import rules
 from idp.my_account.reauthentication.proof_forms import ProofForm
 from idp.services import services
@@ -71,7 +70,6 @@ def _go_on(cookie: str, account: Account) -> Response:
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
     attempt = attempts.of_request(account.username, form.password.data or "")
-    end_read()  # the hash may wait, and must not hold a transaction
     try:
         return rules.verify(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:

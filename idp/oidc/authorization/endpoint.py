@@ -18,7 +18,6 @@ from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
-from idp.db import end_read
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
@@ -191,7 +190,6 @@ def _issue(client: Registration, requested: AuthorizationRequest) -> Response | 
     cookie = manager.cookie_value()
     if cookie is None:
         return None
-    end_read()
     settings, moment = services().settings, now()
 
     def bind(code_digest: bytes) -> CodeRequest:

@@ -12,7 +12,6 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
-from idp.db import end_read
 from idp.oidc.authorization import pushed_requests
 from idp.oidc.authorization.checks import PARAMETERS, check_parameters
 from idp.oidc.authorization.errors import RequestRefusedError, UntrustedRequestError
@@ -75,7 +74,6 @@ def _count() -> None:
     Raises:
         TooManyRequestsError: There were too many from that IP address.
     """
-    end_read()
     verdict = guard.take_all((limits.PUSHED_IP, remote_ip()))
     if isinstance(verdict, guard.Wait):
         raise TooManyRequestsError(verdict.seconds)

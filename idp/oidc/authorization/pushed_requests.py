@@ -13,7 +13,7 @@ from sqlalchemy import select
 from idp import opaque
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.models import PushedRequest
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"
@@ -22,21 +22,20 @@ PREFIX = "urn:ietf:params:oauth:request_uri:"
 def push(client: Registration, parameters: Mapping[str, str], lifetime: int) -> str:
     """Store a checked request for `lifetime` seconds; return its random `request_uri` (section 2.2)."""
     request_uri = f"{PREFIX}{opaque.new_value()}"
-    db.session.add(
-        PushedRequest(
-            digest=opaque.digest(request_uri),
-            client_id=client.key,
-            parameters=dict(parameters),
-            expires_at=now() + timedelta(seconds=lifetime),
-        )
+    pushed = PushedRequest(
+        digest=opaque.digest(request_uri),
+        client_id=client.key,
+        parameters=dict(parameters),
+        expires_at=now() + timedelta(seconds=lifetime),
     )
-    db.session.commit()
+    with unit_of_work():
+        db.session.add(pushed)
     return request_uri
 
 
 def find(client: Registration, request_uri: str) -> dict[str, str] | None:
     """Return the parameters of a request of this client that is neither used nor expired, or None."""
-    parameters = db.session.scalar(
+    return db.session.scalar(
         select(PushedRequest.parameters).where(
             PushedRequest.digest == opaque.digest(request_uri),
             PushedRequest.client_id == client.key,
@@ -44,13 +43,9 @@ def find(client: Registration, request_uri: str) -> dict[str, str] | None:
             PushedRequest.expires_at > now(),
         )
     )
-    end_read()
-    return parameters
 
 
 def is_used(request_uri: str) -> bool:
     """Return whether a code was issued for the request."""
     used_at = select(PushedRequest.used_at).where(PushedRequest.digest == opaque.digest(request_uri))
-    used = db.session.scalar(used_at) is not None
-    end_read()
-    return used
+    return db.session.scalar(used_at) is not None

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from idp.clients.registry import Registration
-from idp.db import end_read
+from idp.db import release_connection
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS, InvalidTokenError
@@ -90,7 +90,7 @@ class ClientKeys:
         max_age = MIN_REFETCH_SECONDS if again or not source.keys else FRESH_SECONDS
         if time.monotonic() - source.fetched_at < max_age:
             return source.keys
-        end_read()  # nothing is open while another machine takes its time, or while another thread waits for it
+        release_connection()  # before this thread waits for another one, which waits for the client's server
         if source.keys and not again and source.lock.locked():
             return source.keys  # another thread is fetching
         with ExitStack() as held:

@@ -10,7 +10,6 @@ import structlog
 from authlib.oauth2.rfc6749 import OAuth2Request
 
 from idp.accounts import alarm
-from idp.db import end_read
 from idp.oidc.client_auth import client
 from idp.oidc.keys import jose
 from idp.services import services
@@ -31,7 +30,6 @@ def count_failure(request: OAuth2Request) -> None:
     demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_IP, remote_ip())]
     if name:
         demands.append((limits.CLIENT_PROOF, name))
-    end_read()
     if seconds := guard.cached_wait(*demands):  # from memory: a flood must not load the database
         raise TooManyRequestsError(seconds)
     verdict = guard.take_all(*demands)

@@ -3,14 +3,12 @@
 from datetime import datetime
 
 from idp import opaque
-from idp.db import db, end_read, upsert
+from idp.db import db, unit_of_work, upsert
 from idp.oidc.models import SpentProof
 
 
+@unit_of_work()
 def use_once(name: str, until: datetime) -> bool:
     """Mark `name` as used on all nodes until `until`; return whether it was unused."""
-    end_read()
     statement = upsert(SpentProof).values(digest=opaque.digest(name), expires_at=until).on_conflict_do_nothing()
-    is_first = db.session.scalar(statement.returning(SpentProof.digest)) is not None
-    db.session.commit()
-    return is_first
+    return db.session.scalar(statement.returning(SpentProof.digest)) is not None

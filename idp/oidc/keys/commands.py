@@ -9,7 +9,7 @@ import click
 from sqlalchemy import select
 
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.oidc.keys import material, ring
 from idp.oidc.keys.rotation import PUBLISHED_AFTER_USE, SETTLED, replaced_at, signing
 from idp.oidc.models import SigningKey
@@ -84,7 +84,6 @@ def retire(kid: str, *, emergency: bool) -> None:
 def _rows() -> list[dict[str, Any]]:
     """Return all keys without their private parts, newest first."""
     rows = list(db.session.scalars(select(SigningKey).order_by(SigningKey.active_from.desc(), SigningKey.kid)))
-    end_read()
     moment = now()
     return [_row(key, [k for k in rows if k.alg == key.alg and not k.retired_at], moment) for key in rows]
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, release_connection
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, RSA_BITS, JoseKey, NoSigningKeyError
 from idp.oidc.keys.rotation import NextKeyExistsError, drop, retire, rotate, signing
@@ -81,7 +81,7 @@ class Signer:
 
 
 class KeyRing:
-    """The keys of one process. Each question may end a read of `db.session` (see `idp.db.end_read`)."""
+    """The keys of one process. Each question may return the connection of `db.session` to the pool."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -133,7 +133,7 @@ class KeyRing:
         snapshot = self._snapshot
         if snapshot and self._is_recent(snapshot, oldest):
             return snapshot
-        end_read()  # before the lock: the thread that holds it may wait for a connection
+        release_connection()  # before the lock: the thread that holds it may wait for a connection
         must_wait = snapshot is None or seconds < _MAX_AGE or snapshot.began < self._not_before
         if not self._lock.acquire(blocking=must_wait) and snapshot:
             return snapshot  # another thread is reading: use the old snapshot meanwhile

@@ -16,7 +16,7 @@ from idp.audit import changes, log
 from idp.audit.registry_events import KeyChanged
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKeyError
 from idp.oidc.models import SigningKey
@@ -66,7 +66,6 @@ def rotate(settings: Settings, alg: str = "RS256", *, bits: int | None = None, a
             new key.
     """
     live = _live(alg)
-    end_read()
     _check_secret(settings, live)
     made = material.generate(settings, alg, bits or _bits(settings, live), now())
     with _exclusive() as moment:
@@ -100,7 +99,6 @@ def drop(settings: Settings, kid: str) -> SigningKey | None:
     transaction.
     """
     key = _find(kid)
-    end_read()
     if key is None:
         return None
     alg = key.alg
@@ -162,17 +160,12 @@ def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
 
 @contextmanager
 def _exclusive() -> Iterator[datetime]:
-    """Open a transaction that excludes other writers of the table, but not readers; yield its instant."""
-    end_read()
-    try:
-        connection = db.session.connection()  # on SQLite the write lock, from here on
+    """Run a unit of work that excludes other writers of the table, but not readers; yield its instant."""
+    with unit_of_work():
+        connection = db.session.connection()
         if connection.dialect.name == "postgresql":
             connection.execute(text("LOCK TABLE signing_key IN SHARE ROW EXCLUSIVE MODE"))
         yield now()
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
 
 
 def _live(alg: str) -> list[SigningKey]:
@@ -237,7 +230,6 @@ def _successor(settings: Settings, made: Material, alg: str, moment: datetime) -
 
 def _rotate_if_due(settings: Settings, alg: str) -> bool:
     live = _live(alg)
-    end_read()
     if not _is_due(settings, live, now()):
         return False
     _check_secret(settings, live)
@@ -252,7 +244,6 @@ def _rotate_if_due(settings: Settings, alg: str) -> bool:
 def _expired(alg: str) -> list[str]:
     """Return the keys that were replaced long ago."""
     live, moment = _live(alg), now()
-    end_read()
     return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, PUBLISHED_AFTER_USE)]
 
 

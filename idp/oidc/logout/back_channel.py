@@ -20,7 +20,7 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.claims import release
 from idp.oidc.keys.ring import NoSigningKeyError
@@ -66,9 +66,9 @@ def sessions_ended(message: OutboxMessage) -> Outcome:
         )
     )
     pairs = {(client, sid): session for client, sid, session in rows}
-    for (client, _), session in pairs.items():
-        queue.enqueue(LOGOUT, {"client": str(client), "session": str(session)})
-    db.session.commit()
+    with unit_of_work():
+        for (client, _), session in pairs.items():
+            queue.enqueue(LOGOUT, {"client": str(client), "session": str(session)})
     return Outcome.DONE if pairs else Outcome.DROPPED
 
 
@@ -125,12 +125,10 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     client = registry.find_by_key(uuid.UUID(message.payload["client"]))
     subject_and_sid = _subject_and_sid(message, client) if client else None
     uri = client and db.session.scalar(select(Client.backchannel_logout_uri).where(Client.id == client.key))
-    end_read()
     if client is None or not uri or subject_and_sid is None:
         return Outcome.DROPPED
     try:
         token = logout_token(services().server, client, *subject_and_sid)
-        end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
     except NoSigningKeyError as missing:
         raise TemporaryDeliveryError(str(missing)) from missing

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
 from idp.oidc.models import AuthorizationCode
@@ -78,8 +78,8 @@ def logout() -> Response:
     ent = plan.client or (_ent_of(*current) if current else None)
     frames = front_channel.frames(current[0]) if current else []
     if current:
-        manager.end(current[0], by=plan.client.client_id if plan.client else "page")
-        db.session.commit()
+        with unit_of_work():
+            manager.end(current[0], by=plan.client.client_id if plan.client else "page")
     if frames:
         response = front_channel.page(frames, plan.target, ent, fault=plan.fault)
     else:

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from idp.db import release_connection
+
 _TIMEOUTS = frozenset({"57014", "55P03"})
 """SQLSTATE of a statement or a lock that took too long: the connection can be used again."""
 
@@ -35,6 +37,7 @@ class Connections:
         Raises:
             OperationalError: SQLAlchemy's: the database is unreachable, or locked for too long.
         """
+        release_connection()
         connection = None
         try:
             connection = self._engine.raw_connection()

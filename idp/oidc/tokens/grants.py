@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, literal, select
 from idp import opaque
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
@@ -95,7 +95,6 @@ class CodeGrant(AuthorizationCodeGrant):
             dpop.check_policy(registration, proof)
             self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
-            end_read()
             grant = self.server.store.redeem_code(
                 Redemption(
                     code_digest=opaque.digest(code),
@@ -169,7 +168,6 @@ class RefreshGrant(RefreshTokenGrant):
             self.refresh = None if registration.fapi2 else successor
             if registration.refresh_id_token:
                 self.server.ring.signer(registration.id_token_alg)
-            end_read()
             grant = self.server.store.refresh(
                 Rotation(
                     old_digest=old,
@@ -211,9 +209,7 @@ class RefreshGrant(RefreshTokenGrant):
 
 def _exists(condition: ColumnElement[bool]) -> bool:
     """Return whether a code or token exists. A proof is stored as used only then, so that guesses fill no table."""
-    exists = db.session.scalar(select(literal(1)).where(condition)) is not None
-    end_read()
-    return exists
+    return db.session.scalar(select(literal(1)).where(condition)) is not None
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:

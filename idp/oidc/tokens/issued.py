@@ -15,7 +15,7 @@ from idp.clients import audience
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.models import Token
 from idp.sessions import liveness
@@ -66,7 +66,6 @@ def _find_valid(value: str) -> Issued | None:
             audience.admits(),
         )
     ).one_or_none()
-    end_read()
     return Issued(*row) if row else None
 
 
@@ -122,12 +121,11 @@ def revoke(value: str, client: Registration) -> None:
         )
     ).one_or_none()
     if row is None or row.client_id != client.key:
-        end_read()
         if row is not None and _find_valid(value):
             raise OtherClientError
         return
-    revoke_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
-    db.session.commit()
+    with unit_of_work():
+        revoke_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
 
 
 def revoke_all(condition: ColumnElement[bool]) -> None:

@@ -5,7 +5,7 @@ from sqlalchemy import select
 from idp.audit import log
 from idp.audit.events import CodeReused, RefreshReused
 from idp.clients.registry import Registration
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.tokens import issued
 
@@ -20,11 +20,10 @@ def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
         )
     ).one_or_none()
     if row is None:
-        db.session.rollback()
         return
-    issued.revoke_all(Token.family == row.family)
-    log.record(CodeReused(account_id=row.account_id, client_id=client.key))
-    db.session.commit()
+    with unit_of_work():
+        issued.revoke_all(Token.family == row.family)
+        log.record(CodeReused(account_id=row.account_id, client_id=client.key))
 
 
 def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
@@ -39,8 +38,7 @@ def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
         )
     ).one_or_none()
     if row is None:
-        db.session.rollback()
         return
-    issued.revoke_all(Token.family == row.family)
-    log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
-    db.session.commit()
+    with unit_of_work():
+        issued.revoke_all(Token.family == row.family)
+        log.record(RefreshReused(account_id=row.account_id, client_id=client.key))

@@ -18,7 +18,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.oidc.claims import standard
 from idp.operations.batches import account_ranges
 from idp.sessions import liveness, manager
@@ -38,20 +38,20 @@ def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
     Raises:
         RefusedError: the account is in dispute: the school settles that first.
     """
-    account = _locked(account_id)
-    if disputes.is_closed(account):
-        raise _refused(
-            f"{account.username} is closed by a dispute: settle it with `idp account disputes {account.username}`"
-        )
-    account.tries_forgotten_at = now()  # its browsers become unknown: their counters cannot be reset here
-    by = log.current_origin().actor
-    settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
-    _note(account, "unlocked")
-    db.session.commit()
+    with unit_of_work():
+        account = _locked(account_id)
+        if disputes.is_closed(account):
+            name = account.username
+            raise RefusedError(f"{name} is closed by a dispute: settle it with `idp account disputes {name}`")
+        account.tries_forgotten_at = now()  # its browsers become unknown: their counters cannot be reset here
+        by = log.current_origin().actor
+        settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
+        _note(account, "unlocked")
     guard.clear_account(account.username)
     return settled
 
 
+@unit_of_work()
 def disable(account_id: uuid.UUID) -> int:
     """Disable an account, and refuse all that was issued for it for ever; return the number of ended sessions.
 
@@ -60,15 +60,14 @@ def disable(account_id: uuid.UUID) -> int:
     account = _locked(account_id)
     by_a_file = account.left_at is not None and account.left_at == account.disabled_at
     if account.disabled_at is not None and not by_a_file:
-        raise _refused(f"{account.username} is disabled already")
+        raise RefusedError(f"{account.username} is disabled already")
     account.disabled_at = now()
     account.credentials_changed()  # earlier links, codes and tokens stay invalid when the account is enabled again
     _note(account, "disabled")
-    ended = manager.end_all(account.id, by=OPERATOR)
-    db.session.commit()
-    return ended
+    return manager.end_all(account.id, by=OPERATOR)
 
 
+@unit_of_work()
 def enable(settings: Settings, account_id: uuid.UUID) -> None:
     """Enable a disabled account, with the password that it had.
 
@@ -78,27 +77,26 @@ def enable(settings: Settings, account_id: uuid.UUID) -> None:
     """
     account = _locked(account_id)
     if account.merged_into_id is not None:
-        raise _refused(f"{account.username} was merged into another account, which has its children")
+        raise RefusedError(f"{account.username} was merged into another account, which has its children")
     if account.disabled_at is None:
-        raise _refused(f"{account.username} is not disabled")
+        raise RefusedError(f"{account.username} is not disabled")
     if account.email is not None and mailboxes.is_refused(settings, account, account.email):
-        raise _refused(
+        raise RefusedError(
             f"{account.username} stays disabled: another account has confirmed its mailbox meanwhile, and "
             "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
         )
     account.disabled_at = None
     _note(account, "enabled")
-    db.session.commit()
 
 
+@unit_of_work()
 def end_sessions(account_id: uuid.UUID) -> int:
     """End all sessions of the account and have the ENTs told; return their number."""
     account = _locked(account_id)
-    ended = manager.end_all(account.id, by=OPERATOR)
-    db.session.commit()
-    return ended
+    return manager.end_all(account.id, by=OPERATOR)
 
 
+@unit_of_work()
 def change_claims(
     account_id: uuid.UUID, changes: Mapping[str, str], removed: Collection[str], school: School | None
 ) -> dict[str, Any]:
@@ -112,18 +110,13 @@ def change_claims(
     """
     account = _locked(account_id)
     before = dict(account.more_claims)
-    try:
-        after = standard.with_changes(before, changes, removed)
-    except standard.ClaimError:
-        db.session.rollback()
-        raise
+    after = standard.with_changes(before, changes, removed)
     if after != before:
         account.more_claims = after
     if changes or removed:
         _note(account, " ".join(("claims", *(f"+{name}" for name in changes), *(f"-{name}" for name in removed))))
     else:
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
-    db.session.commit()
     return after
 
 
@@ -158,10 +151,10 @@ def block_passwords(accounts: list[uuid.UUID] | School | None) -> Iterator[Block
     continued by the next one.
     """
     if isinstance(accounts, list):
-        yield committed(partial(_block, Account.id.in_(accounts)))
+        yield retry_unit_of_work(partial(_block, Account.id.in_(accounts)))
         return
     for some in account_ranges(accounts):
-        yield committed(partial(_block, some))
+        yield retry_unit_of_work(partial(_block, some))
 
 
 def _block(some: ColumnElement[bool]) -> Blocked:
@@ -191,13 +184,8 @@ def _block(some: ColumnElement[bool]) -> Blocked:
 def _locked(account_id: uuid.UUID) -> Account:
     account = directory.get_for_change(account_id)
     if account is None:
-        raise _refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     return account
-
-
-def _refused(sentence: str) -> RefusedError:
-    db.session.rollback()
-    return RefusedError(sentence)
 
 
 def _note(account: Account, change: str) -> None:

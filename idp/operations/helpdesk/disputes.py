@@ -27,7 +27,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
 from idp.rostering.write import leavers
@@ -94,9 +94,9 @@ def find(school: School | None, account: Account | None = None) -> list[Dispute]
         [*_disputed_ties(school, account), *_contested(school, account)],
         key=lambda dispute: (dispute.since, dispute.account.username, dispute.school.uai if dispute.school else ""),
     )
-    for seen in {dispute.account.id: dispute.account for dispute in open_disputes}.values():
-        log.record(AccountRead(account_id=seen.id, school=school.uai if school else ""))
-    db.session.commit()
+    with unit_of_work():
+        for account_id in dict.fromkeys(dispute.account.id for dispute in open_disputes):
+            log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
     return open_disputes
 
 
@@ -189,7 +189,6 @@ def meant(account: Account, decision: Decision) -> Decision:
     is_contested = account.contested_at is not None and decision.child is None and decision.kind is None
     reopening = replace(decision, reopens=True)
     reopens = not is_contested and not _ties_meant(account, decision) and bool(_ties_meant(account, reopening))
-    end_read()
     return reopening if reopens else decision
 
 
@@ -202,13 +201,9 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Set
     Raises:
         RefusedError: no such dispute is open (another operator may have settled it), or several disputes match.
     """
-    try:
+    with unit_of_work():
         settled = _settle(settings, directory.get_for_change(account_id), decision)
-    except RefusedError:
-        db.session.rollback()
-        raise
-    username = db.session.scalars(select(Account.username).where(Account.id == account_id)).one()
-    db.session.commit()
+        username = db.session.scalars(select(Account.username).where(Account.id == account_id)).one()
     guard.clear_account(username)
     return settled
 
@@ -312,7 +307,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         if school.id not in waiting:
             _settle_notices(account, Kind.NOT_GUARDIAN, decision, school)
     if decision.outcome is Outcome.CONFIRM:
-        leavers.shut_if_childless(account.id, moment)
+        leavers.disable_if_childless(account.id, moment)
 
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:

@@ -20,7 +20,7 @@ from idp.audit import log
 from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
@@ -46,7 +46,6 @@ def get_school(uai: str | None) -> School | None:
     school = (
         db.session.scalar(select(School).where(School.uai == normalised)) if len(normalised) <= UAI_LENGTH else None
     )
-    end_read()
     if school is None:
         raise NotFoundError(f"no school {uai}")
     return school
@@ -61,10 +60,9 @@ def get_account(username: str, school: School | None) -> Account:
     folded = fold_username(username)
     account = db.session.scalar(select(Account).where(Account.username == folded)) if folded else None
     if account is not None and school is not None and not _is_in(account, school):
-        log.record(AccountHidden(account_id=account.id, school=school.uai))
-        db.session.commit()
+        with unit_of_work():
+            log.record(AccountHidden(account_id=account.id, school=school.uai))
         account = None
-    end_read()
     if account is None:
         raise NotFoundError(f"no account {username}")
     return account
@@ -116,13 +114,12 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
     exact = select(Account).where(Account.username == search.username) if search and search.username else None
     named = db.session.scalar(exact) if exact is not None else None
     keys = [named.id] if named and (school is None or _is_in(named, school)) else []
-    end_read()
     if not keys:
         keys = list(islice(_fitting(search, school), most))
     accounts = list(db.session.scalars(select(Account).where(Account.id.in_(keys)).order_by(Account.username)))
-    for account in accounts:
-        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
-    db.session.commit()
+    with unit_of_work():
+        for account in accounts:
+            log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     return accounts
 
 
@@ -132,7 +129,6 @@ def _fitting(search: Search | None, school: School | None) -> Iterator[uuid.UUID
     emails = Account.email, Account.pending_email, Account.school_email
     for some in account_ranges(school, read_only=True):
         rows = db.session.execute(select(Account.id, Account.username, *names, *emails).where(some)).all()
-        end_read()
         for key, username, given, family, birth, *mails in rows:
             if search is None or search.fits(username, (given, family, birth), tuple(mails)):
                 yield key
@@ -155,11 +151,11 @@ def line(account: Account, school: School | None) -> dict[str, Any]:
 
 def describe(account: Account, school: School | None) -> dict[str, Any]:
     """Return an operator's view of an account, limited to `school` if given, after the journal recorded the access."""
-    log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
-    db.session.commit()
+    with unit_of_work():
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
     contested_email, email = masked_apart(account.contested_email, account.email)
-    shown = {
+    return {
         **line(account, school),
         "created_at": instant(account.created_at),
         "letter_valid_until": instant(account.provisional_expires_at) if account.activated_at is None else None,
@@ -192,8 +188,6 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "ended_by_school": _ended_by_school(account, school),
         "notices": _notices(account, school),
     }
-    end_read()
-    return shown
 
 
 def state(account: Account) -> str:

@@ -13,7 +13,7 @@ from idp.accounts.models import Account, Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
 from idp.audit import log
 from idp.audit.events import AccountRead
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk import dossier
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, instant, plain, table
@@ -59,7 +59,6 @@ def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
     if only_open:
         keys = keys.where(SchoolNotice.settled_at.is_(None))
     notice_ids = db.session.scalars(keys).all()
-    end_read()
     for start in range(0, len(notice_ids), _PAGE):
         yield from _page(notice_ids[start : start + _PAGE], school)
 
@@ -78,9 +77,9 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
     shown = [notice for notice, _, _, _ in rows]
     children = school_notices.children_of(shown)
     seen = {key for notice in shown for key in (notice.account_id, notice.other_account_id) if key is not None}
-    for account_id in seen:
-        log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
-    db.session.commit()
+    with unit_of_work():
+        for account_id in seen:
+            log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
     return [
         {
             "id": str(notice.id),
@@ -129,13 +128,12 @@ def _sentence(typed: str) -> str:
 
 
 def _settle(notice_id: uuid.UUID, sentence: str, school: School | None) -> None:
-    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=sentence, school=school)
-    if refusal is None:
-        db.session.commit()
-        click.echo(f"{notice_id} is settled")
-        return
-    db.session.rollback()
-    raise click.ClickException(_why(refusal, notice_id))
+    by = log.current_origin().actor
+    with unit_of_work():
+        refusal = school_notices.settle_one(notice_id, by=by, sentence=sentence, school=school)
+    if refusal is not None:
+        raise click.ClickException(_why(refusal, notice_id))
+    click.echo(f"{notice_id} is settled")
 
 
 def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
@@ -147,7 +145,6 @@ def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
         .where(SchoolNotice.id == notice_id)
         .execution_options(populate_existing=True)
     ).one()
-    end_read()
     if refusal is Refusal.DISPUTED:
         return f"{notice.kind} is a dispute: settle it with `idp account disputes {plain(username)}`"
     return f"{notice_id} was settled by {plain(notice.settled_by) or 'an operator'} at {instant(notice.settled_at)}"

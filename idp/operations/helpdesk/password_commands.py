@@ -14,7 +14,7 @@ from idp.accounts.passwords import breached, breached_list
 from idp.audit import log
 from idp.audit.events import BreachedPasswordsLoaded
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain, table
 
@@ -44,8 +44,8 @@ def load(file: Path) -> None:
     shortest = min(_SHORTEST, settings.password_min_length)
     with _as_click_error():
         loaded = breached_list.build(file, target, shortest=shortest, tell=_progress(file.stat().st_size))
-    log.record(BreachedPasswordsLoaded(passwords=loaded.passwords))
-    db.session.commit()
+    with unit_of_work():
+        log.record(BreachedPasswordsLoaded(passwords=loaded.passwords))
     click.echo(
         f"{loaded.passwords} passwords of {shortest} characters or more, of {loaded.lines} lines, in {plain(target)} "
         f"({loaded.bytes} bytes)"
@@ -72,7 +72,6 @@ def report(*, as_json: bool) -> None:
         .group_by(School.uai, School.name)
         .order_by(School.uai)
     ).all()
-    end_read()
     shown = {
         "filter": described,
         "accounts": total,

@@ -14,7 +14,7 @@ from idp.accounts.models import Account
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountRenamed
-from idp.db import db
+from idp.db import unit_of_work
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.reasons import check_reason
@@ -23,6 +23,7 @@ from idp.terminal import plain
 _LONGEST_NAME = 200
 
 
+@unit_of_work()
 def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account:
     """Change an account's names, and settle the notices that asked about them, in one transaction.
 
@@ -36,11 +37,9 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account
     """
     account = directory.get_for_change(account_id)
     if account is None:
-        db.session.rollback()
         raise acts.RefusedError("the account was removed meanwhile")
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
-        db.session.rollback()
         raise acts.RefusedError(f"{account.username} has these names already")
     for name in changed:
         setattr(account, name, names[name])
@@ -48,7 +47,6 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account
     account.first_given_name = None
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
     log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
-    db.session.commit()
     return account
 
 

@@ -12,7 +12,7 @@ from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
@@ -55,12 +55,21 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     Raises:
         RefusedError: the account must stay; nothing was done.
     """
+    erased, username = _erase(settings, account_id, reason)
+    db.session.expunge_all()
+    guard.clear_account(username)
+    return erased
+
+
+@unit_of_work()
+def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
+    """Remove the accounts of a person; return what was done, and the identifier that was erased."""
     account = directory.get_for_change(account_id)
     if account is None:
-        raise _refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     if account.merged_into_id is not None:
         main = db.session.get_one(Account, account.merged_into_id)
-        raise _refused(f"{account.username} was merged into {main.username}: erase that account")
+        raise RefusedError(f"{account.username} was merged into {main.username}: erase that account")
     person, username = export.person_of(account), account.username
     _check_disputes(person, username)
     _check_notices(person, username)
@@ -72,10 +81,7 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
         unused_accounts.erase(db.session.get_one(Account, key), event)
     of_person = ImportIssue.key.in_(person.roster_keys)
     db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
-    db.session.commit()
-    db.session.expunge_all()
-    guard.clear_account(username)
-    return Erased(len(person.accounts), sign_outs, kept, notices)
+    return Erased(len(person.accounts), sign_outs, kept, notices), username
 
 
 def _check_disputes(person: Person, username: str) -> None:
@@ -90,9 +96,9 @@ def _check_disputes(person: Person, username: str) -> None:
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
     if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
-        raise _refused(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
+        raise RefusedError(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
-        raise _refused(
+        raise RefusedError(
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
             "and the next file would open that tie again: have the school take it out of its file, import that file, "
             "then erase"
@@ -108,7 +114,7 @@ def _check_notices(person: Person, username: str) -> None:
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
     if keys:
-        raise _refused(
+        raise RefusedError(
             f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
             f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}"
         )
@@ -153,8 +159,3 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
     news = "they are told to sign the person out, nothing more" if sign_outs else "no session was open, so none is told"
     yield Kept("ents", f"the ENTs have accounts of their own: {news}")
     yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
-
-
-def _refused(sentence: str) -> RefusedError:
-    db.session.rollback()
-    return RefusedError(sentence)

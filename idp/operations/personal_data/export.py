@@ -23,7 +23,7 @@ from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.emails import fold_email
 from idp.operations.personal_data.columns import PARTS, Part
 from idp.operations.personal_data.redactions import Person
@@ -89,7 +89,6 @@ def collect(account: Account) -> list[dict[str, Any]]:
     names = _names(person)
     with force_locale("fr"):
         parts = [_part(part, person, names) for part in PARTS]
-    end_read()
     return [part for part in parts if part["rows"]]
 
 
@@ -144,8 +143,8 @@ def write(settings: Settings, account: Account, path: Path) -> None:
     head = {"username": account.username, "service": settings.service_name, "made_at": made_at}
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        log.record(AccountExported(account_id=account.id))
-        db.session.commit()
+        with unit_of_work():
+            log.record(AccountExported(account_id=account.id))
         with os.fdopen(file, "wb") as opened:
             opened.write(_archive(settings, head, parts))
             opened.flush()

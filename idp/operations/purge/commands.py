@@ -16,7 +16,7 @@ from idp.audit import sealing
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db, end_read
+from idp.db import db, retry, retry_unit_of_work
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.operations import batches
 from idp.operations.batches import account_ranges, delete_all
@@ -75,7 +75,7 @@ def purge(*, as_json: bool) -> None:
 
 
 def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
-    return {"throttle_counters": committed(guard.purge_expired)}
+    return {"throttle_counters": retry(guard.purge_expired)}
 
 
 def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
@@ -118,7 +118,6 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
         ).all()
         keys = [row.id for row in page]
         kept = set(db.session.scalars(select(Token.session_id).where(Token.session_id.in_(keys), _refreshes(moment))))
-        end_read()
         if not page:
             return done
         dead = [key for key in keys if key not in kept]
@@ -164,7 +163,6 @@ def _failures(before: datetime) -> int:
     """Remove the failures before an instant, of every kind. No index finds them: the journal is read by its key."""
     expired = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
     last, first = db.session.scalar(expired), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
-    end_read()
     failed = AuditEntry.result != OK
     total = 0
     if last is None or first is None:
@@ -173,7 +171,6 @@ def _failures(before: datetime) -> int:
     for start in range(first, last + 1, _WALKED):
         page = AuditEntry.id.between(start, min(last, start + _WALKED - 1))
         expired = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
-        end_read()
         if expired is not None:
             total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
     return total
@@ -190,13 +187,14 @@ def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
     done: Counter[str] = Counter()
     due = unused_accounts.removable(settings, moment)
     for some in account_ranges():
-        done["letters_burnt"] += committed(partial(unused_accounts.remove_expired_secrets, some, settings, moment))
-        while warned := committed(partial(unused_accounts.warn, some, settings, moment)):
+        done["letters_burnt"] += retry_unit_of_work(
+            partial(unused_accounts.remove_expired_secrets, some, settings, moment)
+        )
+        while warned := retry_unit_of_work(partial(unused_accounts.warn, some, settings, moment)):
             done["accounts_warned"] += warned
         keys = db.session.scalars(select(Account.id).where(some, due)).all()
-        end_read()
         for key in keys:
-            done["accounts_removed"] += committed(partial(unused_accounts.remove, key, due))
+            done["accounts_removed"] += retry_unit_of_work(partial(unused_accounts.remove, key, due))
     return done
 
 
@@ -209,9 +207,7 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     left = Child.left_at <= moment - unused_accounts.DISABLED_KEPT
     done = Counter({"links_removed": _ended_links(moment)})
     while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
-        end_read()
-        done["pupils_removed"] += committed(partial(unused_accounts.remove_children, keys))
-    end_read()
+        done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, keys))
     old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
     delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
@@ -221,6 +217,8 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
 
 def _ended_links(moment: datetime) -> int:
     total = 0
-    while removed := committed(partial(unused_accounts.remove_ended_links, moment - unused_accounts.DISABLED_KEPT)):
+    while removed := retry_unit_of_work(
+        partial(unused_accounts.remove_ended_links, moment - unused_accounts.DISABLED_KEPT)
+    ):
         total += removed
     return total

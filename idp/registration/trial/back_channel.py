@@ -11,7 +11,6 @@ from http import HTTPStatus
 
 from idp import opaque
 from idp.clock import now
-from idp.db import end_read
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
@@ -69,8 +68,6 @@ def _kid(server: Server, alg: str) -> str:
         return server.ring.signer(alg).kid
     except NoSigningKeyError:
         return opaque.new_value()
-    finally:
-        end_read()  # no transaction stays open while another machine answers
 
 
 def _part(content: bytes) -> str:

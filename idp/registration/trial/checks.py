@@ -17,7 +17,7 @@ from idp.accounts.models import School
 from idp.clients.models import Audience, CharterMode, SubjectType
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.client_auth import client_keys
 from idp.oidc.keys import jose
@@ -62,7 +62,7 @@ def read(client_id: str) -> Subject:
         RegistrationRefusedError: no client has this id.
     """
     client = registrations.get(client_id)
-    subject = Subject(
+    return Subject(
         client_id=client.client_id,
         enabled=client.disabled_at is None,
         metadata=rows.read(client),
@@ -70,8 +70,6 @@ def read(client_id: str) -> Subject:
         has_charter=client.charter_version_id is not None,
         known_uais=frozenset(db.session.scalars(select(School.uai).where(School.uai.in_(client.uais)))),
     )
-    end_read()
-    return subject
 
 
 def findings(server: Server, subject: Subject) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
-"""What is inside a `.zip` or a `.tar`, one member after the other, without writing anything under a name.
+"""Read the members of a `.zip` or a `.tar` one after the other, without writing a named file.
 
-An archive comes from outside and may lie (R-02): sizes are checked as declared and again as they come out; paths that
-lead elsewhere, links, devices, encrypted members and archives in archives refuse the whole archive. What breaks while a
-member is being read ends that member; the archive is refused as soon as the next one is asked for.
+An archive is untrusted input (R-02). Sizes are checked as declared and again while unpacking. Paths that leave the
+archive, links, devices, encrypted members and nested archives make the whole archive refused. Damage inside a member
+ends that member, and the archive is refused when the next member is asked for.
 """
 
 import io
@@ -17,26 +17,26 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 CHUNK = 1 << 16
-BROKEN = (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
-"""What the standard library raises over a damaged file, besides its own `BadZipFile` and `TarError`."""
+DAMAGE_ERRORS = (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
+"""The exceptions of the standard library for a damaged file, besides its own `BadZipFile` and `TarError`."""
 
 _FREE = 16 << 20
-"""Bytes that may come out of any archive, whatever its ratio: small files of few words shrink well."""
+"""Bytes that any archive may unpack to, whatever its ratio: small repetitive files compress well."""
 
 _DIRECTORY = 16 << 20
-"""The most bytes of a zip's directory, which is held in memory: 100,000 entries of ordinary names."""
+"""The most bytes of a zip's directory, which is kept in memory: enough for 100,000 entries."""
 
 _HEADERS = 1 << 20
-"""The most bytes between two members of a tar: long names and attributes are held in memory."""
+"""The most bytes between two members of a tar: long names and attributes are kept in memory."""
 
 _ELSEWHERE = re.compile(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _UNIX = 3
-_ANY_ERROR = (*BROKEN, zipfile.BadZipFile, tarfile.TarError)
+_ANY_DAMAGE = (*DAMAGE_ERRORS, zipfile.BadZipFile, tarfile.TarError)
 
 
 class Readable(Protocol):
-    """Anything with `read`."""
+    """An object that has `read`."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return up to `size` bytes."""
@@ -45,7 +45,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may come out of all the archives of an import.
+    """How much all archives of an import may unpack to.
 
     Attributes:
         total: Unpacked bytes.
@@ -58,8 +58,8 @@ class Limits:
     entries: int = 100_000
 
 
-class Refused(Exception):  # noqa: N818 - says what happened, as in the rest of the slice
-    """An archive that is not read, or not to its end; `code` and the message are an `Issue`'s."""
+class ArchiveError(Exception):
+    """Say that an archive cannot be read, or not to its end; `code` and the message are an `Issue`'s."""
 
     def __init__(self, code: str, entry: str = "") -> None:
         super().__init__(_MESSAGES[code])
@@ -81,7 +81,7 @@ _MESSAGES = {
 
 
 class Ledger:
-    """What all the archives of an import have declared and given so far."""
+    """The totals that all archives of an import have declared and unpacked so far."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -90,65 +90,65 @@ class Ledger:
         self._real = 0
 
     def declare(self, size: int) -> None:
-        """Count a member of `size` bytes, as its archive says.
+        """Count a member and its declared size in bytes.
 
         Raises:
-            Refused: one member or too many bytes more than allowed.
+            ArchiveError: There are more members or bytes than allowed.
         """
         self._entries += 1
         self._declared += size
         if self._entries > self.limits.entries or self._declared > self.limits.total:
-            raise Refused("archive_too_large")
+            raise ArchiveError("archive_too_large")
         if size < 0:
-            raise Refused("archive_broken")
+            raise ArchiveError("archive_broken")
 
     def count(self, size: int) -> None:
-        """Count `size` bytes that really came out.
+        """Count `size` unpacked bytes.
 
         Raises:
-            Refused: too many bytes.
+            ArchiveError: There are more bytes than allowed.
         """
         self._real += size
         if self._real > self.limits.total:
-            raise Refused("archive_too_large")
+            raise ArchiveError("archive_too_large")
 
 
 class Guarded(io.RawIOBase):
-    """A stream that ends where it breaks.
+    """A stream that ends where its content is damaged.
 
     Attributes:
-        failure: Why it ended too early; None as long as all is well.
+        failure: Why it ended too early, or None.
     """
 
     def __init__(self, inner: Readable, count: Callable[[int], None], code: str = "archive_broken") -> None:
-        self.failure: Refused | None = None
+        self.failure: ArchiveError | None = None
         self._inner = inner
         self._count = count
         self._code = code
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        """Fill `buffer` as far as the stream goes; at the first trouble, be at the end."""
+        """Fill `buffer`; after damage, behave as at the end of the stream."""
         if self.failure is not None:
             return 0
         try:
             data = self._inner.read(len(buffer))
             self._count(len(data))
-        except Refused as refused:
+        except ArchiveError as refused:
             self.failure = refused
             return 0
-        except _ANY_ERROR:
-            self.failure = Refused(self._code)
+        except _ANY_DAMAGE:
+            self.failure = ArchiveError(self._code)
             return 0
         buffer[: len(data)] = data
         return len(data)
 
 
 class _Bounded:
-    """A file as `zipfile` wants it, which refuses to hand over a directory that would fill the memory."""
+    """A file for `zipfile` that refuses to read a directory which would fill the memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -156,21 +156,21 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if size > _DIRECTORY:
-            raise Refused("archive_too_large")
+            raise ArchiveError("archive_too_large")
         return self._file.read(_DIRECTORY if size < 0 else size)
 
 
 def zip_members(file: BinaryIO, ledger: Ledger) -> Iterator[tuple[str, Guarded]]:
-    """Yield the files of a zip: name, and bytes that are good until the next one is asked for.
+    """Yield the name and the content of each file of a zip; the content is valid until the next file is asked for.
 
     Raises:
-        Refused: the archive is not fit to be read, or not to its end.
+        ArchiveError: The archive cannot be read, or not to its end.
     """
     size = file.seek(0, io.SEEK_END)
     try:
         archive = zipfile.ZipFile(_Bounded(file))
-    except _ANY_ERROR:
-        raise Refused("archive_broken") from None
+    except _ANY_DAMAGE:
+        raise ArchiveError("archive_broken") from None
     with archive:
         entries = archive.infolist()
         _check_entries(entries, size, ledger)
@@ -179,8 +179,8 @@ def zip_members(file: BinaryIO, ledger: Ledger) -> Iterator[tuple[str, Guarded]]
                 continue
             try:
                 inner = archive.open(entry)
-            except _ANY_ERROR:
-                raise Refused("archive_broken", entry.filename) from None
+            except _ANY_DAMAGE:
+                raise ArchiveError("archive_broken", entry.filename) from None
             with inner:
                 member = Guarded(inner, ledger.count)
                 yield entry.filename, member
@@ -189,16 +189,20 @@ def zip_members(file: BinaryIO, ledger: Ledger) -> Iterator[tuple[str, Guarded]]
 
 
 def is_document(file: BinaryIO) -> bool:
-    """Return whether a zip is a spreadsheet's or a text's own format, which is no archive for anybody but a program."""
+    """Return whether a zip is an office document: its user does not see it as an archive."""
     try:
         with zipfile.ZipFile(_Bounded(file)) as archive:
             return bool({"[Content_Types].xml", "mimetype"} & archive.NameToInfo.keys())
-    except (Refused, *_ANY_ERROR):
+    except (ArchiveError, *_ANY_DAMAGE):
         return False
 
 
 def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int, ledger: Ledger) -> None:
-    """Refuse a zip by what its directory says, before any of it is unpacked."""
+    """Check the directory of a zip before anything is unpacked.
+
+    Raises:
+        ArchiveError: The directory announces something that is not allowed.
+    """
     packed = unpacked = 0
     for entry in entries:
         ledger.declare(entry.file_size)
@@ -207,28 +211,28 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int, ledger: Ledger
         check_name(entry.filename)
         kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == _UNIX else 0
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise Refused("archive_unsafe", entry.filename)
+            raise ArchiveError("archive_unsafe", entry.filename)
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise Refused("archive_unknown", entry.filename)  # others unpack without any limit in between
+            raise ArchiveError("archive_unknown", entry.filename)  # other methods unpack a whole member at once
         if entry.flag_bits & _ENCRYPTED:
-            raise Refused("archive_encrypted", entry.filename)
-    # members that lie over each other: the same packed bytes, unpacked again and again
+            raise ArchiveError("archive_encrypted", entry.filename)
+    # overlapping members unpack the same bytes many times
     if packed > size or unpacked > max(_FREE, ledger.limits.ratio * size):
-        raise Refused("archive_too_large")
+        raise ArchiveError("archive_too_large")
 
 
 def check_name(name: str) -> None:
     """Check that a member's path stays inside its archive.
 
     Raises:
-        Refused: it is absolute, or goes up.
+        ArchiveError: The path is absolute or contains `..`.
     """
     if _ELSEWHERE.search(name.replace("\\", "/")):
-        raise Refused("archive_unsafe", name)
+        raise ArchiveError("archive_unsafe", name)
 
 
 class _Unpacked:
-    """The bytes of a tar after its compression, counted as they come."""
+    """The uncompressed bytes of a tar, counted while they are read."""
 
     def __init__(self, inner: Readable, consumed: Callable[[], int], ledger: Ledger) -> None:
         self.headers_left: int | None = None
@@ -242,40 +246,40 @@ class _Unpacked:
         self._ledger.count(len(data))
         self._real += len(data)
         if self._real > max(_FREE, self._ledger.limits.ratio * self._consumed()):
-            raise Refused("archive_too_large")
+            raise ArchiveError("archive_too_large")
         if self.headers_left is not None:
             self.headers_left -= len(data)
             if self.headers_left < 0:
-                raise Refused("archive_broken")
+                raise ArchiveError("archive_broken")
         return data
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header. `tarfile` takes a damaged one for the end of the archive, which would lose the rest."""
+    """A member's header. `tarfile` takes a damaged header for the end of the archive and would skip the rest."""
 
     __slots__ = ()
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """Read a header; a block of zeros is the end, and nothing else is."""
+        """Read a header; only a block of zeros is the end of the archive."""
         if len(buf) == tarfile.BLOCKSIZE and not buf.strip(b"\0"):
             return super().frombuf(buf, encoding, errors)
         try:
             return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError:
-            raise Refused("archive_broken") from None
+            raise ArchiveError("archive_broken") from None
 
 
 def tar_members(inner: Readable, consumed: Callable[[], int], ledger: Ledger) -> Iterator[tuple[str, Guarded]]:
-    """Yield the files of a tar, in one pass: name, and bytes that are good until the next one is asked for.
+    """Yield the name and the content of each file of a tar, in one pass.
 
     Args:
-        inner: The tar, without its compression.
-        consumed: Says how many bytes of the archive as it lies on the disk have been used.
-        ledger: Where all is counted.
+        inner: The uncompressed tar.
+        consumed: Returns how many bytes of the archive on the disk have been read.
+        ledger: The totals of the import.
 
     Raises:
-        Refused: the archive is not fit to be read, or not to its end.
+        ArchiveError: The archive cannot be read, or not to its end.
     """
     unpacked = _Unpacked(inner, consumed, ledger)
     try:
@@ -289,7 +293,7 @@ def tar_members(inner: Readable, consumed: Callable[[], int], ledger: Ledger) ->
                     continue
                 content = archive.extractfile(entry) if entry.isreg() and not entry.issparse() else None
                 if content is None:
-                    raise Refused("archive_unsafe", entry.name)
+                    raise ArchiveError("archive_unsafe", entry.name)
                 member = Guarded(content, _nothing)
                 yield entry.name, member
                 if member.failure is not None:
@@ -298,16 +302,16 @@ def tar_members(inner: Readable, consumed: Callable[[], int], ledger: Ledger) ->
             rest = archive.fileobj
             while data := rest.read(CHUNK):
                 if data.strip(b"\0"):
-                    raise Refused("archive_broken")
-    except _ANY_ERROR:
-        raise Refused("archive_broken") from None
+                    raise ArchiveError("archive_broken")
+    except _ANY_DAMAGE:
+        raise ArchiveError("archive_broken") from None
 
 
 def _next(archive: tarfile.TarFile, unpacked: _Unpacked) -> tarfile.TarInfo | None:
     unpacked.headers_left = _HEADERS
     entry = archive.next()
     unpacked.headers_left = None
-    archive.members.clear()  # type: ignore[attr-defined]  # all headers are kept there, and nobody goes back
+    archive.members.clear()  # type: ignore[attr-defined]  # `tarfile` would keep all headers in memory
     return entry
 
 
@@ -317,4 +321,4 @@ def _drain(content: Readable) -> None:
 
 
 def _nothing(size: int) -> None:
-    """Count nothing: what comes out of a tar is counted before it is cut into members."""
+    """Count nothing: `_Unpacked` has counted the bytes of a tar already."""

@@ -1,7 +1,7 @@
-"""The files of an import, one after the other: plain, in a folder, in a `.zip` or a `.tgz`, known by what they hold.
+"""Open the files of an import one after the other: plain, in a folder, in a `.zip` or a `.tgz`.
 
-Nothing is unpacked on the disk. An error that comes from here means that something the operator gave could not be read
-whole; what was read of it before is then not to be believed either. Limits: `archives` (R-02).
+The content decides what a file is, not its name. Nothing is unpacked to a named file. An error issue means that a file
+could not be read to its end, so that the part which was read must not be imported either. Limits: `archives` (R-02).
 """
 
 import gzip
@@ -12,15 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from idp.rostering.files.archives import CHUNK, Guarded, Ledger, Limits, Refused, is_document, tar_members, zip_members
+from idp.rostering.files.archives import (
+    CHUNK,
+    ArchiveError,
+    Guarded,
+    Ledger,
+    Limits,
+    is_document,
+    tar_members,
+    zip_members,
+)
 from idp.rostering.records import Issue, Place, Severity
 
 PEEK = 1 << 16
-"""How far ahead of its reading a source can be looked at."""
+"""How many bytes of a source can be looked at before it is read."""
 
 LIMITS = Limits()
 
-_NO_DATA = {"thumbs.db", "desktop.ini", "__macosx"}
+_IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
 _OTHER_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _LONGEST_NAME = 300
 
@@ -36,11 +45,11 @@ _MESSAGES = {
 
 @dataclass
 class Source:
-    """A file that can be read once, from its beginning, until the next one is asked for.
+    """A file that can be read once, until the next one is asked for.
 
     Attributes:
-        name: As the operator named it; `archive.tgz/part.xml` for a member.
-        stream: Its bytes. Where an archive breaks, they end; the error comes instead of the next source.
+        name: The name that the operator gave; `archive.tgz/part.xml` for a member.
+        stream: The content. It ends where an archive is damaged; the error comes instead of the next source.
     """
 
     name: str
@@ -48,7 +57,7 @@ class Source:
 
 
 def total_size(paths: Sequence[Path]) -> int:
-    """Return the bytes on the disk that `open_sources` will go through."""
+    """Return how many bytes `open_sources` will read from the disk."""
     seen: set[Path] = set()
     return sum(_size(file) for path in paths for file in _files(path, seen) if isinstance(file, Path))
 
@@ -56,12 +65,12 @@ def total_size(paths: Sequence[Path]) -> int:
 def open_sources(
     paths: Sequence[Path], progress: Callable[[int], None], limits: Limits = LIMITS
 ) -> Iterator[Source | Issue]:
-    """Yield what there is to read in `paths`, folders in the order of names, and what cannot be read.
+    """Yield the sources in `paths`, folders in the order of names, and an issue for what cannot be read.
 
     Args:
-        paths: Files and folders, as the operator named them. A file that is met twice is read once.
-        progress: Called with how many more bytes of `total_size` are done with.
-        limits: How much may come out of archives.
+        paths: Files and folders, as the operator named them. A file that is found twice is read once.
+        progress: Called with how many more bytes of `total_size` have been read.
+        limits: How much all archives may unpack to.
     """
     ledger = Ledger(limits)
     seen: set[Path] = set()
@@ -71,13 +80,13 @@ def open_sources(
                 yield file
             else:
                 yield from _open(file, ledger, progress)
-        # whatever it holds may have been met before; nothing at all is another thing
+        # look again with an empty set: files that an earlier path brought are not missing
         if all(isinstance(file, Issue) and file.severity is Severity.WARNING for file in _files(path, set())):
             yield _issue("nothing_to_read", str(path))
 
 
 def _files(path: Path, seen: set[Path]) -> Iterator[Path | Issue]:
-    """Yield the files of `path`: itself, or what is in it and in its sub-folders."""
+    """Yield the path itself if it is a file, or the files in it and in its sub-folders."""
     try:
         if path.is_dir():
             yield from _in_folder(path, path.resolve(), seen, 1)
@@ -96,7 +105,7 @@ def _in_folder(folder: Path, top: Path, seen: set[Path], levels: int) -> Iterato
         yield _issue("file_unreadable", str(folder))
         return
     for entry in entries:
-        if _is_no_data(entry.name):
+        if _is_ignored(entry.name):
             continue
         if entry.is_symlink() and not (entry.is_file() and entry.resolve().is_relative_to(top)):
             yield _issue("link_outside", str(entry), Severity.WARNING)
@@ -135,7 +144,7 @@ def _open(path: Path, ledger: Ledger, progress: Callable[[int], None]) -> Iterat
             yield _issue("nothing_to_read", str(path))
     except OSError:
         yield _issue("file_unreadable", str(path))
-    except Refused as refused:
+    except ArchiveError as refused:
         where = f"{path}/{refused.entry}" if refused.entry else str(path)
         yield _issue(refused.code, where, message=str(refused))
     finally:
@@ -151,7 +160,7 @@ def _in_file(name: str, file: io.BufferedReader, kind: str, ledger: Ledger) -> I
         with gzip.GzipFile(fileobj=file) as unzipped:
             yield from _members(name, tar_members(unzipped, file.tell, ledger), ledger, zip_allowed=True)
     elif kind:
-        raise Refused("archive_unknown")
+        raise ArchiveError("archive_unknown")
     else:
         plain = Guarded(file, lambda _: None, "file_unreadable")
         yield from _sources(name, plain)
@@ -162,9 +171,9 @@ def _in_file(name: str, file: io.BufferedReader, kind: str, ledger: Ledger) -> I
 def _members(
     archive: str, members: Iterator[tuple[str, Guarded]], ledger: Ledger, *, zip_allowed: bool
 ) -> Iterator[Source]:
-    """Yield the sources of an archive; a zip may lie in a tar, as schools send them together, and nothing deeper."""
+    """Yield the sources of an archive. A tar may hold zips, as schools send them, and nothing deeper."""
     for entry, member in members:
-        if any(_is_no_data(part) for part in entry.replace("\\", "/").split("/") if part not in {"", "."}):
+        if any(_is_ignored(part) for part in entry.replace("\\", "/").split("/") if part not in {"", "."}):
             continue
         name = f"{archive}/{entry}"
         with _buffered(member) as stream:
@@ -174,11 +183,11 @@ def _members(
             elif kind == "zip" and zip_allowed:
                 yield from _zip_in_tar(name, stream, ledger)
             else:
-                raise Refused("archive_nested", entry)
+                raise ArchiveError("archive_nested", entry)
 
 
 def _zip_in_tar(name: str, stream: io.BufferedReader, ledger: Ledger) -> Iterator[Source]:
-    """Yield the sources of a zip that comes in a stream; a zip is read from its end, so a nameless copy is needed."""
+    """Yield the sources of a zip that comes in a stream, from a nameless copy: a zip is read from its end."""
     with tempfile.TemporaryFile() as copy:
         while data := stream.read(CHUNK):
             copy.write(data)
@@ -200,7 +209,7 @@ def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
 
 
 def _kind(head: bytes) -> str:
-    """Say which kind of archive begins with `head`; nothing for a plain file."""
+    """Return the kind of the archive that begins with `head`; the empty text for a plain file."""
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     if head.startswith(b"\x1f\x8b"):
@@ -212,13 +221,13 @@ def _kind(head: bytes) -> str:
     return ""
 
 
-def _is_no_data(name: str) -> bool:
-    """Return whether a file or folder of this name holds nothing of a school: hidden, a computer's own, a DTD."""
-    return name.startswith(".") or name.lower() in _NO_DATA or name.lower().endswith(".dtd")
+def _is_ignored(name: str) -> bool:
+    """Return whether a file or folder holds no school's data by its name: hidden, of an operating system, a DTD."""
+    return name.startswith(".") or name.lower() in _IGNORED_NAMES or name.lower().endswith(".dtd")
 
 
 class _Meter:
-    """Reports a file's bytes to a progress bar, neither more nor less than there are."""
+    """Reports the size of a file to a progress bar: exactly once, also if the file grows or breaks off."""
 
     def __init__(self, size: int, progress: Callable[[int], None]) -> None:
         self._left = size
@@ -235,7 +244,7 @@ class _Meter:
 
 
 class _Metered(io.FileIO):
-    """A file on the disk whose reading is reported."""
+    """A file on the disk that reports its progress."""
 
     def __init__(self, path: Path, meter: _Meter) -> None:
         super().__init__(path)
@@ -255,7 +264,7 @@ def _size(path: Path) -> int:
 
 
 def _shown(name: str) -> str:
-    """Return a path as it can stand in a report, whatever an archive called its member."""
+    """Return a path that is safe to show: shortened, and without control characters."""
     return "".join(char if char.isprintable() else "�" for char in name[:_LONGEST_NAME])
 
 

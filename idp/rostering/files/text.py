@@ -1,10 +1,11 @@
-"""A CSV file as rows of cells, whoever wrote it: its encoding, its delimiter, its line ends, its mistakes (R-03).
+"""Read a CSV file as rows of cells: find its encoding and its delimiter, and report its mistakes (R-03).
 
-The encoding is a mark at the beginning, else UTF-8 if all of it is, else cp1252: what Excel and ONDE write in France.
-Finding out takes two passes, so the file is copied first, in memory when it is small, else to a nameless file.
+The encoding is the one of the byte order mark, or UTF-8 if the whole file is valid UTF-8, or cp1252, which Excel and
+ONDE write in France. Detection takes two passes, so that the file is copied first: in memory if it is small, otherwise
+to a nameless file.
 
-No line is lost in silence. A row that cannot be read is an `Issue` with its line, and the reading goes on with the next
-physical line: a quote that is never closed costs one row, not the rest of the file.
+No line is skipped silently. A row that cannot be read is an `Issue` with its line, and reading continues with the next
+physical line: a quote that is never closed loses one row and not the rest of the file.
 """
 
 import codecs
@@ -24,7 +25,7 @@ LONGEST_CELL = 131_072
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 1_000
 MOST_LINES = 20
-"""The most physical lines of one row: an address has line breaks, a pupil does not."""
+"""The most physical lines of one row: a cell with a postal address may have line breaks."""
 
 DELIMITERS = ";\t,"
 
@@ -57,14 +58,14 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table: the physical line where it begins, from 1, and its cells without the spaces around them."""
+    """A row: the physical line where it begins, from 1, and its cells without surrounding spaces."""
 
     line: int
     cells: list[str]
 
 
-class Unreadable(Exception):  # noqa: N818 - a row's state, turned into an `Issue` in this module
-    """What makes a row, or the whole file, unreadable; `code` is an `Issue`'s."""
+class UnreadableRowError(Exception):
+    """Say that a row, or the whole file, cannot be read; `code` is an `Issue`'s."""
 
     def __init__(self, code: str, line: int) -> None:
         super().__init__(code)
@@ -73,10 +74,10 @@ class Unreadable(Exception):  # noqa: N818 - a row's state, turned into an `Issu
 
 
 def read_rows(source: Source, encoding: str | None = None) -> Iterator[Row | Issue]:
-    """Yield the header of a CSV file, then its rows, each as wide as the header; empty rows are no rows.
+    """Yield the header of a CSV file, then its rows, each as wide as the header; empty rows are skipped.
 
-    An issue instead of the header means that the file cannot be read at all, and nothing follows. An issue among the
-    rows stands for one row that could not be read. Its `refuses` is empty: only the caller knows what a row is.
+    An issue instead of the header means that the file cannot be read at all. An issue after it stands for one row that
+    cannot be read; its `refuses` is empty, because only the caller knows what a row is.
     """
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
         copy = cast("BinaryIO", spooled)
@@ -86,14 +87,14 @@ def read_rows(source: Source, encoding: str | None = None) -> Iterator[Row | Iss
             copy.seek(start)
             lines = _Lines(io.TextIOWrapper(copy, encoding=codec, newline=None))
             header, delimiter = _header(lines)
-        except Unreadable as error:
+        except UnreadableRowError as error:
             yield _issue(error, source.name)
             return
         yield header
         while True:
             try:
                 row = _next_row(lines, delimiter, len(header.cells))
-            except Unreadable as error:
+            except UnreadableRowError as error:
                 yield _issue(error, source.name)
                 continue
             if row is None:
@@ -103,7 +104,7 @@ def read_rows(source: Source, encoding: str | None = None) -> Iterator[Row | Iss
 
 
 def header_of(head: bytes) -> list[str]:
-    """Return the cells of the first line of a file that begins with `head`; empty if it cannot be a table."""
+    """Return the cells of the first line of a file that begins with `head`; empty if the file is not a table."""
     codec, start = _by_mark(head)
     for candidate in [codec] if codec else ["utf-8", "cp1252"]:
         decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(candidate)(), translate=True)
@@ -113,7 +114,7 @@ def header_of(head: bytes) -> list[str]:
             continue
         try:
             return _header(_Lines(io.StringIO(text)))[0].cells
-        except Unreadable:
+        except UnreadableRowError:
             return []
     return []
 
@@ -126,17 +127,17 @@ def _by_mark(head: bytes) -> tuple[str, int]:
 
 
 def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
-    """Return the encoding of a file and how many bytes to leave out at its beginning.
+    """Return the encoding of a file, and how many bytes its byte order mark has.
 
     Raises:
-        Unreadable: none fits.
+        UnreadableRowError: The file has no encoding that is known, or not the forced one.
     """
     if forced is not None:
         try:
             io.TextIOWrapper(io.BytesIO(), encoding=forced)
             codecs.getincrementaldecoder(forced)
         except (LookupError, ValueError):
-            raise Unreadable("encoding_unknown", 1) from None
+            raise UnreadableRowError("encoding_unknown", 1) from None
         _check_decodes(copy, forced, 0)
         return forced, 0
     copy.seek(0)
@@ -144,7 +145,7 @@ def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
     if not codec:
         try:
             _check_decodes(copy, "utf-8", 0)
-        except Unreadable:
+        except UnreadableRowError:
             codec = "cp1252"
         else:
             return "utf-8", 0
@@ -153,10 +154,10 @@ def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
 
 
 def _check_decodes(copy: BinaryIO, codec: str, start: int) -> None:
-    """Check that the whole file is in that encoding.
+    """Check that the whole file can be decoded.
 
     Raises:
-        Unreadable: with the line of what is not.
+        UnreadableRowError: It cannot; the error has the line.
     """
     copy.seek(start)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
@@ -167,15 +168,15 @@ def _check_decodes(copy: BinaryIO, codec: str, start: int) -> None:
             line += decoder.decode(chunk, final=not chunk).count("\n")
         except UnicodeDecodeError as error:
             good = error.object[: error.start].decode(codec, "ignore")
-            raise Unreadable("encoding_wrong", line + len(re.findall(r"\r\n?|\n", good))) from None
+            raise UnreadableRowError("encoding_wrong", line + len(re.findall(r"\r\n?|\n", good))) from None
         except UnicodeError:
-            raise Unreadable("encoding_wrong", line) from None
+            raise UnreadableRowError("encoding_wrong", line) from None
         if not chunk:
             return
 
 
 class _Lines:
-    """Physical lines, without their ends, which can be looked at before they are taken."""
+    """Physical lines without their ends, with look-ahead."""
 
     def __init__(self, text: io.TextIOBase) -> None:
         self.taken = 0
@@ -183,7 +184,7 @@ class _Lines:
         self._waiting: deque[str] = deque()
 
     def look(self, ahead: int) -> str | None:
-        """Return the line `ahead` lines after the next one; None beyond the end."""
+        """Return the line that is `ahead` lines after the next one; None beyond the end."""
         while len(self._waiting) <= ahead:
             line = self._text.readline(LONGEST_LINE + 2)
             if not line:
@@ -195,37 +196,37 @@ class _Lines:
         return self._waiting[ahead]
 
     def take(self, count: int) -> None:
-        """Be done with the next `count` lines, which have been looked at."""
+        """Drop the next `count` lines, which have been looked at."""
         self.taken += count
         for _ in range(count):
             self._waiting.popleft()
 
 
 def _header(lines: _Lines) -> tuple[Row, str]:
-    """Return the first row that is not blank, and the delimiter that it uses.
+    """Return the first row that is not blank, and its delimiter.
 
     Raises:
-        Unreadable: it is no header of a table.
+        UnreadableRowError: The row is not the header of a table.
     """
     while (first := lines.look(0)) is not None and not first.strip("\ufeff \t;,"):
         lines.take(1)
     if first is None:
-        raise Unreadable("file_empty", 1)
+        raise UnreadableRowError("file_empty", 1)
     bare = re.sub(r'"[^"]*+"', "", first)
     delimiter = max(DELIMITERS, key=bare.count)
     if not bare.count(delimiter):
-        raise Unreadable("nul_character" if "\0" in first else "no_delimiter", lines.taken + 1)
+        raise UnreadableRowError("nul_character" if "\0" in first else "no_delimiter", lines.taken + 1)
     row = _next_row(lines, delimiter, 0)
     if row is None or len(row.cells) > MOST_COLUMNS:
-        raise Unreadable("too_many_columns", lines.taken)
+        raise UnreadableRowError("too_many_columns", lines.taken)
     return row, delimiter
 
 
 def _next_row(lines: _Lines, delimiter: str, width: int) -> Row | None:
-    """Take the next row; `width` is how many cells it should have, 0 for the header. None at the end of the file.
+    """Take the next row; None at the end of the file. `width` is its number of cells, 0 for the header.
 
     Raises:
-        Unreadable: one physical line has been taken, and cannot be read.
+        UnreadableRowError: The next physical line was taken and cannot be read.
     """
     text = lines.look(0)
     if text is None:
@@ -234,7 +235,7 @@ def _next_row(lines: _Lines, delimiter: str, width: int) -> Row | None:
     try:
         cells, count = _whole_row(lines, text, delimiter, start)
         _check_cells(cells, delimiter, width, start)
-    except Unreadable:
+    except UnreadableRowError:
         lines.take(1)
         raise
     lines.take(count)
@@ -247,25 +248,25 @@ def _whole_row(lines: _Lines, text: str, delimiter: str, start: int) -> tuple[li
     text = text.lstrip("\ufeff") if start == 1 else text
     for count in range(1, MOST_LINES + 1):
         if len(text) > LONGEST_LINE:
-            raise Unreadable("line_too_long", start)
+            raise UnreadableRowError("line_too_long", start)
         if "\0" in text:
-            raise Unreadable("nul_character", start)
+            raise UnreadableRowError("nul_character", start)
         cells, opened = _split(text, delimiter)
         if opened is None:
             return cells, count
         opened_on = start + text.count("\n", 0, opened)
-        # what follows the closing quote must be the next cell; otherwise it is the quote of another row
+        # if no delimiter follows the closing quote, the quote belongs to another row
         if _QUOTED.match(text, opened):
-            raise Unreadable("quote_not_closed" if count > 1 else "quote_misplaced", opened_on)
+            raise UnreadableRowError("quote_not_closed" if count > 1 else "quote_misplaced", opened_on)
         following = lines.look(count)
         if following is None:
             break
         text = f"{text}\n{following}"
-    raise Unreadable("quote_not_closed", opened_on)
+    raise UnreadableRowError("quote_not_closed", opened_on)
 
 
 def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
-    """Return the cells of `text`, and where the quote is that is not closed as it should be."""
+    """Return the cells of `text`, and the index of a quote that is not closed properly, or None."""
     if '"' not in text:
         return text.split(delimiter), None
     cells: list[str] = []
@@ -288,16 +289,20 @@ def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
 
 
 def _check_cells(cells: list[str], delimiter: str, width: int, line: int) -> None:
-    """Refuse one cell too many, and a cell that is too long or has swallowed the end of its row."""
-    swallowed = width - 1 if delimiter == "," else 1  # an address may have a comma; its row has more of them
+    """Check the number and the length of the cells, and that none contains the end of its row.
+
+    Raises:
+        UnreadableRowError: A check failed.
+    """
+    swallowed = width - 1 if delimiter == "," else 1  # a postal address may contain commas, but fewer than a row
     for cell in cells:
         if len(cell) > LONGEST_CELL:
-            raise Unreadable("cell_too_long", line)
+            raise UnreadableRowError("cell_too_long", line)
         if width and "\n" in cell and cell.count(delimiter) >= swallowed:
-            raise Unreadable("quote_not_closed", line)
+            raise UnreadableRowError("quote_not_closed", line)
     if width and any(cell.strip() for cell in cells[width:]):
-        raise Unreadable("too_many_cells", line)
+        raise UnreadableRowError("too_many_cells", line)
 
 
-def _issue(error: Unreadable, name: str) -> Issue:
+def _issue(error: UnreadableRowError, name: str) -> Issue:
     return Issue(Severity.ERROR, Place(name, error.line), "", error.code, _MESSAGES[error.code])

@@ -1,9 +1,9 @@
-"""XML read in one pass, from whoever made it: nothing is loaded, nothing is expanded, memory stays flat (R-01).
+"""Read untrusted XML in one pass: no external file, no entity expansion, flat memory (R-01).
 
-expat, and no tree. It gives the line of each element exactly, in a file of any size (libxml2 stops counting at 65,535),
-and it lets every limit be ours. A document that declares anything in its DTD is refused before the declaration is read;
-`<!DOCTYPE x SYSTEM "x.dtd">` passes, and x.dtd is never looked for. What expat keeps for itself (names, a token that is
-not complete) is measured after each piece of the file.
+The parser is expat, without a tree. It knows the exact line of each element in a file of any size (libxml2 stops
+counting at 65,535) and leaves all limits to this module. A document with declarations in its DTD is refused before they
+are read; `<!DOCTYPE x SYSTEM "x.dtd">` is accepted, and x.dtd is never opened. The memory that expat itself uses
+(names, incomplete tokens) is checked after each piece of the file.
 """
 
 import codecs
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 DEPTH = 32
 TEXT = 1_000_000
-"""The most characters of one text; a name of 400,000 is the reader's to refuse, with the key of its person."""
+"""The most characters of one text. It is far above the length of a name, which a reader refuses with the key."""
 TOKEN = 250_000
 """The most bytes of one tag with its attributes, of one comment, of one instruction."""
 ELEMENT = 4_000_000
 """The most bytes of one wanted element."""
 LEAVES = 20_000
 NAMES = 2_000
-"""The most different names of elements and attributes in a file: the parser keeps each of them."""
+"""The most different names of elements and attributes in a file: the parser keeps all of them."""
 
 _PIECE = 1 << 13
-"""Bytes at a time: so few that what they hold is gone before the garbage collector counts it, a fifth of the time."""
+"""Bytes at a time. Small pieces save a fifth of the time: their objects are freed before a garbage collection."""
 _ENCODINGS = {"utf-8", "utf-16", "utf-16-le", "utf-16-be", "iso8859-1", "iso8859-15", "cp1252", "ascii"}
 _BOMS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _CUT = {
@@ -45,18 +45,18 @@ _WRONG_ENCODING = {
 }
 
 Node = tuple[str, list[str]]
-"""An element's name, and its attributes: name, value, name, value…"""
+"""The name of an element, and its attributes: name, value, name, value…"""
 Leaf = tuple[Node, Node, str]
-"""An element that holds no other: its parent, itself, its text without the spaces at its ends."""
+"""An element without children: its parent, itself, and its text without surrounding spaces."""
 
 
 class Element(NamedTuple):
     """A wanted element, complete.
 
     Attributes:
-        node: itself; of its own children that are leaves, the parent `is` this very tuple.
-        line: where its tag begins, from 1, exact.
-        leaves: the elements in it that hold no other, at any depth, in the file's order.
+        node: The element. Of its own children that are leaves, the parent `is` this tuple.
+        line: The line of its start tag, from 1.
+        leaves: Its descendants without children, in the order of the file.
     """
 
     node: Node
@@ -64,7 +64,7 @@ class Element(NamedTuple):
     leaves: list[Leaf]
 
 
-class _Refused(Exception):  # noqa: N818 - what happened
+class _RefusedFileError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -72,13 +72,13 @@ class _Refused(Exception):  # noqa: N818 - what happened
 
 
 class XmlStream:
-    """The elements of `source` that are called one of `tags`, each when it is complete; one in another is part of it.
+    """The elements of `source` whose name is among `tags`; a nested one is a part of the outer one.
 
-    A text is whole whatever comments, instructions and CDATA sections stand in it.
+    Comments, instructions and CDATA sections do not split a text.
 
     Attributes:
-        root: the name of the outermost element, known when the first element is there.
-        refusal: why the file was not read to its end; None until then, and when it was.
+        root: The name of the outermost element, once an element was yielded.
+        refusal: Why the file was not read to its end, or None.
     """
 
     def __init__(self, source: "Source", tags: frozenset[str]) -> None:
@@ -92,7 +92,7 @@ class XmlStream:
         self._opened: list[tuple[int, list[Leaf]]] = []
 
     def __iter__(self) -> Iterator[Element]:
-        """Yield the elements. Raises nothing that the file's content can bring about: `refusal` says it."""
+        """Yield the elements. A bad file raises no exception: see `refusal`."""
         parser: expat.XMLParserType | None = None
         more = True
         while more and self.refusal is None:
@@ -114,7 +114,7 @@ class XmlStream:
             parser.Parse(piece, not piece)
             if piece:
                 self._check_sizes(parser)
-        except _Refused as error:
+        except _RefusedFileError as error:
             self._refuse(parser.CurrentLineNumber, error.code, error.message)
         except expat.ExpatError as error:
             self._refuse(error.lineno, *self._reason(error.code))
@@ -123,7 +123,7 @@ class XmlStream:
         self.refusal = Issue(Severity.ERROR, Place(self._source.name, max(line, 1)), "", code, message)
 
     def _reason(self, code: int) -> tuple[str, str]:
-        """Return the code and the sentence of an error of expat's."""
+        """Return the code and the message for an error code of expat."""
         if code in _WRONG_ENCODING:
             return "xml_encoding", "Le fichier n’est pas dans l’encodage qu’il annonce : il n’est pas lu."
         if not self._fed:
@@ -135,10 +135,10 @@ class XmlStream:
         return "xml_malformed", "Le fichier n’est pas du XML correct à cette ligne : la suite n’est pas lue."
 
     def _check_sizes(self, parser: expat.XMLParserType) -> None:
-        """Refuse what grows without end.
+        """Check the limits.
 
         Raises:
-            _Refused: a text, a tag or an element is too long, or the file has too many names.
+            _RefusedFileError: A text, a tag or an element is too long, or the file has too many names.
         """
         at = parser.CurrentByteIndex
         begin, leaves = self._opened[0] if self._opened else (at, ())
@@ -149,10 +149,12 @@ class XmlStream:
             or len(leaves) > LEAVES
             or len(parser.intern) > NAMES
         ):
-            raise _Refused("xml_too_long", "Un élément du fichier est démesuré à cette ligne : la suite n’est pas lue.")
+            raise _RefusedFileError(
+                "xml_too_long", "Un élément du fichier est démesuré à cette ligne : la suite n’est pas lue."
+            )
 
     def _parser(self, head: bytes) -> expat.XMLParserType:
-        """Return the parser of a file that begins with `head`; a byte order mark counts more than a declaration."""
+        """Return the parser of a file that begins with `head`; a byte order mark overrides the XML declaration."""
         encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
         parser = expat.ParserCreate(encoding)
         parser.buffer_text = True
@@ -172,7 +174,7 @@ class XmlStream:
         return parser
 
     def _handlers(self, parser: expat.XMLParserType) -> tuple[Callable[[str, list[str]], None], Callable[[str], None]]:
-        """Return what is called at each start and at each end: closures, they run a hundred times for each person."""
+        """Return the handlers of start and end tags. They are closures for speed: a person has a hundred tags."""
         tags, texts, opened, done = self._tags, self._texts, self._opened, self._done
         path: list[Node] = []
         push, pop = path.append, path.pop
@@ -192,15 +194,15 @@ class XmlStream:
                 node, line, leaves = own, parser.CurrentLineNumber, []
                 opened.append((parser.CurrentByteIndex, leaves))
             if len(path) > DEPTH:
-                raise _Refused("xml_too_deep", "Des éléments sont emboîtés sans fin : la suite n’est pas lue.")
+                raise _RefusedFileError("xml_too_deep", "Des éléments sont emboîtés sans fin : la suite n’est pas lue.")
 
-        def end(name: str) -> None:  # noqa: ARG001 - expat's signature; a wrong name is expat's to refuse
+        def end(name: str) -> None:  # noqa: ARG001 - expat's signature; expat checks the name
             nonlocal node, is_leaf
             own = pop()
             if is_leaf:
                 is_leaf = False
                 if node is not None and own is not node:
-                    # nothing but its own text came since its start; what follows its end goes at the next start
+                    # `texts` holds only this element's text: it is cleared at each start tag
                     leaves.append((path[-1], own, "".join(texts).strip()))
                     return
             if own is node:
@@ -217,15 +219,19 @@ def _check_encoding(version: str, encoding: str | None, standalone: int) -> None
     except LookupError:
         known = False
     if not known:
-        raise _Refused("xml_encoding", "Le fichier annonce un encodage qui n’est pas accepté : il n’est pas lu.")
+        raise _RefusedFileError(
+            "xml_encoding", "Le fichier annonce un encodage qui n’est pas accepté : il n’est pas lu."
+        )
 
 
 def _check_doctype(name: str, system: str | None, public: str | None, has_internal_subset: int) -> None:  # noqa: ARG001 - same
     if has_internal_subset:
-        raise _Refused(
+        raise _RefusedFileError(
             "xml_entity", "Le fichier contient ses propres déclarations (DTD, entités) : par sécurité, il n’est pas lu."
         )
 
 
 def _refuse_entity(name: str, is_parameter: bool) -> None:  # noqa: ARG001, FBT001 - same
-    raise _Refused("xml_entity", "Le fichier emploie une abréviation (entité) qu’il n’explique pas : il n’est pas lu.")
+    raise _RefusedFileError(
+        "xml_entity", "Le fichier emploie une abréviation (entité) qu’il n’explique pas : il n’est pas lu."
+    )

@@ -1,1 +1,1 @@
-"""Readers: each turns one format into the same records."""
+"""Turn each format into the same records."""

@@ -1,7 +1,7 @@
-"""Which column of a CSV file holds what, and what a row says in them.
+"""Find the fields of a CSV file among its columns, and read them row by row.
 
-A field stands in one column, or in several that are told apart by a number (`idenfant1`, `idenfant2`) or by their
-order, as ONDE repeats the same four headers for every child: such columns make blocks.
+A field has one column, or several: they differ by a number (`idenfant1`, `idenfant2`) or by their order, as ONDE
+repeats four headers for every child. Such columns are grouped in blocks.
 """
 
 import re
@@ -25,8 +25,8 @@ UNREADABLE = (
 )
 
 
-class Unfit(Exception):  # noqa: N818 - a row's state, turned into an `Issue` by whoever reads rows
-    """A row, or a part of it, of which no record can be made; `code` and the message are an `Issue`'s."""
+class UnreadableCellError(Exception):
+    """Say that a row, or a part of it, cannot become a record; `code` and the message are an `Issue`'s."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,12 +35,12 @@ class Unfit(Exception):  # noqa: N818 - a row's state, turned into an `Issue` by
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The headers of one kind of file, as `values.clean` leaves them.
+    """The headers of one kind of file, as `values.clean` returns them.
 
     Attributes:
         once: Header to field, for columns that come once.
         blocks: Header to field, for columns that may be repeated.
-        ignored: Headers that are known and say nothing that is needed.
+        ignored: Known headers of columns that are not needed.
     """
 
     once: Mapping[str, str]
@@ -48,19 +48,19 @@ class Vocabulary:
     ignored: Collection[str] = ()
 
     def needs(self, headers: Collection[str], *fields: str) -> bool:
-        """Return whether cleaned `headers` have a column for each of `fields`, which come once."""
+        """Return whether cleaned `headers` have a column for each of `fields`."""
         return set(fields) <= {self.once[header] for header in headers if header in self.once}
 
 
 @dataclass(slots=True)
 class Columns:
-    """Where the fields of one file are.
+    """The columns of the fields of one file.
 
     Attributes:
         once: Field to column.
         blocks: For each block, in order, field to column.
-        unknown: Headers that mean nothing here.
-        doubled: Headers that come twice and may not.
+        unknown: Headers that no field has.
+        doubled: Headers that come twice and must not.
     """
 
     once: dict[str, int] = field(default_factory=dict)
@@ -70,12 +70,12 @@ class Columns:
 
 
 def clean_headers(cells: Sequence[str]) -> list[str]:
-    """Return headers as they are compared, by their beginning."""
+    """Return headers as they are compared, shortened."""
     return [values.clean(cell[: LONGEST["name"]]) for cell in cells]
 
 
 def find_columns(headers: Sequence[str], vocabulary: Vocabulary) -> Columns:
-    """Return where the fields of `vocabulary` are among cleaned `headers`."""
+    """Return the columns of the fields of `vocabulary` among cleaned `headers`."""
     columns = Columns()
     times: Counter[str] = Counter()
     blocks: dict[int, dict[str, int]] = {}
@@ -95,13 +95,13 @@ def find_columns(headers: Sequence[str], vocabulary: Vocabulary) -> Columns:
         elif header == headers[place[name]]:
             columns.doubled.append(header)
         else:
-            columns.unknown.append(header)  # another word for a column that has been met
+            columns.unknown.append(header)  # a synonym of an earlier column
     columns.blocks = [blocks[number] for number in sorted(blocks)]
     return columns
 
 
 def issues_of(columns: Columns, place: Place) -> Iterator[Issue]:
-    """Yield what is wrong with the headers of a file; an error means that it cannot be read."""
+    """Yield the issues of the headers of a file; an error means that the file cannot be read."""
     if columns.doubled:
         message = f"Deux colonnes ont le même nom : {_listed(columns.doubled)}. Le fichier n’est pas lu."
         yield Issue(Severity.ERROR, place, "", "column_twice", message)
@@ -122,10 +122,10 @@ def _listed(headers: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Cells:
-    """What one row says, field by field.
+    """The fields of one row.
 
     Attributes:
-        warnings: What was odd about it so far.
+        warnings: The issues of the fields that have been read.
     """
 
     columns: Columns
@@ -134,32 +134,32 @@ class Cells:
     warnings: list[Issue] = field(default_factory=list)
 
     def raw(self, name: str, block: Mapping[str, int] | None = None) -> str:
-        """Return a field as it stands, of the row or of one of its blocks; empty where there is no such column."""
+        """Return an unchecked field of the row or of a block; empty if there is no such column."""
         at = self.columns.once.get(name) if block is None else block.get(name)
         return "" if at is None else self.row[at]
 
     def text(self, name: str, longest: str, block: Mapping[str, int] | None = None) -> str:
-        """Return a field that has been checked; `longest` names a limit of `records.LONGEST`.
+        """Return a checked field; `longest` names a limit of `records.LONGEST`.
 
         Raises:
-            Unfit: it is too long, or holds what no name holds.
+            UnreadableCellError: The field is too long, or has a control character.
         """
         return checked(self.raw(name, block), longest)
 
     def lines(self, *names: str) -> tuple[str, ...]:
-        """Return the lines of an address that stand in several columns, or in one with line breaks.
+        """Return the lines of a postal address from several columns, or from one column with line breaks.
 
         Raises:
-            Unfit: there are too many, one is too long, or one holds a control character.
+            UnreadableCellError: There are too many lines, one is too long, or one has a control character.
         """
         lines = [line.strip() for name in names for line in self.raw(name).split("\n")]
         found = tuple(checked(line, "line") for line in lines if line)
         if sentence := too_long_address(found):
-            raise Unfit("field_too_long", sentence)
+            raise UnreadableCellError("field_too_long", sentence)
         return found
 
     def day(self, name: str) -> date | None:
-        """Return a day; None, with a warning, if it does not exist."""
+        """Return a day; None and a warning if it does not exist."""
         text = self.raw(name)
         found = values.day(text)
         if text and found is None:
@@ -167,14 +167,14 @@ class Cells:
         return found
 
     def civility(self) -> str:
-        """Return « M. », « Mme » or nothing, with a warning when it is another word."""
+        """Return « M. », « Mme » or the empty text; the latter with a warning for another word."""
         found = values.civility(self.text("civility", "line"))
         if found is None:
             self.warn("civility_unknown", "La civilité de cette ligne n’est ni « M. » ni « Mme » : elle est ignorée.")
         return found or ""
 
     def warn(self, code: str, message: str) -> None:
-        """Note that something is odd."""
+        """Add a warning."""
         self.warnings.append(Issue(Severity.WARNING, self.place, "", code, message))
 
 
@@ -182,26 +182,26 @@ def checked(text: str, longest: str) -> str:
     """Return `text` if it can be a field.
 
     Raises:
-        Unfit: it is longer than `records.LONGEST` allows, or holds a control character.
+        UnreadableCellError: The text is longer than `records.LONGEST` allows, or has a control character.
     """
     if sentence := too_long([(longest, text)]):
-        raise Unfit("field_too_long", sentence)
+        raise UnreadableCellError("field_too_long", sentence)
     if _CONTROL.search(text):
-        raise Unfit("control_character", UNREADABLE)
+        raise UnreadableCellError("control_character", UNREADABLE)
     return text
 
 
 def records_of(
     rows: Iterable[Row | Issue], columns: Columns, file: str, refuses: str, make: Callable[[Cells], Iterable[Record]]
 ) -> Iterator[Record]:
-    """Yield what `make` finds in each row, and the issues of those of which it can make nothing.
+    """Yield the records of each row, and an issue for a row that has none.
 
     Args:
-        rows: What comes after the header.
-        columns: Where the fields are.
-        file: The file's name.
-        refuses: What is lost with a row: `student` or `guardian`.
-        make: Gives the records of a row, or raises `Unfit`.
+        rows: The rows after the header.
+        columns: The columns of the fields.
+        file: The name of the file.
+        refuses: The kind of record that is lost with a row: `student` or `guardian`.
+        make: Returns the records of a row, or raises `UnreadableCellError`.
     """
     empty = True
     for row in rows:
@@ -212,7 +212,7 @@ def records_of(
         cells = Cells(columns, row.cells, Place(file, row.line))
         try:
             yield from make(cells)
-        except Unfit as unfit:
+        except UnreadableCellError as unfit:
             yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), refuses)
         yield from cells.warnings
     if empty:

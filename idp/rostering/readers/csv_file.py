@@ -1,9 +1,8 @@
-"""A plain CSV file of families, with the headers that ENTs understand: one row for a guardian, or one for a pupil.
+"""Read a plain CSV file of families, with the headers that ENTs use: a row is a guardian or a pupil.
 
-Which of the two is seen by the headers. A file of guardians is enough when it names the children and their classes: the
-pupils are then made from it. Persons have the file's numbers where it has any, else keys made of their names, in their
-school: a column `uai`, or the school that the operator names. A column that nobody knows is told, and opens nothing
-(R-09).
+The headers decide which. A file of guardians is enough if it names the children and their classes. The key of a person
+is the file's number, or a digest of the names, within the school: the column `uai` or the school that the operator
+names. An unknown column is reported and not read (R-09).
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from idp.rostering.readers import values
 from idp.rostering.readers.columns import (
     Cells,
     Columns,
-    Unfit,
+    UnreadableCellError,
     Vocabulary,
     checked,
     clean_headers,
@@ -115,7 +114,7 @@ _MESSAGES = {
 
 
 def kind_of(headers: list[str]) -> Vocabulary | None:
-    """Return whose rows a file with these cleaned headers has; None when it is no file of families."""
+    """Return the vocabulary of a file with these cleaned headers; None if it is not a file of families."""
     if not PUPILS.needs(headers, "family_name", "given_name"):
         return None
     of_guardians = find_columns(headers, GUARDIANS)
@@ -166,7 +165,7 @@ def _have(columns: Columns, *names: str) -> bool:
 
 @dataclass(slots=True)
 class _Reader:
-    """Makes records of the rows of one file."""
+    """Make records from the rows of one file."""
 
     columns: Columns
     school: str
@@ -175,7 +174,7 @@ class _Reader:
     pupils: set[tuple[str, ...]] = field(default_factory=set)
 
     def pupil(self, cells: Cells) -> Iterator[Record]:
-        """Yield a pupil, before it the school when it is new, and the links that the row has."""
+        """Yield the school if it is new, the pupil, and the links of the row."""
         uai = self._uai(cells)
         family_name, usual_name, given_name = _names(cells, "student_without_name")
         number = cells.text("id", "key")
@@ -197,7 +196,7 @@ class _Reader:
                 continue
             try:
                 guardian = _key(uai, cells.text("guardian", "key", block))
-            except Unfit:
+            except UnreadableCellError:
                 cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
             else:
                 yield StudentLink(place=cells.place, student=student.key, link=_link(cells, guardian, block))
@@ -205,7 +204,7 @@ class _Reader:
     def family(self, cells: Cells) -> Iterator[Record]:
         """Yield the children that the row describes, then the guardian and the links.
 
-        The children come first: they are pupils even if the guardian's own cells cannot be read.
+        The children come first because they are pupils even if the guardian's cells cannot be read.
         """
         uai = self._uai(cells)
         yield from self._new_school(uai, cells.place)
@@ -224,7 +223,7 @@ class _Reader:
             yield StudentLink(place=cells.place, student=student, link=_link(cells, guardian.key, block))
 
     def _child(self, cells: Cells, uai: str, block: Mapping[str, int]) -> Iterator[Student | Issue | str]:
-        """Yield a child's key, and the pupil if the row says enough of them."""
+        """Yield the pupil if the row describes the child, then the child's key."""
         if not any(cells.raw(name, block) for name in ("id", "family_name", "given_name", "class_name")):
             return
         described = "class_name" in block and "family_name" in block
@@ -244,7 +243,7 @@ class _Reader:
                     is_second_hand=True,
                 )
             yield key
-        except Unfit as unfit:
+        except UnreadableCellError as unfit:
             if described:
                 yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), "student")
             else:
@@ -253,7 +252,7 @@ class _Reader:
     def _uai(self, cells: Cells) -> str:
         uai = normalised_uai(cells.raw("uai")) or self.school
         if not is_uai(uai):
-            raise Unfit("row_without_school", _MESSAGES["row_without_school"])
+            raise UnreadableCellError("row_without_school", _MESSAGES["row_without_school"])
         return uai
 
     def _new_school(self, uai: str, place: Place) -> Iterator[School]:
@@ -262,12 +261,12 @@ class _Reader:
             yield School(place=place, key=uai, uai=uai, degree=self.form.degree)
 
     def _new_pupil(self, student: Student) -> Iterator[Student]:
-        """Yield a pupil, unless another row, of the other parent, has just said the same of them."""
+        """Yield a pupil, unless the row of the other parent has described the same one."""
         said = (student.key, student.family_name or "", student.given_name or "", student.class_name or "")
         if said in self.pupils:
             return
         if len(self.pupils) >= _MOST_REMEMBERED:
-            self.pupils.clear()  # what is forgotten comes twice, which is allowed
+            self.pupils.clear()  # to limit memory; a pupil who comes twice is merged later
         self.pupils.add(said)
         yield student
 
@@ -282,45 +281,45 @@ def _guardian(cells: Cells, uai: str) -> Guardian:
         family_name=usual_name or family_name,
         birth_name=family_name if "usual_name" in cells.columns.once else "",
         given_name=given_name,
-        address=cells.lines(*_ADDRESS),
+        address_lines=cells.lines(*_ADDRESS),
         postcode=cells.text("postcode", "postcode"),
         city=cells.text("city", "city"),
         country=cells.text("country", "city"),
-        mail=cells.text("mail", "mail"),
+        email=cells.text("mail", "mail"),
     )
 
 
 def _names(cells: Cells, missing: str) -> tuple[str, str, str]:
-    """Return a person's name, usual name (may be empty) and given name."""
+    """Return the family name, the usual name (may be empty) and the given name of a person."""
     usual_name = cells.text("usual_name", "name")
     family_name = cells.text("family_name", "name") or usual_name
     given_name = cells.text("given_name", "name")
     if not (family_name and given_name):
-        raise Unfit(missing, _MESSAGES[missing])
+        raise UnreadableCellError(missing, _MESSAGES[missing])
     return family_name, usual_name, given_name
 
 
 def _child_names(cells: Cells, block: Mapping[str, int], *, needed: bool) -> tuple[str, str]:
-    """Return a child's name and given name, as a guardian's row has them."""
+    """Return the family name and the given name of a child in a guardian's row."""
     family_name = cells.text("family_name", "name", block)
     given_name = cells.text("given_name", "name", block)
     if needed and not (family_name and given_name):
-        raise Unfit("child_without_name", _MESSAGES["child_without_name"])
+        raise UnreadableCellError("child_without_name", _MESSAGES["child_without_name"])
     return family_name, given_name
 
 
 def _key(uai: str, number: str, *names: str) -> str:
-    """Return a person's key: of the file's number, kept as it is written, or of the names where it has none."""
+    """Return the key of a person: made of the file's number as it is written, or of the names."""
     return checked(f"csv:{uai}:{number}", "key") if number else values.key_of_names("csv", uai, *names)
 
 
 def _student_id(number: str) -> str:
-    """Return what may be SIECLE's ELEVE_ID: a number that is all digits."""
+    """Return a number that may be SIECLE's ELEVE_ID: only digits; otherwise the empty text."""
     return number if number.isascii() and number.isdecimal() and len(number) <= LONGEST["student_id"] else ""
 
 
 def _link(cells: Cells, guardian: str, block: Mapping[str, int]) -> Link:
-    """Return a link with the rights of its own block's columns, else the row's; without a column, of a legal one."""
+    """Return a link with the rights of its block, or of the row; without such a column the guardian is legal."""
     authority: int | None = 1
     kinship: str | None = ""
     for name in ("authority", "kinship"):

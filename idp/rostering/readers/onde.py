@@ -1,8 +1,8 @@
-"""The two CSV exports of ONDE, from a primary school: its pupils, and the people responsible for them.
+"""Read the two CSV exports of ONDE, from a primary school: the pupils, and their guardians.
 
-ONDE gives nobody a number. A person's key is made of the names, in the school that the operator names: a child's of
-family and given name, which both files have, never of the class, which changes. Everybody in the second file is a
-responsable légal; the addresses of the first one are the household's and are not read.
+ONDE has no numbers. A key is made of the names, within the school that the operator names. A child's key has the family
+name and the given name, which both files have, and not the class, which changes. All people in the second file are
+legal representatives. The postal addresses in the first file are the household's and are not read.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from idp.accounts.models import Degree
 from idp.rostering.files.sources import Source
 from idp.rostering.files.text import read_rows
-from idp.rostering.readers.columns import Cells, Unfit, Vocabulary, clean_headers, find_columns, issues_of, records_of
+from idp.rostering.readers.columns import (
+    Cells,
+    UnreadableCellError,
+    Vocabulary,
+    clean_headers,
+    find_columns,
+    issues_of,
+    records_of,
+)
 from idp.rostering.readers.values import key_of_names
 from idp.rostering.records import Form, Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from idp.uai import SCHOOL_OPTION_IS_WRONG, is_uai, normalised_uai
@@ -74,7 +82,7 @@ def is_onde(headers: list[str]) -> bool:
 
 
 def read(source: Source, form: Form) -> Iterator[Record]:
-    """Yield the school, then what each row says: a pupil, or a responsable and the links with their children."""
+    """Yield the school, then the pupil of each row, or the guardian and the links with the children."""
     uai = normalised_uai(form.school or "")
     if not is_uai(uai):
         yield _error("school_wrong" if uai else "school_needed", Place(source.name, 1))
@@ -118,7 +126,7 @@ def _student(cells: Cells, uai: str) -> Student:
 
 
 def _family(cells: Cells, uai: str) -> list[Record]:
-    """Return a responsable and the links with their children."""
+    """Return a guardian and the links with the children."""
     birth_name, usual_name, given_name = _names(cells)
     if not (birth_name and given_name):
         raise _unfit("guardian_without_name")
@@ -129,11 +137,11 @@ def _family(cells: Cells, uai: str) -> list[Record]:
         family_name=usual_name,
         birth_name=birth_name,
         given_name=given_name,
-        address=cells.lines("address"),
+        address_lines=cells.lines("address"),
         postcode=cells.text("postcode", "postcode"),
         city=cells.text("city", "city"),
         country=cells.text("country", "city"),
-        mail=cells.text("mail", "mail"),
+        email=cells.text("mail", "mail"),
     )
     return [guardian, *_links(cells, uai, guardian.key)]
 
@@ -144,7 +152,7 @@ def _links(cells: Cells, uai: str, guardian: str) -> Iterator[StudentLink]:
             continue
         try:
             birth_name, _, given_name = _names(cells, block)
-        except Unfit:
+        except UnreadableCellError:
             birth_name = given_name = ""
         if birth_name and given_name:
             key = key_of_names("onde", uai, birth_name, given_name)
@@ -154,14 +162,14 @@ def _links(cells: Cells, uai: str, guardian: str) -> Iterator[StudentLink]:
 
 
 def _names(cells: Cells, block: dict[str, int] | None = None) -> tuple[str, str, str]:
-    """Return the birth name, the usual name and the given name; each of the first two stands for the other."""
+    """Return the birth name, the usual name and the given name; one family name replaces a missing other one."""
     birth_name = cells.text("birth_name", "name", block)
     usual_name = cells.text("usual_name", "name", block)
     return birth_name or usual_name, usual_name or birth_name, cells.text("given_name", "name", block)
 
 
-def _unfit(code: str) -> Unfit:
-    return Unfit(code, _MESSAGES[code])
+def _unfit(code: str) -> UnreadableCellError:
+    return UnreadableCellError(code, _MESSAGES[code])
 
 
 def _error(code: str, place: Place) -> Issue:

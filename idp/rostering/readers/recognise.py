@@ -1,4 +1,4 @@
-"""Which format a file has, by what it begins with; and what its name says of it (Complet or Delta)."""
+"""Recognise the format of a file by its first bytes, and the mode (Complet or Delta) by its name."""
 
 import codecs
 import re
@@ -15,8 +15,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# What may stand before the root, a declared type with its own definitions among it. Nothing is tried twice (`*+`), so
-# that no beginning of a file, however it is made, keeps this busy.
+# All that may come before the root, also a DTD with declarations. Possessive quantifiers (`*+`) prevent backtracking,
+# so that a crafted file cannot make the search slow.
 _DEFINITIONS = r"""\[(?:[^\]"'<]|"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<(?!!--|\?))*+\]"""
 _PROLOG = re.compile(
     rf"""(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?:[^"'\[>]|"[^"]*"|'[^']*'|{_DEFINITIONS})*+>)*+<([\w.:-]+)""", re.DOTALL
@@ -26,12 +26,12 @@ _SIECLE = {"BEE_ELEVES", "BEE_EPHC_ELEVES", "BEE_RESPONSABLES", "BEE_EPHC_RESPON
 _AAF_ROOT = "ficAlimMENESR"
 _PRIMARY = re.compile(r"""["'](?:ENTPersonNom|ENTPersRelEleveEleve|ENTEcole\w+)["']""")
 _PRIMARY_NAME = re.compile(r"ENT_?1D", re.IGNORECASE)
-# « Incomplet » is no Complet; « ENT2DComplet » is one, by its capital
+# « Incomplet » does not match; « ENT2DComplet » does, by its capital
 _MODE = re.compile(r"(?<![a-zA-Z])(?i:(complet|delta))(?![a-zA-Z])|(?<=[A-Z])(Complet|Delta)(?![a-z])")
 
 
 def recognise(source: Source) -> Format | None:
-    """Return the format of a source, of which nothing is read; None for one that no reader reads."""
+    """Return the format of a source, or None; nothing is read from its stream."""
     head = source.stream.peek(PEEK)[:PEEK]
     text = _as_xml(head)
     if (found := _PROLOG.match(text)) is not None:
@@ -47,7 +47,7 @@ def recognise(source: Source) -> Format | None:
 
 
 def mode_of(name: str) -> Mode | None:
-    """Return the mode that the name of a file says, else that of the archive or the folder nearest to it."""
+    """Return the mode in the name of a file, or in the nearest name of an archive or a folder, or None."""
     for part in reversed(name.replace("\\", "/").split("/")):
         words = {(first or second).lower() for first, second in _MODE.findall(part)}
         if len(words) == 1:
@@ -56,11 +56,11 @@ def mode_of(name: str) -> Mode | None:
 
 
 def _as_xml(head: bytes) -> str:
-    """Return the beginning of a file as text, good enough for names in ASCII."""
+    """Return the beginning of a file as text in which names in ASCII are correct."""
     for mark, codec in _MARKS:
         if head.startswith(mark):
             return head[len(mark) :].decode(codec, "replace")
-    # without a mark: what stands before a root is ASCII, so that one byte of two is zero
+    # without a byte order mark: the text before the root is ASCII, so that UTF-16 has a zero in every other byte
     first, second = (head[at : at + 1] == b"\0" for at in range(2))
     codec = "utf-16-le" if second and not first else "utf-16-be" if first and not second else "latin-1"
     return head.decode(codec, "replace")

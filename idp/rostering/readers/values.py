@@ -1,6 +1,6 @@
-"""What the cell of a CSV file means: a civility, a day, a kinship, an authority, the key of somebody without a number.
+"""Interpret the cells of a CSV file: civility, day, kinship, authority, and the key of a person without a number.
 
-Every text is short when it comes here: its length has been checked (R-11), since folding it takes time.
+The caller checks the length of a text first (R-11), because folding takes time.
 """
 
 import hashlib
@@ -42,24 +42,24 @@ _NOT_LETTERS = re.compile(r"[\s*'.\ufeff\u200b]")
 
 
 def clean(text: str) -> str:
-    """Return a word of a file as words are compared: without case, accents, spaces, stars, apostrophes nor dots."""
+    """Return a word as it is compared: without case, accents, spaces, stars, apostrophes and dots."""
     return _NOT_LETTERS.sub("", fold(text))
 
 
 def civility(text: str) -> str | None:
-    """Return « M. » or « Mme », empty for an empty text, None for anything else."""
+    """Return « M. » or « Mme »; the empty text for an empty text; None for another word."""
     return _CIVILITIES.get(clean(text)) if text else ""
 
 
 def day(text: str) -> date | None:
-    """Return the day that `text` (DD/MM/YYYY or ISO) names; None for a day that does not exist."""
+    """Return the day of a text (DD/MM/YYYY or ISO 8601); None if it does not exist."""
     if _ISO_DAY.fullmatch(text):
         text = "/".join(reversed(text.split("-")))
     return date_of(text)
 
 
 def kinship(text: str) -> str | None:
-    """Return SDET's code of a kinship, given as a code, an old code or a word; None if it is none of these."""
+    """Return SDET's code of a kinship that is given as a code, an old code or a word; otherwise None."""
     word = clean(text).replace("-", "") if text else ""
     if not word or word in _SDET:
         return word
@@ -67,14 +67,14 @@ def kinship(text: str) -> str | None:
 
 
 def authority(text: str) -> int | None:
-    """Return the rank of authority (1, 2, 3, 0) that a code or a word means; None for an empty text and others."""
+    """Return the rank of authority (1, 2, 3, 0) of a code or a word; otherwise None."""
     return _AUTHORITIES.get(clean(text))
 
 
 def key_of_names(source: str, uai: str, *names: str) -> str:
-    """Return the key of a person whom a file gives no number: the same for the same names in the same school.
+    """Return the key of a person without a number: equal for equal names in the same school.
 
-    Accents, case and hyphens do not count, since two files of one school may spell one name in two ways.
+    Accents, case and hyphens do not count, because two files of a school may spell a name in two ways.
     """
     digest = hashlib.sha256("\n".join(map(_words, names)).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{source}:{uai}:{digest[:32]}"
@@ -82,6 +82,6 @@ def key_of_names(source: str, uai: str, *names: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def _words(name: str) -> str:
-    """Return a name as keys compare it. Kept for a while: given names are few, and folding is slow."""
+    """Return a name as keys compare it. Results are cached, because given names repeat and folding is slow."""
     folded = name.lower() if name.isascii() else fold(name)
     return " ".join(re.findall(r"\w+", folded)) or folded

@@ -1,4 +1,4 @@
-"""Single values of the XML formats: dates, titles, kinship, lengths; and what is said when one is wrong."""
+"""Interpret single values of the XML formats: dates, civilities, kinship, lengths; and report wrong ones."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,11 +30,11 @@ _LABELS = {
 _MOST_NAMES = 50
 _SHOWN = 60
 LINES = 12
-"""The most lines of an address: real ones have four."""
+"""The most lines of a postal address; real ones have four."""
 
 
 def date_of(text: str) -> date | None:
-    """Return the day that `text` (DD/MM/YYYY) is; None when it is none."""
+    """Return the day of a text (DD/MM/YYYY), or None."""
     if not (match := _DATE.fullmatch(text)):
         return None
     day, month, year = match.groups()
@@ -45,22 +45,22 @@ def date_of(text: str) -> date | None:
 
 
 def civility_of(text: str) -> str:
-    """Return `M.` or `Mme` for all the ways in which files write them; anything else as it is."""
+    """Return `M.` or `Mme` for each of their spellings; another text unchanged."""
     return _CIVILITIES.get(text.upper(), text) if len(text) <= _LONGEST_CIVILITY else text
 
 
 def kinship_of(text: str) -> str | None:
-    """Return SDET's code for a code of either age; None when `text` is no code."""
+    """Return SDET's code for an old or a new code; None if the text is not a code."""
     return KINSHIPS.get(text, text) if _KINSHIP.fullmatch(text) else None
 
 
 def yes_or_no(text: str) -> bool | None:
-    """Return what `O`, `N`, `1` or `0` says; None for anything else."""
+    """Return the truth value of `O`, `N`, `1` or `0`; None for another text."""
     return _YES_NO.get(text.upper()) if len(text) <= _LONGEST_CIVILITY else None
 
 
 def too_long(fields: Iterable[tuple[str, str | None]]) -> str:
-    """Return a sentence on the first field that is longer than `LONGEST` has it; empty when none is (R-11)."""
+    """Return a message about the first field that is longer than `LONGEST` allows, or the empty text (R-11)."""
     for kind, text in fields:
         if text is not None and len(text) > LONGEST[kind]:
             return f"{_LABELS[kind]} est trop long : {len(text)} caractères, {LONGEST[kind]} au plus."
@@ -68,25 +68,25 @@ def too_long(fields: Iterable[tuple[str, str | None]]) -> str:
 
 
 def too_long_address(lines: Sequence[str]) -> str:
-    """Return a sentence on an address with too many lines or a line too long; empty when it has none."""
+    """Return a message about a postal address with too many lines or a line too long, or the empty text."""
     if len(lines) > LINES:
         return f"L’adresse a trop de lignes : {len(lines)}, {LINES} au plus."
     return too_long(("line", line) for line in lines)
 
 
 class Reporter:
-    """Makes the issues of one file. Of a name that is not known it speaks once, and of fifty names at most."""
+    """Make the issues of one file. An unknown name is reported once, and at most fifty names are."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self._unknown: set[str] = set()
 
     def place(self, line: int) -> Place:
-        """Return a line of the file."""
+        """Return the place of a line of the file."""
         return Place(self.file, line)
 
     def error(self, line: int, key: str, code: str, message: str, refuses: str = "") -> Issue:
-        """Return an error; without `refuses`, one that the whole file is refused for."""
+        """Return an error; without `refuses`, the whole file is refused."""
         return Issue(Severity.ERROR, Place(self.file, line), key[:_SHOWN], code, message, refuses)
 
     def warning(self, line: int, key: str, code: str, message: str) -> Issue:
@@ -94,7 +94,7 @@ class Reporter:
         return Issue(Severity.WARNING, Place(self.file, line), key[:_SHOWN], code, message)
 
     def unknown(self, line: int, names: Iterable[str]) -> list[Issue]:
-        """Return warnings on those of `names`, which no reader knows, that were not told yet."""
+        """Return warnings about the unknown `names` that were not reported before."""
         issues = []
         for name in names:
             if name in self._unknown or len(self._unknown) > _MOST_NAMES:

@@ -1,1 +1,1 @@
-"""Reconciliation: the records of an import, compared with what the database holds."""
+"""Compare the records of an import with the database, and decide what happens to each person."""

@@ -1,7 +1,7 @@
-"""Whether a file's record under a known key is still the person of the account: the one home of that rule.
+"""Judge whether the record of a known key is still the person of the account.
 
-A key that stays proves nothing by itself: secretaries write one parent over the other, and files are numbered anew. So
-the person must stay too, and the given name is what stays:
+The same key is no proof: secretaries write one parent over the other, and files are numbered again. The given name must
+stay too:
 
 1. The given name and the civility agree: the same person. The postal address, the mail address, the class and the
    children may change. If the family name changes as well (marriage, divorce), a child, the home or the mailbox must
@@ -9,17 +9,17 @@ the person must stay too, and the given name is what stays:
 2. The given name agrees and the civility does not (« Mme », then « M. »): a corrected civility if the family name and
    the home stay; otherwise the school decides.
 3. The given name does not agree: if the family name and the home or the mailbox stay, and the civility does not differ,
-   the file may have been corrected or may name somebody else of the household: the school decides. In all other cases
-   it is somebody else.
+   the file may have been corrected or may name another person of the household: the school decides. In all other
+   cases it is another person.
 
 Given names agree if they are equal without case, accents and hyphens, whatever their order; if one file has some of the
 given names of the other; or if one letter was corrected while the family name and something else stay. They are
 compared with the given name that the account had when it was opened, or that the school confirmed, so that several
 small changes do not lead to another person.
 
-« The school decides » means: the record is refused, the account stays as it is, and the school has a notice
-(`name_in_doubt`). If it is the same person, an operator says so with `idp account rename`. An account for which no
-letter was ever printed is nobody's yet: there the correction is taken, and said.
+« The school decides » means that the record is refused, the account does not change, and the school gets a notice
+(`name_in_doubt`). If it is the same person, an operator runs `idp account rename`. If no letter was ever printed for
+the account, it belongs to nobody yet: the correction is taken, with a warning (`decide`).
 """
 
 import enum
@@ -31,11 +31,11 @@ from idp.accounts.same_person import civilities_differ, shares_a_family_name
 from idp.folding import fold
 
 _SHORTEST = 3
-"""Letters: a shorter given name is another one if a letter changes."""
+"""Letters. A shorter given name is another name if one letter changes."""
 
 
 class Verdict(enum.StrEnum):
-    """Who the person of a record is, compared with the person of the account."""
+    """The result of comparing the person of a record with the person of the account."""
 
     SAME = "same"
     DOUBT = "doubt"
@@ -44,7 +44,7 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Named:
-    """The names of a person as a file gives them, and the civility."""
+    """The civility and the names of a person, as a file has them."""
 
     civility: str
     given_name: str
@@ -52,7 +52,7 @@ class Named:
     birth_name: str
 
     def as_account(self) -> Account:
-        """Return an account of these names, which is stored nowhere."""
+        """Return an account of these names that is not stored."""
         return Account(
             civility=self.civility,
             given_name=self.given_name,
@@ -62,21 +62,21 @@ class Named:
 
 
 def judge(
-    record: Named, holder: Named, opened_as: str, *, keeps_child: bool, keeps_home: bool, keeps_mailbox: bool
+    record: Named, holder: Named, opened_as: str, *, keeps_child: bool, keeps_home: bool, keeps_email: bool
 ) -> Verdict:
     """Return whether the person of a record is the holder of the account.
 
     Args:
-        record: the person of the file.
-        holder: the person of the account, as the last file named them.
-        opened_as: the given name that the account had when it was opened, or that the school confirmed.
-        keeps_child: whether a child of the account is in the record.
-        keeps_home: whether the whole postal address stayed.
-        keeps_mailbox: whether the mail address of the file stayed.
+        record: The person of the file.
+        holder: The person of the account, as the last file named them.
+        opened_as: The given name at the opening of the account, or the one that the school confirmed.
+        keeps_child: Whether a child of the account is in the record.
+        keeps_home: Whether the whole postal address is the same.
+        keeps_email: Whether the email of the file is the same.
     """
     one, other = record.as_account(), holder.as_account()
     contradicted, family = civilities_differ(one, other), shares_a_family_name(one, other)
-    stays = keeps_child or keeps_home or keeps_mailbox
+    stays = keeps_child or keeps_home or keeps_email
     given = _letters(record.given_name) == _letters(holder.given_name) or given_names_agree(
         record.given_name, opened_as
     )
@@ -87,11 +87,11 @@ def judge(
         return Verdict.SAME if family or stays else Verdict.DOUBT
     if given:
         return Verdict.SAME if family and keeps_home else Verdict.DOUBT
-    return Verdict.DOUBT if family and not contradicted and (keeps_home or keeps_mailbox) else Verdict.OTHER
+    return Verdict.DOUBT if family and not contradicted and (keeps_home or keeps_email) else Verdict.OTHER
 
 
 def given_names_agree(one: str, other: str) -> bool:
-    """Return whether one text holds all given names of the other, in any order: « Anne » and « Marie Anne ».
+    """Return whether one text has all given names of the other, in any order: « Anne » and « Marie Anne ».
 
     « Anne » is not « Anne-Marie », but « Anne Marie » is.
     """
@@ -102,7 +102,7 @@ def given_names_agree(one: str, other: str) -> bool:
 
 
 def _is_corrected(one: str, other: str, *, sure: bool) -> bool:
-    """Return whether one letter was added, left out, changed, or exchanged with the next one.
+    """Return whether one letter was added, removed, changed, or exchanged with the next one.
 
     The end of a French given name tells Paul from Paule and Léo from Léa: it counts only if the civilities are known
     to be equal (`sure`).
@@ -125,20 +125,6 @@ def _letters(name: str) -> str:
     return "".join(_words(name))
 
 
-def as_sql(*values: str | int) -> str:
-    """Return the verdict (`judge`) on the columns that `rules` passes, as SQLite calls it."""
-    names, (opened_as, *kept) = [str(value) for value in values[:8]], values[8:]
-    child, home, mailbox = map(bool, kept)
-    return judge(
-        Named(*names[:4]),
-        Named(*names[4:]),
-        str(opened_as),
-        keeps_child=child,
-        keeps_home=home,
-        keeps_mailbox=mailbox,
-    ).value
-
-
 def civilities_agree(one: str, other: str) -> bool:
-    """Return whether two civilities may be one person's: one may be unknown."""
+    """Return whether two civilities may be the same person's; an unknown one agrees with any."""
     return not civilities_differ(Account(civility=one), Account(civility=other))

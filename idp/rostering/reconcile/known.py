@@ -1,43 +1,57 @@
-"""What the database knows of the people whom an import names, copied beside the records; nothing is written here.
+"""Copy what the database knows of the people whom an import names beside their records; nothing is written here.
 
-Pages of a thousand keys, each found by an index in a statement of its own: sign-ins go on, memory stays flat. Primary
-keys are 32 hexadecimal digits here.
+Each statement asks for a page of keys by an index, in a transaction of its own: sign-ins continue meanwhile, and memory
+stays flat.
 """
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering.bulk import one_of
+from idp.rostering.reconcile import counts
+from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.schema import (
+    KnownAccountRow,
+    KnownAliasRow,
+    KnownChildRow,
+    KnownLinkRow,
+    KnownSchoolRow,
+)
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.records import Mode
 
 _PAGE = 1000
 _SCHOOLS_AT_ONCE = 20
 
-_SCHEMA = """
-CREATE TABLE known_school (id TEXT PRIMARY KEY, key TEXT, uai TEXT UNIQUE, name TEXT, degree TEXT, address TEXT,
-  phone TEXT, source TEXT);
-CREATE INDEX known_school_key ON known_school (key);
-CREATE TABLE known_child (id TEXT PRIMARY KEY, key TEXT UNIQUE, school_id TEXT, student_id TEXT, family_name TEXT,
-  given_name TEXT, class_name TEXT, is_left INT, scope INT);
-CREATE TABLE known_account (id TEXT PRIMARY KEY, key TEXT UNIQUE, civility TEXT, family_name TEXT, birth_name TEXT,
-  given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT,
-  is_left INT, username TEXT, is_disabled INT, is_blank INT, opened_as TEXT, name_key TEXT);
-CREATE INDEX known_account_name ON known_account (name_key);
-CREATE TABLE known_link (child TEXT, account TEXT, kinship TEXT, authority INT, is_ended INT, is_disputed INT,
-  is_excluded INT, PRIMARY KEY (child, account)) WITHOUT ROWID;
-CREATE INDEX known_link_account ON known_link (account);
-CREATE TABLE alias (key TEXT PRIMARY KEY, account TEXT);
-CREATE TABLE retired (key TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
+_NAMED_GUARDIANS = "SELECT key FROM guardian UNION SELECT guardian FROM link"
+_NAMED_STUDENTS = "SELECT key FROM student WHERE key NOT IN (SELECT key FROM known_child)"
+_CHILDREN = "SELECT id FROM known_child"
+_GONE = "SELECT a.id FROM guardian g JOIN known_account a ON a.key = g.key WHERE g.act = 'delete'"
+_SCHOOLS_OF_SCOPE = "SELECT id FROM scope WHERE id IS NOT NULL ORDER BY uai"
+_LEAVING = "SELECT account FROM leaving_account WHERE account NOT IN (SELECT id FROM known_account)"
+_RELATIVES = (
+    "SELECT DISTINCT t.account FROM link l JOIN student c ON c.key = l.student JOIN known_link t "
+    "ON t.child = c.child_id WHERE l.guardian IN ({keys}) AND t.account NOT IN (SELECT id FROM known_account)"
+)
 
+_SCHOOL = (
+    School.id,
+    School.roster_key,
+    School.uai,
+    School.name,
+    School.degree,
+    School.address,
+    School.phone,
+    School.source,
+)
 _CHILD = (
     Child.id,
     Child.roster_key,
@@ -82,175 +96,176 @@ _LINK = (
     Guardianship.disputed_at,
     Guardianship.excluded_at,
 )
-Tick = Callable[[int], None]
 
 
-def prepare(staging: Staging) -> None:
-    """Make the tables, and copy the schools: there are few."""
-    staging.connection.executescript(_SCHEMA)
-    schools = db.session.execute(
-        select(
-            School.id,
-            School.roster_key,
-            School.uai,
-            School.name,
-            School.degree,
-            School.address,
-            School.phone,
-            School.source,
-        )
-    ).all()
-    staging.fill(
-        "INSERT INTO known_school VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        ((s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.address), s.phone, s.source) for s in schools),
+class NamedKey(NamedTuple):
+    """The key and the names of a record."""
+
+    key: str
+    given_name: str
+    family_name: str
+    birth_name: str
+
+
+class Namesake(NamedTuple):
+    """An open account, as near duplicates are looked for."""
+
+    name_key: str
+    key: str
+    postcode: str
+
+
+def copy_schools(context: Context) -> None:
+    """Copy all schools: there are few."""
+    schools = _all(select(*_SCHOOL))
+    context.staging.insert(
+        KnownSchoolRow,
+        (
+            KnownSchoolRow(s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.address), s.phone, s.source)
+            for s in schools
+        ),
     )
-    end_read()
+    context.staging.create_index("known_school_key")
 
 
-def copy_people(staging: Staging, tick: Tick) -> None:
-    """Copy the accounts and the children that the records name, then the links of these children."""
-    named = "SELECT key FROM guardian UNION SELECT guardian FROM link"
-    for page in staging.pages(named, _PAGE):
-        keys = [key for (key,) in page]
-        _copy_accounts(staging, one_of(Account.roster_key, keys))
-        _copy_aliases(staging, one_of(RosterAlias.roster_key, keys))
-        tick(len(page))
-    for page in staging.pages("SELECT key FROM student WHERE key NOT IN (SELECT key FROM known_child)", _PAGE):
-        _copy_children(staging, one_of(Child.roster_key, [key for (key,) in page]), scope=0)
-        tick(len(page))
-    for page in staging.pages("SELECT id FROM known_child", _PAGE):
-        _copy_links(staging, one_of(Guardianship.child_id, [uuid.UUID(key) for (key,) in page]))
-    gone = "SELECT a.id FROM guardian g JOIN known_account a ON a.key = g.key WHERE g.act = 'delete'"
-    for page in staging.pages(gone, _PAGE):
-        _copy_links(staging, one_of(Guardianship.account_id, [uuid.UUID(key) for (key,) in page]))
+def copy_children_of_scope(context: Context) -> None:
+    """Copy all pupils of the schools that a complete file speaks for: a pupil who is not in the file has left."""
+    context.set_total(counts.records(context.staging))
+    if context.mode is Mode.COMPLETE:
+        for page in list(context.staging.value_pages(_SCHOOLS_OF_SCOPE, _SCHOOLS_AT_ONCE)):
+            of_schools = one_of(Child.school_id, _ids(page)) & Child.roster_key.is_not(None)
+            context.tick(_copy_children(context.staging, of_schools, in_scope=True))
 
 
-def copy_schools(staging: Staging, school_ids: Sequence[str], tick: Tick) -> None:
-    """Copy all children of the schools that a complete file speaks for: who is not in the file has left."""
-    for start in range(0, len(school_ids), _SCHOOLS_AT_ONCE):
-        some = [uuid.UUID(key) for key in school_ids[start : start + _SCHOOLS_AT_ONCE]]
-        tick(_copy_children(staging, one_of(Child.school_id, some) & Child.roster_key.is_not(None), scope=1))
+def copy_people(context: Context) -> None:
+    """Copy the accounts and the pupils that the records name, then the links of these pupils."""
+    staging = context.staging
+    for page in staging.value_pages(_NAMED_GUARDIANS, _PAGE):
+        _copy_accounts(staging, one_of(Account.roster_key, page))
+        _copy_aliases(staging, one_of(RosterAlias.roster_key, page))
+        context.tick(len(page))
+    for page in staging.value_pages(_NAMED_STUDENTS, _PAGE):
+        _copy_children(staging, one_of(Child.roster_key, page), in_scope=False)
+        context.tick(len(page))
+    for page in staging.value_pages(_CHILDREN, _PAGE):
+        _copy_links(staging, one_of(Guardianship.child_id, _ids(page)))
+    for page in staging.value_pages(_GONE, _PAGE):
+        _copy_links(staging, one_of(Guardianship.account_id, _ids(page)))
+    staging.create_index("known_account_name")
+    staging.create_index("known_link_account")
 
 
-def elsewhere(account_ids: Sequence[str], ending: AbstractSet[tuple[str, str]]) -> set[str]:
-    """Return which accounts have a child that stays: a tie that is not among `ending`, as (account, child)."""
-    rows = db.session.execute(
+def copy_relatives(staging: Staging, keys: str) -> None:
+    """Copy the accounts that no file names and that share a child with the records of `keys`, a query."""
+    for page in list(staging.value_pages(_RELATIVES.format(keys=keys), _PAGE)):
+        _copy_accounts(staging, one_of(Account.id, _ids(page)))
+
+
+def copy_leaving(staging: Staging) -> None:
+    """Copy the accounts that close and that no file names, for the report."""
+    for page in list(staging.value_pages(_LEAVING, _PAGE)):
+        _copy_accounts(staging, one_of(Account.id, _ids(page)))
+
+
+def with_other_child(account_ids: Sequence[str], ending: AbstractSet[tuple[str, str]]) -> set[str]:
+    """Return the accounts that keep a child: by a link that is not among `ending`, as (account, child)."""
+    rows = _all(
         select(Guardianship.account_id, Guardianship.child_id).where(
-            one_of(Guardianship.account_id, [uuid.UUID(key) for key in account_ids]),
+            one_of(Guardianship.account_id, _ids(account_ids)),
             Guardianship.ended_at.is_(None),
             Guardianship.excluded_at.is_(None),
         )
-    ).all()
-    end_read()
+    )
     return {account.hex for account, child in rows if (account.hex, child.hex) not in ending}
 
 
 def aliases_of(account_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the second keys (key, account) of accounts."""
-    of_these = one_of(RosterAlias.account_id, [uuid.UUID(key) for key in account_ids])
-    return [
-        (key, account.hex)
-        for key, account in _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(of_these))
-    ]
+    """Return the second keys of accounts, as (key, account)."""
+    of_accounts = one_of(RosterAlias.account_id, _ids(account_ids))
+    rows = _all(select(RosterAlias.roster_key, RosterAlias.account_id).where(of_accounts))
+    return [(key, account.hex) for key, account in rows]
 
 
 def has_retired() -> bool:
     """Return whether an account was ever removed."""
-    return bool(_page(select(RetiredName.trace).limit(1)))
+    return bool(_all(select(RetiredName.trace).limit(1)))
 
 
-def retired_keys(people: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield the keys, of (key, given name, family name, birth name), that removed accounts of other given names had."""
+def retired_keys(people: Sequence[NamedKey]) -> Iterator[str]:
+    """Yield the keys of which a removed account had the same one, under another given name."""
     traces = {
         key: (retired.join_key(key.partition(":")[2]), *retired.named_join_key(key.partition(":")[2], names))
         for key, *names in people
     }
-    wanted = [trace for key_traces in traces.values() for trace in key_traces]
-    found = {trace for (trace,) in _page(select(RetiredName.trace).where(one_of(RetiredName.trace, wanted)))}
+    asked = [trace for key_traces in traces.values() for trace in key_traces]
+    found = {trace for (trace,) in _all(select(RetiredName.trace).where(one_of(RetiredName.trace, asked)))}
     yield from (key for key, (bare, given, *_) in traces.items() if bare in found and given not in found)
 
 
 def open_accounts() -> int:
-    """Return how many accounts there are that nobody shut."""
-    count = db.session.scalar(select(func.count()).select_from(Account).where(Account.disabled_at.is_(None))) or 0
-    end_read()
-    return count
+    """Return how many accounts are not disabled."""
+    [(count,)] = _all(select(func.count()).select_from(Account).where(Account.disabled_at.is_(None)))
+    return int(count)
 
 
-def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (name key, roster key, postcode, identifier) of the accounts of these names that are open."""
-    rows = db.session.execute(
-        select(Account.name_key, Account.roster_key, Account.postcode, Account.username).where(
+def namesakes(name_keys: Sequence[str]) -> list[Namesake]:
+    """Return the open accounts of some names."""
+    rows = _all(
+        select(Account.name_key, Account.roster_key, Account.postcode).where(
             one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
         )
-    ).all()
-    end_read()
-    for name_key, key, postcode, username in rows:
-        yield name_key or "", key or "", postcode, username
+    )
+    return [Namesake(name_key or "", key or "", postcode) for name_key, key, postcode in rows]
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
-    staging.fill(
-        "INSERT OR IGNORE INTO known_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    staging.insert(
+        KnownAccountRow,
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
              int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
              a.first_given_name or a.given_name, a.name_key)
-            for a in _page(select(*_ACCOUNT).where(some))
+            for a in _all(select(*_ACCOUNT).where(some))
         ),
     )  # fmt: skip
 
 
-def copy_leaving(staging: Staging) -> None:
-    """Copy the accounts that close and that the files do not name: the report does."""
-    unnamed = "SELECT account FROM leaving WHERE account NOT IN (SELECT id FROM known_account)"
-    for page in list(staging.pages(unnamed, _PAGE)):
-        _copy_accounts(staging, one_of(Account.id, [uuid.UUID(key) for (key,) in page]))
-
-
-def copy_relatives(staging: Staging, keys: str) -> None:
-    """Copy the accounts that have a child in common with the records of `keys`, a query, and that no file names."""
-    unnamed = (
-        f"SELECT DISTINCT t.account FROM link l JOIN student c ON c.key = l.student JOIN known_link t "
-        f"ON t.child = c.child_id WHERE l.guardian IN ({keys}) AND t.account NOT IN (SELECT id FROM known_account)"
-    )
-    for page in list(staging.pages(unnamed, _PAGE)):
-        _copy_accounts(staging, one_of(Account.id, [uuid.UUID(key) for (key,) in page]))
-
-
 def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
-    """Copy second keys of people whose accounts were merged, and these accounts."""
-    aliases = _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
+    """Copy second keys of merged accounts, and the accounts that they lead to."""
+    aliases = _all(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
     if aliases:
         _copy_accounts(staging, one_of(Account.id, [account for _, account in aliases]))
-    staging.fill("INSERT INTO alias VALUES (?, ?)", ((key, account.hex) for key, account in aliases))
+    staging.insert(KnownAliasRow, ((key, account.hex) for key, account in aliases))
 
 
-def _copy_children(staging: Staging, some: ColumnElement[bool], *, scope: int) -> int:
-    rows = _page(select(*_CHILD).where(some))
-    staging.fill(
-        "INSERT OR IGNORE INTO known_child VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ((c.id.hex, c.roster_key, c.school_id.hex, *c[3:7], int(c.left_at is not None), scope) for c in rows),
+def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: bool) -> int:
+    """Copy pupils and return how many there are."""
+    rows = _all(select(*_CHILD).where(some))
+    staging.insert(
+        KnownChildRow,
+        ((c.id.hex, c.roster_key, c.school_id.hex, *c[3:7], int(c.left_at is not None), int(in_scope)) for c in rows),
     )
     return len(rows)
 
 
 def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
-    staging.fill(
-        "INSERT OR IGNORE INTO known_link VALUES (?, ?, ?, ?, ?, ?, ?)",
+    staging.insert(
+        KnownLinkRow,
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
              int(link.ended_at is not None or link.excluded_at is not None), int(link.disputed_at is not None),
              int(link.excluded_at is not None))
-            for link in _page(select(*_LINK).where(some))
+            for link in _all(select(*_LINK).where(some))
         ),
     )  # fmt: skip
 
 
-def _page(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
-    rows = db.session.execute(statement).all()
-    end_read()
-    return rows
+def _all(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    return db.session.execute(statement).all()
+
+
+def _ids(keys: Sequence[str]) -> list[uuid.UUID]:
+    return [uuid.UUID(key) for key in keys]
 
 
 def _text(lines: list[str]) -> str:

@@ -1,298 +1,175 @@
-"""Where the records of an import wait while they are checked: a private database of the process, flat in memory.
+"""Hold the records of an import in a private SQLite database while they are checked and compared.
 
-SQLite's own temporary file: it has no name, nobody else can open it, and it is gone when the process ends, however that
-happens. An académie's two million records take some hundred megabytes of disk and none of the real database's time.
-
-A record that comes twice is not lost: `copies` counts it, `differs` says that the two did not say the same. In a Delta,
-what comes later changes what came before, in the file's order.
+The database is SQLite's own temporary file: it has no name, no other process can open it, and it is gone when the
+process ends. The two million records of an académie take some hundred megabytes of disk, little memory, and no time of
+the real database.
 """
 
-import json
 import sqlite3
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from idp.rostering.records import Act, Guardian, Issue, Place, Record, School, Severity, Student, StudentLink
+from idp.rostering.reconcile import functions, merging
+from idp.rostering.reconcile.schema import INDEXES, IssueRow
+from idp.rostering.reconcile.tables import TABLES, Row
+from idp.rostering.records import Act, Issue, Place, Severity
 
-_AT_ONCE = 2000
-_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
-"""How many issues of one kind are kept one by one; beyond, they are counted."""
-
-_SCHEMA = """
-PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE;
-CREATE TABLE school (key TEXT PRIMARY KEY, act TEXT, uai TEXT, name TEXT, degree TEXT, address TEXT, phone TEXT,
-  file INT, line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, file2 INT, line2 INT);
-CREATE TABLE student (key TEXT PRIMARY KEY, act TEXT, school TEXT, student_id TEXT, family_name TEXT, given_name TEXT,
-  class_name TEXT, left_on TEXT, birth_date TEXT, says_links INT, record INT, second_hand INT, file INT, line INT,
-  copies INT DEFAULT 1, differs INT DEFAULT 0, renamed INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
-CREATE TABLE guardian (key TEXT PRIMARY KEY, act TEXT, civility TEXT, family_name TEXT, birth_name TEXT,
-  given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT, file INT,
-  line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, renamed INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
-CREATE TABLE link (student TEXT, guardian TEXT, kinship TEXT, authority INT, record INT, file INT, line INT,
-  PRIMARY KEY (student, guardian)) WITHOUT ROWID;
-CREATE TABLE doubt (kind TEXT, key TEXT);
-CREATE TABLE issue (severity TEXT, file INT, line INT, key TEXT, code TEXT, message TEXT);
-"""
-
-_STUDENT = ("school", "student_id", "family_name", "given_name", "class_name", "left_on", "birth_date")
-GUARDIAN_FIELDS = (
-    "civility",
-    "family_name",
-    "birth_name",
-    "given_name",
-    "address",
-    "postcode",
-    "city",
-    "country",
-    "mail",
-    "address_diffusion",
-)
-_SCHOOL = ("uai", "name", "degree", "address", "phone")
-
-
-_NO_RANK = 9
-"""The rank of authority of whoever has none: the least, when one link is given twice."""
-
-_DAYS = frozenset(("left_on", "birth_date"))
-"""What one file of a pair says and the other leaves out: silence is no contradiction."""
-
-
-def _upsert(table: str, fields: Sequence[str], *more: str) -> str:
-    """Return the statement that adds a record, or merges it into the one of the same key."""
-    names = ("key", "act", *fields, *more, "file", "line")
-    same = " AND ".join(
-        f"({field} IS excluded.{field}{f' OR {field} IS NULL OR excluded.{field} IS NULL' if field in _DAYS else ''})"
-        for field in fields
-    )
-    other = "family_name IS NOT excluded.family_name OR given_name IS NOT excluded.given_name"
-    renamed = f"renamed = renamed OR (act = 'put' AND excluded.act = 'put' AND ({other})), "
-    again = "NOT (second_hand OR excluded.second_hand)" if "second_hand" in more else "1"
-    taken = [
-        f"{field} = iif(excluded.act = 'modify'{' OR TRUE' if field in _DAYS else ''}, "
-        f"coalesce(excluded.{field}, {field}), excluded.{field})"
-        for field in (*fields, *more)
-        if field != "second_hand"
-    ]
-    if "second_hand" in more:
-        taken.append("second_hand = second_hand AND excluded.second_hand")
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT (key) DO UPDATE SET copies = copies + {again}, differs = differs OR NOT ({same}), "
-        f"{renamed if 'given_name' in fields else ''}"
-        f"act = iif(excluded.act = 'modify' AND act <> 'delete', act, excluded.act), {', '.join(taken)}, "
-        "file2 = excluded.file, line2 = excluded.line"
-    )
-
-
-def _clean(text: str | None) -> str | None:
-    """Return a text on one line and in its own direction: what a page or a claim must not obey is no part of a name."""
-    if text is None or text.isprintable():
-        return text
-    shown = "".join(" " if c in "\t\r\n\u2028\u2029" else c for c in text if c not in _DIRECTIONS)
-    return "".join(c for c in shown if unicodedata.category(c) not in _UNSEEN).strip()
-
-
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
-_UNSEEN = frozenset(("Cc", "Cs", "Co"))
+_PAGE = 2000
+_MOST_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
+"""How many issues of one code are stored one by one; further ones are counted."""
+_PRAGMAS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE"
+_ISSUES = "SELECT severity, file, line, key, code, message FROM issue ORDER BY severity, file, line, rowid"
+_COUNT_ISSUES = "SELECT code, count(*) FROM issue GROUP BY code"
 
 
 class Staging:
     """The records of one import, and what is wrong with them.
 
     Attributes:
-        read: how many records of each kind came (`student`, `guardian`), those that were refused among them.
-        refused: how many were refused by their reader.
-        acts: which acts were asked for.
-        fatal: what stops the whole import, in the order in which it was found.
+        connection: The private database, with the tables of `schema`.
+        read: How many records of each kind (`student`, `guardian`) the files hold, refused ones included.
+        refused: How many of these their reader refused.
+        acts: The acts that the records ask for.
+        fatal: The issues that stop the import, in the order in which they were found.
     """
 
     def __init__(self) -> None:
-        # the empty name is SQLite's for a private file that is removed as soon as it is open
+        # SQLite removes the file of an empty name as soon as it is open
         self.connection = sqlite3.connect("", isolation_level=None)
-        self.connection.executescript(_SCHEMA)
+        self.connection.executescript(_PRAGMAS)
+        for table in TABLES.values():
+            self.connection.execute(table.definition())
+        functions.register(self.connection)
         self.read: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.acts: set[Act] = set()
         self.fatal: list[Issue] = []
         self._issues: Counter[str] = Counter()
         self._files: dict[str, int] = {}
-        self._waiting: dict[str, list[tuple[Any, ...]]] = {}
-        self._statements = {
-            "school": _upsert("school", _SCHOOL),
-            "student": _upsert("student", _STUDENT, "says_links", "record", "second_hand"),
-            "guardian": _upsert("guardian", GUARDIAN_FIELDS),
-            "link": "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "kinship = excluded.kinship, "
-            "authority = iif(record = excluded.record, min(authority, excluded.authority), excluded.authority), "
-            "record = excluded.record",
-            "doubt": "INSERT INTO doubt VALUES (?, ?)",
-            "issue": "INSERT INTO issue VALUES (?, ?, ?, ?, ?, ?)",
-        }
+        self._waiting: dict[type, list[Sequence[Any]]] = {}
 
     def close(self) -> None:
-        """Forget everything."""
+        """Discard the database."""
         self.connection.close()
 
-    def add(self, record: Record) -> None:
-        """Keep a record. What a reader refused is counted here, so that no row is lost in silence."""
-        match record:
-            case Student():
-                self._add_student(record)
-            case Guardian():
-                self.read["guardian"] += 1
-                self.acts.add(record.act)
-                self._put("guardian", self._guardian(record))
-            case StudentLink():
-                link = record.link
-                place = self._place(record.place)
-                self._put("link", (record.student, link.guardian, link.kinship, link.authority or _NO_RANK, 0, *place))
-            case School():
-                self._add_school(record)
-            case Issue():
-                if record.refuses or record.code == "bad_link":
-                    self._put("doubt", (record.refuses or "link", record.key))
-                if record.refuses:
-                    self.read[record.refuses] += 1
-                    self.refused[record.refuses] += 1
-                elif record.severity is Severity.ERROR:
-                    self.fatal.append(record)
-                self.tell(record)
+    def put(self, table: type, values: Sequence[Any]) -> None:
+        """Store a record, or merge it into the stored one; `values` are the columns up to its place."""
+        waiting = self._waiting.setdefault(table, [])
+        waiting.append(values)
+        if len(waiting) >= _PAGE:
+            self.flush()
 
-    def _add_school(self, record: School) -> None:
-        """Keep a school; one that is only changed is silent of what it leaves empty."""
-        self.acts.add(record.act)
-        degree = record.degree.name if record.degree else None
-        address = json.dumps(record.address, ensure_ascii=False) if record.address else ""
-        values: tuple[str | None, ...] = (record.uai, record.name, degree, address, record.phone)
-        if record.act is not Act.PUT:
-            values = tuple(value or None for value in values)
-        self._put("school", (record.key, record.act.value, *values, *self._place(record.place)))
+    def place(self, place: Place) -> tuple[int, int]:
+        """Return the number of a file, and the line."""
+        return self._files.setdefault(place.file, len(self._files) + 1), place.line
 
-    def _add_student(self, record: Student) -> None:
-        self.read["student"] += 1
-        self.acts.add(record.act)
-        place = self._place(record.place)
-        left_on, birth_date = (day.isoformat() if day else None for day in (record.left_on, record.birth_date))
-        names = (record.family_name, record.given_name, record.class_name)
-        values = (record.school, record.student_id, *map(_clean, names), left_on, birth_date)
-        # what a later record says of the links takes the place of what an earlier one said: `drop_former_links`
-        says = (None, None) if record.links is None else (1, self.read["student"])
-        self._put("student", (record.key, record.act.value, *values, *says, record.is_second_hand, *place))
-        for link in record.links or ():
-            said = (link.guardian, link.kinship, link.authority or _NO_RANK, self.read["student"])
-            self._put("link", (record.key, *said, *place))
-
-    def drop_former_links(self) -> None:
-        """Forget the links that a later record of the same pupil no longer names."""
-        newest = "(SELECT record FROM student s WHERE s.key = link.student)"
-        self.run(f"DELETE FROM link WHERE record > 0 AND record IS NOT {newest}")
-
-    def _guardian(self, record: Guardian) -> tuple[Any, ...]:
-        address = None if record.address is None else json.dumps([*map(_clean, record.address)], ensure_ascii=False)
-        return (
-            record.key,
-            record.act.value,
-            *map(_clean, (record.civility, record.family_name, record.birth_name, record.given_name)),
-            address,
-            *map(_clean, (record.postcode, record.city, record.country, record.mail)),
-            record.address_diffusion,
-            *self._place(record.place),
-        )
+    def no_file(self) -> int:
+        """Return the number of the file of issues that have no place."""
+        return self.place(Place("", 0))[0]
 
     def tell(self, issue: Issue) -> None:
-        """Keep an issue; of those of one kind the first ones, and how many there were."""
+        """Store an issue, or count it if there are many of its code."""
         self._issues[issue.code] += 1
-        if self._issues[issue.code] <= _KEPT[issue.severity]:
-            values = (issue.severity.value, *self._place(issue.place), issue.key, issue.code, issue.message)
-            self._put("issue", values)
+        if self._issues[issue.code] <= _MOST_KEPT[issue.severity]:
+            values = (issue.severity.value, *self.place(issue.place), issue.key, issue.code, issue.message)
+            self.put(IssueRow, values)
 
-    def tell_all(self, severity: Severity, code: str, message: str, statement: str, *values: Any) -> int:
-        """Keep an issue for each row (`file`, `line`, `key`) of `statement`; return how many there are."""
-        self._flush()
+    def tell_all(self, severity: Severity, code: str, message: str, statement: str, **values: Any) -> int:
+        """Store an issue for each row (`file`, `line`, `key`) of a statement, and return how many there are."""
         count = 0
-        rows = self.connection.cursor().execute(statement, values)
-        while page := rows.fetchmany(_AT_ONCE):
+        for page in self._fetch(self._execute(statement, values), _PAGE):
             count += len(page)
             self._issues[code] += len(page)
-            kept = page[: max(0, _KEPT[severity] - count + len(page))]
-            self._waiting.setdefault("issue", []).extend(
+            kept = page[: max(0, _MOST_KEPT[severity] - count + len(page))]
+            self._waiting.setdefault(IssueRow, []).extend(
                 (severity.value, file, line, key, code, message) for file, line, key in kept
             )
-        self._flush()
+        self.flush()
         return count
 
-    def refuse(self, table: str, code: str, message: str, found: str, severity: Severity = Severity.ERROR) -> None:
-        """Refuse the records of `table` that `found`, the end of a query about `s`, selects, and say why."""
-        self.tell_all(severity, code, message, f"SELECT s.file, s.line, s.key FROM {found}")
-        self.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
-
     def issues(self) -> Iterator[Issue]:
-        """Yield what is wrong: errors first, each in the order of the files; then how many were not kept."""
-        self._flush()
+        """Yield the issues: errors first, by file and line; then how many were not stored."""
         names = {number: name for name, number in self._files.items()}
-        rows = self.connection.execute("SELECT * FROM issue ORDER BY severity, file, line, rowid")
-        for severity, file, line, key, code, message in rows:
-            yield Issue(Severity(severity), Place(names[file], line), key, code, message)
-        kept = dict(self.connection.execute("SELECT code, count(*) FROM issue GROUP BY code").fetchall())
+        for issue in self.rows(IssueRow, _ISSUES):
+            place = Place(names[issue.file], issue.line)
+            yield Issue(Severity(issue.severity), place, issue.key, issue.code, issue.message)
+        kept = dict(self._execute(_COUNT_ISSUES, {}).fetchall())
         for code, count in sorted(self._issues.items()):
-            if count > kept.get(code, 0):
-                more = f"{count - kept.get(code, 0)} autres lignes ont la même remarque."
-                yield Issue(Severity.WARNING, Place("", 0), "", code, more)
+            if more := count - kept.get(code, 0):
+                message = f"{more} autres lignes ont la même remarque."
+                yield Issue(Severity.WARNING, Place("", 0), "", code, message)
 
-    def one(self, statement: str, *values: Any) -> Any:
-        """Return the first value of the only row of `statement`."""
-        self._flush()
-        return self.connection.execute(statement, values).fetchone()[0]
+    def one(self, statement: str, **values: Any) -> Any:
+        """Return the first value of the only row of a statement."""
+        return self._execute(statement, values).fetchone()[0]
 
-    def run(self, statement: str, *values: Any) -> int:
-        """Run a statement on the records; return how many rows it changed."""
-        self._flush()
-        return self.connection.execute(statement, values).rowcount
+    def run(self, statement: str, **values: Any) -> int:
+        """Run a statement and return how many rows it changed."""
+        return self._execute(statement, values).rowcount
 
-    def rows(self, statement: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of `statement`, a page at a time; the records may be changed meanwhile, not those it reads."""
-        self._flush()
-        cursor = self.connection.cursor().execute(statement, values)
-        while page := cursor.fetchmany(_AT_ONCE):
+    def rows(self, row: type[Row], statement: str, **values: Any) -> Iterator[Row]:
+        """Yield the rows of a statement, whose columns have the names of the fields of `row`.
+
+        Meanwhile, the caller may change other rows than those that the statement reads.
+        """
+        for page in self.pages(row, statement, _PAGE, **values):
             yield from page
 
-    def pages(self, statement: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of `statement`, `size` at a time."""
-        self._flush()
-        cursor = self.connection.cursor().execute(statement)
-        while page := cursor.fetchmany(size):
-            yield page
+    def pages(self, row: type[Row], statement: str, size: int, **values: Any) -> Iterator[list[Row]]:
+        """Yield the rows of a statement as `rows` does, `size` at a time.
+
+        Raises:
+            TypeError: The columns of the statement are not the fields of `row`.
+        """
+        cursor = self._execute(statement, values)
+        names = tuple(name for name, *_ in cursor.description)
+        fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
+        if names != fields:
+            raise TypeError(f"statement selects {names}, {row.__name__} has {fields}")
+        for page in self._fetch(cursor, size):
+            yield [row._make(values) for values in page]  # type: ignore[attr-defined]
+
+    def values(self, statement: str, **values: Any) -> Iterator[Any]:
+        """Yield the values of a statement that selects one column."""
+        for page in self.value_pages(statement, _PAGE, **values):
+            yield from page
+
+    def value_pages(self, statement: str, size: int, **values: Any) -> Iterator[list[Any]]:
+        """Yield the values of a statement that selects one column, `size` at a time."""
+        for page in self._fetch(self._execute(statement, values), size):
+            yield [value for (value,) in page]
+
+    def insert(self, table: type, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert whole rows into a table, except rows whose key is there already."""
+        self.fill(TABLES[table].insert(), rows)
 
     def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run `statement` for each of `rows`."""
-        self._flush()
+        """Run a statement for each of `rows`, in one transaction."""
+        self.flush()
         self.connection.execute("BEGIN")
         self.connection.executemany(statement, rows)
         self.connection.execute("COMMIT")
 
-    def nowhere(self) -> int:
-        """Return the number of the file of what stands in none."""
-        return self._place(Place("", 0))[0]
+    def create_index(self, name: str) -> None:
+        """Create an index of `schema.INDEXES`."""
+        self._execute(INDEXES[name], {})
 
-    def _place(self, place: Place) -> tuple[int, int]:
-        number = self._files.get(place.file)
-        if number is None:
-            number = self._files[place.file] = len(self._files) + 1
-        return number, place.line
-
-    def _put(self, table: str, values: tuple[Any, ...]) -> None:
-        waiting = self._waiting.setdefault(table, [])
-        waiting.append(values)
-        if len(waiting) >= _AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the records that wait to be stored together."""
         if not any(self._waiting.values()):
             return
         self.connection.execute("BEGIN")
-        for table in ("school", "student", "guardian", "link", "doubt", "issue"):
+        for table, statement in merging.STATEMENTS.items():
             if rows := self._waiting.pop(table, None):
-                self.connection.executemany(self._statements[table], rows)
+                self.connection.executemany(statement, rows)
         self.connection.execute("COMMIT")
+
+    def _execute(self, statement: str, values: dict[str, Any]) -> sqlite3.Cursor:
+        self.flush()
+        return self.connection.cursor().execute(statement, values)
+
+    @staticmethod
+    def _fetch(cursor: sqlite3.Cursor, size: int) -> Iterator[list[Any]]:
+        while page := cursor.fetchmany(size):
+            yield page

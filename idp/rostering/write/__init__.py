@@ -1,1 +1,1 @@
-"""Writing: applies the plan of an import to the database, in short transactions."""
+"""Apply the plan of an import to the database, in short transactions."""

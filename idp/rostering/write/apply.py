@@ -1,16 +1,16 @@
-"""Brings the database to what the plan says, in short transactions in an order that may be cut anywhere.
+"""Bring the database to what the plan says, in short transactions that may be interrupted anywhere.
 
-What comes is written before what goes, so that nobody is shut out between two pages: schools, new and changed accounts,
-pupils with their links, then links that end together with the accounts that they leave empty, then the pupils who left.
-Run again after a `kill -9`, the plan is worked out anew and does what is missing. No mail address that a parent
-confirmed, no password, no identifier is ever written here.
+What comes is written before what goes, so that no parent is locked out between two pages: schools, accounts, pupils
+with their links, then links that end together with the accounts that they leave empty, then the pupils who left. After
+a `kill -9`, the next import works the plan out again and writes what is missing. Nothing here writes an email that a
+parent confirmed, a password or an identifier of an existing account.
 """
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, bindparam, select, update
 
@@ -19,137 +19,133 @@ from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 from idp.rostering import bulk
-from idp.rostering.reconcile import persons, replaced_keys
-from idp.rostering.reconcile.staging import GUARDIAN_FIELDS, Staging
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
-from idp.rostering.write import doubts, leavers, opening, replacing, ties
+from idp.rostering.write import doubts, leavers, opening, replacing, statements, ties
+from idp.rostering.write.statements import ChangedPerson, ChildAccount, Person, Pupil, SchoolOfFile
 
 _PAGE = 500
-_FEW = 100
-"""A page of accounts that come back or leave: each may have sessions, of which ENTs are told."""
-
-_MANY = 10_000
-"""Rows: after so many, what the database knows of the size of its tables is wrong until it looks again by itself."""
+_SMALL_PAGE = 100
+"""For accounts that come back or leave: each may have sessions, and ENTs are told of their end."""
+_MANY_ROWS = 10_000
+"""After so many, the database's statistics about its tables are wrong until it refreshes them by itself."""
 
 Tick = Callable[[int], None]
+Write = Callable[[Any], None]
 
 _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
 _links = cast("Table", Guardianship.__table__)
 
 
-def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
-    """Write everything; `tick` is called with the number of rows that each transaction wrote.
+class Phase(NamedTuple):
+    """A kind of change: what is selected from the staging database, and the function that writes a page of it.
 
-    The journal names `batch` for every account that was there and is changed; whom a file brings is in the batch alone.
+    `row` is the class of the selected rows; None for a statement that selects one column.
     """
-    committed(partial(_write_schools, staging, format_))
+
+    statement: str
+    row: type[tuple[Any, ...]] | None
+    size: int
+    write: Write
+
+    def pages(self, staging: Staging) -> Iterator[Sequence[Any]]:
+        """Yield what is to be written, a page for each transaction."""
+        if self.row is None:
+            return staging.value_pages(self.statement, self.size)
+        return staging.pages(self.row, self.statement, self.size)
+
+
+def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
+    """Write everything, and call `tick` with the number of rows of each transaction.
+
+    The audit log names `batch`, the id of the import, for every known account that changes. New accounts are in the
+    batch alone.
+    """
+    retry_unit_of_work(partial(_write_schools, staging, format_))
     schools = dict(db.session.execute(select(School.uai, School.id)).all())
-    db.session.commit()
-    written, moment = 0, now()
-    for statement, size, write in (
-        (_NEW_ACCOUNTS, _PAGE, partial(opening.open_accounts, format_)),
-        (replaced_keys.ACCOUNTS, _FEW, partial(replacing.replace, staging, format_, schools, batch)),
-        (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
-        (persons.ACCOUNTS_IN_DOUBT, _FEW, doubts.tell_schools),
-        (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
-        ("SELECT child, account FROM named_no_more ORDER BY child, account", _PAGE, ties.forget_exclusions),
-        (_RETURNING, _FEW, partial(leavers.welcome_back, settings, batch)),
-        (_ENDING, _FEW, partial(leavers.end_links, staging, batch, moment)),
-        (_LEFT, _PAGE, partial(leavers.mark_left, moment)),
-    ):
-        for page in staging.pages(statement, size):
-            committed(partial(write, page))
+    written = 0
+    for phase in _phases(settings, staging, format_, schools, batch):
+        for page in phase.pages(staging):
+            retry_unit_of_work(partial(phase.write, page))
             written += len(page)
             tick(len(page))
-    committed(partial(doubts.settle_answered, staging))
-    if written >= _MANY:
+    retry_unit_of_work(partial(doubts.settle_answered, staging))
+    if written >= _MANY_ROWS:
         bulk.refresh_statistics(_accounts, _children, _links)
+
+
+def _phases(
+    settings: Settings, staging: Staging, format_: Format, schools: dict[str, uuid.UUID], batch: str
+) -> tuple[Phase, ...]:
+    """Return the phases in their order."""
+    moment = now()
+    replace = partial(replacing.replace, staging, format_, schools, batch)
+    write_students = partial(_write_students, staging, schools, batch)
+    welcome_back = partial(leavers.welcome_back, settings, batch)
+    end_links = partial(leavers.end_links, staging, batch, moment)
+    return (
+        Phase(statements.NEW_ACCOUNTS, Person, _PAGE, partial(opening.open_accounts, format_)),
+        Phase(statements.FORMER_ACCOUNTS, None, _SMALL_PAGE, replace),
+        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, batch)),
+        Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, doubts.tell_schools),
+        Phase(statements.STUDENTS, Pupil, _PAGE, write_students),
+        Phase(statements.LIFTED_EXCLUSIONS, ChildAccount, _PAGE, ties.lift_exclusions),
+        Phase(statements.RETURNING_ACCOUNTS, None, _SMALL_PAGE, welcome_back),
+        Phase(statements.ENDING_ACCOUNTS, None, _SMALL_PAGE, end_links),
+        Phase(statements.LEFT_STUDENTS, None, _PAGE, partial(leavers.mark_left, moment)),
+    )
 
 
 def _write_schools(staging: Staging, format_: Format) -> None:
     known = {school.uai: school for school in db.session.scalars(select(School))}
-    rows = staging.rows(
-        "SELECT key, uai, name, degree, address, phone FROM school WHERE act <> 'delete' AND NOT differs "
-        "AND uai IS NOT NULL"
-    )
-    for key, uai, name, degree, address, phone in rows:
-        school = known.get(uai)
+    for row in staging.rows(SchoolOfFile, statements.SCHOOLS):
+        school = known.get(row.uai)
         if school is None:
             usual = Degree.PRIMARY if format_ in {Format.AAF1D, Format.ONDE} else Degree.SECONDARY
-            school = known[uai] = School(uai=uai, name=School.placeholder(uai), degree=usual, address=[])
+            school = School(uai=row.uai, name=School.placeholder(row.uai), degree=usual, address=[])
+            known[row.uai] = school
             db.session.add(school)
-        school.roster_key, school.source = key, format_.value
-        school.name = name or school.name
-        school.degree = Degree[degree] if degree else school.degree
-        school.address = json.loads(address) if address else school.address
-        school.phone = phone or school.phone
+        school.roster_key, school.source = row.key, format_.value
+        school.name = row.name or school.name
+        school.degree = Degree[row.degree] if row.degree else school.degree
+        school.address = json.loads(row.address_lines) if row.address_lines else school.address
+        school.phone = row.phone or school.phone
 
 
-_NEW_ACCOUNTS = (
-    f"SELECT account_id, key, {', '.join(GUARDIAN_FIELDS)} FROM guardian "
-    "WHERE fate = 'new' AND key NOT IN (SELECT key FROM replaced) ORDER BY key"
-)
-_CHANGED_ACCOUNTS = (
-    f"SELECT k.id, k.key, {', '.join(f'coalesce(g.{field}, k.{field})' for field in GUARDIAN_FIELDS)}, "
-    "iif(k.is_blank OR k.opened_as = coalesce(g.given_name, k.given_name), NULL, k.opened_as) "
-    "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY k.id"
-)
+def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
+    moment, changed = now(), []
+    for row in page:
+        values = opening.columns_of(row.person())
+        values["changed_id"] = values.pop("id")
+        changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
+        log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
+    db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
 
 
-def _change_accounts(batch: str, page: Sequence[tuple[Any, ...]]) -> None:
-    moment = now()
-    changed = [opening.columns_of(row[:-1]) | {"first_given_name": row[-1], "updated_at": moment} for row in page]
-    for values in changed:
-        values["this"] = values.pop("id")
-        log.record(AccountImported(account_id=values["this"], batch=batch, change="record"))
-    db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("this")), changed)
-
-
-_STUDENTS = (
-    "SELECT s.child_id, s.key, k.id, coalesce(c.own, 1), s.uai, coalesce(nullif(s.student_id, ''), k.student_id), "
-    "coalesce(s.family_name, k.family_name), coalesce(s.given_name, k.given_name), "
-    "coalesce(s.class_name, k.class_name) FROM student s LEFT JOIN known_child k ON k.key = s.key "
-    "LEFT JOIN changed_student c ON c.key = s.key "
-    "WHERE s.fate IN ('open', 'kept') AND (k.id IS NULL OR c.key IS NOT NULL) ORDER BY s.rowid"
-)
-
-
-def _write_students(
-    staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[tuple[Any, ...]]
-) -> None:
+def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
     new, changed = [], []
-    for child, key, known, own, uai, student_id, family, given, class_name in page:
+    for pupil in page:
         values = {
-            "school_id": schools[uai],
-            "student_id": student_id or _number(key),
-            "family_name": family,
-            "given_name": given,
-            "class_name": class_name,
+            "school_id": schools[pupil.uai],
+            "student_id": pupil.student_id or _number(pupil.key),
+            "family_name": pupil.family_name,
+            "given_name": pupil.given_name,
+            "class_name": pupil.class_name,
             "left_at": None,
         }
-        if known is None:
-            new.append({"id": uuid.UUID(child), "roster_key": key, **values})
-        elif own:
-            changed.append({"this": uuid.UUID(child), **values})
+        if pupil.known_id is None:
+            new.append({"id": uuid.UUID(pupil.child_id), "roster_key": pupil.key, **values})
+        elif pupil.own:
+            changed.append({"changed_id": uuid.UUID(pupil.child_id), **values})
     bulk.insert_rows(_children, new)
     if changed:
-        db.session.execute(update(_children).where(_children.c.id == bindparam("this")), changed)
-    ties.write(staging, batch, [row[0] for row in page])
+        db.session.execute(update(_children).where(_children.c.id == bindparam("changed_id")), changed)
+    ties.write(staging, batch, [pupil.child_id for pupil in page])
 
 
 def _number(key: str) -> str:
-    """Return a pupil's number where the file has none: the end of the key, which is the pupil's for ever."""
+    """Return a pupil's number where the file has none: the end of the key, which never changes."""
     return key.rpartition(":")[2][:16]
-
-
-_RETURNING = (
-    "SELECT DISTINCT l.account FROM live l JOIN known_account a ON a.id = l.account WHERE a.is_left ORDER BY l.account"
-)
-_ENDING = "SELECT account FROM ending UNION SELECT account FROM leaving ORDER BY account"
-_LEFT = (
-    "SELECT id FROM absent UNION SELECT k.id FROM student s JOIN known_child k ON k.key = s.key "
-    "WHERE s.fate = 'gone' AND NOT k.is_left ORDER BY 1"
-)

@@ -1,5 +1,6 @@
-"""What becomes of accounts whose children leave or come back."""
+"""Close and reopen accounts whose children leave or come back."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,8 @@ from idp.config import Settings
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.write import ties
+from idp.rostering.write import statements, ties
+from idp.rostering.write.statements import ChildAccount
 from idp.sessions import manager
 
 _accounts = cast("Table", Account.__table__)
@@ -24,16 +26,16 @@ _children = cast("Table", Child.__table__)
 _BY = "roster"
 
 
-def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> None:
-    """Open the accounts that a file had shut; an account that an operator shut stays shut.
+def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
+    """Reopen the accounts that an import disabled; an account that an operator disabled stays disabled.
 
-    An account never comes back with a mailbox that may serve one account only and serves another by now. It opens
-    without the mailbox: the person asked for nothing and has a child here, so that a refusal would shut them out.
+    If a mailbox may serve one account only and serves another one now, the account opens without it. It does open,
+    because the person has a child here and did nothing to lose the account.
 
-    All rows are locked before the first mailbox is: a transaction that confirms an address locks its account, then the
-    mailbox. The other order would be a deadlock.
+    Lock all accounts before the first mailbox to avoid a deadlock: the confirmation of an email locks the account, then
+    the mailbox.
     """
-    these = bulk.one_of(Account.id, [uuid.UUID(account) for (account,) in page])
+    these = bulk.one_of(Account.id, [uuid.UUID(account) for account in page])
     locking = select(Account).where(these).order_by(Account.id).with_for_update()
     for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
         if account.left_at is None:
@@ -42,30 +44,31 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> 
             account.disabled_at = None
             mailboxes.release_if_refused(settings, account)
         account.left_at = account.inactive_warned_at = None
-        db.session.flush()  # so that the next account of this page sees whose mailbox this one has
+        db.session.flush()  # the next account of the page must see this one's mailbox
         log.record(AccountChanged(account_id=account.id, change="returned"))
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
 
 
-def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tuple[str]]) -> None:
-    """End links, and shut the accounts that have none left, in one transaction: no third state."""
-    accounts = [account for (account,) in page]
-    marks = ", ".join("?" * len(accounts))
-    ties.lock_accounts(accounts)
-    ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
+def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str]) -> None:
+    """End links and disable the accounts that have none left, in one transaction."""
+    accounts = json.dumps(page)
+    ties.lock_accounts(page)
+    ending = list(staging.rows(ChildAccount, statements.ENDING_LINKS, accounts=accounts))
     if ending:
-        db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
-    for account, child in ending:
-        log.record(AccountImported(account_id=uuid.UUID(account), batch=batch, change="child_ended", child=child))
-    leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
-    for account_id in [uuid.UUID(account) for (account,) in leaving]:
-        if db.session.scalar(_shut(account_id, moment)) is None:
-            continue  # it has another child by now, or is shut already
+        changes = [ties.parameters(link.account, link.child) | {"ended_at": moment} for link in ending]
+        db.session.execute(ties.UPDATE_ONE, changes)
+    for link in ending:
+        account_id = uuid.UUID(link.account)
+        log.record(AccountImported(account_id=account_id, batch=batch, change="child_ended", child=link.child))
+    leaving = staging.values(statements.LEAVING_ACCOUNTS, accounts=accounts)
+    for account_id in [uuid.UUID(account) for account in leaving]:
+        if db.session.scalar(_disable(account_id, moment)) is None:
+            continue  # the account has a new child, or is disabled already
         log.record(AccountChanged(account_id=account_id, change="left"))
         manager.end_all(account_id, by=_BY)
 
 
-def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
+def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
     holds = select(Guardianship.child_id).where(
         Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
     )
@@ -87,15 +90,15 @@ def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
     )
 
 
-def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
-    """Note that pupils left, at the very instant at which their ties ended."""
-    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
+def mark_left(moment: datetime, page: Sequence[str]) -> None:
+    """Mark pupils as left, at the same instant at which their ties ended."""
+    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for child in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
 
 
-def shut_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
-    """Disable the account if no tie to a child is left, in the caller's transaction; return whether that was so."""
-    if db.session.scalar(_shut(account_id, moment)) is None:
+def disable_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
+    """Disable the account if no tie to a child is left, in the caller's transaction; return whether it was done."""
+    if db.session.scalar(_disable(account_id, moment)) is None:
         return False
     log.record(AccountChanged(account_id=account_id, change="left"))
     return True

@@ -1,4 +1,4 @@
-"""Opens accounts for people whom a file brings, under identifiers that nobody has or had."""
+"""Open accounts for new people, under identifiers that no account has or had."""
 
 import json
 import uuid
@@ -14,41 +14,43 @@ from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import usernames
+from idp.rostering.write.statements import Person
 
 _accounts = cast("Table", Account.__table__)
 
 
-def open_accounts(format_: Format, page: Sequence[Sequence[Any]]) -> None:
-    """Open a page of accounts, given as id, key and the fields of their records.
+def open_accounts(format_: Format, page: Sequence[Person]) -> None:
+    """Open a page of accounts.
 
-    An identifier that is or was somebody's is drawn again: the index and the retired names decide, nobody looks before.
+    An identifier that an account has or had is drawn again. The unique index and the retired names decide that after
+    the insertion: a look-up before it would be a race.
     """
     opened = {}
-    for row in page:
-        values = columns_of(row)
-        values["roster_key"] = row[1]
-        values["join_key"] = row[1].partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
+    for person in page:
+        values = columns_of(person)
+        values["roster_key"] = person.key
+        values["join_key"] = person.key.partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
         opened[values["id"]] = values
     for attempt in usernames.ATTEMPTS:
-        wanted = {}
+        candidates = {}
         for values in opened.values():
             begun = usernames.base(values["given_name"], values["family_name"])
             values["username"] = usernames.drawn(begun, attempt)
-            wanted[values["username"]] = values  # of two that draw one number, the other draws again
-        for key in _insert(wanted):
+            candidates[values["username"]] = values  # if two people draw the same number, one draws again
+        for key in _insert(candidates):
             del opened[key]
         if not opened:
             return
-    raise RuntimeError("no free identifier of eight digits: this cannot be chance")
+    raise RuntimeError("no free identifier of eight digits: the random numbers cannot be chance")
 
 
-def _insert(wanted: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
+def _insert(candidates: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     """Insert the accounts whose identifier is free; return their ids.
 
-    Retired names are looked up after the insert: a removal that freed an identifier has committed by then.
+    Retired names are looked up after the insertion, because a removal that freed an identifier has committed by then.
     """
-    inserted = bulk.insert_unless_taken(_accounts, "username", list(wanted.values()))
-    traces = {values["id"]: retired.username(name) for name, values in wanted.items() if values["id"] in inserted}
+    inserted = bulk.insert_unless_taken(_accounts, "username", list(candidates.values()))
+    traces = {values["id"]: retired.username(name) for name, values in candidates.items() if values["id"] in inserted}
     of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
     found = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
     had = {account_id for account_id, trace in traces.items() if trace in found}
@@ -57,20 +59,19 @@ def _insert(wanted: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     return inserted - had
 
 
-def columns_of(row: Sequence[Any]) -> dict[str, Any]:
-    """Return the columns that a file decides. Names stay letter by letter as it has them."""
-    account, _, civility, family, birth, given, address, postcode, city, country, mail, diffusion = row
+def columns_of(person: Person) -> dict[str, Any]:
+    """Return the columns of `Account` that the files decide. Names are letter by letter as the files have them."""
     return {
-        "id": uuid.UUID(account),
-        "civility": civility,
-        "family_name": family,
-        "birth_name": birth,
-        "given_name": given,
-        "name_key": name_key(given, family),
-        "address_lines": json.loads(address),
-        "postcode": postcode,
-        "city": city,
-        "country": country,
-        "school_email": mail or None,
-        "address_diffusion": None if diffusion is None else bool(diffusion),
+        "id": uuid.UUID(person.account_id),
+        "civility": person.civility,
+        "family_name": person.family_name,
+        "birth_name": person.birth_name,
+        "given_name": person.given_name,
+        "name_key": name_key(person.given_name, person.family_name),
+        "address_lines": json.loads(person.address_lines),
+        "postcode": person.postcode,
+        "city": person.city,
+        "country": person.country,
+        "school_email": person.email or None,
+        "address_diffusion": None if person.address_diffusion is None else bool(person.address_diffusion),
     }

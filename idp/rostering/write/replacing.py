@@ -1,14 +1,12 @@
-"""Gives a key of the files to a new account, when the file's person is somebody else than the account's.
+"""Give a key of the files to a new account when it names another person than the account's.
 
-Names are all that ONDE and CSV without ids say of a person: under one key, a namesake with another child at another
-postal address is another person, and so is one whose postal address is not known whole, commune included. Under a
-number of SIECLE or of a CSV, `continuity` says who is another person.
-
-That person gets an account with an id, an identifier and a letter of its own, and inherits nothing (OpenID Connect Core
-2: a `sub` is never reassigned). The former account gives the key up and keeps all that is its own. It is closed,
-unless it has another key: its person joined two letters, and only one key was given to somebody else.
+`reconcile.decide` says which person is another one. The new account has its own id, identifier and letter, and inherits
+nothing (OpenID Connect Core, section 2: a `sub` is never reassigned). The former account loses the key and keeps
+everything else. It is closed, unless it has another key, because its person joined two letters and only one key was
+given to another person.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -26,52 +24,45 @@ from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk
-from idp.rostering.reconcile.staging import GUARDIAN_FIELDS, Staging
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
-from idp.rostering.write import opening
+from idp.rostering.write import opening, statements
+from idp.rostering.write.statements import Replacement
 from idp.sessions import manager
 
 _BY = "roster"
 
-_SCHOOL = "(SELECT min(s.uai) FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = g.key)"
-
 
 def replace(
-    staging: Staging, format_: Format, schools: Mapping[str, uuid.UUID], batch: str, page: Sequence[tuple[str]]
+    staging: Staging, format_: Format, schools: Mapping[str, uuid.UUID], batch: str, page: Sequence[str]
 ) -> None:
-    """Open the new accounts of a page of former ones, which give their keys up in the same transaction."""
-    former = [account for (account,) in page]
-    marks = ", ".join("?" * len(former))
-    rows = list(
-        staging.rows(
-            f"SELECT r.account, r.why, {_SCHOOL}, g.account_id, g.key, "
-            f"{', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
-            f"FROM replaced r JOIN guardian g ON g.key = r.key WHERE r.account IN ({marks}) ORDER BY r.account, r.key",
-            *former,
-        )
-    )
-    keys, ids = [row[4] for row in rows], [uuid.UUID(account) for account in former]
+    """Open the new accounts of a page of former ones, which lose their keys in the same transaction."""
+    rows = list(staging.rows(Replacement, statements.REPLACEMENTS, accounts=json.dumps(page)))
+    keys, ids = [row.key for row in rows], [uuid.UUID(account) for account in page]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
-    keyless = _give_up(keys, ids)
-    opening.open_accounts(format_, [row[3:] for row in rows])
+    keyless = _take_keys(keys, ids)
+    opening.open_accounts(format_, [row.person() for row in rows])
     families_of = families(ids)
     closing: dict[uuid.UUID, tuple[str, str]] = {}
-    for account, why, uai, successor, *_ in rows:
-        account_id, school_id = uuid.UUID(account), schools.get(uai)
+    for row in rows:
+        account_id, school_id = uuid.UUID(row.former_id), schools.get(row.uai or "")
         closes = account_id in keyless
         told = dict(families_of.get(account_id, {})) if closes else {}
         if school_id is not None:
             told.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
-        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(successor))
+        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(row.account_id))
         log.record(AccountImported(account_id=account_id, batch=batch, change="replaced" if closes else "key_replaced"))
         if closes:
-            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), why))
+            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), row.why))
     for account_id, (told_of, why) in closing.items():
         _close(account_id, told_of, why)
 
 
-def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Take the keys from their accounts; who has another one goes on under that. Return the accounts without a key."""
+def _take_keys(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Take the keys from their accounts, and return the accounts without a key.
+
+    An account that has a second key continues under it.
+    """
     accounts, aliases = cast("Table", Account.__table__), cast("Table", RosterAlias.__table__)
     moment = now()
     db.session.execute(
@@ -92,7 +83,7 @@ def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]]:
-    """Return the schools that the accounts concern, each with the account's children there."""
+    """Return the schools of the accounts, each with the account's children there."""
     rows = db.session.execute(
         select(Guardianship.account_id, Child.school_id, Child.id)
         .join(Child, Child.id == Guardianship.child_id)
@@ -106,7 +97,7 @@ def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[u
 
 
 def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
-    """Disable an account, end all that was issued for it, and tell its confirmed mailbox. Nothing of it is erased."""
+    """Disable an account, end its sessions and links, and tell its confirmed mailbox. Nothing is erased."""
     accounts, moment = cast("Table", Account.__table__), now()
     tokens.revoke(account_id, *Purpose)
     db.session.execute(
@@ -114,7 +105,7 @@ def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
         .where(accounts.c.id == account_id)
         .values(
             disabled_at=func.coalesce(accounts.c.disabled_at, moment, type_=UtcDateTime()),
-            left_at=None,  # no file opens it again; an operator may
+            left_at=None,  # so that no import reopens the account; an operator may
             generation=Account.next_generation(),
             updated_at=moment,
         )

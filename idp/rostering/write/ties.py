@@ -1,5 +1,6 @@
-"""Writes who is whose guardian, in the transaction of the pupils that it is about."""
+"""Write the ties between guardians and pupils, in the transaction of the pupils."""
 
+import json
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
@@ -14,6 +15,8 @@ from idp.audit.registry_events import AccountImported
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.write import statements
+from idp.rostering.write.statements import ChangedLink, ChildAccount
 from idp.sessions import closing
 
 _links = cast("Table", Guardianship.__table__)
@@ -21,20 +24,20 @@ _children = cast("Table", Child.__table__)
 _OPEN = {"ended_at": None}
 _UNDISPUTED = {"excluded_at": None, "disputed_at": None}
 
-ONE = update(_links).where(
-    _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
+UPDATE_ONE = update(_links).where(
+    _links.c.account_id == bindparam("changed_account"), _links.c.child_id == bindparam("changed_child")
 )
 
 
-def this(account: str, child: str) -> dict[str, Any]:
-    """Return the parameters of `ONE` that name a tie."""
-    return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
+def parameters(account: str, child: str) -> dict[str, Any]:
+    """Return the parameters of `UPDATE_ONE` that name a tie."""
+    return {"changed_account": uuid.UUID(account), "changed_child": uuid.UUID(child)}
 
 
 def lock_accounts(accounts: Iterable[str]) -> None:
-    """Lock the accounts' rows by id, before any of their ties is written.
+    """Lock the accounts in the order of their ids, before one of their ties is written.
 
-    Whoever settles a dispute locks the account first and its ties next: the other order would be a deadlock.
+    The settlement of a dispute locks the account, then its ties. The same order here avoids a deadlock.
     """
     ids = sorted({uuid.UUID(account) for account in accounts})
     if ids:
@@ -44,59 +47,47 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again."""
-    marks = ", ".join("?" * len(children))
-    rows = list(
-        staging.rows(
-            "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
-            "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
-            "FROM live l JOIN student s ON s.child_id = l.child "
-            "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
-            "LEFT JOIN known_account a ON a.id = l.account "
-            f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
-            "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
-            *children,
-        )
-    )
-    lock_accounts(account for _, account, *_ in rows)
+    rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
+    lock_accounts(row.account for row in rows)
     new, changed, readmitted, opened, reopened = [], [], [], [], set()
-    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
-        pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
-        tie = {"kinship": kinship, "authority": authority}
-        if is_excluded:  # the file says something else of it than what the school refused
-            readmitted.append(this(account, child) | tie | _OPEN | _UNDISPUTED)
-        elif is_there:
-            changed.append(this(account, child) | tie | _OPEN)
-            if is_opened:
-                reopened.add(pair["account_id"])
+    for row in rows:
+        ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
+        named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
+        if row.is_excluded:  # the file now says something else than what the school refused
+            readmitted.append(named | values | _OPEN | _UNDISPUTED)
+        elif row.is_known:
+            changed.append(named | values | _OPEN)
+            if row.is_ended:
+                reopened.add(ends["account_id"])
         else:
-            new.append(pair | tie)
-        if is_known:
-            if is_opened and not (is_excluded or is_disputed):
-                opened.append(pair)
-            change = "child_added" if is_opened else "tie_changed"
-            log.record(AccountImported(account_id=pair["account_id"], batch=batch, change=change, child=child))
-    doubted = _in_dispute(opened)
+            new.append(ends | values)
+        if row.has_account:
+            if row.is_ended and not (row.is_excluded or row.is_disputed):
+                opened.append(ends)
+            change = "child_added" if row.is_ended else "tie_changed"
+            log.record(AccountImported(account_id=ends["account_id"], batch=batch, change=change, child=row.child))
+    disputed = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
-    if changed:
-        db.session.execute(ONE.where(_links.c.excluded_at.is_(None)), changed)  # the school may have decided meanwhile
+    if changed:  # the school may have excluded one since the plan was made
+        db.session.execute(UPDATE_ONE.where(_links.c.excluded_at.is_(None)), changed)
     if readmitted:
-        db.session.execute(ONE, readmitted)
-    _dispute(doubted)
+        db.session.execute(UPDATE_ONE, readmitted)
+    _dispute(disputed)
     _close_again(reopened)
 
 
-def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
-    """Let ties that the school excluded be as if they had only ended: the file no longer names them."""
-    db.session.execute(ONE, [this(account, child) | _UNDISPUTED for child, account in page])
+def lift_exclusions(page: Sequence[ChildAccount]) -> None:
+    """Turn excluded ties into ended ones, because the files no longer name them."""
+    db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | _UNDISPUTED for link in page])
 
 
 def _close_again(accounts: Collection[uuid.UUID]) -> None:
-    """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
+    """Close the accounts whose reopened tie was disputed when it ended, and not settled since."""
     closing.close(disputes.disputed_among(accounts) if accounts else ())
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put new children after those that their guardians have, in the file's order."""
+    """Return new ties with ranks after the guardian's other children, in the order of the file."""
     guardians = sorted({link["account_id"] for link in links})
     query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
     last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
@@ -108,11 +99,11 @@ def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
-    """Return which ties that open are in dispute from the start, as (account, school, child).
+    """Return which new ties are disputed from the start, as (account, school, child).
 
-    A dispute says that a school's letter reached somebody else than the children's guardian. While every child that the
-    account has in that school is in dispute, the next child there is too: the school looks at both. Another school's
-    letter may have reached the right person, and so may one of which some children were not disputed.
+    A dispute says that a school's letter reached another person than the guardian. While all children that the account
+    has in that school are disputed, a new child there is disputed too, and the school looks at both. Another school's
+    letter may have reached the right person, and so may a letter of which some children were not disputed.
     """
     if not ties:
         return []
@@ -122,7 +113,9 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
         .join(_children, _children.c.id == _links.c.child_id)
         .where(
             bulk.one_of(_links.c.account_id, accounts),
-            or_(_links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)),  # undecided, though the pupil left
+            or_(
+                _links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)
+            ),  # a dispute that is open although the pupil left
             _links.c.excluded_at.is_(None),
         )
     )
@@ -140,7 +133,7 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
-    """Dispute ties that have just opened, close their accounts, and have the school look again."""
+    """Dispute new ties, close their accounts, and write a notice for the school."""
     if not ties:
         return
     closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])

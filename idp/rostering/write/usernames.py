@@ -1,7 +1,8 @@
-"""Identifiers: initial, a dot, the name, a number drawn at random; given once and never changed.
+"""Make identifiers: an initial, a dot, the family name and a random number; an identifier never changes.
 
-`n.leroy4821` can be read out by telephone and typed on a phone. The number tells nobody how many there are. A name that
-has no Latin letter becomes `parent`. An identifier never holds an `@`: nobody takes it for a mail address.
+`n.leroy4821` can be read out by telephone and typed on a phone. The number is random so that it does not tell how many
+people have the name. A name without Latin letters becomes `parent`. An identifier has no `@`, so that it does not look
+like an email.
 """
 
 import secrets
@@ -10,14 +11,14 @@ from idp.folding import fold
 
 _LONGEST_NAME = 20
 _DIGITS = (4, 4, 4, 5, 6, 8)
-"""How many digits each attempt draws: the more people have a name, the longer their numbers become."""
+"""How many digits each attempt draws: frequent names get longer numbers."""
 ATTEMPTS = range(len(_DIGITS))
 _PARTICLES = frozenset(("d", "da", "de", "del", "des", "di", "do", "dos", "du", "el", "la", "le", "les", "van", "von"))
 _PARTICLES_OF = frozenset(("den", "der", "ter", "ben", "bin", "al", "o", "san", "st"))
 
 
 def base(given_name: str, family_name: str) -> str:
-    """Return what the identifier begins with: « Noémie LEROY-VANDEPUTTE » gives `n.leroy`."""
+    """Return the beginning of the identifier: « Noémie LEROY-VANDEPUTTE » gives `n.leroy`."""
     name = _first_name_of(family_name)
     initial = _letters(given_name)[:1]
     if not name:
@@ -32,7 +33,7 @@ def drawn(begun: str, attempt: int) -> str:
 
 
 def _first_name_of(family_name: str) -> str:
-    """Return the first name of a double one, with the particles that stand before it."""
+    """Return the first part of a double family name, with the particles before it."""
     words = [word for word in (_letters(part) for part in _parts(family_name)) if word]
     held = ""
     for word in words:

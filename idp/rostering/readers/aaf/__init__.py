@@ -1,1 +1,1 @@
-"""The reader of the AAF (`ficAlimMENESR`)."""
+"""Read the AAF (`ficAlimMENESR`)."""

@@ -1,4 +1,4 @@
-"""The words of the AAF: requests, categories, and the names of attributes that a reader need not be told of.
+"""Define the vocabulary of the AAF: requests, categories, and the known names of attributes.
 
 Secondary schools (2D) and primary schools (1D) share the envelope and differ in the names of attributes.
 """
@@ -28,14 +28,14 @@ _LONGEST_WORD = 60
 
 
 def kind_of(category: str) -> str:
-    """Return `STUDENT`, `GUARDIAN` or `SCHOOL` for a category; empty for those that do not matter here (teachers…)."""
+    """Return `STUDENT`, `GUARDIAN` or `SCHOOL` for a category; the empty text for others, such as teachers."""
     if kind := _PERSONS.get(category):
         return kind
     return SCHOOL if _SCHOOLS.match(folded(category)) else ""
 
 
 def kind_of_file(name: str) -> str | None:
-    """Return what a file holds by its name, as `kind_of` does; None when the name does not say."""
+    """Return the kind of a file's content by its name, as `kind_of` does; None if the name has no kind."""
     for kind, form in _FILES.items():
         if form.search(name):
             return kind
@@ -43,7 +43,7 @@ def kind_of_file(name: str) -> str | None:
 
 
 def is_primary(structure_type: str) -> bool:
-    """Return whether a school's type is one of primary schools."""
+    """Return whether a type of school is a primary one."""
     return folded(structure_type).startswith("ecole")
 
 
@@ -82,4 +82,4 @@ postOfficeBox street postalCode l facsimileTelephoneNumber
 """
 
 KNOWN = frozenset(_WORDS.split())
-"""The names of the AAF, 2D and 1D: those that are read, and those that are left where they are. No other is read."""
+"""The attributes of the AAF, 2D and 1D, read or ignored on purpose. Any other name is reported."""

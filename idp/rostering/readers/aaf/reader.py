@@ -1,8 +1,8 @@
-"""Reads the AAF (`ficAlimMENESR`), secondary (2D) and primary (1D), Complet and Delta (SDET annex on the AAF).
+"""Read the AAF (`ficAlimMENESR`), secondary (2D) and primary (1D), Complet and Delta (SDET annex on the AAF).
 
-A request is about one school, one pupil or one responsable; what is about others (teachers, services) is passed over.
-Attributes are read by their names, both vocabularies at once. A name that no reader knows is told once per file and
-carried nowhere (R-09). Keys are `aaf:` and the identifier.
+A request is about one school, one pupil or one guardian; requests about others (teachers, services) are skipped.
+Attributes are read by their names in both vocabularies. An unknown name is reported once per file and not read (R-09).
+A key is `aaf:` and the identifier.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read(source: "Source", form: Form) -> Iterator[Record]:
-    """Yield the records of a file, and what is wrong with it; raises nothing for what the file holds."""
+    """Yield the records and the issues of a file; a bad file raises no exception."""
     stream = XmlStream(source, frozenset(names.ACTS))
     reader = _Reader(source.name, form)
     seen = False
@@ -38,7 +38,7 @@ def read(source: "Source", form: Form) -> Iterator[Record]:
 
 
 class _Reader:
-    """Makes records of the requests of one file. `is_lost` when the file does not say what it is about."""
+    """Make records from the requests of one file. `is_lost` says that the file does not say its category."""
 
     def __init__(self, file: str, form: Form) -> None:
         self.reporter = Reporter(file)
@@ -48,7 +48,7 @@ class _Reader:
         self._kind_of_file = names.kind_of_file(file)
 
     def records(self, element: Element) -> list[Record]:
-        """Return what a request comes to; a refused one comes to an issue that says so."""
+        """Return the records and the issues of a request."""
         request, issues = parse(element, self.reporter)
         kind = self._kind_of_file if request.kind is None else request.kind
         found: list[Record] = [*issues]
@@ -88,7 +88,7 @@ class _Reader:
         return self.reporter.error(request.place.line, request.key, code, message, refuses=kind)
 
     def _school(self, request: Request) -> Record:
-        """Return the school. One that cannot be taken is only warned of: its pupils are refused one by one."""
+        """Return the school, or a warning if it cannot be taken: its pupils are refused one by one later."""
         key = f"aaf:{request.key}"
         uai = request.text("ENTStructureUAI") or request.text("ENTEtablissementUAI") or ""
         name = request.text("ENTStructureNomCourant") or ""
@@ -107,7 +107,7 @@ class _Reader:
             uai=uai,
             name=name,
             degree=self._degree(request),
-            address=address,
+            address_lines=address,
             phone=phone,
             act=request.act,
         )
@@ -121,7 +121,7 @@ class _Reader:
 
 
 def _guardian(request: Request, key: str) -> tuple[Guardian, str]:
-    """Return the guardian, and a sentence when there must be none for a field's length."""
+    """Return the guardian, and a message if a field is too long."""
     text = request.text
     address = text("ENTPersonAdresse")
     lines = None if address is None else _lines(address)
@@ -134,11 +134,11 @@ def _guardian(request: Request, key: str) -> tuple[Guardian, str]:
         family_name=text("sn", "ENTPersonNom"),
         birth_name=text("ENTPersonNomPatro"),
         given_name=text("givenName", "ENTPersonPrenom"),
-        address=lines,
+        address_lines=lines,
         postcode=text("ENTPersonCodePostal"),
         city=text("ENTPersonVille"),
         country=text("ENTPersonPays"),
-        mail=text("mail", "ENTPersonMail"),
+        email=text("mail", "ENTPersonMail"),
         address_diffusion=yes_or_no(text("ENTPersonAdresseDiffusion") or ""),
     )
     sentence = too_long(
@@ -151,7 +151,7 @@ def _guardian(request: Request, key: str) -> tuple[Guardian, str]:
             ("postcode", guardian.postcode),
             ("city", guardian.city),
             ("city", guardian.country),
-            ("mail", guardian.mail),
+            ("mail", guardian.email),
         )
     )
     return guardian, sentence or (too_long_address(lines) if lines else "")
@@ -169,9 +169,9 @@ def _leaving_student(request: Request, key: str) -> Student:
 
 def _leaving_guardian(request: Request, key: str) -> Guardian:
     nothing = dict.fromkeys(
-        ("civility", "family_name", "birth_name", "given_name", "postcode", "city", "country", "mail")
+        ("civility", "family_name", "birth_name", "given_name", "postcode", "city", "country", "email")
     )
-    return Guardian(place=request.place, key=key, act=Act.DELETE, address=None, **nothing)
+    return Guardian(place=request.place, key=key, act=Act.DELETE, address_lines=None, **nothing)
 
 
 def _school_address(request: Request) -> tuple[str, ...]:

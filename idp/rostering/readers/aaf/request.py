@@ -1,4 +1,4 @@
-"""One request of the AAF: what it asks for, about whom, and the values of its attributes."""
+"""Parse a request of the AAF: its act, its person or school, and the values of its attributes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,10 +15,10 @@ class Request(NamedTuple):
     """A request.
 
     Attributes:
-        key: The identifier, as the file has it; empty when it has none.
-        kind: `STUDENT`, `GUARDIAN`, `SCHOOL`; empty for a category that does not matter; None when it has none.
-        values: The texts of each attribute that is mentioned, in the file's order; none at all for an emptied one.
-        missing: What an attribute that is not mentioned says: the empty text, in a partial request None.
+        key: The identifier in the file, or the empty text.
+        kind: `STUDENT`, `GUARDIAN`, `SCHOOL`; empty for another category; None for a request without category.
+        values: The texts of each attribute of the request, in the order of the file; an emptied one has no text.
+        missing: The value of an attribute that the request does not have: the empty text; None in a partial request.
     """
 
     act: Act
@@ -29,14 +29,14 @@ class Request(NamedTuple):
     missing: str | None
 
     def text(self, name: str, other: str = "") -> str | None:
-        """Return the first text of `name`, or of `other` where `name` is not mentioned; `missing` where neither is."""
+        """Return the first text of `name`, or of `other` if the request has no `name`, or `missing`."""
         values = self.values.get(name)
         if values is None and (values := self.values.get(other)) is None:
             return self.missing
         return values[0] if values else ""
 
     def texts(self, name: str, other: str = "") -> list[str] | None:
-        """Return all texts, by the same rule; None when nothing is said of them."""
+        """Return all texts of `name` or `other`; None if a partial request has neither."""
         values = self.values.get(name)
         if values is None and (values := self.values.get(other)) is None:
             return None if self.missing is None else []
@@ -44,7 +44,7 @@ class Request(NamedTuple):
 
 
 def parse(element: Element, reporter: Reporter) -> tuple[Request, list[Issue]]:
-    """Return the request that `element` is, and what in it is not understood."""
+    """Return the request of an element, and issues for the parts that are unknown."""
     values: dict[str, list[str]] = {}
     issues: list[Issue] = []
     key = ""
@@ -60,7 +60,7 @@ def parse(element: Element, reporter: Reporter) -> tuple[Request, list[Issue]]:
                 values[name].append(text)
         elif tag == "id" and parent == "identifier":
             key = text
-        elif tag in _NAMED:  # without any value: emptied
+        elif tag in _NAMED:  # an attribute without value is emptied
             values.setdefault(_attribute(own, "name"), [])
         elif tag not in _ENVELOPE:
             issues += reporter.unknown(element.line, [tag])
@@ -82,7 +82,7 @@ def _first(values: dict[str, list[str]], names: Iterable[str]) -> str | None:
 
 
 def _attribute(attributes: list[str], name: str) -> str:
-    """Return an XML attribute's text; empty when it is not there."""
+    """Return the text of an XML attribute, or the empty text."""
     pairs = zip(attributes[::2], attributes[1::2], strict=True)
     return next((text for own, text in pairs if own == name), "")
 

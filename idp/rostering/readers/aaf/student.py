@@ -1,4 +1,4 @@
-"""A pupil of the AAF: school, class, leaving date, and the responsible people."""
+"""Read a pupil of the AAF: school, class, leaving date, and guardians."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -11,11 +11,11 @@ _LINK_FIELDS = 6
 _CLASS_FIELDS = (2, 5)
 _AUTHORITIES = ("0", "1", "2", "3")
 Class = tuple[str, str]
-"""A structure's key, and the class's name in it."""
+"""The key of a school, and the name of a class in it."""
 
 
 class StudentReader:
-    """Makes pupils of requests; what it left out is in `issues`, until the next."""
+    """Make pupils from requests; `issues` are those of the last pupil."""
 
     def __init__(self, reporter: Reporter, form: Form) -> None:
         self.issues: list[Issue] = []
@@ -23,7 +23,7 @@ class StudentReader:
         self._is_primary = form.format is Format.AAF1D
 
     def student(self, request: Request, key: str) -> tuple[Student, str]:
-        """Return the pupil, and a sentence when the pupil must be refused for a field's length."""
+        """Return the pupil, and a message if a field is too long."""
         self.issues = []
         schools = request.texts("ENTPersonStructRattach")
         school = None if schools is None else next(iter(schools), "")
@@ -70,7 +70,7 @@ class StudentReader:
         return day
 
     def _class_name(self, request: Request, school: str | None) -> str | None:
-        """Return the class in the pupil's school: a pupil may be in classes of several."""
+        """Return the class in the pupil's school; a pupil may have classes in several schools."""
         values = request.texts("ENTEleveClasses", "ENTPersonClasses")
         if not values:
             return None if values is None else ""
@@ -94,7 +94,7 @@ class StudentReader:
         return next(iter(mine), "")
 
     def _class(self, request: Request, value: str) -> Class | None:
-        """Return what `structure$CLASS` says, or in the 1D `structure$?$?$classKey$className`."""
+        """Parse `structure$CLASS`, or in the 1D `structure$?$?$classKey$className`."""
         fields = value.split("$", 5)
         if len(fields) not in _CLASS_FIELDS:
             self._warn(
@@ -114,7 +114,7 @@ class StudentReader:
         return None if values is None else self._full_links(request, values)
 
     def _full_links(self, request: Request, values: Sequence[str]) -> tuple[Link, ...]:
-        """Return what `parentKey$kinship$financial$authority$contact$payment` says, of each value."""
+        """Parse values of the form `parentKey$kinship$financial$authority$contact$payment`."""
         links = []
         for value in values:
             fields = value.split("$", _LINK_FIELDS)

@@ -1,1 +1,1 @@
-"""The reader of SIECLE's XML exports."""
+"""Read SIECLE's XML exports."""

@@ -1,4 +1,4 @@
-"""What both exports of SIECLE have in common: the school in the parameters, and fields by their names."""
+"""Read what both exports of SIECLE share: the school in the parameters, and fields by their names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ Fields = dict[str, str]
 
 
 class Content(ABC):
-    """One file, row by row; what is not complete yet is held back, as compactly as it can be.
+    """The rows of a file. A row that waits for a later one is held in memory, as compactly as possible.
 
     Attributes:
-        tags: The names of the rows that matter.
-        school: The school's UAI; empty until it is known, and when it cannot be.
+        tags: The names of the rows that are read.
+        school: The UAI of the school, or the empty text as long as it is unknown.
     """
 
     tags: frozenset[str]
@@ -29,7 +29,7 @@ class Content(ABC):
         self._has_parameters = False
 
     def take(self, element: Element) -> Iterator[Record]:
-        """Yield what is complete now that `element` is there."""
+        """Read an element, and yield the records that it completes."""
         tag = element.node[0]
         if tag == "PARAMETRES":
             if not self._has_parameters:
@@ -39,25 +39,25 @@ class Content(ABC):
             yield from self.take_row(tag, element)
 
     def finish(self) -> Iterator[Record]:
-        """Yield what was held back, at the end of a whole file."""
+        """Yield the records of held rows at the end of a complete file."""
         if not self._has_parameters:
             yield self._find_school(1, "")
         yield from self.release_all()
 
     @abstractmethod
     def take_row(self, tag: str, element: Element) -> Iterator[Record]:
-        """Yield what is complete now that this row is there."""
+        """Read a row, and yield the records that it completes."""
 
     @abstractmethod
     def release_all(self) -> Iterator[Record]:
-        """Yield what is held back still: what it was waiting for does not come."""
+        """Yield the records of held rows: what they wait for is not in the file."""
 
     @abstractmethod
     def refuse_all(self) -> Iterator[Issue]:
-        """Yield a refusal of each row that is held back: the file broke off before it was complete."""
+        """Yield a refusal of each held row: the file broke off before it was complete."""
 
     def _find_school(self, line: int, uai: str) -> Record:
-        """Return the school that the file names, or else the operator; an error when neither does."""
+        """Return the school that the file or the operator names, or an error."""
         self.school = next((text for text in (uai, self._form.school or "") if is_uai(text)), "")
         if not self.school:
             message = "Le numéro UAI de l’établissement (UAJ) manque ou est faux : indiquez l’établissement."
@@ -66,7 +66,7 @@ class Content(ABC):
 
 
 def fields_of(element: Element) -> Fields:
-    """Return what an element says under each name: its own attributes, and its children that hold no others."""
+    """Return the fields of an element by name: its attributes and its children without children."""
     own = element.node
     attributes = own[1]
     fields = dict(zip(attributes[::2], (text.strip() for text in attributes[1::2]), strict=True))
@@ -77,7 +77,7 @@ def fields_of(element: Element) -> Fields:
 
 
 def groups_of(element: Element, name: str) -> list[Fields]:
-    """Return the fields of each element `name` inside of `element`."""
+    """Return the fields of each descendant called `name`."""
     groups: dict[int, Fields] = {}
     for parent, (tag, _), text in element.leaves:
         if parent[0] == name:
@@ -86,5 +86,5 @@ def groups_of(element: Element, name: str) -> list[Fields]:
 
 
 def first_of(fields: Fields, *names: str) -> str:
-    """Return the first of these fields that is not empty."""
+    """Return the first field that is not empty, or the empty text."""
     return next((text for name in names if (text := fields.get(name))), "")

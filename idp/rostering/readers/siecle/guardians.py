@@ -1,4 +1,4 @@
-"""`ResponsablesAvecAdresses.xml`: the people, for which pupils each is responsible, then the addresses."""
+"""Read `ResponsablesAvecAdresses.xml`: the people, their links to pupils, then the postal addresses."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,7 +24,7 @@ DATE_MODIFICATION
 _KNOWN = frozenset(_WORDS.split())
 _NEW_AUTHORITIES = {"1": 1, "2": 2, "3": 3}
 _OLD_AUTHORITIES = {"1": 1, "2": 1, "0": 3}
-"""`RESP_LEGAL` 1 and 2 were the first and the second legal representative; 0 was anybody else."""
+"""`RESP_LEGAL` 1 and 2 were the first and the second legal representative; 0 was another person."""
 _CUT = "Le fichier est coupé avant de dire l’adresse de cette personne : elle n’est pas prise."
 
 
@@ -42,19 +42,19 @@ class _Row(NamedTuple):
     family_name: str
     birth_name: str
     given_name: str
-    mail: str
+    email: str
     address_diffusion: bool | None
 
 
 def _held(address: _Address) -> _Address:
-    """Return an address as it is kept until its people come: of one that is too long, just enough to be refused."""
+    """Return an address shortened for memory; one that is too long stays so, and is refused later."""
     lines = tuple(line[: LONGEST["line"] + 1] for line in address.lines[: LINES + 1])
     rest = (value[: LONGEST["city"] + 1] for value in address[1:])
     return _Address(lines, *rest)
 
 
 class Guardians(Content):
-    """The responsible people of a school's pupils."""
+    """The guardians of a school's pupils."""
 
     tags = frozenset(["PERSONNE", "RESPONSABLE_ELEVE", "ADRESSE"])
 
@@ -65,7 +65,7 @@ class Guardians(Content):
         self._first_legal: dict[str, str] = {}
 
     def take_row(self, tag: str, element: Element) -> Iterator[Record]:
-        """Yield a link; a person, as soon as the address is known."""
+        """Yield a link, or the people whose address is known now."""
         fields = fields_of(element)
         if tag == "PERSONNE":
             yield from self._take_person(element, fields)
@@ -74,7 +74,7 @@ class Guardians(Content):
         else:
             key = fields.get("ADRESSE_ID", "")
             if len(key) > LONGEST["key"]:
-                return  # nobody is held under such a key
+                return  # no person can have such a key
             address = _held(_address(fields))
             if rows := self._held.pop(key, None):
                 for row in rows:
@@ -83,7 +83,7 @@ class Guardians(Content):
                 self._addresses[key] = address
 
     def release_all(self) -> Iterator[Record]:
-        """Yield the people whose address is nowhere in the file."""
+        """Yield the people whose address is not in the file."""
         for rows in self._held.values():
             for row in rows:
                 message = "L’adresse de cette personne n’est pas dans le fichier : elle est prise sans adresse."
@@ -91,7 +91,7 @@ class Guardians(Content):
                 yield self._guardian(row, _Address())
 
     def refuse_all(self) -> Iterator[Issue]:
-        """Yield a refusal of each person whose address was still to come."""
+        """Yield a refusal of each person whose address has not come yet."""
         for rows in self._held.values():
             for row in rows:
                 yield self._refusal(row.line, row.key, "cut_off", _CUT)
@@ -106,7 +106,7 @@ class Guardians(Content):
             family_name=first_of(fields, "NOM_USAGE", "NOM_DE_FAMILLE", "NOM"),
             birth_name=fields.get("NOM_DE_FAMILLE", ""),
             given_name=fields.get("PRENOM", ""),
-            mail=fields.get("MEL", ""),
+            email=fields.get("MEL", ""),
             address_diffusion=yes_or_no(fields.get("COMMUNICATION_ADRESSE", "")),
         )
         where = fields.get("ADRESSE_ID", "")[: LONGEST["key"] + 1]
@@ -127,7 +127,7 @@ class Guardians(Content):
             return self._refusal(row.line, row.key, "no_name", message)
         names = (("name", name) for name in (row.family_name, row.birth_name, row.given_name))
         sentence = too_long(
-            [("key", f"siecle:{row.key}"), ("civility", row.civility), ("mail", row.mail), *names],
+            [("key", f"siecle:{row.key}"), ("civility", row.civility), ("mail", row.email), *names],
         )
         return self._refusal(row.line, row.key, "too_long", sentence) if sentence else None
 
@@ -143,11 +143,11 @@ class Guardians(Content):
             family_name=row.family_name,
             birth_name=row.birth_name,
             given_name=row.given_name,
-            address=address.lines,
+            address_lines=address.lines,
             postcode=postcode,
             city=city,
             country=country,
-            mail=row.mail,
+            email=row.email,
             address_diffusion=row.address_diffusion,
         )
 

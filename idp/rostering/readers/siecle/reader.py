@@ -1,8 +1,8 @@
-"""Reads SIECLE's XML exports: `ElevesAvecAdresses.xml` and `ResponsablesAvecAdresses.xml`; the root says which.
+"""Read SIECLE's XML exports: `ElevesAvecAdresses.xml` and `ResponsablesAvecAdresses.xml`; the root says which.
 
-Each file tells things in its own order: the class after the pupil, the address after the person. What must wait is
-held, a row of a few texts each. When a file breaks off, those who waited are refused: half of a pupil would look like a
-pupil without a class. Keys are `siecle:` and ELEVE_ID or PERSONNE_ID. Names of elements: domain, section 3.3.
+The class comes after the pupil, and the address after the person, so that incomplete rows are held in memory. If a file
+breaks off, held rows are refused: an incomplete pupil would look like a pupil without a class. A key is `siecle:` and
+ELEVE_ID or PERSONNE_ID.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ _OTHER_EXPORTS = "BEE_"
 
 
 def read(source: "Source", form: Form) -> Iterator[Record]:
-    """Yield the records of a file, and what is wrong with it; raises nothing for what the file holds."""
+    """Yield the records and the issues of a file; a bad file raises no exception."""
     reporter = Reporter(source.name)
     stream = XmlStream(source, Students.tags | Guardians.tags | {"PARAMETRES"})
     content: Content | None = None

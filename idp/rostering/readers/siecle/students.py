@@ -1,4 +1,4 @@
-"""`ElevesAvecAdresses.xml`: the pupils, then what class each is in."""
+"""Read `ElevesAvecAdresses.xml`: the pupils, then their classes."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -43,7 +43,7 @@ class Students(Content):
         self._classes: dict[str, str] = {}
 
     def take_row(self, tag: str, element: Element) -> Iterator[Record]:
-        """Yield what is wrong with a pupil's row, or the pupil of a row that says the class."""
+        """Yield the issues of a pupil's row, or the pupils whose class is known now."""
         fields = fields_of(element)
         key = fields.get("ELEVE_ID", "")
         if tag == "ELEVE":
@@ -55,13 +55,13 @@ class Students(Content):
                 yield self._student(key, row)
 
     def release_all(self) -> Iterator[Record]:
-        """Yield the pupils whose class is nowhere in the file."""
+        """Yield the pupils whose class is not in the file."""
         for key, rows in self._held.items():
             for row in rows:
                 yield self._student(key, row)
 
     def refuse_all(self) -> Iterator[Issue]:
-        """Yield a refusal of each pupil whose class was still to come."""
+        """Yield a refusal of each pupil whose class has not come yet."""
         for key, rows in self._held.items():
             for row in rows:
                 yield self._refusal(row.line, key, "cut_off", _CUT)
@@ -113,6 +113,6 @@ class Students(Content):
 
 
 def _class_name(element: Element) -> str:
-    """Return the pupil's class, among the classes and the groups."""
+    """Return the pupil's class, which stands among the groups."""
     structures = groups_of(element, "STRUCTURE")
     return next((s.get("CODE_STRUCTURE", "") for s in structures if s.get("TYPE_STRUCTURE") == _CLASS), "")

@@ -1,0 +1,88 @@
+"""Count what an import does, once all phases have run."""
+
+from dataclasses import dataclass
+
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.records import Mode
+
+_READ = "SELECT coalesce(sum(copies), 0) FROM {table}"
+_REFUSED = "SELECT coalesce(sum(iif(fate = 'refused', copies, {spare})), 0) FROM {table}"
+_GONE = "SELECT count(*) FROM {table} s JOIN {known} k ON k.key = s.key WHERE s.fate = 'gone' AND NOT k.is_left"
+_NEW_STUDENT = "s.fate = 'open' AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
+_NEW_STUDENTS = f"SELECT count(*) FROM student s WHERE {_NEW_STUDENT}"
+_NEW_GUARDIANS = "SELECT count(*) FROM guardian WHERE fate = 'new'"
+_CHANGED = "SELECT count(*) FROM changed_{table}"
+_STUDENTS_LEFT = (
+    f"SELECT (SELECT count(*) FROM absent_student) + ({_GONE.format(table='student', known='known_child')})"
+)
+_CLOSING = "SELECT count(*) FROM closing_account"
+_RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
+_ABSENT = "SELECT count(*) FROM absent_student"
+_FAMILIES = (
+    "SELECT count(*) FROM (SELECT account FROM allowed_link UNION SELECT k.account FROM known_link k "
+    "WHERE NOT k.is_ended AND NOT EXISTS (SELECT 1 FROM ending_link e WHERE e.child = k.child "
+    "AND e.account = k.account) EXCEPT SELECT account FROM closing_account)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many records of a kind came, and what becomes of them; `left` counts those of the database."""
+
+    read: int
+    created: int
+    changed: int
+    unchanged: int
+    left: int
+    refused: int
+
+
+def count(staging: Staging, mode: Mode) -> dict[str, Counted]:
+    """Return what becomes of pupils and guardians."""
+    return {
+        "students": _count(staging, "student", mode, created=_NEW_STUDENTS, left=_STUDENTS_LEFT),
+        "guardians": _count(staging, "guardian", mode, created=_NEW_GUARDIANS, left=_CLOSING),
+    }
+
+
+def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str) -> Counted:
+    """Count each record once: as created, changed, refused or, if it is none of these, unchanged.
+
+    A record that is gone is changed. A repeated record of a complete file is refused; in a Delta it changes the first.
+    """
+    by_reader = staging.refused[table]
+    read = staging.one(_READ.format(table=table)) + by_reader
+    spare = "copies - 1" if mode is Mode.COMPLETE else "0"
+    refused = staging.one(_REFUSED.format(table=table, spare=spare))
+    known = {"student": "known_child", "guardian": "known_account"}[table]
+    new = staging.one(created)
+    changed = staging.one(_CHANGED.format(table=table)) + staging.one(_GONE.format(table=table, known=known))
+    return Counted(
+        read=read,
+        created=new,
+        changed=changed,
+        unchanged=read - new - changed - refused - by_reader,
+        left=staging.one(left),
+        refused=refused + by_reader,
+    )
+
+
+def count_accounts(staging: Staging) -> dict[str, int]:
+    """Return how many accounts the families of the files have in the end, and how many open and close."""
+    return {
+        "total": staging.one(_FAMILIES),
+        "created": staging.one(_NEW_GUARDIANS),
+        "disabled": staging.one(_CLOSING),
+    }
+
+
+def records(staging: Staging) -> int:
+    """Return how many records of people are compared with the database."""
+    total: int = staging.one(_RECORDS)
+    return total
+
+
+def rows_to_write(staging: Staging) -> int:
+    """Return how many rows of people will be written."""
+    statements = (_CHANGED.format(table="guardian"), _CHANGED.format(table="student"), _ABSENT)
+    return sum(staging.one(statement) for statement in (*statements, _NEW_GUARDIANS, _NEW_STUDENTS))

@@ -1,0 +1,103 @@
+"""Recognise files that look like a mistake, once all phases have run."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from idp.rostering.reconcile import known
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.statements import HERE
+from idp.rostering.records import Mode
+
+_FEW = 20
+"""So many accounts, pupils or children may change without anything being wrong."""
+
+_OPEN = "known_link k JOIN known_child c ON c.id = k.child AND c.in_scope WHERE NOT k.is_ended"
+_CLOSING = "SELECT count(*) FROM closing_account"
+_ACCOUNTS = f"SELECT count(DISTINCT k.account) FROM {_OPEN}"
+_LINKS = f"SELECT count(*) FROM {_OPEN}"
+_ENDING = (
+    f"SELECT count(*) FROM {_OPEN} AND EXISTS "
+    "(SELECT 1 FROM ending_link e WHERE e.child = k.child AND e.account = k.account)"
+)
+_STUDENTS = f"SELECT count(*) FROM student WHERE fate IN {HERE}"
+_OF_OTHER_SCHOOLS = (
+    "SELECT count(*) FROM student s JOIN known_child k ON k.id = s.child_id AND NOT k.in_scope AND NOT k.is_left "
+    f"WHERE s.fate IN {HERE}"
+)
+_MOST_CHILDREN = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM allowed_link GROUP BY account)"
+_EMPTIED = (
+    "SELECT s.uai, count(DISTINCT k.account) AS accounts, count(DISTINCT l.account) AS closing FROM known_link k "
+    "JOIN known_child c ON c.id = k.child AND c.in_scope JOIN known_school s ON s.id = c.school_id "
+    "LEFT JOIN closing_account l ON l.account = k.account WHERE NOT k.is_ended GROUP BY s.uai "
+    "HAVING accounts >= :few AND closing * 2 > accounts"
+)
+_HALF_PAIRS = "SELECT uai FROM school WHERE copies < 2 ORDER BY uai"
+_OTHER_SOURCES = (
+    "SELECT uai, source FROM known_school WHERE source NOT IN ('', :format) AND (uai IN (SELECT uai FROM school) "
+    "OR uai IN (SELECT uai FROM student)) ORDER BY uai"
+)
+
+
+class _Emptied(NamedTuple):
+    uai: str
+    accounts: int
+    closing: int
+
+
+class Source(NamedTuple):
+    """A school, and the format of the files that feed it."""
+
+    uai: str
+    source: str
+
+
+def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
+    """Return why the files look like a mistake, or None.
+
+    Too many accounts would close, too many links would end, or too many pupils come from other schools. A Delta is
+    compared with the whole database, a complete file with its schools.
+    """
+    closing = staging.one(_CLOSING)
+    if mode is Mode.DELTA:
+        everybody = known.open_accounts() if closing > _FEW else 0
+        return _too_many(closing, everybody, "accounts would be disabled", percent) if everybody else None
+    strangers = staging.one(_OF_OTHER_SCHOOLS)
+    return (
+        _too_many(closing, staging.one(_ACCOUNTS), "accounts would be disabled", percent)
+        or _too_many(
+            staging.one(_ENDING), staging.one(_LINKS), "ties between a guardian and a child would end", percent
+        )
+        or (
+            _too_many(strangers, staging.one(_STUDENTS), "pupils are known in other schools", percent)
+            if strangers > _FEW
+            else None
+        )
+        or _crowded(staging)
+        or _emptied(staging)
+    )
+
+
+def _too_many(some: int, everything: int, what: str, percent: float) -> str | None:
+    return f"{some} of {everything} {what}, more than {percent:g} %" if some * 100 > percent * everything else None
+
+
+def _crowded(staging: Staging) -> str | None:
+    most: int = staging.one(_MOST_CHILDREN)
+    return f"one person would have {most} children" if most > _FEW else None
+
+
+def _emptied(staging: Staging) -> str | None:
+    """Return which school would lose more than half of its accounts, or None; a small school may lose them."""
+    for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):
+        return f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
+    return None
+
+
+def half_pairs(staging: Staging) -> Iterator[str]:
+    """Yield the schools of which only one file of a pair came."""
+    return staging.values(_HALF_PAIRS)
+
+
+def other_sources(staging: Staging, format_: str) -> Iterator[Source]:
+    """Yield the schools of the files that files of another format feed."""
+    return staging.rows(Source, _OTHER_SOURCES, format=format_)

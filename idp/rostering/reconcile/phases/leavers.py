@@ -1,0 +1,94 @@
+"""Phases on what ends: pupils who are absent, links that the files no longer name, accounts without children."""
+
+import json
+
+from idp.rostering.reconcile import known
+from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.schema import EndingLinkRow, LeavingAccountRow
+from idp.rostering.reconcile.statements import HERE
+from idp.rostering.records import Format, Mode
+
+_PAGE = 1000
+_ROW_FORMATS = frozenset((Format.ONDE, Format.CSV))
+"""The formats whose rows have no number. If a row could not be read, nobody can say which person is missing."""
+
+_LIST_ALL = "UPDATE student SET lists_guardians = 1 WHERE lists_guardians IS NOT 1"
+_FIND_ABSENT = (
+    "INSERT INTO absent_student SELECT id FROM known_child k WHERE k.in_scope AND NOT k.is_left "
+    "AND NOT EXISTS (SELECT 1 FROM student s WHERE s.key = k.key) "
+    "AND k.key NOT IN (SELECT key FROM unread WHERE kind = 'student') "
+    "AND bare_key(k.key) NOT IN (SELECT key FROM unread WHERE kind = 'student')"
+)
+"""A pupil whose record was refused is in the file all the same; readers name the row by the key that it holds."""
+_LIST_NO_UNREAD = (
+    "UPDATE student SET lists_guardians = 0 WHERE bare_key(key) IN (SELECT key FROM unread WHERE kind = 'link')"
+)
+
+_STATES = {
+    "ending_link": "NOT k.is_ended",
+    "lifted_exclusion": "k.is_excluded AND (k.child, k.account) NOT IN (SELECT child, account FROM excluded_link)",
+}
+"""The known links that each table gets if the files do not name them."""
+_ANY = "SELECT EXISTS (SELECT 1 FROM known_link k WHERE {state})"
+_FIND_UNNAMED = (
+    "INSERT INTO {table} SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id "
+    f"WHERE s.fate IN {HERE} AND s.lists_guardians AND {{state}} "
+    "AND NOT EXISTS (SELECT 1 FROM allowed_link l WHERE l.child = k.child AND l.account = k.account) "
+    "AND NOT EXISTS (SELECT 1 FROM link l JOIN guardian g ON g.key = l.guardian AND g.fate = 'refused' "
+    "WHERE l.student = s.key AND g.account_id = k.account) "
+    "AND k.account NOT IN (SELECT account FROM exchanged_key) ON CONFLICT DO NOTHING"
+)
+"""The person of a refused record keeps the links; so does the person whom a record names under another one's key."""
+_FIND_GONE = (
+    "INSERT INTO {table} SELECT k.child, k.account FROM known_link k WHERE {state} "
+    "AND (k.child IN (SELECT child_id FROM student WHERE fate = 'gone') OR k.child IN (SELECT id FROM absent_student) "
+    "OR k.account IN (SELECT account_id FROM guardian WHERE fate = 'gone')) ON CONFLICT DO NOTHING"
+)
+
+_WITHOUT_LINK = (
+    "SELECT e.account FROM (SELECT account FROM ending_link UNION SELECT o.account FROM excluded_link o "
+    "JOIN known_account a ON a.id = o.account AND NOT a.is_left) e "
+    "WHERE e.account NOT IN (SELECT account FROM allowed_link) "
+    "AND e.account NOT IN (SELECT account FROM replaced_key WHERE closes) AND NOT EXISTS "
+    "(SELECT 1 FROM known_link k LEFT JOIN ending_link x ON x.child = k.child AND x.account = k.account "
+    "WHERE k.account = e.account AND NOT k.is_ended AND x.child IS NULL)"
+)
+_ENDING_OF = "SELECT child, account FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
+_FIND_CLOSING = (
+    "INSERT INTO closing_account SELECT account FROM leaving_account UNION SELECT r.account FROM replaced_key r "
+    "JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled"
+)
+
+
+def find_absent(context: Context) -> None:
+    """Find the pupils whom a complete file no longer names."""
+    staging = context.staging
+    if context.mode is Mode.COMPLETE:
+        staging.run(_LIST_ALL)
+        if not (context.format in _ROW_FORMATS and staging.refused["student"]):
+            staging.run(_FIND_ABSENT)
+    staging.run(_LIST_NO_UNREAD)
+
+
+def find_ending_links(context: Context) -> None:
+    """Find the links that end, and the exclusions that the files no longer name."""
+    staging = context.staging
+    has_unread_rows = context.format in _ROW_FORMATS and staging.refused["guardian"]
+    for table, state in _STATES.items():
+        if not staging.one(_ANY.format(state=state)):
+            continue
+        if not has_unread_rows:
+            staging.run(_FIND_UNNAMED.format(table=table, state=state))
+        staging.run(_FIND_GONE.format(table=table, state=state))
+    staging.create_index("ending_link_account")
+
+
+def find_leaving_accounts(context: Context) -> None:
+    """Find the accounts that have no child left, and all that close."""
+    staging = context.staging
+    for accounts in list(staging.value_pages(_WITHOUT_LINK, _PAGE)):
+        ending = staging.rows(EndingLinkRow, _ENDING_OF, accounts=json.dumps(accounts))
+        staying = known.with_other_child(accounts, {(link.account, link.child) for link in ending})
+        staging.insert(LeavingAccountRow, [(account,) for account in accounts if account not in staying])
+    known.copy_leaving(staging)
+    staging.run(_FIND_CLOSING)

@@ -1,0 +1,98 @@
+"""Phases on the records alone: which of them contradict each other, and which email is not one."""
+
+from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.statements import made_of_names
+from idp.rostering.records import Mode, Severity
+
+_DROP_FORMER_LINKS = (
+    "DELETE FROM link WHERE record > 0 AND record IS NOT (SELECT record FROM student s WHERE s.key = link.student)"
+)
+
+_BY_NAMES = made_of_names("key")
+_MARK_NAMESAKES = (
+    f"UPDATE guardian SET differs = 1, renamed = 1 WHERE copies > 1 AND {_BY_NAMES} "
+    "AND NOT same_home(address_lines, postcode, city, address_lines, postcode, city)"
+)
+_ACCEPT_OTHER_SCHOOLS = "UPDATE school SET differs = 0"
+_FIRST_PLACES = "SELECT file, line, key FROM {table} WHERE {wrong} AND {condition}"
+_LAST_PLACES = "SELECT file2, line2, key FROM {table} WHERE {wrong} AND {condition}"
+_SAME_BUT_CASE = "lower(key) IN (SELECT lower(key) FROM {table} GROUP BY lower(key) HAVING count(*) > 1)"
+_CASE_PLACES = f"SELECT file, line, key FROM {{table}} WHERE {_SAME_BUT_CASE}"
+_REFUSE = f"UPDATE {{table}} SET fate = 'refused' WHERE {{wrong}} OR {_SAME_BUT_CASE}"
+_REPEATED = "SELECT file2, line2, key FROM {table} WHERE copies > 1 AND NOT differs"
+
+_BAD_EMAIL = "email <> '' AND (email NOT GLOB '?*@?*.?*' OR email GLOB '*[ ,;]*' OR email GLOB '*@*@*')"
+_BAD_EMAILS = f"SELECT file, line, key FROM guardian WHERE {_BAD_EMAIL}"
+_DROP_BAD_EMAILS = f"UPDATE guardian SET email = '' WHERE {_BAD_EMAIL}"
+
+_TWICE = (
+    ("school", "TRUE", "Deux établissements différents portent la même clé : aucun des deux n’est pris."),
+    (
+        "student",
+        "TRUE",
+        "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
+    ),
+    (
+        "guardian",
+        f"NOT {_BY_NAMES}",
+        "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
+    ),
+    (
+        "guardian",
+        _BY_NAMES,
+        (
+            "Ces lignes ont le même nom, mais pas la même adresse postale complète (rue, code postal, commune), ou pas "
+            "les mêmes données : ce sont peut-être deux homonymes, aucune n’est prise. Complétez l’adresse, ou donnez "
+            "un numéro à chaque personne."
+        ),
+    ),
+)
+"""The records that came twice under one key, as table and condition, and their message."""
+_CASE = "Deux clés ne diffèrent que par des majuscules : aucune des deux n’est prise. Corrigez le fichier."
+_AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seule fois."
+_NO_EMAIL = "L’adresse mail de cette personne n’en est pas une : elle est laissée de côté."
+
+
+def drop_former_links(context: Context) -> None:
+    """Delete the links that a later record of the same pupil no longer names."""
+    context.staging.run(_DROP_FORMER_LINKS)
+    context.staging.create_index("link_guardian")
+
+
+def refuse_copies(context: Context) -> None:
+    """Refuse records that came twice and differ, and keys that only case tells apart (R-08).
+
+    In a Delta, a later record is meant to change an earlier one: there, only two whole records of other names are
+    refused. Two rows whose key is made of names are one person only if both have the same whole postal address, as
+    between two imports: many people share a street, and some schools write their own email everywhere.
+    """
+    staging, is_complete = context.staging, context.mode is Mode.COMPLETE
+    staging.run(_MARK_NAMESAKES)
+    if not is_complete:
+        staging.run(_ACCEPT_OTHER_SCHOOLS)
+    for table, condition, message in _TWICE:
+        for places in (_FIRST_PLACES, _LAST_PLACES):
+            statement = places.format(table=table, wrong=_wrong(table, context.mode), condition=condition)
+            staging.tell_all(Severity.ERROR, f"{table}_key_twice", message, statement)
+    for table in ("student", "guardian"):  # each file of a pair names its school
+        _refuse(staging, table, context.mode)
+
+
+def _refuse(staging: Staging, table: str, mode: Mode) -> None:
+    staging.create_index(f"{table}_folded")
+    staging.tell_all(Severity.ERROR, f"{table}_key_case", _CASE, _CASE_PLACES.format(table=table))
+    staging.run(_REFUSE.format(table=table, wrong=_wrong(table, mode)))
+    if mode is Mode.COMPLETE:
+        staging.tell_all(Severity.WARNING, "repeated_line", _AGAIN, _REPEATED.format(table=table))
+
+
+def _wrong(table: str, mode: Mode) -> str:
+    """Return the column that says whether the records of a key contradict each other."""
+    return "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
+
+
+def drop_bad_emails(context: Context) -> None:
+    """Empty the emails that are none; the person is taken."""
+    context.staging.tell_all(Severity.WARNING, "bad_mail", _NO_EMAIL, _BAD_EMAILS)
+    context.staging.run(_DROP_BAD_EMAILS)

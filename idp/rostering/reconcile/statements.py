@@ -1,0 +1,60 @@
+"""SQL fragments that the statements of several phases share.
+
+The arguments are aliases of tables in the statement: a record is a `guardian`, an account a `known_account`.
+"""
+
+
+def made_of_names(key: str) -> str:
+    """Return the condition that a key was made of names (`values.key_of_names`): namesakes have the same one."""
+    digest = f"length({key}) = 45 AND substr({key}, 14) NOT GLOB '*[^0-9a-f]*'"
+    return f"({key} GLOB 'onde:*' OR ({key} GLOB 'csv:*' AND {digest}))"
+
+
+def said_or_known(record: str, known: str, *fields: str) -> str:
+    """Return the fields of a record, with the known value where the record says nothing."""
+    return ", ".join(f"coalesce({record}.{field}, {known}.{field})" for field in fields)
+
+
+def differs(record: str, known: str, *fields: str) -> str:
+    """Return the condition that a record changes one of the fields."""
+    return " OR ".join(f"coalesce({record}.{field}, {known}.{field}) IS NOT {known}.{field}" for field in fields)
+
+
+def same_home(record: str, account: str) -> str:
+    """Return the condition that a record has the whole postal address of an account."""
+    home = ("address_lines", "postcode", "city")
+    known = ", ".join(f"{account}.{field}" for field in home)
+    return f"same_home({said_or_known(record, account, *home)}, {known})"
+
+
+def same_child(record: str, account: str) -> str:
+    """Return the condition that a record is a guardian of a child of an account; an ended or disputed tie counts."""
+    return (
+        "EXISTS (SELECT 1 FROM link l JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id "
+        f"AND t.account = {account}.id WHERE l.guardian = {record}.key)"
+    )
+
+
+def is_named(record: str, account: str) -> str:
+    """Return the condition that a record has exactly the names of an account."""
+    return (
+        f"name_key({said_or_known(record, account, 'given_name', 'family_name')}) = {account}.name_key "
+        f"AND civilities_agree({said_or_known(record, account, 'civility')}, {account}.civility)"
+    )
+
+
+_OF_GUARDIAN = "SELECT 1 FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = {record}.key"
+
+
+def ties(record: str) -> str:
+    """Return the expression of the `decide.Ties` of a guardian; `:most` is the last rank with legal authority."""
+    of_guardian = _OF_GUARDIAN.format(record=record)
+    legal = f"{of_guardian} AND l.authority BETWEEN 1 AND :most"
+    return (
+        f"CASE WHEN EXISTS ({legal} AND s.fate = 'open') THEN 'open' WHEN EXISTS ({legal}) THEN 'no_open_student' "
+        f"WHEN EXISTS ({of_guardian}) THEN 'not_legal' ELSE 'none' END"
+    )
+
+
+HERE = "('open', 'kept')"
+"""The fates of the pupils who are in a school of the files."""

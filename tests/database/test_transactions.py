@@ -1,0 +1,160 @@
+"""Reads stand alone, and writes are units of work (`idp.db`)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
+
+from idp.clients.models import Client
+from idp.db import db, release_connection, retry_unit_of_work, unit_of_work
+from tests import forked
+from tests.builders import Build
+
+pytestmark = pytest.mark.both_databases
+
+AT_ONCE = 2.0
+"""Seconds. A statement that waits for SQLite's write lock would wait for 5, then fail."""
+
+
+@contextmanager
+def another_process(database_url: str, way: str, folder: Path) -> Iterator[None]:
+    """Run the block while another process holds what it read or wrote; see `tests.database.holding`."""
+    file = folder / "enough"
+    with forked.Program("tests.database.holding", database_url, way, str(file)) as program:
+        until = time.monotonic() + forked.PATIENCE
+        while "ready" not in program.stdout:
+            assert program.poll() is None, program.stderr
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        yield
+        file.touch()
+        assert program.wait() == 0, program.stderr
+
+
+@pytest.fixture
+def version(app: Flask, build: Build) -> int:
+    """The version of the only client."""
+    build.ent()
+    return stored()
+
+
+def stored() -> int:
+    db.session.rollback()
+    return db.session.scalars(select(Client.version)).one()
+
+
+def raise_version() -> None:
+    db.session.execute(update(Client).values(version=Client.version + 1))
+
+
+def test_reader_is_not_blocked_by_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
+    with another_process(database_url, "writes", tmp_path):
+        started = time.monotonic()
+        assert stored() == version
+        assert time.monotonic() - started < AT_ONCE
+    assert stored() == version + 1
+
+
+def test_reader_does_not_block_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
+    with another_process(database_url, "reads", tmp_path):
+        started = time.monotonic()
+        with unit_of_work():
+            raise_version()
+        assert time.monotonic() - started < AT_ONCE
+    assert stored() == version + 1
+
+
+def test_unit_of_work_that_reads_first_sees_what_was_committed_since(
+    version: int, database_url: str, tmp_path: Path
+) -> None:
+    assert stored() == version  # a snapshot of this moment could not be written on
+    with another_process(database_url, "writes", tmp_path):
+        pass
+    with unit_of_work():
+        client = db.session.scalars(select(Client).with_for_update().execution_options(populate_existing=True)).one()
+        assert client.version == version + 1
+        client.version += 1
+    assert stored() == version + 2
+
+
+def test_read_leaves_no_transaction_open(version: int) -> None:
+    db.session.scalars(select(Client)).one()
+    assert db.session().in_transaction()  # the session has its connection still
+    if db.engine.dialect.name == "postgresql":
+        idle = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+        )
+        with db.engine.connect() as other:
+            assert other.scalar(idle) == 0
+    with db.engine.begin() as other:  # SQLite: neither snapshot nor lock is kept
+        other.execute(update(Client).values(version=version + 1))
+    assert db.session.scalars(select(Client.version)).one() == version + 1
+
+
+def test_unit_of_work_commits_at_its_end(version: int) -> None:
+    with unit_of_work():
+        raise_version()
+    assert stored() == version + 1
+
+
+def test_unit_of_work_is_rolled_back_by_an_exception(version: int) -> None:
+    @unit_of_work()
+    def fail() -> None:
+        raise_version()
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert stored() == version
+
+
+def test_units_of_work_are_not_nested(version: int) -> None:
+    with pytest.raises(RuntimeError, match="unit of work"), unit_of_work(), unit_of_work():
+        raise_version()
+    assert stored() == version
+
+
+def test_connection_is_not_released_within_a_unit_of_work(version: int) -> None:
+    @unit_of_work()
+    def compute_a_hash() -> None:
+        raise_version()
+        release_connection()
+
+    with pytest.raises(RuntimeError, match="unit of work"):
+        compute_a_hash()
+    assert stored() == version
+
+
+def test_change_outside_a_unit_of_work_is_refused(version: int) -> None:
+    client = db.session.scalars(select(Client)).one()
+    client.version += 1
+    with pytest.raises(RuntimeError, match="changes wait"), unit_of_work():
+        pass
+    assert stored() == version
+
+
+def test_released_connection_leaves_what_was_read(version: int) -> None:
+    client = db.session.scalars(select(Client)).one()
+    busy = db.engine.pool.checkedout()  # type: ignore[attr-defined]
+    release_connection()
+    assert db.engine.pool.checkedout() == busy - 1  # type: ignore[attr-defined]
+    assert client.version == version
+
+
+def test_unit_of_work_is_retried_when_the_database_is_busy(version: int) -> None:
+    tries: list[int] = []
+
+    def step() -> int:
+        tries.append(1)
+        raise_version()
+        if len(tries) == 1:
+            raise OperationalError(None, None, Exception("database is locked"))
+        return len(tries)
+
+    assert retry_unit_of_work(step) == 2
+    assert stored() == version + 1

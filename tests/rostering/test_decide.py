@@ -1,0 +1,189 @@
+"""What happens to a person between the file and the account: the rules, as tables."""
+
+from itertools import product
+
+from idp.rostering.reconcile.continuity import Named
+from idp.rostering.reconcile.decide import (
+    ClassName,
+    KeyKind,
+    Known,
+    KnownStudent,
+    Outcome,
+    Record,
+    StudentOutcome,
+    StudentRecord,
+    Ties,
+    decide,
+    decide_student,
+)
+from idp.rostering.reconcile.outcomes import GUARDIANS, STUDENTS, Fate
+from idp.rostering.records import Act
+from tests.rows import each_row
+
+PUT, MODIFY, DELETE = Act.PUT, Act.MODIFY, Act.DELETE
+MARIE = Named("Mme", "Marie", "MARTIN", "")
+MARRIED = Named("Mme", "Marie", "DURAND", "")
+JULIE = Named("Mme", "Julie", "MARTIN", "")
+PAUL = Named("M.", "Paul", "DURAND", "")
+
+
+def put(names: Named = MARIE, kind: KeyKind = KeyKind.NUMBER, ties: Ties = Ties.OPEN) -> Record:
+    return Record(PUT, ties, names, kind)
+
+
+def known(**facts: bool) -> Known:
+    """Return the account of Marie, whose letter was printed."""
+    return Known(MARIE, "Marie", **facts)
+
+
+@each_row(
+    ("act", "ties", "is_retired", "outcome"),
+    [
+        (PUT, Ties.OPEN, False, Outcome.NEW),
+        (PUT, Ties.OPEN, True, Outcome.RETIRED_KEY),
+        (PUT, Ties.NO_OPEN_STUDENT, False, Outcome.NO_OPEN_STUDENT),
+        (PUT, Ties.NO_OPEN_STUDENT, True, Outcome.NO_OPEN_STUDENT),
+        (PUT, Ties.NOT_LEGAL, False, Outcome.NO_LEGAL_AUTHORITY),
+        (PUT, Ties.NONE, False, Outcome.NO_STUDENT),
+        (MODIFY, Ties.OPEN, False, Outcome.CHANGE_OF_UNKNOWN),
+        (MODIFY, Ties.NONE, True, Outcome.CHANGE_OF_UNKNOWN),
+        (DELETE, Ties.OPEN, False, Outcome.UNKNOWN_GONE),
+        (DELETE, Ties.NONE, False, Outcome.UNKNOWN_GONE),
+    ],
+)
+def test_a_person_without_account(act: Act, ties: Ties, is_retired: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
+    assert decide(Record(act, ties, key_is_retired=is_retired), None) is outcome
+
+
+@each_row(
+    ("act", "is_alias", "outcome"),
+    [
+        (PUT, False, Outcome.KNOWN), (MODIFY, False, Outcome.KNOWN), (DELETE, False, Outcome.GONE),
+        (PUT, True, Outcome.ALIAS), (MODIFY, True, Outcome.ALIAS), (DELETE, True, Outcome.ALIAS),
+    ],
+)  # fmt: skip
+def test_a_person_of_the_same_names(act: Act, is_alias: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
+    for ties in Ties:
+        assert decide(Record(act, ties, MARIE), known(is_alias=is_alias)) is outcome
+        assert decide(Record(act, ties), Known(is_alias=is_alias)) is outcome
+
+
+def test_the_same_names_under_a_number_need_no_other_proof() -> None:
+    facts = ("is_blank", "has_children", "keeps_child", "keeps_home", "keeps_email", "is_exchanged")
+    for kind, values in product((KeyKind.NUMBER, KeyKind.AAF), product((False, True), repeat=len(facts))):
+        account = known(**dict(zip(facts, values, strict=True)))
+        assert decide(put(kind=kind), account) is Outcome.KNOWN
+
+
+@each_row(
+    ("facts", "outcome"),
+    [
+        ({}, Outcome.NAMESAKE),
+        ({"keeps_email": True}, Outcome.NAMESAKE),
+        ({"is_blank": True}, Outcome.NAMESAKE),
+        ({"has_children": False}, Outcome.NAMESAKE),
+        ({"is_blank": True, "has_children": False}, Outcome.KNOWN),
+        ({"keeps_child": True}, Outcome.KNOWN),
+        ({"keeps_home": True}, Outcome.KNOWN),
+        ({"keeps_home": True, "is_alias": True}, Outcome.ALIAS),
+        ({"is_alias": True}, Outcome.NAMESAKE),
+    ],
+)
+def test_a_key_made_of_names_needs_a_child_or_the_home(facts: dict[str, bool], outcome: Outcome) -> None:
+    assert decide(put(kind=KeyKind.NAMES), known(**facts)) is outcome
+
+
+@each_row(
+    ("names", "kind", "facts", "outcome"),
+    [
+        # the same given name and civility
+        (MARRIED, KeyKind.NUMBER, {"keeps_child": True}, Outcome.KNOWN),
+        (MARRIED, KeyKind.AAF, {"keeps_email": True}, Outcome.KNOWN),
+        (MARRIED, KeyKind.NUMBER, {}, Outcome.NAME_IN_DOUBT),
+        (MARRIED, KeyKind.AAF, {}, Outcome.NAME_IN_DOUBT),
+        (MARRIED, KeyKind.NUMBER, {"is_blank": True}, Outcome.NAME_CORRECTED),
+        # another given name
+        (JULIE, KeyKind.NUMBER, {"keeps_home": True}, Outcome.NAME_IN_DOUBT),
+        (JULIE, KeyKind.NUMBER, {"keeps_home": True, "is_blank": True}, Outcome.NAME_CORRECTED),
+        (JULIE, KeyKind.NUMBER, {}, Outcome.OTHER_NAMES),
+        (JULIE, KeyKind.NUMBER, {"keeps_child": True}, Outcome.OTHER_NAMES),
+        (JULIE, KeyKind.AAF, {}, Outcome.KEY_OF_OTHER_PERSON),
+        # another person altogether
+        (PAUL, KeyKind.NUMBER, {}, Outcome.OTHER_NAMES),
+        (PAUL, KeyKind.NUMBER, {"is_blank": True}, Outcome.OTHER_NAMES),
+        (PAUL, KeyKind.NUMBER, {"is_blank": True, "has_children": False}, Outcome.KNOWN),
+        (PAUL, KeyKind.NUMBER, {"is_alias": True}, Outcome.OTHER_NAMES),
+        (PAUL, KeyKind.AAF, {}, Outcome.KEY_OF_OTHER_PERSON),
+        (PAUL, KeyKind.AAF, {"is_blank": True, "has_children": False}, Outcome.KEY_OF_OTHER_PERSON),
+        # the person of another account
+        (PAUL, KeyKind.NUMBER, {"is_exchanged": True}, Outcome.KEYS_EXCHANGED),
+        (MARRIED, KeyKind.NUMBER, {"is_exchanged": True, "keeps_child": True}, Outcome.KEYS_EXCHANGED),
+        (PAUL, KeyKind.AAF, {"is_exchanged": True, "is_blank": True}, Outcome.KEYS_EXCHANGED),
+        # a namesake is one before anything else is compared
+        (MARRIED, KeyKind.NAMES, {"is_exchanged": True}, Outcome.NAMESAKE),
+    ],
+)
+def test_other_names_under_a_known_key(names: Named, kind: KeyKind, facts: dict[str, bool], outcome: Outcome) -> None:
+    assert decide(put(names, kind), known(**facts)) is outcome
+
+
+@each_row(
+    ("ties", "outcome"),
+    [
+        (Ties.NO_OPEN_STUDENT, Outcome.NO_OPEN_STUDENT),
+        (Ties.NOT_LEGAL, Outcome.NO_LEGAL_AUTHORITY),
+        (Ties.NONE, Outcome.NO_STUDENT),
+    ],
+)
+def test_another_person_who_needs_no_account_takes_no_key(ties: Ties, outcome: Outcome) -> None:
+    assert decide(put(PAUL, ties=ties), known()) is outcome
+    assert decide(put(kind=KeyKind.NAMES, ties=ties), known()) is outcome
+
+
+def test_a_departure_is_not_compared() -> None:
+    for kind in KeyKind:
+        assert decide(Record(DELETE, Ties.NONE, PAUL, kind), known(is_exchanged=True)) is Outcome.GONE
+
+
+HERE, LEFT = KnownStudent(), KnownStudent(is_left=True)
+
+
+@each_row(
+    ("record", "account", "outcome"),
+    [
+        (StudentRecord(PUT), None, StudentOutcome.OPEN),
+        (StudentRecord(PUT), HERE, StudentOutcome.OPEN),
+        (StudentRecord(PUT), LEFT, StudentOutcome.OPEN),
+        (StudentRecord(PUT), KnownStudent(keeps_school=False), StudentOutcome.OPEN),
+        (StudentRecord(PUT), KnownStudent(keeps_a_name=False), StudentOutcome.OTHER_PERSON),
+        (StudentRecord(MODIFY), None, StudentOutcome.CHANGE_OF_UNKNOWN),
+        (StudentRecord(MODIFY), LEFT, StudentOutcome.CHANGE_OF_UNKNOWN),
+        (StudentRecord(MODIFY), KnownStudent(keeps_a_name=False), StudentOutcome.OTHER_PERSON),
+        (StudentRecord(MODIFY, class_name=ClassName.UNSAID), HERE, StudentOutcome.OPEN),
+        (StudentRecord(MODIFY, class_name=ClassName.UNSAID), KnownStudent(has_class=False), StudentOutcome.KEPT),
+        (StudentRecord(PUT, class_name=ClassName.NONE), None, StudentOutcome.WITHOUT_CLASS),
+        (StudentRecord(PUT, class_name=ClassName.NONE), LEFT, StudentOutcome.WITHOUT_CLASS),
+        (StudentRecord(PUT, class_name=ClassName.NONE), HERE, StudentOutcome.KEPT_WITHOUT_CLASS),
+        (StudentRecord(PUT, has_school=False), None, StudentOutcome.SCHOOL_UNKNOWN),
+        (StudentRecord(PUT, has_school=False, has_left=True), HERE, StudentOutcome.SCHOOL_UNKNOWN),
+        (StudentRecord(PUT, has_left=True), HERE, StudentOutcome.LEFT),
+        (StudentRecord(PUT, has_left=True), None, StudentOutcome.LEFT_ELSEWHERE),
+        (StudentRecord(PUT, has_left=True), KnownStudent(keeps_school=False), StudentOutcome.LEFT_ELSEWHERE),
+        (StudentRecord(DELETE), None, StudentOutcome.UNKNOWN_GONE),
+        (StudentRecord(DELETE, has_school=False), HERE, StudentOutcome.GONE),
+        (StudentRecord(DELETE), KnownStudent(keeps_a_name=False, keeps_school=False), StudentOutcome.GONE),
+    ],
+)
+def test_a_pupil(record: StudentRecord, account: KnownStudent | None, outcome: StudentOutcome) -> None:
+    assert decide_student(record, account) is outcome
+
+
+def test_every_outcome_has_a_consequence() -> None:
+    assert list(GUARDIANS) == list(Outcome)
+    assert list(STUDENTS) == list(StudentOutcome)
+
+
+def test_only_refused_records_are_in_doubt() -> None:
+    doubts = {outcome for outcome, consequence in GUARDIANS.items() if consequence.is_doubt}
+    assert doubts == {Outcome.KEYS_EXCHANGED, Outcome.KEY_OF_OTHER_PERSON, Outcome.NAME_IN_DOUBT}
+    assert {GUARDIANS[outcome].fate for outcome in doubts} == {Fate.REFUSED}

@@ -1,0 +1,180 @@
+"""Each phase of an import reads and writes the tables that it declares, and no statement stands in a function."""
+
+import ast
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event, select, update
+
+from idp.accounts import retired
+from idp.accounts.models import Account, Guardianship, RetiredName, RosterAlias
+from idp.clock import now
+from idp.db import db
+from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.phases import order
+from idp.rostering.reconcile.phases.order import PHASES, Phase
+from idp.rostering.reconcile.schema import UnreadRow
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.tables import TABLES, Column
+from tests.architecture.tree import modules, parsed, shown
+from tests.commands.conftest import Run
+from tests.rostering import numbered
+from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year, delete, modify, write
+from tests.rostering.numbered import MARIE, PAUL
+from tests.rostering.seen import account, imported
+
+TABLE_NAMES = {table.name for table in TABLES.values()}
+
+
+class Watch:
+    """What the phases read and wrote, as SQLite and SQLAlchemy report it."""
+
+    def __init__(self) -> None:
+        self.reads: defaultdict[str, set[str]] = defaultdict(set)
+        self.writes: defaultdict[str, set[str]] = defaultdict(set)
+        self.asked: set[str] = set()
+        self.phase = ""
+
+    def authorize(self, action: int, first: str | None, second: str | None, _: str | None, __: str | None) -> int:
+        """Note what a statement of the staging database is about to do."""
+        if first in TABLE_NAMES:
+            match action:
+                case sqlite3.SQLITE_READ:
+                    self.reads[self.phase].add(str(first))
+                case sqlite3.SQLITE_INSERT | sqlite3.SQLITE_DELETE:
+                    self.writes[self.phase].add(str(first))
+                case sqlite3.SQLITE_UPDATE:
+                    self.writes[self.phase].add(f"{first}.{second}")
+        return sqlite3.SQLITE_OK
+
+    def watched(self, phase: Phase) -> Phase:
+        """Return a phase that is watched while it runs."""
+
+        def run(context: Context) -> None:
+            context.staging.flush()
+            self.phase = phase.name
+            context.staging.connection.set_authorizer(self.authorize)
+            try:
+                phase.run(context)
+                context.staging.flush()
+            finally:
+                context.staging.connection.set_authorizer(None)
+                self.phase = ""
+
+        return Phase(run, phase.reads, phase.writes, phase.asks_database)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    watch = Watch()
+    monkeypatch.setattr(order, "PHASES", tuple(map(watch.watched, PHASES)))
+
+    def asked(*_: object) -> None:
+        watch.asked.add(watch.phase)
+
+    event.listen(Engine, "before_cursor_execute", asked)
+    yield watch
+    event.remove(Engine, "before_cursor_execute", asked)
+
+
+def import_everything(act: Run, year: Year, folder: Path) -> None:
+    """Import files that let each phase do everything that it can do."""
+    imported(act, numbered.written(folder / "numbers", MARIE, PAUL, PAUL))
+    number = f"csv:{COLLEGE}:1"
+    db.session.execute(update(Account).values(generation=1))
+    marie = db.session.scalars(select(Account.id).where(Account.roster_key == number)).one()
+    db.session.add(RosterAlias(roster_key=f"csv:{COLLEGE}:9", account_id=marie))
+    db.session.commit()
+    imported(act, numbered.written(folder / "numbers", MARIE.but(number="2"), PAUL.but(number="1")), "--force")
+    imported(act, numbered.written(folder / "numbers", PAUL.but(number="1", given="Jules")), "--force")
+    imported(act, year.write(folder / "first"), "--force")
+    [holder, excluded] = [account(key).id for key in ("9100000", "9150000")]
+    db.session.add(RosterAlias(roster_key="aaf:77", account_id=holder))
+    db.session.add(RetiredName(trace=retired.join_key("78")))
+    values = {"ended_at": now(), "disputed_at": now(), "excluded_at": now()}
+    db.session.execute(update(Guardianship).where(Guardianship.account_id == excluded).values(**values))
+    db.session.commit()
+    year.add(*(Parent(key) for key in ("77", "78", "80", "81")), Pupil("82", group=""))
+    year.add(Pupil("79", parents=tuple((key, "10", "1") for key in ("77", "78", "80", "81", "83"))))
+    year.change("9100001", given="Julie", mail="none").change("9150000", mail="none")
+    del year.pupils["9200002"]
+    imported(act, year.write(folder / "second"), "--force")
+    imported(act, folder / "second", "--school", COLLEGE, "--force")
+    year.change("9200000", parents=(("9100000", "10", "1"),))
+    imported(act, year.write(folder / "third"), "--force")
+    changes = [modify("PersRelEleve", "9100004", {"sn": ["DURAND"]}), delete("PersRelEleve", "9150005")]
+    imported(act, write(folder / "delta" / "ENT_0599001N_Delta_20260902_PersRelEleve_0000.xml", changes), "--force")
+
+
+def test_phases_and_tables_are_as_declared(
+    act: Run, year: Year, folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types: defaultdict[tuple[str, Column], set[str]] = defaultdict(set)
+    close = Staging.close
+
+    def close_noted(staging: Staging) -> None:
+        for table in TABLES.values():
+            for column in table.columns:
+                types[table.name, column].update(staging.values(_TYPES.format(table=table.name, column=column.name)))
+        close(staging)
+
+    monkeypatch.setattr(Staging, "close", close_noted)
+    import_everything(act, year, folder)
+    reads = {phase.name: tables for phase in PHASES if (tables := watch.reads[phase.name] ^ phase.reads)}
+    writes = {phase.name: tables for phase in PHASES if (tables := watch.writes[phase.name] ^ phase.writes)}
+    assert (reads, writes) == ({}, {})
+    assert watch.asked - {""} == {phase.name for phase in PHASES if phase.asks_database}
+    assert [table for (table, column), found in types.items() if not found <= _allowed(column)] == []
+    assert {table for (table, _), found in types.items() if found} == TABLE_NAMES
+
+
+_TYPES = "SELECT DISTINCT typeof({column}) FROM {table}"
+
+
+def _allowed(column: Column) -> set[str]:
+    return {"text" if column.is_text else "integer"} | ({"null"} if column.is_nullable else set())
+
+
+def test_a_phase_reads_what_an_earlier_one_wrote() -> None:
+    written = {"school", "student", "guardian", "link", "unread", "issue"}
+    for phase in PHASES:
+        tables = {write.partition(".")[0] for write in phase.writes}
+        assert phase.reads | tables <= TABLE_NAMES, phase.name
+        assert phase.reads <= written | tables, phase.name
+        written |= tables
+    assert written == TABLE_NAMES
+
+
+def test_rows_are_read_by_name() -> None:
+    staging = Staging()
+    with pytest.raises(TypeError, match="statement selects"):
+        list(staging.rows(UnreadRow, "SELECT key, kind FROM unread"))
+    staging.close()
+
+
+_SQL = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM|CREATE TABLE|UPDATE \w+ SET)\b")
+_BUILDERS = {
+    "idp/rostering/reconcile/merging.py",
+    "idp/rostering/reconcile/outcomes.py",
+    "idp/rostering/reconcile/statements.py",
+    "idp/rostering/reconcile/tables.py",
+}
+"""The modules whose functions build statements or fragments."""
+_OTHER_DATABASE = {"idp/rostering/lock.py"}
+
+
+def test_no_statement_stands_in_a_function() -> None:
+    found = {
+        f"{shown(path)}:{node.lineno}"
+        for path in modules("idp/rostering")
+        if shown(path) not in _BUILDERS | _OTHER_DATABASE
+        for function in ast.walk(parsed(path))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value)
+    }
+    assert found == set()
