@@ -104,4 +104,4 @@ def test_bytes_that_are_no_text_are_refused(bare: Run, command: tuple[str, ...])
 def test_demo_refuses_where_a_real_service_is_set_up(idp: Run, tmp_path: Path) -> None:
     answer = idp("demo")
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("Error: La démonstration refuse de démarrer")
+    assert answer.err.startswith("Error: the demonstration does not start with IDP_DATABASE_URL")

@@ -16,6 +16,7 @@ from idp.services import services_of
 
 app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # the default of `idp`
 with app.app_context():
+    password_hash = services_of(app).hasher.hash(sys.argv[1], "sign_in")
     school = School(uai="0599001N", name="Collège des Tilleuls", degree=Degree.SECONDARY, address=[], phone="")
     db.session.add(school)
     db.session.flush()
@@ -27,7 +28,7 @@ with app.app_context():
         given_name="Noémie",
         family_name="LEROY-VANDEPUTTE",
         join_key="9100001",
-        password_hash=services_of(app).hasher.hash(sys.argv[1], "sign_in"),
+        password_hash=password_hash,
         activated_at=now(),
         email="noemie@exemple.fr",
         email_confirmed_at=now(),

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from idp import config
 from idp.accounts.passwords.hasher import fold_username
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted, Wait
 from idp.throttle.models import ThrottleCounter
@@ -266,12 +266,11 @@ def test_a_try_stays_counted_whatever_becomes_of_the_callers_work(clock: time_ma
 
 
 def test_a_transaction_left_open_by_the_caller_is_an_error_of_the_program(clock: time_machine.Traveller) -> None:
-    db.session.scalar(select(func.count()).select_from(ThrottleCounter))
-    with pytest.raises(RuntimeError, match="is open on"):
-        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    with pytest.raises(RuntimeError, match="is open on"):
-        guard.uncount(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    db.session.rollback()
+    with unit_of_work():
+        with pytest.raises(RuntimeError, match="a unit of work is open"):
+            guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+        with pytest.raises(RuntimeError, match="a unit of work is open"):
+            guard.uncount(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     assert rows() == 0
 
 
