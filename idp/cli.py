@@ -146,7 +146,7 @@ def cli() -> None:
 
 @cli.group("config")
 def _config() -> None:
-    """The settings."""
+    """Check the settings."""
 
 
 @_config.command("check")

@@ -112,7 +112,7 @@ def commands(load_settings: Callable[[], Settings]) -> click.Group:
 
     @click.group("db")
     def group() -> None:
-        """The tables of the database."""
+        """Manage the tables of the database."""
 
     @group.command("upgrade")
     def upgrade_command() -> None:

@@ -82,11 +82,11 @@ def provide(app: Flask, new_services: Services) -> None:
 
 def services_of(app: Flask) -> Services:
     """Return the services of an application."""
-    found: Services = app.extensions[EXTENSION]
-    return found
+    own: Services = app.extensions[EXTENSION]
+    return own
 
 
 def services() -> Services:
     """Return the services of the current application."""
-    found: Services = current_app.extensions[EXTENSION]
-    return found
+    own: Services = current_app.extensions[EXTENSION]
+    return own

@@ -31,8 +31,8 @@ def as_read(name: str) -> str | None:
     if not _FRENCH.issuperset(letters):
         return None
     read = "".join(letters).translate(_ALIKE)
-    for pair, one in _PAIRS:
-        read = read.replace(pair, one)
+    for pair, letter in _PAIRS:
+        read = read.replace(pair, letter)
     return read
 
 

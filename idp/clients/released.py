@@ -28,7 +28,7 @@ _SCHOOL_WITHOUT_CHILD = _l("que vous êtes parent")
 """The sentence of the scope `ent` for a client that serves no school of the person's children."""
 
 
-def told(scopes: Collection[str], *, username: bool, child: bool) -> list[LazyString]:
+def sentences_of(scopes: Collection[str], *, username: bool, child: bool) -> list[LazyString]:
     """Return one sentence for each scope, after the sentence for what every client gets.
 
     Args:

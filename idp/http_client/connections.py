@@ -125,7 +125,7 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Endpoint]:
         raise TimeoutError from None
     if isinstance(answer, Exception):
         raise answer
-    return [Endpoint(ip_address(address[0]), family, address) for family, _, _, _, address in answer]
+    return [Endpoint(ip_address(name[0]), family, name) for family, _, _, _, name in answer]
 
 
 def connect(endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:

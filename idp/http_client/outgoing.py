@@ -156,7 +156,7 @@ class Outgoing:
     def _rest(self, url: str) -> None:
         moment = time.monotonic()
         if len(self._resting) >= _MOST_RESTING:
-            self._resting = {one: until for one, until in self._resting.items() if until > moment}
+            self._resting = {origin: until for origin, until in self._resting.items() if until > moment}
         self._resting[url] = moment + REST
 
     def _check_ips(self, host: str, ips: Iterable[Ip]) -> None:

@@ -57,6 +57,8 @@ def _shown(receiver: ent_data.Receiver) -> dict[str, object]:
         ],
         "everyone": receiver.everyone,
         "no_child": french_spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),
-        "told": released.told(receiver.scopes, username=receiver.release_username, child=bool(receiver.children)),
+        "told": released.sentences_of(
+            receiver.scopes, username=receiver.release_username, child=bool(receiver.children)
+        ),
         "entries": [instant_in_words(at) for at in receiver.entries],
     }

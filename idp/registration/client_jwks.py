@@ -63,4 +63,4 @@ def _is_text(value: object) -> bool:
 
 
 def _is_short_list(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= MOST and all(_is_text(one) for one in value)
+    return isinstance(value, list) and len(value) <= MOST and all(_is_text(text) for text in value)

@@ -66,7 +66,7 @@ def read(members: Mapping[str, Any], bounds: Bounds, former: ClientMetadata) -> 
         "sector": _sector(given, former),
         "scopes": _scopes(given, bounds),
         "id_token_alg": given.get("id_token_signed_response_alg") or default_id_token_alg(former.profile),
-        "default_acr_values": tuple(one for one in values["default_acr_values"] if one in known_classes),
+        "default_acr_values": tuple(acr for acr in values["default_acr_values"] if acr in known_classes),
         "translations": dict(list(translations.items())[:_MOST]),
     }
     return replace(former, **values)
@@ -111,7 +111,7 @@ def kept(members: Mapping[str, Any], metadata: ClientMetadata) -> dict[str, Any]
 
 
 def of_client(client: Client) -> dict[str, Any]:
-    """Return a registration as JSON: all that is registered, whoever registered it (RFC 7591, 3.2.1)."""
+    """Return a registration as JSON: all that is registered, also by an operator (RFC 7591, 3.2.1)."""
     metadata = rows.read(client)
     offline = "offline_access" in metadata.scopes
     members = {declared.member: _written(metadata, declared) for declared in BY_MEMBER.values()}

@@ -24,7 +24,7 @@ _PROFILE_KEYS = tuple(profile.key for profile in PROFILES)
 
 
 def _values(kind: type[enum.Enum]) -> Texts:
-    return tuple(one.value for one in kind)
+    return tuple(member.value for member in kind)
 
 
 def _endpoint_members(ending: str) -> Texts:

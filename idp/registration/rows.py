@@ -74,7 +74,7 @@ def _settled(metadata: ClientMetadata) -> ClientMetadata:
     """Return metadata as a client has them: each value of a list once, and what the profile implies."""
     is_fapi2 = metadata.profile == "fapi2"
     sets: dict[str, Any] = {
-        one.name: tuple(dict.fromkeys(getattr(metadata, one.name))) for one in FIELDS if one.kind in _SETS
+        field.name: tuple(dict.fromkeys(getattr(metadata, field.name))) for field in FIELDS if field.kind in _SETS
     }
     return replace(
         metadata,

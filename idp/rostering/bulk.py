@@ -60,8 +60,8 @@ def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]
 def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has one of `values`, in a form that uses the column's index."""
     if db.engine.dialect.name == "postgresql":
-        found: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
-        return found
+        matching: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
+        return matching
     chosen: ColumnElement[bool] = column_.in_(values)
     return chosen
 

@@ -195,18 +195,18 @@ def show(batch: str | None, issues: Path | None, *, as_json: bool) -> None:
     if issues is not None:
         report.write_csv(issues, _issues(kept))
     if as_json:
-        found = [report.cells(issue) for issue in _issues(kept)]
+        rows = [report.cells(issue) for issue in _issues(kept)]
         head = {"batch": str(kept.id), "format": kept.format, "mode": kept.mode, "schools": kept.schools}
-        click.echo(dumped({**head, **kept.counts, "state": kept.state, "issues": found}))
+        click.echo(dumped({**head, **kept.counts, "state": kept.state, "issues": rows}))
     elif issues is None:
         report.show_issues(_issues(kept))
 
 
 def _find(prefix: str | None) -> ImportBatch | None:
     """Return the newest import whose id begins with a text, or None."""
-    wanted = (prefix or "").strip().lower()
+    lowered = (prefix or "").strip().lower()
     newest = select(ImportBatch.id).order_by(ImportBatch.started_at.desc())
-    key = next((key for key in db.session.scalars(newest) if str(key).startswith(wanted)), None)
+    key = next((key for key in db.session.scalars(newest) if str(key).startswith(lowered)), None)
     return db.session.get(ImportBatch, key) if key else None
 
 

@@ -31,7 +31,7 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
 
     A file that cannot be read is in `staging.fatal` afterwards: then nothing may be imported.
     """
-    found: Format | None = None
+    format_: Format | None = None
     modes: set[Mode] = set()
     for source in open_sources(paths, tick):
         if isinstance(source, Issue):
@@ -43,18 +43,20 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
                 staging, Severity.WARNING, source, "not_read", "Ce fichier n’est pas d’un format connu : il est laissé."
             )
             continue
-        if {kind, found} == _AAF:  # a primary AAF whose first file has no attribute of the 1D
+        if {kind, format_} == _AAF:  # a primary AAF whose first file has no attribute of the 1D
             kind = Format.AAF1D
-        elif found is not None and kind is not found:
-            sentence = f"Ce fichier est au format {kind.value}, les autres au format {found.value} : donnez-les à part."
+        elif format_ is not None and kind is not format_:
+            sentence = (
+                f"Ce fichier est au format {kind.value}, les autres au format {format_.value} : donnez-les à part."
+            )
             _say(staging, Severity.ERROR, source, "two_formats", sentence)
             continue
-        found = kind
+        format_ = kind
         if kind in _AAF and (mode := mode_of(_own_name(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
             intake.add(staging, record)
-    return replace(form, format=found or form.format, mode=_mode(staging, form.mode, modes))
+    return replace(form, format=format_ or form.format, mode=_mode(staging, form.mode, modes))
 
 
 def _own_name(name: str) -> str:

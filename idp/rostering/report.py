@@ -84,7 +84,9 @@ def show_issues(issues: Iterable[Issue]) -> None:
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:
     """Write the issues as CSV to a new file with mode 0600, because it has keys of families."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        for part in spreadsheet.rows_to_csv(COLUMNS, ([str(cells(one)[name]) for name in COLUMNS] for one in issues)):
+        for part in spreadsheet.rows_to_csv(
+            COLUMNS, ([str(cells(issue)[name]) for name in COLUMNS] for issue in issues)
+        ):
             file.write(part)
 
 

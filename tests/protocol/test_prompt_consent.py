@@ -130,9 +130,9 @@ def test_every_scope_has_its_words(app: Flask) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
     les ENT » list.
     """
-    always = [str(sentence) for sentence in released.told([], username=False, child=True)]
+    always = [str(sentence) for sentence in released.sentences_of([], username=False, child=True)]
     for scope in SCOPES:
-        sentences = [str(sentence) for sentence in released.told([scope], username=False, child=True)]
+        sentences = [str(sentence) for sentence in released.sentences_of([scope], username=False, child=True)]
         assert len(sentences) == len(always) + (scope != "openid"), scope
 
 

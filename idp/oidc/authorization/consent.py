@@ -35,7 +35,7 @@ def agree() -> Response:
         "oidc/accord.html",
         dest=client,
         account=account,
-        told=released.told(
+        told=released.sentences_of(
             release.released_scopes(client, requested.scope, requested.claims),
             username=client.release_username,
             child=audience.knows_child(client.key, account.id),

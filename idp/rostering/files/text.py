@@ -273,11 +273,11 @@ def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
     at = 0
     while True:
         if text.startswith('"', at):
-            found = _QUOTED.match(text, at)
-            if found is None or (found.end() < len(text) and text[found.end()] != delimiter):
+            quoted = _QUOTED.match(text, at)
+            if quoted is None or (quoted.end() < len(text) and text[quoted.end()] != delimiter):
                 return cells, at
-            cells.append(found[1].replace('""', '"'))
-            at = found.end()
+            cells.append(quoted[1].replace('""', '"'))
+            at = quoted.end()
         else:
             end = text.find(delimiter, at)
             end = len(text) if end < 0 else end

@@ -111,8 +111,8 @@ def issues_of(columns: Columns, place: Place) -> Iterator[Issue]:
 
 
 def _parts(header: str) -> tuple[str, str]:
-    found = _NUMBERED.fullmatch(header)
-    return (found[1], found[2]) if found else (header, "")
+    numbered = _NUMBERED.fullmatch(header)
+    return (numbered[1], numbered[2]) if numbered else (header, "")
 
 
 def _listed(headers: Sequence[str]) -> str:
@@ -153,25 +153,25 @@ class Cells:
             UnreadableCellError: There are too many lines, one is too long, or one has a control character.
         """
         lines = [line.strip() for name in names for line in self.raw(name).split("\n")]
-        found = tuple(checked(line, "line") for line in lines if line)
-        if sentence := too_long_address(found):
+        texts = tuple(checked(line, "line") for line in lines if line)
+        if sentence := too_long_address(texts):
             raise UnreadableCellError("field_too_long", sentence)
-        return found
+        return texts
 
     def day(self, name: str) -> date | None:
         """Return a day; None and a warning if it does not exist."""
         text = self.raw(name)
-        found = values.day(text)
-        if text and found is None:
+        parsed = values.day(text)
+        if text and parsed is None:
             self.warn("date_impossible", "Une date de cette ligne n’existe pas (JJ/MM/AAAA) : elle est ignorée.")
-        return found
+        return parsed
 
     def civility(self) -> str:
         """Return « M. », « Mme » or the empty text; the latter with a warning for another word."""
-        found = values.civility(self.text("civility", "line"))
-        if found is None:
+        parsed = values.civility(self.text("civility", "line"))
+        if parsed is None:
             self.warn("civility_unknown", "La civilité de cette ligne n’est ni « M. » ni « Mme » : elle est ignorée.")
-        return found or ""
+        return parsed or ""
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning."""

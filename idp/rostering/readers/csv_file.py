@@ -262,12 +262,12 @@ class _Reader:
 
     def _new_pupil(self, student: Student) -> Iterator[Student]:
         """Yield a pupil, unless the row of the other parent has described the same one."""
-        said = (student.key, student.family_name or "", student.given_name or "", student.class_name or "")
-        if said in self.pupils:
+        identity = (student.key, student.family_name or "", student.given_name or "", student.class_name or "")
+        if identity in self.pupils:
             return
         if len(self.pupils) >= _MOST_REMEMBERED:
             self.pupils.clear()  # to limit memory; a pupil who comes twice is merged later
-        self.pupils.add(said)
+        self.pupils.add(identity)
         yield student
 
 

@@ -34,8 +34,8 @@ def recognise(source: Source) -> Format | None:
     """Return the format of a source, or None; nothing is read from its stream."""
     head = source.stream.peek(PEEK)[:PEEK]
     text = _as_xml(head)
-    if (found := _PROLOG.match(text)) is not None:
-        root = found[1]
+    if (prolog := _PROLOG.match(text)) is not None:
+        root = prolog[1]
         if root == _AAF_ROOT:
             primary = _PRIMARY.search(text) or _PRIMARY_NAME.search(source.name)
             return Format.AAF1D if primary else Format.AAF

@@ -69,13 +69,13 @@ def judge(
     Args:
         record: The person of the file.
         holder: The person of the account, as the last file named them.
-        opened_as: The given name at the opening of the account, or the one that the school confirmed.
+        opened_as: The given name at the opening of the account, or the name that the school confirmed.
         keeps_child: Whether a child of the account is in the record.
         keeps_home: Whether the whole postal address is the same.
         keeps_email: Whether the email of the file is the same.
     """
-    one, other = record.as_account(), holder.as_account()
-    contradicted, family = civilities_differ(one, other), shares_a_family_name(one, other)
+    first, other = record.as_account(), holder.as_account()
+    contradicted, family = civilities_differ(first, other), shares_a_family_name(first, other)
     stays = keeps_child or keeps_home or keeps_email
     given = _letters(record.given_name) == _letters(holder.given_name) or given_names_agree(
         record.given_name, opened_as
@@ -90,25 +90,25 @@ def judge(
     return Verdict.DOUBT if family and not contradicted and (keeps_home or keeps_email) else Verdict.OTHER
 
 
-def given_names_agree(one: str, other: str) -> bool:
+def given_names_agree(first: str, other: str) -> bool:
     """Return whether one text has all given names of the other, in any order: « Anne » and « Marie Anne ».
 
     « Anne » is not « Anne-Marie », but « Anne Marie » is.
     """
-    if sorted(_words(one)) == sorted(_words(other)) or _letters(one) == _letters(other):
-        return bool(_words(one))
-    ours, theirs = ({_letters(name) for name in re.split(r"[\s,]+", text)} - {""} for text in (one, other))
+    if sorted(_words(first)) == sorted(_words(other)) or _letters(first) == _letters(other):
+        return bool(_words(first))
+    ours, theirs = ({_letters(name) for name in re.split(r"[\s,]+", text)} - {""} for text in (first, other))
     return bool(ours) and bool(theirs) and (ours <= theirs or theirs <= ours)
 
 
-def _is_corrected(one: str, other: str, *, sure: bool) -> bool:
+def _is_corrected(first: str, other: str, *, sure: bool) -> bool:
     """Return whether one letter was added, removed, changed, or exchanged with the next one.
 
     The end of a French given name tells Paul from Paule and Léo from Léa: it counts only if the civilities are known
     to be equal (`sure`).
     """
-    shorter, longer = sorted((one, other), key=len)
-    if len(shorter) < _SHORTEST or len(longer) - len(shorter) > 1 or not (sure or one[-2:] == other[-2:]):
+    shorter, longer = sorted((first, other), key=len)
+    if len(shorter) < _SHORTEST or len(longer) - len(shorter) > 1 or not (sure or first[-2:] == other[-2:]):
         return False
     begun = next((i for i, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
     if len(shorter) < len(longer):
@@ -125,6 +125,6 @@ def _letters(name: str) -> str:
     return "".join(_words(name))
 
 
-def civilities_agree(one: str, other: str) -> bool:
+def civilities_agree(first: str, other: str) -> bool:
     """Return whether two civilities may be the same person's; an unknown one agrees with any."""
-    return not civilities_differ(Account(civility=one), Account(civility=other))
+    return not civilities_differ(Account(civility=first), Account(civility=other))

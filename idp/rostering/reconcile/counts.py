@@ -51,18 +51,18 @@ def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str)
     A record that is gone is changed. A repeated record of a complete file is refused; in a Delta it changes the first.
     """
     by_reader = staging.refused[table]
-    read = staging.one(_READ.format(table=table)) + by_reader
+    read = staging.value(_READ.format(table=table)) + by_reader
     spare = "copies - 1" if mode is Mode.COMPLETE else "0"
-    refused = staging.one(_REFUSED.format(table=table, spare=spare))
+    refused = staging.value(_REFUSED.format(table=table, spare=spare))
     known = {"student": "known_child", "guardian": "known_account"}[table]
-    new = staging.one(created)
-    changed = staging.one(_CHANGED.format(table=table)) + staging.one(_GONE.format(table=table, known=known))
+    new = staging.value(created)
+    changed = staging.value(_CHANGED.format(table=table)) + staging.value(_GONE.format(table=table, known=known))
     return Counted(
         read=read,
         created=new,
         changed=changed,
         unchanged=read - new - changed - refused - by_reader,
-        left=staging.one(left),
+        left=staging.value(left),
         refused=refused + by_reader,
     )
 
@@ -70,19 +70,19 @@ def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str)
 def count_accounts(staging: Staging) -> dict[str, int]:
     """Return how many accounts the families of the files have in the end, and how many open and close."""
     return {
-        "total": staging.one(_FAMILIES),
-        "created": staging.one(_NEW_GUARDIANS),
-        "disabled": staging.one(_CLOSING),
+        "total": staging.value(_FAMILIES),
+        "created": staging.value(_NEW_GUARDIANS),
+        "disabled": staging.value(_CLOSING),
     }
 
 
 def records(staging: Staging) -> int:
     """Return how many records of people are compared with the database."""
-    total: int = staging.one(_RECORDS)
+    total: int = staging.value(_RECORDS)
     return total
 
 
 def rows_to_write(staging: Staging) -> int:
     """Return how many rows of people will be written."""
     statements = (_CHANGED.format(table="guardian"), _CHANGED.format(table="student"), _ABSENT)
-    return sum(staging.one(statement) for statement in (*statements, _NEW_GUARDIANS, _NEW_STUDENTS))
+    return sum(staging.value(statement) for statement in (*statements, _NEW_GUARDIANS, _NEW_STUDENTS))

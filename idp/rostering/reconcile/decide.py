@@ -51,7 +51,7 @@ class Outcome(enum.StrEnum):
     NEW = "new"
     KNOWN = "known"
     ALIAS = "alias"
-    """The person has an account under another key, which is the one that files may change."""
+    """The person has an account under another key, and files may change it under that key only."""
     GONE = "gone"
     UNKNOWN_GONE = "unknown_gone"
 
@@ -74,7 +74,7 @@ class Known:
 
     Attributes:
         names: None if they are the record's, so that nothing needs to be compared.
-        opened_as: The given name at the opening of the account, or the one that the school confirmed.
+        opened_as: The given name at the opening of the account, or the name that the school confirmed.
         is_alias: Whether the record's key is the second key of the account.
         is_blank: Whether no letter was ever printed for the account.
         has_children: Whether the account has or had a child.

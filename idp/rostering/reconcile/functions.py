@@ -37,15 +37,15 @@ def same_home(*parts: str) -> bool:
     An address is its lines as JSON, its postcode and its city. Towns share postcodes and many have the same street, so
     that lines and postcode alone are no proof.
     """
-    one, other = ([" ".join(re.findall(r"\w+", fold(part))) for part in address] for address in (parts[:3], parts[3:]))
-    return all(one) and one == other
+    first, other = ([" ".join(re.findall(r"\w+", fold(part))) for part in lines] for lines in (parts[:3], parts[3:]))
+    return all(first) and first == other
 
 
 def _shares_a_name(given_name: str, family_name: str, known_given_name: str, known_family_name: str) -> bool:
     """Return whether a pupil keeps one of two names: the given name after a marriage, the other after a correction."""
     names = (given_name, family_name), (known_given_name, known_family_name)
-    one, other = (Account(given_name=given, family_name=family, birth_name="") for given, family in names)
-    return shares_a_name(one, other)
+    first, other = (Account(given_name=given, family_name=family, birth_name="") for given, family in names)
+    return shares_a_name(first, other)
 
 
 def _bare_key(key: str) -> str:

@@ -198,8 +198,10 @@ def retired_keys(people: Sequence[NamedKey]) -> Iterator[str]:
         for key, *names in people
     }
     asked = [trace for key_traces in traces.values() for trace in key_traces]
-    found = {trace for (trace,) in _all(select(RetiredName.trace).where(one_of(RetiredName.trace, asked)))}
-    yield from (key for key, (bare, given, *_) in traces.items() if bare in found and given not in found)
+    retired_traces = {trace for (trace,) in _all(select(RetiredName.trace).where(one_of(RetiredName.trace, asked)))}
+    yield from (
+        key for key, (bare, given, *_) in traces.items() if bare in retired_traces and given not in retired_traces
+    )
 
 
 def open_accounts() -> int:

@@ -57,18 +57,18 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
     Too many accounts would close, too many links would end, or too many pupils come from other schools. A Delta is
     compared with the whole database, a complete file with its schools.
     """
-    closing = staging.one(_CLOSING)
+    closing = staging.value(_CLOSING)
     if mode is Mode.DELTA:
         everybody = known.open_accounts() if closing > _FEW else 0
         return _too_many(closing, everybody, "accounts would be disabled", percent) if everybody else None
-    strangers = staging.one(_OF_OTHER_SCHOOLS)
+    strangers = staging.value(_OF_OTHER_SCHOOLS)
     return (
-        _too_many(closing, staging.one(_ACCOUNTS), "accounts would be disabled", percent)
+        _too_many(closing, staging.value(_ACCOUNTS), "accounts would be disabled", percent)
         or _too_many(
-            staging.one(_ENDING), staging.one(_LINKS), "ties between a guardian and a child would end", percent
+            staging.value(_ENDING), staging.value(_LINKS), "ties between a guardian and a child would end", percent
         )
         or (
-            _too_many(strangers, staging.one(_STUDENTS), "pupils are known in other schools", percent)
+            _too_many(strangers, staging.value(_STUDENTS), "pupils are known in other schools", percent)
             if strangers > _FEW
             else None
         )
@@ -82,7 +82,7 @@ def _too_many(some: int, everything: int, what: str, percent: float) -> str | No
 
 
 def _crowded(staging: Staging) -> str | None:
-    most: int = staging.one(_MOST_CHILDREN)
+    most: int = staging.value(_MOST_CHILDREN)
     return f"one person would have {most} children" if most > _FEW else None
 
 

@@ -151,12 +151,12 @@ def fate_of(table: str) -> str:
 
 def tell(staging: Staging, table: str) -> None:
     """Store the issues of the outcomes of a table; outcomes with the same issue are told together."""
-    told: dict[tuple[Severity, str, str], list[str]] = {}
+    keys: dict[tuple[Severity, str, str], list[str]] = {}
     for outcome, consequence in OF_TABLE[table].items():
         if consequence.message:
             issue = (consequence.severity, consequence.code, consequence.message)
-            told.setdefault(issue, []).append(outcome)
+            keys.setdefault(issue, []).append(outcome)
     present = set(staging.values(f"SELECT DISTINCT outcome FROM {table}"))
-    for issue, outcomes in told.items():
+    for issue, outcomes in keys.items():
         if present.intersection(outcomes):
             staging.tell_all(*issue, f"SELECT file, line, key FROM {table} WHERE outcome IN {among(outcomes)}")

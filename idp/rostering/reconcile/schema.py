@@ -182,8 +182,8 @@ class KnownChildRow(NamedTuple):
 class KnownAccountRow(NamedTuple):
     """An account of the database.
 
-    `is_blank` says that no letter was ever printed for it. `opened_as` is the given name at its opening, or the one
-    that the school confirmed.
+    `is_blank` says that no letter was ever printed for it. `opened_as` is the given name at its opening, or the
+    name that the school confirmed.
     """
 
     id: str

@@ -100,7 +100,7 @@ class Staging:
                 message = f"{more} autres lignes ont la même remarque."
                 yield Issue(Severity.WARNING, Place("", 0), "", code, message)
 
-    def one(self, statement: str, **values: Any) -> Any:
+    def value(self, statement: str, **values: Any) -> Any:
         """Return the first value of the only row of a statement."""
         return self._execute(statement, values).fetchone()[0]
 

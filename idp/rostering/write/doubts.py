@@ -26,7 +26,7 @@ def settle_answered(staging: Staging) -> None:
     """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
     waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
     for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
-        if staging.one(statements.IS_ANSWERED, account=account_id.hex):
+        if staging.value(statements.IS_ANSWERED, account=account_id.hex):
             school_notices.settle(
                 account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
             )

@@ -52,8 +52,8 @@ def _insert(candidates: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     inserted = bulk.insert_unless_taken(_accounts, "username", list(candidates.values()))
     traces = {values["id"]: retired.username(name) for name, values in candidates.items() if values["id"] in inserted}
     of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
-    found = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
-    had = {account_id for account_id, trace in traces.items() if trace in found}
+    retired_traces = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
+    had = {account_id for account_id, trace in traces.items() if trace in retired_traces}
     if had:
         db.session.execute(delete(_accounts).where(bulk.one_of(_accounts.c.id, list(had))))
     return inserted - had

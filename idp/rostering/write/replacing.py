@@ -47,13 +47,13 @@ def replace(
     for row in rows:
         account_id, school_id = uuid.UUID(row.former_id), schools.get(row.uai or "")
         closes = account_id in keyless
-        told = dict(families_of.get(account_id, {})) if closes else {}
+        concerned = dict(families_of.get(account_id, {})) if closes else {}
         if school_id is not None:
-            told.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
-        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(row.account_id))
+            concerned.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
+        school_notices.add(Kind.PERSON_REPLACED, account_id, concerned, other_account_id=uuid.UUID(row.account_id))
         log.record(AccountImported(account_id=account_id, batch=batch, change="replaced" if closes else "key_replaced"))
         if closes:
-            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), row.why))
+            closing.setdefault(account_id, (str(school_id or next(iter(concerned), "")), row.why))
     for account_id, (told_of, why) in closing.items():
         _close(account_id, told_of, why)
 
@@ -90,10 +90,10 @@ def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[u
         .where(bulk.one_of(Guardianship.account_id, ids), directory.concerns_its_school())
         .order_by(Guardianship.rank, Child.id)
     ).all()
-    found: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    by_account: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, school_id, child_id in rows:
-        found.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
-    return found
+        by_account.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    return by_account
 
 
 def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:

@@ -128,8 +128,8 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
     ids = sorted({tie["child_id"] for tie in ties})
     chosen = select(_children.c.id, _children.c.school_id).where(bulk.one_of(_children.c.id, ids))
     schools: dict[uuid.UUID, uuid.UUID] = dict(db.session.execute(chosen).all())
-    found = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
-    return [one for one in found if is_disputed.get(one[:2], False)]
+    keys = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
+    return [key for key in keys if is_disputed.get(key[:2], False)]
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
@@ -137,8 +137,8 @@ def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
     if not ties:
         return
     closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
-    told: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, school_id, child_id in ties:
-        told.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
-    for account_id, schools in told.items():
+        concerned.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    for account_id, schools in concerned.items():
         school_notices.add(Kind.NOT_GUARDIAN, account_id, schools)

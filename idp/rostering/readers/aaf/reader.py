@@ -51,20 +51,20 @@ class _Reader:
         """Return the records and the issues of a request."""
         request, issues = parse(element, self.reporter)
         kind = self._kind_of_file if request.kind is None else request.kind
-        found: list[Record] = [*issues]
+        items: list[Record] = [*issues]
         if kind is None:
             self.is_lost = True
             message = (
                 "Ni cette ligne ni le nom du fichier ne dit s’il s’agit d’élèves ou de responsables : il n’est pas lu."
             )
-            found.append(self.reporter.error(element.line, request.key, "category_unknown", message))
+            items.append(self.reporter.error(element.line, request.key, "category_unknown", message))
         elif kind == names.SCHOOL:
-            found.append(self._school(request))
+            items.append(self._school(request))
         elif kind:
-            found.append(self._person(request, kind))
-            found += self._students.issues
+            items.append(self._person(request, kind))
+            items += self._students.issues
             self._students.issues = []
-        return found
+        return items
 
     def _person(self, request: Request, kind: str) -> Record:
         key = f"aaf:{request.key}"
@@ -92,9 +92,9 @@ class _Reader:
         key = f"aaf:{request.key}"
         uai = request.text("ENTStructureUAI") or request.text("ENTEtablissementUAI") or ""
         name = request.text("ENTStructureNomCourant") or ""
-        address = _school_address(request)
+        postal_address = _school_address(request)
         phone = request.text("telephoneNumber", "ENTStructureTelephone") or ""
-        sentence = too_long([("key", key), ("school_name", name), ("phone", phone)]) or too_long_address(address)
+        sentence = too_long([("key", key), ("school_name", name), ("phone", phone)]) or too_long_address(postal_address)
         if not request.key:
             sentence = "Cet établissement n’a pas d’identifiant : il n’est pas pris."
         elif not sentence and not is_uai(uai) and (uai or request.act is Act.PUT):
@@ -107,7 +107,7 @@ class _Reader:
             uai=uai,
             name=name,
             degree=self._degree(request),
-            address_lines=address,
+            address_lines=postal_address,
             phone=phone,
             act=request.act,
         )
@@ -123,8 +123,8 @@ class _Reader:
 def _guardian(request: Request, key: str) -> tuple[Guardian, str]:
     """Return the guardian, and a message if a field is too long."""
     text = request.text
-    address = text("ENTPersonAdresse")
-    lines = None if address is None else _lines(address)
+    postal_address = text("ENTPersonAdresse")
+    lines = None if postal_address is None else _lines(postal_address)
     title = text("personalTitle", "ENTPersonCivilite")
     guardian = Guardian(
         place=request.place,
@@ -157,8 +157,8 @@ def _guardian(request: Request, key: str) -> tuple[Guardian, str]:
     return guardian, sentence or (too_long_address(lines) if lines else "")
 
 
-def _lines(address: str) -> tuple[str, ...]:
-    return tuple(line for part in address.split("$") if (line := part.strip()))
+def _lines(postal_address: str) -> tuple[str, ...]:
+    return tuple(line for part in postal_address.split("$") if (line := part.strip()))
 
 
 def _leaving_student(request: Request, key: str) -> Student:

@@ -46,10 +46,10 @@ class _Row(NamedTuple):
     address_diffusion: bool | None
 
 
-def _held(address: _Address) -> _Address:
+def _held(postal_address: _Address) -> _Address:
     """Return an address shortened for memory; one that is too long stays so, and is refused later."""
-    lines = tuple(line[: LONGEST["line"] + 1] for line in address.lines[: LINES + 1])
-    rest = (value[: LONGEST["city"] + 1] for value in address[1:])
+    lines = tuple(line[: LONGEST["line"] + 1] for line in postal_address.lines[: LINES + 1])
+    rest = (value[: LONGEST["city"] + 1] for value in postal_address[1:])
     return _Address(lines, *rest)
 
 
@@ -75,12 +75,12 @@ class Guardians(Content):
             key = fields.get("ADRESSE_ID", "")
             if len(key) > LONGEST["key"]:
                 return  # no person can have such a key
-            address = _held(_address(fields))
+            postal_address = _held(_address(fields))
             if rows := self._held.pop(key, None):
                 for row in rows:
-                    yield self._guardian(row, address)
+                    yield self._guardian(row, postal_address)
             else:
-                self._addresses[key] = address
+                self._addresses[key] = postal_address
 
     def release_all(self) -> Iterator[Record]:
         """Yield the people whose address is not in the file."""
@@ -131,10 +131,10 @@ class Guardians(Content):
         )
         return self._refusal(row.line, row.key, "too_long", sentence) if sentence else None
 
-    def _guardian(self, row: _Row, address: _Address) -> Record:
-        _, postcode, city, country = address
+    def _guardian(self, row: _Row, postal_address: _Address) -> Record:
+        _, postcode, city, country = postal_address
         sentence = too_long([("postcode", postcode), ("city", city), ("city", country)])
-        if sentence := sentence or too_long_address(address.lines):
+        if sentence := sentence or too_long_address(postal_address.lines):
             return self._refusal(row.line, row.key, "too_long", sentence)
         return Guardian(
             place=self.reporter.place(row.line),
@@ -143,7 +143,7 @@ class Guardians(Content):
             family_name=row.family_name,
             birth_name=row.birth_name,
             given_name=row.given_name,
-            address_lines=address.lines,
+            address_lines=postal_address.lines,
             postcode=postcode,
             city=city,
             country=country,

@@ -75,7 +75,7 @@ def find_ending_links(context: Context) -> None:
     staging = context.staging
     has_unread_rows = context.format in _ROW_FORMATS and staging.refused["guardian"]
     for table, state in _STATES.items():
-        if not staging.one(_ANY.format(state=state)):
+        if not staging.value(_ANY.format(state=state)):
             continue
         if not has_unread_rows:
             staging.run(_FIND_UNNAMED.format(table=table, state=state))
