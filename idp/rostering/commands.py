@@ -1,4 +1,4 @@
-"""Define `idp roster` and `idp school`: the commands for school files."""
+"""Defines `idp roster` and `idp school`: the commands for school files."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -112,7 +112,9 @@ def _go(
             result = act(settings, files, form, steps, force=force)
         refusal = None
     except ImportStoppedError as stopped:
-        result, refusal = stopped.result, str(stopped)
+        result, refusal = stopped.result, plain(stopped)
+        if stopped.issue:
+            refusal += f"\n{report.line(stopped.issue)}"
     except lock.ImportRunningError:
         raise click.ClickException("another import is running, nothing was done") from None
     with _closing(result):
@@ -123,7 +125,7 @@ def _go(
         else:
             report.show(result, stopped=refusal is not None)
     if refusal:
-        raise click.ClickException(plain(refusal))
+        raise click.ClickException(refusal)
 
 
 def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str | None, encoding: str | None) -> Form:

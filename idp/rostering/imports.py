@@ -1,4 +1,4 @@
-"""Run an import: read the files, compare the records with the database, and write, unless it is a check.
+"""Runs an import: reads the files, compares the records with the database, and writes, unless it is a check.
 
 Nothing is written before everything was read and compared. A file that cannot be read to its end, or that would close
 too many accounts, changes nothing.
@@ -32,11 +32,17 @@ _PAIRS = (Format.SIECLE, Format.ONDE)
 
 
 class ImportStoppedError(Exception):
-    """Say that nothing was written, and why; `result` is what was found up to then."""
+    """Nothing was imported.
 
-    def __init__(self, sentence: str, result: "ImportResult") -> None:
+    Attributes:
+        result: What was found until then.
+        issue: The issue that stopped the import, if one did.
+    """
+
+    def __init__(self, sentence: str, result: "ImportResult", issue: Issue | None = None) -> None:
         super().__init__(sentence)
         self.result = result
+        self.issue = issue
 
 
 @dataclass(kw_only=True)
@@ -149,9 +155,7 @@ def _check_plausible(settings: Settings, result: ImportResult, *, force: bool) -
     """
     staging = result.staging
     if staging.fatal:
-        first = staging.fatal[0]
-        where = f"{first.place.file}:{first.place.line}: " if first.place.file else ""
-        raise ImportStoppedError(f"nothing was imported: {where}{first.message}", result)
+        raise ImportStoppedError("nothing was imported, because of this error:", result, staging.fatal[0])
     if result.format is None:
         raise ImportStoppedError("nothing was imported: no file of a known format", result)
     if not any(counted.read for counted in result.counts.values()):

@@ -1,4 +1,4 @@
-"""Show an import to the operator: progress bars, a table of counts, and the issues.
+"""Shows an import to the operator: progress bars, a table of counts, and the issues.
 
 JSON output has the names of the contract. A spreadsheet that opens the CSV of issues runs no formula (R-04).
 """
@@ -74,11 +74,16 @@ def show_issues(issues: Iterable[Issue]) -> None:
     """Print the first issues on stderr, errors first."""
     rest = iter(issues)
     for issue in islice(rest, SHOWN):
-        where = f"{issue.place.file}:{issue.place.line}: " if issue.place.file else ""
-        key = f" [{issue.key}]" if issue.key else ""
-        click.echo(plain(f"{issue.severity.value}: {where}{issue.message}{key}"), err=True)
+        click.echo(line(issue), err=True)
     if more := sum(1 for _ in rest):
         click.echo(f"… and {more} more problems: --issues FILE.csv has them all", err=True)
+
+
+def line(issue: Issue) -> str:
+    """Return an issue as one line of output."""
+    where = f"{issue.place.file}:{issue.place.line}: " if issue.place.file else ""
+    key = f" [{issue.key}]" if issue.key else ""
+    return plain(f"{issue.severity.value}: {where}{issue.message}{key}")
 
 
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:

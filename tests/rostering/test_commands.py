@@ -109,6 +109,16 @@ def test_a_cut_file_stops_everything(act: Run, year: Year, folder: Path) -> None
     assert db.session.scalars(select(Account.id)).all() == []
 
 
+def test_issue_that_stops_an_import_has_a_line_of_its_own(act: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(b"PK\x03\x04")
+    answer = act("roster", "import", str(path))
+    assert answer.code == 1
+    refusal, issue = answer.err.splitlines()[-2:]
+    assert refusal == "Error: nothing was imported, because of this error:"
+    assert issue.startswith(f"error: {path}:1: ")
+
+
 def test_a_siecle_pair_opens_accounts_and_asks_for_the_schools_name(act: Run, tmp_path: Path) -> None:
     said = imported(act, siecle(tmp_path / "siecle"))
     assert (said["format"], said["schools"]) == ("siecle", ["0599003R"])
