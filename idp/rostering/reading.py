@@ -1,4 +1,4 @@
-"""Read files into the staging database, each with the reader of its format."""
+"""Reads files into the staging database, each with the reader of its format."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,17 +52,17 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
             _say(staging, Severity.ERROR, source, "two_formats", sentence)
             continue
         format_ = kind
-        if kind in _AAF and (mode := mode_of(_own_name(source.name))):
+        if kind in _AAF and (mode := mode_of(path_in_archives(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
             intake.add(staging, record)
     return replace(form, format=format_ or form.format, mode=_mode(staging, form.mode, modes))
 
 
-def _own_name(name: str) -> str:
-    """Return the names of a file and of the archives that hold it, without the names of folders."""
+def path_in_archives(name: str) -> str:
+    """Return the path of a file in its archives, without the names of folders."""
     parts = name.split("/")
-    return " ".join(part for part in parts if part == parts[-1] or part.lower().endswith(_ARCHIVES))
+    return "/".join(part for part in parts if part == parts[-1] or part.lower().endswith(_ARCHIVES))
 
 
 def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:

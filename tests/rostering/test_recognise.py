@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from idp.rostering.files.sources import Source, open_sources
 from idp.rostering.readers.recognise import mode_of, recognise
+from idp.rostering.reading import path_in_archives
 from idp.rostering.records import Format, Mode
 from tests.rostering.files import source
 from tests.rostering.test_csv_file import GUARDIANS, PUPILS
@@ -113,6 +114,19 @@ def test_no_beginning_keeps_it_busy(content: str) -> None:
 )
 def test_the_mode_is_in_the_name(name: str, mode: Mode | None) -> None:
     assert mode_of(name) is mode
+
+
+@each_row(
+    ("member", "mode"),
+    [
+        ("Delta.tgz/Complet_ou_Delta.xml", Mode.DELTA),
+        ("Delta.tgz/Complet/part.xml", Mode.DELTA),
+        ("ENT2D.Complet.tgz/part.xml", Mode.COMPLETE),
+        ("Complet/part.xml", None),
+    ],
+)
+def test_mode_of_an_import_is_that_of_the_file_or_its_archive_and_no_folder(member: str, mode: Mode | None) -> None:
+    assert mode_of(path_in_archives(member)) is mode
 
 
 @given(st.binary(max_size=300))

@@ -1,4 +1,4 @@
-"""Recognise the format of a file by its first bytes, and the mode (Complet or Delta) by its name."""
+"""Recognises the format of a file by its first bytes, and the mode (Complet or Delta) by its name."""
 
 import codecs
 import re
@@ -47,7 +47,7 @@ def recognise(source: Source) -> Format | None:
 
 
 def mode_of(name: str) -> Mode | None:
-    """Return the mode in the name of a file, or in the nearest name of an archive or a folder, or None."""
+    """Return the mode in the nearest name of a path: the file, then the archives and folders around it; or None."""
     for part in reversed(name.replace("\\", "/").split("/")):
         words = {(first or second).lower() for first, second in _MODE.findall(part)}
         if len(words) == 1:
