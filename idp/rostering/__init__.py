@@ -1,4 +1,4 @@
-"""Import school files: AAF, SIECLE, ONDE and plain CSV. Every account comes from such a file.
+"""Imports school files: AAF, SIECLE, ONDE and plain CSV. Every account comes from such a file.
 
 An import has four parts, each in its folder:
 

@@ -1,4 +1,4 @@
-"""Write many rows in one statement: PostgreSQL takes a page as one JSON parameter, SQLite executes row by row.
+"""Writes many rows in one statement: PostgreSQL takes a page as one JSON parameter, SQLite executes row by row.
 
 With one parameter for each value, PostgreSQL's driver and parser take several times as long as the rows, and a generic
 plan reads whole tables.

@@ -1,4 +1,4 @@
-"""Allow one import at a time on all nodes; a second one is refused (Z-07).
+"""Allows one import at a time on all nodes; a second one is refused (Z-07).
 
 PostgreSQL uses an advisory lock on a separate connection, SQLite a lock on a file beside the database. Both are
 released when the process ends, also after a kill.

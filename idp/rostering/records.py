@@ -1,4 +1,4 @@
-"""Define the records that all readers yield.
+"""Defines the records that all readers yield.
 
 A field has the text of the file without surrounding spaces. A missing field is the empty text in a full record. In a
 partial record (`Act.MODIFY`, in an AAF Delta) it is None, which means that the value does not change; the empty text

@@ -1,4 +1,4 @@
-"""List the schools, and change what the files do not say about them."""
+"""Lists the schools, and changes what the files do not say about them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Read the members of a `.zip` or a `.tar` one after the other, without writing a named file.
+"""Reads the members of a `.zip` or a `.tar` one after the other, without writing a named file.
 
 An archive is untrusted input (R-02). Sizes are checked as declared and again while unpacking. Paths that leave the
 archive, links, devices, encrypted members and nested archives make the whole archive refused. Damage inside a member

@@ -1,4 +1,4 @@
-"""Open the files of an import one after the other: plain, in a folder, in a `.zip` or a `.tgz`.
+"""Opens the files of an import one after the other: plain, in a folder, in a `.zip` or a `.tgz`.
 
 The content decides what a file is, not its name. Nothing is unpacked to a named file. An error issue means that a file
 could not be read to its end, so that the part which was read must not be imported either. Limits: `archives` (R-02).

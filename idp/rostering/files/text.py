@@ -1,4 +1,4 @@
-"""Read a CSV file as rows of cells: find its encoding and its delimiter, and report its mistakes (R-03).
+"""Reads a CSV file as rows of cells: finds its encoding and its delimiter, and reports its mistakes (R-03).
 
 The encoding is the one of the byte order mark, or UTF-8 if the whole file is valid UTF-8, or cp1252, which Excel and
 ONDE write in France. Detection takes two passes, so that the file is copied first: in memory if it is small, otherwise

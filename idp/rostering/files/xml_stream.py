@@ -1,4 +1,4 @@
-"""Read untrusted XML in one pass: no external file, no entity expansion, flat memory (R-01).
+"""Reads untrusted XML in one pass: no external file, no entity expansion, flat memory (R-01).
 
 The parser is expat, without a tree. It knows the exact line of each element in a file of any size (libxml2 stops
 counting at 65,535) and leaves all limits to this module. A document with declarations in its DTD is refused before they

@@ -1,1 +1,1 @@
-"""Turn each format into the same records."""
+"""Turns each format into the same records."""

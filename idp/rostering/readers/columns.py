@@ -1,4 +1,4 @@
-"""Find the fields of a CSV file among its columns, and read them row by row.
+"""Finds the fields of a CSV file among its columns, and reads them row by row.
 
 A field has one column, or several: they differ by a number (`idenfant1`, `idenfant2`) or by their order, as ONDE
 repeats four headers for every child. Such columns are grouped in blocks.

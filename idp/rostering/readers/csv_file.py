@@ -1,4 +1,4 @@
-"""Read a plain CSV file of families, with the headers that ENTs use: a row is a guardian or a pupil.
+"""Reads a plain CSV file of families, with the headers that ENTs use: a row is a guardian or a pupil.
 
 The headers decide which. A file of guardians is enough if it names the children and their classes. The key of a person
 is the file's number, or a digest of the names, within the school: the column `uai` or the school that the operator

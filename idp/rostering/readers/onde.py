@@ -1,4 +1,4 @@
-"""Read the two CSV exports of ONDE, from a primary school: the pupils, and their guardians.
+"""Reads the two CSV exports of ONDE, from a primary school: the pupils, and their guardians.
 
 ONDE has no numbers. A key is made of the names, within the school that the operator names. A child's key has the family
 name and the given name, which both files have, and not the class, which changes. All people in the second file are

@@ -1,4 +1,4 @@
-"""Interpret the cells of a CSV file: civility, day, kinship, authority, and the key of a person without a number.
+"""Interprets the cells of a CSV file: civility, day, kinship, authority, and the key of a person without a number.
 
 The caller checks the length of a text first (R-11), because folding takes time.
 """

@@ -1,4 +1,4 @@
-"""Interpret single values of the XML formats: dates, civilities, kinship, lengths; and report wrong ones."""
+"""Interprets single values of the XML formats: dates, civilities, kinship, lengths; and reports wrong ones."""
 
 import re
 from collections.abc import Iterable, Sequence

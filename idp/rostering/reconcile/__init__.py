@@ -1,1 +1,1 @@
-"""Compare the records of an import with the database, and decide what happens to each person."""
+"""Compares the records of an import with the database, and decides what happens to each person."""

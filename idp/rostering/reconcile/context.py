@@ -1,4 +1,4 @@
-"""Hold what the phases of an import share beside the staging database."""
+"""Holds what the phases of an import share beside the staging database."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

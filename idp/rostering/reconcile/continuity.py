@@ -1,4 +1,4 @@
-"""Judge whether the record of a known key is still the person of the account.
+"""Judges whether the record of a known key is still the person of the account.
 
 The same key is no proof: secretaries write one parent over the other, and files are numbered again. The given name must
 stay too:

@@ -1,4 +1,4 @@
-"""Count what an import does, once all phases have run."""
+"""Counts what an import does, once all phases have run."""
 
 from dataclasses import dataclass
 

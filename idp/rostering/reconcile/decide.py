@@ -1,4 +1,4 @@
-"""Decide what happens to a person of the files: pure functions without database, SQL or texts.
+"""Decides what happens to a person of the files: pure functions without database, SQL or texts.
 
 `decide` is about guardians and `decide_student` about pupils. The phases gather the facts with SQL and store the
 outcome beside the record; `outcomes` lists what follows from each outcome.

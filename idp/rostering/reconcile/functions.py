@@ -1,4 +1,4 @@
-"""Register the Python functions that the statements on the staging database call."""
+"""Registers the Python functions that the statements on the staging database call."""
 
 import re
 import sqlite3

@@ -1,4 +1,4 @@
-"""Store what the readers yield in the staging database."""
+"""Stores what the readers yield in the staging database."""
 
 import json
 import unicodedata

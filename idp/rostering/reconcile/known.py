@@ -1,4 +1,4 @@
-"""Copy what the database knows of the people whom an import names beside their records; nothing is written here.
+"""Copies what the database knows of the people whom an import names beside their records; nothing is written here.
 
 Each statement asks for a page of keys by an index, in a transaction of its own: sign-ins continue meanwhile, and memory
 stays flat.

@@ -1,4 +1,4 @@
-"""Build the statements that store what readers yield and merge records of one key.
+"""Builds the statements that store what readers yield and merge records of one key.
 
 A second record of a key is not lost: `copies` counts it and `differs` says that it contradicts the first one. In a
 Delta, a later record changes an earlier one, in the order of the files.

@@ -1,4 +1,4 @@
-"""Recognise files that look like a mistake, once all phases have run."""
+"""Recognises files that look like a mistake, once all phases have run."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""List what follows from each outcome of `decide`: the fate of the record, and what the secretary reads."""
+"""Lists what follows from each outcome of `decide`: the fate of the record, and what the secretary reads."""
 
 import enum
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Declare the staging database: each table of an import's private SQLite database, once, as a typed row.
+"""Declares the staging database: each table of an import's private SQLite database, once, as a typed row.
 
 A class is a table and its fields are the columns, in order: `str` is TEXT, `int` and `bool` are INTEGER, `| None`
 allows NULL, and a field's default is the column's default. `Staging` creates all tables. A phase creates the index that

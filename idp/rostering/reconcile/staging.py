@@ -1,4 +1,4 @@
-"""Hold the records of an import in a private SQLite database while they are checked and compared.
+"""Holds the records of an import in a private SQLite database while they are checked and compared.
 
 The database is SQLite's own temporary file: it has no name, no other process can open it, and it is gone when the
 process ends. The two million records of an académie take some hundred megabytes of disk, little memory, and no time of

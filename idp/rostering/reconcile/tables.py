@@ -1,4 +1,4 @@
-"""Declare a table of the staging database as a typed row: what `schema` is written with."""
+"""Declares a table of the staging database as a typed row: what `schema` is written with."""
 
 import types
 import typing

@@ -1,1 +1,1 @@
-"""Apply the plan of an import to the database, in short transactions."""
+"""Applies the plan of an import to the database, in short transactions."""

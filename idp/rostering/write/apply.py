@@ -1,4 +1,4 @@
-"""Bring the database to what the plan says, in short transactions that may be interrupted anywhere.
+"""Brings the database to what the plan says, in short transactions that may be interrupted anywhere.
 
 What comes is written before what goes, so that no parent is locked out between two pages: schools, accounts, pupils
 with their links, then links that end together with the accounts that they leave empty, then the pupils who left. After

@@ -1,4 +1,4 @@
-"""Write and settle the notices to schools about people in doubt: records that an import refused."""
+"""Writes and settles the notices to schools about people in doubt: records that an import refused."""
 
 import uuid
 from collections.abc import Sequence

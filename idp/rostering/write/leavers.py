@@ -1,4 +1,4 @@
-"""Close and reopen accounts whose children leave or come back."""
+"""Closes and reopens accounts whose children leave or come back."""
 
 import json
 import uuid

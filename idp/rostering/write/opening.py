@@ -1,4 +1,4 @@
-"""Open accounts for new people, under identifiers that no account has or had."""
+"""Opens accounts for new people, under identifiers that no account has or had."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Give a key of the files to a new account when it names another person than the account's.
+"""Gives a key of the files to a new account when it names another person than the account's.
 
 `reconcile.decide` says which person is another one. The new account has its own id, identifier and letter, and inherits
 nothing (OpenID Connect Core, section 2: a `sub` is never reassigned). The former account loses the key and keeps

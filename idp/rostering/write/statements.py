@@ -1,4 +1,4 @@
-"""Select from the staging database what is to be written: all statements of this folder, and the rows they return."""
+"""Selects from the staging database what is to be written: all statements of this folder, and the rows they return."""
 
 from typing import NamedTuple
 

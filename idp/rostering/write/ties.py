@@ -1,4 +1,4 @@
-"""Write the ties between guardians and pupils, in the transaction of the pupils."""
+"""Writes the ties between guardians and pupils, in the transaction of the pupils."""
 
 import json
 import uuid

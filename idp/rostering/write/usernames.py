@@ -1,4 +1,4 @@
-"""Make identifiers: an initial, a dot, the family name and a random number; an identifier never changes.
+"""Makes identifiers: an initial, a dot, the family name and a random number; an identifier never changes.
 
 `n.leroy4821` can be read out by telephone and typed on a phone. The number is random so that it does not tell how many
 people have the name. A name without Latin letters becomes `parent`. An identifier has no `@`, so that it does not look

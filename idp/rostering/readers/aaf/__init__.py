@@ -1,1 +1,1 @@
-"""Read the AAF (`ficAlimMENESR`)."""
+"""Reads the AAF (`ficAlimMENESR`)."""

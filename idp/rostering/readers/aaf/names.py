@@ -1,4 +1,4 @@
-"""Define the vocabulary of the AAF: requests, categories, and the known names of attributes.
+"""Defines the vocabulary of the AAF: requests, categories, and the known names of attributes.
 
 Secondary schools (2D) and primary schools (1D) share the envelope and differ in the names of attributes.
 """

@@ -1,4 +1,4 @@
-"""Read the AAF (`ficAlimMENESR`), secondary (2D) and primary (1D), Complet and Delta (SDET annex on the AAF).
+"""Reads the AAF (`ficAlimMENESR`), secondary (2D) and primary (1D), Complet and Delta (SDET annex on the AAF).
 
 A request is about one school, one pupil or one guardian; requests about others (teachers, services) are skipped.
 Attributes are read by their names in both vocabularies. An unknown name is reported once per file and not read (R-09).

@@ -1,4 +1,4 @@
-"""Parse a request of the AAF: its act, its person or school, and the values of its attributes."""
+"""Parses a request of the AAF: its act, its person or school, and the values of its attributes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

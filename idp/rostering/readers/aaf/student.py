@@ -1,4 +1,4 @@
-"""Read a pupil of the AAF: school, class, leaving date, and guardians."""
+"""Reads a pupil of the AAF: school, class, leaving date, and guardians."""
 
 from collections.abc import Sequence
 from datetime import date

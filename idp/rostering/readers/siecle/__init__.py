@@ -1,1 +1,1 @@
-"""Read SIECLE's XML exports."""
+"""Reads SIECLE's XML exports."""

@@ -1,4 +1,4 @@
-"""Read what both exports of SIECLE share: the school in the parameters, and fields by their names."""
+"""Reads what both exports of SIECLE share: the school in the parameters, and fields by their names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

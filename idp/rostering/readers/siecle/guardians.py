@@ -1,4 +1,4 @@
-"""Read `ResponsablesAvecAdresses.xml`: the people, their links to pupils, then the postal addresses."""
+"""Reads `ResponsablesAvecAdresses.xml`: the people, their links to pupils, then the postal addresses."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

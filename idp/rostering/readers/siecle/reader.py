@@ -1,4 +1,4 @@
-"""Read SIECLE's XML exports: `ElevesAvecAdresses.xml` and `ResponsablesAvecAdresses.xml`; the root says which.
+"""Reads SIECLE's XML exports: `ElevesAvecAdresses.xml` and `ResponsablesAvecAdresses.xml`; the root says which.
 
 The class comes after the pupil, and the address after the person, so that incomplete rows are held in memory. If a file
 breaks off, held rows are refused: an incomplete pupil would look like a pupil without a class. A key is `siecle:` and

@@ -1,4 +1,4 @@
-"""Read `ElevesAvecAdresses.xml`: the pupils, then their classes."""
+"""Reads `ElevesAvecAdresses.xml`: the pupils, then their classes."""
 
 from collections.abc import Iterator
 from datetime import date

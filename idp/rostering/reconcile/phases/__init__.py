@@ -1,1 +1,1 @@
-"""Compare the records of an import with the database, phase by phase: `order` lists them."""
+"""Compares the records of an import with the database, phase by phase: `order` lists them."""

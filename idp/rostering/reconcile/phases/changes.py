@@ -1,4 +1,4 @@
-"""Find which known pupils and guardians the files change."""
+"""Finds which known pupils and guardians the files change."""
 
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.schema import GUARDIAN_FIELDS

@@ -1,4 +1,4 @@
-"""Find out what becomes of the accounts whose key goes to a new account (`idp.rostering.write.replacing`)."""
+"""Finds out what becomes of the accounts whose key goes to a new account (`idp.rostering.write.replacing`)."""
 
 from idp.rostering.reconcile import known
 from idp.rostering.reconcile.context import Context

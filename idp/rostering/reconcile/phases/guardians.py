@@ -1,4 +1,4 @@
-"""Decide what happens to the guardians: SQL gathers the facts, `decide` decides.
+"""Decides what happens to the guardians: SQL gathers the facts, `decide` decides.
 
 Most records need few facts: a record without account depends on its pupils, and a record that has the names of its
 account is the same person. SQL passes these facts to `decide` by the million. The other records are compared one by

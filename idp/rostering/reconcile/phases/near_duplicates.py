@@ -1,4 +1,4 @@
-"""Find new people who may be one person under two keys: the same names in the same town (R-08).
+"""Finds new people who may be one person under two keys: the same names in the same town (R-08).
 
 They are proposed and never merged. Only new people are looked at, because older ones were proposed when they were new.
 """

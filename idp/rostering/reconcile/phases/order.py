@@ -1,4 +1,4 @@
-"""List the phases of an import in their order, with the tables that each reads and writes.
+"""Lists the phases of an import in their order, with the tables that each reads and writes.
 
 A phase that inserts into or deletes from a table declares the table; a phase that updates it declares each column, as
 `table.column`. A phase that creates an index reads its table. `asks_database` says that the phase reads the database of

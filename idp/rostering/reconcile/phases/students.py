@@ -1,4 +1,4 @@
-"""Decide what happens to the pupils: SQL gathers the facts, `decide_student` decides."""
+"""Decides what happens to the pupils: SQL gathers the facts, `decide_student` decides."""
 
 from idp.rostering.reconcile import outcomes
 from idp.rostering.reconcile.context import Context
