@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from idp import journey
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.db import db
@@ -117,6 +118,31 @@ def test_a_charter_that_is_owed_is_accepted_first(world: World, build: Build) ->
     db.session.add(CharterAcceptance(account_id=world.account.id, charter_version_id=version.id))
     db.session.commit()
     world.code(charter=True)
+
+
+def owe_charter(world: World) -> None:
+    publish(world, Build(world.settings))
+
+
+STEPS_OF_A_SESSION: dict[str, Callable[[World], None]] = {
+    "login.sign_in": LOST["session ended"],
+    "email_confirmation.waiting": REFUSED_SESSIONS["no confirmed email"],
+    "oidc.not_this_ent": LOST["tie ended"],
+    "charter.show": owe_charter,
+}
+"""How a session comes to owe each step that depends on stored state."""
+STEPS_OF_A_REQUEST = {"activation.activate", "profile_choice.choose", "profile_choice.elsewhere", "oidc.agree"}
+"""The steps that no session owes: the interaction asks for them, or there is no session."""
+
+
+def test_each_step_of_the_journey_is_known_here() -> None:
+    assert {step.endpoint for step in journey.STEPS} == STEPS_OF_A_SESSION.keys() | STEPS_OF_A_REQUEST
+
+
+@pytest.mark.parametrize("endpoint", STEPS_OF_A_SESSION)
+def test_session_that_owes_a_step_gets_no_code(world: World, endpoint: str) -> None:
+    STEPS_OF_A_SESSION[endpoint](world)
+    assert world.store.issue_code(world.code_request(charter=True)) is None
 
 
 def test_a_pushed_request_gives_one_code(world: World) -> None:
