@@ -1,12 +1,13 @@
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from idp.paths import CHECKOUT
 from tests.architecture.tree import PRODUCT, modules, pages, parsed, shown
 
-MODULE, FUNCTION, CONFTEST = 400, 50, 150
+MODULE, FUNCTION, CONFTEST, FOLDER = 400, 50, 150, 16
 PAGE_LINES, PAGE_LOGIC = 120, 8
 _LOGIC = re.compile(r"{%-?\s*(?:if|elif|for|set|macro|with|filter)\b")
 
@@ -30,6 +31,12 @@ def test_no_function_is_longer_than_a_screen() -> None:
     found = dict(pair for path in modules(*PRODUCT) for pair in functions(path))
     assert len(found) > 100
     assert {name: lines for name, lines in found.items() if lines > FUNCTION} == {}
+
+
+def test_no_folder_of_the_service_has_more_modules_than_a_list_shows() -> None:
+    found = Counter(shown(path.parent) for path in modules("idp"))
+    assert len(found) > 20
+    assert {name: count for name, count in found.items() if count > FOLDER and name != "idp"} == {}
 
 
 def test_no_conftest_becomes_a_library() -> None:
