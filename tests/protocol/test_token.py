@@ -41,7 +41,7 @@ def test_a_code_older_than_sixty_seconds_is_refused(browser: FlaskClient, ent: R
 
 
 @pytest.mark.row("T-02")
-def test_a_code_that_comes_again_kills_all_that_it_gave(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.2."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
@@ -257,9 +257,8 @@ def test_a_client_that_is_disabled_after_the_code_gets_nothing(
     assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
 
 
-@pytest.mark.row("T-02")
 @pytest.mark.parametrize("changed", ["disabled", "generation"])
-def test_a_code_dies_with_its_account_s_credentials(
+def test_code_is_void_after_credentials_change(
     browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
 ) -> None:
     """RFC 6749, 5.2."""
