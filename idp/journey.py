@@ -1,7 +1,8 @@
 """The order of the steps: the pages that a person must complete before the client gets its code.
 
-The dispatcher of `/authorize` computes the next step from stored state at every return, so that no URL skips a step. A
-step ends with a redirect to `idp.interaction.store.resume_url` or `decline_url`, and does not know other steps.
+The dispatcher of `/authorize` computes the next step from stored state and the sealed request at every return, so that
+no URL skips a step. A step ends with a redirect to `idp.interaction.store.resume_url` or `decline_url`. It does not
+know other steps; `tests/architecture/test_home_of_journey.py` names the exceptions (`LEADS_ELSEWHERE`).
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ class State:
     """The state that decides on the next step.
 
     Attributes:
-        acr: the essential `acr` value, if any.
+        acr: the class (`Session.acr`) that an essential `acr` requires; None for any.
         agreed: whether the person agreed to this request (`prompt=consent`).
         is_activating: whether a letter's password was entered for this request, and nobody signed in yet.
     """
@@ -66,7 +67,7 @@ def _profile_is_unknown(state: State) -> bool:
     return _authentication_is_needed(state) and not state.profile
 
 
-def _profile_is_elsewhere(state: State) -> bool:
+def _profile_is_not_parent(state: State) -> bool:
     return _authentication_is_needed(state) and state.profile != "parent"
 
 
@@ -106,7 +107,7 @@ _NOT_SIGNED_IN = "the person did not sign in"
 STEPS = (
     Step("activation.activate", _activation_is_needed, "login_required", ""),
     Step("profile_choice.choose", _profile_is_unknown, "login_required", _NOT_SIGNED_IN),
-    Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required", _NOT_SIGNED_IN),
+    Step("profile_choice.elsewhere", _profile_is_not_parent, "login_required", _NOT_SIGNED_IN),
     Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
     Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
     Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied", "the person turned back"),
@@ -122,7 +123,7 @@ def next_step(state: State) -> Step | None:
     return next((step for step in STEPS if step.needed(state)), None)
 
 
-def is_out_of_reach(state: State) -> bool:
+def is_acr_unmet(state: State) -> bool:
     """Return whether the person signed in for this request without its essential `acr` (Core 5.5.1.1)."""
     session = state.session
     return session is not None and freshness.lacks(session, state.acr) and not _authentication_is_needed(state)

@@ -59,7 +59,7 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True)
 class Person:
-    """The account that a right provisional password opened for activation, and its generation then."""
+    """The account that a correct provisional password opened for activation, and its generation then."""
 
     account_id: uuid.UUID
     generation: int
@@ -85,7 +85,7 @@ class Interaction:
         return replace(self, profile=profile)
 
     def with_person(self, account_id: uuid.UUID, generation: int) -> "Interaction":
-        """Return this interaction after a right provisional password."""
+        """Return this interaction after a correct provisional password."""
         return replace(self, person=Person(account_id, generation, now()))
 
     def with_agreement(self, sid: str) -> "Interaction":
@@ -133,7 +133,7 @@ def current() -> Interaction | None:
 
 
 def note_answer(interaction: Interaction) -> None:
-    """Remember in this browser that the client got a code for `interaction`: it would refuse a second one."""
+    """Remember in this browser that the client got a code for `interaction`, since the client would refuse another."""
     note_answered(interaction.id[:_NAME_LENGTH])
 
 

@@ -10,9 +10,8 @@ The service asks this question in several ways, which differ on purpose. Each wa
 - *live*: resumable and used within `session_idle`. It opens pages and gives codes (OWASP ASVS 5, V 7.3).
 - *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
 
-Each condition is written once, for a statement that reads `Session` and `Account`. The functions `…_sql` return the
-same condition as text, for the statements of `idp.oidc.store.sql`. The functions `is_…` decide about rows that
-were read.
+The rule lives only in this module: once for statements that read `Session` and `Account`, once for rows that were read
+(the functions `is_…`). The functions `…_sql` return the conditions of statements as text, for `idp.oidc.store.sql`.
 """
 
 from datetime import datetime, timedelta

@@ -1,7 +1,8 @@
 """The checks of an authorization request (OpenID Connect Core 3.1.2.1, RFC 6749 4.1.1, RFC 7636, RFC 9126, RFC 9700).
 
 Each rule of a specification has a function `check_*`. Until client and redirect URI are known to be valid, an error is
-shown on a page of the service; after that it is sent to the client. Authlib only validates client, redirect URI and
+shown on a page of the service; after that it is sent to the client, except that an unsupported `response_mode`, a
+malformed `state` and an invalid pushed `request_uri` get a page too. Authlib only validates client, redirect URI and
 response type.
 """
 
@@ -65,8 +66,8 @@ def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = Fa
         fresh: Read the client's registration from the database, not from memory.
 
     Raises:
-        UntrustedRequestError: The client or the redirect URI is invalid.
-        RequestRefusedError: Another parameter is.
+        UntrustedRequestError: The error is shown on a page.
+        RequestRefusedError: The error is sent to the client.
     """
     parameters, fault = _parse(encoded)
     client = check_client(parameters, fresh=fresh)
@@ -85,7 +86,7 @@ def check_parameters(
     """Check the parameters of a request, pushed or not; `fault` is an error that was found before.
 
     Raises:
-        UntrustedRequestError: The redirect URI is invalid, or the response mode is not supported.
+        UntrustedRequestError: The redirect URI or the state is invalid, or the response mode is not supported.
         RequestRefusedError: Another parameter is invalid.
     """
     redirect_uri = check_redirect_uri(client, parameters)

@@ -1,7 +1,7 @@
 """The authorization endpoint and its dispatcher (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
 
 `/authorize` checks the request and asks `idp.journey` which step the person owes next. For a live session that owes
-none, it issues a code at once, by one statement. Each step leads back to `/authorize/resume`, which asks again.
+none, the token store issues a code at once. Each step leads back to `/authorize/resume`, which asks again.
 """
 
 import uuid
@@ -129,7 +129,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     if requested is None or requested.redirect_uri not in client.redirect_uris:
         raise InteractionLostError
     state = _state(interaction, requested, client)
-    if journey.is_out_of_reach(state):
+    if journey.is_acr_unmet(state):
         raise _error(requested, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
     step = journey.next_step(state)
     if step is not None:
@@ -186,7 +186,7 @@ def _audit_binding(settings: Settings, client: Registration, moment: datetime) -
 
 
 def _issue(client: Registration, requested: AuthorizationRequest) -> Response | None:
-    """Return the response with a code, or None if there is no live session or a step is owed."""
+    """Return the response with a code, or None if the token store issues none (`StepOwedError`)."""
     cookie = manager.cookie_value()
     if cookie is None:
         return None

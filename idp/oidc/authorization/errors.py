@@ -49,7 +49,7 @@ class Cause(enum.Enum):
 
 
 class UntrustedRequestError(Exception):
-    """Client or redirect URI is invalid: the error is shown on a page, and nothing is sent to another site.
+    """No error can be sent to the client, mostly because client or redirect URI is invalid: it is shown on a page.
 
     Attributes:
         phrase: A stable text for automation.

@@ -1,9 +1,9 @@
-"""The contract of the store: the four database requests of a sign-on, which run outside SQLAlchemy's ORM.
+"""The contract of the store: the four hot database requests, which run outside SQLAlchemy's ORM.
 
-PostgreSQL runs each request as one autocommitted statement whose WHERE is the decision. A request that returns None
-changed nothing that counts, and the caller then reads why. One statement claims a code and stores its tokens, because
-with two commits the revocation after a replay could run before there is a token to revoke. SQLite has no data-modifying
-CTE: there a request is two or three statements in one BEGIN IMMEDIATE transaction.
+PostgreSQL runs each request as one autocommitted statement whose WHERE is the decision. A request whose conditions
+do not hold returns None without a change; the caller then reads why. One statement claims a code and stores its tokens,
+because with two commits the revocation after a replay could run before there is a token to revoke. SQLite has no
+data-modifying CTE: there a request is two or three statements in one BEGIN IMMEDIATE transaction.
 
 All instants are passed in, from the clock of this process.
 """

@@ -34,7 +34,8 @@ WHERE s.digest = :cookie_digest AND {_LIVE} AND (a.email IS NOT NULL OR NOT :mai
         WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id))
       AND {_ADMITS})
 """  # noqa: S608 - made of constants
-"""The session `s` and the account `a` of the cookie, if the person owes no step."""
+"""The session `s` and the account `a` of the cookie, if it is live, the person owes no step, and the client is current
+and may know the person."""
 
 UNUSED_PUSHED_REQUEST = "digest = :pushed_digest AND client_id = :client AND used_at IS NULL"
 
@@ -52,7 +53,7 @@ SELECT :now, 'code.issued', 'ok', :client, '', :ip, :request_id, :journal_salt,
 """
 """To be followed by the account, the details and the MAC."""
 
-# Claims of a code or a refresh token: the UPDATE whose WHERE is the decision. Both return the same columns.
+# Redemption of a code or a refresh token: the UPDATE whose WHERE is the decision. Both return the same columns.
 
 CLAIMED = (
     "family",
@@ -97,7 +98,7 @@ WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at
 RETURNING family, account_id, session_id, scope, NULL::text AS nonce, acr, claims, auth_time, :jkt::text AS jkt,
   family_expires_at
 """  # noqa: S608 - made of constants
-"""A successor that the client could not use is not given again: who asks is not the client that lost an answer."""
+"""Refuse if the successor is bound to another DPoP key: the caller is not the client whose answer was lost."""
 
 INSERT_TOKENS = """
 INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, claims, jkt, acr, auth_time,

@@ -35,13 +35,14 @@ _AUTH_METHODS = list(clients.AUTH_METHODS)
 
 
 class StepOwedError(Exception):
-    """No code was stored: there is no live session, or the person owes a step."""
+    """No code was stored: a step is owed, the session ended, the client changed, or the pushed request was used."""
 
 
 class CodeGrant(AuthorizationCodeGrant):
     """The authorization code grant.
 
-    The store checks the session and stores the code in one transaction. It redeems a code and stores its tokens in one.
+    The store checks the session and stores the code in one transaction. It redeems a code and stores its tokens in one
+    transaction.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
@@ -54,7 +55,7 @@ class CodeGrant(AuthorizationCodeGrant):
         """Store the code for the browser's session; `request.user` is the function that makes the store's request.
 
         Raises:
-            StepOwedError: There is no live session, or the person owes a step.
+            StepOwedError: No code was stored.
         """
         bind = cast("Callable[[bytes], CodeRequest]", request.user)
         sid = self.server.store.issue_code(bind(opaque.digest(code)))

@@ -1,4 +1,4 @@
-"""Revokes all tokens of a family when its code or a rotated refresh token is replayed (RFC 9700)."""
+"""Revokes all tokens of a family when its code or a rotated refresh token is replayed."""
 
 from sqlalchemy import select
 
@@ -11,7 +11,7 @@ from idp.oidc.tokens import issued
 
 
 def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
-    """Revoke all tokens of a code, if its own client replays it (4.5)."""
+    """Revoke all tokens of a code, if its own client replays it (RFC 6749 4.1.2)."""
     row = db.session.execute(
         select(AuthorizationCode.family, AuthorizationCode.account_id).where(
             AuthorizationCode.digest == code_digest,
@@ -27,7 +27,7 @@ def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
 
 
 def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
-    """Revoke the family of a rotated refresh token, if its own client replays it after the grace period (4.14)."""
+    """Revoke the family of a rotated refresh token that its client replays after the grace period (RFC 9700 4.14)."""
     row = db.session.execute(
         select(Token.family, Token.account_id).where(
             Token.digest == refresh_digest,
