@@ -14,7 +14,7 @@ EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate 
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
-	@echo "make test         run the tests (tests that need Chromium or PostgreSQL are skipped without it)"
+	@echo "make test         run the tests (tests that need Chromium are skipped without it)"
 	@echo "make test-interop run the tests with third-party software (.ci/install installs it)"
 	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
