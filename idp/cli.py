@@ -208,7 +208,7 @@ school.add_command(notices)
 for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, outbox):
     cli.add_command(_in_application(_part))
 cli.add_command(_in_application(worker, notes_settings=True))
-if DEMO.is_dir():  # a wheel does not have the demonstration
+if DEMO.is_file():  # a wheel does not have the demonstration
     cli.add_command(import_module("demo.commands").command())
 
 

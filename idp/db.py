@@ -27,7 +27,7 @@ import structlog
 from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, SelectBase, Table, event, types
+from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -137,7 +137,7 @@ class UnitSession(Session):
 
 
 def _only_reads(clause: Any) -> bool:
-    return isinstance(clause, SelectBase) and getattr(clause, "_for_update_arg", None) is None
+    return isinstance(clause, (Select, CompoundSelect)) and getattr(clause, "_for_update_arg", None) is None
 
 
 def _in_autocommit(engine: Engine) -> Engine:

@@ -16,5 +16,5 @@ STATIC = _PACKAGE / "static"
 TRANSLATIONS = _PACKAGE / "translations"
 CHECKOUT = _PACKAGE.parent
 """The folder of the package: the root of a checkout, `site-packages` for a wheel."""
-DEMO = CHECKOUT / "demo"
-"""The demonstration; only a checkout has it."""
+DEMO = CHECKOUT / "demo" / "commands.py"
+"""The command of the demonstration; only a checkout has it."""

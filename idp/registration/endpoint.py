@@ -8,9 +8,11 @@ operator (`approvals`).
 
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
+from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts import alarm
@@ -79,10 +81,12 @@ def register() -> Response:
     try:
         invitation = _invitation()
         members = _members()
-        name = names.free_name(invitation.label.strip() or "ENT")
+        name = _free_name(invitation)
         metadata = _or_refuse(lambda: _checked(invitation, members, name))
         sector = _or_refuse(lambda: sectors.find(metadata))
-        client, token, secret = _or_refuse(lambda: _add(invitation, metadata, sector, name))
+        if metadata.name == name:
+            metadata = replace(metadata, name="")
+        client, token, secret = _or_refuse(lambda: _add(invitation, metadata, sector))
     except _RefusedError as refused:
         return refused.response
     except _UnauthorizedError as refused:
@@ -91,8 +95,15 @@ def register() -> Response:
 
 
 @unit_of_work()
-def _add(invitation: ClientInvite, metadata: ClientMetadata, sector: str, name: str) -> tuple[Client, str, str | None]:
-    """Use the invitation and add the client; return it, its registration access token, and its secret if any."""
+def _add(invitation: ClientInvite, metadata: ClientMetadata, sector: str) -> tuple[Client, str, str | None]:
+    """Use the invitation and add the client; return it, its registration access token, and its secret if any.
+
+    A client without a name gets a free one here: a concurrent request with the same invitation may have taken another.
+    The lock on the invitation makes the name of the other visible.
+    """
+    db.session.execute(select(ClientInvite.id).where(ClientInvite.id == invitation.id).with_for_update())
+    name = _free_name(invitation)
+    metadata = replace(metadata, name=metadata.name or name)
     client, secret = registrations.add(metadata, sector)
     db.session.flush()
     # concurrent requests may have had the last use
@@ -104,6 +115,10 @@ def _add(invitation: ClientInvite, metadata: ClientMetadata, sector: str, name: 
     registered = changes.made(registrations.audited(client))
     log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
     return client, token, secret
+
+
+def _free_name(invitation: ClientInvite) -> str:
+    return names.free_name(invitation.label.strip() or "ENT")
 
 
 def _invitation() -> ClientInvite:

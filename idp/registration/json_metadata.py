@@ -12,7 +12,6 @@ another host on a page that takes passwords would disclose the IP of each parent
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from idp.clients.models import Client
 from idp.oidc.client_auth.client import GRANT_TYPES
@@ -22,6 +21,7 @@ from idp.registration.declarations import Declaration, Kind
 from idp.registration.faults import Fault, RegistrationRefusedError, invalid
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import BY_MEMBER, BY_NAME, ClientMetadata, is_translation
+from idp.registration.sectors import hosts
 
 _OTHER_LISTS = ("grant_types", "response_types")
 """The members that are no field: the grants follow from the scopes, and the response is always a code."""
@@ -83,15 +83,7 @@ def _sector(given: Mapping[str, Any], former: ClientMetadata) -> str | None:
     """Return an empty sector for a new client with several hosts that names no subject type: it gets one of its own."""
     if former.sector is not None or {"subject_type", "sector_identifier_uri"} & given.keys():
         return former.sector
-    return "" if len({_host(uri) for uri in given.get("redirect_uris", [])}) > 1 else None
-
-
-def _host(uri: str) -> str:
-    """Return the host of a URI that nobody has checked; empty if it has none."""
-    try:
-        return urlsplit(uri).hostname or ""
-    except ValueError:
-        return ""
+    return "" if len(hosts(given.get("redirect_uris", []))) > 1 else None
 
 
 def _scopes(given: Mapping[str, Any], bounds: Bounds) -> tuple[str, ...]:
@@ -166,6 +158,10 @@ def _value_faults(given: Mapping[str, Any], bounds: Bounds) -> Iterator[Fault]:
     subject = BY_NAME["subject"]
     if given.get(subject.member, subject.default) not in subject.offered:
         yield _fault(subject.member, f"must be one of {', '.join(subject.offered)}")
+    for name, value in given.items():
+        declared = BY_MEMBER.get(name)
+        if declared and declared.kind is Kind.CHOICE and value == "" and "" not in declared.values:
+            yield _fault(name, f"must be one of {', '.join(declared.values)}")
     for name, bound in bounds.required().items():
         if given.get(BY_NAME[name].member, bound) != bound:
             yield invalid(name, f"must be {bound}: the invitation says so")
@@ -186,7 +182,8 @@ def label(field: str) -> str:
 
 
 def _is_https_uri(value: str) -> bool:
-    return value.startswith("https://") and value.isascii() and value.isprintable() and " " not in value
+    is_plain = value.isascii() and value.isprintable() and " " not in value
+    return value.startswith("https://") and is_plain and hosts([value]) != {""}
 
 
 def _is_encodable(text: str) -> bool:

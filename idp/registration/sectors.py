@@ -48,8 +48,15 @@ def named(metadata: ClientMetadata) -> str:
 
 
 def hosts(uris: Iterable[str]) -> set[str]:
-    """Return the hosts of valid URIs."""
-    return {urlsplit(uri).hostname or "" for uri in uris}
+    """Return the hosts of URIs that may not be checked yet; a URI without a host has the empty one."""
+    return {_host(uri) for uri in uris}
+
+
+def _host(uri: str) -> str:
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_missing(metadata: ClientMetadata) -> bool:

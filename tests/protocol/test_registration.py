@@ -14,9 +14,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.registration import invitations
-from tests.builders import COLLEGE
+from tests.builders import COLLEGE, Build
 from tests.protocol.flow import OFFLINE, tokens_for
-from tests.protocol.registering import MINIMAL, SCOPES, bearer, invited, party, register, registered, replaced
+from tests.protocol.registering import MINIMAL, SCOPES, bearer, bound, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
 
 
@@ -113,3 +113,18 @@ def test_one_invitation_shown_by_many_processes_registers_one_client(settings: S
     assert sorted(status for status, *_ in answers) == [201] + [401] * 7
     assert len(db.session.scalars(select(Client)).all()) == 1
     assert db.session.scalars(select(ClientInvite)).one().uses_left == 0
+
+
+@pytest.mark.both_databases
+def test_clients_without_a_name_that_register_at_once_are_numbered(settings: Settings, build: Build) -> None:
+    metadata = {name: value for name, value in MINIMAL.items() if name != "client_name"}
+    order = {
+        "path": "/register",
+        "method": "POST",
+        "data": json.dumps(metadata),
+        "content_type": "application/json",
+        "headers": bearer(bound(uses=3)),
+    }
+    [answers] = rush(settings.database_url, settings.issuer, [order], processes=8)
+    assert sorted(status for status, *_ in answers) == [201] * 3 + [401] * 5
+    assert sorted(db.session.scalars(select(Client.name))) == ["ENT", "ENT 2", "ENT 3"]

@@ -65,6 +65,8 @@ WRONG: list[dict[str, Any]] = [
     {"grant_types": ["password"]},
     {"response_types": ["id_token"]},
     {"application_type": "native"},
+    {"application_type": ""},
+    {"client_uri#fr": "https://["},
     {"post_logout_redirect_uris": ["javascript:alert(1)"]},
     {"policy_uri": "javascript:alert(1)"},
     {"tos_uri": "http://nouveau.test/tos"},
@@ -96,7 +98,16 @@ WRONG: list[dict[str, Any]] = [
 
 def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.2."""
-    redirects: list[Any] = [[], ["http://nouveau.test/cb"], ["https://nouveau.test/cb#f"], "x", [5], None, ["x"] * 30]
+    redirects: list[Any] = [
+        [],
+        ["http://nouveau.test/cb"],
+        ["https://nouveau.test/cb#f"],
+        "x",
+        [5],
+        None,
+        ["x"] * 30,
+        ["https://["],
+    ]
     for uris in redirects:
         refused(register(browser, invitation, redirect_uris=uris), "invalid_redirect_uri")
     for metadata in WRONG:

@@ -113,6 +113,8 @@ def test_a_key_made_of_names_needs_a_child_or_the_home(facts: dict[str, bool], o
         (PAUL, KeyKind.NUMBER, {"is_blank": True}, Outcome.OTHER_NAMES),
         (PAUL, KeyKind.NUMBER, {"is_blank": True, "has_children": False}, Outcome.KNOWN),
         (PAUL, KeyKind.NUMBER, {"is_alias": True}, Outcome.OTHER_NAMES),
+        # files correct names under the account's other key only
+        (MARRIED, KeyKind.NUMBER, {"is_alias": True, "is_blank": True}, Outcome.ALIAS),
         (PAUL, KeyKind.AAF, {}, Outcome.KEY_OF_OTHER_PERSON),
         (PAUL, KeyKind.AAF, {"is_blank": True, "has_children": False}, Outcome.KEY_OF_OTHER_PERSON),
         # the person of another account

@@ -128,12 +128,14 @@ def revoke(value: str, client: Registration) -> None:
         revoke_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
 
 
-def revoke_all(condition: ColumnElement[bool]) -> None:
-    """Revoke all tokens that meet the condition, in the caller's transaction.
+def revoke_all(condition: ColumnElement[bool]) -> int:
+    """Revoke all tokens that meet the condition, in the caller's transaction; return how many.
 
     The UPDATE runs until it finds none: while it waits for a row that a concurrent rotation holds, that rotation adds
     tokens that the UPDATE's snapshot does not have.
     """
     revoking = update(Token).where(condition, Token.revoked_at.is_(None)).values(revoked_at=now())
-    while db.session.scalars(revoking.returning(Token.digest)).all():
-        pass
+    revoked = 0
+    while digests := db.session.scalars(revoking.returning(Token.digest)).all():
+        revoked += len(digests)
+    return revoked

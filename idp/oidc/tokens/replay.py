@@ -40,5 +40,5 @@ def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
     if row is None:
         return
     with unit_of_work():
-        issued.revoke_all(Token.family == row.family)
-        log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
+        if issued.revoke_all(Token.family == row.family):  # none if a concurrent replay revoked them first
+            log.record(RefreshReused(account_id=row.account_id, client_id=client.key))

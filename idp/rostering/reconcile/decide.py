@@ -105,10 +105,11 @@ def decide(record: Record, known: Known | None) -> Outcome:
     """
     if known is None:
         return Outcome.CHANGE_OF_UNKNOWN if record.act is Act.MODIFY else _without_account(record)
-    if record.act is not Act.DELETE and (outcome := _of_other_person(record, known)):
-        return outcome
-    if known.is_alias:
+    outcome = _of_other_person(record, known) if record.act is not Act.DELETE else None
+    if known.is_alias and outcome in {None, Outcome.NAME_CORRECTED}:  # files correct names under the other key only
         return Outcome.ALIAS
+    if outcome is not None:
+        return outcome
     return Outcome.GONE if record.act is Act.DELETE else Outcome.KNOWN
 
 
