@@ -44,7 +44,7 @@ def _row(entry: DrawnLetter) -> tuple[str, ...]:
     return (
         entry.school.uai,
         entry.school.name,
-        entry.class_name,
+        entry.recipient.class_name,
         account.civility,
         account.family_name,
         account.given_name,

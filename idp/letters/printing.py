@@ -132,7 +132,9 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
             if drawn and out:
                 report.files.append(out)
             if drawn and order.per_class:
-                show_line(f"{drawn[0].class_name or 'no class'}: {_letters(len(drawn))} in {out or order.csv}")
+                show_line(
+                    f"{drawn[0].recipient.class_name or 'no class'}: {_letters(len(drawn))} in {out or order.csv}"
+                )
     return report
 
 

@@ -31,11 +31,14 @@ _CHANGED = "changed in the meantime, try again"
 
 @dataclass(frozen=True)
 class DrawnLetter:
-    """A letter and the rows it was composed from. Its secret is valid once `new_secret` is committed."""
+    """A letter and the rows it was composed from. Its secret is valid once `new_secret` is committed.
 
+    After a rollback `account` is read again, which fails if the account was removed: `recipient` still says who it was.
+    """
+
+    recipient: Recipient
     account: Account
     school: School
-    class_name: str
     letter: Letter
     new_secret: NewSecret = field(repr=False)
 
@@ -82,7 +85,7 @@ def draw(
     composed, skipped = _compose(settings, people, expires_at, all_or_none=all_or_none)
     hashes = hasher.hash([letter.provisional_password for *_, letter in composed])
     drawn = [
-        DrawnLetter(account, school, entry.class_name, letter, NewSecret(hashed, entry.generation, school.id))
+        DrawnLetter(entry, account, school, letter, NewSecret(hashed, entry.generation, school.id))
         for (entry, account, school, letter), hashed in zip(composed, hashes, strict=True)
     ]
     while drawn:
@@ -90,9 +93,11 @@ def draw(
         if faults is None:
             break
         skipped += [
-            Skipped(entry.account.username, faults[entry.account.id]) for entry in drawn if entry.account.id in faults
+            Skipped(entry.recipient.username, faults[entry.recipient.account_id])
+            for entry in drawn
+            if entry.recipient.account_id in faults
         ]
-        drawn = [entry for entry in drawn if entry.account.id not in faults]
+        drawn = [entry for entry in drawn if entry.recipient.account_id not in faults]
     for entry in drawn:
         guard.clear_account(entry.letter.username)
     return drawn, skipped
@@ -137,7 +142,7 @@ def _write_and_commit(
     all_or_none: bool,
 ) -> Mapping[uuid.UUID, str] | None:
     """Write the letters and commit their secrets; or return why accounts have to be skipped."""
-    new_secrets = {entry.account.id: entry.new_secret for entry in drawn}
+    new_secrets = {entry.recipient.account_id: entry.new_secret for entry in drawn}
     try:
         output.store(drawn, expires_at)
         retry_unit_of_work(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
@@ -146,7 +151,9 @@ def _write_and_commit(
         faults = _faults(error, drawn)
         if all_or_none and isinstance(error, AccountsChangedError):
             raise PrintError(
-                "; ".join(f"{entry.account.username} {_CHANGED}" for entry in drawn if entry.account.id in faults)
+                "; ".join(
+                    f"{entry.recipient.username} {_CHANGED}" for entry in drawn if entry.recipient.account_id in faults
+                )
             ) from None
         if all_or_none or not faults:
             raise
@@ -161,6 +168,8 @@ def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUI
         return dict.fromkeys(error.ids, _CHANGED)
     if isinstance(error, LetterError) and error.username:
         return {
-            entry.account.id: f"has no letter: {error}" for entry in drawn if entry.letter.username == error.username
+            entry.recipient.account_id: f"has no letter: {error}"
+            for entry in drawn
+            if entry.letter.username == error.username
         }
     return {}

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db
 from idp.letters import printing, recipients
@@ -242,6 +243,31 @@ def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_
     assert len(pages(out)) == 1
     assert (kept(fast).provisional_hash, kept(fast).activated_at is not None) == (None, True)
     assert [path.name for path in out.parent.glob("*.part")] == []
+
+
+def test_person_who_is_removed_meanwhile_is_left_out(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    removed, other = (parent(build, child, family_name=name) for name in "AB")
+    key, username, other_username = removed.id, removed.username, other.username
+    render_letters = Typesetter.render
+    rendered: list[list[str]] = []
+
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
+        if not rendered:
+            with db.engine.begin() as connection:
+                connection.execute(delete(Guardianship).where(Guardianship.account_id == key))
+                connection.execute(delete(Account).where(Account.id == key))
+        rendered.append([letter.username for letter in letters])
+        return render_letters(typesetter, letters, as_slips=as_slips)
+
+    monkeypatch.setattr(Typesetter, "render", render)
+    report = printed(act, out)
+    assert report["skipped"] == [{"username": username, "reason": "changed in the meantime, try again"}]
+    assert rendered == [[username, other_username], [other_username]]
+    assert len(pages(out)) == 1
 
 
 def test_who_activates_before_the_letters_are_made_is_left_out(
