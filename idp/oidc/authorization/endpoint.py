@@ -99,7 +99,7 @@ def resume() -> Response:
 
 
 def _enter(client: Registration) -> Response:
-    """Redirect a person who comes back after the response to the ENT's entrance, since its `state` was used."""
+    """Redirect to the ENT's entrance: the response was sent before, and the ENT accepts its `state` once."""
     if client.home:
         return see_other(client.entrance(services().settings.issuer))
     return make_response(render_template("oidc/deja_connecte.html", dest=client))

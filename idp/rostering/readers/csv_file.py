@@ -266,7 +266,7 @@ class _Reader:
         if identity in self.pupils:
             return
         if len(self.pupils) >= _MOST_REMEMBERED:
-            self.pupils.clear()  # to limit memory; a pupil who comes twice is merged later
+            self.pupils.clear()  # to limit memory; the records of one pupil are merged later
         self.pupils.add(identity)
         yield student
 
