@@ -124,7 +124,7 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
         return TooSoon(wait)
     with unit_of_work():
         account = directory.get_for_change(account_id)
-        if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
+        if account is None or account.disabled_at or account.contested_at or account.pending_email != pending:
             return NothingToConfirm()
         send_link(settings, account, client_id)
     return Sent()

@@ -1,5 +1,6 @@
 """E-10: limits of mails for an account, a mailbox and a network, and the page during a pause."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -7,9 +8,13 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from idp.accounts import emails
+from idp.accounts.models import Account
 from idp.clock import now
+from idp.db import db, unit_of_work
 from tests.activation.steps import CHOSEN, SENT, activate, kept, newest_link
 from tests.builders import Build
 from tests.pages import follow, form_token, heading, sign_in, submit
@@ -43,6 +48,26 @@ def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build
         assert sent.status_code == 200
         assert "Un nouveau message est parti à" in sent.text
     assert kept(account.id).links == 2
+
+
+@pytest.mark.row("E-10")
+def test_mail_goes_only_to_the_mailbox_that_was_counted(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tab corrects the address after this one's mail was counted for the former mailbox."""
+    account = build.never_activated()
+    activate(browser, account)
+    before = kept(account.id)
+
+    def correct_meanwhile(_account_id: uuid.UUID, _email: str, _ip: str) -> int:
+        with unit_of_work():
+            db.session.execute(update(Account).values(pending_email="autre@exemple.fr"))
+        return 0
+
+    monkeypatch.setattr(emails, "take_slots", correct_meanwhile)
+    result = emails.resend(build.settings, account.id, ip="192.0.2.1", client_id=None)
+    assert result == emails.NothingToConfirm()
+    assert (kept(account.id).links, kept(account.id).mails) == (before.links, before.mails)
 
 
 @pytest.mark.row("E-10")
