@@ -46,7 +46,10 @@ def test_the_hashes_are_made_in_other_processes_as_those_of_passwords() -> None:
         assert len(pids) == 2
         assert os.getpid() not in pids
         nice = os.getpriority(os.PRIO_PROCESS, 0)
-        assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids] == [min(19, nice + 10)] * 2
+        until = time.monotonic() + 60  # one process may do all the work while the other still starts
+        while (found := [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]) != [min(19, nice + 10)] * 2:
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
         again = batch_hasher.hash(secrets[:2])
         assert pool_pids() == pids, "they stay for the next batch"
     assert hasher.here == 2, "one of each batch, which gives the pool its parameters"
