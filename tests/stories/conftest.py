@@ -13,14 +13,17 @@ from tests.stories.site import Site
 
 
 @pytest.fixture
-def phone(browser_process: Browser) -> Iterator[Page]:
-    """Open a page of a phone, which checks every page that it loads."""
+def phone(site: Site, browser_process: Browser) -> Iterator[Page]:
+    """Open a page of a phone, which checks every page that it loads.
+
+    It closes before the service stops: a graceful stop waits two seconds for connections that a browser keeps open.
+    """
     with new_page(browser_process) as page:
         yield page
 
 
 @pytest.fixture
-def other_device(browser_process: Browser) -> Iterator[Page]:
+def other_device(site: Site, browser_process: Browser) -> Iterator[Page]:
     """Open another browser without the first one's cookies."""
     with new_page(browser_process, width=1280) as page:
         yield page
