@@ -276,6 +276,38 @@ def _emptied(url: str, template: Template) -> bool:
     return True
 
 
+Rows = dict[str, bytes]
+"""The rows of a database by table, as PostgreSQL copies them."""
+
+
+def rows_of(url: str) -> Rows:
+    """Return all rows of a PostgreSQL database."""
+    with psycopg.connect(url) as connection:
+        return {table.name: _copied_rows(connection, table.name) for table in metadata.sorted_tables}
+
+
+def _copied_rows(connection: psycopg.Connection[tuple[Any, ...]], table: str) -> bytes:
+    with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))) as copy:
+        return b"".join(copy)
+
+
+def replace_rows(url: str, rows: Rows) -> None:
+    """Replace all rows of a PostgreSQL database by those that `rows_of` returned."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET LOCAL session_replication_role = replica")  # the order is any
+        for table, copied in rows.items():
+            name = sql.Identifier(table)
+            connection.execute(sql.SQL("DELETE FROM {}").format(name))
+            with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(name)) as copy:
+                copy.write(copied)
+        for table in _COUNTED:
+            connection.execute(
+                sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), (SELECT max(id) FROM {}))").format(
+                    table, sql.Identifier(table)
+                )
+            )
+
+
 def run_sql(url: str, statement: str, *names: str) -> None:
     """Run one statement about databases, outside a transaction."""
     with psycopg.connect(url, autocommit=True) as connection:

@@ -4,6 +4,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
 from weakref import WeakSet
 
 import pytest
@@ -18,6 +20,8 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+
+from tests.applications import SHARED
 
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
@@ -49,9 +53,6 @@ _STRUCTURE = """() => {
   return copy.outerHTML;
 }"""
 """The page without its texts, links and values: what axe judges by."""
-_accessible: set[tuple[str, int]] = set()
-"""The structures that axe found no fault in, with the width of the window. To run axe takes half a second."""
-
 expect.set_options(timeout=PATIENCE)
 
 
@@ -110,11 +111,12 @@ def look(page: Page) -> None:
 
 
 def _check_accessible(page: Page) -> None:
-    """Run axe, unless it has seen a page of this structure."""
+    """Run axe, which takes half a second, unless a test of this run has seen a page of this structure and width."""
     width = (page.viewport_size or {"width": 0})["width"]
-    structure = page.evaluate(_STRUCTURE), width
-    if structure in _accessible:
+    structure = sha256(f"{width} {page.evaluate(_STRUCTURE)}".encode()).hexdigest()
+    judged = Path(os.environ[SHARED]) / f"accessible-{structure}"
+    if judged.exists():
         return
     result = Axe().run(page, options=_RULES)
     assert result.violations_count == 0, result.generate_report()
-    _accessible.add(structure)
+    judged.touch()

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,8 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
-from tests import forked
+from tests import databases, forked
+from tests.applications import SHARED
 from tests.databases import SECRET
 
 _PATIENCE = 120.0
@@ -67,6 +69,34 @@ class Letter:
     provisional_password: str
 
 
+@dataclass(frozen=True)
+class _Seeded:
+    """The data with which the stories of this process begin: to copy them takes less time than to make them."""
+
+    ents: Sequence[DemoEnt]
+    letters: Sequence[SeededLetter]
+    folder: Path
+    rows: databases.Rows
+
+    @classmethod
+    def on(cls, site: "Site") -> "_Seeded":
+        """Seed `site` and keep what that made."""
+        site.seed()
+        folder = databases.folder_of_process(Path(os.environ[SHARED])) / f"seeded-{site.port}"
+        shutil.copytree(site.folder, folder)
+        return cls(site.ents, site.letters, folder, databases.rows_of(site.settings.database_url))
+
+    def copy_to(self, site: "Site") -> None:
+        """Give `site` the same data."""
+        site.ents, site.letters = self.ents, self.letters
+        shutil.copytree(self.folder, site.folder, dirs_exist_ok=True)
+        databases.replace_rows(site.settings.database_url, self.rows)
+
+
+_seeded: dict[int, _Seeded] = {}
+"""The data by the port of the site, which is part of the registrations."""
+
+
 @dataclass
 class Site:
     """A running service. Its parts can be stopped and started again one by one."""
@@ -96,16 +126,24 @@ class Site:
             support_hours="du lundi au vendredi, de 8 h à 18 h",
         )
         site = cls(settings, port, folder)
-        site.ents = ents_at(port, folder)
-        schema.upgrade(settings)
-        app = create_app(settings)
+        if database_url.startswith("postgresql"):
+            seeded = _seeded.get(port) or _seeded.setdefault(port, _Seeded.on(site))
+            seeded.copy_to(site)
+        else:
+            site.seed()
+        site.children = {c.name: c for c in (*neighbours(settings, port, site.ents, folder), *service(settings, port))}
+        return site
+
+    def seed(self) -> None:
+        """Make the data of the demonstration in the site's database and folder."""
+        self.ents = ents_at(self.port, self.folder)
+        schema.upgrade(self.settings)
+        app = create_app(self.settings)
         with app.app_context():
-            site.letters = seed(settings, site.ents, Paper(folder), folder / "fichiers")
+            self.letters = seed(self.settings, self.ents, Paper(self.folder), self.folder / "fichiers")
             db.session.remove()
             db.engine.dispose()
             services_of(app).close()
-        site.children = {c.name: c for c in (*neighbours(settings, port, site.ents, folder), *service(settings, port))}
-        return site
 
     def start(self, *names: str) -> None:
         """Start the named parts (all without names) and wait until they answer."""
