@@ -1,4 +1,4 @@
-"""Rows of twenty thousand families, so that the query planner has a choice of plans.
+"""Rows of ten thousand families, so that the query planner has a choice of plans.
 
 The rows of number N belong to the account of number N, so that an index on the account is selective.
 """
@@ -19,8 +19,8 @@ from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 
-PEOPLE = 20_000
-_OTHERS = 1_000
+PEOPLE = 10_000
+_OTHERS = 500
 """The number of schools and of imports; each has twenty rows."""
 
 GROWING = (

@@ -1,6 +1,6 @@
 """No frequent statement scans a growing table: sign-in, recovery, tokens, import, purge.
 
-The tests record the statements on a database of twenty thousand families and ask for their plans with the same values.
+The tests record the statements on a database of ten thousand families and ask for their plans with the same values.
 A full scan is `Seq Scan` on PostgreSQL and `SCAN` on SQLite.
 """
 

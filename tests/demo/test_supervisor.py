@@ -156,11 +156,11 @@ def test_one_killed_is_named_with_its_signal(tmp_path: Path, supervise: Supervis
 
 
 def test_one_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervise) -> None:
-    process = supervise("mute", MUTE, "steady", STEADY, patience=2)
+    process = supervise("mute", MUTE, "steady", STEADY, patience=1)
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "READY" not in output
-    assert "the process mute does not answer after 2 seconds" in errors
+    assert "the process mute does not answer after 1 seconds" in errors
     assert running_in(tmp_path) == []
 
 

@@ -33,7 +33,7 @@ from tests.fuzz.world import World
 from tests.protocol.flow import one_database
 from tests.web.tour import break_page
 
-SHORT = 500
+SHORT = 250
 LONG = int(os.environ.get("FUZZ_REQUESTS", "200000")) // 2
 """The number of requests of the long run on each database."""
 PASSES = 5

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pypdf
 
@@ -66,6 +66,13 @@ def open_pdf(*letters: Letter) -> pypdf.PdfReader:
 
 
 def pieces(page: pypdf.PageObject) -> list[Piece]:
+    return _read(page)[1]
+
+
+def _read(page: pypdf.PageObject) -> tuple[str, list[Piece]]:
+    """Return the text and the runs of a page; keep them at the page, since pypdf takes 40 ms to read one."""
+    if "read_back" in vars(page):
+        return cast("tuple[str, list[Piece]]", vars(page)["read_back"])
     found: list[Piece] = []
 
     def keep(text: str, cm: list[float], tm: list[float], _font: object, size: float) -> None:
@@ -74,13 +81,13 @@ def pieces(page: pypdf.PageObject) -> list[Piece]:
         if text.strip():
             found.append(Piece(text.strip(), x / 72 * 25.4, 297 - y / 72 * 25.4, size))
 
-    page.extract_text(visitor_text=keep)
-    return found
+    vars(page)["read_back"] = page.extract_text(visitor_text=keep), found
+    return _read(page)
 
 
 def text_of(page: pypdf.PageObject) -> str:
     """Return the text of a page with single spaces and without zero-width spaces."""
-    return re.sub(r"\s+", " ", page.extract_text().replace("\u200b", ""))
+    return re.sub(r"\s+", " ", _read(page)[0].replace("\u200b", ""))
 
 
 def secrets_in(text: str) -> set[str]:

@@ -1,10 +1,8 @@
 """The glyphs of the fonts, and the replacement of missing ones."""
 
-import subprocess
-import sys
-
 from idp.letters.render import glyphs
 from idp.letters.render.glyphs import printable
+from tests import forked
 from tests.rows import each_row
 
 
@@ -36,6 +34,5 @@ def test_the_fonts_hold_the_scripts_of_the_letter() -> None:
 
 
 def test_commands_that_print_no_letter_do_not_import_fonttools() -> None:
-    code = "import sys, idp.cli; print([name for name in sys.modules if name.startswith('fontTools')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    """The parent process of `tests.forked` has imported the whole product."""
+    assert forked.succeed("tests.letters.fonts_imported") == "['idp.cli']\n"

@@ -84,20 +84,36 @@ def _builders(out: Path) -> list[list[str]]:
     """Return the build commands to try: hatchling if it is installed, otherwise uv, first from its cache."""
     if importlib.util.find_spec("hatchling"):
         return [[sys.executable, "-m", "hatchling", "build", "-d", str(out)]]
-    uv = shutil.which("uv") or shutil.which("uv", path=str(CHECKOUT / ".tools" / "bin"))
+    uv = _uv()
     if uv is None:
         return []
     command = [uv, "build", "--quiet", "--python", sys.executable, "--out-dir", str(out)]
     return [[*command, "--offline"], command]
 
 
-def install(wheel: Path, folder: Path) -> Path:
+def _uv() -> str | None:
+    return shutil.which("uv") or shutil.which("uv", path=str(CHECKOUT / ".tools" / "bin"))
+
+
+def install(wheel: Path, environment: Path) -> None:
     """Install the wheel in a new environment that uses the dependencies of the current one; download nothing."""
-    environment = folder / "environment"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=_PATIENCE)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, "--no-index", "--no-deps", str(wheel)], check=True, timeout=_PATIENCE, cwd=folder)
+    for command in _installers(wheel, environment):
+        subprocess.run(command, check=True, timeout=_PATIENCE, cwd=environment.parent)
     packages = sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)})
     # a path in a .pth file is searched last, and .pth files in it, such as that of an editable install, are ignored
     Path(packages, "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    return environment
+
+
+def _installers(wheel: Path, environment: Path) -> list[list[str]]:
+    """Return the commands that make the environment and install the wheel: those of uv, 15 times faster, or of pip."""
+    install_only = ["install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    if uv := _uv():
+        alone = [uv, "--quiet", "--offline", "--no-config"]
+        return [
+            [*alone, "venv", "--python", sys.executable, str(environment)],
+            [*alone, "pip", *install_only, "--python", str(environment)],
+        ]
+    return [
+        [sys.executable, "-m", "venv", str(environment)],
+        [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *install_only],
+    ]

@@ -33,13 +33,15 @@ def built(shared: Path) -> Built:
 
 
 @pytest.fixture
-def installed(built: Built, tmp_path: Path) -> Installed:
-    """The wheel in a separate environment, and its settings."""
-    work = tmp_path / "work"
-    work.mkdir()
+def installed(built: Built, shared: Path, tmp_path: Path) -> Installed:
+    """The wheel in a separate environment, installed once for all test processes, and settings of this test."""
+    environment = shared / "environment"
+    with once(shared, "environment") as first:
+        if first:
+            install(built.wheel, environment)
     issuer = f"http://127.0.0.1:{free_port()}"
     settings = {"IDP_ENV": "development", "IDP_ISSUER": issuer, "IDP_SECRET_KEY": SECRET}
-    return Installed(install(built.wheel, tmp_path), work, settings)
+    return Installed(environment, tmp_path, settings)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -23,13 +24,19 @@ from bench.academy.writers import aaf, onde
 from bench.academy.writers.output import Folder
 from idp.uai import is_uai
 
-SEED, PUPILS, SCHOOLS = 7, 1_200, 17
+SEED, PUPILS, SCHOOLS = 7, 500, 8
 Records = dict[tuple[str, str], dict[str, list[str]]]
 
 
 def _made(out: Path, form: str, **wanted: object) -> Produced:
     numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
+
+
+@cache
+def _academy() -> tuple[Household, ...]:
+    """Return the families of 5,000 pupils in 30 schools, which are frozen."""
+    return tuple(families(SEED, 5_000, 30))
 
 
 def _digest(folder: Path) -> dict[str, str]:
@@ -138,7 +145,7 @@ def test_families_come_in_constant_memory() -> None:
 
 
 def test_keys_are_of_one_person_each() -> None:
-    households = list(families(SEED, 5_000, 30))
+    households = _academy()
 
     people = [person.key for household in households for person in household.people]
     pupils = [pupil.key for pupil in _pupils(households)]
@@ -147,7 +154,7 @@ def test_keys_are_of_one_person_each() -> None:
 
 
 def test_what_makes_real_files_hard_is_in_the_families() -> None:
-    households = list(families(SEED, 5_000, 30))
+    households = _academy()
     links = [link for pupil in _pupils(households) for link in pupil.links]
     legal = [[link for link in pupil.links if link.authority == 1] for pupil in _pupils(households)]
     names = Counter((person.family_name, person.given_name) for household in households for person in household.people)
@@ -167,8 +174,7 @@ def test_what_makes_real_files_hard_is_in_the_families() -> None:
 
 def test_pupils_of_a_class_and_names_in_latin_1_stay_apart() -> None:
     known = Counter(
-        (pupil.school.number, pupil.class_name, pupil.family_name, pupil.given_name)
-        for pupil in families_pupils(5_000, 30)
+        (pupil.school.number, pupil.class_name, pupil.family_name, pupil.given_name) for pupil in _pupils(_academy())
     )
     reduced = {onde.as_written(name) for name in (*FAMILY_NAMES, *GIVEN_NAMES)}
 

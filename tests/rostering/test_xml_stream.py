@@ -283,11 +283,11 @@ def test_what_came_before_the_break_is_given() -> None:
 def test_a_disk_that_fails_ends_as_an_issue() -> None:
     class Broken(Endless):
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-            if self.left < 500_000:
+            if self.left < 100_000:
                 raise OSError(5, "Input/output error")
             return super().readinto(buffer)
 
-    raw = Broken(b"<all>", b"<row>\n</row>", MEGABYTE)
+    raw = Broken(b"<all>", b"<row>\n</row>", 300_000)
     assert refusal(Source("disque.xml", io.BufferedReader(raw)))[0] == "unreadable_file"
 
 

@@ -1,7 +1,9 @@
-"""W-03 and W-04: `idp serve` as a process, with slow and malicious clients."""
+"""W-03 and W-04: `idp serve` as a process, with slow and malicious clients.
+
+Its deadline for a request is shorter than in production (`tests.serving.short_deadline`).
+"""
 
 import re
-import signal
 import socket
 import threading
 import time
@@ -14,10 +16,11 @@ import pytest
 from flask import Flask
 
 from idp.paths import CHECKOUT
-from idp.serving.worker import READ_SECONDS
-from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests import forked
+from tests.commands.processes import PATIENCE, connect, environment, free_port, read_all
 from tests.databases import settings_for, sqlite_copy
 from tests.rows import each_row
+from tests.serving.short_deadline import READ_SECONDS
 
 THREADS = 4
 SOON = READ_SECONDS / 2
@@ -54,18 +57,43 @@ class Served:
 def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder, port = tmp_path_factory.mktemp("served"), free_port()
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS))
-    with sqlite_copy(shared, folder) as url, running(settings_for(url), folder / "log", *arguments) as process:
-        with connect(port, process, folder / "log") as connection:
-            connection.sendall(ASK)
-            assert read_all(connection).startswith(b"HTTP/1.1 200 ")
-        yield Served(port, folder / "log", process.pid)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
-        assert "Traceback" not in (folder / "log").read_text()
+    with sqlite_copy(shared, folder) as url, (folder / "log").open("ab") as log:
+        env = environment(settings_for(url))
+        with forked.Program("tests.serving.short_deadline", *arguments, env=env, output=log) as process:
+            with connect(port, process, folder / "log") as connection:
+                connection.sendall(ASK)
+                assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+            yield Served(port, folder / "log", process.pid)
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            assert "Traceback" not in (folder / "log").read_text()
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """Connections that were opened at `start` (`time.monotonic`)."""
+
+    start: float
+    slow: socket.socket
+    silent: socket.socket
+    kept: socket.socket
+
+
+@pytest.fixture(scope="module")
+def lasting(served: Served) -> Iterator[Lasting]:
+    """Open connections that outlast `READ_SECONDS` during the other tests: slow, silent, and with one response."""
+    start = time.monotonic()
+    with served.connect() as slow, served.connect() as silent, served.connect() as kept:
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = b""
+        while not first.endswith(b"}\n"):
+            first += kept.recv(65536)
+        slow.sendall(SLOW_HEAD)
+        yield Lasting(start, slow, silent, kept)
 
 
 def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) -> None:
-    """Send each text at once except its last 200 bytes, then one byte per second."""
+    """Send each text at once except its last 200 bytes, then ten bytes per second."""
     for connection, text in connections:
         connection.sendall(text[:-200])
     for place in range(-200, 0):
@@ -74,7 +102,7 @@ def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) 
                 connection.send(text[place : place + 1 or None])
             except OSError:  # closed by the server
                 continue
-        if stop.wait(1):
+        if stop.wait(0.1):
             return
 
 
@@ -84,7 +112,8 @@ def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) 
     [[SLOW_HEAD], [SLOW_BODY], [SLOW_CHUNK], [SLOW_HEAD, SLOW_BODY, SLOW_CHUNK]],
     ids=["heads", "bodies", "chunks", "all"],
 )
-def test_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, texts: list[bytes]) -> None:
+@pytest.mark.usefixtures("lasting")
+def test_clients_that_send_byte_by_byte_keep_nobody_waiting(served: Served, texts: list[bytes]) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
         slow = [(stack.enter_context(served.connect()), text) for text in texts for _ in range(64)]
@@ -93,26 +122,10 @@ def test_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, texts: l
         stack.callback(dripping.join)
         stack.callback(stop.set)
         for _ in range(4):
-            time.sleep(0.5)
+            time.sleep(0.15)
             answer, seconds = served.ask()
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert seconds < SOON
-
-
-@pytest.mark.row("W-03")
-def test_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(served: Served) -> None:
-    start = time.monotonic()
-    with served.connect() as slow, served.connect() as silent, served.connect() as kept:
-        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        first = b""
-        while not first.endswith(b"}\n"):
-            first += kept.recv(65536)
-        slow.sendall(SLOW_HEAD)
-        assert slow.recv(1) == b""
-        assert time.monotonic() - start >= READ_SECONDS
-        assert silent.recv(1) == b""
-        kept.sendall(ASK)
-        assert read_all(kept).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.row("W-03")
@@ -252,6 +265,16 @@ def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
     assert "invalid HTTP request" in shown
     assert "JETON" not in shown
     assert "127.0.0.1" not in shown
+
+
+@pytest.mark.row("W-03")
+def test_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(lasting: Lasting) -> None:
+    """This test comes last of those with the server: the connections were opened for the first one."""
+    assert lasting.slow.recv(1) == b""
+    assert time.monotonic() - lasting.start >= READ_SECONDS
+    assert lasting.silent.recv(1) == b""
+    lasting.kept.sendall(ASK)
+    assert read_all(lasting.kept).startswith(b"HTTP/1.1 200 ")
 
 
 def processor_seconds(pid: int) -> float:

@@ -115,8 +115,8 @@ def imprime(act: Run, dossier: Path, uai: str, *options: str) -> dict[str, dict[
         ligne["username"]: ligne
         for ligne in csv.DictReader(io.StringIO(liste.read_text(encoding="utf-8-sig")), delimiter=";")
     }
-    pages = PdfReader(io.BytesIO(pdf.read_bytes())).pages
-    assert [sum(nom in page.extract_text() for nom in lignes) for page in pages] == [1] * len(lignes)
+    pages = [page.extract_text() for page in PdfReader(io.BytesIO(pdf.read_bytes())).pages]
+    assert [sum(nom in page for nom in lignes) for page in pages] == [1] * len(lignes)
     return lignes
 
 
