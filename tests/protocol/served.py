@@ -8,18 +8,16 @@ from threading import Thread
 import pytest
 from werkzeug.serving import make_server
 
-from idp.app import create_app
-from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
+from tests import applications
 
 
 @contextmanager
 def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
     """Run the provider on a listening socket, whose port is in the issuer; yield its URL."""
-    registry.forget()
-    app = create_app(settings)
+    app = applications.for_command(settings)
     server = make_server("127.0.0.1", listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -34,9 +32,9 @@ def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
         services_of(app).close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def listener() -> Iterator[socket.socket]:
-    """Yield a listening socket for the provider."""
+    """Yield a listening socket for the provider. Its port is in the settings: the tests share one application."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield taken
 

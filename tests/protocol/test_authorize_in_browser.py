@@ -17,8 +17,8 @@ from idp.db import db
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.protocol.ent_server import Asked, EntServer, listening_ent
 from tests.relying_party import Attempt, RelyingParty
-from tests.stories.browser import CHROMIUM, follow, look, new_page
-from tests.web.test_in_browser import fits_a_thumb
+from tests.stories.browser import CHROMIUM, follow, new_page
+from tests.web.test_in_browser import look_narrow_and_wide
 
 pytestmark = [
     pytest.mark.browser,
@@ -110,20 +110,17 @@ def test_without_a_script_its_button_sends_it(
 
 
 @pytest.mark.row("A-12")
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_is_one_of_ours(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int
-) -> None:
+def test_the_page_is_one_of_ours(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
     """Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others."""
-    with new_page(browser_process, width=width) as page:
+    with new_page(browser_process) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
         expect(page).to_have_title(f"{HEADING} – Scolarité Services")
-        look(page)
+        look_narrow_and_wide(page)
 
 
 @pytest.mark.row("A-15")
-@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_the_agreement_leads_on_to_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
@@ -133,12 +130,12 @@ def test_the_agreement_leads_on_to_the_ent(
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
         if javascript:
-            look(page)
+            look_narrow_and_wide(page)
         follow(page.get_by_role("button", name="Continuer"))
         assert page.url.startswith(f"{ent.party.redirect_uri}&code=")
 
 
-@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
@@ -150,9 +147,8 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
         for title in ("Sélectionnez votre profil", "Connexion"):
             expect(page.get_by_role("heading", level=1)).to_have_text(title)
             link = page.get_by_role("link", name="Revenir à l’ENT Passerelle")
-            fits_a_thumb(link)
             if javascript:
-                look(page)
+                look_narrow_and_wide(page, link)
             follow(link)
             assert page.url.startswith(f"{ent.party.redirect_uri}&error=access_denied&")
             page.go_back()
@@ -165,7 +161,7 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
         assert page.url.startswith(f"{ent.party.redirect_uri}&code=")
 
 
-@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_who_is_not_of_this_ent_is_led_to_the_own_one(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
@@ -180,8 +176,7 @@ def test_who_is_not_of_this_ent_is_led_to_the_own_one(
         page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
         follow(page.get_by_role("button", name="Se connecter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Vos enfants ne sont pas dans cet ENT")
-        look(page)
-        for name in ("Changer de compte", "Se déconnecter", "Revenir à l’ENT Horizon"):
-            fits_a_thumb(page.get_by_role("link", name=name))
+        names = "Changer de compte", "Se déconnecter", "Revenir à l’ENT Horizon"
+        look_narrow_and_wide(page, *(page.get_by_role("link", name=name) for name in names))
         follow(page.get_by_role("link", name="Accéder à l’ENT Passerelle"))
         assert page.url.startswith(f"{loopback}/healthz")

@@ -44,26 +44,32 @@ def fits_a_thumb(link: Locator) -> None:
     assert box["height"] >= 44, (link.inner_text(), box)
 
 
+def look_narrow_and_wide(page: Page, *links: Locator) -> None:
+    """Check a page and the height of its links on a large screen, then on a phone."""
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        for link in links:
+            fits_a_thumb(link)
+        look(page)
+
+
 def whole(page: Page, *, wider: Collection[str] = ()) -> None:
     """Check the page, and that no word is cut unless it is wider than the page."""
     assert set(page.locator("main").evaluate(_TORN)) <= set(wider), page.url
     look(page)
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, loopback: str, width: int) -> None:
+def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, loopback: str) -> None:
     ent = build.ent(charter="provider", policy_uri="https://ent.test/donnees")
     build.publish(ent, "1")
-    with new_page(browser_process, width=width) as page:
+    with new_page(browser_process) as page:
         sign_in(page, loopback + ent.url(Attempt(), prompt="consent"), build.active().username, PASSWORD)
-        fits_a_thumb(page.get_by_role("link", name="Refuser"))
-        look(page)
+        refusal = page.get_by_role("link", name="Refuser")
+        look_narrow_and_wide(page, refusal)
         page.get_by_role("checkbox").check()
         follow(page.get_by_role("button", name="Accepter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
-        fits_a_thumb(page.get_by_role("link", name="Refuser"))
-        fits_a_thumb(page.get_by_role("link", name="Ce qu’il fait de ces informations"))
-        look(page)
+        look_narrow_and_wide(page, refusal, page.get_by_role("link", name="Ce qu’il fait de ces informations"))
 
 
 def test_whoever_is_no_guardian_hits_the_link_and_a_manager_keeps_the_identifier(
