@@ -80,14 +80,20 @@ _PAGES = (
 
 
 class _Application(Flask):
-    """Flask that routes requests with an invalid `Host` header too."""
+    """Flask that routes each request by its path alone, also with an invalid `Host` header or without a path."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return the adapter that matches paths. An invalid `Host` is ignored, since no route depends on it."""
+        """Return the adapter that matches paths. An invalid `Host` is ignored, since no route depends on it.
+
+        An empty path is `/` (RFC 9110 4.2.3): Werkzeug would redirect it to the `Host` of the request.
+        """
         try:
-            return super().create_url_adapter(request)
+            adapter = super().create_url_adapter(request)
         except (BadHost, UnicodeError):
-            return self.url_map.bind("localhost", path_info=request.path if request else "/")
+            adapter = self.url_map.bind("localhost", path_info=request.path if request else "/")
+        if adapter is not None:
+            adapter.path_info = adapter.path_info or "/"
+        return adapter
 
 
 def create_app(settings: Settings) -> Flask:

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from idp.web.errors import ServiceBusyError, TooManyRequestsError
 from tests.builders import PASSWORD, Build
@@ -117,3 +118,10 @@ def test_static_files_are_kept_and_set_no_cookie(browser: FlaskClient) -> None:
     assert style.headers["X-Content-Type-Options"] == "nosniff"
     assert browser.get("/static/../pyproject.toml").status_code == 404
     assert browser.get("/static/%2e%2e/%2e%2e/pyproject.toml").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "//evil.test", "/connexion/"])
+def test_no_redirect_leads_to_the_host_of_the_request(app: Flask, path: str) -> None:
+    environ = EnvironBuilder(base_url="https://evil.test").get_environ()
+    _, _, headers = run_wsgi_app(app.wsgi_app, environ | {"PATH_INFO": path})
+    assert "evil.test" not in headers.get("Location", "")
