@@ -45,7 +45,7 @@ demo-reset:
 	rm -rf var/demo
 
 test: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not long and not interop"
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 test-interop: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m interop
