@@ -1,17 +1,27 @@
-"""Kill this process at a statement, for tests that kill an operation at each of its statements."""
+"""Kill this process at a statement, for tests that kill an operation at each of its statements.
+
+`make test` kills before each write and commit: in front of a read, the database is as it is in front of the next write.
+`make test-long` kills before each statement.
+"""
 
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from idp.db import db
 
+WRITES, STATEMENTS = "writes", "statements"
+POINTS = [WRITES, pytest.param(STATEMENTS, marks=pytest.mark.long)]
+"""For `parametrize`: the statements before which an operation is killed, commits included."""
+_READS = ("SELECT", "PRAGMA")
 
-def arm(countdown: int, note: Path) -> None:
-    """Kill this process before its `countdown`-th statement or commit; write that statement into `note`."""
+
+def arm(countdown: int, note: Path, points: str = STATEMENTS) -> None:
+    """Kill this process before its `countdown`-th point (`POINTS`); write the statement into `note`."""
     left = countdown
 
     def count(what: str) -> None:
@@ -22,7 +32,8 @@ def arm(countdown: int, note: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
-        count(" ".join(text.split())[:60])
+        if points == STATEMENTS or not text.lstrip().startswith(_READS):
+            count(" ".join(text.split())[:60])
 
     event.listen(db.engine, "before_cursor_execute", statement)
     event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))

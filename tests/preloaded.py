@@ -1,15 +1,22 @@
 """The modules that the parent process of `tests.forked` imports."""
 
 import aiosmtpd.controller
+import babel
 
-import clients
+import clients.reference.steps
 import idp.app
 import idp.cli
 import idp.serving
 import tests.builders
 import tests.databases
+from idp.accounts.passwords.words import lists
 from idp.http_client import connections
+from idp.web.i18n import LANGUAGES
 
 connections.tls_context(None)
+for load in (lists.common, lists.school_types, lists._phrase, lists._postcodes):
+    load()  # takes longer than the first request of a process
+for language in LANGUAGES:
+    babel.Locale.parse(language).text_direction  # noqa: B018 - loads the locale's data
 
 __all__ = ["aiosmtpd", "clients", "idp", "tests"]

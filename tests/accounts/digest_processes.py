@@ -2,8 +2,8 @@
 
 The parent process creates the application and forks the workers, each with its own connections. Each round is a day: a
 notice is written about another person, then the workers run. ORDER is a JSON file. With `killed`, on day N one worker
-is killed before its N-th statement or commit, and another one runs after the lease has expired, until a worker reaches
-the end. With `many`, several workers start at one barrier on each day.
+is killed before its N-th point (`tests.killing`), and another one runs after the lease has expired, until a worker
+reaches the end. With `many`, several workers start at one barrier on each day.
 """
 
 import json
@@ -60,18 +60,30 @@ def write_notice(app: Flask, order: dict[str, Any], day: int) -> None:
 
 
 def work(
-    app: Flask, moment: datetime, *, killed_at: int = 0, note: Path | None = None, barrier: "Barrier | None" = None
+    app: Flask,
+    moment: datetime,
+    *,
+    killed_at: int = 0,
+    points: str = "",
+    note: Path | None = None,
+    barrier: "Barrier | None" = None,
 ) -> None:
     """Run the worker once, as `idp worker --once` does, or until it is killed."""
     with time_machine.travel(moment), app.app_context():
         worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
         if killed_at and note:
-            arm(killed_at, note)
+            arm(killed_at, note, points)
         if barrier:
             barrier.wait(120)
         worker.run_once()
         if note:
             note.write_text("")
+
+
+def write_notice_and_work(app: Flask, order: dict[str, Any], day: int, note: Path) -> None:
+    """Write the notice of the day, then run the worker until it is killed before its point number `day` + 1."""
+    write_notice(app, order, day)
+    work(app, moment_of(order, day), killed_at=day + 1, points=order["points"], note=note)
 
 
 def forked(act: Callable[[], object]) -> int:
@@ -86,9 +98,8 @@ def killed(app: Flask, order: dict[str, Any]) -> list[str]:
     """Kill one worker on each day; return the statement before which each was killed."""
     note, story = Path(tempfile.mkdtemp()) / "note", []
     for day in range(len(order["accounts"])):
-        forked(partial(write_notice, app, order, day))
         moment = moment_of(order, day)
-        status = forked(partial(work, app, moment, killed_at=day + 1, note=note))
+        status = forked(partial(write_notice_and_work, app, order, day, note))
         if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
             sys.exit(f"the worker failed at statement {day + 1}")
         story.append(note.read_text())

@@ -22,7 +22,7 @@ from idp.mail.smtp import Transport
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Worker
 from idp.services import services_of
-from tests import forked
+from tests import forked, killing
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
@@ -302,9 +302,16 @@ def test_lost_answer_of_the_server_makes_no_second_mail_on_that_day(app: Flask, 
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
-@pytest.mark.parametrize(("act", "days"), [("killed", 70), ("many", 4)])
+@pytest.mark.parametrize(
+    ("act", "points", "days"),
+    [
+        ("killed", killing.WRITES, 30),
+        pytest.param("killed", killing.STATEMENTS, 70, marks=pytest.mark.long),
+        ("many", "", 4),
+    ],
+)
 def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
-    build: Build, tmp_path: Path, act: str, days: int
+    build: Build, tmp_path: Path, act: str, points: str, days: int
 ) -> None:
     school, mailbox = with_address(build), Mailbox()
     child = build.child()
@@ -313,7 +320,7 @@ def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
     db.session.rollback()
     with smtp_server(mailbox) as port:
         order = {
-            "act": act, "database": build.settings.database_url, "smtp": f"smtp://127.0.0.1:{port}",
+            "act": act, "points": points, "database": build.settings.database_url, "smtp": f"smtp://127.0.0.1:{port}",
             "start": MORNING.isoformat(), "school": school.id.hex, "accounts": keys,
         }  # fmt: skip
         (tmp_path / "order").write_text(json.dumps(order))

@@ -1,7 +1,8 @@
-"""Kill activations at one statement after the other: `python -m tests.activation.killed DATABASE USERNAME…`.
+"""Kill activations at one statement after the other.
 
-The N-th child process kills itself before the N-th statement or commit of its POST, until a child reaches the end.
-Print, as JSON, the statement before which each was killed.
+`python -m tests.activation.killed DATABASE FOLDER POINTS USERNAME…`: the N-th child process kills itself before the
+N-th point (`tests.killing`) of its POST, until a child reaches the end. Print, as JSON, the statement before which each
+was killed.
 """
 
 import json
@@ -25,7 +26,7 @@ class Account:
         self.username = username
 
 
-def live(database: str, username: str, countdown: int, note: Path) -> None:
+def live(database: str, username: str, countdown: int, points: str, note: Path) -> None:
     """Activate an account as its parent does, until the process is killed."""
     app = inherited(settings_for(database, database_pool=2))
     app.test_client_class = Browser
@@ -33,13 +34,13 @@ def live(database: str, username: str, countdown: int, note: Path) -> None:
         browser = app.test_client()
         page = open_activation(browser, Account(username))  # type: ignore[arg-type]
         form = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
-        arm(countdown, note)
+        arm(countdown, note, points)
         answer = browser.post(page.request.full_path, data=form)
         assert answer.status_code == 303, answer.text
         note.write_text("")
 
 
-def main(database: str, folder: str, *usernames: str) -> None:
+def main(database: str, folder: str, points: str, *usernames: str) -> None:
     """Kill one child process after the other."""
     found = []
     inherited(settings_for(database, database_pool=2))
@@ -47,7 +48,7 @@ def main(database: str, folder: str, *usernames: str) -> None:
         note = Path(folder) / username
         child = os.fork()
         if not child:
-            live(database, username, number, note)
+            live(database, username, number, points, note)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):

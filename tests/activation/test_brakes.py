@@ -56,9 +56,9 @@ def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_dela
 def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False):
-        for n in range(300):
+        for n in range(100):
             guesser = app.test_client()
-            guesser.environ_base["REMOTE_ADDR"] = f"198.51.{n // 200}.{n % 200}"
+            guesser.environ_base["REMOTE_ADDR"] = f"198.51.100.{n}"
             sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}")
     entries = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
     db.session.rollback()

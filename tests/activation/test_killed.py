@@ -9,14 +9,15 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
-from tests import forked
+from tests import forked, killing
 from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kept, open_activation
 from tests.builders import Build
 from tests.pages import heading
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
-_MOST = 60
+_MOST = {killing.WRITES: 25, killing.STATEMENTS: 60}
+"""More accounts than there are points."""
 
 
 def _untouched(state: Kept) -> bool:
@@ -32,13 +33,15 @@ def _whole(state: Kept) -> bool:
     )
 
 
+@pytest.mark.parametrize("points", killing.POINTS)
 @pytest.mark.row("Z-09")
 def test_killed_at_any_statement_the_account_is_untouched_or_active_with_its_mail(
-    app: Flask, build: Build, tmp_path: Path
+    app: Flask, build: Build, tmp_path: Path, points: str
 ) -> None:
     child = build.child()
-    usernames = [build.never_activated(children=[child]).username for _ in range(_MOST)]
-    done = forked.run("tests.activation.killed", build.settings.database_url, str(tmp_path), *usernames, timeout=240)
+    usernames = [build.never_activated(children=[child]).username for _ in range(_MOST[points])]
+    order = (build.settings.database_url, str(tmp_path), points, *usernames)
+    done = forked.run("tests.activation.killed", *order, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     story = json.loads(done.stdout)
     died_at = [chapter["killed_at"] for chapter in story]

@@ -1,6 +1,7 @@
-"""Kill sealers and purges at one statement after the other: `python -m tests.audit.killed DATABASE seal`.
+"""Kill sealers and purges at one statement after the other: `python -m tests.audit.killed DATABASE ACT POINTS`.
 
-The chain must be valid after each kill. Print the number of killed processes.
+ACT is `seal` or `purge`, POINTS as in `tests.killing`. The chain must be valid after each kill. Print the number of
+killed processes.
 """
 
 import os
@@ -24,11 +25,11 @@ from tests.killing import arm
 _MOST = 400
 
 
-def live(app: Flask, act: str, countdown: int, note: Path) -> None:
+def live(app: Flask, act: str, countdown: int, points: str, note: Path) -> None:
     """Seal or purge, until the process is killed."""
     settings = services_of(app).settings
     with app.app_context():
-        arm(countdown, note)
+        arm(countdown, note, points)
         if act == "seal":
             sealing.BATCH = 7
             sealing.seal_all(settings.secrets)
@@ -55,12 +56,12 @@ def forked(act: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def main(database: str, act: str) -> None:
+def main(database: str, act: str, points: str) -> None:
     """Kill one child process after the other."""
     app = inherited(settings_for(database, database_pool=2))  # opens no connection
     note = Path(tempfile.mkdtemp()) / "note"
     for number in range(1, _MOST):
-        status = forked(partial(live, app, act, number, note))
+        status = forked(partial(live, app, act, number, points, note))
         if forked(partial(check, app)):
             sys.exit(f"invalid chain after a kill at {note.read_text()}")
         if not os.WIFSIGNALED(status):

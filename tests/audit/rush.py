@@ -1,4 +1,4 @@
-"""Write, seal and verify the journal in several processes at the same time: `python -m tests.audit.rush DATABASE`.
+"""Write, seal and verify the journal in several processes at once: `python -m tests.audit.rush DATABASE ROUNDS`.
 
 Writers keep a transaction open for a moment after the entries get their ids, so that entries with lower ids become
 visible later than others. Print, as JSON, the numbers of written entries and of findings.
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
     from multiprocessing.synchronize import Barrier, Event
 
-WRITERS, SEALERS, ROUNDS = 4, 3, 25
+WRITERS, SEALERS = 4, 3
 
 
-def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
+def write(
+    database: str, rounds: int, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]"
+) -> None:
     """Write entries in transactions that overlap those of the others."""
     settings, written = settings_for(database, database_pool=2), 0
     slow = not database.startswith("sqlite")  # on SQLite an open transaction blocks all other writers
@@ -41,7 +43,7 @@ def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
 
     with inherited(settings).app_context():
         barrier.wait(120)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             written += retry_unit_of_work(step)
     answers.put(("written", written))
 
@@ -67,16 +69,16 @@ def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
     answers.put(("found", wrong))
 
 
-def main(database: str) -> None:
+def main(database: str, rounds: str) -> None:
     """Run all processes."""
     context = multiprocessing.get_context("fork")
     barrier, done = context.Barrier(WRITERS + SEALERS + 1), context.Event()
     answers: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
-    order = (database, barrier, done, answers)
+    shared = (barrier, done, answers)
     inherited(settings_for(database, database_pool=2))
-    writers = [context.Process(target=write, args=order) for _ in range(WRITERS)]
-    others = [context.Process(target=seal, args=order) for _ in range(SEALERS)]
-    others.append(context.Process(target=check, args=order))
+    writers = [context.Process(target=write, args=(database, int(rounds), *shared)) for _ in range(WRITERS)]
+    others = [context.Process(target=seal, args=(database, *shared)) for _ in range(SEALERS)]
+    others.append(context.Process(target=check, args=(database, *shared)))
     for one in (*writers, *others):
         one.start()
     for one in writers:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from idp.audit import sealing
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.db import db
-from tests import forked
+from tests import forked, killing
 from tests.audit.journal import found, ids, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -23,8 +23,11 @@ def run(*arguments: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_concurrent_writers_and_sealers_make_one_chain(act: Run, app: Flask, build: Build, database_url: str) -> None:
-    told = json.loads(run("tests.audit.rush", database_url))
+@pytest.mark.parametrize("rounds", [8, pytest.param(25, marks=pytest.mark.long)])
+def test_concurrent_writers_and_sealers_make_one_chain(
+    act: Run, app: Flask, build: Build, database_url: str, rounds: int
+) -> None:
+    told = json.loads(run("tests.audit.rush", database_url, str(rounds)))
     assert told["found"] == 0, "no check sees anything wrong meanwhile"
     code, wrong, summary = verified(act)
     assert (code, wrong, summary["unsealed"]) == (0, [], 0)
@@ -52,9 +55,11 @@ def test_entry_that_commits_late_with_a_lower_id_is_sealed_later(
     assert ids(AuditEntry.seal_id == 2) == [late]
 
 
-def test_sealer_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build) -> None:
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("points", killing.POINTS)
+def test_sealer_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build, points: str) -> None:
     write(build.active(), 40)
     db.session.rollback()
-    assert int(run("tests.audit.killed", build.settings.database_url, "seal")) > 6
+    assert int(run("tests.audit.killed", build.settings.database_url, "seal", points)) > 6
     code, wrong, summary = verified(act)
     assert (code, wrong, summary["entries"], summary["unsealed"]) == (0, [], 40, 0)

@@ -15,6 +15,7 @@ from idp.clock import now
 from idp.db import db, retry_unit_of_work
 from idp.operations.purge import unused_accounts
 from idp.services import services_of
+from tests import killing
 from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
 from tests.audit.test_processes import run
 from tests.builders import Build
@@ -158,9 +159,11 @@ def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app:
     db.session.rollback()
 
 
-def test_purge_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build) -> None:
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("points", killing.POINTS)
+def test_purge_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build, points: str) -> None:
     a_year(app, build)
     db.session.rollback()
-    assert int(run("tests.audit.killed", build.settings.database_url, "purge")) > 3
+    assert int(run("tests.audit.killed", build.settings.database_url, "purge", points)) > 3
     assert found(act) == []
     assert number(AuditEntry) == 12

@@ -242,4 +242,7 @@ def test_wrong_usage_is_a_sentence_and_2(change: str, complaint: str) -> None:
     [line] = done.stderr.splitlines()
     assert complaint in line
     assert "tasse" not in line
+
+
+def test_missing_options_are_2() -> None:
     assert run("--once").returncode == 2

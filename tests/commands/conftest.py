@@ -16,7 +16,7 @@ from idp import cli
 from idp.audit.models import AuditEntry
 from idp.cli import main
 from idp.config import PREFIX, Settings
-from idp.db import db
+from idp.db import _PAUSES, db
 from tests import applications
 
 
@@ -79,6 +79,12 @@ def act(idp: Run, app: Flask) -> Run:
         return answer
 
     return run
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try a step as often as ever on a database that refuses it, but without pauses."""
+    monkeypatch.setattr("idp.db._PAUSES", tuple(0.0 for _ in _PAUSES))
 
 
 Events = Callable[[str], list[AuditEntry]]

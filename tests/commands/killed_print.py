@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from idp import db
@@ -47,6 +48,8 @@ def arm(batch: int, where: str) -> None:
 
 def main(database: str, order: str) -> None:
     """Print until the process is killed."""
+    # The processes of the pool import the module that was started: an empty one instead of all that this one imports.
+    sys.modules["__main__"] = ModuleType("__main__")
     wanted = json.loads(order)
     arm(wanted["batch"], wanted["where"])
     settings = settings_for(database, database_pool=2)

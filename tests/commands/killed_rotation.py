@@ -1,6 +1,6 @@
-"""Kill key rotations at one statement after the other: `python -m tests.commands.killed_rotation DATABASE ACT`.
+"""Kill key rotations at one statement after the other: `python -m tests.commands.killed_rotation DATABASE ACT POINTS`.
 
-The N-th child process is killed before its N-th statement or commit, until a child reaches the end. Between two
+The N-th child process is killed before its N-th point (`tests.killing`), until a child reaches the end. Between two
 children the clock moves on by three months, so that the worker has a job each time. Print, as JSON, the statement
 before which each was killed, and the stored keys after it.
 """
@@ -53,12 +53,12 @@ def drop(settings: Settings) -> Callable[[], object]:
 ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "rotate": rotate, "drop": drop}
 
 
-def live(database: str, act: str, moment: datetime, countdown: int, note: Path) -> None:
+def live(database: str, act: str, moment: datetime, countdown: int, points: str, note: Path) -> None:
     """Change keys, until the process is killed."""
     settings = settings_for(database, database_pool=2)
     with time_machine.travel(moment), inherited(settings).app_context():
         armed = ACTS[act](settings)
-        arm(countdown, note)
+        arm(countdown, note, points)
         armed()
         note.write_text("")
 
@@ -85,7 +85,7 @@ def seen(database: str, moment: datetime) -> dict[str, Any]:
     return found
 
 
-def main(database: str, act: str) -> None:
+def main(database: str, act: str, points: str) -> None:
     """Kill one child process after the other."""
     note, story, start = Path(tempfile.mkdtemp()) / "note", [], now()
     inherited(settings_for(database, database_pool=2))
@@ -93,7 +93,7 @@ def main(database: str, act: str) -> None:
         moment = start + number * QUARTER
         child = os.fork()
         if not child:
-            live(database, act, moment, number, note)
+            live(database, act, moment, number, points, note)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):

@@ -186,6 +186,7 @@ def refuse_the_journal() -> None:
 
 
 @pytest.mark.row("O-05")
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("command", ["disable", "unlock", "end-sessions", "force-password-change", "show", "find"])
 def test_what_the_journal_cannot_keep_is_not_done(act: Run, build: Build, browser: FlaskClient, command: str) -> None:
     account = build.active()

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 from idp.schema import newest
 from tests.commands.conftest import Answer, Run
 from tests.databases import SECRET
+from tests.short_waits import short_lock_waits
 
 pytestmark = pytest.mark.both_databases
 
@@ -101,7 +102,8 @@ def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pyte
         ("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
         ("db", "upgrade"),
     ):
-        answer = alone(*command)
+        with short_lock_waits():
+            answer = alone(*command)
         is_one_sentence(answer)
         assert "locked" in answer.err
     holder.execute("ROLLBACK")

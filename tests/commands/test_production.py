@@ -199,7 +199,7 @@ def test_sqlite_in_production_must_be_allowed(bare: Run, monkeypatch: pytest.Mon
 
 def drawn() -> Iterator[str]:
     """Yield keys as operators draw them."""
-    for _ in range(20):
+    for _ in range(5):
         yield secrets.token_hex(32)
         yield secrets.token_urlsafe(48)
         yield base64.b64encode(secrets.token_bytes(32)).decode()

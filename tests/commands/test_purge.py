@@ -234,7 +234,7 @@ def test_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
 @pytest.mark.row("W-10")
 def test_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
     account = build.active()
-    a_dead_town(account, 3000)
+    a_dead_town(account, 1500)
     with (tmp_path / "log").open("wb") as log:
         purging = forked.Program(forked.IDP, "purge", env=environment(settings), output=log)
     signed_in = 0
@@ -275,6 +275,7 @@ def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
     assert number(AuditEntry, AuditEntry.account_id.in_(gone), AuditEntry.address != "") == 0
 
 
+@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, build: Build, events: Events) -> None:
     gone = every_kind(build)
     done = forked.run("tests.commands.killed", build.settings.database_url, timeout=240)
@@ -302,6 +303,7 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
 
 
 @pytest.mark.row("O-05", "K-06")
+@pytest.mark.usefixtures("no_pauses")
 def test_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:
     account = build.active(disabled_at=now() - 91 * DAY)
     with db.engine.begin() as connection:

@@ -32,7 +32,7 @@ from tests.relying_party import Attempt, RelyingParty
 pytestmark = pytest.mark.both_databases
 
 ROOT = Path(__file__).parents[2]
-PROCESSES, ROUNDS = 16, 50
+PROCESSES = 16
 
 
 @pytest.fixture
@@ -59,11 +59,12 @@ def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.row("Z-01")
+@pytest.mark.parametrize("rounds", [10, pytest.param(50, marks=pytest.mark.long)])
 def test_sixteen_processes_redeem_one_code_and_one_wins(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str, rounds: int
 ) -> None:
     """RFC 6749, 4.1.2."""
-    attempts = [Attempt() for _ in range(ROUNDS)]
+    attempts = [Attempt() for _ in range(rounds)]
     forms = [
         {
             "grant_type": "authorization_code",
@@ -74,26 +75,26 @@ def test_sixteen_processes_redeem_one_code_and_one_wins(
         for attempt in attempts
     ]
     db.session.remove()
-    rounds = rush(database_url, ent.issuer, [at_token(ent, form) for form in forms])
-    for answers in rounds:
+    for answers in rush(database_url, ent.issuer, [at_token(ent, form) for form in forms]):
         counted = Counter((status, error) for status, error, _token in answers)
         assert counted == {(200, None): 1, (400, "invalid_grant"): PROCESSES - 1}
         [winner] = [token for _status, _error, token in answers if token]
         assert ent.userinfo(browser, winner).status_code == 401  # fifteen replays revoked its tokens
-    assert db.session.scalar(select(func.count()).select_from(Token)) == ROUNDS
+    assert db.session.scalar(select(func.count()).select_from(Token)) == rounds
     assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0
     reused = select(func.count()).select_from(AuditEntry).where(AuditEntry.kind == "code.reused")
-    assert db.session.scalar(reused) == ROUNDS * (PROCESSES - 1)
+    assert db.session.scalar(reused) == rounds * (PROCESSES - 1)
 
 
 @pytest.mark.row("Z-02")
+@pytest.mark.parametrize("rounds", [4, pytest.param(10, marks=pytest.mark.long)])
 def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
-    browser: FlaskClient, build: Build, session: Account, database_url: str
+    browser: FlaskClient, build: Build, session: Account, database_url: str, rounds: int
 ) -> None:
     """RFC 9700, 4.14.2. Concurrent refreshes belong to the same family, and one late replay revokes it."""
     ent = build.ent(scopes=OFFLINE)
     forms = []
-    for _ in range(10):
+    for _ in range(rounds):
         attempt = Attempt()
         tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)
         forms.append({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})

@@ -13,8 +13,10 @@ from sqlalchemy import make_url
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
+from tests import applications
 from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.short_waits import short_lock_waits
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("W-07")]
 
@@ -35,6 +37,16 @@ def locked(database_url: str) -> Iterator[None]:
             other.rollback()
 
 
+@pytest.fixture
+def impatient(database_url: str) -> Iterator[None]:
+    """An application that waits shortly for locks."""
+    applications.close(database_url)
+    with short_lock_waits():
+        yield
+    applications.close(database_url)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:

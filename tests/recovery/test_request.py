@@ -183,11 +183,13 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
         for minute in range(0, 24 * 60, 7):
             answer = ask_password(from_address(app, f"2001:db8:{minute:x}::1"), account.username)
             assert answer.status_code in {200, 429}
-            taken += answer.status_code == 200
-            office.deliver()
+            if answer.status_code == 200:
+                taken += 1
+                office.deliver()
             if minute == 56:
                 assert taken == 5
             clock.shift(timedelta(minutes=7))
+        office.deliver()  # nothing more
         assert taken == len(office.mailbox.mails()) == 10
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
             text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")

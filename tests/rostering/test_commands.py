@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from idp.config import Settings
 from idp.db import db
 from tests import forked
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year, modify, write
 from tests.rostering.seen import codes, imported
 
@@ -205,9 +204,9 @@ def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year:
 def test_the_bar_shows_on_a_terminal_and_nowhere_else(settings: Settings, year: Year, folder: Path) -> None:
     year.write(folder)
     ours, theirs = pty.openpty()
-    command = [IDP, "roster", "import", str(folder)]
-    shown = subprocess.Popen(command, env=environment(settings) | {"TERM": "xterm"}, stdout=theirs, stderr=theirs)
-    os.close(theirs)
+    command = (forked.IDP, "roster", "import", str(folder))
+    with os.fdopen(theirs, "wb", buffering=0) as terminal:
+        shown = forked.Program(*command, env=environment(settings) | {"TERM": "xterm"}, output=terminal)
     seen = b""
     while True:
         try:
@@ -220,6 +219,6 @@ def test_the_bar_shows_on_a_terminal_and_nowhere_else(settings: Settings, year: 
     assert shown.wait(60) == 0
     os.close(ours)
     assert b"reading" in seen
-    quiet = forked.run(forked.IDP, *command[1:], env=environment(settings))
+    quiet = forked.run(*command, env=environment(settings))
     assert quiet.returncode == 0
     assert "reading" not in quiet.stdout + quiet.stderr

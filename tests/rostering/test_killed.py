@@ -62,6 +62,7 @@ def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-10")
 def test_killed_at_ten_points_and_run_again_the_end_is_the_same(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
@@ -79,6 +80,7 @@ def test_killed_at_ten_points_and_run_again_the_end_is_the_same(
     assert set(db.session.scalars(select(ImportBatch.state))) == {"done", "running"}, "cut ones are seen as such"
 
 
+@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_killed_import_gives_each_namesake_one_account(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """An account that a file restores, whose mailbox meanwhile belongs to another account (`IDP_SHARED_MAILBOX=refuse`)."""
 
 import json
-import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,10 +16,11 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from tests import forked
 from tests.activation.steps import newest_link
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.databases import settings_for
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
@@ -198,13 +198,13 @@ def test_an_import_locks_all_accounts_before_the_first_mailbox(
     confirm(build, FATHER)
     first, second = sorted((account(MOTHER).id, account(FATHER).id))
     year.add(*absent)
-    command = [IDP, "roster", "import", str(year.write(folder))]
+    command = (forked.IDP, "roster", "import", str(year.write(folder)))
     assert mailboxes.is_refused(settings, account(CONFIRMING), MAILBOX), "the neighbour has it"
-    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
-        for _ in range(300):
+    with forked.Program(*command, env=environment(settings)) as run:
+        for _ in range(1500):
             if run.poll() is not None or _someone_waits():
                 break
-            time.sleep(0.1)
+            time.sleep(0.02)
         assert run.poll() is None, "it waits for the mailbox"
         locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
         with db.engine.connect() as connection:
