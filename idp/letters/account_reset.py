@@ -11,11 +11,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from idp.accounts import disputes, notices, school_notices, tokens
+from idp.accounts import disputes, notices, one_time_links, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import SETTLED_BY_LETTER
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
 from idp.config import Settings
@@ -95,7 +95,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
 
     A contested email stays contested until the letter is used: both mailboxes are told.
     """
-    tokens.revoke(account.id, *Purpose)
+    one_time_links.revoke(account.id, *Purpose)
     for email in filter(None, (account.email, account.contested_email)):
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
     account.password_hash = account.password_blocked_at = account.breached_at = None

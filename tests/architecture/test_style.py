@@ -39,7 +39,7 @@ ALLOWED_NAMES = {
     ("idp/audit/models.py", "address"): "column of the database",
     ("idp/charter/models.py", "address"): "column of the database",
     ("idp/sessions/models.py", "address"): "column of the database",
-    ("idp/accounts/tokens.py", "address"): "of the column that it sets",
+    ("idp/accounts/one_time_links.py", "address"): "of the column that it sets",
     ("idp/rostering/schools.py", "address"): "of the column that it sets",
 }
 
