@@ -25,7 +25,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.keys import ring
 from idp.services import services_of
 
@@ -64,8 +64,8 @@ def populate(settings: Settings) -> None:
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]
         rows += [_account(kind, f"{name}b", name, stored, now()) for kind, name in names if kind == "shared-mail"]
-        db.session.execute(insert(Account), rows)
-        db.session.commit()
+        with unit_of_work():
+            db.session.execute(insert(Account), rows)
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()
