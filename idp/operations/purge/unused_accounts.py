@@ -210,7 +210,7 @@ def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before an instant, in the caller's transaction; return their number."""
     ended = and_(
         Guardianship.ended_at <= before,
-        Guardianship.disputed_at.is_(None),  # a dispute stays
+        ~Guardianship.has_open_dispute,
         ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)

@@ -69,9 +69,7 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str
 
 
 def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
-    holds = select(Guardianship.child_id).where(
-        Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
-    )
+    holds = select(Guardianship.child_id).where(Guardianship.account_id == account_id, Guardianship.is_unended)
     return (
         update(_accounts)
         .where(
