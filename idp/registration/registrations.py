@@ -180,7 +180,12 @@ def get(client_id: str) -> Client:
 
 @unit_of_work()
 def rotate_secret(
-    client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT, lost: bool = False, force: bool = False
+    client_id: str,
+    *,
+    keep: timedelta = FORMER_SECRET_KEPT,
+    lost: bool = False,
+    force: bool = False,
+    secret: str = "",
 ) -> str:
     """Give a client a new secret and return it; the former secret works for `keep` more, so that the ENT can change.
 
@@ -189,6 +194,7 @@ def rotate_secret(
         keep: how long the former secret works; zero ends it, and the one before, immediately.
         lost: nobody has the present secret: the new one replaces it, and the former keeps its end.
         force: end the former secret although its time is not over.
+        secret: the new secret; by default a random one.
 
     Raises:
         RegistrationRefusedError: the client does not exist, has no secret, or was changed by somebody else just now; or
@@ -200,7 +206,7 @@ def rotate_secret(
         raise state_error(f"{client.name} {kind}: it has no secret")
     if keep and not lost and not force:
         _check_former_secret_ended(client)
-    secret, before = opaque.new_value(), audited(client)
+    secret, before = secret or opaque.new_value(), audited(client)
     count_change(client)
     if not keep:
         client.former_secret_digest = client.former_secret_until = None
