@@ -210,6 +210,11 @@ class Account(UuidKey, Base):
         self.credentials_changed()
 
     @property
+    def is_disabled_by_departure(self) -> bool:
+        """Whether the account is disabled because its last tie to a child ended, and not by an operator."""
+        return self.left_at is not None and self.disabled_at == self.left_at
+
+    @property
     def short_name(self) -> str:
         """The person's name for a mail, which somebody else may read: « Noémie L. »."""
         return f"{self.given_name} {self.family_name[:1]}.".strip()

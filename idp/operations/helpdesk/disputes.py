@@ -314,7 +314,7 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
     """Enable the account if it was disabled because the school had ended its last tie."""
     if account.left_at is None:
         return
-    if account.disabled_at == account.left_at:
+    if account.is_disabled_by_departure:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
             raise RefusedError(
                 f"another account has confirmed the mailbox of {account.username} meanwhile, and "
