@@ -26,7 +26,7 @@ from idp.oidc.client_auth import client_request
 from idp.oidc.keys import jose
 from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
 from idp.registration.access_tokens import TokenExpiredError
-from idp.registration.faults import Code, RegistrationRefusedError
+from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
@@ -35,8 +35,8 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
-_ERRORS = {Code.REDIRECT_URI: "invalid_redirect_uri"}
-"""The errors of RFC 7591, 3.2.2 by the code of a fault; that of all other codes is `_METADATA_ERROR`."""
+_ERRORS = {"redirect_uris": "invalid_redirect_uri"}
+"""The errors of RFC 7591, 3.2.2 by the field of a fault; that of all other fields is `_METADATA_ERROR`."""
 _METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
 _INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
@@ -321,7 +321,7 @@ def _or_refuse(act: Callable[[], T]) -> T:
     try:
         return act()
     except RegistrationRefusedError as refused:
-        error = _ERRORS.get(refused.faults[0].code, _METADATA_ERROR)
+        error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
         text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
         raise _RefusedError(client_request.refuse(400, error, text)) from refused
 

@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import access_tokens, checks, rows, sectors
-from idp.registration.faults import Code, Fault, RegistrationRefusedError, invalid
+from idp.registration.faults import Fault, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.terminal import instant
 
@@ -110,7 +110,7 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
     check(settings, metadata)
     if (metadata.subject, metadata.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefusedError(
-            invalid("subject", "cannot change: the ENT would take everybody for a new person; register a new client")
+            Fault("subject", "cannot change: the ENT would take everybody for a new person; register a new client")
         )
     if _sector_uris(metadata) == _sector_uris(former):
         return
@@ -118,12 +118,12 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
     if metadata.subject != SubjectType.PAIRWISE.value or sectors.named(metadata) == client.sector:
         return
     if metadata.sector_identifier_uri != former.sector_identifier_uri:
-        raise RegistrationRefusedError(invalid("sector_identifier_uri", _OTHER_SECTOR))
+        raise RegistrationRefusedError(Fault("sector_identifier_uri", _OTHER_SECTOR))
     if client.sector and not approved and new_hosts(client, metadata):
         if len(sectors.hosts(metadata.redirect_uris)) > 1:
             text = f"is needed on {client.sector}, because the redirect URIs have several hosts"
-            raise RegistrationRefusedError(invalid("sector_identifier_uri", text))
-        raise RegistrationRefusedError(invalid("redirect_uris", _OTHER_SECTOR))
+            raise RegistrationRefusedError(Fault("sector_identifier_uri", text))
+        raise RegistrationRefusedError(Fault("redirect_uris", _OTHER_SECTOR))
 
 
 def new_hosts(client: Client, metadata: ClientMetadata) -> set[str]:
@@ -157,7 +157,7 @@ def count_change(client: Client) -> None:
     )
     if counted is None:
         text = "the registration was changed by somebody else at this moment; try again"
-        raise RegistrationRefusedError(Fault("", Code.CONCURRENT_CHANGE, text))
+        raise RegistrationRefusedError(Fault("", text))
     set_committed_value(client, "version", counted)
 
 
@@ -174,7 +174,7 @@ def get(client_id: str) -> Client:
     """
     client = db.session.scalar(select(Client).where(Client.client_id == client_id))
     if client is None:
-        raise RegistrationRefusedError(Fault("", Code.UNKNOWN_CLIENT, f"no client {client_id}"))
+        raise RegistrationRefusedError(Fault("", f"no client {client_id}"))
     return client
 
 
@@ -294,4 +294,4 @@ def ended_itself(client: Client) -> bool:
 
 def state_error(text: str) -> RegistrationRefusedError:
     """Return the refusal of an operation that the state of a registration does not allow."""
-    return RegistrationRefusedError(Fault("", Code.STATE, text))
+    return RegistrationRefusedError(Fault("", text))

@@ -19,7 +19,7 @@ from idp.oidc.keys import ring
 from idp.oidc.models import Token
 from idp.outbox import queue
 from idp.registration import commands, registrations
-from idp.registration.faults import Code, RegistrationRefusedError
+from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
 from idp.sessions import manager
@@ -240,7 +240,7 @@ def test_an_address_that_cannot_be_called_is_not_registered(build: Build, uri: s
     with pytest.raises(RegistrationRefusedError) as refusal:
         build.ent(backchannel_logout_uri=uri)
     [found] = refusal.value.faults
-    assert (found.field, found.code) == ("backchannel_logout_uri", Code.VALUE)
+    assert found.field == "backchannel_logout_uri"
     assert fault in found.text
 
 
