@@ -26,7 +26,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.services import services_of
 
 REQUESTS = 200
@@ -59,7 +59,7 @@ def populate(settings: Settings) -> None:
     """Add the accounts of each kind, except `unknown`."""
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)  # without a key the service is not ready
+        rotation.rotate(settings)  # without a key the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]

@@ -20,7 +20,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db, unit_of_work
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.registration.metadata import ClientMetadata
 from idp.registration.registrations import register
 from idp.services import services_of
@@ -61,7 +61,7 @@ def populate(settings: Settings) -> Populated:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)
+        rotation.rotate(settings)
         password_hash = Hasher(settings).hash(PASSWORD, "sign_in")
         with unit_of_work():
             uais = _schools()

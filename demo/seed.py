@@ -30,7 +30,7 @@ from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
 from idp.letters.hashing import BatchHasher
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.registration import registrations, rows
 from idp.registration.metadata import ClientMetadata
@@ -170,7 +170,7 @@ def _make_keys(settings: Settings) -> None:
     algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
     for alg in ("RS256", "ES256"):
         if alg not in algorithms:
-            ring.rotate(settings, alg)
+            rotation.rotate(settings, alg)
 
 
 def _publish_charter(ent: DemoEnt) -> None:

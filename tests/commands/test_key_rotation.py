@@ -18,7 +18,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
@@ -61,7 +61,7 @@ def job() -> OutboxMessage:
 @pytest.mark.row("D-04")
 def test_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
     [first] = live()
-    ring.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     with after(days=88, hours=23):
         assert work(app) == 1
         assert len(live()) == len(live("ES256")) == 1, "not yet"
@@ -118,7 +118,7 @@ def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(databas
         with after(days=400):
             work(context.app)
             assert len(live()) == 1
-            second = ring.rotate(settings)
+            second = rotation.rotate(settings)
         with after(days=431, hours=1):
             work(context.app)
             assert [key.kid for key in live()] == [second.kid]
@@ -129,7 +129,7 @@ def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(databas
 @pytest.mark.row("D-04")
 def test_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
     with after(days=60):
-        ring.rotate(settings)
+        rotation.rotate(settings)
     with after(days=100):
         work(app)
         assert len(live()) == 1, "the former is retired, no other is due"

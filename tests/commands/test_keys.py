@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy import Engine, text
 
 from idp.clock import now
-from idp.oidc.keys import ring
+from idp.oidc.keys import material
 from tests.commands.conftest import Events, Run
 from tests.databases import SECRET
 
@@ -265,4 +265,4 @@ def test_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fa
 
 
 def test_every_algorithm_is_an_option() -> None:
-    assert ring.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")
+    assert material.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")

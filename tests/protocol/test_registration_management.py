@@ -12,7 +12,7 @@ from idp.audit.models import AuditEntry
 from idp.clients.models import CharterMode, Client, ClientInvite
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.registration import registrations, rows
 from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build, change_registration
@@ -174,7 +174,7 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7591, 2. A client cannot choose who shows its charter."""
-    ring.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
     fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}
