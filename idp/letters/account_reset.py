@@ -82,6 +82,14 @@ def _settle_notices(account: Account, reason: str) -> None:
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
 
 
+def are_stored(fresh: Mapping[uuid.UUID, NewSecret]) -> bool:
+    """Return whether a transaction of `reset_accounts` with these secrets was committed."""
+    stored = select(Account.id).where(
+        Account.id.in_(list(fresh)), Account.provisional_hash.in_([secret.hashed for secret in fresh.values()])
+    )
+    return db.session.scalar(stored.limit(1)) is not None
+
+
 def is_secret_valid(expires_at: datetime) -> bool:
     """Return whether the secret of a letter that expires at exactly `expires_at` is still valid."""
     valid = select(Account.id).where(
