@@ -8,7 +8,7 @@ written in the caller's transaction, which has locked the account's row.
 import hashlib
 import uuid
 
-from sqlalchemy import exists, or_, select, text
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, one_time_links, school_notices
@@ -166,6 +166,5 @@ def _lock_mailbox(mailbox: str) -> None:
     """
     if db.engine.dialect.name == "postgresql":
         digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
-        # as text, which a session runs in a transaction: a SELECT may be autocommitted, and the lock with it
-        lock = text("SELECT pg_advisory_xact_lock(:key)")
-        db.session.execute(lock, {"key": int.from_bytes(digest, signed=True)})
+        # `connection` is refused outside a unit of work, where autocommit would end the lock at once
+        db.session.connection().execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))

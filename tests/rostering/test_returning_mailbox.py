@@ -1,8 +1,8 @@
 """An account that a file restores, whose mailbox meanwhile belongs to another account (`IDP_SHARED_MAILBOX=refuse`)."""
 
 import json
-import subprocess
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from idp.accounts.models import Account, FormerMailbox
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
+from tests import forked
 from tests.activation.steps import newest_link
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.databases import settings_for
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
@@ -198,18 +199,18 @@ def test_an_import_locks_all_accounts_before_the_first_mailbox(
     confirm(build, FATHER)
     first, second = sorted((account(MOTHER).id, account(FATHER).id))
     year.add(*absent)
-    command = [IDP, "roster", "import", str(year.write(folder))]
-    assert mailboxes.is_refused(settings, account(CONFIRMING), MAILBOX), "the neighbour has it"
-    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
-        for _ in range(300):
-            if run.poll() is not None or _someone_waits():
-                break
-            time.sleep(0.1)
-        assert run.poll() is None, "it waits for the mailbox"
-        locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
-        with db.engine.connect() as connection:
-            assert connection.execute(locking).all() == []
-        db.session.rollback()
-        _, err = run.communicate(timeout=60)
-        assert run.returncode == 0, err[-2000:]
+    command = [forked.IDP, "roster", "import", str(year.write(folder))]
+    confirming = account(CONFIRMING)
+    with ExitStack() as ending:
+        with unit_of_work():
+            db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            assert mailboxes.is_refused(settings, confirming, MAILBOX), "the neighbour has it"
+            run = ending.enter_context(forked.Program(*command, env=environment(settings)))
+            while run.poll() is None and not _someone_waits():
+                time.sleep(0.05)
+            assert run.poll() is None, "it waits for the mailbox"
+            locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
+            with db.engine.connect() as connection:
+                assert connection.execute(locking).all() == []
+        assert run.wait() == 0, run.stderr[-2000:]
     assert [account(key).email for key in (MOTHER, FATHER)] == [None, None]
