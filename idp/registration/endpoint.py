@@ -148,7 +148,7 @@ def manage(client_id: str) -> Response:
     try:
         client, token = _owned(client_id)
         if request.method == "DELETE":
-            return _end(client)
+            return _end(client, token)
         secret = None
         if request.method == "PUT":
             token, secret = _replaced(client, token)
@@ -217,8 +217,14 @@ def _change(client: Client, metadata: ClientMetadata) -> str | None:
 
 
 @unit_of_work()
-def _end(client: Client) -> Response:
-    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3)."""
+def _end(client: Client, token: str) -> Response:
+    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3).
+
+    Raises:
+        _UnauthorizedError: a concurrent request has ended the registration or replaced the token.
+    """
+    if not access_tokens.lock(client, token):
+        raise _UnauthorizedError(_NOT_VALID)
     before = registrations.audited(client)
     client.disabled_at = now()
     changed = changes.difference(before, registrations.audited(client))

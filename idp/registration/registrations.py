@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
@@ -172,7 +172,16 @@ def get(client_id: str) -> Client:
     Raises:
         RegistrationRefusedError: no client has this id.
     """
-    client = db.session.scalar(select(Client).where(Client.client_id == client_id))
+    return _read(select(Client), client_id)
+
+
+def _locked(client_id: str) -> Client:
+    """Return a client as the database has it now, its row locked until the caller's transaction ends; see `get`."""
+    return _read(select(Client).with_for_update().execution_options(populate_existing=True), client_id)
+
+
+def _read(statement: Select[Client], client_id: str) -> Client:
+    client = db.session.scalar(statement.where(Client.client_id == client_id))
     if client is None:
         raise RegistrationRefusedError(Fault("", f"no client {client_id}"))
     return client
@@ -257,7 +266,7 @@ def disable(client_id: str) -> None:
     Raises:
         RegistrationRefusedError: the client does not exist.
     """
-    client = get(client_id)
+    client = _locked(client_id)
     if client.disabled_at is None:
         before, client.disabled_at = audited(client), now()
         changed = changes.difference(before, audited(client))
@@ -272,7 +281,7 @@ def enable(client_id: str) -> None:
     Raises:
         RegistrationRefusedError: the client does not exist, or ended its registration itself, which is final.
     """
-    client = get(client_id)
+    client = _locked(client_id)
     if ended_itself(client):
         raise state_error(f"{client.name} ended its registration itself: invite it to register again")
     if client.disabled_at is not None:
