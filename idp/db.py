@@ -311,11 +311,13 @@ def _close_to_others(cursor: sqlite3.Cursor) -> None:
             mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
             if mode & ~_OWNER_ALONE:
                 Path(name).chmod(mode & _OWNER_ALONE)
-                logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
+                logger.warning(
+                    "other users of this machine could open a database file; its mode was changed", mode=oct(mode)
+                )
         except FileNotFoundError:
             continue
         except OSError:
-            logger.warning("a database file is open to others of this machine, and is not ours to close")
+            logger.warning("other users of this machine can open a database file, and its mode cannot be changed")
 
 
 @event.listens_for(Engine, "connect")

@@ -24,7 +24,7 @@ from idp.registration.faults import Fault
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.uai import is_uai, uai_fault
 
-PUBLIC_WITHOUT_PKCE = "must not be given up: a public client proves nothing else"
+PUBLIC_WITHOUT_PKCE = "is needed: a public client has no other proof"
 _LONGEST_URI = 500
 _LONGEST_HOST = 253
 _LONGEST_AGE = 10**9

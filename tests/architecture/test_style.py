@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from idp.paths import CHECKOUT
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import imported, modules, named, parsed, shown
+from tests.rows import each_row
 
 PACKAGES = ("idp", "demo", "bench", "clients", "migrations")
 _FIRST_COMMIT = "7e98f39"
@@ -27,6 +28,16 @@ _IDIOMS = re.compile(
     r"|\breturn if\b",  # return whether
     re.IGNORECASE,
 )
+_IDIOMS_OF_COMMANDS = re.compile(
+    r"\b(lives?|living) again\b"  # is restored
+    r"|burnt"  # removed, expired; also in a name of JSON
+    r"|_forgotten\b"  # removed
+    r"|\ball the same\b"  # anyway
+    r"|\bleads? to nobody\b"  # identifies nobody
+    r"|\bours to\b",
+    re.IGNORECASE,
+)
+"""Further idioms that operators have read in commands and logs."""
 _VAGUE_NAMES = {"address", "addresses", "found", "wanted", "told", "said", "one"}
 """An address is an IP, an email, a URL or a postal address; a value has a noun."""
 _FRENCH = re.compile(r"[àâçèêëîïôùûœ«»’]|\b(le|les|une|des|est|pas|pour|avec)\b")
@@ -82,6 +93,19 @@ def command_texts(path: Path) -> Iterator[tuple[int, str]]:
                     yield part.lineno, part.value
 
 
+def operator_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield `command_texts`, and in a module with commands all literals except docstrings: help of options, sentences.
+
+    The help of a command is its docstring, and part of `prose`.
+    """
+    yield from command_texts(path)
+    if any(name.partition(".")[0] == "click" for _, name in imported(path)):
+        docstrings = {id(node.value) for node in ast.walk(parsed(path)) if isinstance(node, ast.Expr)}
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                yield node.lineno, node.value
+
+
 def test_no_docstring_or_comment_has_a_private_idiom() -> None:
     assert [
         f"{shown(path)}:{line}: {match.group()}"
@@ -112,6 +136,29 @@ def test_commands_and_logs_speak_english() -> None:
         for line, text in command_texts(path)
         if _FRENCH.search(_FRENCH_WORDS.sub("", text)) and shown(path) not in ALLOWED_FRENCH
     ] == []
+
+
+def test_no_command_or_log_line_has_a_private_idiom() -> None:
+    assert (
+        sorted(
+            {
+                f"{shown(path)}:{line}: {match.group()}"
+                for path in modules(*PACKAGES)
+                for line, text in operator_texts(path)
+                for idioms in (_IDIOMS, _IDIOMS_OF_COMMANDS)
+                for match in idioms.finditer(text)
+            }
+        )
+        == []
+    )
+
+
+@each_row(
+    "text",
+    ["the tie lives again", "its password opens nothing", "letters_burnt", "it retires it all the same", "it goes on"],
+)
+def test_an_idiom_of_a_command_would_be_seen(text: str) -> None:
+    assert _IDIOMS.search(text) or _IDIOMS_OF_COMMANDS.search(text)
 
 
 def test_commit_subjects_are_short() -> None:

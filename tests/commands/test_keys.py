@@ -129,8 +129,7 @@ def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) ->
 
 
 KEPT = (
-    "there is no such key, or it signs, or it may have signed in the last 10 minutes"
-    " (`--emergency` retires it all the same)"
+    "there is no such key, or it signs, or it may have signed in the last 10 minutes (`--emergency` retires it anyway)"
 )
 
 

@@ -420,6 +420,6 @@ def test_erasure_names_the_notices_and_tells_the_truth_of_the_ents(act: Run, bui
         f"{username}, settled: Vu avec les deux."
     ) in lines
     assert "ENTs are told of 0 sign-outs" in answer.out
-    assert "no session was open, so none is told" in answer.out
+    assert "no session was open, so no ENT is notified" in answer.out
     assert "they are told" not in answer.out
     assert "keeps 1 event without" in answer.out

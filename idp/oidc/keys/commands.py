@@ -71,7 +71,7 @@ def retire(kid: str, *, emergency: bool) -> None:
         if not rotation.retire(kid, unused_for=SETTLED):
             raise click.ClickException(
                 f"{kid}: there is no such key, or it signs, or it may have signed in the last {_MINUTES} minutes"
-                " (`--emergency` retires it all the same)"
+                " (`--emergency` retires it anyway)"
             )
         click.echo(f"{kid} is retired")
         return

@@ -117,7 +117,7 @@ def _check_disputes(person: Person, username: str) -> None:
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise RefusedError(
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
-            "and the next file would open that tie again: have the school take it out of its file, import that file, "
+            "and the next file would restore that tie: have the school take it out of its file, import that file, "
             "then erase"
         )
 
@@ -163,7 +163,7 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
     yield Kept(
         "journal",
         f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
-        f"was done, each for {settings.audit_days} days at most; the key in them leads to nobody",
+        f"was done, each for {settings.audit_days} days at most; the account's key in them identifies nobody",
     )
     if person.children:
         yield Kept("pupils", "the children stay: they are pupils of the school, and leave with its file")
@@ -173,6 +173,10 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
             "the school's file names the person: the next import brings a new account with a new identifier and a new "
             "letter, unless the school takes the person out of its file",
         )
-    news = "they are told to sign the person out, nothing more" if sign_outs else "no session was open, so none is told"
+    news = (
+        "each is asked to sign the person out, nothing more"
+        if sign_outs
+        else "no session was open, so no ENT is notified"
+    )
     yield Kept("ents", f"the ENTs have accounts of their own: {news}")
-    yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
+    yield Kept("copies", "this command cannot erase backups of the database, nor mails that were sent")

@@ -39,12 +39,12 @@ def remove_expired_secrets(some: ColumnElement[bool], settings: Settings, moment
     Not before the last activation that one of them opened has expired: it was valid when it was typed.
     """
     expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
-    burnt = (
+    removing = (
         update(Account)
         .where(some, Account.provisional_hash.is_not(None), expired)
         .values(provisional_hash=None, updated_at=Account.updated_at)
     )
-    return db.session.connection().execute(burnt).rowcount
+    return db.session.connection().execute(removing).rowcount
 
 
 def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
