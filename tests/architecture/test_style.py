@@ -8,6 +8,8 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from idp.paths import CHECKOUT
 from tests.architecture.tree import imported, modules, named, parsed, shown
 from tests.rows import each_row
@@ -161,11 +163,25 @@ def test_an_idiom_of_a_command_would_be_seen(text: str) -> None:
     assert _IDIOMS.search(text) or _IDIOMS_OF_COMMANDS.search(text)
 
 
+def commit_subjects(folder: Path) -> list[str]:
+    """Return the subjects of the commits since the style was written.
+
+    Raises:
+        CalledProcessError: git cannot read the history, for example that of a shallow clone.
+    """
+    log = ["git", "log", "--format=%s", f"{_FIRST_COMMIT}..HEAD"]
+    return subprocess.run(log, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def test_commit_subjects_are_short() -> None:
-    """A source archive or a shallow clone has no such commits, and passes."""
     if not (CHECKOUT / ".git").exists():
-        return
-    log = ["git", "log", "--format=%h %s", f"{_FIRST_COMMIT}..HEAD"]
-    answer = subprocess.run(log, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    subjects = [line.partition(" ")[2] for line in answer.stdout.splitlines()]
+        pytest.skip("a source archive has no commits")
+    subjects = commit_subjects(CHECKOUT)
+    assert subjects, "no commit since the first one"
     assert [subject for subject in subjects if len(subject) > _LONGEST_SUBJECT] == []
+
+
+def test_a_history_that_cannot_be_read_would_be_seen(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        commit_subjects(tmp_path)
