@@ -25,8 +25,8 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
-from idp.oidc.keys import ring
+from idp.db import db, unit_of_work
+from idp.oidc.keys import rotation
 from idp.services import services_of
 
 REQUESTS = 200
@@ -59,13 +59,13 @@ def populate(settings: Settings) -> None:
     """Add the accounts of each kind, except `unknown`."""
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)  # without a key the service is not ready
+        rotation.rotate(settings)  # without a key the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]
         rows += [_account(kind, f"{name}b", name, stored, now()) for kind, name in names if kind == "shared-mail"]
-        db.session.execute(insert(Account), rows)
-        db.session.commit()
+        with unit_of_work():
+            db.session.execute(insert(Account), rows)
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()

@@ -19,8 +19,8 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
-from idp.db import Base, db
-from idp.oidc.keys import ring
+from idp.db import Base, db, unit_of_work
+from idp.oidc.keys import rotation
 from idp.registration.metadata import ClientMetadata
 from idp.registration.registrations import register
 from idp.services import services_of
@@ -61,9 +61,11 @@ def populate(settings: Settings) -> Populated:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)
-        uais = _schools()
-        accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
+        rotation.rotate(settings)
+        password_hash = Hasher(settings).hash(PASSWORD, "sign_in")
+        with unit_of_work():
+            uais = _schools()
+            accounts = _families(password_hash, uais)
         # without a signature in a refresh, since it costs more than the rest
         metadata = ClientMetadata(
             name="Banc d’essai",
@@ -74,11 +76,10 @@ def populate(settings: Settings) -> Populated:
         )
         client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")
-        parents = [_with_session(account, cookie) for account in accounts]
-        db.session.commit()
-        if db.engine.dialect.name == "postgresql":  # autovacuum would do it within a minute
-            db.session.execute(text("ANALYZE"))
-            db.session.commit()
+        with unit_of_work():
+            parents = [_with_session(account, cookie) for account in accounts]
+            if db.engine.dialect.name == "postgresql":  # autovacuum would do it within a minute
+                db.session.execute(text("ANALYZE"))
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()
@@ -121,7 +122,6 @@ def _families(password_hash: str, schools: dict[str, uuid.UUID]) -> list[uuid.UU
         Guardianship,
         ({"account_id": key, "child_id": child, "rank": 0, "kinship": "10"} for _, key, child in people),
     )
-    db.session.commit()
     return [key for _, key, _ in people[:: ACCOUNTS // _WITH_SESSION]]
 
 

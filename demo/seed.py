@@ -5,6 +5,8 @@ another port.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,20 @@ from idp import opaque
 from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged
 from idp.charter import service as charters
-from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
+from idp.clients.models import CharterMode, Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
 from idp.letters.hashing import BatchHasher
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
+from idp.registration import registrations, rows
+from idp.registration.metadata import ClientMetadata
 
 
 def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
@@ -45,9 +49,8 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
         ClickException: the families cannot be imported.
     """
     log.set_origin(log.Origin(actor="idp demo"))
-    with unit_of_work():
-        for ent in ents:
-            _register(ent)
+    for ent in ents:
+        _register(settings, ent)
     intake.write_files(files)
     intake.import_files(settings, files)
     _draw(settings, paper)
@@ -75,40 +78,37 @@ def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
     return [letter.printed for letter in sorted(letters, key=place)]
 
 
-def _register(ent: DemoEnt) -> None:
-    """Register an ENT, or give a registered one its present URLs."""
+def _register(settings: Settings, ent: DemoEnt) -> None:
+    """Register an ENT, or give a registered one its present URLs and its present secret."""
     client = db.session.scalar(select(Client).where(Client.client_id == ent.client_id))
     if client is None:
-        client = Client(
-            client_id=ent.client_id,
-            name=ent.name,
-            scopes=SCOPES,
-            subject_type=SubjectType.PAIRWISE,
-            charter_mode=CharterMode.ENT,
-            redirect_uris=[],
-            schools=[ClientSchool(uai=uai) for uai in ent.uais],
+        metadata = ClientMetadata(
+            name=ent.name, uais=ent.uais, scopes=SCOPES, charter=CharterMode.ENT.value, **_urls(ent)
         )
-        db.session.add(client)
-        db.session.flush()
-        log.record(ClientChanged(client_id=client.id, change="added"))
-    _set(
-        client,
-        secret_digest=opaque.digest(ent.client_secret),
-        redirect_uris=[f"{ent.url}/callback"],
-        post_logout_redirect_uris=[ent.home, ent.url],
-        backchannel_logout_uri=f"{ent.url}/backchannel-logout",
-        home_uri=ent.home,
-        initiate_login_uri=f"{ent.url}/login",
-    )
+        registrations.register(settings, metadata, client_id=ent.client_id, secret=ent.client_secret)
+        return
+    former = rows.read(client)
+    metadata = replace(former, **_urls(ent))
+    if metadata != former:
+        registrations.check_change(settings, client, metadata)
+        with unit_of_work():
+            before = registrations.audited(client)
+            registrations.change(client, metadata)
+            changed = changes.difference(before, registrations.audited(client))
+            log.record(ClientChanged(client_id=client.id, change="changed", **changed))
+    if client.secret_digest != opaque.digest(ent.client_secret):
+        registrations.rotate_secret(ent.client_id, keep=timedelta(), secret=ent.client_secret)
 
 
-def _set(client: Client, **values: Any) -> None:
-    """Set the values that differ; a changed registration gets a new version: running processes then read it again."""
-    changes = {name: value for name, value in values.items() if getattr(client, name) != value}
-    for name, value in changes.items():
-        setattr(client, name, value)
-    if changes:
-        client.version = (client.version or 0) + 1
+def _urls(ent: DemoEnt) -> dict[str, Any]:
+    """Return the fields of the registration that depend on the ENT's port."""
+    return {
+        "redirect_uris": (f"{ent.url}/callback",),
+        "post_logout_redirect_uris": (ent.home, ent.url),
+        "backchannel_logout_uri": f"{ent.url}/backchannel-logout",
+        "home_uri": ent.home,
+        "initiate_login_uri": f"{ent.url}/login",
+    }
 
 
 def _accounts() -> dict[str, Account]:
@@ -170,7 +170,7 @@ def _make_keys(settings: Settings) -> None:
     algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
     for alg in ("RS256", "ES256"):
         if alg not in algorithms:
-            ring.rotate(settings, alg)
+            rotation.rotate(settings, alg)
 
 
 def _publish_charter(ent: DemoEnt) -> None:

@@ -4,9 +4,9 @@ SQLite is embedded (demonstration, one school); PostgreSQL is production. Both r
 
 - A read on `db.session` outside a unit of work is a statement of its own (autocommit): no transaction stays open, and
   SQLite takes no write lock.
-- A write belongs to `unit_of_work()`: one transaction, that takes SQLite's write lock when it begins. A transaction of
-  SQLite that reads first and writes later would fail as soon as another one wrote in between (SQLITE_BUSY_SNAPSHOT),
-  and no timeout waits for that.
+- A write belongs to `unit_of_work()` and is refused outside: one transaction, that takes SQLite's write lock when it
+  begins. A transaction of SQLite that reads first and writes later would fail as soon as another one wrote in between
+  (SQLITE_BUSY_SNAPSHOT), and no timeout waits for that.
 - Whatever takes time (a hash, a mail, an HTTP request) or uses a connection of its own (rate limits, token store) calls
   `release_connection()` first.
 """
@@ -31,7 +31,7 @@ from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Sele
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, SessionTransaction, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 logger = structlog.get_logger()
@@ -114,13 +114,13 @@ class UuidKey:
 
 
 class UnitSession(Session):
-    """A session that reads in autocommit mode and writes in a transaction.
+    """A session that reads in autocommit mode, and writes in a unit of work only.
 
     https://docs.sqlalchemy.org/en/20/orm/persistence_techniques.html#custom-vertical-partitioning
     """
 
     is_writing = False
-    """Whether a unit of work is open, or a statement outside one wrote or locked a row."""
+    """Whether a unit of work is open."""
 
     def get_bind(
         self,
@@ -129,11 +129,40 @@ class UnitSession(Session):
         bind: Engine | Connection | None = None,
         **kwargs: Any,
     ) -> Engine | Connection:
-        """Return the engine in autocommit mode for a SELECT that locks nothing, unless the session writes."""
+        """Return the engine: in a unit of work as it is, outside in autocommit mode.
+
+        Raises:
+            RuntimeError: outside a unit of work, for a statement that is not a SELECT or locks rows: nothing would
+                commit what it writes, and autocommit would end its lock at once.
+        """
         engine = super().get_bind(mapper, clause, bind, **kwargs)
-        if self._flushing or not _only_reads(clause):
-            self.is_writing = True
+        if not self.is_writing and (self._flushing or not _only_reads(clause)):
+            self.refuse_write(_named(mapper, clause))
         return engine if self.is_writing or isinstance(engine, Connection) else _in_autocommit(engine)
+
+    def close(self) -> None:
+        """Close the session.
+
+        Raises:
+            RuntimeError: objects were changed outside a unit of work, and no statement has written the changes.
+        """
+        changed = {type(row).__name__ for row in (*self.new, *self.dirty, *self.deleted)}
+        try:
+            if changed and not self.is_writing:
+                self.refuse_write(f"changes of {', '.join(sorted(changed))}")
+        finally:
+            super().close()
+
+    def refuse_write(self, statement: str) -> None:
+        """Raise RuntimeError for a write outside a unit of work, which would be rolled back without a word."""
+        raise RuntimeError(f"outside unit_of_work(), where nothing commits it: {statement}")
+
+
+def _named(mapper: Any | None, clause: Any | None) -> str:
+    """Return a statement for an error message: its SQL without values, or the class whose changes are flushed."""
+    if clause is not None:
+        return " ".join(str(clause).split())
+    return f"flush of {mapper.class_.__name__}" if mapper is not None else "connection()"
 
 
 def _only_reads(clause: Any) -> bool:
@@ -148,12 +177,6 @@ def _in_autocommit(engine: Engine) -> Engine:
         options = {_READS: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
         kept.setdefault(_TWIN, engine.execution_options(**options))
     return cast("Engine", kept[_TWIN])
-
-
-@event.listens_for(UnitSession, "after_transaction_end")
-def _end_writing(session: UnitSession, transaction: SessionTransaction) -> None:
-    if transaction.parent is None:
-        session.is_writing = False
 
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False, "class_": UnitSession})
@@ -288,11 +311,13 @@ def _close_to_others(cursor: sqlite3.Cursor) -> None:
             mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
             if mode & ~_OWNER_ALONE:
                 Path(name).chmod(mode & _OWNER_ALONE)
-                logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
+                logger.warning(
+                    "other users of this machine could open a database file; its mode was changed", mode=oct(mode)
+                )
         except FileNotFoundError:
             continue
         except OSError:
-            logger.warning("a database file is open to others of this machine, and is not ours to close")
+            logger.warning("other users of this machine can open a database file, and its mode cannot be changed")
 
 
 @event.listens_for(Engine, "connect")

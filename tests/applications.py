@@ -3,12 +3,16 @@
 What a test changes on the application is put back afterwards, and the services that its views ask for are made anew for
 each test: no rate limit, key, cache or registration is remembered from the test before. A test that must have an
 application which nobody has used (to add a route, say) has the marker `own_app`.
+
+A test may write outside a unit of work, if it commits: its builders are short. The product may not, in tests either: a
+request or a command has a context of its own.
 """
 
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +20,15 @@ from typing import Any
 
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import event
+from sqlalchemy.orm import SessionTransaction
 
 from idp import app as wiring
 from idp import logging as log_lines
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
-from idp.db import db
+from idp.db import UnitSession, db
 from idp.oidc.keys import material
 from idp.oidc.store import choice
 from idp.oidc.store.contract import Store
@@ -52,6 +58,26 @@ def _open_store(settings: Settings) -> Store:
 
 
 wiring.open_store = _open_store  # type: ignore[attr-defined]
+
+_is_test: ContextVar[bool] = ContextVar("is_test", default=False)
+_is_test.set(True)
+_refuse_write = UnitSession.refuse_write
+
+
+def _write_of_test(session: UnitSession, statement: str) -> None:
+    """Let the code of a test write until it commits; refuse a write of the product."""
+    if not _is_test.get():
+        _refuse_write(session, statement)
+    session.is_writing = True
+
+
+@event.listens_for(UnitSession, "after_transaction_end")
+def _end_writing(session: UnitSession, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.is_writing = False
+
+
+UnitSession.refuse_write = _write_of_test  # type: ignore[method-assign,assignment]
 
 _inherited: dict[str, Flask] = {}
 _of_commands: dict[str, Flask] = {}

@@ -26,7 +26,7 @@ from idp import schema
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.tables import metadata
 from tests import applications
 
@@ -68,7 +68,7 @@ def prepare(database_url: str) -> None:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)
+        rotation.rotate(settings)
         db.session.remove()
         db.engine.dispose()
 

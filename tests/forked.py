@@ -8,6 +8,7 @@ Python's own options, or of the real hash use `subprocess`.
 """
 
 import atexit
+import contextvars
 import multiprocessing
 import os
 import runpy
@@ -206,7 +207,7 @@ def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files)
     try:
         if program == IDP:
             sys.argv = [IDP, *arguments]
-            cli.main()
+            contextvars.Context().run(cli.main)  # nothing of the tests is shared
         else:
             sys.argv = [program, *arguments]
             runpy.run_module(program, run_name="__main__", alter_sys=True)

@@ -13,11 +13,11 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
-from idp.accounts import directory, mailboxes, notices, tokens
+from idp.accounts import directory, mailboxes, notices, one_time_links
 from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
-from idp.accounts.tokens import Link, Purpose
+from idp.accounts.one_time_links import Link, Purpose
 from idp.audit import log
 from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now
@@ -67,7 +67,7 @@ def _last_link(settings: Settings, account: Account, email: str) -> OneTimeLink:
         .limit(1)
     )
     # the purge may have removed all of them: a link that has already expired keeps the address as well
-    return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=email, lifetime=timedelta())
+    return sent or one_time_links.issue(settings, Purpose.CONFIRM_EMAIL, account, address=email, lifetime=timedelta())
 
 
 def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = False) -> int:
@@ -99,7 +99,7 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
     email = account.pending_email
     if email is None:
         raise ValueError("no address waits for confirmation")
-    link = tokens.issue(
+    link = one_time_links.issue(
         settings,
         Purpose.CHANGE_EMAIL if account.email else Purpose.CONFIRM_EMAIL,
         account,
@@ -181,15 +181,15 @@ def cancel_change(account: Account) -> bool:
     if account.email is None or account.pending_email is None:
         return False
     account.pending_email = None
-    tokens.revoke(account.id, Purpose.CHANGE_EMAIL)
+    one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL)
     log.record(EmailChangeCancelled(account_id=account.id))
     return True
 
 
 def find_link(value: str) -> Link:
     """Return the link that confirms a first or a new address and whose token is `value`."""
-    first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
-    return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
+    first = one_time_links.look_up(Purpose.CONFIRM_EMAIL, value)
+    return first if first.row else one_time_links.look_up(Purpose.CHANGE_EMAIL, value)
 
 
 @unit_of_work()
@@ -207,7 +207,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
         return None
     if mailboxes.is_refused(settings, account, row.address):
         return None
-    link = tokens.redeem(Purpose(row.purpose), value)
+    link = one_time_links.redeem(Purpose(row.purpose), value)
     if link is None:
         return None
     former = account.email
@@ -217,7 +217,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     )
     mailboxes.note_sharing(account)
     if former is not None:
-        tokens.revoke(account.id, Purpose.RESET_PASSWORD)
+        one_time_links.revoke(account.id, Purpose.RESET_PASSWORD)
         _warn(settings, account, former, Notice.EMAIL_CHANGED)
     return link
 
@@ -233,7 +233,7 @@ def _is_awaited(account: Account, link: OneTimeLink) -> bool:
 
 def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) -> None:
     """Tell a mailbox of the account that its address changes, with the link that stops it."""
-    link = tokens.issue(
+    link = one_time_links.issue(
         settings,
         Purpose.CONTEST_EMAIL,
         account,

@@ -8,15 +8,15 @@ written in the caller's transaction, which has locked the account's row.
 import hashlib
 import uuid
 
-from sqlalchemy import exists, or_, select, text
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
-from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts import directory, notices, one_time_links, school_notices
 from idp.accounts.models import Account, FormerMailbox, OneTimeLink, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.config import Settings
@@ -45,7 +45,7 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
     )
     if db.session.scalar(earlier_mail.limit(1)) is not None:
         return
-    link = tokens.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
+    link = one_time_links.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
     notices.tell(Notice.ACTIVATED_ELSEWHERE, account.id, link=link)
 
 
@@ -166,6 +166,5 @@ def _lock_mailbox(mailbox: str) -> None:
     """
     if db.engine.dialect.name == "postgresql":
         digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
-        # as text, which a session runs in a transaction: a SELECT may be autocommitted, and the lock with it
-        lock = text("SELECT pg_advisory_xact_lock(:key)")
-        db.session.execute(lock, {"key": int.from_bytes(digest, signed=True)})
+        # `connection` is refused outside a unit of work, where autocommit would end the lock at once
+        db.session.connection().execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))

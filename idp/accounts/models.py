@@ -210,6 +210,11 @@ class Account(UuidKey, Base):
         self.credentials_changed()
 
     @property
+    def is_disabled_by_departure(self) -> bool:
+        """Whether the account is disabled because its last tie to a child ended, and not by an operator."""
+        return self.left_at is not None and self.disabled_at == self.left_at
+
+    @property
     def short_name(self) -> str:
         """The person's name for a mail, which somebody else may read: « Noémie L. »."""
         return f"{self.given_name} {self.family_name[:1]}.".strip()
@@ -253,7 +258,7 @@ class Guardianship(Base):
 
     @hybrid_property
     def is_unended(self) -> bool:
-        """Whether neither a file nor a school has ended the tie. It may be disputed."""
+        """Whether neither a file nor a school has ended the tie. It may be disputed; it is not excluded."""
         return self.ended_at is None
 
     @is_unended.inplace.expression
@@ -262,24 +267,34 @@ class Guardianship(Base):
         return cls.ended_at.is_(None)
 
     @hybrid_property
+    def has_open_dispute(self) -> bool:
+        """Whether the school has not settled the person's dispute. The tie may have ended since."""
+        return self.disputed_at is not None
+
+    @has_open_dispute.inplace.expression
+    @classmethod
+    def _has_open_dispute(cls) -> ColumnElement[bool]:
+        return cls.disputed_at.is_not(None)
+
+    @hybrid_property
     def is_disputed(self) -> bool:
         """Whether the tie is unended, and its school has not settled the person's dispute."""
-        return self.disputed_at is not None and self.is_unended
+        return self.has_open_dispute and self.is_unended
 
     @is_disputed.inplace.expression
     @classmethod
     def _is_disputed(cls) -> ColumnElement[bool]:
-        return and_(cls.disputed_at.is_not(None), cls.is_unended)
+        return and_(cls.has_open_dispute, cls.is_unended)
 
     @hybrid_property
     def is_undisputed(self) -> bool:
         """Whether the tie is unended, and nobody disputes it."""
-        return self.disputed_at is None and self.is_unended
+        return not self.has_open_dispute and self.is_unended
 
     @is_undisputed.inplace.expression
     @classmethod
     def _is_undisputed(cls) -> ColumnElement[bool]:
-        return and_(cls.disputed_at.is_(None), cls.is_unended)
+        return and_(~cls.has_open_dispute, cls.is_unended)
 
     @hybrid_property
     def is_excluded(self) -> bool:

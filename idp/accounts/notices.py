@@ -11,9 +11,9 @@ from typing import Any
 
 from flask_babel import force_locale
 
-from idp.accounts import directory, tokens
+from idp.accounts import directory, one_time_links
 from idp.accounts.models import Account, OneTimeLink, School
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.audit import log
 from idp.config import Settings
 from idp.db import db
@@ -91,7 +91,9 @@ def tell_at(settings: Settings, notice: Notice, account: Account, email: str) ->
 
     The address is stored in the row of an expired link.
     """
-    link = tokens.issue(settings, Purpose.CHANGE_EMAIL, account, address=email, lifetime=timedelta(), keep_older=True)
+    link = one_time_links.issue(
+        settings, Purpose.CHANGE_EMAIL, account, address=email, lifetime=timedelta(), keep_older=True
+    )
     tell(notice, account.id, link=link)
 
 
@@ -164,5 +166,5 @@ def _link_url(settings: Settings, link: OneTimeLink | None) -> str:
     page = _PAGES.get(Purpose(link.purpose)) if link else None
     if link is None or page is None:
         return ""
-    value = tokens.token(settings, link)
-    return f"{settings.issuer}/adresse/{page}/{value}" if value and tokens.is_alive(link) else ""
+    value = one_time_links.token(settings, link)
+    return f"{settings.issuer}/adresse/{page}/{value}" if value and one_time_links.is_alive(link) else ""

@@ -15,11 +15,11 @@ from enum import Enum
 
 from sqlalchemy import or_, update
 
-from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts import directory, notices, one_time_links, school_notices
 from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import EmailChangeContested
 from idp.clock import now
@@ -56,7 +56,7 @@ class Alarm:
 
 def look(value: str) -> Alarm:
     """Return the values that the page of the link `value` may show; change nothing."""
-    link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
+    link = one_time_links.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
         return Alarm(LinkState.DEAD)
@@ -75,9 +75,9 @@ def stop(settings: Settings, value: str) -> bool:
 
     Of two clicks one acts; `look` then returns USED for both.
     """
-    row = tokens.look_up(Purpose.CONTEST_EMAIL, value).row
+    row = one_time_links.look_up(Purpose.CONTEST_EMAIL, value).row
     account = directory.get_for_change(row.account_id) if row else None
-    link = tokens.redeem(Purpose.CONTEST_EMAIL, value) if account else None
+    link = one_time_links.redeem(Purpose.CONTEST_EMAIL, value) if account else None
     if account is None or link is None:
         return False
     applied = account.email != link.address
@@ -100,7 +100,7 @@ def _close(account: Account, link: OneTimeLink) -> None:
     account.pending_email = None
     account.password_blocked_at = now()
     account.credentials_changed()
-    tokens.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)
+    one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)
     _revoke_younger_alarms(link)
     manager.end_all(account.id, by="contested")
 
@@ -116,7 +116,7 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
         .where(
             OneTimeLink.account_id == link.account_id,
             OneTimeLink.purpose == Purpose.CONTEST_EMAIL.value,
-            tokens.unused(),
+            one_time_links.unused(),
             or_(OneTimeLink.created_at >= link.created_at, OneTimeLink.address == link.address),
         )
         .values(revoked_at=now())

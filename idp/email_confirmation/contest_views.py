@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory
-from idp.accounts.tokens import LinkState
+from idp.accounts.one_time_links import LinkState
 from idp.email_confirmation import contest
 from idp.email_confirmation.views import count_bad_link
 from idp.services import services

@@ -5,10 +5,10 @@ The link gives no control of the account: the account stays as it is, and the sc
 
 from dataclasses import dataclass
 
-from idp.accounts import directory, school_notices, tokens
+from idp.accounts import directory, one_time_links, school_notices
 from idp.accounts.models import Account, School
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import ActivationReported
 from idp.db import db, unit_of_work
@@ -29,7 +29,7 @@ class Report:
 
 def look(value: str) -> Report:
     """Return the values that the page of the link `value` may show; change nothing."""
-    link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
+    link = one_time_links.look_up(Purpose.REPORT_ACTIVATION, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
         return Report(LinkState.DEAD)
@@ -42,9 +42,9 @@ def send(value: str) -> bool:
 
     Of two clicks one acts; `look` then returns USED for both.
     """
-    row = tokens.look_up(Purpose.REPORT_ACTIVATION, value).row
+    row = one_time_links.look_up(Purpose.REPORT_ACTIVATION, value).row
     account = directory.get_for_change(row.account_id) if row else None
-    link = tokens.redeem(Purpose.REPORT_ACTIVATION, value) if account else None
+    link = one_time_links.redeem(Purpose.REPORT_ACTIVATION, value) if account else None
     if account is None or link is None:
         return False
     schools = directory.schools(account)

@@ -7,11 +7,11 @@ from email.message import EmailMessage
 
 from sqlalchemy import select
 
-from idp.accounts import authentication, directory, emails, mailboxes, tokens
+from idp.accounts import authentication, directory, emails, mailboxes, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.tokens import LinkState, Purpose
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
@@ -107,7 +107,7 @@ def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     account = db.session.get(Account, row.account_id, populate_existing=True) if row else None
     if row is None or account is None:
         return False
-    if not tokens.is_used(row) and tokens.is_current(row, account):
+    if not one_time_links.is_used(row) and one_time_links.is_current(row, account):
         emails.resend(settings, row.account_id, ip=ip, client_id=row.client_id)
     return True
 
@@ -139,8 +139,8 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
     account = directory.get_for_change(link.account_id) if link else None
     if link is None or account is None or not _still_wanted(link, account):
         return None
-    value = tokens.token(settings, link)
-    if value is None or tokens.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
+    value = one_time_links.token(settings, link)
+    if value is None or one_time_links.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
         emails.send_link(settings, account, link.client_id)
         return None
     mail = compose(
@@ -165,8 +165,8 @@ def _context(settings: Settings, account: Account, link: OneTimeLink, value: str
 
 def _still_wanted(link: OneTimeLink, account: Account) -> bool:
     return (
-        tokens.is_unused(link)
-        and tokens.is_current(link, account)
+        one_time_links.is_unused(link)
+        and one_time_links.is_current(link, account)
         and account.disabled_at is None
         and account.pending_email == link.address
     )

@@ -10,8 +10,8 @@ from idp import opaque
 from idp.accounts import emails
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
+from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.db import db

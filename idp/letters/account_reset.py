@@ -11,11 +11,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from idp.accounts import disputes, notices, school_notices, tokens
+from idp.accounts import disputes, notices, one_time_links, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import SETTLED_BY_LETTER
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
 from idp.config import Settings
@@ -82,6 +82,14 @@ def _settle_notices(account: Account, reason: str) -> None:
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
 
 
+def are_stored(fresh: Mapping[uuid.UUID, NewSecret]) -> bool:
+    """Return whether a transaction of `reset_accounts` with these secrets was committed."""
+    stored = select(Account.id).where(
+        Account.id.in_(list(fresh)), Account.provisional_hash.in_([secret.hashed for secret in fresh.values()])
+    )
+    return db.session.scalar(stored.limit(1)) is not None
+
+
 def is_secret_valid(expires_at: datetime) -> bool:
     """Return whether the secret of a letter that expires at exactly `expires_at` is still valid."""
     valid = select(Account.id).where(
@@ -95,7 +103,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
 
     A contested email stays contested until the letter is used: both mailboxes are told.
     """
-    tokens.revoke(account.id, *Purpose)
+    one_time_links.revoke(account.id, *Purpose)
     for email in filter(None, (account.email, account.contested_email)):
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
     account.password_hash = account.password_blocked_at = account.breached_at = None

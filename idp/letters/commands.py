@@ -54,7 +54,11 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
 @click.option("--out", type=_PATH, help="The PDF to write; it must not exist.")
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="The CSV file to write, for a mail merge.")
 @click.option(
-    "--reason", default="", callback=_reason, metavar="TEXT", help="Why an active account gets a letter; journaled."
+    "--reason",
+    default="",
+    callback=_reason,
+    metavar="TEXT",
+    help="Why an active account gets a letter; the journal keeps it.",
 )
 @AS_JSON
 def print_letters(*, as_json: bool, **asked: Any) -> None:

@@ -1,7 +1,9 @@
 """Draws the secrets of letters, writes the letters, then commits the secrets to the database.
 
 The letters are on the disk before the commit, so that no account has a secret that nobody can read. After an error
-before the commit, no secret is valid and the letters are removed.
+before the commit, no secret is valid and the letters are removed. After the commit they are the only copy and stay,
+also when Ctrl-C interrupts the process or the database's answer to the commit is lost. While the database cannot be
+asked, the part file stays, and the next print decides (`files.remove_leftovers`).
 """
 
 import uuid
@@ -19,7 +21,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
-from idp.letters.account_reset import AccountsChangedError, NewSecret, reset_accounts
+from idp.letters.account_reset import AccountsChangedError, NewSecret, are_stored, reset_accounts
 from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Skipped, ent_home_url
 from idp.letters.render.contents import compose
@@ -147,6 +149,11 @@ def _write_and_commit(
         output.store(drawn, expires_at)
         retry_unit_of_work(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
     except BaseException as error:
+        if are_stored(new_secrets):
+            output.publish()
+            if not isinstance(error, Exception):
+                raise
+            return None
         output.discard()
         faults = _faults(error, drawn)
         if all_or_none and isinstance(error, AccountsChangedError):

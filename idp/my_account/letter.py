@@ -136,7 +136,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
             Guardianship.account_id == mine,
             ~Guardianship.is_unended,
             ~Guardianship.is_excluded,
-            Guardianship.disputed_at.is_(None),
+            ~Guardianship.has_open_dispute,
             Guardianship.child_id.in_(theirs),
         )
         .execution_options(synchronize_session=False)
@@ -146,7 +146,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         select(Guardianship.child_id)
         .where(
             Guardianship.account_id == other,
-            Guardianship.disputed_at.is_(None),
+            ~Guardianship.has_open_dispute,
             or_(Guardianship.is_unended, Guardianship.is_excluded),
             Guardianship.child_id.not_in(known),
         )

@@ -3,11 +3,11 @@
 import uuid
 from dataclasses import dataclass
 
-from idp.accounts import authentication, emails, notices, tokens
+from idp.accounts import authentication, emails, notices, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import PasswordChanged
 from idp.config import Settings
@@ -63,7 +63,7 @@ def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str) -> Change
     account, session = locked
     account.set_password(hashed)
     emails.cancel_change(account)  # somebody who knew the former password may have asked for it
-    tokens.revoke(account.id, Purpose.RESET_PASSWORD)
+    one_time_links.revoke(account.id, Purpose.RESET_PASSWORD)
     manager.end_all(account.id, by="password_changed", keep=session.id)
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))

@@ -178,9 +178,9 @@ def _why_skipped(account: Account) -> str:
     if account.activated_at is not None and account.password_blocked_at is None:
         return ""
     if account.contested_at is not None:
-        return "two addresses claim it, and its password opens nothing until `idp account disputes` settles that"
+        return "two addresses claim it, and its password is refused until `idp account disputes` settles that"
     if ties.is_disputed(account.id):
-        return "a tie to a child is disputed, and no secret opens it until `idp account disputes` settles that"
+        return "a tie to a child is disputed, and every secret is refused until `idp account disputes` settles that"
     if account.activated_at is None:
         return "it was never activated, and has no password of its own"
     return "its password is blocked already"

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db
-from idp.oidc.keys.ring import NoSigningKeyError
+from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
 from idp.paths import MIGRATIONS

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import directory, disputes, emails, mailboxes, tokens
+from idp.accounts import directory, disputes, emails, mailboxes, one_time_links
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.audit import log
 from idp.audit.events import ResetRequested
 from idp.clock import now
@@ -90,7 +90,7 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
     if _plan(settings, message, account) != plan or not _is_marked(message, answer):
         raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
-        tokens.issue(
+        one_time_links.issue(
             settings,
             Purpose.RESET_PASSWORD,
             account,
@@ -194,11 +194,11 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
     """
     account = _locked(message)
     link = db.session.get(OneTimeLink, message.id, populate_existing=True)
-    value = tokens.token(settings, link) if link else None
+    value = one_time_links.token(settings, link) if link else None
     if account is None or link is None or value is None or not _is_wanted(account, link):
         return None
     lifetime = settings.lifetime("reset_link_lifetime")
-    if tokens.is_mostly_over(link, lifetime):
+    if one_time_links.is_mostly_over(link, lifetime):
         link.expires_at = now() + lifetime
     context = {
         "person": account.short_name,
@@ -213,7 +213,7 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
     """Return whether the link was neither used nor replaced, and still matches the account; its age does not count."""
-    return tokens.is_unused(link) and tokens.is_current(link, account) and may_reset(account, link)
+    return one_time_links.is_unused(link) and one_time_links.is_current(link, account) and may_reset(account, link)
 
 
 def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:

@@ -7,15 +7,15 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
-from idp.accounts import directory, disputes, notices, tokens
+from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.authentication import Device
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.passwords.identity import identity
 from idp.accounts.passwords.policy import check_password
-from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import PasswordReset
 from idp.clients import audience, registry
@@ -58,7 +58,7 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
 
 def look_up(value: str) -> ResetLink:
     """Return the state of the token `value`; change nothing, since a mail scanner may open its page."""
-    link = tokens.look_up(Purpose.RESET_PASSWORD, value)
+    link = one_time_links.look_up(Purpose.RESET_PASSWORD, value)
     if link.row is None or link.state is not LinkState.ALIVE:
         return ResetLink(link.state, None)
     account = db.session.get(Account, link.row.account_id, populate_existing=True)
@@ -69,7 +69,7 @@ def look_up(value: str) -> ResetLink:
 
 def ent_of(value: str) -> Registration | None:
     """Return the ENT that the page of a link leads to, whether or not the link is alive."""
-    row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
+    row = one_time_links.look_up(Purpose.RESET_PASSWORD, value).row
     account = db.session.get(Account, row.account_id) if row else None
     return audience.first_ent(account) if account else None
 
@@ -124,16 +124,16 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
 
 @unit_of_work()
 def _choose(value: str, password_hash: str, former: str | None) -> str | None:
-    row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
+    row = one_time_links.look_up(Purpose.RESET_PASSWORD, value).row
     # Lock the account's row before its links, in the same order as elsewhere, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None or not may_reset(account, row):
         return None
-    if tokens.redeem(Purpose.RESET_PASSWORD, value) is None:
+    if one_time_links.redeem(Purpose.RESET_PASSWORD, value) is None:
         return None
     account.set_password(password_hash)
     account.pending_email = None  # the link that confirms another address is refused from now on
-    tokens.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))
+    one_time_links.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))
     log.record(PasswordReset(account_id=account.id))
     manager.end_all(account.id, by="password_reset")
     if former:

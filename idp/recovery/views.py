@@ -6,9 +6,9 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 
 from idp.accounts import emails
+from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.accounts.passwords.identity import typed_twice
-from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError

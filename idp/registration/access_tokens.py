@@ -6,7 +6,7 @@ is used. A token that is not used for a year expires.
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, case, null, or_, update
+from sqlalchemy import ColumnElement, case, null, or_, select, update
 
 from idp import opaque
 from idp.audit import log
@@ -62,6 +62,13 @@ def verify(client: Client, token: str) -> bool:
             raise TokenExpiredError(client)
         return False
     return used is not None
+
+
+def lock(client: Client, token: str) -> bool:
+    """Lock the row of a client in the caller's transaction, and read it again; return whether `token` still works."""
+    own = (*_own(client, opaque.digest(token)), Client.disabled_at.is_(None))
+    locking = select(Client).where(*own).with_for_update().execution_options(populate_existing=True)
+    return db.session.scalar(locking) is not None
 
 
 def replace(client: Client, token: str) -> str | None:

@@ -20,11 +20,11 @@ from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.registration import client_jwks, sectors
 from idp.registration.declarations import Kind
-from idp.registration.faults import Fault, invalid
+from idp.registration.faults import Fault
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.uai import is_uai, uai_fault
 
-PUBLIC_WITHOUT_PKCE = "must not be given up: a public client proves nothing else"
+PUBLIC_WITHOUT_PKCE = "is needed: a public client has no other proof"
 _LONGEST_URI = 500
 _LONGEST_HOST = 253
 _LONGEST_AGE = 10**9
@@ -39,13 +39,13 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
     """Yield the faults of a registration; reads from the database which signing keys there are."""
     name = metadata.name.strip()
     if not name or len(name) > names.LONGEST or not name.isprintable():
-        yield invalid("name", f"must have 1 to {names.LONGEST} printable characters")
+        yield Fault("name", f"must have 1 to {names.LONGEST} printable characters")
     uri_faults = list(_uri_faults(settings, metadata))
     yield from uri_faults or _sector_faults(metadata)
     yield from _frontchannel_faults(metadata)
-    yield from (invalid("uais", uai_fault(uai)) for uai in metadata.uais if not is_uai(uai))
+    yield from (Fault("uais", uai_fault(uai)) for uai in metadata.uais if not is_uai(uai))
     if metadata.audience == Audience.FAMILIES.value and not metadata.uais:
-        yield invalid("uais", "needs at least one school, unless the audience is everyone")
+        yield Fault("uais", "needs at least one school, unless the audience is everyone")
     yield from _value_faults(metadata)
     yield from _key_faults(metadata)
     yield from _algorithm_faults(metadata)
@@ -53,9 +53,9 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
     yield from _subject_faults(metadata)
     age = metadata.default_max_age
     if age is not None and not 0 <= age <= _LONGEST_AGE:
-        yield invalid("default_max_age", f"must be 0 to {_LONGEST_AGE} seconds")
+        yield Fault("default_max_age", f"must be 0 to {_LONGEST_AGE} seconds")
     if metadata.auth_method == "none" and not metadata.pkce_required:
-        yield invalid("pkce_required", PUBLIC_WITHOUT_PKCE)
+        yield Fault("pkce_required", PUBLIC_WITHOUT_PKCE)
 
 
 def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
@@ -64,28 +64,28 @@ def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         value, allowed = getattr(metadata, declared.name), ", ".join(declared.values)
         match declared.kind:
             case Kind.CHOICE if value not in {declared.default, *declared.values}:
-                yield invalid(declared.name, f"{value!r}: must be one of {allowed}")
+                yield Fault(declared.name, f"{value!r}: must be one of {allowed}")
             case Kind.WORDS if not set(value) <= set(declared.values):
-                yield invalid(declared.name, f"must name only: {allowed}")
+                yield Fault(declared.name, f"must name only: {allowed}")
             case Kind.PROFILE_URIS:
                 unknown = [key for key in value if key not in declared.values]
-                yield from (invalid(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
+                yield from (Fault(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
     if "openid" not in metadata.scopes:
-        yield invalid("scopes", "must contain openid")
+        yield Fault("scopes", "must contain openid")
 
 
 def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield what is wrong with the keys of the client."""
     if metadata.jwks is not None and metadata.jwks_uri:
-        yield invalid("jwks", "is given twice: as keys and as their URI; give one of them")
+        yield Fault("jwks", "is given twice: as keys and as their URI; give one of them")
     signs = metadata.auth_method == "private_key_jwt"
     if signs and metadata.jwks is None and not metadata.jwks_uri:
-        yield invalid("auth_method", "private_key_jwt needs the client's public keys, or their URI")
+        yield Fault("auth_method", "private_key_jwt needs the client's public keys, or their URI")
     if metadata.jwks is not None:
         allowed = jose.client_names(fapi2=metadata.profile == "fapi2", held_to=metadata.auth_alg)
         yield from client_jwks.find_faults(metadata.jwks, allowed if signs else ())
     if metadata.auth_alg and not signs:
-        yield invalid("auth_alg", "is for the authentication method private_key_jwt")
+        yield Fault("auth_alg", "is for the authentication method private_key_jwt")
 
 
 def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
@@ -93,7 +93,7 @@ def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     usable = signing_algorithms() or {"RS256"}  # the algorithm of the key that the first `idp keys rotate` makes
     for name, alg in (("id_token_alg", metadata.id_token_alg), ("userinfo_alg", metadata.userinfo_alg)):
         if alg in ALGORITHMS and alg not in usable:
-            yield invalid(name, f"{alg}: this service has no such key yet", f"run `idp keys rotate --alg {alg}` first")
+            yield Fault(name, f"{alg}: this service has no such key yet", f"run `idp keys rotate --alg {alg}` first")
 
 
 def signing_algorithms() -> set[str]:
@@ -115,44 +115,44 @@ def _fapi2_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     if metadata.profile != "fapi2":
         return
     if metadata.auth_method != "private_key_jwt":
-        yield invalid("profile", "fapi2 needs the authentication method private_key_jwt")
+        yield Fault("profile", "fapi2 needs the authentication method private_key_jwt")
     if not metadata.pkce_required:
-        yield invalid("profile", "fapi2 needs PKCE")
+        yield Fault("profile", "fapi2 needs PKCE")
     for name in ("id_token_alg", "userinfo_alg", "auth_alg"):
         if getattr(metadata, name) == "RS256":
-            yield invalid(name, f"RS256: the profile fapi2 allows {', '.join(FAPI2_ALGORITHMS)}")
+            yield Fault(name, f"RS256: the profile fapi2 allows {', '.join(FAPI2_ALGORITHMS)}")
 
 
 def _subject_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     prefix = metadata.subject_prefix
     if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
-        yield invalid("subject_prefix", f"must have {_LONGEST_PREFIX} printable ASCII characters at most")
+        yield Fault("subject_prefix", f"must have {_LONGEST_PREFIX} printable ASCII characters at most")
     if prefix.endswith("-"):
-        yield invalid("subject_prefix", "must be given without its hyphen: the service writes it before the key")
+        yield Fault("subject_prefix", "must be given without its hyphen: the service writes it before the key")
     if prefix and metadata.subject != SubjectType.AAF.value:
-        yield invalid("subject_prefix", "is for subjects of the type aaf")
+        yield Fault("subject_prefix", "is for subjects of the type aaf")
 
 
 def _sector_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of valid redirect URIs whose hosts no document joins (Core 8.1)."""
     if sectors.is_missing(metadata):
-        yield invalid("sector_identifier_uri", "is needed, because the redirect URIs have several hosts")
+        yield Fault("sector_identifier_uri", "is needed, because the redirect URIs have several hosts")
 
 
 def _frontchannel_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of a front-channel URI on a foreign host (Front-Channel Logout 1.0, section 2)."""
     uri = metadata.frontchannel_logout_uri
     if uri and _origin(uri) not in map(_origin, metadata.redirect_uris):
-        yield invalid("frontchannel_logout_uri", "must have the scheme, host and port of a redirect URI")
+        yield Fault("frontchannel_logout_uri", "must have the scheme, host and port of a redirect URI")
 
 
 def _uri_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]:
     if not metadata.redirect_uris:
-        yield invalid("redirect_uris", "is needed at least once")
+        yield Fault("redirect_uris", "is needed at least once")
     for name, own in uris(metadata).items():
         for uri in own:
             if problem := _uri_problem(settings, uri):
-                yield invalid(name, f"{uri!r}: {problem}")
+                yield Fault(name, f"{uri!r}: {problem}")
 
 
 def _uri_problem(settings: Settings, uri: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from idp.oidc.client_auth import client_keys
 from idp.oidc.keys.jose import PRIVATE_MEMBERS
-from idp.registration.faults import Fault, invalid
+from idp.registration.faults import Fault
 
 MOST = 20
 _LONGEST = 1500  # characters of a member: the modulus of an RSA key of 8192 bits has 1366
@@ -27,27 +27,27 @@ def find_faults(jwks: Mapping[str, Any], allowed: Collection[str]) -> Iterator[F
     """
     keys = jwks.get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
-        yield invalid("jwks", "holds no usable public key: it is not a JWK set")
+        yield Fault("jwks", "holds no usable public key: it is not a JWK set")
         return
     if len(keys) > MOST:
-        yield invalid("jwks", f"holds more than {MOST} keys")
+        yield Fault("jwks", f"holds more than {MOST} keys")
     if any(key.keys() & PRIVATE_MEMBERS for key in keys):
-        yield invalid(
+        yield Fault(
             "jwks", "holds a private key: make a new key, because this one was disclosed, and give its public part only"
         )
         return  # the other faults are of a set that is not used again
     if not all(_is_text(key[name]) for key in keys for name in _TEXTS if name in key) or not all(
         _is_short_list(key[name]) for key in keys for name in _LISTS if name in key
     ):
-        yield invalid("jwks", f"holds a member that is no text of {_LONGEST} characters at most (RFC 7517, 4)")
+        yield Fault("jwks", f"holds a member that is no text of {_LONGEST} characters at most (RFC 7517, 4)")
         return
     if keys and not allowed:
         return
     usable = client_keys.usable(jwks)
     if not usable:
-        yield invalid("jwks", "holds no usable public key (RSA of 2048 to 4096 bits, P-256, Ed25519)")
+        yield Fault("jwks", "holds no usable public key (RSA of 2048 to 4096 bits, P-256, Ed25519)")
     elif not set(usable).intersection(allowed):
-        yield invalid("jwks", f"holds no key for {', '.join(allowed)}")
+        yield Fault("jwks", f"holds no key for {', '.join(allowed)}")
 
 
 def kept(jwks: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -191,7 +191,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 
 
 @client.command()
-@click.option("--label", default="", help="Whom it is for; also the name of an ENT that gives itself none.")
+@click.option("--label", default="", help="The recipient; also the name of an ENT that registers without one.")
 @click.option(
     "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT will serve."
 )
@@ -288,7 +288,7 @@ def _note_namesakes(own: Client) -> None:
 
 
 def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
-    """Name the other ENTs that serve one of `uais`, which is allowed; letters lead to one of them only."""
+    """Name the other ENTs that serve one of `uais`, which is allowed; letters name one of them only."""
     neighbours = db.session.execute(
         select(Client.name, Client.client_id, ClientSchool.uai)
         .join(ClientSchool, ClientSchool.client_id == Client.id)
@@ -300,7 +300,7 @@ def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
         if own is None or client_id != own.client_id:
             served.setdefault(f"{name} ({client_id})", []).append(uai)
     for neighbour, shared in served.items():
-        _note(f"{neighbour} serves {', '.join(shared)} too; letters lead to the ENT that was registered first")
+        _note(f"{neighbour} serves {', '.join(shared)} too; letters name the ENT that was registered first")
 
 
 def _note_sector(own: Client) -> None:

@@ -26,7 +26,7 @@ from idp.oidc.client_auth import client_request
 from idp.oidc.keys import jose
 from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
 from idp.registration.access_tokens import TokenExpiredError
-from idp.registration.faults import Code, RegistrationRefusedError
+from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
@@ -35,8 +35,8 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
-_ERRORS = {Code.REDIRECT_URI: "invalid_redirect_uri"}
-"""The errors of RFC 7591, 3.2.2 by the code of a fault; that of all other codes is `_METADATA_ERROR`."""
+_ERRORS = {"redirect_uris": "invalid_redirect_uri"}
+"""The errors of RFC 7591, 3.2.2 by the field of a fault; that of all other fields is `_METADATA_ERROR`."""
 _METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
 _INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
@@ -148,7 +148,7 @@ def manage(client_id: str) -> Response:
     try:
         client, token = _owned(client_id)
         if request.method == "DELETE":
-            return _end(client)
+            return _end(client, token)
         secret = None
         if request.method == "PUT":
             token, secret = _replaced(client, token)
@@ -217,8 +217,14 @@ def _change(client: Client, metadata: ClientMetadata) -> str | None:
 
 
 @unit_of_work()
-def _end(client: Client) -> Response:
-    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3)."""
+def _end(client: Client, token: str) -> Response:
+    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3).
+
+    Raises:
+        _UnauthorizedError: a concurrent request has ended the registration or replaced the token.
+    """
+    if not access_tokens.lock(client, token):
+        raise _UnauthorizedError(_NOT_VALID)
     before = registrations.audited(client)
     client.disabled_at = now()
     changed = changes.difference(before, registrations.audited(client))
@@ -321,7 +327,7 @@ def _or_refuse(act: Callable[[], T]) -> T:
     try:
         return act()
     except RegistrationRefusedError as refused:
-        error = _ERRORS.get(refused.faults[0].code, _METADATA_ERROR)
+        error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
         text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
         raise _RefusedError(client_request.refuse(400, error, text)) from refused
 

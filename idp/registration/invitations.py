@@ -18,7 +18,7 @@ from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.registration.checks import PUBLIC_WITHOUT_PKCE, is_host
-from idp.registration.faults import Fault, RegistrationRefusedError, invalid
+from idp.registration.faults import Fault, RegistrationRefusedError
 from idp.registration.metadata import BY_NAME, ClientMetadata, uris
 from idp.registration.sectors import hosts
 from idp.uai import is_uai, uai_fault
@@ -52,16 +52,16 @@ class Bounds:
         """Yield what is wrong with the bounds of an invitation."""
         scopes, methods = BY_NAME["scopes"].values, BY_NAME["auth_method"].values
         if "openid" not in self.scopes or set(self.scopes) - set(scopes):
-            yield invalid("scopes", f"must contain openid and name only: {', '.join(scopes)}")
+            yield Fault("scopes", f"must contain openid and name only: {', '.join(scopes)}")
         for host in self.hosts:
             if not is_host(host):
-                yield invalid("hosts", f"{host!r}: not a host in lower case, without a port")
+                yield Fault("hosts", f"{host!r}: not a host in lower case, without a port")
         if self.subject_type not in ("", *SUBJECTS):
-            yield invalid("subject", f"{self.subject_type!r}: must be one of {', '.join(SUBJECTS)}")
+            yield Fault("subject", f"{self.subject_type!r}: must be one of {', '.join(SUBJECTS)}")
         if self.auth_method not in ("", *methods):
-            yield invalid("auth_method", f"{self.auth_method!r}: must be one of {', '.join(methods)}")
+            yield Fault("auth_method", f"{self.auth_method!r}: must be one of {', '.join(methods)}")
         if self.auth_method == "none" and pkce is False:
-            yield invalid("pkce_required", PUBLIC_WITHOUT_PKCE)
+            yield Fault("pkce_required", PUBLIC_WITHOUT_PKCE)
 
     def check_hosts(self, metadata: ClientMetadata) -> None:
         """Check that all URIs of a registration have a host of the bounds.
@@ -74,9 +74,7 @@ class Bounds:
         translated = {name: [text] for name, text in metadata.translations.items() if "_uri#" in name}
         for name, own in (uris(metadata) | translated).items():
             if strange := hosts(own) - set(self.hosts):
-                raise RegistrationRefusedError(
-                    invalid(name, f"{', '.join(sorted(strange))}: no host of the invitation")
-                )
+                raise RegistrationRefusedError(Fault(name, f"{', '.join(sorted(strange))}: no host of the invitation"))
 
 
 def invite(
@@ -95,12 +93,12 @@ def invite(
     Raises:
         RegistrationRefusedError: with every fault.
     """
-    faults = [invalid("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
+    faults = [Fault("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
     if not uais:
-        faults.append(invalid("uais", "needs at least one school; an operator registers a service for everyone"))
+        faults.append(Fault("uais", "needs at least one school; an operator registers a service for everyone"))
     faults += bounds.find_faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
-        faults.append(invalid("label", f"must have {LONGEST_LABEL} printable characters at most"))
+        faults.append(Fault("label", f"must have {LONGEST_LABEL} printable characters at most"))
     if faults:
         raise RegistrationRefusedError(*faults)
     token = opaque.new_value()

@@ -18,7 +18,7 @@ from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.registration import client_jwks, rows
 from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind
-from idp.registration.faults import Fault, RegistrationRefusedError, invalid
+from idp.registration.faults import Fault, RegistrationRefusedError
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import BY_MEMBER, BY_NAME, ClientMetadata, is_translation
 from idp.registration.sectors import hosts
@@ -164,7 +164,7 @@ def _value_faults(given: Mapping[str, Any], bounds: Bounds) -> Iterator[Fault]:
             yield _fault(name, f"must be one of {', '.join(declared.values)}")
     for name, bound in bounds.required().items():
         if given.get(BY_NAME[name].member, bound) != bound:
-            yield invalid(name, f"must be {bound}: the invitation says so")
+            yield Fault(name, f"must be {bound}: the invitation says so")
     for name, value in given.items():
         if is_translation(name) and not name.startswith("client_name") and not _is_https_uri(value):
             yield _fault(name, "must be an https URI")
@@ -172,7 +172,7 @@ def _value_faults(given: Mapping[str, Any], bounds: Bounds) -> Iterator[Fault]:
 
 def _fault(member: str, text: str) -> Fault:
     declared = BY_MEMBER.get(member)
-    return invalid(declared.name if declared else member, text)
+    return Fault(declared.name if declared else member, text)
 
 
 def label(field: str) -> str:

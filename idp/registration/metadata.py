@@ -63,7 +63,7 @@ class ClientMetadata:
         default=False,
         option=Option(
             flag="--release-username/--no-release-username",
-            help="Tell the identifier that a person signs in with (preferred_username).",
+            help="Release the identifier that a person signs in with (preferred_username).",
         ),
     )
     redirect_uris: Sequence[str] = declare(

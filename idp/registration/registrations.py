@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import access_tokens, checks, rows, sectors
-from idp.registration.faults import Code, Fault, RegistrationRefusedError, invalid
+from idp.registration.faults import Fault, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.terminal import instant
 
@@ -110,7 +110,7 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
     check(settings, metadata)
     if (metadata.subject, metadata.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefusedError(
-            invalid("subject", "cannot change: the ENT would take everybody for a new person; register a new client")
+            Fault("subject", "cannot change: the ENT would take everybody for a new person; register a new client")
         )
     if _sector_uris(metadata) == _sector_uris(former):
         return
@@ -118,12 +118,12 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
     if metadata.subject != SubjectType.PAIRWISE.value or sectors.named(metadata) == client.sector:
         return
     if metadata.sector_identifier_uri != former.sector_identifier_uri:
-        raise RegistrationRefusedError(invalid("sector_identifier_uri", _OTHER_SECTOR))
+        raise RegistrationRefusedError(Fault("sector_identifier_uri", _OTHER_SECTOR))
     if client.sector and not approved and new_hosts(client, metadata):
         if len(sectors.hosts(metadata.redirect_uris)) > 1:
             text = f"is needed on {client.sector}, because the redirect URIs have several hosts"
-            raise RegistrationRefusedError(invalid("sector_identifier_uri", text))
-        raise RegistrationRefusedError(invalid("redirect_uris", _OTHER_SECTOR))
+            raise RegistrationRefusedError(Fault("sector_identifier_uri", text))
+        raise RegistrationRefusedError(Fault("redirect_uris", _OTHER_SECTOR))
 
 
 def new_hosts(client: Client, metadata: ClientMetadata) -> set[str]:
@@ -157,7 +157,7 @@ def count_change(client: Client) -> None:
     )
     if counted is None:
         text = "the registration was changed by somebody else at this moment; try again"
-        raise RegistrationRefusedError(Fault("", Code.CONCURRENT_CHANGE, text))
+        raise RegistrationRefusedError(Fault("", text))
     set_committed_value(client, "version", counted)
 
 
@@ -172,15 +172,29 @@ def get(client_id: str) -> Client:
     Raises:
         RegistrationRefusedError: no client has this id.
     """
-    client = db.session.scalar(select(Client).where(Client.client_id == client_id))
+    return _read(select(Client), client_id)
+
+
+def _locked(client_id: str) -> Client:
+    """Return a client as the database has it now, its row locked until the caller's transaction ends; see `get`."""
+    return _read(select(Client).with_for_update().execution_options(populate_existing=True), client_id)
+
+
+def _read(statement: Select[Client], client_id: str) -> Client:
+    client = db.session.scalar(statement.where(Client.client_id == client_id))
     if client is None:
-        raise RegistrationRefusedError(Fault("", Code.UNKNOWN_CLIENT, f"no client {client_id}"))
+        raise RegistrationRefusedError(Fault("", f"no client {client_id}"))
     return client
 
 
 @unit_of_work()
 def rotate_secret(
-    client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT, lost: bool = False, force: bool = False
+    client_id: str,
+    *,
+    keep: timedelta = FORMER_SECRET_KEPT,
+    lost: bool = False,
+    force: bool = False,
+    secret: str = "",
 ) -> str:
     """Give a client a new secret and return it; the former secret works for `keep` more, so that the ENT can change.
 
@@ -189,6 +203,7 @@ def rotate_secret(
         keep: how long the former secret works; zero ends it, and the one before, immediately.
         lost: nobody has the present secret: the new one replaces it, and the former keeps its end.
         force: end the former secret although its time is not over.
+        secret: the new secret; by default a random one.
 
     Raises:
         RegistrationRefusedError: the client does not exist, has no secret, or was changed by somebody else just now; or
@@ -200,7 +215,7 @@ def rotate_secret(
         raise state_error(f"{client.name} {kind}: it has no secret")
     if keep and not lost and not force:
         _check_former_secret_ended(client)
-    secret, before = opaque.new_value(), audited(client)
+    secret, before = secret or opaque.new_value(), audited(client)
     count_change(client)
     if not keep:
         client.former_secret_digest = client.former_secret_until = None
@@ -251,7 +266,7 @@ def disable(client_id: str) -> None:
     Raises:
         RegistrationRefusedError: the client does not exist.
     """
-    client = get(client_id)
+    client = _locked(client_id)
     if client.disabled_at is None:
         before, client.disabled_at = audited(client), now()
         changed = changes.difference(before, audited(client))
@@ -266,7 +281,7 @@ def enable(client_id: str) -> None:
     Raises:
         RegistrationRefusedError: the client does not exist, or ended its registration itself, which is final.
     """
-    client = get(client_id)
+    client = _locked(client_id)
     if ended_itself(client):
         raise state_error(f"{client.name} ended its registration itself: invite it to register again")
     if client.disabled_at is not None:
@@ -288,4 +303,4 @@ def ended_itself(client: Client) -> bool:
 
 def state_error(text: str) -> RegistrationRefusedError:
     """Return the refusal of an operation that the state of a registration does not allow."""
-    return RegistrationRefusedError(Fault("", Code.STATE, text))
+    return RegistrationRefusedError(Fault("", text))

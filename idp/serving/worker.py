@@ -180,7 +180,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
             return False
         self._unwatch(conn)
         if refusal := _REFUSALS.get(progress):
-            self.log.warning("request refused unread: %s", progress.name)
+            self.log.warning("request refused before it was read: %s", progress.name)
             self._send(conn, refusal)
             self._end(conn)
         else:

@@ -29,7 +29,7 @@ def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
         update(Guardianship)
         .where(
             tuple_(Guardianship.account_id, Guardianship.child_id).in_(list(ties)),
-            Guardianship.disputed_at.is_(None),
+            ~Guardianship.has_open_dispute,
         )
         .values(disputed_at=now())
         .execution_options(synchronize_session=False)

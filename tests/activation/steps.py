@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.config import Settings
@@ -56,7 +56,7 @@ def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
         select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
     ).first()
     assert link is not None
-    return f"/adresse/lien/{tokens.token(settings, link)}"
+    return f"/adresse/lien/{one_time_links.token(settings, link)}"
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,16 @@ def columns_compared(tree: ast.Module, table: str, rows: Collection[str], column
         node.attr
         for operand in _operands(tree)
         for node in ast.walk(operand)
-        if isinstance(node, ast.Attribute)
-        and node.attr in columns
-        and isinstance(node.value, ast.Name)
-        and node.value.id in names
+        if isinstance(node, ast.Attribute) and node.attr in columns and _row_of(node) in names
     }
+
+
+def _row_of(column: ast.Attribute) -> str:
+    """Return the name of the row, class or table in `row.column` or `table.c.column`."""
+    match column.value:
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name), attr="c"):
+            return name
+    return ""
 
 
 def _named_rows(tree: ast.Module, table: str) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """`ClientMetadata` alone declares the fields of a client: a module that lists them again fails here.
 
-A fault is data: no program judges its text.
+A fault is data: no program judges its text. `registrations` alone adds clients.
 """
 
 import ast
 from collections.abc import Iterator
 
 from idp.registration.metadata import FIELDS
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, named, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/registration/metadata.py"
@@ -39,6 +39,18 @@ def second_lists(module: ast.Module) -> Iterator[int]:
     yield from (statement.lineno for statement in module.body if len(listed(statement)) > MOST)
 
 
+def clients_made(module: ast.Module) -> Iterator[int]:
+    """Yield the lines that make a row of the table of clients."""
+    models = {
+        alias.asname or alias.name
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and node.module == "idp.clients.models"
+        for alias in node.names
+        if alias.name == "Client"
+    }
+    yield from (node.lineno for node in ast.walk(module) if isinstance(node, ast.Call) and named(node.func) in models)
+
+
 def texts_judged(module: ast.Module) -> Iterator[int]:
     """Yield the lines that read the text of a fault otherwise than to print it, that is, outside of an f-string."""
     printed = {
@@ -66,6 +78,17 @@ def test_no_other_module_lists_the_fields_of_a_client() -> None:
 def test_no_module_judges_the_text_of_a_fault() -> None:
     found = {shown(path): lines for path in modules("idp") if (lines := list(texts_judged(parsed(path))))}
     assert found == {}
+
+
+def test_one_module_adds_clients() -> None:
+    found = {shown(path) for path in modules("idp", "demo", "bench") if any(clients_made(parsed(path)))}
+    assert found == {"idp/registration/registrations.py"}
+
+
+def test_a_client_added_elsewhere_would_be_seen() -> None:
+    made = "from idp.clients.models import Client as Row\nRow(client_id='x')"
+    assert list(clients_made(ast.parse(made))) == [2]
+    assert not list(clients_made(ast.parse("from werkzeug.test import Client\nClient(app)")))
 
 
 KEYWORDS = ", ".join(f"{name}=row.{name}" for name in sorted(NAMES)[: MOST + 1])
@@ -101,7 +124,7 @@ def test_a_second_list_would_be_seen(code: str, is_one: bool) -> None:  # noqa: 
         ('f"{_OPTION.sub(name_of, fault.text)}"', True),
         ('error = next(f for f in refused.faults if fault.text == "x")', True),
         ('f"{label} {fault.text}".strip()', False),
-        ("fault.code is Code.REDIRECT_URI", False),
+        ("fault.field == 'redirect_uris'", False),
         ("answer.text", False),
     ],
 )

@@ -1,4 +1,4 @@
-"""`idp.accounts.tokens` alone decides whether a one-time link is used, revoked, expired or outdated."""
+"""`idp.accounts.one_time_links` alone decides whether a one-time link is used, revoked, expired or outdated."""
 
 import ast
 
@@ -6,7 +6,7 @@ from tests.architecture.deciding import columns_compared
 from tests.architecture.tree import modules, named, parsed, shown
 from tests.rows import each_row
 
-HOME = "idp/accounts/tokens.py"
+HOME = "idp/accounts/one_time_links.py"
 ELSEWHERE = {("idp/operations/purge/commands.py", "expires_at"): "it removes links long after their end"}
 """The comparisons of other modules, and why they do not decide whether a link works."""
 

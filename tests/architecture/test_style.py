@@ -8,8 +8,11 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from idp.paths import CHECKOUT
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import imported, modules, named, parsed, shown
+from tests.rows import each_row
 
 PACKAGES = ("idp", "demo", "bench", "clients", "migrations")
 _FIRST_COMMIT = "7e98f39"
@@ -27,6 +30,16 @@ _IDIOMS = re.compile(
     r"|\breturn if\b",  # return whether
     re.IGNORECASE,
 )
+_IDIOMS_OF_COMMANDS = re.compile(
+    r"\b(lives?|living) again\b"  # is restored
+    r"|burnt"  # removed, expired; also in a name of JSON
+    r"|_forgotten\b"  # removed
+    r"|\ball the same\b"  # anyway
+    r"|\bleads? to nobody\b"  # identifies nobody
+    r"|\bours to\b",
+    re.IGNORECASE,
+)
+"""Further idioms that operators have read in commands and logs."""
 _VAGUE_NAMES = {"address", "addresses", "found", "wanted", "told", "said", "one"}
 """An address is an IP, an email, a URL or a postal address; a value has a noun."""
 _FRENCH = re.compile(r"[àâçèêëîïôùûœ«»’]|\b(le|les|une|des|est|pas|pour|avec)\b")
@@ -39,7 +52,7 @@ ALLOWED_NAMES = {
     ("idp/audit/models.py", "address"): "column of the database",
     ("idp/charter/models.py", "address"): "column of the database",
     ("idp/sessions/models.py", "address"): "column of the database",
-    ("idp/accounts/tokens.py", "address"): "of the column that it sets",
+    ("idp/accounts/one_time_links.py", "address"): "of the column that it sets",
     ("idp/rostering/schools.py", "address"): "of the column that it sets",
 }
 
@@ -82,6 +95,19 @@ def command_texts(path: Path) -> Iterator[tuple[int, str]]:
                     yield part.lineno, part.value
 
 
+def operator_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield `command_texts`, and in a module with commands all literals except docstrings: help of options, sentences.
+
+    The help of a command is its docstring, and part of `prose`.
+    """
+    yield from command_texts(path)
+    if any(name.partition(".")[0] == "click" for _, name in imported(path)):
+        docstrings = {id(node.value) for node in ast.walk(parsed(path)) if isinstance(node, ast.Expr)}
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                yield node.lineno, node.value
+
+
 def test_no_docstring_or_comment_has_a_private_idiom() -> None:
     assert [
         f"{shown(path)}:{line}: {match.group()}"
@@ -115,11 +141,48 @@ def test_commands_and_logs_speak_english() -> None:
     ] == []
 
 
+def test_no_command_or_log_line_has_a_private_idiom() -> None:
+    assert (
+        sorted(
+            {
+                f"{shown(path)}:{line}: {match.group()}"
+                for path in modules(*PACKAGES)
+                for line, text in operator_texts(path)
+                for idioms in (_IDIOMS, _IDIOMS_OF_COMMANDS)
+                for match in idioms.finditer(text)
+            }
+        )
+        == []
+    )
+
+
+@each_row(
+    "text",
+    ["the tie lives again", "its password opens nothing", "letters_burnt", "it retires it all the same", "it goes on"],
+)
+def test_an_idiom_of_a_command_would_be_seen(text: str) -> None:
+    assert _IDIOMS.search(text) or _IDIOMS_OF_COMMANDS.search(text)
+
+
+def commit_subjects(folder: Path) -> list[str]:
+    """Return the subjects of the commits since the style was written.
+
+    Raises:
+        CalledProcessError: git cannot read the history, for example that of a shallow clone.
+    """
+    log = ["git", "log", "--format=%s", f"{_FIRST_COMMIT}..HEAD"]
+    return subprocess.run(log, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def test_commit_subjects_are_short() -> None:
-    """A source archive or a shallow clone has no such commits, and passes."""
     if not (CHECKOUT / ".git").exists():
-        return
-    log = ["git", "log", "--format=%h %s", f"{_FIRST_COMMIT}..HEAD"]
-    answer = subprocess.run(log, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    subjects = [line.partition(" ")[2] for line in answer.stdout.splitlines()]
+        pytest.skip("a source archive has no commits")
+    subjects = commit_subjects(CHECKOUT)
+    assert subjects, "no commit since the first one"
     assert [subject for subject in subjects if len(subject) > _LONGEST_SUBJECT] == []
+
+
+def test_a_history_that_cannot_be_read_would_be_seen(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        commit_subjects(tmp_path)

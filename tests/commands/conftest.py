@@ -43,7 +43,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", ["idp", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
-            main()
+            contextvars.Context().run(main)  # nothing of the test is shared
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         code = stop.value.code

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.db import db
 from tests.activation.steps import open_activation
 from tests.builders import Build

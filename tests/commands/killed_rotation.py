@@ -41,13 +41,13 @@ def tend(settings: Settings) -> Callable[[], object]:
 
 
 def rotate(settings: Settings) -> Callable[[], object]:
-    return lambda: keys.rotate(settings, at_once=True)
+    return lambda: rotation.rotate(settings, at_once=True)
 
 
 def drop(settings: Settings) -> Callable[[], object]:
     """Drop the signing key; if it is the only one, create a new key in the same transaction."""
     kid = signing_kid(settings)
-    return lambda: keys.drop(settings, kid)
+    return lambda: rotation.drop(settings, kid)
 
 
 ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "rotate": rotate, "drop": drop}

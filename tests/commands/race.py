@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from idp.accounts import directory, tokens
+from idp.accounts import directory, one_time_links
 from idp.accounts.authentication import Attempt
 from idp.accounts.models import Account
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.tokens import Purpose
 from idp.config import Settings
 from idp.db import db
 from idp.letters import recipients
@@ -56,9 +56,9 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
     locked = directory.get_for_change(account.id)
     assert locked is not None
     address, lifetime = account.email or "", timedelta(minutes=30)
-    link = tokens.issue(settings, Purpose.RESET_PASSWORD, locked, address=address, lifetime=lifetime)
+    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, locked, address=address, lifetime=lifetime)
     db.session.commit()
-    assert recovery.choose(tokens.token(settings, link) or "", hashed, former=None) == account.username
+    assert recovery.choose(one_time_links.token(settings, link) or "", hashed, former=None) == account.username
 
 
 class Nowhere:

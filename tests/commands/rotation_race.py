@@ -47,8 +47,8 @@ def rotate(_app: Flask, settings: Settings) -> Act:
 
     def act() -> str:
         try:
-            return ring.rotate(settings).kid
-        except ring.NextKeyExistsError:
+            return rotation.rotate(settings).kid
+        except rotation.NextKeyExistsError:
             return ""
 
     return act
@@ -59,7 +59,7 @@ def drop(_app: Flask, settings: Settings) -> Act:
     kid = ring.KeyRing(settings).signer("RS256").kid
 
     def act() -> str:
-        successor = ring.drop(settings, kid)
+        successor = rotation.drop(settings, kid)
         return successor.kid if successor else ""
 
     return act

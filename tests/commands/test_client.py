@@ -269,7 +269,7 @@ def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
     first = add(idp, "--uai", "0599001N", "--uai", "0599002P")["client_id"]
     second = ("client", "add", "Deuxième", *WAY_BACK, "--uai", "0599001N", "--json")
     answer = idp(*second)
-    told = "note: ENT des Tilleuls ({}) serves {} too; letters lead to the ENT that was registered first\n"
+    told = "note: ENT des Tilleuls ({}) serves {} too; letters name the ENT that was registered first\n"
     assert (answer.code, answer.err) == (0, told.format(first, "0599001N"))
     made = json.loads(answer.out)["client_id"]
     assert idp("client", "set", made, "--uai", "0599001N", "--uai", "0599002P").err == told.format(first, "0599002P")

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from idp.accounts import notices as mails
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import fill_in

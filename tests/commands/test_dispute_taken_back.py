@@ -27,7 +27,7 @@ def test_a_confirmed_dispute_is_taken_back(act: Run, browser: FlaskClient, build
         assert part in line
     back = act(*settle, "--reject", "--reason", MISTAKE, "--uai", COLLEGE)
     assert back.code == 0, back.err
-    assert "which the school had ended, lives again" in back.out
+    assert "which the school had ended, is restored" in back.out
     opened = tie(account, malo)
     assert (opened.disputed_at, opened.ended_at, opened.excluded_at) == (None, None, None)
     assert (kept(account).disabled_at, kept(account).left_at) == (None, None)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from tests.databases import ISSUER, settings_for
 
 pytestmark = pytest.mark.both_databases
@@ -61,12 +61,12 @@ def test_red_without_a_key_that_signs_and_green_as_soon_as_there_is_one(
 ) -> None:
     act("DELETE FROM signing_key")
     assert status(browser) == (503, "signing key")
-    ring.rotate(settings)
+    rotation.rotate(settings)
     assert status(browser) == (200, "ok")
 
 
 def test_a_key_of_tomorrow_does_not_count(browser: FlaskClient, settings: Settings) -> None:
-    ring.rotate(settings)
+    rotation.rotate(settings)
     act("DELETE FROM signing_key WHERE active_from <= created_at")
     assert status(browser) == (503, "signing key")
 

@@ -18,7 +18,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
@@ -62,7 +62,7 @@ def job() -> OutboxMessage:
 @pytest.mark.row("D-04")
 def test_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
     [first] = live()
-    ring.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     with after(days=88, hours=23):
         assert work(app) == 1
         assert len(live()) == len(live("ES256")) == 1, "not yet"
@@ -119,7 +119,7 @@ def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(databas
         with after(days=400):
             work(context.app)
             assert len(live()) == 1
-            second = ring.rotate(settings)
+            second = rotation.rotate(settings)
         with after(days=431, hours=1):
             work(context.app)
             assert [key.kid for key in live()] == [second.kid]
@@ -130,7 +130,7 @@ def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(databas
 @pytest.mark.row("D-04")
 def test_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
     with after(days=60):
-        ring.rotate(settings)
+        rotation.rotate(settings)
     with after(days=100):
         work(app)
         assert len(live()) == 1, "the former is retired, no other is due"
@@ -273,7 +273,7 @@ def test_killed_at_any_statement_one_key_signs_and_all_are_published(
     app: Flask, settings: Settings, database_url: str, act: str, points: str
 ) -> None:
     if act == "tend":
-        ring.rotate(settings)  # the worker will retire the first key
+        rotation.rotate(settings)  # the worker will retire the first key
     done = forked.run("tests.commands.killed_rotation", database_url, act, points, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     story: list[dict[str, Any]] = json.loads(done.stdout)

@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy import Engine, text
 
 from idp.clock import now
-from idp.oidc.keys import ring
+from idp.oidc.keys import material
 from tests.commands.conftest import Events, Run
 from tests.databases import SECRET
 
@@ -129,8 +129,7 @@ def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) ->
 
 
 KEPT = (
-    "there is no such key, or it signs, or it may have signed in the last 10 minutes"
-    " (`--emergency` retires it all the same)"
+    "there is no such key, or it signs, or it may have signed in the last 10 minutes (`--emergency` retires it anyway)"
 )
 
 
@@ -265,4 +264,4 @@ def test_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fa
 
 
 def test_every_algorithm_is_an_option() -> None:
-    assert ring.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")
+    assert material.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")

@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 from pypdf import PdfReader
 from sqlalchemy import select, text
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account
-from idp.accounts.tokens import LinkState, Purpose
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.clock import now
 from idp.db import db
 from idp.letters.render.pdf import Letter
@@ -130,10 +130,10 @@ def test_a_new_letter_closes_all_that_opened_the_account(
     issued = tokens_for(browser, ent, scope=OFFLINE)
     links = {}
     for purpose in Purpose:
-        row = tokens.issue(
+        row = one_time_links.issue(
             build.settings, purpose, kept(account), address="noemie.leroy@exemple.fr", lifetime=timedelta(hours=1)
         )
-        links[purpose] = tokens.token(build.settings, row)
+        links[purpose] = one_time_links.token(build.settings, row)
     db.session.commit()
     answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert answer.code == 0, answer.err
@@ -147,8 +147,8 @@ def test_a_new_letter_closes_all_that_opened_the_account(
     assert ent.userinfo(browser, issued["access_token"]).status_code == 401
     assert ent.refresh(browser, issued["refresh_token"]).status_code == 400
     for purpose, value in links.items():
-        assert tokens.look_up(purpose, value or "").state is LinkState.DEAD, purpose
-        assert tokens.redeem(purpose, value or "") is None, purpose
+        assert one_time_links.look_up(purpose, value or "").state is LinkState.DEAD, purpose
+        assert one_time_links.redeem(purpose, value or "") is None, purpose
     db.session.rollback()
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
 

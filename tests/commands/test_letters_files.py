@@ -8,18 +8,22 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
 
+from idp import db as idp_db
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
-from idp.db import db
-from idp.letters import merge_csv, printing
+from idp.db import db, retry_unit_of_work
+from idp.letters import merge_csv, printing, secrets
 from tests import forked
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
@@ -186,6 +190,67 @@ def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path:
     assert (answer.code, answer.out) == (1, "")
     assert "not a list of letters" in answer.err
     assert (path.read_text(), kept(account).provisional_hash) == ("nom;note\n", None)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 1),
+        (OperationalError(None, None, Exception("the answer to COMMIT was lost")), 0),
+    ],
+)
+def test_the_letters_of_a_committed_print_stay_when_it_is_interrupted(
+    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+    out, path = tmp_path / "x.pdf", tmp_path / "x.csv"
+
+    def commit_and_fail(step: Callable[[], None]) -> None:
+        retry_unit_of_work(step)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secrets, "retry_unit_of_work", commit_and_fail)
+        assert act("letters", "print", "--school", COLLEGE, "--out", str(out), "--csv", str(path)).code == code
+    assert good(account, secret_on(pages(out)[0]))
+    assert good(account, rows_of(path)[0]["provisional_password"])
+    assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the only one that pauses after a commit
+def test_the_letters_of_a_print_that_is_interrupted_in_the_pause_stay(
+    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(idp_db, "time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
+        answer = act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "x.pdf"))
+    assert answer.code == 1
+    assert files(tmp_path) == ["x.pdf"]
+    assert good(account, secret_on(pages(tmp_path / "x.pdf")[0]))
+
+
+def test_the_letters_of_a_print_that_is_interrupted_before_its_commit_are_removed(
+    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+
+    def interrupt(_step: Callable[[], None]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secrets, "retry_unit_of_work", interrupt)
+        assert act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "x.pdf")).code == 1
+    assert files(tmp_path) == []
+    assert kept(account).provisional_hash is None
 
 
 def killed(build: Build, tmp_path: Path, where: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 
 from idp.accounts.models import Account, Guardianship
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.letters import printing, recipients
 from idp.letters.render.pdf import Letter
 from idp.letters.render.typesetting import Typesetter
@@ -279,9 +279,9 @@ def test_who_activates_before_the_letters_are_made_is_left_out(
 
     def in_school(*args: object, **more: bool) -> object:
         found = choose_truly(*args, **more)  # type: ignore[arg-type]
-        row = db.session.get_one(Account, account.id)
-        row.activated_at, row.generation = now(), row.generation + 1
-        db.session.commit()
+        with unit_of_work():
+            row = db.session.get_one(Account, account.id)
+            row.activated_at, row.generation = now(), row.generation + 1
         return found
 
     monkeypatch.setattr(recipients, "in_school", in_school)

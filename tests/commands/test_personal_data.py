@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from idp.accounts import disputes, school_notices
+from idp.accounts import directory, disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
@@ -324,6 +324,58 @@ def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Bu
     assert f"was merged into {main.username}" in answer.err
 
 
+@pytest.fixture
+def family(build: Build) -> tuple[Account, list[uuid.UUID]]:
+    """An account with three merged ones, one of them over a second; and the ids of all."""
+    main = build.active()
+
+    def merged_into(other: Account) -> Account:
+        return build.never_activated(disabled_at=now(), merged_into_id=other.id, children=[])
+
+    first, second = merged_into(main), merged_into(main)
+    third = merged_into(first)
+    return main, [main.id, first.id, second.id, third.id]
+
+
+def test_erasure_locks_all_accounts_of_the_person_in_the_order_of_their_ids(
+    act: Run, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, ids = family
+    locked, lock_truly = [], directory.get_for_change
+
+    def lock(account_id: uuid.UUID) -> Account | None:
+        locked.append(account_id)
+        return lock_truly(account_id)
+
+    monkeypatch.setattr(directory, "get_for_change", lock)
+    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
+    assert locked == sorted(ids)
+    assert db.session.scalars(select(Account.id).where(Account.id.in_(ids))).all() == []
+
+
+def test_account_that_is_merged_during_an_erasure_is_not_forgotten(
+    act: Run, build: Build, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, ids = family
+    late, lock_truly = build.never_activated(children=[]).id, directory.get_for_change
+
+    def merge_and_lock(account_id: uuid.UUID) -> Account | None:
+        with db.engine.begin() as other:
+            merging = update(Account).where(Account.id == late).values(merged_into_id=main.id, disabled_at=now())
+            other.execute(merging)
+        return lock_truly(account_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "get_for_change", merge_and_lock)
+        refused = act("account", "erase", main.username, "--reason", "demande", "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert "changed meanwhile: try again" in refused.err
+    remaining = select(Account.id).where(Account.id.in_([*ids, late]))
+    assert len(db.session.scalars(remaining).all()) == 5
+    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
+    assert db.session.scalars(remaining).all() == []
+
+
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "\x1b[2J"])
 def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str) -> None:
     account = build.active()
@@ -368,6 +420,6 @@ def test_erasure_names_the_notices_and_tells_the_truth_of_the_ents(act: Run, bui
         f"{username}, settled: Vu avec les deux."
     ) in lines
     assert "ENTs are told of 0 sign-outs" in answer.out
-    assert "no session was open, so none is told" in answer.out
+    assert "no session was open, so no ENT is notified" in answer.out
     assert "they are told" not in answer.out
     assert "keeps 1 event without" in answer.out

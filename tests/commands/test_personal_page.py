@@ -10,8 +10,8 @@ from playwright.sync_api import Browser
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import Purpose
 from idp.audit.chain import ISSUED
 from idp.audit.events import Event
 from idp.audit.models import AuditEntry

@@ -222,7 +222,7 @@ def test_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
         "outbox_messages": 1200,
         "journal_entries": 1200,
         "failures": 1200,
-        "letters_burnt": 1200,
+        "letters_expired": 1200,
         "accounts_warned": 400,
     }
     assert max(sizes) <= 1000, "no transaction is longer than that"
@@ -296,7 +296,7 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
         assert one.returncode == 0, err
         total.update(json.loads(out))
     assert total["tokens"] == 2 * 1507
-    assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_burnt"))
+    assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_expired"))
     assert (total["accounts_warned"], total["accounts_removed"]) == (5, 5)
     assert_done_once(gone, events)
     assert purged(act) == {}

@@ -29,12 +29,12 @@ pytestmark = pytest.mark.both_databases
 HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
 
 
-def test_expired_letters_are_burnt_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
+def test_expired_letters_are_removed_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
     expired = build.never_activated(provisional_expires_at=now() - 2 * HOUR)
     open_still = build.never_activated(provisional_expires_at=now() - timedelta(minutes=10))
     valid = build.never_activated()
     changed_at = db.session.get_one(Account, expired.id).updated_at
-    assert purged(act) == {"letters_burnt": 1}
+    assert purged(act) == {"letters_expired": 1}
     assert (expired.provisional_hash, expired.activated_at, expired.disabled_at) == (None, None, None)
     assert expired.provisional_expires_at is not None
     assert expired.updated_at == changed_at

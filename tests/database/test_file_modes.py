@@ -67,7 +67,7 @@ def test_a_database_that_was_open_to_others_is_closed_and_that_is_told(
     capsys.readouterr()
     (tmp_path / "idp.db").chmod(0o664)
     assert write(here, tmp_path) == dict.fromkeys(NAMES, 0o600)
-    assert "a database file was open to others of this machine" in capsys.readouterr().err
+    assert "other users of this machine could open a database file" in capsys.readouterr().err
 
 
 @pytest.mark.row("K-03")

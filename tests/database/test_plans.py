@@ -187,7 +187,7 @@ def test_a_purge_of_what_imports_left_walks_no_table(
     with listening(app) as seen:
         done = commands._rosters(settings, now())
         db.session.remove()
-    assert done == {"links_removed": 1, "pupils_removed": 1, "imports_forgotten": 1}
+    assert done == {"links_removed": 1, "pupils_removed": 1, "imports_removed": 1}
     assert parent.id
     check_plans(seen, database_url, "child", "guardianship", "import_batch", "import_issue")
 

@@ -1,7 +1,8 @@
 """Reads stand alone, and writes are units of work (`idp.db`)."""
 
+import contextvars
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from idp.clients.models import Client
 from idp.db import db, release_connection, retry_unit_of_work, unit_of_work
 from tests import forked
 from tests.builders import Build
+from tests.rows import each_row
 
 pytestmark = pytest.mark.both_databases
 
@@ -136,6 +138,53 @@ def test_change_outside_a_unit_of_work_is_refused(version: int) -> None:
     with pytest.raises(RuntimeError, match="changes wait"), unit_of_work():
         pass
     assert stored() == version
+
+
+def change_client() -> None:
+    db.session.scalars(select(Client)).one().version += 1
+
+
+def change_and_read() -> None:
+    change_client()
+    stored_by_product()
+
+
+def stored_by_product() -> int:
+    return db.session.scalars(select(Client.version)).one()
+
+
+def lock_client() -> None:
+    db.session.scalars(select(Client).with_for_update()).one()
+
+
+def write_after_a_unit() -> None:
+    with unit_of_work():
+        raise_version()
+    raise_version()
+
+
+@each_row(
+    ("write", "named"),
+    [
+        (raise_version, "UPDATE client SET version=.client.version . :version_1."),
+        (change_and_read, "flush of Client"),
+        (change_client, "changes of Client"),
+        (lock_client, "SELECT client.* FOR UPDATE"),
+        (db.session.connection, "connection"),
+        (lambda: db.session.execute(text("DELETE FROM client")), "DELETE FROM client"),
+        (write_after_a_unit, "UPDATE client"),
+    ],
+)
+def test_write_outside_a_unit_of_work_is_refused_by_name(
+    app: Flask, version: int, write: Callable[[], None], named: str
+) -> None:
+    def product() -> None:
+        with app.app_context():
+            write()
+
+    with pytest.raises(RuntimeError, match=rf"outside unit_of_work\(\).*: {named}"):
+        contextvars.Context().run(product)
+    assert stored() == version + (write is write_after_a_unit)
 
 
 def test_released_connection_leaves_what_was_read(version: int) -> None:

@@ -21,6 +21,7 @@ from demo.intake import write_files
 from demo.letters import Paper, SeededLetter
 from demo.seed import in_order, seed
 from demo.siecle_files import ENCODING
+from idp import opaque
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter.models import CharterVersion
@@ -386,3 +387,12 @@ def test_what_was_printed_is_read_back_as_it_was(house: House) -> None:
     letters = house.seed()
     assert house.paper.printed() == {letter.printed.roster_key: letter.printed for letter in letters.values()}
     assert letters["n.leroy"].printed.letter.printed_on <= date.today()  # noqa: DTZ011 - the date on the letter
+
+
+def test_an_ent_with_a_new_secret_is_registered_with_it(house: House) -> None:
+    house.seed()
+    (house.folder / "passerelle.client-secret").unlink()
+    house.seed()
+    client = db.session.scalars(select(Client).where(Client.client_id == "passerelle")).one()
+    assert client.secret_digest == opaque.digest(ents_at(8000, house.folder)[0].client_secret)
+    assert client.former_secret_digest is None

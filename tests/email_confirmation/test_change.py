@@ -10,9 +10,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.my_account.email import keep_present
@@ -200,12 +200,14 @@ def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
 @pytest.mark.row("G-06")
 def test_a_reset_link_that_went_to_the_former_address_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
-    reset = tokens.issue(build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30))
+    reset = one_time_links.issue(
+        build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30)
+    )
     db.session.commit()
-    assert tokens.is_alive(reset)
+    assert one_time_links.is_alive(reset)
     phone = app.test_client()
     submit(phone, phone.get(link))
-    assert not tokens.is_alive(links(account, Purpose.RESET_PASSWORD)[0])
+    assert not one_time_links.is_alive(links(account, Purpose.RESET_PASSWORD)[0])
 
 
 @pytest.mark.row("E-05")

@@ -8,9 +8,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, School, SchoolNotice
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
@@ -82,7 +82,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     kept = stored(account)
     assert (kept.email, kept.pending_email, kept.contested_at) == (OLD, None, None)
     assert kept.password_blocked_at is not None
-    assert not tokens.is_alive(change)
+    assert not one_time_links.is_alive(change)
     for one in (intruder, owner):
         assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
@@ -100,7 +100,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         enter(browser, account)
         change_email(browser)
         _confirm(app, build, account)
-        reset = tokens.issue(
+        reset = one_time_links.issue(
             build.settings, Purpose.RESET_PASSWORD, account, address=NEW, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
@@ -115,7 +115,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         assert (kept.email, kept.mailbox, kept.pending_email) == (NEW, NEW, None)
         assert (kept.contested_at, kept.contested_email) == (now(), OLD)
         assert kept.password_blocked_at == now()
-        assert not tokens.is_alive(reset)
+        assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
         assert sorted(told(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]

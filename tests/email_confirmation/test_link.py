@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from idp.accounts.models import Account
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits

@@ -9,9 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, OneTimeLink, School, SchoolNotice
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -40,7 +40,7 @@ def links(account: Account) -> list[OneTimeLink]:
 
 def path_of(build: Build, account: Account) -> str:
     """Return the path of the link that was sent last."""
-    return f"/adresse/signalement/{tokens.token(build.settings, links(account)[-1])}"
+    return f"/adresse/signalement/{one_time_links.token(build.settings, links(account)[-1])}"
 
 
 def notices(account: Account) -> list[str]:
@@ -183,7 +183,7 @@ def test_link_is_dead_after_its_time_and_after_a_new_letter(app: Flask, build: B
     with time_machine.travel(now() + timedelta(hours=73)):
         late = app.test_client().get(path)
         assert (late.status_code, heading(late)) == (410, DEAD)
-    tokens.revoke(stolen.id, *Purpose)  # what a new letter does
+    one_time_links.revoke(stolen.id, *Purpose)  # what a new letter does
     db.session.commit()
     owner = app.test_client()
     dead = owner.get(path)
@@ -194,7 +194,7 @@ def test_link_is_dead_after_its_time_and_after_a_new_letter(app: Flask, build: B
 
 def test_link_of_another_purpose_reports_nothing(app: Flask, build: Build, stolen: Account) -> None:
     confirm = select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CONFIRM_EMAIL.value)
-    other = tokens.token(build.settings, db.session.scalars(confirm).one()) or ""
+    other = one_time_links.token(build.settings, db.session.scalars(confirm).one()) or ""
     assert app.test_client().get(f"/adresse/signalement/{other}").status_code == 410
     report = path_of(build, stolen).rpartition("/")[2]
     assert app.test_client().get(f"/adresse/lien/{report}").status_code == 410

@@ -8,9 +8,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -72,7 +72,7 @@ def test_the_link_of_a_change_says_where_to_give_another_address(browser: FlaskC
     sign_in(browser, "/connexion", build.active(email="mienne@exemple.fr").username, PASSWORD)
     submit(browser, browser.get("/mon-compte/adresse"), actuel=PASSWORD, mail=_MAILBOX)
     row = db.session.scalars(select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)).one()
-    page = browser.get(f"/adresse/lien/{tokens.token(build.settings, row)}")
+    page = browser.get(f"/adresse/lien/{one_time_links.token(build.settings, row)}")
     assert _TOLD in page.text
     text = page.text.replace("\u00a0", " ").replace("\u202f", " ")
     assert "« Gérer mon compte », puis « Changer mon adresse mail »" in text
@@ -123,7 +123,7 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
     assert "Une adresse ne sert que pour un compte" in form.text
     submit(browser, form, actuel=PASSWORD, mail=_MAILBOX)
     row = db.session.scalars(select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)).one()
-    answer = browser.get(f"/adresse/lien/{tokens.token(settings, row)}")
+    answer = browser.get(f"/adresse/lien/{one_time_links.token(settings, row)}")
     assert heading(answer) == _REFUSED
     assert "Votre compte garde son adresse actuelle." in answer.text
     assert kept(account.id).email == "mienne@exemple.fr"

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from tests.activation.steps import CHOSEN, open_activation
 from tests.builders import PASSWORD, PROVISIONAL
 from tests.fuzz.protocol import Make

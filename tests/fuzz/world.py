@@ -10,9 +10,9 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clients.models import Client
 from idp.db import db
 from tests.builders import LYCEE, PASSWORD, Build
@@ -98,7 +98,7 @@ class World:
         account = self.unconfirmed() if first else self.parent(pending_email=self.address())
         changes = purpose in {Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL}
         address = (account.pending_email if changes else account.email) or ""
-        row = tokens.issue(
+        row = one_time_links.issue(
             self.build.settings, purpose, account, address=address, lifetime=timedelta(minutes=10), keep_older=True
         )
         db.session.commit()
@@ -107,7 +107,7 @@ class World:
             Purpose.REPORT_ACTIVATION: "adresse/signalement",
             Purpose.RESET_PASSWORD: "mot-de-passe/lien",
         }
-        return f"/{page.get(purpose, 'adresse/lien')}/{tokens.token(self.build.settings, row)}"
+        return f"/{page.get(purpose, 'adresse/lien')}/{one_time_links.token(self.build.settings, row)}"
 
     def code(self, ent: RelyingParty, browser: FlaskClient | None = None) -> tuple[str, Attempt]:
         """Return a new code and its attempt."""

@@ -10,11 +10,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import NOTICE, Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.tokens import Purpose
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
@@ -92,7 +92,7 @@ def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
 def path_of(settings: Settings, link: OneTimeLink) -> str:
     """Return the path of a link, as in its mail."""
     page = "contestation" if link.purpose == Purpose.CONTEST_EMAIL.value else "lien"
-    return f"/adresse/{page}/{tokens.token(settings, link)}"
+    return f"/adresse/{page}/{one_time_links.token(settings, link)}"
 
 
 def told(account: Account) -> list[tuple[str, str]]:

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts import tokens
-from idp.accounts.tokens import Purpose
+from idp.accounts import one_time_links
+from idp.accounts.one_time_links import Purpose
 from idp.app import create_app
 from idp.clock import now
 from idp.db import db
@@ -248,7 +248,7 @@ def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
         change_email(browser)
         clock.shift(timedelta(seconds=61))
         [alarm] = links(account, Purpose.CONTEST_EMAIL)
-        value = str(tokens.token(build.settings, alarm))
+        value = str(one_time_links.token(build.settings, alarm))
         hasher = services_of(app).hasher
         verify = hasher.verify
 

@@ -8,8 +8,8 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts import tokens
-from idp.accounts.tokens import Purpose
+from idp.accounts import one_time_links
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from tests.activation.race import HOST
 from tests.builders import PASSWORD, Build
@@ -67,7 +67,7 @@ def test_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
     assert addresses(account) == (OLD, None)
     assert len(journal(account, "email.change_cancelled")) == 1
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
-    assert (tokens.is_alive(change), tokens.is_alive(alarm)) == (False, True)
+    assert (one_time_links.is_alive(change), one_time_links.is_alive(alarm)) == (False, True)
     phone = app.test_client()
     dead = phone.get(path_of(build.settings, change))
     submit(phone, dead, renvoyer="1")

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp import opaque
-from idp.accounts import tokens
-from idp.accounts.tokens import Purpose
+from idp.accounts import one_time_links
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
@@ -135,7 +135,7 @@ def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         enter(browser, account)
         change_email(browser)
         [change] = links(account, Purpose.CHANGE_EMAIL)
-        reset = tokens.issue(
+        reset = one_time_links.issue(
             build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
@@ -143,13 +143,13 @@ def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         change_password(browser)
         clock.shift(timedelta(minutes=2))
         assert stored(account).pending_email is None
-        assert [tokens.is_alive(link) for link in (reset, change)] == [False, False]
+        assert [one_time_links.is_alive(link) for link in (reset, change)] == [False, False]
         stranger = app.test_client()
         dead = stranger.get(path_of(build.settings, change))
         assert dead.status_code == 410
         submit(stranger, dead, renvoyer="1")
         assert len(links(account, Purpose.CHANGE_EMAIL)) == 1, "who knew the former password gets no new link"
-        assert [tokens.is_alive(link) for link in links(account, Purpose.CONTEST_EMAIL)] == [True]
+        assert [one_time_links.is_alive(link) for link in links(account, Purpose.CONTEST_EMAIL)] == [True]
 
 
 @pytest.mark.row("M-03")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
@@ -33,8 +33,8 @@ SECRET = "https://connexion.exemple.fr/adresse/lien/Jx7v2mQ9sT4kW8bN"
 
 
 def queued(kind: str = "mail", payload: dict[str, Any] | None = None) -> uuid.UUID:
-    message = enqueue(kind, {"to": "noemie@exemple.test"} if payload is None else payload)
-    db.session.commit()
+    with unit_of_work():
+        message = enqueue(kind, {"to": "noemie@exemple.test"} if payload is None else payload)
     return message.id
 
 

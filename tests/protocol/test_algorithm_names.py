@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 
 from idp.accounts.models import Account
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
@@ -114,7 +114,7 @@ def test_what_this_service_signs_has_the_older_name(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
-    ring.rotate(build.settings, "EdDSA", at_once=True)
+    rotation.rotate(build.settings, "EdDSA", at_once=True)
     server = services_of(app).server
     server.ring.forget()
     metadata = browser.get("/.well-known/openid-configuration").get_json()

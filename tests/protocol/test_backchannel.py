@@ -15,11 +15,11 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import load
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.models import Token
 from idp.outbox import queue
 from idp.registration import commands, registrations
-from idp.registration.faults import Code, RegistrationRefusedError
+from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
 from idp.sessions import manager
@@ -57,7 +57,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
     work: Work,
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    ring.rotate(build.settings, "ES256")
+    rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     other = build.ent(
         "Horizon", "horizon.test", id_token_alg="ES256", backchannel_logout_uri=other_server.uri("horizon.test")
@@ -201,7 +201,7 @@ def test_without_a_key_the_news_waits(
     log_out(browser, tokens)
     work()
     assert outcomes() == [("waiting", "no key signs ES256: run `idp keys rotate`")]
-    ring.rotate(build.settings, "ES256")
+    rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     work(timedelta(minutes=2))
     assert read(browser, told, server)["aud"] == told.client_id
@@ -240,7 +240,7 @@ def test_an_address_that_cannot_be_called_is_not_registered(build: Build, uri: s
     with pytest.raises(RegistrationRefusedError) as refusal:
         build.ent(backchannel_logout_uri=uri)
     [found] = refusal.value.faults
-    assert (found.field, found.code) == ("backchannel_logout_uri", Code.VALUE)
+    assert found.field == "backchannel_logout_uri"
     assert fault in found.text
 
 

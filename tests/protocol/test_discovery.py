@@ -16,7 +16,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.config import ConfigurationError, load
 from idp.db import db
-from idp.oidc.keys import ring as keys
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import Build
@@ -61,8 +61,8 @@ def test_keys_show_their_public_part_alone_and_a_certificate_of_it(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """OpenID Connect Discovery 1.0, 3; Security row D-03."""
-    keys.rotate(build.settings)
-    keys.rotate(build.settings, "ES256")
+    rotation.rotate(build.settings)
+    rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     published = jwks(browser)
     assert len({key["kid"] for key in published}) == len(published) == 3
@@ -93,7 +93,7 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
     ring = services_of(app).server.ring
     [first] = jwks(browser)
     before = tokens_for(browser, ent)["id_token"]
-    second = keys.rotate(build.settings).kid
+    second = rotation.rotate(build.settings).kid
     ring.forget()
     assert {key["kid"] for key in jwks(browser)} == {first["kid"], second}
     start = datetime.now(UTC)
@@ -104,7 +104,7 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
             assert signer.kid in {key["kid"] for key in jwks(browser)}
     assert ent.read(browser, before)  # signatures of the old key are still valid
     with time_machine.travel(start + timedelta(hours=25)):
-        assert keys.retire(first["kid"])
+        assert rotation.retire(first["kid"])
         ring.forget()
         assert {key["kid"] for key in jwks(browser)} == {second}
 
@@ -115,9 +115,9 @@ def test_an_emergency_rotation_signs_at_once(
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
     [first] = jwks(browser)
-    second = keys.rotate(build.settings, at_once=True).kid
-    assert keys.retire(first["kid"])
-    assert not keys.retire(second)  # the last signing key
+    second = rotation.rotate(build.settings, at_once=True).kid
+    assert rotation.retire(first["kid"])
+    assert not rotation.retire(second)  # the last signing key
     services_of(app).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]
     assert json.loads(unb64(token.split(".")[0]))["kid"] == second

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.charter import service as charters
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
@@ -117,7 +117,7 @@ def test_a_key_that_it_does_not_know_is_looked_up(
     entcore.settings["certsUri"] += "?its=query+is+dropped"
     entcore.fetch_keys()
     before = set(entcore.keys)
-    youngest = ring.rotate(build.settings, bits=3072, at_once=True).kid
+    youngest = rotation.rotate(build.settings, bits=3072, at_once=True).kid
     services_of(app).server.ring.forget()
     arrive(browser, entcore)
     assert set(entcore.keys) == {*before, youngest}
@@ -128,7 +128,7 @@ def test_a_curve_s_key_is_built_from_its_coordinates(
     app: Flask, browser: FlaskClient, build: Build, register: Register
 ) -> None:
     """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
-    ring.rotate(build.settings, "ES256")
+    rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     party = register("--id-token-alg", "ES256")
     parent = signed_in(browser, build.active())

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 
 from idp.accounts.models import Account
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
@@ -32,10 +32,10 @@ def test_a_hint_signed_by_a_retired_key_is_not_believed(
     """OpenID Connect Core 1.0, 3.1.2.2."""
     token = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
-    ring.rotate(build.settings, at_once=True)
+    rotation.rotate(build.settings, at_once=True)
     services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["code"]
-    assert ring.retire(jwk["kid"])
+    assert rotation.retire(jwk["kid"])
     services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work
-from idp.oidc.keys import ring, rotation
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD
@@ -100,7 +100,7 @@ def test_no_sign_in_fails_across_rotations(
         return all(tally.signed[port, kid] for port in ports)
 
     wait_for(tally, lambda: everywhere(first) and tally.sign_ins >= sign_ins // 5)
-    second = ring.rotate(settings).kid
+    second = rotation.rotate(settings).kid
     for client in careful:
         client.refresh.set()  # as clients that cache the JWKS for an hour do within the next day
     wait_for(tally, lambda: all(second in client.keys for client in careful))
@@ -109,7 +109,7 @@ def test_no_sign_in_fails_across_rotations(
     pass_time(timedelta(days=1))
     wait_for(tally, lambda: everywhere(second) and tally.sign_ins >= 3 * sign_ins // 5)
     assert [client.looked_up for client in careful] == [[]] * len(careful), "who looks once a day meets no unknown key"
-    third = ring.rotate(settings, at_once=True).kid
+    third = rotation.rotate(settings, at_once=True).kid
     wait_for(tally, lambda: everywhere(third) and tally.sign_ins >= 4 * sign_ins // 5)
     pass_time(timedelta(days=31))
     assert rotation.tend(settings)

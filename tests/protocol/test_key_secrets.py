@@ -13,7 +13,7 @@ from sqlalchemy import func, make_url, select, text
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import material, ring
+from idp.oidc.keys import material, rotation
 from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import PASSWORD
@@ -73,8 +73,8 @@ def test_a_copy_of_the_database_alone_signs_nothing(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
     """Security row X-01."""
-    for alg in ring.ALGORITHMS[1:]:
-        ring.rotate(settings, alg)
+    for alg in material.ALGORITHMS[1:]:
+        rotation.rotate(settings, alg)
     tokens_for(browser, ent)
     values = dump()
     rows = list(db.session.scalars(select(SigningKey)))
@@ -163,7 +163,7 @@ def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings, database_url: str
 ) -> None:
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
-    first, second = next(iter(published(browser))), ring.rotate(settings).kid
+    first, second = next(iter(published(browser))), rotation.rotate(settings).kid
     start, signed = datetime.now(UTC), []
     with node(database_url) as ahead:
         for minute in range(-10, 11):
@@ -192,7 +192,7 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
     [lost] = published(browser)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=MINUTES)):
-        successor = ring.drop(settings, lost)
+        successor = rotation.drop(settings, lost)
     assert successor is not None
     services_of(browser.application).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]

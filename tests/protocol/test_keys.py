@@ -22,9 +22,10 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import material
+from idp.oidc.keys import material, rotation
 from idp.oidc.keys import ring as keys
-from idp.oidc.keys.ring import ALGORITHMS, KeyRing
+from idp.oidc.keys.material import ALGORITHMS
+from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import back_channel
 from idp.oidc.models import SigningKey
 from idp.oidc.tokens import id_token_hint
@@ -49,7 +50,7 @@ MEMBERS = {
 def every_key(app: Flask, settings: Settings) -> list[str]:
     """Create a key of each algorithm."""
     for alg in ALGORITHMS[1:]:
-        keys.rotate(settings, alg)
+        rotation.rotate(settings, alg)
     services_of(app).server.ring.forget()
     return list(ALGORITHMS)
 
@@ -193,12 +194,12 @@ def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, sett
     def shown() -> list[set[str]]:
         return [{key["kid"] for key in json.loads(each.document())["keys"]} for each in (ring, other)]
 
-    second = keys.rotate(settings, at_once=True).kid
+    second = rotation.rotate(settings, at_once=True).kid
     assert KeyRing(settings).signer("RS256").kid == second, "a node that starts now signs with it already"
     assert shown() == [{first, second}] * 2, "and every node shows it"
     clock.seconds += 5.1
     assert [each.signer("RS256").kid for each in (ring, other)] == [second] * 2
-    keys.drop(settings, second)
+    rotation.drop(settings, second)
     assert shown() == [{first}] * 2, "what is dropped is gone at once, everywhere"
     clock.seconds += 5.1
     assert [each.signer("RS256").kid for each in (ring, other)] == [first] * 2
@@ -208,7 +209,7 @@ def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Sett
     """OpenID Connect Core 1.0, 10.1.1. A leaked key is not retained and signs nothing."""
     here = KeyRing(settings)
     lost = here.signer("RS256").kid
-    successor = keys.drop(settings, lost)
+    successor = rotation.drop(settings, lost)
     assert successor is not None
     assert [key["kid"] for key in json.loads(here.document())["keys"]] == [successor.kid]
     clock.seconds += 5.1
@@ -230,7 +231,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
         id_token_hint.read_id_token(settings, there, jwt.encode({"alg": "RS256", "kid": old.kid}, body, old.key))
         == body
     )
-    keys.rotate(settings, at_once=True)
+    rotation.rotate(settings, at_once=True)
     signer = here.signer("RS256")
     token = jwt.encode({"alg": "RS256", "kid": signer.kid}, body, signer.key)
     clock.seconds += 1.1
@@ -246,9 +247,9 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
 def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settings, clock: Clock) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
     ring = KeyRing(settings)
-    with pytest.raises(keys.NoSigningKeyError):
+    with pytest.raises(material.NoSigningKeyError):
         ring.signer("PS256")
-    kid = keys.rotate(settings, "PS256").kid
+    kid = rotation.rotate(settings, "PS256").kid
     clock.seconds += 1.1
     assert ring.signer("PS256").kid == kid
 
@@ -306,7 +307,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
         with pytest.raises(OperationalError):
             KeyRing(settings).document()
     clock.seconds += 6
-    second = keys.rotate(settings).kid
+    second = rotation.rotate(settings).kid
     assert second in {key["kid"] for key in json.loads(ring.document())["keys"]}
 
 

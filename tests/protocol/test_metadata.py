@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims.standard import with_changes
-from idp.oidc.keys import ring as keys
+from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.services import services_of
@@ -259,7 +259,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
     ring = services_of(app).server.ring
-    keys.rotate(build.settings, alg, at_once=True)
+    rotation.rotate(build.settings, alg, at_once=True)
     ring.forget()
     document = metadata(browser)
     for name in ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported"):
@@ -275,7 +275,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
 def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.2. After a temporary error the code is still unused."""
     ring = services_of(app).server.ring
-    keys.rotate(build.settings, "ES256", at_once=True)
+    rotation.rotate(build.settings, "ES256", at_once=True)
     ent, attempt = build.ent(id_token_alg="ES256"), Attempt()
     db.session.query(SigningKey).filter_by(alg="ES256").update({"retired_at": now()})
     db.session.commit()
@@ -283,6 +283,6 @@ def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: 
     code = code_for(browser, ent, attempt)
     response = ent.exchange(browser, code, attempt)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    keys.rotate(build.settings, "ES256", at_once=True)
+    rotation.rotate(build.settings, "ES256", at_once=True)
     ring.forget()
     ent.tokens(browser, code, attempt)

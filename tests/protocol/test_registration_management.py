@@ -10,10 +10,11 @@ from sqlalchemy import select, update
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clients.models import CharterMode, Client, ClientInvite
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.oidc.keys import ring
-from idp.registration import registrations, rows
+from idp.oidc.keys import rotation
+from idp.registration import access_tokens, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build, change_registration
 from tests.dpop_party import Key
@@ -58,6 +59,47 @@ def test_the_registration_is_read_replaced_and_ended(
     ).all()
     changes = [details["change"] for details in kinds]
     assert changes == ["registered", "changed", "registration token replaced", "ended"]
+
+
+def events(change: str) -> int:
+    details = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind.like("client.changed%")))
+    return [entry["change"] for entry in details].count(change)
+
+
+@pytest.mark.both_databases
+def test_a_registration_ends_once(browser: FlaskClient, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second request whose token was verified before the first one ended the registration."""
+    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+    verify_truly, answers = access_tokens.verify, []
+
+    def verify_and_wait(client: Client, token: str) -> bool:
+        monkeypatch.setattr(access_tokens, "verify", verify_truly)
+        is_own = verify_truly(client, token)
+        answers.append(browser.delete(path, headers=own).status_code)
+        return is_own
+
+    monkeypatch.setattr(access_tokens, "verify", verify_and_wait)
+    answers.append(browser.delete(path, headers=own).status_code)
+    assert answers == [204, 401]
+    assert events("ended") == 1
+
+
+@pytest.mark.both_databases
+def test_a_registration_does_not_end_when_an_operator_disabled_it(
+    browser: FlaskClient, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify_truly = access_tokens.verify
+
+    def verify_and_wait(client: Client, token: str) -> bool:
+        is_own = verify_truly(client, token)
+        with db.engine.begin() as other:
+            other.execute(update(Client).values(disabled_at=now()))
+        return is_own
+
+    monkeypatch.setattr(access_tokens, "verify", verify_and_wait)
+    own = bearer(told["registration_access_token"])
+    assert browser.delete(f"/register/{told['client_id']}", headers=own).status_code == 401
+    assert events("ended") == 0
 
 
 def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
@@ -174,7 +216,7 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7591, 2. A client cannot choose who shows its charter."""
-    ring.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
     fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}

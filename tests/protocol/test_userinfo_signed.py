@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc.keys import ring
+from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.oidc.tokens import id_token_hint
@@ -45,7 +45,7 @@ def test_a_signed_answer_says_who_tells_whom(
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     if alg != "RS256":
-        ring.rotate(build.settings, alg, at_once=True)
+        rotation.rotate(build.settings, alg, at_once=True)
     services_of(app).server.ring.forget()
     assert alg in browser.get("/.well-known/openid-configuration").get_json()["userinfo_signing_alg_values_supported"]
     ent, plain = build.ent(userinfo_alg=alg), build.ent("Horizon", "horizon.test")
@@ -75,7 +75,7 @@ def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Ac
 @pytest.mark.row("U-01")
 def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9110, 15.6.4. A client that registered signed responses gets no unsigned one."""
-    ring.rotate(build.settings, "ES256", at_once=True)
+    rotation.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
     token = tokens_for(browser, ent)["access_token"]
     db.session.execute(update(SigningKey).where(SigningKey.alg == "ES256").values(retired_at=now()))
@@ -84,7 +84,7 @@ def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, 
     response = ent.userinfo(browser, token)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert "Noémie" not in response.get_data(as_text=True)
-    ring.rotate(build.settings, "ES256", at_once=True)
+    rotation.rotate(build.settings, "ES256", at_once=True)
     services_of(app).server.ring.forget()
     assert opened(browser, ent.userinfo(browser, token), "ES256")["given_name"] == "Noémie"
 

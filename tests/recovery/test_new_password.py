@@ -11,11 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from idp.accounts import notices, tokens
+from idp.accounts import notices, one_time_links
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db, release_connection
 from idp.sessions.manager import SESSIONS_ENDED
@@ -92,8 +92,10 @@ def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Bu
         assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
     refused(ent.refresh(phone, granted["refresh_token"]), "invalid_grant")
     assert ent.userinfo(phone, granted["access_token"]).status_code == 401
-    assert tokens.look_up(Purpose.CHANGE_EMAIL, change).state is LinkState.DEAD
-    assert tokens.look_up(Purpose.CONTEST_EMAIL, contest).state is LinkState.ALIVE, "« Ce n’était pas moi » outlives it"
+    assert one_time_links.look_up(Purpose.CHANGE_EMAIL, change).state is LinkState.DEAD
+    assert one_time_links.look_up(Purpose.CONTEST_EMAIL, contest).state is LinkState.ALIVE, (
+        "« Ce n’était pas moi » outlives it"
+    )
     [told] = outbox(SESSIONS_ENDED)
     assert len(told.payload["sessions"]) == 1
     with post_office(app) as office:
@@ -109,8 +111,8 @@ def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Bu
 
 
 def _issue(build: Build, account: Account, purpose: Purpose) -> str:
-    link = tokens.issue(build.settings, purpose, account, address="x@exemple.fr", lifetime=timedelta(hours=72))
-    value = tokens.token(build.settings, link)
+    link = one_time_links.issue(build.settings, purpose, account, address="x@exemple.fr", lifetime=timedelta(hours=72))
+    value = one_time_links.token(build.settings, link)
     db.session.commit()
     assert value is not None
     return value

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.tokens import Purpose
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db

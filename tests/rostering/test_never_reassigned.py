@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import Table, func, select, true, update
 
-from idp.accounts import tokens
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
-from idp.accounts.tokens import LinkState, Purpose
+from idp.accounts.one_time_links import LinkState, Purpose
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clock import now
@@ -218,8 +218,8 @@ def test_what_was_issued_for_the_former_account_stays_dead(
 ) -> None:
     first = first_of_two(act, build, folder)
     values = {
-        purpose: tokens.token(
-            settings, tokens.issue(settings, purpose, first, address=MAIL, lifetime=timedelta(hours=1))
+        purpose: one_time_links.token(
+            settings, one_time_links.issue(settings, purpose, first, address=MAIL, lifetime=timedelta(hours=1))
         )
         for purpose in Purpose
     }
@@ -228,8 +228,8 @@ def test_what_was_issued_for_the_former_account_stays_dead(
     assert act("account", "enable", first.username).code == 0
     for purpose, value in values.items():
         assert value is not None
-        assert tokens.look_up(purpose, value).state is LinkState.DEAD
-        assert tokens.redeem(purpose, value) is None
+        assert one_time_links.look_up(purpose, value).state is LinkState.DEAD
+        assert one_time_links.redeem(purpose, value) is None
     db.session.rollback()
     assert count(Token) == 0
 

@@ -88,10 +88,10 @@ def test_imports_and_their_problems_are_forgotten_with_the_journal(act: Run, yea
     year.add(Parent("4", "Sans", "ENFANT"))
     imported(act, year.write(folder))
     earlier(364)
-    assert purged(act)["imports_forgotten"] == 0
+    assert purged(act)["imports_removed"] == 0
     assert (count(ImportBatch), count(ImportIssue)) == (1, 1)
     earlier(2)
-    assert purged(act)["imports_forgotten"] == 1
+    assert purged(act)["imports_removed"] == 1
     assert (count(ImportBatch), count(ImportIssue)) == (0, 0)
 
 

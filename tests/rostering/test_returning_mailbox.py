@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from idp.accounts.models import Account, FormerMailbox
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from tests import forked
 from tests.activation.steps import newest_link
 from tests.builders import PASSWORD, Build
@@ -198,18 +199,18 @@ def test_an_import_locks_all_accounts_before_the_first_mailbox(
     confirm(build, FATHER)
     first, second = sorted((account(MOTHER).id, account(FATHER).id))
     year.add(*absent)
-    command = (forked.IDP, "roster", "import", str(year.write(folder)))
-    assert mailboxes.is_refused(settings, account(CONFIRMING), MAILBOX), "the neighbour has it"
-    with forked.Program(*command, env=environment(settings)) as run:
-        for _ in range(1500):
-            if run.poll() is not None or _someone_waits():
-                break
-            time.sleep(0.02)
-        assert run.poll() is None, "it waits for the mailbox"
-        locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
-        with db.engine.connect() as connection:
-            assert connection.execute(locking).all() == []
-        db.session.rollback()
-        _, err = run.communicate(timeout=60)
-        assert run.returncode == 0, err[-2000:]
+    command = [forked.IDP, "roster", "import", str(year.write(folder))]
+    confirming = account(CONFIRMING)
+    with ExitStack() as ending:
+        with unit_of_work():
+            db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            assert mailboxes.is_refused(settings, confirming, MAILBOX), "the neighbour has it"
+            run = ending.enter_context(forked.Program(*command, env=environment(settings)))
+            while run.poll() is None and not _someone_waits():
+                time.sleep(0.05)
+            assert run.poll() is None, "it waits for the mailbox"
+            locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
+            with db.engine.connect() as connection:
+                assert connection.execute(locking).all() == []
+        assert run.wait() == 0, run.stderr[-2000:]
     assert [account(key).email for key in (MOTHER, FATHER)] == [None, None]

@@ -206,10 +206,10 @@ def test_who_asks_whether_to_send_chunks_is_told_not_to(served: Served) -> None:
 
 
 def test_a_refusal_is_logged_once_and_without_what_it_was(served: Served) -> None:
-    before = served.log.read_text().count("refused unread")
+    before = served.log.read_text().count("refused before it was read")
     served.ask(CHUNKED.replace(b"/token", b"/adresse/lien/JETON-SECRET"))
-    assert served.log.read_text().count("refused unread: LENGTHLESS") >= 1
-    assert served.log.read_text().count("refused unread") == before + 1
+    assert served.log.read_text().count("refused before it was read: LENGTHLESS") >= 1
+    assert served.log.read_text().count("refused before it was read") == before + 1
     assert "JETON" not in served.log.read_text()
 
 

@@ -7,8 +7,8 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Guardianship, SchoolNotice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
-from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.worker import Worker

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from idp.clock import now
 from idp.db import db
-from idp.oidc.keys import material, ring
+from idp.oidc.keys import material, rotation
 from idp.oidc.keys.rotation import PUBLISHED_AFTER_USE, SETTLED, replaced_at, signing
 from idp.oidc.models import SigningKey
 from idp.services import services
@@ -37,10 +37,10 @@ def list_keys(*, as_json: bool) -> None:
 
 
 @keys_group.command()
-@click.option("--alg", type=click.Choice(ring.ALGORITHMS), default="RS256", show_default=True)
+@click.option("--alg", type=click.Choice(material.ALGORITHMS), default="RS256", show_default=True)
 @click.option(
     "--bits",
-    type=click.Choice([str(bits) for bits in ring.RSA_BITS]),
+    type=click.Choice([str(bits) for bits in material.RSA_BITS]),
     help="Size of an RSA key. Default: IDP_RSA_BITS, or the size of the present key if that is larger.",
 )
 @click.option(
@@ -50,8 +50,8 @@ def list_keys(*, as_json: bool) -> None:
 def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
     """Make the next key: published now, signing in 24 hours (at once if it is the first of its algorithm)."""
     try:
-        key = ring.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
-    except (ring.NextKeyExistsError, ring.NoSigningKeyError) as refused:
+        key = rotation.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
+    except (rotation.NextKeyExistsError, material.NoSigningKeyError) as refused:
         raise click.ClickException(f"no key was made: {refused}") from refused
     if as_json:
         [made] = [row for row in _rows() if row["kid"] == key.kid]
@@ -68,14 +68,14 @@ def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
 def retire(kid: str, *, emergency: bool) -> None:
     """Remove a key from the JWKS at once."""
     if not emergency:
-        if not ring.retire(kid, unused_for=SETTLED):
+        if not rotation.retire(kid, unused_for=SETTLED):
             raise click.ClickException(
                 f"{kid}: there is no such key, or it signs, or it may have signed in the last {_MINUTES} minutes"
-                " (`--emergency` retires it all the same)"
+                " (`--emergency` retires it anyway)"
             )
         click.echo(f"{kid} is retired")
         return
-    successor = ring.drop(services().settings, kid)
+    successor = rotation.drop(services().settings, kid)
     if successor is None:
         raise click.ClickException(f"{kid}: there is no such key")
     click.echo(f"{kid} is retired; {successor.kid} signs {successor.alg}")

@@ -24,21 +24,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, release_connection
 from idp.oidc.keys import material
-from idp.oidc.keys.material import ALGORITHMS, RSA_BITS, JoseKey, NoSigningKeyError
-from idp.oidc.keys.rotation import NextKeyExistsError, drop, retire, rotate, signing
+from idp.oidc.keys.material import ALGORITHMS, JoseKey, NoSigningKeyError
+from idp.oidc.keys.rotation import signing
 from idp.oidc.models import SigningKey
-
-__all__ = [
-    "ALGORITHMS",
-    "RSA_BITS",
-    "KeyRing",
-    "NextKeyExistsError",
-    "NoSigningKeyError",
-    "Signer",
-    "drop",
-    "retire",
-    "rotate",
-]
 
 # in seconds
 _MAX_AGE = 5.0

@@ -23,7 +23,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKeyError
+from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.server import Server
 from idp.outbox import queue

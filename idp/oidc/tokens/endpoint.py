@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.client_auth.client_request import refuse
-from idp.oidc.keys.ring import NoSigningKeyError
+from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.parameters import ParsedRequest
 from idp.services import services
 from idp.web.declarations import for_programs

@@ -8,7 +8,7 @@ from joserfc import jws
 
 from idp.clients.registry import Registration
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKeyError
+from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.tokens import bearer
 from idp.services import services
 from idp.web.declarations import for_programs

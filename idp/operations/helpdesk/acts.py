@@ -58,8 +58,7 @@ def disable(account_id: uuid.UUID) -> int:
     If a school's file disabled the account, the operator disables it from now on: no file enables it again.
     """
     account = _locked(account_id)
-    by_a_file = account.left_at is not None and account.left_at == account.disabled_at
-    if account.disabled_at is not None and not by_a_file:
+    if account.disabled_at is not None and not account.is_disabled_by_departure:
         raise RefusedError(f"{account.username} is disabled already")
     account.disabled_at = now()
     account.credentials_changed()  # earlier links, codes and tokens stay invalid when the account is enabled again

@@ -126,9 +126,9 @@ def _print_settled(username: str, decision: Decision, settled: Settled, *, as_js
     elif outcome is Outcome.CONFIRM:
         done = f"the tie to {', '.join(keys)} has ended"
     elif decision.reopens:
-        done = f"the tie to {', '.join(keys)}, which the school had ended, lives again"
+        done = f"the tie to {', '.join(keys)}, which the school had ended, is restored"
     else:
-        done = f"the tie to {', '.join(keys)} lives again, and a new letter can be printed"
+        done = f"the tie to {', '.join(keys)} is restored, and a new letter can be printed"
     click.echo(f"{username}: {done}")
     if settled.is_closed:
         click.echo(f"{username} stays closed: another dispute is open", err=True)

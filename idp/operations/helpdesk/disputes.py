@@ -16,13 +16,13 @@ from typing import Any
 from sqlalchemy import Select, select, true
 from sqlalchemy.orm import selectinload
 
-from idp.accounts import directory, mailboxes, notices, school_notices, tokens
+from idp.accounts import directory, mailboxes, notices, one_time_links, school_notices
 from idp.accounts import disputes as rules
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
@@ -314,7 +314,7 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
     """Enable the account if it was disabled because the school had ended its last tie."""
     if account.left_at is None:
         return
-    if account.disabled_at == account.left_at:
+    if account.is_disabled_by_departure:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
             raise RefusedError(
                 f"another account has confirmed the mailbox of {account.username} meanwhile, and "
@@ -362,7 +362,7 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
 def _renew(account: Account) -> None:
     """Revoke all that was issued for the account, also other links « Ce n’était pas moi »: the school has decided."""
     account.credentials_changed()
-    tokens.revoke(account.id, *Purpose)
+    one_time_links.revoke(account.id, *Purpose)
     manager.end_all(account.id, by=OPERATOR)
 
 

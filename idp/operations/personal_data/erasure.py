@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
@@ -12,7 +13,7 @@ from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import db, retry_unit_of_work
 from idp.oidc.logout import back_channel
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
@@ -55,33 +56,49 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     Raises:
         RefusedError: the account must stay; nothing was done.
     """
-    erased, username = _erase(settings, account_id, reason)
+    erased, username = retry_unit_of_work(partial(_erase, settings, account_id, reason))
     db.session.expunge_all()
     guard.clear_account(username)
     return erased
 
 
-@unit_of_work()
 def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
     """Remove the accounts of a person; return what was done, and the identifier that was erased."""
-    account = directory.get_for_change(account_id)
-    if account is None:
-        raise RefusedError("the account was removed meanwhile")
+    accounts = _locked(account_id)
+    account = accounts[account_id]
     if account.merged_into_id is not None:
         main = db.session.get_one(Account, account.merged_into_id)
         raise RefusedError(f"{account.username} was merged into {main.username}: erase that account")
     person, username = export.person_of(account), account.username
     _check_disputes(person, username)
     _check_notices(person, username)
-    keys = [*sorted(person.accounts - {account_id}, key=str), account_id]
+    keys = [*sorted(person.accounts - {account_id}), account_id]
     sign_outs = sum(back_channel.announce_removal(key) for key in keys)
     kept, notices = list(_kept(settings, person, sign_outs)), list(_notices(person))
     for key in keys:
         event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
-        unused_accounts.erase(db.session.get_one(Account, key), event)
+        unused_accounts.erase(accounts[key], event)
     of_person = ImportIssue.key.in_(person.roster_keys)
     db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
     return Erased(len(person.accounts), sign_outs, kept, notices), username
+
+
+def _locked(account_id: uuid.UUID) -> dict[uuid.UUID, Account]:
+    """Return the accounts of a person by their ids, with their rows locked.
+
+    The rows are locked in the order of their ids, as everywhere, to avoid deadlocks. A concurrent request may have
+    merged another account, so the accounts are read again under the locks.
+
+    Raises:
+        RefusedError: an account was removed, or another one was merged meanwhile.
+    """
+    locked = {key: directory.get_for_change(key) for key in sorted(export.accounts_of(account_id))}
+    accounts = {key: account for key, account in locked.items() if account is not None}
+    if account_id not in accounts:
+        raise RefusedError("the account was removed meanwhile")
+    if accounts.keys() != export.accounts_of(account_id):
+        raise RefusedError(f"the accounts merged into {accounts[account_id].username} changed meanwhile: try again")
+    return accounts
 
 
 def _check_disputes(person: Person, username: str) -> None:
@@ -100,7 +117,7 @@ def _check_disputes(person: Person, username: str) -> None:
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise RefusedError(
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
-            "and the next file would open that tie again: have the school take it out of its file, import that file, "
+            "and the next file would restore that tie: have the school take it out of its file, import that file, "
             "then erase"
         )
 
@@ -146,7 +163,7 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
     yield Kept(
         "journal",
         f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
-        f"was done, each for {settings.audit_days} days at most; the key in them leads to nobody",
+        f"was done, each for {settings.audit_days} days at most; the account's key in them identifies nobody",
     )
     if person.children:
         yield Kept("pupils", "the children stay: they are pupils of the school, and leave with its file")
@@ -156,6 +173,10 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
             "the school's file names the person: the next import brings a new account with a new identifier and a new "
             "letter, unless the school takes the person out of its file",
         )
-    news = "they are told to sign the person out, nothing more" if sign_outs else "no session was open, so none is told"
+    news = (
+        "each is asked to sign the person out, nothing more"
+        if sign_outs
+        else "no session was open, so no ENT is notified"
+    )
     yield Kept("ents", f"the ENTs have accounts of their own: {news}")
-    yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
+    yield Kept("copies", "this command cannot erase backups of the database, nor mails that were sent")

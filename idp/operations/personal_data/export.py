@@ -34,7 +34,7 @@ from idp.sessions.models import Session
 
 def person_of(account: Account) -> Person:
     """Return the person of an account, with the accounts that were merged into it."""
-    accounts = frozenset({account.id, *_merged(account.id)})
+    accounts = accounts_of(account.id)
     keys = set(db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id.in_(accounts))))
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
@@ -50,15 +50,15 @@ def person_of(account: Account) -> Person:
     return Person(accounts, frozenset(keys), children, schools, emails, frozenset(_waiting(accounts)))
 
 
-def _merged(account_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the accounts that were merged into an account, directly or over several steps."""
+def accounts_of(account_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Return an account and those that were merged into it, directly or over several steps."""
     merged: set[uuid.UUID] = set()
     latest = {account_id}
     while latest:
         rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
         latest = set(rows) - merged - {account_id}
         merged |= latest
-    return merged
+    return frozenset({account_id, *merged})
 
 
 def _waiting(accounts: Iterable[uuid.UUID]) -> Iterator[uuid.UUID]:

@@ -49,13 +49,13 @@ _COUNTED = {
     "outbox_messages": "finished messages of the outbox",
     "journal_entries": "expired events of the journal",
     "failures": "expired refusals and failures of the journal",
-    "letters_burnt": "provisional passwords that expired",
+    "letters_expired": "provisional passwords that expired",
     "accounts_warned": "people warned that their account will be removed",
     "accounts_removed": "accounts removed",
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
-    "imports_forgotten": "imports of school files, with their issues",
+    "imports_removed": "imports of school files, with their issues",
 }
 
 
@@ -187,7 +187,7 @@ def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
     done: Counter[str] = Counter()
     due = unused_accounts.removable(settings, moment)
     for some in account_ranges():
-        done["letters_burnt"] += retry_unit_of_work(
+        done["letters_expired"] += retry_unit_of_work(
             partial(unused_accounts.remove_expired_secrets, some, settings, moment)
         )
         while warned := retry_unit_of_work(partial(unused_accounts.warn, some, settings, moment)):
@@ -211,7 +211,7 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
     delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
-    done["imports_forgotten"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
+    done["imports_removed"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
     return done
 
 

@@ -39,12 +39,12 @@ def remove_expired_secrets(some: ColumnElement[bool], settings: Settings, moment
     Not before the last activation that one of them opened has expired: it was valid when it was typed.
     """
     expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
-    burnt = (
+    removing = (
         update(Account)
         .where(some, Account.provisional_hash.is_not(None), expired)
         .values(provisional_hash=None, updated_at=Account.updated_at)
     )
-    return db.session.connection().execute(burnt).rowcount
+    return db.session.connection().execute(removing).rowcount
 
 
 def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
@@ -210,7 +210,7 @@ def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before an instant, in the caller's transaction; return their number."""
     ended = and_(
         Guardianship.ended_at <= before,
-        Guardianship.disputed_at.is_(None),  # a dispute stays
+        ~Guardianship.has_open_dispute,
         ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from idp import opaque
 from idp.clock import now
 from idp.http_client.outgoing import Outgoing, OutgoingError
-from idp.oidc.keys.ring import NoSigningKeyError
+from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
 from idp.oidc.server import Server
 from idp.registration.trial.wording import failure

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
@@ -92,9 +92,9 @@ _LINK = (
     Guardianship.account_id,
     Guardianship.kinship,
     Guardianship.authority,
-    Guardianship.ended_at,
-    Guardianship.disputed_at,
-    Guardianship.excluded_at,
+    not_(Guardianship.is_unended).label("is_ended"),
+    Guardianship.has_open_dispute.label("is_disputed"),
+    Guardianship.is_excluded.label("is_excluded"),
 )
 
 
@@ -172,8 +172,7 @@ def with_other_child(account_ids: Sequence[str], ending: AbstractSet[tuple[str, 
     rows = _all(
         select(Guardianship.account_id, Guardianship.child_id).where(
             one_of(Guardianship.account_id, _ids(account_ids)),
-            Guardianship.ended_at.is_(None),
-            Guardianship.excluded_at.is_(None),
+            Guardianship.is_unended,
         )
     )
     return {account.hex for account, child in rows if (account.hex, child.hex) not in ending}
@@ -255,8 +254,7 @@ def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
         KnownLinkRow,
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
-             int(link.ended_at is not None or link.excluded_at is not None), int(link.disputed_at is not None),
-             int(link.excluded_at is not None))
+             int(link.is_ended), int(link.is_disputed), int(link.is_excluded))
             for link in _all(select(*_LINK).where(some))
         ),
     )  # fmt: skip

@@ -40,7 +40,7 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
     for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
         if account.left_at is None:
             continue
-        if account.disabled_at == account.left_at:
+        if account.is_disabled_by_departure:
             account.disabled_at = None
             mailboxes.release_if_refused(settings, account)
         account.left_at = account.inactive_warned_at = None
@@ -69,9 +69,7 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str
 
 
 def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
-    holds = select(Guardianship.child_id).where(
-        Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
-    )
+    holds = select(Guardianship.child_id).where(Guardianship.account_id == account_id, Guardianship.is_unended)
     return (
         update(_accounts)
         .where(

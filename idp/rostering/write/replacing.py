@@ -13,11 +13,11 @@ from typing import cast
 
 from sqlalchemy import Table, delete, func, select, update
 
-from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts import directory, notices, one_time_links, school_notices
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.audit.registry_events import AccountImported
@@ -99,7 +99,7 @@ def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[u
 def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
     """Disable an account, end its sessions and links, and tell its confirmed mailbox. Nothing is erased."""
     accounts, moment = cast("Table", Account.__table__), now()
-    tokens.revoke(account_id, *Purpose)
+    one_time_links.revoke(account_id, *Purpose)
     db.session.execute(
         update(accounts)
         .where(accounts.c.id == account_id)

@@ -69,7 +69,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     disputed = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
     if changed:  # the school may have excluded one since the plan was made
-        db.session.execute(UPDATE_ONE.where(_links.c.excluded_at.is_(None)), changed)
+        db.session.execute(UPDATE_ONE.where(~Guardianship.is_excluded), changed)
     if readmitted:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
@@ -109,20 +109,17 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
         return []
     accounts = sorted({tie["account_id"] for tie in ties})
     holding = (
-        select(_links.c.account_id, _children.c.school_id, _links.c.disputed_at)
-        .join(_children, _children.c.id == _links.c.child_id)
+        select(Guardianship.account_id, Child.school_id, Guardianship.has_open_dispute)
+        .join(Child, Child.id == Guardianship.child_id)
         .where(
-            bulk.one_of(_links.c.account_id, accounts),
-            or_(
-                _links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)
-            ),  # a dispute that is open although the pupil left
-            _links.c.excluded_at.is_(None),
+            bulk.one_of(Guardianship.account_id, accounts),
+            or_(Guardianship.is_unended, Guardianship.has_open_dispute),  # a dispute stays open when the pupil leaves
+            ~Guardianship.is_excluded,
         )
     )
     is_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
-    for account_id, school_id, disputed_at in db.session.execute(holding):
-        whole = is_disputed.get((account_id, school_id), True)
-        is_disputed[account_id, school_id] = whole and disputed_at is not None
+    for account_id, school_id, has_open_dispute in db.session.execute(holding):
+        is_disputed[account_id, school_id] = is_disputed.get((account_id, school_id), True) and has_open_dispute
     if not any(is_disputed.values()):
         return []
     ids = sorted({tie["child_id"] for tie in ties})
