@@ -7,6 +7,8 @@ UV_INSTALLED := .tools/uv-$(UV_VERSION)
 PYTEST_WORKERS ?= auto
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
+# Without cached bytecode, each process of the tests would compile the product and the tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 

@@ -151,13 +151,13 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
     put_back()
 
 
-def close(database_url: str) -> None:
-    """Close the connections of a database that goes away, and forget the applications on it."""
+def disconnect(database_url: str) -> None:
+    """Close the connections to a database that is replaced by a new one of its name."""
     for pool in [pool for pool in _stores if pool[0] == database_url]:
         _stores.pop(pool).close()
-    for key, (app, _) in list(_applications.items()):
+    for app in (*(app for app, _ in _applications.values()), *_of_commands.values()):
         if app.config["SQLALCHEMY_DATABASE_URI"] == database_url:
-            _close(_applications.pop(key)[0])
+            _close(app)
 
 
 def _close(app: Flask) -> None:

@@ -150,7 +150,7 @@ def drop_template(shared: Path) -> None:
 
 @contextmanager
 def postgresql_copy(shared: Path) -> Iterator[str]:
-    """Yield the address of a fresh PostgreSQL database, dropped afterwards."""
+    """Yield the address of a PostgreSQL database that holds what the template holds; nobody else has it meanwhile."""
     server = make_url(server_url(shared)).set(drivername="postgresql")
     template = template_url(shared)
     with once(shared, "postgresql") as first:
@@ -158,17 +158,17 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
             run_sql(server.render_as_string(hide_password=False), "CREATE DATABASE {}", str(template.database))
             prepare(template.render_as_string(hide_password=False))
     plain = server.render_as_string(hide_password=False)
-    name = _EMPTY.pop() if _EMPTY else _copied(shared, plain, str(template.database))
+    name = _EMPTY.pop() if _EMPTY else _copied(shared, plain, str(template.database), f"idp_{uuid.uuid4().hex}")
     url = server.set(database=name).render_as_string(hide_password=False)
     try:
         yield url
     finally:
-        if _emptied(url, _template(shared, template.render_as_string(hide_password=False))):
-            _EMPTY.append(name)
-        else:
+        if not _emptied(url, _template(shared, template.render_as_string(hide_password=False))):
             disconnect(url)
-            applications.close(url)
+            applications.disconnect(url)
             run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            _copied(shared, plain, str(template.database), name)  # the applications on it compiled their statements
+        _EMPTY.append(name)
 
 
 _EMPTY: list[str] = []
@@ -192,9 +192,8 @@ SELECT array_agg(item ORDER BY item) FROM (
 """
 
 
-def _copied(shared: Path, server: str, template: str) -> str:
+def _copied(shared: Path, server: str, template: str, name: str) -> str:
     """Make a database from the template; return its name."""
-    name = f"idp_{uuid.uuid4().hex}"
     with once(shared, "postgresql-copy"):  # a template cannot be copied twice at once
         run_sql(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     return name
