@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from idp.accounts import directory, disputes, school_notices
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
@@ -322,58 +322,6 @@ def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Bu
     answer = act("account", "erase", merged.username, "--reason", "demande", "--yes")
     assert answer.code == 1
     assert f"was merged into {main.username}" in answer.err
-
-
-@pytest.fixture
-def family(build: Build) -> tuple[Account, list[uuid.UUID]]:
-    """An account with three merged ones, one of them over a second; and the ids of all."""
-    main = build.active()
-
-    def merged_into(other: Account) -> Account:
-        return build.never_activated(disabled_at=now(), merged_into_id=other.id, children=[])
-
-    first, second = merged_into(main), merged_into(main)
-    third = merged_into(first)
-    return main, [main.id, first.id, second.id, third.id]
-
-
-def test_erasure_locks_all_accounts_of_the_person_in_the_order_of_their_ids(
-    act: Run, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    main, ids = family
-    locked, lock_truly = [], directory.get_for_change
-
-    def lock(account_id: uuid.UUID) -> Account | None:
-        locked.append(account_id)
-        return lock_truly(account_id)
-
-    monkeypatch.setattr(directory, "get_for_change", lock)
-    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
-    assert locked == sorted(ids)
-    assert db.session.scalars(select(Account.id).where(Account.id.in_(ids))).all() == []
-
-
-def test_account_that_is_merged_during_an_erasure_is_not_forgotten(
-    act: Run, build: Build, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    main, ids = family
-    late, lock_truly = build.never_activated(children=[]).id, directory.get_for_change
-
-    def merge_and_lock(account_id: uuid.UUID) -> Account | None:
-        with db.engine.begin() as other:
-            merging = update(Account).where(Account.id == late).values(merged_into_id=main.id, disabled_at=now())
-            other.execute(merging)
-        return lock_truly(account_id)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(directory, "get_for_change", merge_and_lock)
-        refused = act("account", "erase", main.username, "--reason", "demande", "--yes")
-    assert (refused.code, refused.out) == (1, "")
-    assert "changed meanwhile: try again" in refused.err
-    remaining = select(Account.id).where(Account.id.in_([*ids, late]))
-    assert len(db.session.scalars(remaining).all()) == 5
-    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
-    assert db.session.scalars(remaining).all() == []
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "\x1b[2J"])
