@@ -39,13 +39,14 @@ def locked(database_url: str) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(database_url: str) -> Iterator[None]:
-    """An application that waits shortly for locks."""
-    applications.close(database_url)
+    """Let the test's own application wait shortly for locks."""
+    applications.disconnect(database_url)
     with short_lock_waits():
         yield
-    applications.close(database_url)
+    applications.disconnect(database_url)
 
 
+@pytest.mark.own_app
 @pytest.mark.usefixtures("impatient")
 def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
