@@ -190,7 +190,7 @@ def _application(provider: FakeProvider) -> Flask:
             return redirect(provider.away, 303)
         provider.requests.append(asked)
         code = secrets.token_urlsafe(16)
-        provider.codes[code] = asked
+        provider.codes[code] = {**asked, "auth_time": str(int(time.time()))}
         return redirect(f"{asked['redirect_uri']}?{urlencode(provider.answer(code))}", 303)
 
     @app.route("/moved/<path:path>", methods=["GET", "POST"])
@@ -225,7 +225,7 @@ def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
         }
         if "offline_access" in asked["scope"].split():
             answer["refresh_token"] = refresh_token
-            provider.refreshes[refresh_token] = {"scope": asked["scope"], "auth_time": str(int(time.time()))}
+            provider.refreshes[refresh_token] = {name: asked[name] for name in ("scope", "auth_time")}
         return jsonify({k: v for k, v in (answer | provider.token_lie).items() if v is not None}), 200
 
 
