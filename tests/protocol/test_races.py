@@ -83,7 +83,8 @@ def test_sixteen_processes_redeem_one_code_and_one_wins(
     assert db.session.scalar(select(func.count()).select_from(Token)) == rounds
     assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0
     reused = select(func.count()).select_from(AuditEntry).where(AuditEntry.kind == "code.reused")
-    assert db.session.scalar(reused) == rounds * (PROCESSES - 1)
+    # the replay that revoked is recorded, and the first of the hour, which may be another
+    assert rounds <= (db.session.scalar(reused) or 0) <= 2 * rounds
 
 
 @pytest.mark.row("Z-02")

@@ -71,6 +71,22 @@ def test_a_rotated_token_that_comes_again_late_kills_the_family(
     assert reuses() == 1
 
 
+@pytest.mark.row("T-20")
+def test_replay_in_an_ended_family_is_recorded_once_an_hour(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 9700, 4.14.2. A client that repeats a replay does not fill the journal."""
+    first = tokens_for(browser, offline, scope=OFFLINE)
+    second = offline.refresh(browser, first["refresh_token"]).get_json()
+    data = {"token": second["refresh_token"]}
+    assert browser.post("/revoke", data=data, headers=offline.basic()).status_code == 200
+    for hours, expected in ((0, 1), (2, 2)):
+        with later(hours * 3_600 + 15):
+            for _ in range(3):
+                refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
+                assert reuses() == expected
+
+
 @pytest.mark.row("T-21")
 def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account

@@ -55,6 +55,23 @@ def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, se
 
 
 @pytest.mark.row("T-02")
+def test_replay_of_ended_tokens_is_recorded_once_an_hour(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 9700, 4.5. A client that repeats a replay does not fill the journal."""
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    tokens = ent.tokens(browser, code, attempt)
+    assert browser.post("/revoke", data={"token": tokens["access_token"]}, headers=ent.basic()).status_code == 200
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        for expected in (1, 2):
+            for _ in range(3):
+                refused(ent.exchange(browser, code, attempt), "invalid_grant")
+                assert events("code.reused") == expected
+            clock.shift(3_601)
+
+
+@pytest.mark.row("T-02")
 def test_a_first_use_that_comes_too_late_is_no_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 4.1.2; Security row T-02."""
     attempt = Attempt()

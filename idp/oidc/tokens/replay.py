@@ -1,13 +1,16 @@
 """Revokes all tokens of a family when its code or a rotated refresh token is replayed."""
 
+import uuid
+
 from sqlalchemy import select
 
 from idp.audit import log
-from idp.audit.events import CodeReused, RefreshReused
+from idp.audit.events import CodeReused, Event, RefreshReused
 from idp.clients.registry import Registration
 from idp.db import db, unit_of_work
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.tokens import issued
+from idp.throttle import guard, limits
 
 
 def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
@@ -19,11 +22,8 @@ def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
             AuthorizationCode.used_at.is_not(None),
         )
     ).one_or_none()
-    if row is None:
-        return
-    with unit_of_work():
-        issued.revoke_all(Token.family == row.family)
-        log.record(CodeReused(account_id=row.account_id, client_id=client.key))
+    if row is not None:
+        _revoke(row.family, CodeReused(account_id=row.account_id, client_id=client.key))
 
 
 def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
@@ -34,11 +34,19 @@ def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
             Token.kind == "r",
             Token.client_id == client.key,
             Token.used_at.is_not(None),
-            Token.revoked_at.is_(None),
         )
     ).one_or_none()
-    if row is None:
-        return
+    if row is not None:
+        _revoke(row.family, RefreshReused(account_id=row.account_id, client_id=client.key))
+
+
+def _revoke(family: uuid.UUID, replay: Event) -> None:
+    """Revoke the tokens of a family and record the replay.
+
+    A replay that ends tokens is always recorded. One that finds them ended is recorded if it is the family's first in
+    an hour, so that a client that repeats it does not fill the journal.
+    """
+    noted = guard.take(limits.REFUSAL_NOTED, f"{replay.kind} {family.hex}")
     with unit_of_work():
-        if issued.revoke_all(Token.family == row.family):  # none if a concurrent replay revoked them first
-            log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
+        if issued.revoke_all(Token.family == family) or isinstance(noted, guard.Granted):
+            log.record(replay)
