@@ -1,7 +1,7 @@
 """Writes the files of an order: draws families, adds mistakes, writes one format, and counts."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,6 @@ from bench.academy.mistakes import Kind, Mistakes
 from bench.academy.schools import School, draw_schools
 from bench.academy.writers import aaf, csv_file, onde, siecle
 from bench.academy.writers.output import Folder, Output, Tgz
-
-FORMATS = ("aaf", "aaf1d", "siecle", "onde", "csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,33 +58,39 @@ def produce(order: Order) -> Produced:
     Only the Complet contains mistakes. The memory is that of a town and of a few parts.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or the format has no writer.
     """
+    writer = _WRITERS.get(order.format)
+    if writer is None:
+        raise ValueError(f"no writer for the format {order.format!r}: add it to _WRITERS")
     produced = Produced()
-    mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
+    mistakes = Mistakes(order.mistakes, writer.mistakes(order), seed=order.seed)
     schools = mistakes.schools(draw_schools(order.pupils, order.schools))
-    households = families(order.seed, order.pupils, order.schools)
-    if order.format.startswith("aaf"):
-        _write_aaf(order, schools, households, mistakes, produced)
-    elif order.format == "siecle":
-        written = _counted(mistakes.households(households), produced)
-        siecle.write(Folder(order.out), schools, written, _siecle_style(order))
-    elif order.format == "onde":
-        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.representable(households)), produced))
-    else:
-        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), produced))
+    writer.write(order, schools, families(order.seed, order.pupils, order.schools), mistakes, produced)
     produced.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
     return _weighed(order, produced)
 
 
-def _possible(order: Order) -> frozenset[Kind]:
-    if order.format == "siecle":
-        return siecle.mistakes(_siecle_style(order))
-    return {"onde": onde.MISTAKES, "csv": csv_file.MISTAKES}.get(order.format, aaf.MISTAKES)
-
-
 def _siecle_style(order: Order) -> siecle.Style:
     return siecle.Style(old=order.old, zipped=order.archive)
+
+
+def _write_siecle(
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, produced: Produced
+) -> None:
+    siecle.write(Folder(order.out), schools, _counted(mistakes.households(households), produced), _siecle_style(order))
+
+
+def _write_onde(
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, produced: Produced
+) -> None:
+    onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.representable(households)), produced))
+
+
+def _write_csv(
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, produced: Produced
+) -> None:
+    csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), produced))
 
 
 def _write_aaf(
@@ -127,3 +131,22 @@ def _weighed(order: Order, produced: Produced) -> Produced:
     sizes = [path.stat().st_size for path in order.out.rglob("*") if path.is_file()]
     produced.files, produced.size = len(sizes), sum(sizes)
     return produced
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """How a format is written, and which kinds of mistakes its files can have."""
+
+    write: Callable[[Order, list[School], Iterable[Household], Mistakes, Produced], None]
+    mistakes: Callable[[Order], frozenset[Kind]]
+
+
+_AAF = _Writer(_write_aaf, lambda _: aaf.MISTAKES)
+_WRITERS = {
+    "aaf": _AAF,
+    "aaf1d": _AAF,
+    "siecle": _Writer(_write_siecle, lambda order: siecle.mistakes(_siecle_style(order))),
+    "onde": _Writer(_write_onde, lambda _: onde.MISTAKES),
+    "csv": _Writer(_write_csv, lambda _: csv_file.MISTAKES),
+}
+FORMATS = tuple(_WRITERS)

@@ -119,6 +119,11 @@ def test_sizes_hold(pupils: int, schools: int) -> None:
         assert 1.45 < sum(len(household.people) for household in households) / pupils < 1.58
 
 
+def test_a_format_without_a_writer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no writer"):
+        _made(tmp_path, "constel")
+
+
 def test_an_academie_without_schools_or_with_too_many_is_refused() -> None:
     for schools in (0, 100_000):
         with pytest.raises(ValueError, match="from 1 to"):

@@ -10,16 +10,21 @@ from sqlalchemy import select
 from bench.academy.delta import after, changes
 from bench.academy.expected import Family, accounts, expected
 from bench.academy.families import families
-from bench.academy.produce import Order, produce
+from bench.academy.produce import FORMATS, Order, produce
 from bench.academy.schools import draw_schools
 from bench.academy.writers import onde
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.db import db
 from idp.folding import fold
+from idp.rostering.records import Format
 from tests.commands.conftest import Run
 from tests.rostering.seen import codes, imported, state
 
 SEED, PUPILS, SCHOOLS = 11, 150, 4
+HAVE_STUDENT_IDS = {"aaf", "siecle", "csv"}
+"""The formats whose pupils have a number (`Child.student_id`)."""
+NAME_NO_SCHOOL = {"onde", "csv"}
+"""The formats whose files do not name their school: the operator does, by `--school`."""
 Link = tuple[str, ...]
 
 
@@ -31,14 +36,14 @@ def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
         for guardian in family.guardians:
             for child in guardian.children:
                 names = (guardian.given_name, guardian.family_name, child.given_name, child.family_name)
-                number = str(child.student_id) if form in {"aaf", "siecle", "csv"} else ""
+                number = str(child.student_id) if form in HAVE_STUDENT_IDS else ""
                 found_links[(*map(said, names), said(child.class_name), child.uai, number)] += 1
     return found_links
 
 
 def links_there(form: str) -> Counter[Link]:
     """Return the stored guardianships."""
-    number = Child.student_id if form in {"aaf", "siecle", "csv"} else School.phone
+    number = Child.student_id if form in HAVE_STUDENT_IDS else School.phone
     rows = db.session.execute(
         select(
             Account.given_name, Account.family_name, Child.given_name, Child.family_name, Child.class_name, School.uai,
@@ -50,7 +55,7 @@ def links_there(form: str) -> Counter[Link]:
         .where(Guardianship.ended_at.is_(None), Account.disabled_at.is_(None))
     ).all()  # fmt: skip
     db.session.rollback()
-    return Counter((*row[:6], row[6] if form in {"aaf", "siecle", "csv"} else "") for row in rows)
+    return Counter((*row[:6], row[6] if form in HAVE_STUDENT_IDS else "") for row in rows)
 
 
 def _who(link: Link) -> Link:
@@ -79,13 +84,17 @@ def without_namesakes(links: Counter[Link], there: Counter[Link]) -> tuple[Count
     )
 
 
-@pytest.mark.parametrize("form", ["aaf", "aaf1d", "siecle", "csv", "onde"])
+def test_every_format_that_is_read_is_written() -> None:
+    assert set(FORMATS) == {form.value for form in Format}
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, form: str) -> None:
     produce(Order(out=tmp_path / form, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format=form))
     folders = [tmp_path / form / "complet"] if form.startswith("aaf") else sorted((tmp_path / form).iterdir())
     said = []
     for folder in folders:
-        school = ("--school", folder.name) if form in {"onde", "csv"} else ()
+        school = ("--school", folder.name) if form in NAME_NO_SCHOOL else ()
         said.append(imported(act, folder, *school))
         assert not [issue for issue in said[-1]["issues"] if issue["severity"] == "error"] or form == "onde"
     for kind in ("students", "guardians"):
@@ -98,7 +107,7 @@ def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, for
     assert there == wanted
     before = state()
     for folder in folders:
-        school = ("--school", folder.name) if form in {"onde", "csv"} else ()
+        school = ("--school", folder.name) if form in NAME_NO_SCHOOL else ()
         again = imported(act, folder, *school)
         assert {again[kind][what] for kind in ("students", "guardians") for what in ("created", "changed", "left")} == {
             0
