@@ -1,8 +1,9 @@
 """The order of the steps: the pages that a person must complete before the client gets its code.
 
-The dispatcher of `/authorize` computes the next step from stored state and the sealed request at every return, so that
+The dispatcher of `/authorize` computes the next step from stored state and the signed request at every return, so that
 no URL skips a step. A step ends with a redirect to `idp.interaction.store.resume_url` or `decline_url`. It does not
-know other steps; `tests/architecture/test_home_of_journey.py` names the exceptions (`LEADS_ELSEWHERE`).
+know other steps; the exceptions and their reasons are in `tests/architecture/test_home_of_journey.py`
+(`LEADS_ELSEWHERE`).
 """
 
 from collections.abc import Callable
@@ -105,17 +106,23 @@ def _agreement_is_needed(state: State) -> bool:
 
 _NOT_SIGNED_IN = "the person did not sign in"
 STEPS = (
+    # before every other: nobody is signed in until the activation ends
     Step("activation.activate", _activation_is_needed, "login_required", ""),
+    # before the sign-in: people of other profiles sign in elsewhere
     Step("profile_choice.choose", _profile_is_unknown, "login_required", _NOT_SIGNED_IN),
     Step("profile_choice.elsewhere", _profile_is_not_parent, "login_required", _NOT_SIGNED_IN),
+    # before the steps of an account: another person may sign in
     Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
+    # before the steps of a client: the person owes it to every ENT
     Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
+    # before the charter: nobody accepts that of an ENT that cannot be entered
     Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied", "the person turned back"),
+    # before the agreement: the charter's acceptance is among the claims that it is about
     Step("charter.show", _charter_is_needed, "consent_required", "the charter is not accepted"),
+    # last: it is about this request alone
     Step("oidc.agree", _agreement_is_needed, "consent_required", "the person did not agree"),
 )
-"""The first step that is needed is next. An activation redirects to `email_confirmation.waiting` itself, because its
-person signs in after the confirmation of the email."""
+"""The first step that is needed is next; `tests/protocol/test_step_order.py` holds the order."""
 
 
 def next_step(state: State) -> Step | None:

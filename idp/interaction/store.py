@@ -154,9 +154,10 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
 
 
 def resume_url(interaction: Interaction | None) -> str:
-    """Return the URL after a finished step: the activation that a letter opened, or the dispatcher.
+    """Return the URL that a page redirects to when its person has completed it.
 
-    Without a client's request, that is the account's page.
+    It is the activation if the password of a letter was entered, the account's page if no client asked, and otherwise
+    the dispatcher.
     """
     if interaction is not None and interaction.person is not None:
         return page_url("activation.activate", interaction)

@@ -13,11 +13,16 @@ HOME = "idp/journey.py"
 ENDPOINTS = {step.endpoint for step in STEPS}
 LEADS_ELSEWHERE = {
     ("idp/activation/views.py", "email_confirmation.waiting"): "its second half: nobody is signed in yet",
+    (
+        "idp/interaction/store.py",
+        "activation.activate",
+    ): "after a letter's password, which needs no request of a client",
+    ("idp/oidc/authorization/other_ent.py", "login.sign_in"): "a link: another person continues the same request",
     ("idp/profile_choice/views.py", "login.sign_in"): "no client asked: the dispatcher serves requests of clients",
     ("idp/sessions/guard.py", "login.sign_in"): "the account's pages have no request of a client",
     ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
 }
-"""The redirects to a page of another package, and why the dispatcher does not decide them."""
+"""The redirects to a page of another package and the URLs of steps that functions return, each with its reason."""
 _URLS = {"url_for", "page_url"}
 
 
@@ -50,6 +55,15 @@ def redirects(tree: ast.AST) -> Iterator[str]:
                         yield endpoint
 
 
+def returned(tree: ast.AST) -> Iterator[str]:
+    """Yield the steps whose URLs a function returns, for a redirect elsewhere."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Return(value=ast.Call(func=func, args=[ast.Constant(value=str() as endpoint), *_])):
+                if endpoint in ENDPOINTS and named(func).rpartition(".")[2] in _URLS:
+                    yield endpoint
+
+
 def package_of(path: Path) -> str:
     """Return the folder of `idp` with the module, at any depth."""
     return "/".join(shown(path).split("/")[:2])
@@ -76,7 +90,7 @@ def test_no_slice_redirects_to_a_page_of_another_slice() -> None:
     found = {
         (shown(path), endpoint)
         for path in modules("idp")
-        for endpoint in redirects(parsed(path))
+        for endpoint in (*redirects(parsed(path)), *returned(parsed(path)))
         if endpoint.partition(".")[0] not in blueprints(package_of(path))
     }
     assert found == set(LEADS_ELSEWHERE)
@@ -95,3 +109,10 @@ def test_no_slice_redirects_to_a_page_of_another_slice() -> None:
 )
 def test_a_second_order_would_be_seen(text: str, steps: list[str], endpoints: list[str]) -> None:
     assert (list(in_lists(ast.parse(text))), list(redirects(ast.parse(text)))) == (steps, endpoints)
+
+
+def test_a_returned_url_of_a_step_would_be_seen() -> None:
+    tree = ast.parse(
+        'def f():\n    return store.page_url("charter.show", started)\n\n\nreturn url_for("my_account.show")'
+    )
+    assert list(returned(tree)) == ["charter.show"]
