@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 
 import click
@@ -86,6 +87,31 @@ def test_every_file_in_a_document_exists() -> None:
     }
     assert len(named) > 50
     assert sorted((path, place) for path, place in named if not (CHECKOUT / place).exists()) == []
+
+
+def drawn(name: str, heading: str) -> list[str]:
+    """Return the lines of the drawing in a section of a document."""
+    _, _, section = CHECKOUT.joinpath(name).read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    lines = section.partition("\n## ")[0].partition("```text\n")[2].partition("```")[0] or section.partition("\n## ")[0]
+    return [line for line in lines.splitlines() if line.strip()]
+
+
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    contracts = tomllib.loads(CHECKOUT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [set(layer.split(" | ")) for layer in contracts["contracts"][0]["layers"]]
+    assert [set(re.split(r" {3,}", line)[0].split()) for line in drawn("docs/architecture.md", "Layers")] == layers
+
+
+def test_the_tree_has_every_folder() -> None:
+    ignored = set(CHECKOUT.joinpath(".gitignore").read_text(encoding="utf-8").split())
+    there = {f"{path.name}/" for path in CHECKOUT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    packages = {f"{path.parent.name}/" for path in CHECKOUT.glob("idp/*/__init__.py")}
+    lines = drawn("README.md", "The tree")
+    inside = {
+        word for line in lines if line.startswith(" " * 8) for word in re.split(r" {3,}", line.strip())[0].split()
+    }
+    assert {line.split()[0] for line in lines if not line.startswith(" " * 8)} == there - ignored
+    assert inside == packages
 
 
 def test_short_documents_stay_short() -> None:
