@@ -132,7 +132,6 @@ def _compare(settings: Settings, result: ImportResult, paths: Sequence[Path], fo
     order.run(
         Context(
             staging=staging,
-            format=result.format,
             mode=result.mode,
             only_school=form.school,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,

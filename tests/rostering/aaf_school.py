@@ -85,7 +85,7 @@ class Year:
                 self.parents[one.key] = one
         return self
 
-    def change(self, key: str, **values: Any) -> "Year":
+    def change(self, key: str, /, **values: Any) -> "Year":
         if key in self.pupils:
             self.pupils[key] = replace(self.pupils[key], **values)
         else:

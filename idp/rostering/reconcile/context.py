@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.records import Format, Mode
+from idp.rostering.records import Mode
 
 Tick = Callable[[int], None]
 
@@ -23,7 +23,6 @@ class Context:
     """
 
     staging: Staging
-    format: Format
     mode: Mode
     only_school: str | None
     most_authority: int

@@ -6,11 +6,16 @@ from idp.rostering.reconcile import known
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.schema import EndingLinkRow, LeavingAccountRow
 from idp.rostering.reconcile.statements import HERE
-from idp.rostering.records import Format, Mode
+from idp.rostering.records import Mode
 
 _PAGE = 1000
-_ROW_FORMATS = frozenset((Format.ONDE, Format.CSV))
-"""The formats whose rows have no number. If a row could not be read, nobody can say which person is missing."""
+_LACKS_KEY = "SELECT EXISTS (SELECT 1 FROM unread WHERE kind = 'guardian' AND key = '')"
+"""Whether the key of a refused record is not known: then nobody can say which person the files still name."""
+_LACKS_STUDENT_KEY = (
+    "SELECT EXISTS (SELECT 1 FROM unread WHERE key = '' "
+    "AND (kind = 'student' OR kind = 'guardian' AND EXISTS (SELECT 1 FROM student WHERE is_second_hand)))"
+)
+"""The same for pupils, whom the rows of guardians may describe."""
 
 _LIST_ALL = "UPDATE student SET lists_guardians = 1 WHERE lists_guardians IS NOT 1"
 _FIND_ABSENT = (
@@ -65,7 +70,7 @@ def find_absent(context: Context) -> None:
     staging = context.staging
     if context.mode is Mode.COMPLETE:
         staging.run(_LIST_ALL)
-        if not (context.format in _ROW_FORMATS and staging.refused["student"]):
+        if not staging.value(_LACKS_STUDENT_KEY):
             staging.run(_FIND_ABSENT)
     staging.run(_LIST_NO_UNREAD)
 
@@ -73,11 +78,11 @@ def find_absent(context: Context) -> None:
 def find_ending_links(context: Context) -> None:
     """Find the links that end, and the exclusions that the files no longer name."""
     staging = context.staging
-    has_unread_rows = context.format in _ROW_FORMATS and staging.refused["guardian"]
+    lacks_key = staging.value(_LACKS_KEY)
     for table, state in _STATES.items():
         if not staging.value(_ANY.format(state=state)):
             continue
-        if not has_unread_rows:
+        if not lacks_key:
             staging.run(_FIND_UNNAMED.format(table=table, state=state))
         staging.run(_FIND_GONE.format(table=table, state=state))
     staging.create_index("ending_link_account")

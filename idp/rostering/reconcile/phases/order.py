@@ -104,7 +104,7 @@ PHASES = (
     _phase(leavers.find_absent, "student known_child unread", "absent_student student.lists_guardians"),
     _phase(
         leavers.find_ending_links,
-        "student guardian link known_link allowed_link excluded_link exchanged_key absent_student ending_link",
+        "student guardian link known_link allowed_link excluded_link exchanged_key absent_student ending_link unread",
         "ending_link lifted_exclusion",
     ),
     _phase(
