@@ -1,9 +1,9 @@
 """The store issues a code for a live session that owes nothing, and redeems it once."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import func, select
@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from idp import journey
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion
+from idp.clock import now
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, Token
 from tests.builders import LYCEE, Build
@@ -131,12 +132,44 @@ STEPS_OF_A_SESSION: dict[str, Callable[[World], None]] = {
     "charter.show": owe_charter,
 }
 """How a session comes to owe each step that depends on stored state."""
-STEPS_OF_A_REQUEST = {"activation.activate", "profile_choice.choose", "profile_choice.elsewhere", "oidc.agree"}
+STEPS_OF_A_REQUEST = ("activation.activate", "profile_choice.choose", "profile_choice.elsewhere", "oidc.agree")
 """The steps that no session owes: the interaction asks for them, or there is no session."""
 
 
+@dataclass(frozen=True)
+class SignIn:
+    """All that a step of a request may read of a session."""
+
+    auth_time: datetime
+    acr: str = "pwd"
+
+
+@dataclass(frozen=True)
+class RequestState:
+    """All that a step of a request may read of `journey.State`, for a signed-in person and a plain request."""
+
+    session: SignIn
+    started_at: datetime
+    now: datetime
+    profile: str
+    prompts: frozenset[str] = frozenset()
+    max_age: int | None = None
+    acr: str | None = None
+    agreed: bool = False
+    is_activating: bool = False
+
+
 def test_each_step_of_the_journey_is_known_here() -> None:
-    assert {step.endpoint for step in journey.STEPS} == STEPS_OF_A_SESSION.keys() | STEPS_OF_A_REQUEST
+    assert {step.endpoint for step in journey.STEPS} == {*STEPS_OF_A_SESSION, *STEPS_OF_A_REQUEST}
+
+
+@pytest.mark.parametrize("endpoint", STEPS_OF_A_REQUEST)
+def test_a_step_of_a_request_asks_for_nothing_stored(endpoint: str) -> None:
+    [step] = [step for step in journey.STEPS if step.endpoint == endpoint]
+    moment = now()
+    for profile in ("", "eleve", "parent"):
+        state = RequestState(SignIn(moment), moment, moment, profile)
+        assert not step.needed(cast("journey.State", state)), "READY_SESSION would skip this step"
 
 
 @pytest.mark.parametrize("endpoint", STEPS_OF_A_SESSION)
