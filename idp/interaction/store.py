@@ -1,7 +1,7 @@
-"""Starts, seals, opens and resumes interactions.
+"""Starts, signs, opens and resumes interactions.
 
-A sealed interaction is signed under `IDP_SECRET_KEY` and holds the digest of the browser's own cookie: the URL does not
-work in another browser (security rows A-22, V-03). Another browser only learns which ENT to go back to.
+An interaction is signed under `IDP_SECRET_KEY`, not encrypted. It holds the digest of the browser's own cookie: the URL
+does not work in another browser (security rows A-22, V-03). Another browser only learns which ENT to go back to.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ class Interaction:
         return replace(self, person=None)
 
 
-def seal(interaction: Interaction) -> str:
+def sign(interaction: Interaction) -> str:
     """Return `interaction` as a value for a URL, valid in this browser only."""
     data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp(), "b": _this_browser()}
     if interaction.request:
@@ -109,8 +109,8 @@ def seal(interaction: Interaction) -> str:
     if interaction.person:
         person = interaction.person
         data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
-    sealed: str | bytes = _serializer().dumps(data)  # the type that itsdangerous declares for all serializers
-    return sealed if isinstance(sealed, str) else sealed.decode()
+    signed: str | bytes = _serializer().dumps(data)  # the type that itsdangerous declares for all serializers
+    return signed if isinstance(signed, str) else signed.decode()
 
 
 def current() -> Interaction | None:
@@ -120,10 +120,10 @@ def current() -> Interaction | None:
         InteractionLostError: it expired, was changed, or belongs to another browser. The error names the ENT, unless
             the value was changed.
     """
-    sealed = request.args.get(PARAMETER)
-    if sealed is None:
+    signed = request.args.get(PARAMETER)
+    if signed is None:
         return None
-    opened = _open(sealed)
+    opened = _open(signed)
     if opened is None:
         raise InteractionLostError
     interaction, browser = opened
@@ -146,7 +146,7 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
     """Return the URL of a page of this service, with `interaction` and the language that it is shown in."""
     if interaction is None:
         return url_for(endpoint)
-    values: dict[str, Any] = {PARAMETER: seal(interaction)}
+    values: dict[str, Any] = {PARAMETER: sign(interaction)}
     wished = interaction.request.ui_locales if interaction.request else ""
     if language := i18n.served(request.args.get("ui_locales", "")) or wished:
         values["ui_locales"] = language
@@ -171,12 +171,12 @@ def decline_url(interaction: Interaction | None) -> str:
     return page_url("oidc.deny", interaction and interaction.without_person())
 
 
-def _open(sealed: str) -> tuple[Interaction, str] | None:
-    """Return the sealed interaction, and the digest of its browser, which the caller compares before anything else."""
-    if len(sealed) > _LONGEST:
+def _open(signed: str) -> tuple[Interaction, str] | None:
+    """Return the signed interaction and the digest of its browser, which the caller compares before anything else."""
+    if len(signed) > _LONGEST:
         return None
     try:
-        data = _serializer().loads(sealed)
+        data = _serializer().loads(signed)
         browser: str = data["b"]
         started_at = datetime.fromtimestamp(data["t"], UTC)
         person = data.get("a")

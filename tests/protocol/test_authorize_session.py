@@ -238,23 +238,23 @@ def test_a_continuation_opens_in_the_browser_that_started_it_alone(
     """OpenID Connect Core 1.0, 3.1.2.3."""
     attacker = app.test_client()
     page = browser.get(ent.url(Attempt(), prompt="login"))
-    sealed = page.headers["Location"].partition("?")[2]
+    signed = page.headers["Location"].partition("?")[2]
     started = attacker.get(ent.url(Attempt())).headers["Location"].partition("?")[2]
     for path in ("/authorize/resume", "/connexion", "/profil", "/charte", "/authorize/refus"):
-        for stranger, value in ((browser, started), (attacker, sealed), (app.test_client(), sealed)):
+        for stranger, value in ((browser, started), (attacker, signed), (app.test_client(), signed)):
             response = stranger.get(f"{path}?{value}")
             assert response.status_code == 400, path
             assert "Location" not in response.headers
-    bent = sealed[:-3] + ("AAA" if not sealed.endswith("AAA") else "BBB")
+    bent = signed[:-3] + ("AAA" if not signed.endswith("AAA") else "BBB")
     assert browser.get(f"/authorize/resume?{bent}").status_code == 400
-    assert browser.get(f"/connexion?{sealed}").status_code == 200
+    assert browser.get(f"/connexion?{signed}").status_code == 200
     browser.delete_cookie("__Host-tx", domain=HOST)
-    assert browser.get(f"/connexion?{sealed}").status_code == 400
+    assert browser.get(f"/connexion?{signed}").status_code == 400
 
 
 @pytest.mark.row("A-22")
 def test_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour."""
-    sealed = browser.get(ent.url(Attempt())).headers["Location"]
+    signed = browser.get(ent.url(Attempt())).headers["Location"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
-        assert browser.get(sealed).status_code == 400
+        assert browser.get(signed).status_code == 400
