@@ -135,18 +135,20 @@ CHILD_MEMBERS = (
 """The arguments of the database's function that makes a JSON object of a row `k` of CHILDREN."""
 
 _HOLDER_SOURCES = {
-    **dict.fromkeys(("scope", "claims", "jkt"), "t.{}"),
+    "scope": "t.scope",
+    "claims": "t.claims",
+    "jkt": "t.jkt",
     "client_id": "c.client_id",
     "client_key": "c.id",
     "client_version": "c.version",
     "account_id": "a.id",
     "charter_version": "cv.version",
     "charter_accepted_at": "ca.accepted_at",
-    "children": "{{children}}",
+    "children": "{children}",
 }
 """Where the fields of a holder come from; the others are columns of the account under their own names."""
 _HOLDER_COLUMNS = ", ".join(
-    f"{_HOLDER_SOURCES.get(field.name, 'a.{}').format(field.name)} AS {field.name}" for field in fields(Holder)
+    f"{_HOLDER_SOURCES.get(field.name, f'a.{field.name}')} AS {field.name}" for field in fields(Holder)
 )
 
 HOLDER = f"""
@@ -157,4 +159,4 @@ JOIN account a ON a.id = t.account_id AND {_HOLDING}
 JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_ADMITS} {_CHARTER_OF_CLIENT}
 WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > :now
 """  # noqa: S608 - made of constants
-"""To be formatted with the query that gives the children as one JSON array."""
+"""To be formatted with `children`, the query that gives them as one JSON array."""
