@@ -1,7 +1,7 @@
 """The authorization endpoint and its dispatcher (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
 
-`/authorize` checks the request and asks `idp.journey` which step the person owes next. For a live session that owes
-none, the token store issues a code at once. Each step leads back to `/authorize/resume`, which asks again.
+`/authorize` checks the request. For a live session that owes no step, the token store issues a code at once. Otherwise
+`idp.journey` says which step the person owes next. Each step leads back to `/authorize/resume`, which asks again.
 """
 
 import uuid
@@ -53,7 +53,7 @@ def authorize() -> Response:
     try:
         if seconds := rate_limits.seconds_to_wait():
             rate_limits.refuse(encoded, seconds)
-        return _at_once(encoded) or _after_steps(encoded)
+        return _at_once(encoded) or _begin(encoded)
     except UntrustedRequestError as untrusted:
         return errors.page(untrusted)
     except RequestRefusedError as refused:
@@ -61,7 +61,7 @@ def authorize() -> Response:
 
 
 def _at_once(encoded: bytes) -> Response | None:
-    """Issue a code if a live session owes no step; otherwise return None, and `_after_steps` decides on fresh data."""
+    """Issue a code if a live session owes no step; otherwise return None, and `_begin` asks the journey."""
     try:
         checked = check(services().settings, services().server.ring, encoded)
     except (UntrustedRequestError, RequestRefusedError):
@@ -69,8 +69,8 @@ def _at_once(encoded: bytes) -> Response | None:
     return _issue(checked.client, checked.request) if checked.needs_session_only else None
 
 
-def _after_steps(encoded: bytes) -> Response:
-    """Check the request against the database's registration and redirect to the first step that is owed."""
+def _begin(encoded: bytes) -> Response:
+    """Start an interaction, on the registration in the database, and redirect to the first step that is owed."""
     checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
