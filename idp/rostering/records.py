@@ -4,8 +4,8 @@ A field has the text of the file without surrounding spaces. A missing field is 
 partial record (`Act.MODIFY`, in an AAF Delta) it is None, which means that the value does not change; the empty text
 there removes the value.
 
-A key identifies a person or a school permanently. It begins with its source (`aaf:9100001`, `siecle:812`), because two
-sources may give the same number to different people.
+A key identifies a person or a school permanently. It begins with its source (`aaf:9100001` from AAF and AAF1D,
+`siecle:812`), because two sources may give the same number to different people. A school's key may be its UAI alone.
 """
 
 import enum
@@ -63,9 +63,10 @@ class Issue:
     Attributes:
         code: A stable word for programs, such as `student_without_class`.
         message: A French sentence that names nobody of another family.
-        key: The key of the person or the school in the file, or the empty text.
-        refuses: The kind of record that the reader refused (`student` or `guardian`), or the empty text. Refused
-            records are counted.
+        key: The key of the person or the school in the file, or the empty text. While a refused record has no key,
+            nobody of its kind leaves, since it may be anybody's.
+        refuses: The kind of the one record that the reader refused (`student` or `guardian`), or the empty text.
+            Refused records are counted.
     """
 
     severity: Severity

@@ -9,6 +9,7 @@ import click
 
 from idp.cli import cli
 from idp.config import PREFIX, Settings
+from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.paths import CHECKOUT
 from tests.architecture.tree import shown
 from tests.rows import each_row
@@ -112,6 +113,14 @@ def test_the_tree_has_every_folder() -> None:
     }
     assert {line.split()[0] for line in lines if not line.startswith(" " * 8)} == there - ignored
     assert inside == packages
+
+
+def test_pages_for_ents_have_every_claim() -> None:
+    every = {claim for claims in CLAIMS_BY_SCOPE.values() for claim in claims}
+    school = {*CLAIMS_BY_SCOPE["ent"], *CLAIMS_BY_SCOPE["charter"]}  # the standard's own claims are described by scope
+    for page, claims in (("clients/README.md", every), ("docs/brancher-un-ent.md", school)):
+        text = CHECKOUT.joinpath(page).read_text(encoding="utf-8")
+        assert [claim for claim in sorted(claims) if f"`{claim}`" not in text] == [], page
 
 
 def test_short_documents_stay_short() -> None:
