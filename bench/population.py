@@ -92,7 +92,14 @@ def _schools() -> dict[str, uuid.UUID]:
     _insert(
         School,
         (
-            {"id": key, "uai": uai, "name": f"Collège {uai}", "degree": Degree.SECONDARY, "address": [], "phone": ""}
+            {
+                "id": key,
+                "uai": uai,
+                "name": f"Collège {uai}",
+                "degree": Degree.SECONDARY,
+                "postal_address": [],
+                "phone": "",
+            }
             for uai, key in schools.items()
         ),
     )

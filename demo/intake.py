@@ -64,7 +64,11 @@ def import_files(settings: Settings, folder: Path) -> None:
     for school in SCHOOLS:
         if school.source == SIECLE and not db.session.scalar(select(School.id).where(School.uai == school.uai)):
             schools.change(
-                school.uai, name=school.name, address=school.postal_address, phone=school.phone, degree=Degree.SECONDARY
+                school.uai,
+                name=school.name,
+                postal_address=school.postal_address,
+                phone=school.phone,
+                degree=Degree.SECONDARY,
             )
     for source in (AAF, SIECLE):
         try:

@@ -42,7 +42,7 @@ class Build:
         kept = db.session.query(School).filter_by(uai=uai).one_or_none()
         if kept is None:
             name = "Collège des Tilleuls" if uai == COLLEGE else "Lycée Louise-Weber"
-            kept = School(uai=uai, name=name, degree=Degree.SECONDARY, address=[], phone="")
+            kept = School(uai=uai, name=name, degree=Degree.SECONDARY, postal_address=[], phone="")
             db.session.add(kept)
             db.session.commit()
         return kept

@@ -62,12 +62,12 @@ def _last_link(settings: Settings, account: Account, email: str) -> OneTimeLink:
     """Return the newest link that was sent to `email`; a mail takes its recipient from that row."""
     sent = db.session.scalar(
         select(OneTimeLink)
-        .where(OneTimeLink.account_id == account.id, OneTimeLink.address == email)
+        .where(OneTimeLink.account_id == account.id, OneTimeLink.email == email)
         .order_by(OneTimeLink.created_at.desc())
         .limit(1)
     )
     # the purge may have removed all of them: a link that has already expired keeps the address as well
-    return sent or one_time_links.issue(settings, Purpose.CONFIRM_EMAIL, account, address=email, lifetime=timedelta())
+    return sent or one_time_links.issue(settings, Purpose.CONFIRM_EMAIL, account, email=email, lifetime=timedelta())
 
 
 def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = False) -> int:
@@ -103,7 +103,7 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
         settings,
         Purpose.CHANGE_EMAIL if account.email else Purpose.CONFIRM_EMAIL,
         account,
-        address=email,
+        email=email,
         lifetime=settings.lifetime("email_link_lifetime"),
         client_id=client_id,
     )
@@ -205,15 +205,15 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None or not _is_awaited(account, row):
         return None
-    if mailboxes.is_refused(settings, account, row.address):
+    if mailboxes.is_refused(settings, account, row.email):
         return None
     link = one_time_links.redeem(Purpose(row.purpose), value)
     if link is None:
         return None
     former = account.email
-    account.email, account.email_confirmed_at, account.pending_email = link.address, now(), None
+    account.email, account.email_confirmed_at, account.pending_email = link.email, now(), None
     log.record(
-        EmailConfirmed(account_id=account.id, client_id=link.client_id, mail_domain=_domain(link.address)),
+        EmailConfirmed(account_id=account.id, client_id=link.client_id, mail_domain=_domain(link.email)),
     )
     mailboxes.note_sharing(account)
     if former is not None:
@@ -225,9 +225,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
 def _is_awaited(account: Account, link: OneTimeLink) -> bool:
     changes = Purpose(link.purpose) is Purpose.CHANGE_EMAIL
     return (
-        account.pending_email == link.address
-        and changes == (account.email is not None)
-        and account.contested_at is None
+        account.pending_email == link.email and changes == (account.email is not None) and account.contested_at is None
     )
 
 
@@ -237,7 +235,7 @@ def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) ->
         settings,
         Purpose.CONTEST_EMAIL,
         account,
-        address=mailbox,
+        email=mailbox,
         lifetime=settings.lifetime("contest_link_lifetime"),
         keep_older=True,
     )

@@ -45,7 +45,7 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
     )
     if db.session.scalar(earlier_mail.limit(1)) is not None:
         return
-    link = one_time_links.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
+    link = one_time_links.issue(settings, Purpose.REPORT_ACTIVATION, account, email=mailbox, lifetime=lifetime)
     notices.tell(Notice.ACTIVATED_ELSEWHERE, account.id, link=link)
 
 

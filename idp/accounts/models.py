@@ -48,7 +48,7 @@ class School(UuidKey, Base):
     uai: Mapped[str] = mapped_column(String(8), unique=True)
     name: Mapped[str] = mapped_column(String(200))
     degree: Mapped[Degree] = mapped_column(Enum(Degree, native_enum=False, length=10))
-    address: Mapped[list[str]] = mapped_column(default=list)
+    postal_address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
     email: Mapped[str | None] = mapped_column(String(254))
     digest_sent_at: Mapped[datetime | None]
@@ -338,7 +338,7 @@ class RetiredName(Base):
 
 
 class OneTimeLink(UuidKey, Base):
-    """A link sent by mail, valid once, for one act of one account at one mail address (`address`).
+    """A link sent by mail, valid once, for one act of one account at one email.
 
     The table holds the digest of its token. The link is valid while `used_at` and `revoked_at` are empty, `expires_at`
     has not passed and `generation` is the account's.
@@ -351,7 +351,7 @@ class OneTimeLink(UuidKey, Base):
     purpose: Mapped[str] = mapped_column(String(30))
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))
-    address: Mapped[str] = mapped_column(String(254))
+    email: Mapped[str] = mapped_column(String(254))
     generation: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -92,7 +92,7 @@ def tell_at(settings: Settings, notice: Notice, account: Account, email: str) ->
     The address is stored in the row of an expired link.
     """
     link = one_time_links.issue(
-        settings, Purpose.CHANGE_EMAIL, account, address=email, lifetime=timedelta(), keep_older=True
+        settings, Purpose.CHANGE_EMAIL, account, email=email, lifetime=timedelta(), keep_older=True
     )
     tell(notice, account.id, link=link)
 
@@ -109,7 +109,7 @@ def request_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -
         RESET_REQUESTED,
         {
             "account": str(account_id) if account_id else None,
-            "address": origin.ip,
+            "ip": origin.ip,
             "request_id": origin.request_id,
             "known_device": known_device,
         },
@@ -125,7 +125,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
     link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
-    recipient = link.address if link else None
+    recipient = link.email if link else None
     if link is None and account is not None and account.contested_at is None:
         recipient = account.email
     if account is None or recipient is None:

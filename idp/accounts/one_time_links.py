@@ -68,7 +68,7 @@ def issue(
     purpose: Purpose,
     account: Account,
     *,
-    address: str,
+    email: str,
     lifetime: timedelta,
     client_id: uuid.UUID | None = None,
     key: uuid.UUID | None = None,
@@ -80,7 +80,7 @@ def issue(
         settings: For the secret key.
         purpose: The purpose.
         account: The account; the caller has locked its row.
-        address: The email that the link is sent to and is about.
+        email: The email that the link is sent to and is about.
         lifetime: How long the link works.
         client_id: Primary key of the ENT that the pages lead back to.
         key: The id of the link, if something else has it too (the outbox message of the mail).
@@ -95,7 +95,7 @@ def issue(
         purpose=purpose.value,
         account_id=account.id,
         client_id=client_id,
-        address=address,
+        email=email,
         generation=account.generation,
         created_at=moment,
         expires_at=moment + lifetime,

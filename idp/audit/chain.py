@@ -99,7 +99,7 @@ def personal_digest(salt: bytes, ip: str, request_id: str, details: dict[str, An
 def write_mac(known: Secrets, entry: AuditEntry) -> None:
     """Give a new entry its salt, digest and MAC."""
     entry.salt = new_salt()
-    entry.personal_digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+    entry.personal_digest = personal_digest(entry.salt, entry.ip, entry.request_id, entry.details)
     entry.mac = _sign(known, _entry_message(entry))
 
 
@@ -133,7 +133,7 @@ def _owed_digest(known: Secrets, entry: AuditEntry) -> bytes | None:
     """Return the missing digest of the personal part; None if the entry has one, or its first MAC is wrong."""
     if entry.personal_digest is not None or entry.salt is None or verify_entry(known, entry) is not Verdict.FITS:
         return None
-    return personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+    return personal_digest(entry.salt, entry.ip, entry.request_id, entry.details)
 
 
 def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
@@ -156,7 +156,7 @@ def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
     secret = next((secret for secret in known if _key(secret)[0] == mac[:_NAME_LENGTH]), None)
     if secret is None:
         return Verdict.UNKNOWN_KEY if len(mac) == _MAC_LENGTH else Verdict.WRONG
-    key = issued_key([secret], entry.salt, entry.at, entry.client_id, entry.address, entry.request_id)
+    key = issued_key([secret], entry.salt, entry.at, entry.client_id, entry.ip, entry.request_id)
     return Verdict.FITS if hmac.compare_digest(mac, bind(key, entry.account_id, sid)) else Verdict.WRONG
 
 
@@ -170,8 +170,8 @@ def has_its_personal_part(entry: AuditEntry) -> bool:
     if entry.personal_digest is None:
         return True
     if entry.salt is None:
-        return (entry.address, entry.request_id, entry.details) == ("", "", {})
-    digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+        return (entry.ip, entry.request_id, entry.details) == ("", "", {})
+    digest = personal_digest(entry.salt, entry.ip, entry.request_id, entry.details)
     return hmac.compare_digest(digest, entry.personal_digest)
 
 

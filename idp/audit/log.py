@@ -62,7 +62,7 @@ def record(event: Event) -> None:
         account_id=event.account_id,
         client_id=event.client_id,
         actor=origin.actor,
-        address=origin.ip,
+        ip=origin.ip,
         request_id=origin.request_id,
         details=details,
     )
@@ -86,6 +86,6 @@ def forget(account_id: uuid.UUID) -> None:
     db.session.execute(
         update(AuditEntry)
         .where(of_account)
-        .values(address="", request_id="", details={}, salt=None)
+        .values(ip="", request_id="", details={}, salt=None)
         .execution_options(synchronize_session=False)
     )

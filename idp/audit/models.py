@@ -21,9 +21,8 @@ class AuditEntry(Base):
     part is erased when an account is removed (`log.forget`).
 
     `mac` is the keyed hash of the entry, computed when the entry is written (`idp.audit.chain`). The personal part
-    (`address`, the IP; `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the
-    part and its `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry
-    is in.
+    (`ip`, `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the part and its
+    `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry is in.
     """
 
     __tablename__ = "audit"
@@ -42,7 +41,7 @@ class AuditEntry(Base):
     account_id: Mapped[uuid.UUID | None]
     client_id: Mapped[uuid.UUID | None]
     actor: Mapped[str] = mapped_column(String(80), default="")
-    address: Mapped[str] = mapped_column(String(45), default="")
+    ip: Mapped[str] = mapped_column(String(45), default="")
     request_id: Mapped[str] = mapped_column(String(32), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     salt: Mapped[bytes | None]

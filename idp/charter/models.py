@@ -23,7 +23,7 @@ class CharterVersion(UuidKey, Base):
 
 
 class CharterAcceptance(Base):
-    """The acceptance of a version by an account, stored once and never changed; `address` is the IP."""
+    """The acceptance of a version by an account, stored once and never changed."""
 
     __tablename__ = "charter_acceptance"
     __table_args__ = (Index("ix_charter_acceptance_charter_version_id", "charter_version_id"),)
@@ -31,4 +31,4 @@ class CharterAcceptance(Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
     charter_version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("charter_version.id"), primary_key=True)
     accepted_at: Mapped[datetime] = mapped_column(default=now)
-    address: Mapped[str] = mapped_column(String(45), default="")
+    ip: Mapped[str] = mapped_column(String(45), default="")

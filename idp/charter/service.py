@@ -59,7 +59,7 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, ip: str
     with unit_of_work():
         added = db.session.scalar(
             upsert(CharterAcceptance)
-            .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=ip)
+            .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), ip=ip)
             .on_conflict_do_nothing()
             .returning(CharterAcceptance.account_id)
         )

@@ -66,7 +66,7 @@ def look(value: str) -> Alarm:
 def _standing(account: Account, link: OneTimeLink) -> Standing:
     if account.contested_at is not None:
         return Standing.CONTESTED
-    return Standing.OURS if account.email == link.address else Standing.CHANGED
+    return Standing.OURS if account.email == link.email else Standing.CHANGED
 
 
 @unit_of_work()
@@ -80,10 +80,10 @@ def stop(settings: Settings, value: str) -> bool:
     link = one_time_links.redeem(Purpose.CONTEST_EMAIL, value) if account else None
     if account is None or link is None:
         return False
-    applied = account.email != link.address
+    applied = account.email != link.email
     _close(account, link)
     if applied:
-        _contest(settings, account, link.address)
+        _contest(settings, account, link.email)
     elif account.contested_at is None:
         notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
     schools = directory.schools_of_ties(account)
@@ -117,7 +117,7 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
             OneTimeLink.account_id == link.account_id,
             OneTimeLink.purpose == Purpose.CONTEST_EMAIL.value,
             one_time_links.unused(),
-            or_(OneTimeLink.created_at >= link.created_at, OneTimeLink.address == link.address),
+            or_(OneTimeLink.created_at >= link.created_at, OneTimeLink.email == link.email),
         )
         .values(revoked_at=now())
     )

@@ -80,10 +80,10 @@ def look(settings: Settings, value: str) -> Question:
     state = link.state
     if link.row is None or account is None:
         return Question(state)
-    if state is LinkState.USED and (account.email != link.row.address or account.contested_at is not None):
+    if state is LinkState.USED and (account.email != link.row.email or account.contested_at is not None):
         state = LinkState.DEAD
     alive = state is LinkState.ALIVE
-    shared = state is not LinkState.DEAD and mailboxes.serves_another(account, link.row.address)
+    shared = state is not LinkState.DEAD and mailboxes.serves_another(account, link.row.email)
     return Question(
         state,
         _changes(link.row),
@@ -145,12 +145,12 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
         return None
     mail = compose(
         "nouvelle_adresse" if _changes(link) else "confirmation",
-        recipient=link.address,
+        recipient=link.email,
         context=_context(settings, account, link, value),
         message_id=f"{message.id}",
         settings=settings,
     )
-    return mail, link.address
+    return mail, link.email
 
 
 def _context(settings: Settings, account: Account, link: OneTimeLink, value: str) -> dict[str, object]:
@@ -168,5 +168,5 @@ def _still_wanted(link: OneTimeLink, account: Account) -> bool:
         one_time_links.is_unused(link)
         and one_time_links.is_current(link, account)
         and account.disabled_at is None
-        and account.pending_email == link.address
+        and account.pending_email == link.email
     )

@@ -199,7 +199,7 @@ def _correction_page(
         dest=_client(interaction),
         form=form,
         wait=wait,
-        address=account.pending_email,
+        email=account.pending_email,
         back_url=store.page_url("email_confirmation.waiting", interaction),
     )
     return make_response(html, status)
@@ -217,7 +217,7 @@ def _waiting_page(
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),
-        address=account.pending_email,
+        email=account.pending_email,
         wait=held,
         resent_at=service.resent_at(account.id),
         change_url=store.page_url("email_confirmation.correct", interaction),

@@ -176,7 +176,7 @@ def _entry_line(entry: AuditEntry) -> dict[str, Any]:
         "account_id": str(entry.account_id) if entry.account_id else None,
         "client_id": str(entry.client_id) if entry.client_id else None,
         "actor": entry.actor,
-        "ip": entry.address,
+        "ip": entry.ip,
         "request_id": entry.request_id,
         "details": entry.details,
         "mac": entry.mac.hex() if entry.mac else None,

@@ -142,7 +142,7 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
                 "account": names.get(entry.account_id, str(entry.account_id)) if entry.account_id else None,
                 "client": clients.get(entry.client_id, str(entry.client_id)) if entry.client_id else None,
                 "operator": entry.actor or None,
-                "address": entry.address or None,
+                "address": entry.ip or None,
                 "request_id": entry.request_id or None,
                 "details": entry.details,
             }

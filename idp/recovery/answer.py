@@ -94,7 +94,7 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
             settings,
             Purpose.RESET_PASSWORD,
             account,
-            address=plan[1],
+            email=plan[1],
             lifetime=settings.lifetime("reset_link_lifetime"),
             key=message.id,
         )
@@ -107,7 +107,7 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
 
 def _origin(message: OutboxMessage) -> log.Origin:
     """Return the origin of the request, for the entries that the worker writes."""
-    return log.Origin(ip=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
+    return log.Origin(ip=message.payload.get("ip", ""), request_id=message.payload.get("request_id", ""))
 
 
 def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
@@ -208,7 +208,7 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
         "blocked": account.password_blocked_at is not None,
         "breached": account.breached_at is not None,
     }
-    return link.address, context
+    return link.email, context
 
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:

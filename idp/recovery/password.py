@@ -83,7 +83,7 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
         account.activated_at is not None
         and account.disabled_at is None
         and account.merged_into_id is None
-        and account.email == link.address
+        and account.email == link.email
         and not disputes.is_closed(account)
     )
 

@@ -41,7 +41,7 @@ def ask(typed: str, ip: str) -> int:
         return seconds
     account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
     origin = log.current_origin()
-    payload = {"accounts": [str(key) for key in account_ids], "address": origin.ip, "request_id": origin.request_id}
+    payload = {"accounts": [str(key) for key in account_ids], "ip": origin.ip, "request_id": origin.request_id}
     with unit_of_work():
         queue.enqueue(USERNAME_REQUESTED, payload)
         log.record(UsernameRequested(count=len(account_ids)))
@@ -65,7 +65,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient)
     payload = message.payload
-    origin = log.Origin(ip=payload.get("address", ""), request_id=payload.get("request_id", ""))
+    origin = log.Origin(ip=payload.get("ip", ""), request_id=payload.get("request_id", ""))
     with unit_of_work(), log.acting_for(origin):
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))

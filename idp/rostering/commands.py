@@ -240,7 +240,13 @@ def list_schools(*, as_json: bool) -> None:
 @school.command("set")
 @click.argument("uai", callback=_uai)
 @click.option("--name", metavar="TEXT")
-@click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeat it in order.")
+@click.option(
+    "--address",
+    "postal_address",
+    multiple=True,
+    metavar="LINE",
+    help="A line of the postal address; repeat it in order.",
+)
 @click.option("--phone", metavar="TEXT")
 @click.option(
     "--mail",

@@ -23,7 +23,7 @@ def rows() -> Iterator[dict[str, Any]]:
             "name": school.name,
             "degree": school.degree.value,
             "source": school.source,
-            "address": school.address,
+            "address": school.postal_address,
             "phone": school.phone,
             "mail": school.email,
         }
@@ -34,7 +34,7 @@ def change(
     uai: str,
     *,
     name: str | None,
-    address: Sequence[str],
+    postal_address: Sequence[str],
     phone: str | None,
     degree: Degree | None,
     email: str | None = None,
@@ -46,21 +46,21 @@ def change(
     """
     if email:
         email = parsed_email(email)
-    for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in address)):
+    for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in postal_address)):
         if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
             raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters, or is not plain text")
-    if len(address) > _LINES:
+    if len(postal_address) > _LINES:
         raise ValueError(f"a postal address has at most {_LINES} lines")
     school = db.session.scalar(select(School).where(School.uai == uai).with_for_update())
     made = school is None
     if school is None:
         if not name:
             raise ValueError(f"{uai} is a new school: give its --name")
-        school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, address=[])
+        school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, postal_address=[])
         db.session.add(school)
     before = {} if made else changes.snapshot(school)
     school.name = name or school.name
-    school.address = list(address) or school.address
+    school.postal_address = list(postal_address) or school.postal_address
     school.phone = phone if phone is not None else school.phone
     school.degree = degree or school.degree
     if email is not None:

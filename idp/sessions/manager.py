@@ -51,7 +51,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
         sid = _end_former(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
     expires_at = now() + services().settings.lifetime("session_absolute")
-    place = {"address": browser.ip, "user_agent": browser.user_agent}
+    place = {"ip": browser.ip, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
     return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
@@ -81,7 +81,7 @@ def renew(session: Session, account: Account) -> str:
     if liveness.is_holding(session, account):
         return _change_cookie(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
-    browser = Browser(session.address, session.user_agent)
+    browser = Browser(session.ip, session.user_agent)
     return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
 
 
@@ -107,7 +107,7 @@ def _change_cookie(session: Session, **changes: Any) -> str:
             last_seen_at=session.last_seen_at,
             expires_at=session.expires_at,
             ended_at=moment,
-            address=session.address,
+            ip=session.ip,
             user_agent=session.user_agent,
         )
     )
@@ -130,7 +130,7 @@ def _add(
             created_at=resumed.created_at if resumed else moment,
             last_seen_at=moment,
             expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),
-            address=browser.ip,
+            ip=browser.ip,
             user_agent=browser.user_agent,
         )
     )

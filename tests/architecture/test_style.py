@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from idp.paths import CHECKOUT
+from idp.tables import metadata
 from tests.architecture.tree import imported, modules, named, parsed, shown
 from tests.rows import each_row
 
@@ -46,15 +47,6 @@ _FRENCH = re.compile(r"[àâçèêëîïôùûœ«»’]|\b(le|les|une|des|est|p
 _SAYS = re.compile(r"^(click|log|logger|_log|_logger)\.|(Error|Exception)$")
 _FRENCH_WORDS = re.compile(r"\b(Académies?|académies?|collèges?|lycées?|écoles?)\b")
 """Words of the domain that English sentences keep."""
-
-ALLOWED_NAMES = {
-    ("idp/accounts/models.py", "address"): "columns of the database",
-    ("idp/audit/models.py", "address"): "column of the database",
-    ("idp/charter/models.py", "address"): "column of the database",
-    ("idp/sessions/models.py", "address"): "column of the database",
-    ("idp/accounts/one_time_links.py", "address"): "of the column that it sets",
-    ("idp/rostering/schools.py", "address"): "of the column that it sets",
-}
 
 ALLOWED_FRENCH = {"idp/rostering/files/xml_stream.py": "a secretary reads what is wrong in a file"}
 
@@ -123,8 +115,14 @@ def test_names_say_what_they_hold() -> None:
         f"{shown(path)}:{line}: {name}"
         for path in modules(*PACKAGES)
         for line, name in names(path)
-        if name.lower() in _VAGUE_NAMES and (shown(path), name) not in ALLOWED_NAMES
+        if name.lower() in _VAGUE_NAMES
     ] == []
+
+
+def test_columns_say_what_they_hold() -> None:
+    """A column can have another name than its attribute."""
+    columns = (column for table in metadata.tables.values() for column in table.columns)
+    assert [str(column) for column in columns if column.name in _VAGUE_NAMES] == []
 
 
 def test_exceptions_end_in_error() -> None:

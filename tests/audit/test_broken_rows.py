@@ -15,7 +15,7 @@ from tests.commands.conftest import Run
 
 pytestmark = pytest.mark.both_databases
 
-COLUMNS = "at, kind, result, account_id, client_id, actor, address, request_id, details, salt, personal_digest, mac"
+COLUMNS = "at, kind, result, account_id, client_id, actor, ip, request_id, details, salt, personal_digest, mac"
 UNREADABLE = "the entry was changed: it cannot be read"
 OF_BOTH = {"number": f'{{"n": {"1" * 5000}}}', "deep": "[" * 3000 + "]" * 3000}
 """JSON that both databases store but Python cannot parse."""

@@ -23,7 +23,7 @@ from tests.commands.conftest import Run
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 
-COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "address", "request_id", "details", "salt")
+COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "ip", "request_id", "details", "salt")
 OTHER = {
     "at": now() - timedelta(hours=3),
     "kind": "sign_out",
@@ -31,7 +31,7 @@ OTHER = {
     "account_id": "0" * 32,
     "client_id": "0" * 32,
     "actor": "uid 0 (root)",
-    "address": "198.51.100.9",
+    "ip": "198.51.100.9",
     "request_id": "ZZZZ-ZZZZ",
     "details": '{"sid": "another"}',
     "salt": b"0" * 16,
@@ -100,7 +100,7 @@ def test_changed_entry_is_found(act: Run, app: Flask, build: Build, column: str,
     assert "changed" in what
 
 
-@pytest.mark.parametrize("column", ["client_id", "account_id", "details", "address", "request_id", "salt", "mac"])
+@pytest.mark.parametrize("column", ["client_id", "account_id", "details", "ip", "request_id", "salt", "mac"])
 def test_changed_entry_of_a_code_is_found_before_its_seal_and_after(
     act: Run, app: Flask, build: Build, browser: FlaskClient, column: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_copied_entry_is_found(act: Run, app: Flask, build: Build, name: str) ->
     write(build.active(), 4)
     seal(app)
     first = ids()[0]
-    columns = "at, kind, result, account_id, client_id, actor, address, request_id, details, salt, personal_digest, mac"
+    columns = "at, kind, result, account_id, client_id, actor, ip, request_id, details, salt, personal_digest, mac"
     statement = f"INSERT INTO audit ({columns}, seal_id) SELECT {columns}, {name} FROM audit WHERE id = :key"  # noqa: S608
     tamper(statement, key=first)
     copy = ids()[-1]

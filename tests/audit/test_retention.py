@@ -36,7 +36,7 @@ def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Bui
         assert unused_accounts.remove(account.id, true())
         db.session.commit()
     left = db.session.scalars(select(AuditEntry).where(AuditEntry.kind.in_(("sign_in", "code.issued")))).all()
-    assert {(e.address, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
+    assert {(e.ip, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
     assert all(e.personal_digest for e in left)
     db.session.rollback()
     assert found(act) == []
@@ -61,7 +61,7 @@ def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: B
     write(None, 1)
     seal(app)
     first, _, nobodys = ids()
-    erase = "UPDATE audit SET address = '', request_id = '', details = '{}', salt = NULL WHERE id = :key"
+    erase = "UPDATE audit SET ip = '', request_id = '', details = '{}', salt = NULL WHERE id = :key"
     tamper(erase, key=nobodys)
     assert found(act) == [(1, nobodys, "the personal part was erased, and the entry is about no account")]
     tamper(erase, key=first)
@@ -74,7 +74,7 @@ def test_erased_part_that_was_put_back_is_found(act: Run, app: Flask, build: Bui
     assert unused_accounts.remove(account.id, true())
     db.session.commit()
     seal(app)
-    tamper("UPDATE audit SET address = '198.51.100.9' WHERE id = :key", key=ids()[0])
+    tamper("UPDATE audit SET ip = '198.51.100.9' WHERE id = :key", key=ids()[0])
     assert found(act) == [(1, ids()[0], "the address, the request or the details of the entry were changed")]
 
 

@@ -53,7 +53,7 @@ def test_the_ent_reads_its_charter_and_records_an_acceptance(
         assert done.status_code == 200
         assert (done.get_json()["accepted"], done.get_json()["accepted_at"]) == (True, int(moment.timestamp()))
     [kept] = acceptances()
-    assert (kept.account_id, kept.accepted_at, kept.address) == (account.id, moment, "127.0.0.1")
+    assert (kept.account_id, kept.accepted_at, kept.ip) == (account.id, moment, "127.0.0.1")
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert info["charter_accepted"] is True
     assert info["charter_accepted_at"] == int(moment.timestamp())

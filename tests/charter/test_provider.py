@@ -53,7 +53,7 @@ def test_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Bu
     claims = ent.tokens(browser, answer["code"], attempt)["claims"]
     assert claims["charter_accepted"] is True
     [kept] = acceptances()
-    assert (kept.account_id, kept.accepted_at, kept.address) == (account.id, moment, "127.0.0.1")
+    assert (kept.account_id, kept.accepted_at, kept.ip) == (account.id, moment, "127.0.0.1")
     assert "code" in ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
 
 

@@ -56,7 +56,7 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
     locked = directory.get_for_change(account.id)
     assert locked is not None
     address, lifetime = account.email or "", timedelta(minutes=30)
-    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, locked, address=address, lifetime=lifetime)
+    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, locked, email=address, lifetime=lifetime)
     db.session.commit()
     assert recovery.choose(one_time_links.token(settings, link) or "", hashed, former=None) == account.username
 

@@ -58,7 +58,7 @@ class Remains:
                 digest=uuid.uuid4().bytes,
                 purpose="confirm_email",
                 account_id=self.account.id,
-                address="a@exemple.fr",
+                email="a@exemple.fr",
                 generation=1,
                 created_at=expires_at - DAY,
                 expires_at=expires_at,
@@ -119,7 +119,7 @@ class Remains:
 
     def event(self, age: timedelta, kind: str = "sign_in", result: str = "ok", **more: Any) -> None:
         """Insert an event of the journal."""
-        values = {"details": {"device": "phone-ios-safari"}, "address": "203.0.113.7", "request_id": "ABCD-EFGH"}
+        values = {"details": {"device": "phone-ios-safari"}, "ip": "203.0.113.7", "request_id": "ABCD-EFGH"}
         keep(AuditEntry(at=now() - age, kind=kind, result=result, account_id=self.account.id, **values, **more))
 
     def everything(self, build: Build) -> None:
@@ -154,7 +154,7 @@ def a_dead_town(account: Account, count: int) -> None:
         digest=lambda: uuid.uuid4().bytes,
         purpose="confirm_email",
         account_id=account.id,
-        address="a@exemple.fr",
+        email="a@exemple.fr",
         generation=1,
         created_at=old,
         expires_at=old,

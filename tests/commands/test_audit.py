@@ -127,7 +127,7 @@ def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
 def test_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build: Build) -> None:
     evil = "\x1b[2J\n2026-11-24 sign_in ok\u2028\u202e\x9b31m\x7f"
     account = build.active()
-    write(build, timedelta(hours=1), account=account, actor=evil, address="203.0.113.9", details={"reason": evil})
+    write(build, timedelta(hours=1), account=account, actor=evil, ip="203.0.113.9", details={"reason": evil})
     plain = act("audit", "show")
     assert len(plain.out.splitlines()) == 1
     assert plain.out.rstrip("\n").isprintable()

@@ -131,7 +131,7 @@ def test_a_new_letter_closes_all_that_opened_the_account(
     links = {}
     for purpose in Purpose:
         row = one_time_links.issue(
-            build.settings, purpose, kept(account), address="noemie.leroy@exemple.fr", lifetime=timedelta(hours=1)
+            build.settings, purpose, kept(account), email="noemie.leroy@exemple.fr", lifetime=timedelta(hours=1)
         )
         links[purpose] = one_time_links.token(build.settings, row)
     db.session.commit()

@@ -80,7 +80,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
     sign_in(browser, "/connexion", account.username, PASSWORD)
     charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
     batch = ImportBatch(format="siecle", mode="complet")
-    keep(CharterAcceptance(account_id=account.id, charter_version_id=charter, address="203.0.113.7"), batch)
+    keep(CharterAcceptance(account_id=account.id, charter_version_id=charter, ip="203.0.113.7"), batch)
     keep(ImportIssue(batch_id=batch.id, severity="error", file="R.xml", line=3, key="siecle:99", code="x",
                      message="AUTRE-PARENT a la même clé"))  # fmt: skip
     tokens_for(browser, ent)
@@ -156,18 +156,16 @@ def test_settled_dispute_is_exported_without_what_was_said_of_others(
     db.session.get_one(Guardianship, (account.id, stranger.id)).disputed_at = now()
     db.session.commit()
     assert act("account", "disputes", account.username, "--confirm", *reason).code == 0
-    origin = {"account_id": account.id, "address": "198.51.100.9", "request_id": "ABCD"}
+    origin = {"account_id": account.id, "ip": "198.51.100.9", "request_id": "ABCD"}
     keep(
         AuditEntry(
             kind="sign_in", result="refused", details={"username_digest": "d1gest", "reason": "wrong"}, **origin
         ),
         AuditEntry(kind="recovery.password", result="ok", details={"answer": "sent"}, **origin),
         AuditEntry(
-            kind="letter.reissued", result="ok", details={"reason": "Vu avec AUTRE-PARENT"}, **origin | {"address": ""}
+            kind="letter.reissued", result="ok", details={"reason": "Vu avec AUTRE-PARENT"}, **origin | {"ip": ""}
         ),
-        AuditEntry(
-            kind="of.tomorrow", result="ok", details={"name": "AUTRE-PARENT"}, **origin | {"address": "203.0.113.7"}
-        ),
+        AuditEntry(kind="of.tomorrow", result="ok", details={"name": "AUTRE-PARENT"}, **origin | {"ip": "203.0.113.7"}),
     )
     page, told = texts_of_export(act, account, tmp_path / "p.zip")
     for text in page, told:
@@ -248,7 +246,7 @@ def test_erased_person_leaves_what_is_named_and_nothing_else(
     assert number(ImportIssue) == 0
     assert number(Child) == 2, "pupils are the school's"
     left = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id.in_((key, merged)))).all()
-    personal = {(e.address, e.request_id, json.dumps(e.details)) for e in left if e.kind != "account.erased"}
+    personal = {(e.ip, e.request_id, json.dumps(e.details)) for e in left if e.kind != "account.erased"}
     assert personal == {("", "", "{}")}
     db.session.rollback()
     erased = events("account.erased")

@@ -272,7 +272,7 @@ def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
     assert len(warned) == len(set(warned)) == 5
     assert number(OutboxMessage, OutboxMessage.kind == NOTICE) == 5
     assert number(AuditEntry, or_(AuditEntry.result == "refused", AuditEntry.kind == "code.issued")) == 0
-    assert number(AuditEntry, AuditEntry.account_id.in_(gone), AuditEntry.address != "") == 0
+    assert number(AuditEntry, AuditEntry.account_id.in_(gone), AuditEntry.ip != "") == 0
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

@@ -78,9 +78,9 @@ def test_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
     assert number(Child) == 1, "the pupil is the school's"
     trace = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id == key).order_by(AuditEntry.id)).all()
     assert len(trace) == before + 1, "the events stay"
-    assert {(e.address, e.request_id, json.dumps(e.details)) for e in trace[:-1]} == {("", "", "{}")}
+    assert {(e.ip, e.request_id, json.dumps(e.details)) for e in trace[:-1]} == {("", "", "{}")}
     assert (trace[-1].kind, trace[-1].details) == ("account.purged", {"why": "inactive"})
-    assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.address != "") == 1
+    assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.ip != "") == 1
 
 
 def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browser: FlaskClient) -> None:

@@ -88,7 +88,7 @@ def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
         (SpentProof, {"expires_at": later}, {"digest": "{blob}"}),
         (
             OneTimeLink,
-            {"purpose": "new_password", "address": "a@exemple.fr", "generation": 1, "expires_at": later},
+            {"purpose": "new_password", "email": "a@exemple.fr", "generation": 1, "expires_at": later},
             {"id": "{key}", "digest": "{blob}", **of},
         ),
         (AuditEntry, {"kind": "sign_in", "result": "ok"}, of),

@@ -102,7 +102,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Settings, monkeypat
 def test_a_table_made_anew_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:
     schema.upgrade(empty)
     with Session(seen(empty)) as session:
-        school = School(uai="0599001N", name="Collège", degree=Degree.SECONDARY, address=[], phone="03")
+        school = School(uai="0599001N", name="Collège", degree=Degree.SECONDARY, postal_address=[], phone="03")
         session.add(school)
         session.flush()
         session.add(

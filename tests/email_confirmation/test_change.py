@@ -201,7 +201,7 @@ def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
 def test_a_reset_link_that_went_to_the_former_address_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     reset = one_time_links.issue(
-        build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30)
+        build.settings, Purpose.RESET_PASSWORD, account, email=OLD, lifetime=timedelta(minutes=30)
     )
     db.session.commit()
     assert one_time_links.is_alive(reset)

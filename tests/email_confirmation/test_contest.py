@@ -101,7 +101,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         change_email(browser)
         _confirm(app, build, account)
         reset = one_time_links.issue(
-            build.settings, Purpose.RESET_PASSWORD, account, address=NEW, lifetime=timedelta(minutes=30)
+            build.settings, Purpose.RESET_PASSWORD, account, email=NEW, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
         clock.shift(timedelta(hours=1))

@@ -91,7 +91,7 @@ def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
     for address in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
         submit(browser, correction, mail=address, mot_de_passe=CHOSEN)
         assert kept(account.id).pending == address
-    assert [link.address for link in links(account)] == [OF_FILE], "once for each activation"
+    assert [link.email for link in links(account)] == [OF_FILE], "once for each activation"
     with post_office(app) as office:
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
 
@@ -227,5 +227,5 @@ def test_an_activation_without_any_address_is_told_too(app: Flask, build: Build)
     browser = app.test_client()
     fill_in(browser, open_activation(browser, account), mail="")
     assert kept(account.id).active
-    assert [link.address for link in links(account)] == [OF_FILE]
+    assert [link.email for link in links(account)] == [OF_FILE]
     assert sign_in(app.test_client(), "/connexion", account.username, CHOSEN).status_code == 200

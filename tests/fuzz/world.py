@@ -99,7 +99,7 @@ class World:
         changes = purpose in {Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL}
         address = (account.pending_email if changes else account.email) or ""
         row = one_time_links.issue(
-            self.build.settings, purpose, account, address=address, lifetime=timedelta(minutes=10), keep_older=True
+            self.build.settings, purpose, account, email=address, lifetime=timedelta(minutes=10), keep_older=True
         )
         db.session.commit()
         page = {

@@ -105,7 +105,7 @@ def told(account: Account) -> list[tuple[str, str]]:
     for payload in rows:
         if payload["account"] == str(account.id) and payload["notice"] != Notice.NEW_DEVICE.value:
             link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
-            found.append((payload["notice"], link.address if link else ""))
+            found.append((payload["notice"], link.email if link else ""))
     return found
 
 

@@ -71,8 +71,8 @@ def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
     assert addresses(account) == (OLD, NEW)
     assert told(account) == [("adresse_change", OLD)]
     [alarm], [change] = links(account, Purpose.CONTEST_EMAIL), links(account, Purpose.CHANGE_EMAIL)
-    assert (alarm.address, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
-    assert (change.address, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
+    assert (alarm.email, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
+    assert (change.email, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
     assert journal(account, "email.change_asked") == [{"mail_domain": "exemple.fr"}]
 
 
@@ -88,7 +88,7 @@ def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: 
     assert addresses(account) == (NEW, None)
     assert stored(account).mailbox == NEW
     assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
-    assert [link.address for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
+    assert [link.email for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
     assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"
     assert NEW in browser.get("/mon-compte").text
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Connexion", "the link signs nobody in"

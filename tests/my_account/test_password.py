@@ -136,7 +136,7 @@ def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         change_email(browser)
         [change] = links(account, Purpose.CHANGE_EMAIL)
         reset = one_time_links.issue(
-            build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30)
+            build.settings, Purpose.RESET_PASSWORD, account, email=OLD, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
         assert "Changer le mot de passe annule cette demande" in browser.get(PASSWORD_PAGE).text

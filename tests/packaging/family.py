@@ -18,7 +18,9 @@ app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()
 with app.app_context():
     password_hash = services_of(app).hasher.hash(sys.argv[1], "sign_in")
     with unit_of_work():
-        school = School(uai="0599001N", name="Collège des Tilleuls", degree=Degree.SECONDARY, address=[], phone="")
+        school = School(
+            uai="0599001N", name="Collège des Tilleuls", degree=Degree.SECONDARY, postal_address=[], phone=""
+        )
         db.session.add(school)
         db.session.flush()
         child = Child(school_id=school.id, student_id="1", given_name="Malo", family_name="LEROY", class_name="6e 1")

@@ -64,7 +64,7 @@ def test_names_are_the_file_s_letter_by_letter(browser: FlaskClient, build: Buil
 
 
 def primary_school() -> School:
-    school = School(uai=ECOLE, name="École des Peupliers", degree=Degree.PRIMARY, address=[], phone="")
+    school = School(uai=ECOLE, name="École des Peupliers", degree=Degree.PRIMARY, postal_address=[], phone="")
     db.session.add(school)
     db.session.commit()
     return school

@@ -111,7 +111,7 @@ def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Bu
 
 
 def _issue(build: Build, account: Account, purpose: Purpose) -> str:
-    link = one_time_links.issue(build.settings, purpose, account, address="x@exemple.fr", lifetime=timedelta(hours=72))
+    link = one_time_links.issue(build.settings, purpose, account, email="x@exemple.fr", lifetime=timedelta(hours=72))
     value = one_time_links.token(build.settings, link)
     db.session.commit()
     assert value is not None

@@ -260,6 +260,6 @@ def test_the_journal_names_the_account_of_a_request_and_no_identifier(
     assert entries["link"].account_id == account.id
     assert entries["unknown"].account_id is None
     assert "inconnu" not in str(entries["unknown"].details)
-    assert {entry.address for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"
+    assert {entry.ip for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"
     assert all(entry.request_id for entry in entries.values())
     assert [message.payload for message in outbox("recovery.password")] == [{}, {}]

@@ -68,7 +68,7 @@ def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) ->
     assert sorted(message.outcome for message in outbox("recovery.username")) == ["dropped"] * 8 + ["sent"] * 2
     counts = sorted(entry.details["count"] for entry in journal("recovery.username"))
     assert counts == [0] * 8 + [1, 3]
-    assert all(entry.address.startswith("203.0.113.") for entry in journal("recovery.username"))
+    assert all(entry.ip.startswith("203.0.113.") for entry in journal("recovery.username"))
     assert all(entry.account_id is None for entry in journal("recovery.username"))
 
 

@@ -219,7 +219,7 @@ def test_what_was_issued_for_the_former_account_stays_dead(
     first = first_of_two(act, build, folder)
     values = {
         purpose: one_time_links.token(
-            settings, one_time_links.issue(settings, purpose, first, address=MAIL, lifetime=timedelta(hours=1))
+            settings, one_time_links.issue(settings, purpose, first, email=MAIL, lifetime=timedelta(hours=1))
         )
         for purpose in Purpose
     }

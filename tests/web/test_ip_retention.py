@@ -15,7 +15,7 @@ from idp.throttle import limits
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 
-IP_COLUMNS = {("audit", "address"), ("session", "address"), ("charter_acceptance", "address")}
+IP_COLUMNS = {("audit", "ip"), ("session", "ip"), ("charter_acceptance", "ip")}
 """The columns with IPs; each has a line on the page."""
 
 

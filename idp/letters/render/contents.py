@@ -23,10 +23,10 @@ def compose(
     return Letter(
         service_name=settings.service_name,
         academy=settings.academy,
-        place=_town(school.address),
+        place=_town(school.postal_address),
         printed_on=now().astimezone().date(),
         school_name=school.name,
-        school_postal_address=school.address,
+        school_postal_address=school.postal_address,
         school_phone=school.phone,
         recipient=[part for part in (account.display_name, *account.address_lines, town, country) if part],
         greeting=_GREETINGS.get(account.civility, ""),

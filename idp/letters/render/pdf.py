@@ -149,7 +149,7 @@ def _page(letter: Letter) -> dict[str, Any]:
         "date": _french(letter.printed_on),
         "school": {
             "name": _short(letter.school_name, 100),
-            "address": [_short(line, 50) for line in letter.school_postal_address if line.strip()][:4],
+            "postal_address": [_short(line, 50) for line in letter.school_postal_address if line.strip()][:4],
             "phone": _short(letter.school_phone, 30),
         },
         "to": address_block(letter.recipient),

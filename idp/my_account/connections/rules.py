@@ -51,7 +51,7 @@ def live(account: Account, present: Session) -> list[Connection]:
             row.id,
             describe(row.user_agent),
             row.created_at,
-            row.address,
+            row.ip,
             present=row.id == present.id,
             left_alone=manager.is_left_alone(row),
         )
@@ -71,7 +71,7 @@ def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_SHOWN)
     )
-    return [SignIn(row.at, row.result == "ok", _device(row), row.address) for row in rows]
+    return [SignIn(row.at, row.result == "ok", _device(row), row.ip) for row in rows]
 
 
 def _device(row: AuditEntry) -> Device | None:

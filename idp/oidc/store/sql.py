@@ -48,7 +48,7 @@ SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope
 """To be followed by the FROM that gives the session `s`."""
 
 INSERT_AUDIT = """
-INSERT INTO audit (at, kind, result, client_id, actor, address, request_id, salt, account_id, details, mac)
+INSERT INTO audit (at, kind, result, client_id, actor, ip, request_id, salt, account_id, details, mac)
 SELECT :now, 'code.issued', 'ok', :client, '', :ip, :request_id, :journal_salt,
 """
 """To be followed by the account, the details and the MAC."""

@@ -164,7 +164,7 @@ _LINKS = Part(
     {
         "purpose": _l("Usage"),
         "client_id": _l("ENT"),
-        "address": _l("Adresse mail"),
+        "email": _l("Adresse mail"),
         "created_at": _l("Demandé le"),
         "expires_at": _l("Fin"),
         "used_at": _l("Utilisé le"),
@@ -212,7 +212,7 @@ _SESSIONS = Part(
         "last_seen_at": _l("Dernière activité"),
         "expires_at": _l("Fin au plus tard"),
         "ended_at": _l("Fin"),
-        "address": _l("Adresse IP"),
+        "ip": _l("Adresse IP"),
         "user_agent": _l("Navigateur"),
     },
     {"digest": _DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
@@ -223,7 +223,7 @@ _CHARTERS = Part(
     CharterAcceptance,
     _l("Chartes acceptées"),
     lambda person: CharterAcceptance.account_id.in_(person.accounts),
-    {"charter_version_id": _l("Charte"), "accepted_at": _l("Acceptée le"), "address": _l("Adresse IP")},
+    {"charter_version_id": _l("Charte"), "accepted_at": _l("Acceptée le"), "ip": _l("Adresse IP")},
     left_out={"account_id": _OWN},
 )
 
@@ -302,7 +302,7 @@ _JOURNAL = Part(
         "kind": _l("Événement"),
         "result": _l("Résultat"),
         "client_id": _l("ENT"),
-        "address": _l("Adresse IP (de vos propres actes)"),
+        "ip": _l("Adresse IP (de vos propres actes)"),
         "request_id": _l("Référence"),
         "details": _l("Détails (sans ce qui peut parler d’autres personnes)"),
     },

@@ -75,7 +75,7 @@ def tie(person: Person, row: Row) -> Row:
 
 def link(person: Person, row: Row) -> Row:
     """Return a link; its address only if it is the account's today, since a former one may be another person's."""
-    return row if fold_email(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
+    return row if fold_email(row["email"]) in person.emails else row | {"email": str(_OTHER_EMAIL)}
 
 
 def notice(person: Person, row: Row) -> Row:
@@ -88,4 +88,4 @@ def event(_person: Person, row: Row) -> Row:
     shown = _SHOWN_DETAILS.get(row["kind"], frozenset())
     row = row | {"details": {name: value for name, value in row["details"].items() if name in shown}}
     mine = row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS
-    return row if mine else row | {"address": ""}
+    return row if mine else row | {"ip": ""}

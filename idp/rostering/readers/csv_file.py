@@ -70,9 +70,8 @@ GUARDIANS = Vocabulary(
         **_PERSON,
         **_RIGHTS,
         "civilite": "civility",
-        "adresse": "address",
-        "adresse1": "address",
-        **{f"adresse{number}": f"address{number}" for number in range(2, 6)},
+        "adresse": "address1",
+        **{f"adresse{number}": f"address{number}" for number in range(1, 6)},
         "cp": "postcode",
         "codepostal": "postcode",
         "commune": "city",
@@ -93,7 +92,7 @@ GUARDIANS = Vocabulary(
     ignored={*_PHONES, "profil", "type"},
 )
 
-_ADDRESS = ("address", *(f"address{number}" for number in range(2, 6)))
+_ADDRESS = tuple(f"address{number}" for number in range(1, 6))
 _OF_PUPILS = {"birth_date", "class_name", "left_on"}
 _OF_GUARDIANS = {"civility", "postcode", "city", "mail", *_ADDRESS}
 _MOST_REMEMBERED = 50_000

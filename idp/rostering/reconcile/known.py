@@ -48,7 +48,7 @@ _SCHOOL = (
     School.uai,
     School.name,
     School.degree,
-    School.address,
+    School.postal_address,
     School.phone,
     School.source,
 )
@@ -121,7 +121,9 @@ def copy_schools(context: Context) -> None:
     context.staging.insert(
         KnownSchoolRow,
         (
-            KnownSchoolRow(s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.address), s.phone, s.source)
+            KnownSchoolRow(
+                s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.postal_address), s.phone, s.source
+            )
             for s in schools
         ),
     )

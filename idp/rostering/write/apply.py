@@ -105,13 +105,13 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school = known.get(row.uai)
         if school is None:
             usual = Degree.PRIMARY if format_ in {Format.AAF1D, Format.ONDE} else Degree.SECONDARY
-            school = School(uai=row.uai, name=School.placeholder(row.uai), degree=usual, address=[])
+            school = School(uai=row.uai, name=School.placeholder(row.uai), degree=usual, postal_address=[])
             known[row.uai] = school
             db.session.add(school)
         school.roster_key, school.source = row.key, format_.value
         school.name = row.name or school.name
         school.degree = Degree[row.degree] if row.degree else school.degree
-        school.address = json.loads(row.address_lines) if row.address_lines else school.address
+        school.postal_address = json.loads(row.address_lines) if row.address_lines else school.postal_address
         school.phone = row.phone or school.phone
 
 

@@ -69,7 +69,7 @@ def test_an_issued_code_has_an_audit_entry(world: World) -> None:
     world.code()
     entry = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one()
     assert (entry.account_id, entry.client_id, entry.details) == (world.account.id, world.client.id, {"sid": "sid"})
-    assert (entry.at, entry.address, entry.request_id) == (world.now, "192.0.2.1", "request")
+    assert (entry.at, entry.ip, entry.request_id) == (world.now, "192.0.2.1", "request")
     assert len(entry.mac or b"") == 36
 
 
