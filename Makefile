@@ -21,7 +21,7 @@ help:
 	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
 	@echo "make checklist    write the tests of each row into docs/security.md"
-	@echo "make reference    write the settings and commands into docs/reference/"
+	@echo "make reference    write the settings, commands and events into docs/reference/"
 	@echo "make screenshots  take the screenshots of the README with Chromium"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
 	@echo "make bench        run the load scenarios and print a table of results"

@@ -1,12 +1,15 @@
 """`python -m tests.reference`: write docs/reference/ from the code, or check that it is current.
 
-The settings come from the fields of `idp.config.Settings`, the commands from the tree of `idp.cli`.
+The settings come from the fields of `idp.config.Settings`, the commands from the tree of `idp.cli`, the events from the
+subclasses of `idp.audit.events.Event`.
 """
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -16,6 +19,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MultipleOf
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from idp.audit.events import Event
 from idp.cli import cli
 from idp.config import PREFIX, Settings
 from tests.checklist import ROOT
@@ -62,6 +66,49 @@ quoi : [« Exploiter le service »](../exploitation.md), [« Importer les école
 A command exits with 0 when it is done, 1 when it refused or failed, and 2 when its options or arguments are wrong.
 Errors go to standard error. `--json` prints for programs.
 """
+_EVENTS = """# Events of the journal
+
+*Cette page est produite à partir du code, qui est en anglais. Le guide
+[« Exploiter le service »](../exploitation.md) dit en français, au chapitre 7, comment lire, vérifier et exporter le
+journal.*
+
+`idp audit show --kind KIND` prints the events of a kind, or of all kinds that begin with KIND and a dot, as in
+`--kind email`. Every event has a time, a result, and, as far as they are known, the account, the ENT, the operator,
+the IP and the reference that the page showed (`request_id`). The IP is called `address` by `idp audit show --json`,
+and `ip` in an export. The table lists the other fields, the `details`.
+
+The result is `ok`; `refused` if the service refused the act; or `throttled` if a rate limit refused it. Events with
+result `ok` are kept for `IDP_AUDIT_DAYS`, all others for `IDP_AUDIT_FAILURE_DAYS`.
+
+## Kinds
+
+| kind | result | what happened | details |
+|---|---|---|---|
+"""
+_DETAILS = """
+## Details
+
+The table above explains the details that are not here.
+
+| name | content |
+|---|---|
+"""
+DETAILS = {
+    "after": "the new values of what changed; never a secret",
+    "amr": "how the person signed in: `pwd`",
+    "before": "the former values of what changed; never a secret",
+    "children": "the keys of the children",
+    "device": "the kind of device, the system and the browser",
+    "door": "the page: `sign_in`, `reauthentication`, or `letter` (a second letter)",
+    "mail_domain": "the domain of the email",
+    "reason": "the reason that the operator gave",
+    "sid": "the id of the session, as the ENTs know it",
+    "uai": "the UAI of the school",
+    "uais": "the UAI of the schools concerned",
+    "username_digest": "a keyed digest of the typed identifier: equal for equal identifiers",
+    "version": "the version of the charter",
+}
+"""What the details hold that no docstring of an event explains."""
 
 
 def settings_page() -> str:
@@ -83,12 +130,24 @@ def commands_page() -> str:
     return _GENERATED + _COMMANDS + "".join(parts)
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+def events_page() -> str:
+    """Return the page of all kinds of events of the journal.
+
+    Raises:
+        ValueError: a field is explained neither by the docstring of the event nor in `DETAILS`.
+    """
+    events = sorted(_kinds(Event), key=lambda event: (event.kind, event.result))
+    rows = (f"| `{e.kind}` | {e.result} | {_happened(e)} | {_quoted(_details(e))} |\n" for e in events)
+    names = (f"| `{name}` | {content} |\n" for name, content in DETAILS.items())
+    return _GENERATED + _EVENTS + "".join(rows) + _DETAILS + "".join(names)
+
+
+PAGES = {"settings.md": settings_page, "commands.md": commands_page, "events.md": events_page}
 
 
 def main(arguments: list[str] | None = None, *, folder: Path = FOLDER) -> int:
     """Write the pages into `folder`, or check them with `--check`; return 1 if one is not current."""
-    parser = argparse.ArgumentParser(prog="python -m tests.reference", description="Settings and commands.")
+    parser = argparse.ArgumentParser(prog="python -m tests.reference", description="Settings, commands, events.")
     parser.add_argument("--check", action="store_true", help="write nothing, and fail if a page is not current")
     check: bool = parser.parse_args(arguments).check
     code = 0
@@ -143,6 +202,32 @@ def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
             part = command.commands[name]
             if not part.hidden:
                 yield from _helps(part, f"{path} {name}")
+
+
+def _kinds(base: type[Event]) -> Iterator[type[Event]]:
+    """Yield the classes of events, without those of tests."""
+    for event in base.__subclasses__():
+        if event.__module__.startswith("idp."):
+            yield event
+        yield from _kinds(event)
+
+
+def _details(event: type[Event]) -> list[str]:
+    common = {field.name for field in fields(Event)}
+    return [field.name for field in fields(event) if field.name not in common]
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _happened(event: type[Event]) -> str:
+    """Return the docstring of an event as one line."""
+    text = " ".join((inspect.getdoc(event) or "").split())
+    for name in _details(event):
+        if f"`{name}`" not in text and name not in DETAILS:
+            raise ValueError(f"the docstring of {event.__name__} does not explain `{name}`")
+    return text.replace("|", r"\|")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ from functools import lru_cache
 from typing import Any
 
 from idp import opaque
+from idp.audit.events import CodeIssued
 from idp.audit.models import OK, AuditBeginning, AuditEntry, AuditSeal
 
-ISSUED = "code.issued"
-"""The kind of the entries that the statement of a sign-on writes; no event class has it."""
+ISSUED = CodeIssued.kind
+"""The kind of the entries that the statement of a sign-on writes."""
 
 Secrets = Sequence[bytes]
 """The secret key, then the former ones (`Settings.secrets`)."""

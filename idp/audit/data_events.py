@@ -10,7 +10,7 @@ from idp.audit.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class JournalExported(Event):
-    """An operator exported the journal, from `since` on if given."""
+    """An operator exported the journal; `since` is the first date, if one was given."""
 
     kind = "journal.exported"
     since: str = ""
@@ -25,7 +25,7 @@ class AccountExported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountErased(Event):
-    """An operator erased an account for `reason`; `kept` names the data that stay."""
+    """An operator erased an account; `kept` names the data that stay."""
 
     kind = "account.erased"
     reason: str

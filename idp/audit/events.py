@@ -2,6 +2,8 @@
 
 No field may hold a secret. An identifier that matches no account is stored as a keyed digest only, since people type
 passwords into that field.
+
+Operators read the docstrings in docs/reference/events.md: first what happened, then what the fields hold.
 """
 
 import uuid
@@ -21,7 +23,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class SignInSucceeded(Event):
-    """A session was opened."""
+    """A person signed in."""
 
     kind = "sign_in"
     sid: str
@@ -31,9 +33,10 @@ class SignInSucceeded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInFailed(Event):
-    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators only.
+    """A sign-in was refused.
 
-    `door` is the page: of the sign-in, of a re-authentication, or of a second letter.
+    `reason`: `unknown` (no such identifier), `wrong` (the password), `disabled` (the account), `no_secret` (it has no
+    password), `expired` (the letter), `changed` (the password, meanwhile), `shut` (right, after too many wrong ones).
     """
 
     kind = "sign_in"
@@ -46,10 +49,7 @@ class SignInFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInThrottled(Event):
-    """A try was refused without a check, because of a rate limit.
-
-    One entry an hour for each counter that refuses, however many tries there are.
-    """
+    """A password was refused without a check, because of a rate limit; noted once an hour for each counter."""
 
     kind = "sign_in"
     result = "throttled"
@@ -59,7 +59,7 @@ class SignInThrottled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FailuresAlarm(Event):
-    """`most` secrets were wrong within a minute, over all accounts, clients and nodes."""
+    """Many secrets were wrong within a minute, over all accounts, clients and nodes; `most` is the number."""
 
     kind = "failures.alarm"
     most: int
@@ -67,21 +67,21 @@ class FailuresAlarm(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardedIgnored(Event):
-    """A request had forwarded headers although no proxy is declared: all parents may seem to have one IP."""
+    """A request had forwarded headers although `IDP_TRUSTED_PROXIES` is 0: all parents may seem to have one IP."""
 
     kind = "proxy.ignored"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationOpened(Event):
-    """The letter's secret was right: the activation may continue."""
+    """A person typed the identifier and the provisional password of a letter, and began the activation."""
 
     kind = "activation.opened"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationCompleted(Event):
-    """The person chose a password; the address is not confirmed yet. Only its domain is stored."""
+    """A person chose a password; the email is not confirmed yet."""
 
     kind = "activation.completed"
     mail_domain: str
@@ -89,7 +89,7 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """The holder of a letter is not the guardian of `children`; the account is closed and the school is told."""
+    """The holder of a letter said not to be the guardian of `children`; the account was closed and the schools told."""
 
     kind = "guardianship.disputed"
     children: list[str]
@@ -98,10 +98,10 @@ class GuardianshipDisputed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DisputeSettled(Event):
-    """A dispute about ties or about the address ended: `dispute` says which, `outcome` how (`reject`, `confirm`, …).
+    """An operator settled a dispute about guardianship or about the email.
 
-    `children` are the keys of the children whose ties were settled. `before` and `after` are the states of what was
-    settled; of a mail address only the domain is stored.
+    `dispute` is the kind of notice. `outcome` is `confirm` if the dispute was right, else `reject`. `before` and
+    `after` are the states of the tie or of the email, of which only the domain is stored.
     """
 
     kind = "dispute.settled"
@@ -115,7 +115,7 @@ class DisputeSettled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailLinkSent(Event):
-    """A link to confirm an address was put in the outbox."""
+    """A link to confirm an email was put in the outbox."""
 
     kind = "email.link_sent"
     mail_domain: str
@@ -123,7 +123,7 @@ class EmailLinkSent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailConfirmed(Event):
-    """An address was confirmed by its link."""
+    """A person confirmed an email with its link."""
 
     kind = "email.confirmed"
     mail_domain: str
@@ -131,7 +131,7 @@ class EmailConfirmed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeAsked(Event):
-    """Another address was requested in place of the confirmed one, which stays until the new one is confirmed."""
+    """A person asked for another email; the present one stays until the new one is confirmed."""
 
     kind = "email.change_asked"
     mail_domain: str
@@ -139,14 +139,14 @@ class EmailChangeAsked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeCancelled(Event):
-    """The signed-in person keeps the former address."""
+    """A person cancelled the change of email, and keeps the present one."""
 
     kind = "email.change_cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeContested(Event):
-    """« Ce n’était pas moi »: a change was stopped or, if it had been `applied`, the account was closed."""
+    """The link « Ce n’était pas moi » stopped a change of email or, if it had been `applied`, closed the account."""
 
     kind = "email.change_contested"
     applied: bool
@@ -171,16 +171,16 @@ class UsernameRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UsernameTold(Event):
-    """The account's identifier was mailed to its confirmed mailbox, on request."""
+    """The account's identifier was mailed to its confirmed email, on request."""
 
     kind = "recovery.username_told"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryThrottled(Event):
-    """A request for an identifier or a password was refused without a check; `form` says which.
+    """A request for an identifier or a password was refused without a check; `form` is `username` or `password`.
 
-    One entry an hour for each counter that refuses, however many requests there are.
+    There is one entry an hour for each counter that refuses, however many requests there are.
     """
 
     kind = "recovery.throttled"
@@ -190,7 +190,13 @@ class RecoveryThrottled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ResetRequested(Event):
-    """Somebody asked for a new password; `answer` says which mail was sent, if any."""
+    """Somebody asked for a new password, or typed the right one of a closed account; `answer` is the decision.
+
+    A mail was sent: `link` (to choose one), `never_activated` (reminds of the letter), `unconfirmed` (a link to confirm
+    the email), `by_letter` (only a new letter helps). None was sent: `unknown` (no such account), `disabled`, `merged`,
+    `disputed`, `no_address` (the account has no email), `capped` (too many mails), `late` (the request is too old).
+    `blocked`: the right password is blocked; if the account has an email, a second entry says which mail was sent.
+    """
 
     kind = "recovery.password"
     answer: str
@@ -198,7 +204,7 @@ class ResetRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordBreached(Event):
-    """The right password of an account is in a list of stolen ones: it is refused from now on."""
+    """The right password of an account is in the list of stolen passwords, and is refused from now on."""
 
     kind = "password.breached"
 
@@ -213,21 +219,21 @@ class BreachedPasswordsLoaded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordReset(Event):
-    """A new password was chosen with a link of the confirmed mailbox; all sessions ended."""
+    """A person chose a new password with a link sent by mail; all sessions ended."""
 
     kind = "password.reset"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordChanged(Event):
-    """The signed-in person changed the password; the other sessions ended."""
+    """A signed-in person changed the password; the other sessions ended."""
 
     kind = "password.changed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reauthenticated(Event):
-    """The signed-in person typed the password again, before an act that requires it."""
+    """A signed-in person typed the password again, before an act that requires it."""
 
     kind = "reauthenticated"
     sid: str
@@ -235,7 +241,12 @@ class Reauthenticated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionsEnded(Event):
-    """`count` sessions ended without a sign-out of their own: `by` is the cause."""
+    """Sessions ended without a sign-out; `count` is their number and `by` the cause.
+
+    `by`: `breached` (the password is in a list), `contested` (the email), `disputed` (guardianship), `letter` (a new
+    one), `operator`, `password_changed`, `password_reset`, `person` (from the list of connections), `replaced` (another
+    person signed in on the browser), `roster` (a school file).
+    """
 
     kind = "sessions.ended"
     count: int
@@ -244,7 +255,7 @@ class SessionsEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterLinked(Event):
-    """The children of another letter's account (`other`) were moved to this account."""
+    """A parent added a second letter: the children of its account (`other`) were moved to this account."""
 
     kind = "letter.linked"
     other: str
@@ -253,7 +264,7 @@ class LetterLinked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterLinkDoubted(Event):
-    """A second letter's secret was right, but its names are not this account's: the school decides."""
+    """A parent added a second letter of another name; the school decides. `other` is the account of that letter."""
 
     kind = "letter.link_doubted"
     result = "refused"
@@ -262,7 +273,7 @@ class LetterLinkDoubted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterReissued(Event):
-    """An operator drew a new letter for an active account; `reason` is the operator's."""
+    """An operator made a new letter for an active account, whose password and sessions ended."""
 
     kind = "letter.reissued"
     reason: str
@@ -270,7 +281,12 @@ class LetterReissued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountChanged(Event):
-    """An operator or a school file changed the state of an account, or its claims: `change` says how."""
+    """An operator or a school file changed the state or the claims of an account.
+
+    `change`: `unlocked`, `disabled`, `enabled`, `password_blocked`, `mailbox_released` (the email serves another
+    account), `left` (no child is left), `returned` (a child is back), `replaced` (another person has the file's key),
+    or `claims` with the names of set (`+`) and removed (`-`) claims.
+    """
 
     kind = "account.changed"
     change: str
@@ -278,7 +294,7 @@ class AccountChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountRead(Event):
-    """An operator looked at an account; `school` is the school whose right they used, if any."""
+    """An operator looked at an account; `school` is the school in whose name, if any."""
 
     kind = "account.read"
     school: str = ""
@@ -286,7 +302,7 @@ class AccountRead(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountHidden(Event):
-    """An operator who acts for `school` asked for an account of other schools and was told that there is none."""
+    """An operator who acts for `school` asked for an account of another school, and was told that there is none."""
 
     kind = "account.read"
     result = "refused"
@@ -295,7 +311,7 @@ class AccountHidden(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountPurged(Event):
-    """An account was removed; `why` names the rule."""
+    """The purge removed an account; `why` is the rule: `inactive`, `left`, `merged` or `disabled`."""
 
     kind = "account.purged"
     why: str
@@ -303,14 +319,14 @@ class AccountPurged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class InactivityWarned(Event):
-    """A person was told that the account will be removed unless they sign in."""
+    """A mail told a person that the account will be removed unless they sign in."""
 
     kind = "account.inactivity_warned"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CharterAccepted(Event):
-    """A version of a charter was accepted; `shown_by` is `ent` or `provider`."""
+    """A person accepted a version of a charter, shown by the ENT or by this service (`shown_by`: `ent`, `provider`)."""
 
     kind = "charter.accepted"
     version: str
@@ -319,7 +335,7 @@ class CharterAccepted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CharterRefused(Event):
-    """A person declined a charter that this service showed."""
+    """A person declined a version of a charter that this service showed."""
 
     kind = "charter.refused"
     result = "refused"
@@ -328,7 +344,7 @@ class CharterRefused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CharterPublished(Event):
-    """An operator published a version of a charter, whose text has `sha256`; `former` was current before."""
+    """An operator published a version of a charter; `former` was current before, `sha256` is of the new text."""
 
     kind = "charter.published"
     version: str
@@ -338,7 +354,7 @@ class CharterPublished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignedOut(Event):
-    """The owner ended a session; `by` says whether an ENT or this service's page asked."""
+    """A person signed out; `by` is the `client_id` of the ENT that asked, or `page`."""
 
     kind = "sign_out"
     sid: str
@@ -346,8 +362,19 @@ class SignedOut(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeIssued(Event):
+    """A person entered an ENT: the ENT got an authorization code."""
+
+    kind = "code.issued"
+    sid: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeReused(Event):
-    """A code was presented a second time: all tokens that it gave are revoked (RFC 9700 4.5)."""
+    """An authorization code was presented again; all tokens that it gave were revoked (RFC 9700 4.5).
+
+    Further replays, which find them revoked, are recorded once an hour.
+    """
 
     kind = "code.reused"
     result = "refused"
@@ -355,7 +382,10 @@ class CodeReused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RefreshReused(Event):
-    """A rotated refresh token was presented again: its whole family is revoked (RFC 9700 4.14)."""
+    """A rotated refresh token was presented again; its whole family was revoked (RFC 9700 4.14).
+
+    Further replays, which find the family revoked, are recorded once an hour.
+    """
 
     kind = "refresh.reused"
     result = "refused"
@@ -363,6 +393,6 @@ class RefreshReused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterDrawn(Event):
-    """A fresh provisional password was drawn for a letter."""
+    """A new provisional password was made for a letter."""
 
     kind = "letter.drawn"

@@ -11,7 +11,10 @@ from idp.audit.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class RosterImported(Event):
-    """An operator imported school files; `batch` is the state of the import (`running`, `done`, `stopped`)."""
+    """An import of school files began or ended; `batch` is its state: `running`, `done`, `stopped` or `failed`.
+
+    `format` and `mode` are the options of the command; `forced` says whether `--force` was given.
+    """
 
     kind = "roster.imported"
     batch: str
@@ -22,7 +25,11 @@ class RosterImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountImported(Event):
-    """A school file changed an existing account: `change` says how; `child` is the pupil if a tie changed."""
+    """A school file changed an account; `batch` is the id of the import, `child` the key of the pupil if a tie changed.
+
+    `change`: `record` (the person's data), `child_added`, `child_ended`, `tie_changed`, `returned` (a child is back),
+    `replaced` (the file's key now means another person: the account was closed), `key_replaced` (it has another key).
+    """
 
     kind = "roster.account"
     batch: str
@@ -32,7 +39,7 @@ class AccountImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SchoolChanged(Event):
-    """An operator changed a school's details for its letters; `before` and `after` hold the changes."""
+    """An operator added a school or changed the name, postal address, phone, email or degree of a school."""
 
     kind = "school.changed"
     uai: str
@@ -42,7 +49,7 @@ class SchoolChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NoticeSettled(Event):
-    """An operator settled a school's notice; `about` is its kind. The operator's sentence is in the notice."""
+    """An operator settled a school's notice; `notice` is its id, `about` its kind."""
 
     kind = "school.notice_settled"
     notice: str
@@ -51,7 +58,7 @@ class NoticeSettled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChanged(Event):
-    """An operator registered, changed or disabled a client; `before` and `after` hold the changes, without secrets."""
+    """An operator registered, changed, disabled or enabled a client; `change` says which."""
 
     kind = "client.changed"
     change: str
@@ -61,9 +68,9 @@ class ClientChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChangedItself(Event):
-    """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592).
+    """A client registered itself with an invitation, changed its registration or ended it; `change` says which.
 
-    `before` and `after` hold the changes, without secrets.
+    RFC 7591 and RFC 7592 describe these requests.
     """
 
     kind = "client.changed_itself"
@@ -74,7 +81,7 @@ class ClientChangedItself(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientTokenExpired(Event):
-    """A client presented a registration access token that had not been used for too long (RFC 7592)."""
+    """A client presented a registration access token that had not been used for too long; `change` says so."""
 
     kind = "client.changed_itself"
     result = "refused"
@@ -83,9 +90,9 @@ class ClientTokenExpired(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientInvited(Event):
-    """An operator made or withdrew an invitation to register a client, or a client used it.
+    """An operator made or revoked an invitation to register a client, or a client used it.
 
-    `after` holds the bounds of a new invitation, never its token.
+    `change` is `made`, `revoked` or `used`; `invite` is the id of the invitation.
     """
 
     kind = "client.invited"
@@ -96,9 +103,9 @@ class ClientInvited(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class KeyChanged(Event):
-    """An operator or the worker changed a signing key: rotated, started, retired, dropped.
+    """An operator or the worker changed a signing key, whose id is `kid`.
 
-    `before` and `after` hold the changes of the row, never the key material.
+    `change` is `rotated` (a new key was made), `started` (it signs), `retired` or `dropped`.
     """
 
     kind = "key.changed"
@@ -110,7 +117,7 @@ class KeyChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsChanged(Event):
-    """`idp serve` or `idp worker` started with other settings than the last time; secrets are hidden on both sides."""
+    """`idp serve` or `idp worker` started with other settings than the last time."""
 
     kind = "settings.changed"
     before: dict[str, Any] = field(default_factory=dict)

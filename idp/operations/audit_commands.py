@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit import log
-from idp.audit.chain import ISSUED
 from idp.audit.events import AccountRead, Event
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
@@ -34,7 +33,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 def _kinds() -> set[str]:
-    return {kind.kind for kind in Event.__subclasses__() if kind.__module__.startswith("idp.audit.")} | {ISSUED}
+    return {kind.kind for kind in Event.__subclasses__() if kind.__module__.startswith("idp.audit.")}
 
 
 def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
