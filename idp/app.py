@@ -19,7 +19,7 @@ from idp.charter import api as charter_api
 from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
-from idp.db import db, engine_options
+from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
@@ -169,6 +169,7 @@ def _database(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings.database_url, pool_size=settings.database_pool)
     db.init_app(app)
+    app.after_request(refuse_unwritten_changes)
 
 
 def _protocol(app: Flask) -> None:

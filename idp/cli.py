@@ -194,8 +194,8 @@ def _check_proxies(settings: Settings) -> None:
     if was_noticed:
         click.echo(
             "Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded headers, which are "
-            "ignored. If there is a proxy, set it to the number of proxies. Otherwise all parents have the proxy's IP, "
-            "and share its rate limits.",
+            "ignored. If there is a proxy, set it to the number of proxies. Without this, all parents have the proxy's "
+            "IP and share its rate limits.",
             err=True,
         )
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
-from flask import has_app_context
+from flask import Response, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, types
@@ -140,22 +140,38 @@ class UnitSession(Session):
             self.refuse_write(_named(mapper, clause))
         return engine if self.is_writing or isinstance(engine, Connection) else _in_autocommit(engine)
 
+    def unwritten(self) -> list[str]:
+        """Return the classes of the objects that were changed, added or deleted outside a unit of work."""
+        if self.is_writing:
+            return []
+        return sorted({type(row).__name__ for row in (*self.new, *self.dirty, *self.deleted)})
+
     def close(self) -> None:
         """Close the session.
 
         Raises:
             RuntimeError: objects were changed outside a unit of work, and no statement has written the changes.
         """
-        changed = {type(row).__name__ for row in (*self.new, *self.dirty, *self.deleted)}
         try:
-            if changed and not self.is_writing:
-                self.refuse_write(f"changes of {', '.join(sorted(changed))}")
+            if changed := self.unwritten():
+                self.refuse_write(f"changes of {', '.join(changed)}")
         finally:
             super().close()
 
     def refuse_write(self, statement: str) -> None:
-        """Raise RuntimeError for a write outside a unit of work, which would be rolled back without a word."""
+        """Raise RuntimeError for a write outside a unit of work, which would be rolled back."""
         raise RuntimeError(f"outside unit_of_work(), where nothing commits it: {statement}")
+
+
+def refuse_unwritten_changes(response: Response) -> Response:
+    """Return the response of a request, if its session has no changes that nothing will write (`after_request`).
+
+    Raises:
+        RuntimeError: it has. At the end of the request it would be too late for an error page.
+    """
+    if db.session.registry.has() and cast("UnitSession", db.session()).unwritten():
+        db.session.close()
+    return response
 
 
 def _named(mapper: Any | None, clause: Any | None) -> str:

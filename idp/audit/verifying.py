@@ -169,7 +169,7 @@ class Check:
         if self.noted is not None and self.noted[0] == seal.id:
             self._noted_seen = True
             if self.noted[1] != seal.mac.hex():
-                yield Finding("the seal is not the one that was noted before: the chain was written anew", seal.id)
+                yield Finding("the seal differs from the one that was noted before: the chain was rewritten", seal.id)
         match chain.verify_seal(self.known, seal):
             case Verdict.UNKNOWN_KEY:
                 yield Finding("the seal was made under a secret key that is not here", seal.id)
@@ -194,7 +194,7 @@ class Check:
                 if record is None:
                     yield _at(entry, "the entry was inserted into a batch that was sealed without it")
                 elif record != Sealed.of(entry) and entry.id not in reported:
-                    yield _at(entry, "the entry is not the one that was sealed")
+                    yield _at(entry, "the entry differs from the sealed one")
         if not all(map(self._is_expired, records.values())):
             self._load_beginning()  # a purge may be running
         for record in records.values():

@@ -153,10 +153,11 @@ def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    """Return one event as one line: the common columns, then its details."""
-    plain_details = {name: value for name, value in row["details"].items() if name not in _CHANGE}
-    details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", []))
-    details += "".join(f"  {change}" for change in _changes(*(row["details"].get(name) or {} for name in _CHANGE)))
+    """Return one event as one line: the common columns, then its details, then changed fields before and after."""
+    sides = {name: value for name, value in row["details"].items() if name in _CHANGE and isinstance(value, dict)}
+    plain_details = {name: value for name, value in row["details"].items() if name not in sides}
+    details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", [], {}))
+    details += "".join(f"  {change}" for change in _changes(*(sides.get(name, {}) for name in _CHANGE)))
     columns = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
     return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])

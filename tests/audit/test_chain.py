@@ -191,7 +191,7 @@ def test_swapped_entries_are_found(act: Run, app: Flask, build: Build) -> None:
     tamper("UPDATE audit SET id = -1 WHERE id = :key", key=one)
     tamper("UPDATE audit SET id = :one WHERE id = :other", one=one, other=other)
     tamper("UPDATE audit SET id = :other WHERE id = -1", other=other)
-    assert found(act) == [(1, key, "the entry is not the one that was sealed") for key in (one, other)]
+    assert found(act) == [(1, key, "the entry differs from the sealed one") for key in (one, other)]
 
 
 def test_entry_moved_to_another_batch_is_found(act: Run, app: Flask, build: Build) -> None:
@@ -250,7 +250,7 @@ def test_end_that_was_cut_off_is_found_by_a_noted_head_alone(act: Run, app: Flas
     write(build.active())
     seal(app)
     assert found(act, "--head", head) == [
-        (3, None, "the seal is not the one that was noted before: the chain was written anew")
+        (3, None, "the seal differs from the one that was noted before: the chain was rewritten")
     ]
     assert act("audit", "verify", "--head", "three").code == 2
 

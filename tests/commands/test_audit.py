@@ -2,7 +2,10 @@
 
 import json
 import uuid
+from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 from flask import Flask
@@ -11,7 +14,7 @@ from sqlalchemy import delete, func, select, true
 
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import SignInSucceeded
+from idp.audit.events import Event, SignInSucceeded
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -165,3 +168,26 @@ def test_nobodys_journal_is_said(act: Run, who: str) -> None:
 def test_an_empty_journal_is_an_empty_array(act: Run) -> None:
     assert act("audit", "show").out == ""
     assert act("audit", "show", "--json").out == "[]\n"
+
+
+def event_classes(base: type[Event]) -> Iterator[type[Event]]:
+    for event in base.__subclasses__():
+        yield event
+        yield from event_classes(event)
+
+
+_SAMPLES: dict[object, object] = {str: "x", int: 1, bool: True, list: ["x"], dict: {"name": "x"}}
+"""A value for each type of an event's fields."""
+
+
+def test_each_kind_of_event_is_one_line(act: Run) -> None:
+    classes = [event for event in event_classes(Event) if event.__module__.startswith("idp.")]
+    for event in classes:
+        hints = get_type_hints(event)
+        own = [field.name for field in fields(event) if field.name not in {f.name for f in fields(Event)}]
+        details: dict[str, Any] = {name: _SAMPLES.get(get_origin(hints[name]) or hints[name]) for name in own}
+        log.record(event(**details))
+    db.session.commit()
+    answer = act("audit", "show", "--limit", "500")
+    assert answer.code == 0, answer.err
+    assert len(answer.out.splitlines()) == len(classes)

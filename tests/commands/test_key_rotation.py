@@ -30,8 +30,7 @@ from tests.databases import settings_for
 
 pytestmark = pytest.mark.both_databases
 
-PROCESSES = 4
-ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.long)])
+PROCESSES, ROUNDS = 4, 4
 
 
 def after(**time: float) -> time_machine.travel:
@@ -207,12 +206,12 @@ def test_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, dat
     assert json.loads(idp("keys", "list", "--json").out) == [before]
 
 
-def together(database_url: str, act: str, rounds: int) -> list[list[str]]:
+def together(database_url: str, act: str) -> list[list[str]]:
     """Run the same act in several processes at once; return their outputs by round."""
     order = {
         "database": database_url,
         "act": act,
-        "rounds": rounds,
+        "rounds": ROUNDS,
         "processes": PROCESSES,
         "start": now().isoformat(),
     }
@@ -232,33 +231,29 @@ def made(act: str, database_url: str) -> list[datetime]:
     return moments[1:]
 
 
-@ROUNDS
 @pytest.mark.row("Z-08")
-def test_four_workers_turn_each_key_over_once(database_url: str, rounds: int) -> None:
-    assert [sorted(answers) for answers in together(database_url, "work", rounds)] == [["0", "0", "0", "1"]] * rounds
-    assert len(made("work", database_url)) == rounds
+def test_four_workers_turn_each_key_over_once(database_url: str) -> None:
+    assert [sorted(answers) for answers in together(database_url, "work")] == [["0", "0", "0", "1"]] * ROUNDS
+    assert len(made("work", database_url)) == ROUNDS
 
 
-@ROUNDS
 @pytest.mark.row("Z-08")
-def test_even_where_four_do_the_job_at_the_same_instant(database_url: str, rounds: int) -> None:
-    for answers in together(database_url, "tend", rounds):
+def test_even_where_four_do_the_job_at_the_same_instant(database_url: str) -> None:
+    for answers in together(database_url, "tend"):
         assert "True" in answers
-    assert len(made("tend", database_url)) == rounds
+    assert len(made("tend", database_url)) == ROUNDS
 
 
-@ROUNDS
-def test_four_operators_at_once_make_one_key(database_url: str, rounds: int) -> None:
-    for answers in together(database_url, "rotate", rounds):
+def test_four_operators_at_once_make_one_key(database_url: str) -> None:
+    for answers in together(database_url, "rotate"):
         assert len([kid for kid in answers if kid]) == 1
-    assert len(made("rotate", database_url)) == rounds
+    assert len(made("rotate", database_url)) == ROUNDS
 
 
-@ROUNDS
-def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: str, rounds: int) -> None:
-    for answers in together(database_url, "drop", rounds):
+def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: str) -> None:
+    for answers in together(database_url, "drop"):
         assert len({kid for kid in answers if kid}) == 1
-    assert len(made("drop", database_url)) == rounds
+    assert len(made("drop", database_url)) == ROUNDS
     with create_app(settings_for(database_url)).app_context():
         assert len(live()) == 1
         db.session.remove()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
@@ -185,6 +186,21 @@ def test_write_outside_a_unit_of_work_is_refused_by_name(
     with pytest.raises(RuntimeError, match=rf"outside unit_of_work\(\).*: {named}"):
         contextvars.Context().run(product)
     assert stored() == version + (write is write_after_a_unit)
+
+
+@pytest.mark.own_app
+def test_change_that_a_view_leaves_unwritten_is_answered_as_a_fault(
+    app: Flask, browser: FlaskClient, version: int
+) -> None:
+    @app.get("/unwritten")
+    def unwritten() -> str:
+        change_client()
+        return "done"
+
+    response = browser.get("/unwritten")
+    assert response.status_code == 500
+    assert "Référence" in response.text or "référence" in response.text
+    assert stored() == version
 
 
 def test_released_connection_leaves_what_was_read(version: int) -> None:

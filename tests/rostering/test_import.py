@@ -379,6 +379,8 @@ def test_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, yea
     assert act("account", "show", mother, "--school", LYCEE).code == 1
     assert act("account", "show", father, "--school", COLLEGE).code == 1, "he is no guardian any more"
     assert "disabled, no child in a school any more" in act("account", "show", father).out
+    act("account", "disable", father)
+    assert "no child in a school any more" not in act("account", "show", father).out, "an operator did it"
 
 
 def test_a_known_family_whose_record_is_refused_stays_as_it_was(act: Run, year: Year, folder: Path) -> None:

@@ -214,7 +214,7 @@ def state(account: Account) -> str:
 
 def _why_left(account: Account) -> str:
     """Return why the account of a person without children was disabled; empty if an operator did it."""
-    if account.left_at is None:
+    if not account.is_disabled_by_departure:
         return ""
     if any(link.excluded_at == account.left_at for link in account.guardianships):
         return ", tie ended by the school"

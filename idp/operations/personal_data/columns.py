@@ -347,7 +347,7 @@ LEFT_OUT: Mapping[str, str] = {
     "signing_key": "keys of this service",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
-    "retired_name": "digests that many names share; they lead to nobody",
+    "retired_name": "digests that many names share, so that they identify nobody",
     "noted_settings": "settings of this service",
     "audit_seal": "hashes that protect the journal",
     "audit_beginning": "hashes that protect the journal",

@@ -166,7 +166,7 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
         f"was done, each for {settings.audit_days} days at most; the account's key in them identifies nobody",
     )
     if person.children:
-        yield Kept("pupils", "the children stay: they are pupils of the school, and leave with its file")
+        yield Kept("pupils", "the children: they are pupils of the school, and leave with its file")
     if person.roster_keys:
         yield Kept(
             "school_file",

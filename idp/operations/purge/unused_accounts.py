@@ -142,7 +142,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
     account = db.session.scalar(locked.with_for_update(skip_locked=True))
     if account is None:
         return False
-    why = _why(account.disabled_at, left=account.left_at is not None, merged=account.merged_into_id is not None)
+    why = _why(account)
     _take_away(account)
     log.record(AccountPurged(account_id=account_id, why=why))
     return True
@@ -185,10 +185,12 @@ def _take_away(account: Account) -> None:
     log.forget(account_id)
 
 
-def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:
-    if disabled_at is None:
+def _why(account: Account) -> str:
+    if account.disabled_at is None:
         return "inactive"  # or never given to anybody
-    return "merged" if merged else "left" if left else "disabled"
+    if account.merged_into_id is not None:
+        return "merged"
+    return "left" if account.is_disabled_by_departure else "disabled"
 
 
 def remove_children(keys: Sequence[uuid.UUID]) -> int:
