@@ -83,7 +83,12 @@ def _register(settings: Settings, ent: DemoEnt) -> None:
     client = db.session.scalar(select(Client).where(Client.client_id == ent.client_id))
     if client is None:
         metadata = ClientMetadata(
-            name=ent.name, uais=ent.uais, scopes=SCOPES, charter=CharterMode.ENT.value, **_urls(ent)
+            name=ent.name,
+            uais=ent.uais,
+            scopes=SCOPES,
+            charter=CharterMode.ENT.value,
+            sector="",  # both ENTs have the host 127.0.0.1, and must not know a person by the same `sub`
+            **_urls(ent),
         )
         registrations.register(settings, metadata, client_id=ent.client_id, secret=ent.client_secret)
         return

@@ -396,3 +396,9 @@ def test_an_ent_with_a_new_secret_is_registered_with_it(house: House) -> None:
     client = db.session.scalars(select(Client).where(Client.client_id == "passerelle")).one()
     assert client.secret_digest == opaque.digest(ents_at(8000, house.folder)[0].client_secret)
     assert client.former_secret_digest is None
+
+
+def test_the_two_ents_cannot_link_a_person_by_its_sub(house: House) -> None:
+    house.seed()
+    salts = set(db.session.scalars(select(Client.subject_salt)))
+    assert len(salts) == 2
