@@ -66,7 +66,7 @@ class LetterFile:
         """Rename the part to its final name, or append it to the file that exists.
 
         Raises:
-            LetterFileError: the final file cannot be written; the part stays.
+            LetterFileError: the final file cannot be written, or Ctrl-C interrupted it; the part stays.
         """
         if self._part is None:
             return
@@ -82,6 +82,9 @@ class LetterFile:
                 f"the letters are valid and stay in {self._part}: {self.path} cannot be written ({fault.strerror}); "
                 "rename that file"
             ) from fault
+        except KeyboardInterrupt:
+            where = self._part if self._part.exists() else self.path
+            raise LetterFileError(f"interrupted; the letters are valid, and are in {where}") from None
         finally:
             self._close()
 

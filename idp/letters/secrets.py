@@ -22,6 +22,7 @@ from idp.config import Settings
 from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
 from idp.letters.account_reset import AccountsChangedError, NewSecret, are_stored, reset_accounts
+from idp.letters.files import LetterFileError
 from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Skipped, ent_home_url
 from idp.letters.render.contents import compose
@@ -151,9 +152,9 @@ def _write_and_commit(
     except BaseException as error:
         if are_stored(new_secrets):
             output.publish()
-            if not isinstance(error, Exception):
-                raise
-            return None
+            if isinstance(error, Exception):
+                return None
+            raise LetterFileError("interrupted; the letters of this print are valid, and are in its files") from None
         output.discard()
         faults = _faults(error, drawn)
         if all_or_none and isinstance(error, AccountsChangedError):

@@ -213,10 +213,29 @@ def test_the_letters_of_a_committed_print_stay_when_it_is_interrupted(
 
     with monkeypatch.context() as patch:
         patch.setattr(secrets, "retry_unit_of_work", commit_and_fail)
-        assert act("letters", "print", "--school", COLLEGE, "--out", str(out), "--csv", str(path)).code == code
+        answer = act("letters", "print", "--school", COLLEGE, "--out", str(out), "--csv", str(path))
+    assert answer.code == code
+    assert ("interrupted; the letters of this print are valid" in answer.err) == bool(code)
     assert good(account, secret_on(pages(out)[0]))
     assert good(account, rows_of(path)[0]["provisional_password"])
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_print_that_is_interrupted_before_it_renames_its_file_says_where_the_letters_are(
+    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+
+    def interrupt(_part: Path, _path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("idp.letters.files._rename", interrupt)
+        answer = act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "x.pdf"))
+    [part] = tmp_path.glob("*.part")
+    assert (answer.code, str(part) in answer.err) == (1, True)
+    assert good(account, secret_on(pages(part)[0]))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the only one that pauses after a commit
