@@ -54,3 +54,5 @@ MEMBERS = {
 """The allowed members of a successful response, without claims, which have their own tests."""
 
 ERROR_MEMBERS = {"error", "error_description"}
+MORE_ERROR_MEMBERS = {("POST /charter/acceptance", 409): _CHARTER}
+"""A charter of another version was accepted: the answer has the present one."""

@@ -143,6 +143,12 @@ def _acceptance(world: World, draw: random.Random) -> Shot:
     return shot
 
 
+def _outdated_acceptance(world: World, draw: random.Random) -> Shot:
+    shot = _acceptance(world, draw)
+    shot.json, shot.right = {"version": "0"}, (409, "")
+    return shot
+
+
 def _metadata(world: World, draw: random.Random) -> dict[str, Any]:
     return {
         **of_another(),
@@ -231,7 +237,7 @@ PROTOCOL: dict[str, tuple[Make, ...]] = {
     "GET /userinfo": (_userinfo,),
     "POST /userinfo": (_userinfo_by_post,),
     "GET /charter": (_charter,),
-    "POST /charter/acceptance": (_acceptance,),
+    "POST /charter/acceptance": (_acceptance, _outdated_acceptance),
     "POST /register": (_register,),
     **{f"{method} /register/<client_id>": (_registered(method),) for method in ("GET", "PUT", "DELETE")},
     "GET /logout": (_logout,),
