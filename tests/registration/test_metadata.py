@@ -71,13 +71,13 @@ def test_a_row_holds_each_field(app: Flask) -> None:
     assert differing(ClientMetadata(), rows.read(row(ClientMetadata())), leaving_out={"sector"}) == set()
 
 
-def test_what_is_shown_has_each_field(app: Flask) -> None:
+def test_a_shown_registration_has_each_field(app: Flask) -> None:
     shown = rows.shown(row(FULL))
     assert set(shown) == {one.column if one.column == "description" else one.name for one in FIELDS}
     assert shown["redirect_uris"] == list(FULL.redirect_uris)
 
 
-def test_json_answers_what_json_asked(app: Flask) -> None:
+def test_metadata_in_json_round_trip(app: Flask) -> None:
     answered = json_metadata.of_client(row(FULL))
     assert set(BY_MEMBER) <= set(answered)
     own = {one.name for one in FIELDS if not one.member and one.kind is not Kind.TRANSLATIONS}
