@@ -51,7 +51,7 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
 
 
 @pytest.mark.row("A-25")
-def test_every_id_token_says_how_sure_the_sign_in_was(
+def test_every_id_token_has_the_acr_of_the_sign_in(
     app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 2."""
@@ -62,7 +62,9 @@ def test_every_id_token_says_how_sure_the_sign_in_was(
 
 
 @pytest.mark.row("A-25")
-def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_repeated_sign_ins_do_not_make_a_browser_known(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -83,7 +85,7 @@ def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: 
         ("", KNOWN_DEVICE_CLASS),
     ],
 )
-def test_the_first_wish_that_the_sign_in_satisfies_is_told(
+def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
     browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -94,7 +96,7 @@ def test_the_first_wish_that_the_sign_in_satisfies_is_told(
 
 
 @pytest.mark.row("A-25")
-def test_what_a_client_registered_is_its_wish_when_it_has_none(
+def test_the_registered_acr_values_are_the_default_of_a_request(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
@@ -110,7 +112,7 @@ def test_what_a_client_registered_is_its_wish_when_it_has_none(
 
 
 @pytest.mark.row("A-25")
-def test_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_voluntary_acr_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for changes in (
         {"acr_values": KNOWN_DEVICE_CLASS},
@@ -140,7 +142,9 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
 
 
 @pytest.mark.row("A-26")
-def test_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_prompt_none_with_an_unmet_essential_acr_is_login_required(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
     assert answer["error"] == "login_required"
@@ -148,7 +152,7 @@ def test_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingP
 
 @pytest.mark.row("A-26")
 @pytest.mark.parametrize("mode", [None, "form_post"])
-def test_a_sign_in_that_does_not_reach_it_ends_in_an_error(
+def test_a_sign_in_that_does_not_satisfy_the_essential_acr_is_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1."""
@@ -161,7 +165,7 @@ def test_a_sign_in_that_does_not_reach_it_ends_in_an_error(
 
 
 @pytest.mark.row("A-26")
-def test_a_class_that_nobody_can_reach_is_refused_at_once(
+def test_an_unreachable_essential_acr_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Unmet Authentication Requirements 1.0."""
@@ -171,7 +175,7 @@ def test_a_class_that_nobody_can_reach_is_refused_at_once(
 
 
 @pytest.mark.row("A-26")
-def test_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
+def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
@@ -200,7 +204,9 @@ def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("A-26")
-def test_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_an_essential_acr_shows_the_plain_sign_in_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
     page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
     assert heading(page) == "Connexion"

@@ -105,9 +105,7 @@ def test_rejected_change_leaves_the_registration_as_it_was(
     assert changes()[-1] == "rejected"
 
 
-def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
-    browser: FlaskClient, told: dict[str, Any]
-) -> None:
+def test_a_later_update_without_new_hosts_replaces_the_pending_one(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     replaced(browser, told, redirect_uris=BOTH)
     said = replaced(browser, told, redirect_uris=["https://nouveau.test/autre"]).get_json()
@@ -119,7 +117,7 @@ def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
     assert db.session.scalars(select(Client)).one().pending_metadata is None
 
 
-def test_nothing_is_approved_but_what_the_operator_saw(
+def test_an_approval_fails_if_the_hosts_changed_since_the_operator_saw_them(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7592, 5. A client with the token may change the pending request until it is approved."""
@@ -213,7 +211,7 @@ def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
         ({"redirect_uris": [THIEF], "sector_identifier_uri": "https://127.0.0.1/s"}, "invalid_client_metadata"),
     ],
 )
-def test_what_could_not_be_approved_is_refused_at_once(
+def test_an_update_that_cannot_be_approved_is_refused_at_once(
     browser: FlaskClient, build: Build, told: dict[str, Any], metadata: dict[str, Any], error: str
 ) -> None:
     """RFC 7592, 2.2."""

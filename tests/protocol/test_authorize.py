@@ -53,7 +53,7 @@ ANSWERS: list[dict[str, str | None]] = [
 
 
 @pytest.mark.row("A-01")
-def test_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
+def test_a_redirect_uri_that_differs_from_the_registered_one_gets_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""

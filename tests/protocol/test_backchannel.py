@@ -98,7 +98,7 @@ def test_the_outbox_holds_ids_and_no_token(
 
 
 @pytest.mark.row("L-06")
-def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
+def test_ents_that_are_disabled_or_have_no_logout_uri_are_not_notified(
     browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.3."""
@@ -114,7 +114,7 @@ def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
 
 
 @pytest.mark.row("L-06")
-def test_an_ent_shut_out_meanwhile_learns_nothing_more(
+def test_an_ent_disabled_meanwhile_is_not_notified(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.5. An ENT that was disabled has no registration any more."""
@@ -128,7 +128,7 @@ def test_an_ent_shut_out_meanwhile_learns_nothing_more(
 
 
 @pytest.mark.row("G-07")
-def test_each_session_that_ends_at_once_is_told_by_itself(
+def test_each_ended_session_has_its_own_logout_token(
     app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4; Security row G-07."""
@@ -145,7 +145,7 @@ def test_each_session_that_ends_at_once_is_told_by_itself(
     assert len({claims["jti"] for claims in told_of}) == 2
 
 
-def test_a_session_that_went_on_under_another_row_is_told_by_the_name_that_the_ent_knows(
+def test_a_renewed_session_is_notified_with_the_sid_that_the_ent_knows(
     app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.7."""
@@ -162,7 +162,7 @@ def test_a_session_that_went_on_under_another_row_is_told_by_the_name_that_the_e
     assert read(browser, told, server)["sid"] == before["sid"]
 
 
-def test_the_same_news_twice_does_no_harm(
+def test_a_repeated_message_sends_a_new_logout_token(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.7."""
@@ -175,7 +175,7 @@ def test_the_same_news_twice_does_no_harm(
     assert len(jtis) == 2, "a token is made anew each time: no ENT takes the second for a replay"
 
 
-def test_what_is_gone_or_not_ended_is_not_told(
+def test_messages_without_an_ended_session_are_dropped(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4. An ENT without a session to end is not called."""
@@ -190,7 +190,7 @@ def test_what_is_gone_or_not_ended_is_not_told(
     assert server.asked == []
 
 
-def test_without_a_key_the_news_waits(
+def test_a_notification_waits_for_a_signing_key(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4, 2.6."""
@@ -208,7 +208,7 @@ def test_without_a_key_the_news_waits(
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "public", "aaf"])
-def test_the_person_has_the_name_that_the_ent_knows(
+def test_a_logout_token_has_the_sub_that_the_ent_knows(
     browser: FlaskClient, build: Build, session: Account, work: Work, server: EntServer, kind: str
 ) -> None:
     """Back-Channel Logout 1.0, 2.6."""
@@ -235,7 +235,7 @@ def test_the_person_has_the_name_that_the_ent_knows(
         (f"https://ent.test/{'a' * 500}", "500 characters at most"),
     ],
 )
-def test_an_address_that_cannot_be_called_is_not_registered(build: Build, uri: str, fault: str) -> None:
+def test_an_unusable_logout_uri_is_not_registered(build: Build, uri: str, fault: str) -> None:
     """Back-Channel Logout 1.0, 2.2."""
     with pytest.raises(RegistrationRefusedError) as refusal:
         build.ent(backchannel_logout_uri=uri)

@@ -31,7 +31,7 @@ from tests.relying_party import RelyingParty
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_fails_is_asked_again_with_a_new_token(
+def test_a_failed_notification_is_retried_with_a_new_token(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.6; Security row L-07."""
@@ -53,7 +53,7 @@ def test_an_ent_that_fails_is_asked_again_with_a_new_token(
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_names_a_pause_is_left_alone_as_long(
+def test_a_retry_waits_for_the_retry_after_of_the_ent(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """RFC 9110, 10.2.3."""
@@ -78,7 +78,7 @@ def test_an_ent_that_names_a_pause_is_left_alone_as_long(
     ],
     ids=["as specified", "not a code", "not an object", "deep", "not text"],
 )
-def test_an_ent_that_refuses_is_not_asked_again(
+def test_a_refused_notification_is_not_retried(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
 ) -> None:
     """Back-Channel Logout 1.0, 2.8."""
@@ -91,7 +91,7 @@ def test_an_ent_that_refuses_is_not_asked_again(
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_hangs_keeps_nobody_else_waiting(
+def test_an_ent_that_hangs_does_not_delay_other_ents(
     browser: FlaskClient,
     build: Build,
     session: Account,
@@ -130,7 +130,7 @@ def test_an_ent_that_hangs_keeps_nobody_else_waiting(
 
 
 @pytest.mark.row("L-07")
-def test_nothing_is_open_while_an_ent_takes_its_time(
+def test_no_connection_is_held_while_an_ent_answers(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection."""
@@ -148,7 +148,7 @@ def test_nothing_is_open_while_an_ent_takes_its_time(
 
 
 @pytest.mark.row("L-07")
-def test_nobody_is_told_of_what_ended_a_day_ago(
+def test_a_logout_is_not_notified_after_a_day(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Security row L-07."""

@@ -70,7 +70,9 @@ def test_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Bu
 
 
 @pytest.mark.row("U-04")
-def test_what_is_unregistered_later_is_not_told_any_more(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_claim_is_not_released_after_its_scope_is_unregistered(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.3.2; Security row U-04."""
     registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
@@ -83,7 +85,7 @@ def test_what_is_unregistered_later_is_not_told_any_more(browser: FlaskClient, b
 
 
 @pytest.mark.row("U-04")
-def test_a_value_that_is_asked_for_is_told_or_nothing_is(
+def test_a_claim_is_released_only_with_the_requested_value(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
@@ -109,7 +111,9 @@ def test_a_value_that_is_asked_for_is_told_or_nothing_is(
 
 
 @pytest.mark.row("A-26")
-def test_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_unknown_members_of_a_claims_request_are_ignored(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.5 and 5.5.1."""
     asked = {
         "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
@@ -142,7 +146,7 @@ def test_a_request_that_is_not_as_it_must_be_is_refused(
 
 
 @pytest.mark.row("U-04")
-def test_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_refresh_releases_the_requested_claims(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
     ent = build.ent(scopes=OFFLINE)
     asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
@@ -153,7 +157,7 @@ def test_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build:
 
 
 @pytest.mark.row("U-04")
-def test_one_more_statement_only_for_whoever_asks(
+def test_a_claim_of_the_person_in_the_id_token_costs_one_more_statement(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
@@ -178,9 +182,7 @@ def test_one_more_statement_only_for_whoever_asks(
 
 
 @pytest.mark.row("A-26")
-def test_nothing_is_kept_of_a_request_that_can_release_nothing(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_claims_that_cannot_be_released_are_not_stored(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored."""
     ent = build.ent(scopes="openid profile")
     asked = {"userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None}, "id_token": {"nonce": {"value": "n"}}}

@@ -149,7 +149,7 @@ def test_without_a_sound_public_address_nothing_starts(
 
 
 @pytest.mark.row("D-06")
-def test_only_discovery_and_keys_are_for_other_origins(
+def test_cross_origin_requests_read_discovery_and_keys_only(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2."""

@@ -51,7 +51,7 @@ def test_two_children_are_two_vectors_and_name_one_parent(
         match(others, vectors)
 
 
-def test_names_are_the_file_s_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+def test_names_are_those_of_the_file_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
     """entcore (clients/README.md)."""
     family, given = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
     parent = signed_in(browser, build.active(family_name=family, given_name=given))

@@ -28,7 +28,7 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
 from tests.relying_party import RelyingParty
 
 
-def test_ent_is_told_of_the_session_of_an_erased_person(
+def test_ent_is_notified_of_the_session_of_an_erased_person(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
     """Back-Channel Logout 1.0, 2.4."""
@@ -45,7 +45,7 @@ def test_ent_is_told_of_the_session_of_an_erased_person(
     assert outbox("backchannel.logout")[0].payload == {}
 
 
-def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
+def test_pending_notification_is_sent_after_an_erasure(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
@@ -57,7 +57,7 @@ def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
     assert read(browser, told, server)["sid"] == tokens["claims"]["sid"]
 
 
-def test_ent_is_not_told_a_day_after_an_erasure(
+def test_ent_is_not_notified_a_day_after_an_erasure(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""

@@ -109,7 +109,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     assert own.startswith("https://ailleurs.test/front?")
 
 
-def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, build: Build, session: Account) -> None:
     """Front-Channel Logout 1.0, 2."""
     ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
     sid = tokens_for(browser, ent)["claims"]["sid"]
@@ -118,7 +118,7 @@ def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, 
     assert told(address) == (FRONT, {"app": "a&b", "v": '"', "iss": ent.issuer, "sid": sid})
 
 
-def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
+def test_a_renewed_session_notifies_the_ents_of_the_former_row(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3."""
@@ -135,7 +135,7 @@ def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: 
     return ent.answer(sign_in(browser, ent.url(Attempt(), prompt="login"), account.username, PASSWORD))
 
 
-def test_a_former_session_of_the_same_person_is_not_told_again(
+def test_a_former_session_of_the_same_person_is_not_notified_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3."""
@@ -147,7 +147,7 @@ def test_a_former_session_of_the_same_person_is_not_told_again(
     assert frame_sources(page) == []
 
 
-def test_the_page_goes_on_to_the_registered_address_with_the_state(
+def test_the_page_redirects_to_the_registered_url_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 3."""
@@ -196,7 +196,7 @@ def test_without_any_frame_the_browser_goes_back_at_once(
 
 @pytest.mark.row("L-08")
 @pytest.mark.parametrize("front", ["", FRONT])
-def test_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
+def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
     """Security row L-08; OWASP ASVS 5, V 7.4.1."""

@@ -63,7 +63,7 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
         refused(ent.refresh(browser, one["refresh_token"]), "invalid_grant")
 
 
-def test_another_client_s_token_is_refused_and_not_told_of(
+def test_another_client_s_token_is_refused_and_not_disclosed(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7009, 2.1; RFC 6749, 5.2."""
@@ -75,7 +75,7 @@ def test_another_client_s_token_is_refused_and_not_told_of(
     assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
 
 
-def test_another_client_s_dead_token_is_revoked_already(
+def test_revoking_another_client_s_inactive_token_succeeds(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7009, 2.2."""
@@ -93,7 +93,7 @@ def test_another_client_s_dead_token_is_revoked_already(
 
 
 @pytest.mark.row("T-25")
-def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_revoking_an_unknown_token_succeeds(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7009, 2.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
@@ -128,9 +128,7 @@ def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, bui
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
-def test_introspection_says_what_a_live_token_is_good_for(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+def test_introspection_describes_an_active_token(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7662, 2.2."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     access = told(browser, ent, tokens["access_token"], token_type_hint="access_token")
@@ -162,7 +160,7 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
     assert said["cnf"] == {"jkt": ent.key.thumbprint}
 
 
-def test_dead_tokens_are_not_active_and_nobody_is_told_why(
+def test_introspection_of_an_inactive_token_gives_no_reason(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7662, 2.2."""

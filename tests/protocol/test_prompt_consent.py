@@ -31,7 +31,9 @@ def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: Rely
 
 
 @pytest.mark.row("A-15")
-def test_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_person_who_declines_returns_with_access_denied(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
@@ -79,7 +81,7 @@ def test_an_agreement_is_one_person_s_and_one_request_s(
 
 @pytest.mark.row("A-15")
 @pytest.mark.parametrize("touched", [True, False])
-def test_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
+def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again."""
@@ -136,7 +138,7 @@ def test_every_scope_has_its_words(app: Flask) -> None:
         assert len(sentences) == len(always) + (scope != "openid"), scope
 
 
-def test_a_service_that_is_told_of_no_child_is_not_said_to_be(
+def test_the_consent_page_names_the_children_only_if_they_are_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being

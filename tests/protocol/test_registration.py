@@ -35,7 +35,7 @@ def test_a_client_registers_itself_and_signs_people_in(
     assert ent.userinfo(browser, tokens["access_token"]).get_json()["uai"] == [COLLEGE]
 
 
-def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitation: str) -> None:
+def test_a_registration_needs_an_unused_invitation(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3; RFC 6750, 3.1."""
     for token in ("x" * 43, "x", "x" * 5000):
         answer = register(browser, token)
@@ -100,7 +100,7 @@ def test_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browse
     assert client.uais == [COLLEGE]
 
 
-def test_one_invitation_shown_by_many_processes_registers_one_client(settings: Settings, invitation: str) -> None:
+def test_many_processes_use_an_invitation_and_one_client_is_registered(settings: Settings, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 1.2."""
     order = {
         "path": "/register",

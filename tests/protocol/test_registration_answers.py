@@ -29,7 +29,7 @@ from tests.relying_party import Attempt
     ],
     ids=["some", "unknown", "none"],
 )
-def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
+def test_a_registration_returns_the_supported_default_acr_values(
     browser: FlaskClient, invitation: str, wished: list[str], kept: list[str] | None
 ) -> None:
     """RFC 7591, 3.2.1."""
@@ -38,7 +38,7 @@ def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
     assert replaced(browser, told, default_acr_values=wished).get_json().get("default_acr_values") == kept
 
 
-def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClient, invitation: str) -> None:
+def test_metadata_that_are_no_longer_supported_are_not_returned(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.1."""
     told = registered(browser, invitation)
     of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
@@ -48,7 +48,7 @@ def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClie
     assert of_before.keys() & read.keys() == {"contacts"}
 
 
-def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
+def test_a_registration_always_returns_the_scopes(browser: FlaskClient) -> None:
     """RFC 7591, 3.2.1."""
     scopes: list[dict[str, str | None]] = [{}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}]
     for number, scope in enumerate(scopes):
@@ -78,7 +78,7 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
         *("Scolarité Services - sécurité", "L’ENT de l’académie des Deux Rives"),
     ],
 )
-def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
+def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
     """RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid."""
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
@@ -138,7 +138,7 @@ def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> 
         (" ", {}, "ENT"),
     ],
 )
-def test_who_gives_itself_no_name_has_that_of_its_invitation(
+def test_a_client_without_a_name_gets_the_name_of_its_invitation(
     browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
 ) -> None:
     """RFC 7591, 2."""
@@ -149,7 +149,7 @@ def test_who_gives_itself_no_name_has_that_of_its_invitation(
     assert f"Pour entrer dans <b>{name}</b>" in unescape(page.get_data(as_text=True))
 
 
-def test_the_name_that_parents_read_stays_until_another_is_said(browser: FlaskClient, invitation: str) -> None:
+def test_an_update_without_a_name_keeps_the_name(browser: FlaskClient, invitation: str) -> None:
     """RFC 7592, 2.2."""
     told = registered(browser, invitation)
     assert replaced(browser, told, client_name=None).get_json()["client_name"] == "Nouveau"

@@ -102,7 +102,7 @@ def test_a_registration_does_not_end_when_an_operator_disabled_it(
     assert events("ended") == 0
 
 
-def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_an_ended_registration_cannot_be_enabled(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2.3."""
     registrations.disable(told["client_id"])
     registrations.enable(told["client_id"])  # what an operator shut, an operator opens
@@ -113,7 +113,7 @@ def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any
     assert row().disabled_at is not None
 
 
-def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_a_disabled_client_cannot_change_its_registration(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2."""
     registrations.disable(told["client_id"])
     assert replaced(browser, told, client_name="Autre").status_code == 401
@@ -140,7 +140,7 @@ def test_a_registration_is_changed_by_its_own_token_alone(
     assert browser.post(path, json=body, headers=own).status_code == 405
 
 
-def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_forbidden_members_of_an_update_are_refused(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     before = row().version
     wrong: list[dict[str, Any]] = [
@@ -160,7 +160,7 @@ def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[st
     assert row().version == before
 
 
-def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
+def test_an_update_removes_the_members_that_it_omits(browser: FlaskClient) -> None:
     """RFC 7592, 2.2."""
     more = {
         "backchannel_logout_uri": "https://nouveau.test/back",
@@ -179,7 +179,7 @@ STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 
 
 @pytest.mark.parametrize("member", STRICT)
-def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: FlaskClient, member: str) -> None:
+def test_a_client_cannot_loosen_its_own_strict_settings(browser: FlaskClient, member: str) -> None:
     """RFC 7592, 2.2; RFC 7591, 3.2.1."""
     told = registered(browser, invited(), **{member: True})
     assert {name: told[name] for name in STRICT} == {name: name == member for name in STRICT}
@@ -188,7 +188,9 @@ def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: F
         assert {name: left[name] for name in STRICT} == {name: name == member for name in STRICT}, change
 
 
-def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
+def test_a_client_cannot_loosen_the_operator_s_strict_settings(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
     """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
     assert [told[name] for name in STRICT] == [False, False]
     client = row()
@@ -212,7 +214,7 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
 
 
-def test_what_metadata_have_no_word_for_stays_the_operator_s(
+def test_an_update_keeps_the_operator_s_settings(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7591, 2. A client cannot choose who shows its charter."""
@@ -256,7 +258,7 @@ def test_two_changes_at_once_are_not_mixed(told: dict[str, Any]) -> None:
     assert row().name == "Entre-temps"
 
 
-def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
+def test_an_invitation_records_its_client(told: dict[str, Any]) -> None:
     """OpenID Connect Registration 1.0, 3."""
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert row().invite_id == invitation.id

@@ -136,7 +136,7 @@ def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, i
     registered(browser, invitation)
 
 
-def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitation: str) -> None:
+def test_false_and_null_members_are_treated_as_omitted(browser: FlaskClient, invitation: str) -> None:
     """RFC 7592, 2.2."""
     told = registered(
         browser,
@@ -155,7 +155,7 @@ def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitatio
     assert replaced(browser, told, request_uris=None).status_code == 200
 
 
-def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invitation: str) -> None:
+def test_a_registration_returns_all_registered_metadata(browser: FlaskClient, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 2; RFC 7591, 2."""
     key = Key.new()
     metadata = {
@@ -208,7 +208,7 @@ def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: o
     assert "request_uris" not in replaced(browser, told, request_uris=uris).get_json()
 
 
-def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -> None:
+def test_unknown_members_of_a_key_are_not_stored(browser: FlaskClient, invitation: str) -> None:
     """RFC 7517, 4."""
     key = Key.new().jwk
     deep: Any = "x"
@@ -219,7 +219,7 @@ def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -
     assert told["jwks"] == {"keys": [key]}
 
 
-def test_who_signs_nothing_may_have_keys_for_encryption_alone(browser: FlaskClient, invitation: str) -> None:
+def test_a_client_that_does_not_sign_may_register_encryption_keys_only(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 2."""
     jwks = {"keys": [{**Key.new().jwk, "use": "enc"}]}
     refused(

@@ -36,9 +36,7 @@ def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
 
 
 @pytest.mark.row("A-12")
-def test_nothing_of_a_request_becomes_a_part_of_the_page(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other."""
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
     text = page.get_data(as_text=True)
@@ -81,7 +79,7 @@ def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
 
 @pytest.mark.row("A-12")
 @pytest.mark.parametrize("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
-def test_other_modes_are_refused_on_a_page_of_ours(
+def test_an_unknown_response_mode_is_refused_on_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -175,7 +173,7 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
         f"e30.{b64(TWICE)}.",
     ],
 )
-def test_what_a_request_object_says_otherwise_is_not_followed(
+def test_an_invalid_request_object_does_not_change_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -185,7 +183,7 @@ def test_what_a_request_object_says_otherwise_is_not_followed(
 
 
 @pytest.mark.row("A-13")
-def test_no_request_object_leads_to_an_address_that_is_not_registered(
+def test_a_request_object_does_not_redirect_to_an_unregistered_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""

@@ -88,7 +88,7 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
 
 
 @pytest.mark.row("U-06")
-def test_clients_of_before_keep_their_own_salt(
+def test_clients_older_than_sectors_keep_their_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
@@ -122,7 +122,7 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
 
 
 @pytest.mark.row("U-06")
-def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
+def test_several_hosts_without_a_document_keep_a_sector_of_their_own(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8."""
@@ -160,7 +160,7 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
 
 
 @pytest.mark.row("U-06")
-def test_who_moves_away_calls_no_session_as_its_former_neighbours_do(
+def test_an_ent_that_changes_its_host_gets_other_sids(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """Back-Channel Logout 1.0, 2.1. An ENT that was registered on the host of another ENT and then moves must not
@@ -178,7 +178,7 @@ def test_who_moves_away_calls_no_session_as_its_former_neighbours_do(
     assert len(set(sids)) == 2
 
 
-def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> None:
+def test_concurrent_registrations_of_a_sector_share_a_salt(app: Flask, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1."""
     tokens = [invited() for _ in range(4)]
     bodies = [json.dumps({"client_name": f"ENT {n}", "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
@@ -284,7 +284,7 @@ class TestDocuments:
         assert replaced(browser, told, **{**same, "sector_identifier_uri": None}).status_code == 400
 
 
-def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, server: EntServer) -> None:
+def test_an_internal_sector_document_is_not_fetched(browser: FlaskClient, server: EntServer) -> None:
     """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
     told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
     refused(told, "invalid_client_metadata")

@@ -127,7 +127,7 @@ def hide_cookies_from_frames(page: Page) -> None:
     session.send("Network.setCookieControls", dict.fromkeys(controls, True))
 
 
-def test_where_frames_have_no_cookies_an_ent_is_not_sent_round_and_round(
+def test_a_frame_without_cookies_reports_an_error_and_no_change(
     browser_process: Browser, build: Build, loopback: str, parent: Account
 ) -> None:
     """Session Management 1.0, 3.1. What the browser hides from frames of other sites is no change."""
@@ -149,7 +149,7 @@ def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: 
     page.goto(f"{loopback}/logout?{hint}")
 
 
-def test_an_ent_that_hangs_keeps_nobody_here(
+def test_the_logout_page_continues_when_an_ent_hangs(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Front-Channel Logout 1.0, 3. The page cannot know the result of a frame and continues without it."""
@@ -206,7 +206,7 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         assert horizon.asked("/cb")[-1]["error"] == ["login_required"]
 
 
-def test_the_page_that_tells_the_ents_is_one_of_ours(
+def test_the_logout_page_has_the_layout_of_the_service(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3. Where no script leaves it, the page is read, and looks like the others."""

@@ -74,7 +74,7 @@ def test_the_origin_is_the_one_that_browsers_report(
     assert agrees(found.group(1), ent, state(browser), origin)
 
 
-def test_it_comes_in_a_posted_answer_too(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_posted_answer_has_a_session_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Session Management 1.0, 2."""
     answer = posted_answer(ent, browser.get(ent.url(Attempt(), response_mode="form_post")))
     assert agrees(answer["session_state"], ent, state(browser))
@@ -84,7 +84,7 @@ def no_cookie_changes(response: TestResponse) -> bool:
     return not any(line.startswith(f"{COOKIE}=") for line in response.headers.getlist("Set-Cookie"))
 
 
-def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
+def test_a_refusal_has_a_session_state_that_a_later_sign_in_changes(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """Session Management 1.0, 2, 3.2."""
@@ -100,7 +100,7 @@ def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
     assert not agrees(first["session_state"], ent, state(browser))
 
 
-def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
+def test_a_refusal_during_a_session_has_its_session_state(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 2."""
@@ -110,7 +110,7 @@ def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
     assert agrees(answer["session_state"], ent, state(browser))
 
 
-def test_a_session_that_ended_elsewhere_takes_the_state_along(
+def test_the_state_is_removed_after_the_session_ended_elsewhere(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 3.2."""
@@ -154,7 +154,7 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     assert no_cookie_changes(again), "it has it already"
 
 
-def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_logout_removes_the_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Session Management 1.0, 3.2."""
     value = told(browser, ent)
     after = submit(browser, browser.get("/logout"))
@@ -165,7 +165,7 @@ def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session
     assert not agrees(value, ent, "")
 
 
-def test_it_changes_with_the_session_and_stays_with_it(
+def test_the_state_changes_with_the_session_only(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 3.2."""

@@ -91,7 +91,7 @@ def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingPart
 
 
 @pytest.mark.row("U-04")
-def test_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+def test_each_scope_releases_its_claims(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.4."""
     resident.more_claims = with_changes({}, SET, ())
     db.session.commit()
@@ -102,9 +102,7 @@ def test_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, residen
 
 
 @pytest.mark.row("U-04")
-def test_what_is_not_known_is_absent_and_never_empty(
-    browser: FlaskClient, wide: RelyingParty, session: Account
-) -> None:
+def test_an_unknown_claim_is_absent_and_not_empty(browser: FlaskClient, wide: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     known = {"sub", "name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
     assert set(told(browser, wide)) == known | {"email", "email_verified"}
@@ -220,9 +218,7 @@ def test_no_other_name_can_be_set_or_taken_away(name: str) -> None:
 
 
 @pytest.mark.row("T-19")
-def test_whatever_the_database_holds_no_reserved_claim_changes(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_stored_claims_do_not_change_a_reserved_claim(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     ent = build.ent(scopes=WIDE)
     names = (*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "is_admin")
@@ -236,7 +232,9 @@ def test_whatever_the_database_holds_no_reserved_claim_changes(
 
 
 @pytest.mark.row("U-04")
-def test_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
+def test_a_postal_address_is_not_released_to_an_unregistered_ent(
+    browser: FlaskClient, ent: RelyingParty, resident: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks."""
     asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
     tokens = tokens_for(browser, ent, claims=asked)

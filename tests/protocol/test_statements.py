@@ -112,7 +112,7 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # the planner runs
-def test_no_hot_statement_walks_a_table_however_it_is_planned(
+def test_hot_statements_scan_no_table(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
     """OpenID Connect Core 1.0, 12.1. Own rule: no statement of that request and of those before it (3.1.2,
