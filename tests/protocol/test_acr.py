@@ -75,7 +75,7 @@ def test_repeated_sign_ins_do_not_make_a_browser_known(
 
 @pytest.mark.row("A-25")
 @pytest.mark.parametrize(
-    ("wished", "told"),
+    ("wished", "acr"),
     [
         (PASSWORD_CLASS, PASSWORD_CLASS),
         (KNOWN_DEVICE_CLASS, KNOWN_DEVICE_CLASS),
@@ -86,13 +86,13 @@ def test_repeated_sign_ins_do_not_make_a_browser_known(
     ],
 )
 def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
-    browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
+    browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, acr: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
-    assert acr_of(browser, ent, acr_values=wished) == told
-    asked = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
-    assert acr_of(browser, ent, claims=asked) == told
-    assert acr_of(browser, ent, claims=asked, acr_values="urn:none") == told
+    assert acr_of(browser, ent, acr_values=wished) == acr
+    claims_request = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
+    assert acr_of(browser, ent, claims=claims_request) == acr
+    assert acr_of(browser, ent, claims=claims_request, acr_values="urn:none") == acr
 
 
 @pytest.mark.row("A-25")
@@ -107,8 +107,8 @@ def test_the_registered_acr_values_are_the_default_of_a_request(
     registry.forget()
     assert acr_of(browser, ent) == PASSWORD_CLASS
     assert acr_of(browser, ent, acr_values=KNOWN_DEVICE_CLASS) == KNOWN_DEVICE_CLASS
-    asked = json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})
-    assert acr_of(browser, ent, claims=asked) == KNOWN_DEVICE_CLASS
+    claims_request = json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})
+    assert acr_of(browser, ent, claims=claims_request) == KNOWN_DEVICE_CLASS
 
 
 @pytest.mark.row("A-25")
@@ -190,14 +190,14 @@ def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
 def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
     """OpenID Connect Core 1.0, 12.2."""
     ent = build.ent(scopes=OFFLINE)
-    for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
+    for wished, acr in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
         first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)
-        assert first["claims"]["acr"] == told
+        assert first["claims"]["acr"] == acr
         session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
         session.acr = BY_PASSWORD
         db.session.commit()
         again = ent.read(browser, ent.refresh(browser, first["refresh_token"]).get_json()["id_token"])
-        assert (again["acr"], again["auth_time"]) == (told, first["claims"]["auth_time"])
+        assert (again["acr"], again["auth_time"]) == (acr, first["claims"]["auth_time"])
         session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
         session.acr = "pwd+device"
         db.session.commit()

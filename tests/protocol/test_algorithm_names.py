@@ -101,14 +101,14 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
 def test_a_registration_returns_the_algorithm_name_of_the_client(browser: FlaskClient, name: str) -> None:
     """RFC 7591, 3.2.1."""
     key = Key.new(name)
-    said: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": name,
         "jwks": jwks(key),
     }
-    told = registered(browser, invited(), **said)
-    assert {member: told[member] for member in said} == said
-    lacking = register(browser, invited(), **{**said, "jwks": jwks(Key.new("ES256"))})
+    registration = registered(browser, invited(), **metadata)
+    assert {member: registration[member] for member in metadata} == metadata
+    lacking = register(browser, invited(), **{**metadata, "jwks": jwks(Key.new("ES256"))})
     refused(lacking, "invalid_client_metadata")
 
 
@@ -124,8 +124,8 @@ def test_the_provider_signs_with_the_older_algorithm_name(
         assert metadata[member] == ["RS256", "EdDSA"]
     for member in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
         refused(register(browser, invited(), **{member: "Ed25519"}), "invalid_client_metadata")
-        told = registered(browser, invited(), **of_another(), **{member: "EdDSA"})
-        assert told[member] == "EdDSA"
+        registration = registered(browser, invited(), **of_another(), **{member: "EdDSA"})
+        assert registration[member] == "EdDSA"
     signer = server.ring.signer("EdDSA")
     claims = {"iss": build.settings.issuer, "sub": "a", "sid": "b"}
     for name, expected in (("EdDSA", claims), ("Ed25519", None)):

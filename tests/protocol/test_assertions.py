@@ -244,10 +244,10 @@ def test_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, 
 @pytest.mark.row("T-16")
 def test_a_key_without_a_kid_is_accepted_when_one_key_fits(browser: FlaskClient, build: Build) -> None:
     """OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt."""
-    one, two = Key.new("ES256"), Key.new("ES256")
-    lone = signing(build, one, jwks={"keys": [one.jwk, {**Key.new("RS256").jwk}]})
+    first, second = Key.new("ES256"), Key.new("ES256")
+    lone = signing(build, first, jwks={"keys": [first.jwk, {**Key.new("RS256").jwk}]})
     believed(shown(browser, lone, lone.assertion()))
-    double = signing(build, one, jwks={"keys": [one.jwk, two.jwk]}, host="deux.test")
+    double = signing(build, first, jwks={"keys": [first.jwk, second.jwk]}, host="deux.test")
     not_believed(shown(browser, double, double.assertion()))
 
 

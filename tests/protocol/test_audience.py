@@ -256,9 +256,9 @@ def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: B
     """OpenID Connect Core 1.0, 5.3."""
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
     tokens = tokens_for(browser, everyone, scope=OFFLINE)
-    told = everyone.userinfo(browser, tokens["access_token"]).get_json()
-    assert told["email"] == session.email
-    assert "children" not in told
+    info = everyone.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["email"] == session.email
+    assert "children" not in info
     assert introspected(browser, everyone, tokens["access_token"])["active"] is True
     end(session)
     assert everyone.userinfo(browser, tokens["access_token"]).status_code == 200
@@ -286,17 +286,17 @@ def test_the_identifier_is_released_to_clients_registered_for_it(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
-    asked = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
+    claims_request = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
         by_scope = tokens_for(browser, ent)
-        by_claims = tokens_for(browser, ent, scope="openid", claims=asked)
-        told = [
+        by_claims = tokens_for(browser, ent, scope="openid", claims=claims_request)
+        identifiers = [
             "preferred_username" in ent.userinfo(browser, by_scope["access_token"]).get_json(),
             "preferred_username" in ent.userinfo(browser, by_claims["access_token"]).get_json(),
             "preferred_username" in by_claims["claims"],
         ]
-        assert told == [release] * 3, host
+        assert identifiers == [release] * 3, host
     assert "preferred_username" in browser.get("/.well-known/openid-configuration").get_json()["claims_supported"]
 
 

@@ -163,7 +163,7 @@ def test_the_claims_parameter_changes_no_reserved_claim(
     attempt = Attempt()
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
-    for asked, error in (
+    for claims_request, error in (
         ({"id_token": {"sub": {"value": "other"}}}, "login_required"),
         ({"id_token": {"sub": {"values": ["other", "another"]}}}, "login_required"),
         ({"userinfo": {"sub": {"value": "other"}}}, "login_required"),
@@ -175,12 +175,12 @@ def test_the_claims_parameter_changes_no_reserved_claim(
         ({"id_token": {"sub": {"value": 7}}}, "invalid_request"),
         ({"id_token": {"sub": None}}, None),
     ):
-        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(asked))))
-        assert answer.get("error") == error, asked
+        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(claims_request))))
+        assert answer.get("error") == error, claims_request
     reserved = {name: {"value": "x"} for name in honest["claims"]}
     del reserved["sub"], reserved["acr"]
     both = json.dumps({"id_token": reserved, "userinfo": reserved})
     again = ent.tokens(browser, code_for(browser, ent, attempt, claims=both), attempt)
     assert again["claims"].keys() == honest["claims"].keys()
-    told = ent.userinfo(browser, again["access_token"]).get_json()
-    assert told == ent.userinfo(browser, honest["access_token"]).get_json()
+    info = ent.userinfo(browser, again["access_token"]).get_json()
+    assert info == ent.userinfo(browser, honest["access_token"]).get_json()

@@ -62,8 +62,8 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
     attempt = Attempt()
     answer = browser.get(ent.url(attempt, prompt="none"))
     assert answer.status_code == 303
-    found = parse_qs(urlsplit(answer.headers["Location"]).query)
-    assert (found["error"], found["state"]) == (["temporarily_unavailable"], [attempt.state])
+    parameters = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert (parameters["error"], parameters["state"]) == (["temporarily_unavailable"], [attempt.state])
     for wrong in ({"redirect_uri": "https://evil.test/cb"}, {"client_id": "nobody"}):
         refused = browser.get(ent.url(Attempt(), **{"prompt": "none", **wrong}))
         assert (refused.status_code, "Location" in refused.headers) == (429, False)

@@ -40,17 +40,17 @@ class Ent:
 
     def arrived(self) -> tuple[Asked, dict[str, list[str]]]:
         """Return the only request of the browser, and its form."""
-        [asked] = [one for one in self.server.asked if one.method == "POST"]
-        return asked, parse_qs(asked.body, keep_blank_values=True, strict_parsing=True)
+        [post] = [request for request in self.server.asked if request.method == "POST"]
+        return post, parse_qs(post.body, keep_blank_values=True, strict_parsing=True)
 
 
 @pytest.fixture
 def ent(app: Flask, build: Build) -> Iterator[Ent]:
     with listening_ent(None) as server:
         server.next = [ARRIVED] * 3
-        address = f"http://127.0.0.1:{server.port}/cb?bar=foo"
-        party = build.ent(redirect_uris=[address])
-        party.redirect_uri = address
+        redirect_uri = f"http://127.0.0.1:{server.port}/cb?bar=foo"
+        party = build.ent(redirect_uris=[redirect_uri])
+        party.redirect_uri = redirect_uri
         yield Ent(party, server)
 
 
@@ -62,13 +62,13 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 
 
 def check(ent: Ent, attempt: Attempt) -> None:
-    asked, form = ent.arrived()
-    assert asked.path == "/cb?bar=foo"
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    post, form = ent.arrived()
+    assert post.path == "/cb?bar=foo"
+    assert post.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert form.keys() == {"code", "state", "iss", "session_state"}
     assert (form["state"], form["iss"]) == ([attempt.state], [ent.party.issuer])
     assert len(form["code"][0]) == 43
-    assert "Referer" not in asked.headers
+    assert "Referer" not in post.headers
 
 
 @pytest.mark.row("B-03")

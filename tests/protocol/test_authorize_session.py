@@ -218,17 +218,17 @@ def test_two_requests_in_two_tabs_end_each_at_its_own_client(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
     """RFC 6749, 4.1.2."""
-    second, one, two = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
-    first_tab = follow(browser, browser.get(ent.url(one)))
-    second_tab = follow(browser, browser.get(second.url(two)))
+    second, first_attempt, second_attempt = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
+    first_tab = follow(browser, browser.get(ent.url(first_attempt)))
+    second_tab = follow(browser, browser.get(second.url(second_attempt)))
     names = {"identifiant": parent.username, "mot_de_passe": PASSWORD}
     answer = ent.answer(submit(browser, first_tab, **names))
-    assert answer["state"] == one.state
-    ent.tokens(browser, answer["code"], one)
+    assert answer["state"] == first_attempt.state
+    ent.tokens(browser, answer["code"], first_attempt)
     # the form of the second tab is of before the sign-in (row I-12) and signs nobody in: the session answers
     answer = second.answer(submit(browser, second_tab, **names))
-    assert answer["state"] == two.state
-    second.tokens(browser, answer["code"], two)
+    assert answer["state"] == second_attempt.state
+    second.tokens(browser, answer["code"], second_attempt)
 
 
 @pytest.mark.row("A-22")

@@ -102,8 +102,8 @@ def test_a_client_that_does_not_exist_is_slowed_alike(
     """Security row T-10."""
     answers = {}
     for name, at in ((ent.client_id, "203.0.113.1"), ("nobody", "203.0.113.2")):
-        found = [ask(browser, name, at=at) for _ in range(FREE + 2)]
-        answers[name] = [(a.status_code, a.get_data(), a.headers.get("Retry-After")) for a in found]
+        responses = [ask(browser, name, at=at) for _ in range(FREE + 2)]
+        answers[name] = [(a.status_code, a.get_data(), a.headers.get("Retry-After")) for a in responses]
     assert answers[ent.client_id] == answers["nobody"]
 
 

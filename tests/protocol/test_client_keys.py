@@ -62,9 +62,9 @@ class Hung:
 @pytest.fixture
 def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
-    made = Hung()
-    yield made
-    made.left.set()
+    behaviour = Hung()
+    yield behaviour
+    behaviour.left.set()
 
 
 def published(server: EntServer, *keys: Key) -> None:
@@ -183,10 +183,10 @@ def test_a_slow_jwks_uri_does_not_block_transactions_or_other_ents(
     waiting = [threads.submit(wait) for _ in range(2)]
     assert hung.asked.wait(30)
     believed(shown(browser, quick, quick.assertion()))  # writes: store a proof, try to claim a code
-    assert not any(one.done() for one in waiting)
+    assert not any(future.done() for future in waiting)
     hung.left.set()
-    for one in waiting:
-        not_believed(one.result(60))
+    for future in waiting:
+        not_believed(future.result(60))
     assert [request.path for request in server.asked] == ["/slow", "/keys"], "the second found what the first got"
 
 
@@ -233,7 +233,7 @@ def test_no_more_than_a_few_threads_wait_for_one_ent(
         waiting = [threads.submit(wait) for _ in range(most + 4)]
         try:
             assert hung.asked.wait(30)
-            turned_away = [one.result() for one in islice(as_completed(waiting, 60), 4)]
+            turned_away = [future.result() for future in islice(as_completed(waiting, 60), 4)]
             assert [answer.status_code for answer in turned_away] == [503] * 4
             assert all(answer.get_json() == {"error": "temporarily_unavailable"} for answer in turned_away)
             assert all(int(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
@@ -322,7 +322,7 @@ def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build:
         None,
         [],
         {},
-        *({**one, "kid": key.kid} for one in named),
+        *({**jwk, "kid": key.kid} for jwk in named),
         other.jwk,
         {**key.jwk, "use": "enc"},
     ]
@@ -346,8 +346,8 @@ def test_keys_are_not_fetched_from_internal_networks(
 ) -> None:
     """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
     with listening_ent(None) as inside:
-        for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
-            uri = f"{address}:{inside.port}/keys"
+        for origin in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
+            uri = f"{origin}:{inside.port}/keys"
             ent = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks_uri=uri), client=key)
             not_believed(shown(browser, ent, ent.assertion()))
         assert inside.asked == []

@@ -53,8 +53,8 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
     """Send each proof of a table; each must be refused."""
     wrong = {}
     for fault, rows in table.items():
-        for name, made in rows.items():
-            response = send(made)
+        for name, proof_of in rows.items():
+            response = send(proof_of)
             body = response.get_json()
             answer = (response.status_code, body["error"], body["error_description"])
             if answer != (status, "invalid_dpop_proof", f"The DPoP proof is refused: {fault}."):
@@ -67,7 +67,7 @@ def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party:
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
-    refused_alike(NEGATIVES, 400, lambda made: party.redeem(browser, code, attempt, made(at)))
+    refused_alike(NEGATIVES, 400, lambda proof_of: party.redeem(browser, code, attempt, proof_of(at)))
     assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
     # none of them used the code
     assert party.redeem(browser, code, attempt, at.proof()).status_code == 200
@@ -77,9 +77,9 @@ def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskCli
     """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
-    refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda made: party.resource(browser, token, made(at)))
+    refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda proof_of: party.resource(browser, token, proof_of(at)))
     # … and confirm that the public key to which the access token is bound matches the public key from the DPoP proof
-    unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.address, token)), "invalid_token")
+    unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.url, token)), "invalid_token")
     unauthorized(party.resource(browser, token, without_signature(at)), "invalid_dpop_proof")
     assert party.told(browser, token)["sub"]
 
@@ -103,8 +103,10 @@ def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, part
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
     assert tokens["token_type"] == "DPoP"
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", tokens["access_token"])
-    found = {name: party.resource(browser, tokens["access_token"], made(at)) for name, made in POSITIVES.items()}
-    assert {name: answer.get_json() for name, answer in found.items() if answer.status_code != 200} == {}
+    responses = {
+        name: party.resource(browser, tokens["access_token"], proof_of(at)) for name, proof_of in POSITIVES.items()
+    }
+    assert {name: answer.get_json() for name, answer in responses.items() if answer.status_code != 200} == {}
 
 
 def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, party: KeyedParty) -> None:
@@ -151,8 +153,8 @@ def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> No
     other = KeyedParty.of(party)
     for keyed in (party, other):
         attempt = Attempt()
-        made = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
-        assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, made).status_code == 200
+        keyed_proof = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
+        assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, keyed_proof).status_code == 200
 
 
 def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedParty) -> None:

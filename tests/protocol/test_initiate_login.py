@@ -16,9 +16,9 @@ BEGIN = "https://ent.test/login"
 
 
 def entrance(build: Build, **registered: str) -> str:
-    found = registry.find(build.ent(**registered).client_id)
-    assert found
-    return found.entrance(build.settings.issuer)
+    client = registry.find(build.ent(**registered).client_id)
+    assert client
+    return client.entrance(build.settings.issuer)
 
 
 def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None:
@@ -33,9 +33,9 @@ def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None
 
 def test_a_query_that_was_registered_stays(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
-    address = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
-    assert address.startswith(f"{BEGIN}?idp=edu%26co&")
-    assert parse_qs(urlsplit(address).query, strict_parsing=True) == {
+    url = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
+    assert url.startswith(f"{BEGIN}?idp=edu%26co&")
+    assert parse_qs(urlsplit(url).query, strict_parsing=True) == {
         "idp": ["edu&co"],
         "iss": [build.settings.issuer],
         "target_link_uri": [HOME],
@@ -62,9 +62,9 @@ def test_the_page_of_a_confirmed_email_links_to_the_ent(browser: FlaskClient, bu
     activate(browser, account)
     page = submit(browser, browser.get(newest_link(build.settings, account.id)))
     assert heading(page) == "Confirmation de votre adresse mail"
-    found = registry.find(ent.client_id)
-    assert found
-    wanted = found.entrance(build.settings.issuer)
+    client = registry.find(ent.client_id)
+    assert client
+    wanted = client.entrance(build.settings.issuer)
     assert wanted.startswith(begin or HOME)
     assert f'href="{wanted}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
 

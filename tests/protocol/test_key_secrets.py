@@ -55,17 +55,17 @@ def written(secret: bytes) -> list[bytes]:
 
 def dump() -> list[bytes]:
     """Return every value of the database, and on SQLite its files as they lie there."""
-    found = []
+    values = []
     with db.engine.connect() as connection:
         for table in db.metadata.sorted_tables:
             for row in connection.execute(text(f'SELECT * FROM "{table.name}"')):  # noqa: S608 - our own names
-                found += [bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in row]
+                values += [bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in row]
     if db.engine.dialect.name == "sqlite":
         path = str(make_url(str(db.engine.url)).database)
         for name in (path, f"{path}-wal"):
             with open(name, "rb") as file:  # noqa: PTH123 - as a thief would
-                found.append(file.read())
-    return found
+                values.append(file.read())
+    return values
 
 
 @pytest.mark.row("X-01")

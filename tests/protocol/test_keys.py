@@ -240,7 +240,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
     before = clock.looks
     for tenth in range(30):
         clock.seconds += 0.1
-        assert [id_token_hint.read_id_token(settings, there, one) for one in forged] == [None] * 50, tenth
+        assert [id_token_hint.read_id_token(settings, there, forgery) for forgery in forged] == [None] * 50, tenth
     assert clock.looks - before <= 3
 
 

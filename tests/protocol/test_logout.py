@@ -40,8 +40,8 @@ def ask(browser: FlaskClient, **parameters: str) -> Any:
 
 def hidden(page: TestResponse) -> dict[str, str]:
     """Return the hidden fields of a page's form."""
-    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
-    return {unescape(name): unescape(value) for name, value in found}
+    fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
+    return {unescape(name): unescape(value) for name, value in fields}
 
 
 def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:

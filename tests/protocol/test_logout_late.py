@@ -60,9 +60,9 @@ class Evening:
 
 def again_opened(browser: FlaskClient) -> FlaskClient:
     """Return the browser after a restart: with persistent cookies, without session cookies."""
-    kept, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
-    assert kept is not None
-    reopened.set_cookie("__Host-dv", kept.value, domain=HOST, secure=True)
+    device_cookie, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
+    assert device_cookie is not None
+    reopened.set_cookie("__Host-dv", device_cookie.value, domain=HOST, secure=True)
     return reopened
 
 
@@ -146,11 +146,11 @@ def test_a_hint_ends_its_own_session_only(browser: FlaskClient, evening: Evening
     laptop = browser.application.test_client()
     [account] = db.session.scalars(select(Account)).all()
     sign_in(laptop, "/connexion", account.username, PASSWORD)
-    kept = tokens_for(laptop, evening.other, scope=OFFLINE)
+    laptop_tokens = tokens_for(laptop, evening.other, scope=OFFLINE)
     with time_machine.travel(time.time() + alone.total_seconds()):
         ask(again_opened(browser), id_token_hint=evening.hint())
         assert alive() == 1
-        assert evening.other.refresh(laptop, kept["refresh_token"]).status_code == 200
+        assert evening.other.refresh(laptop, laptop_tokens["refresh_token"]).status_code == 200
 
 
 @pytest.mark.row("L-02")

@@ -180,11 +180,11 @@ def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, bu
     supported = metadata(browser)["claims_supported"]
     assert len(supported) == len(set(supported))
     assert set(tokens["claims"]) | set(info) == set(supported)
-    asked = json.dumps({"id_token": dict.fromkeys(supported), "userinfo": dict.fromkeys(supported)})
-    everything = tokens_for(browser, ent, scope="openid", claims=asked)
+    claims_request = json.dumps({"id_token": dict.fromkeys(supported), "userinfo": dict.fromkeys(supported)})
+    everything = tokens_for(browser, ent, scope="openid", claims=claims_request)
     assert set(everything["claims"]) == set(supported)
-    told = ent.userinfo(browser, everything["access_token"]).get_json()
-    assert set(told) == set(info)
+    released = ent.userinfo(browser, everything["access_token"]).get_json()
+    assert set(released) == set(info)
 
 
 @pytest.mark.row("D-02")

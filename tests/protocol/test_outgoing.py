@@ -77,14 +77,14 @@ def test_a_name_with_one_internal_ip_is_refused(
     assert connections == []
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
-def test_a_public_ip_is_requested(address: str, resolver: Resolver, connections: list[Any]) -> None:
+@pytest.mark.parametrize("ip", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
+def test_a_public_ip_is_requested(ip: str, resolver: Resolver, connections: list[Any]) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    resolver.hosts["public.test"] = [address]
+    resolver.hosts["public.test"] = [ip]
     with pytest.raises(OutgoingError) as failure:
         production().post_form("https://public.test/", FORM)
     assert not isinstance(failure.value, UrlRefusedError)
-    assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(address, 443)]
+    assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(ip, 443)]
 
 
 @pytest.mark.row("L-07")
@@ -127,7 +127,7 @@ def test_in_development_an_ent_on_loopback_is_notified() -> None:
     """Back-Channel Logout 1.0, 2.2."""
     with listening_ent(None) as ent:
         assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
-    assert [asked.path for asked in ent.asked] == ["/x?a=b"]
+    assert [request.path for request in ent.asked] == ["/x?a=b"]
 
 
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
@@ -135,10 +135,10 @@ def test_an_allowed_host_is_requested_by_its_name_over_tls(allowed: str, ent: En
     """OWASP ASVS 5, V 13.2.4."""
     answer = production(allowed).post_form(ent.uri(), FORM)
     assert (answer.status, answer.retry_after) == (200, None)
-    [asked] = ent.asked
-    assert (asked.method, asked.path, asked.body) == ("POST", "/backchannel-logout", "logout_token=a.b.c")
-    assert asked.headers["Host"] == f"ent.test:{ent.port}"
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    [request] = ent.asked
+    assert (request.method, request.path, request.body) == ("POST", "/backchannel-logout", "logout_token=a.b.c")
+    assert request.headers["Host"] == f"ent.test:{ent.port}"
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
 @pytest.mark.row("L-07")
@@ -208,19 +208,19 @@ def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
     trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
     plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
-    told = Outgoing(
+    outgoing_client = Outgoing(
         load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed, ca_bundle=ours.trusted)
     )
     resolver.hosts |= {"ours.test": ["127.0.0.1"], "theirs.test": ["127.0.0.1"]}
     with listening_ent(ours.chain) as near, listening_ent(systems.chain) as far:
         far.served["/keys"] = near.served["/keys"] = (200, {}, b"{}")
-        assert told.get(near.uri("ours.test", "/keys")).status == 200
-        assert told.get(far.uri("theirs.test", "/keys")).status == 200
+        assert outgoing_client.get(near.uri("ours.test", "/keys")).status == 200
+        assert outgoing_client.get(far.uri("theirs.test", "/keys")).status == 200
         with pytest.raises(OutgoingError, match="invalid certificate"):
             plain.get(near.uri("ours.test", "/keys"))
-    [asked] = near.asked
-    assert (asked.method, asked.headers["Accept"], asked.body) == ("GET", "application/json", "")
-    assert "Content-Type" not in asked.headers
+    [request] = near.asked
+    assert (request.method, request.headers["Accept"], request.body) == ("GET", "application/json", "")
+    assert "Content-Type" not in request.headers
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])

@@ -45,7 +45,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
         assert production("ent.test").post_form(ent.uri(), FORM).status == status
-    assert {asked.path for asked in ent.asked} == {"/backchannel-logout"}
+    assert {request.path for request in ent.asked} == {"/backchannel-logout"}
     assert len(ent.asked) == 5
 
 

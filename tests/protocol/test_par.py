@@ -42,9 +42,9 @@ def later(seconds: float) -> time_machine.travel:
     return time_machine.travel(time.time() + seconds)
 
 
-def untrusted(browser: FlaskClient, address: str) -> None:
+def untrusted(browser: FlaskClient, url: str) -> None:
     """Check that the URL shows an error page with the code for a wrong request URI."""
-    assert "invalid request_uri" in stays_here(browser.get(address))
+    assert "invalid request_uri" in stays_here(browser.get(url))
 
 
 def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party: KeyedParty) -> None:
@@ -71,17 +71,17 @@ def test_client_credentials_of_a_pushed_request_are_not_stored(browser: FlaskCli
     party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
     assert ent.secret
     party.pushed(browser, Attempt(), client_secret=ent.secret)
-    kept = db.session.scalars(select(PushedRequest.parameters)).one()
-    assert kept.keys().isdisjoint({"client_secret", "client_assertion", "client_assertion_type"})
-    assert ent.secret not in str(kept)
+    parameters = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert parameters.keys().isdisjoint({"client_secret", "client_assertion", "client_assertion_type"})
+    assert ent.secret not in str(parameters)
 
 
 def test_unknown_parameters_of_a_pushed_request_are_not_stored(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6749, 3.1."""
     party.pushed(browser, Attempt(), unheard_of="x" * 9000, another="y" * 9000)
-    kept = db.session.scalars(select(PushedRequest.parameters)).one()
-    assert kept.keys().isdisjoint({"unheard_of", "another"})
-    assert len(str(kept)) < 1000
+    parameters = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert parameters.keys().isdisjoint({"unheard_of", "another"})
+    assert len(str(parameters)) < 1000
 
 
 def test_parameters_beside_a_request_uri_are_ignored(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
@@ -314,15 +314,15 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
     refused(party.push(browser, Attempt(), party.fresh_proof("/par"), dpop_jkt=other.thumbprint), "invalid_dpop_proof")
     refused(party.push(browser, Attempt(), party.fresh_proof("/token")), "invalid_dpop_proof")
     assert pushed_count() == 0
-    kept: list[Any] = []
+    thumbprints: list[Any] = []
     for proof, more in (
         (True, {}),
         (True, {"dpop_jkt": party.key.thumbprint}),
         (False, {"dpop_jkt": other.thumbprint}),
     ):
         request_uri = party.pushed(browser, Attempt(), party.fresh_proof("/par") if proof else None, **more)
-        kept.append(db.session.get_one(PushedRequest, opaque.digest(request_uri)).parameters["dpop_jkt"])
-    assert kept == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
+        thumbprints.append(db.session.get_one(PushedRequest, opaque.digest(request_uri)).parameters["dpop_jkt"])
+    assert thumbprints == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
 
 
 @one_database
@@ -352,5 +352,5 @@ def test_the_size_of_a_pushed_request_is_limited(browser: FlaskClient, build: Bu
         {"ui_locales": "fr " * 3000, "scope": "openid " * 1400},
     ):
         refused(party.push(browser, Attempt(), **heap), "invalid_request", 413)
-    [kept] = db.session.scalars(select(PushedRequest)).all()
-    assert len(json.dumps(kept.parameters)) < 6000
+    [row] = db.session.scalars(select(PushedRequest)).all()
+    assert len(json.dumps(row.parameters)) < 6000

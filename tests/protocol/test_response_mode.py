@@ -51,7 +51,9 @@ def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingPart
 
 
 @pytest.mark.row("A-12")
-@pytest.mark.parametrize("changes", [one for one in ANSWERS if "response_mode" not in one], ids=str)
+@pytest.mark.parametrize(
+    "changes", [parameters for parameters in ANSWERS if "response_mode" not in parameters], ids=str
+)
 def test_every_answer_honours_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
 ) -> None:
@@ -157,10 +159,10 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
         return follow(browser, browser.post("/authorize", data=dict(parse_qsl(urlsplit(url).query))))
 
     for outer in ({}, {"response_mode": "query"}):
-        told = posted_answer(ent, answer(request=object_asking(FORM), **outer))
-        assert (told["error"], told["state"]) == ("request_not_supported", HOSTILE)
-    told = ent.answer(answer(request=object_asking("query"), response_mode=FORM))
-    assert told["error"] == "request_not_supported"
+        refusal = posted_answer(ent, answer(request=object_asking(FORM), **outer))
+        assert (refusal["error"], refusal["state"]) == ("request_not_supported", HOSTILE)
+    refusal = ent.answer(answer(request=object_asking("query"), response_mode=FORM))
+    assert refusal["error"] == "request_not_supported"
 
 
 @pytest.mark.row("A-13")
@@ -177,8 +179,8 @@ def test_an_invalid_request_object_does_not_change_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
-    told = ent.answer(browser.get(ent.url(Attempt(), request=value)))
-    assert told["error"] == "request_not_supported"
+    refusal = ent.answer(browser.get(ent.url(Attempt(), request=value)))
+    assert refusal["error"] == "request_not_supported"
     assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
 
 

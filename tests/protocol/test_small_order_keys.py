@@ -50,9 +50,9 @@ def point(y: int) -> Point:
     return x, y % FIELD
 
 
-def added(one: Point, other: Point) -> Point:
+def added(left: Point, right: Point) -> Point:
     """Add two points (RFC 8032 5.1.4)."""
-    (a, b), (c, d) = one, other
+    (a, b), (c, d) = left, right
     both = _D * a * b * c * d
     return (
         (a * d + b * c) * pow(1 + both, -1, FIELD) % FIELD,
@@ -101,7 +101,7 @@ def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, buil
 def test_a_key_of_small_order_is_not_registered(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.2."""
     weak = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1), "alg": "EdDSA", "kid": "1", "use": "sig"}
-    asked = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
-    refused(register(browser, invitation, **asked), "invalid_client_metadata")
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
+    refused(register(browser, invitation, **metadata), "invalid_client_metadata")
     strong = {"keys": [{**Key.new("EdDSA").jwk, "alg": "EdDSA", "kid": "1", "use": "sig"}]}
-    assert register(browser, invitation, **{**asked, "jwks": strong}).status_code == 201
+    assert register(browser, invitation, **{**metadata, "jwks": strong}).status_code == 201

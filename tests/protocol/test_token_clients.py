@@ -108,14 +108,14 @@ def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
         (401, answers["wrong"].get_data(), answers["wrong"].headers["WWW-Authenticate"])
     }
     with listening(app) as seen:  # what takes time is what the database is asked
-        asked = {}
+        counts = {}
         for name, header in cases.items():
             ask(browser, form(ent), headers=header)
             seen.clear()
             ask(browser, form(ent), headers=header)
-            asked[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
-    assert asked["unknown"] == asked["wrong"] == asked["disabled"]
-    assert any("client" in text for text in asked["wrong"])
+            counts[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
+    assert counts["unknown"] == counts["wrong"] == counts["disabled"]
+    assert any("client" in text for text in counts["wrong"])
 
 
 @pytest.mark.row("T-10")
@@ -166,9 +166,9 @@ def test_a_process_with_a_cached_registration_accepts_both_secrets_during_a_rota
     """
     tokens_for(browser, ent)
     former, current = ent.secret, registrations.rotate_secret(ent.client_id)
-    kept = registry.find(ent.client_id)
-    assert kept
-    assert kept.former_secret_digest is None, "it remembers the registration of before"
+    cached_client = registry.find(ent.client_id)
+    assert cached_client
+    assert cached_client.former_secret_digest is None, "it remembers the registration of before"
     for secret in (former, current):
         ent.secret = secret
         assert tokens_for(browser, ent)["access_token"]

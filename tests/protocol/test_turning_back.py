@@ -30,9 +30,9 @@ _LINK = re.compile(r'<a href="([^"]+)">Revenir à (l’[^<]+)</a>')
 
 def way_back(page: TestResponse) -> str:
     """Return where the page's one link back to the ENT leads."""
-    [(address, ent)] = _LINK.findall(page.text)
+    [(url, ent)] = _LINK.findall(page.text)
     assert ent == "l’ENT Passerelle"
-    return unescape(address)
+    return unescape(url)
 
 
 def of_step(page: TestResponse) -> str:
@@ -169,13 +169,13 @@ def test_a_head_request_does_not_cancel(browser: FlaskClient, ent: RelyingParty)
 @pytest.mark.row("A-22")
 def test_an_expired_cancel_link_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
-    address = way_back(follow(browser, browser.get(ent.url(Attempt()))))
-    shut(app.test_client().get(address))
+    url = way_back(follow(browser, browser.get(ent.url(Attempt()))))
+    shut(app.test_client().get(url))
     shut(browser.get("/authorize/refus"))
     with time_machine.travel(time.time() + 20 * 60):  # in another tab: the browser keeps its cookie
         browser.get("/profil")
     with time_machine.travel(time.time() + 31 * 60):
-        answer = browser.get(address)
+        answer = browser.get(url)
     shut(answer)
     assert 'href="https://ent.test/"' in answer.text
 
@@ -187,12 +187,12 @@ def test_a_cancel_does_not_redirect_to_a_changed_or_disabled_client(
     """OpenID Connect Core 1.0, 3.1.2.6."""
     moved = build.ent(host="moved.test")
     for party in (moved, ent):
-        address = way_back(follow(browser, browser.get(party.url(Attempt()))))
+        url = way_back(follow(browser, browser.get(party.url(Attempt()))))
         if party is moved:
             changed(moved, redirect_uris=["https://moved.test/other"])
         else:
             registrations.disable(ent.client_id)
-        shut(browser.get(address))
+        shut(browser.get(url))
 
 
 def test_a_cancel_before_the_charter_page_records_no_refusal(
@@ -201,10 +201,10 @@ def test_a_cancel_before_the_charter_page_records_no_refusal(
     """RFC 6749, 4.1.2.1."""
     ent, attempt = build.ent(charter="provider"), Attempt()
     build.publish(ent, "1")
-    address = way_back(follow(browser, browser.get(ent.url(attempt))))
-    denied(ent, browser.get(address), attempt)
+    url = way_back(follow(browser, browser.get(ent.url(attempt))))
+    denied(ent, browser.get(url), attempt)
     sign_in(browser, "/connexion", parent.username, PASSWORD)
-    answer = ent.answer(browser.get(address))
+    answer = ent.answer(browser.get(url))
     assert (answer["error"], answer["error_description"]) == ("access_denied", "the charter is not accepted")
     assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "charter.refused")).all() == []
     charter = follow(browser, browser.get(ent.url(attempt)))

@@ -26,9 +26,9 @@ def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def language(page: TestResponse) -> str:
-    found = _LANGUAGE.search(page.get_data(as_text=True))
-    assert found
-    return found[1]
+    match = _LANGUAGE.search(page.get_data(as_text=True))
+    assert match
+    return match[1]
 
 
 @pytest.mark.row("A-25")

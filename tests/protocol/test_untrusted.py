@@ -35,7 +35,7 @@ def test_the_page_says_why_it_does_not_redirect(
     """RFC 6749, 4.1.2.1."""
     text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
     assert phrase in text
-    assert [said for said in SENTENCES.values() if said in text] == [SENTENCES[sentence]]
+    assert [known_sentence for known_sentence in SENTENCES.values() if known_sentence in text] == [SENTENCES[sentence]]
 
 
 @pytest.mark.row("A-04")

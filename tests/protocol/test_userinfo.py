@@ -100,18 +100,18 @@ def test_scopes_decide_which_claims_are_released(browser: FlaskClient, build: Bu
     ent = build.ent()
     build.publish(ent, "2026")
 
-    def told(client: RelyingParty, scope: str) -> set[str]:
+    def fetch_claims(client: RelyingParty, scope: str) -> set[str]:
         return set(client.userinfo(browser, tokens_for(browser, client, scope=scope)["access_token"]).get_json())
 
     profile = {"name", "given_name", "family_name", "locale", "updated_at"}
     school = {"ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"}
-    assert told(ent, "openid") == {"sub"}
-    assert told(ent, "openid profile") == {"sub"} | profile
-    assert told(ent, "openid email") == {"sub", "email", "email_verified"}
-    assert told(ent, "openid ent") == {"sub"} | school
-    assert told(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
+    assert fetch_claims(ent, "openid") == {"sub"}
+    assert fetch_claims(ent, "openid profile") == {"sub"} | profile
+    assert fetch_claims(ent, "openid email") == {"sub", "email", "email_verified"}
+    assert fetch_claims(ent, "openid ent") == {"sub"} | school
+    assert fetch_claims(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
     fixed = build.ent("Horizon", "horizon.test", always_claims=["ent"])
-    assert told(fixed, "openid") == {"sub"} | school
+    assert fetch_claims(fixed, "openid") == {"sub"} | school
 
 
 @pytest.mark.row("U-04")

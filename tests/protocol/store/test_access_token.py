@@ -28,8 +28,8 @@ def test_the_holder_is_the_person_the_client_and_the_scope(world: World) -> None
     account = world.account
     holder = world.store.find_holder(access, world.now)
     assert holder is not None
-    told = {name: getattr(holder, name) for name in holder.__slots__ if name != "children"}
-    assert told == {
+    attributes = {name: getattr(holder, name) for name in holder.__slots__ if name != "children"}
+    assert attributes == {
         "scope": SCOPE,
         "claims": '{"userinfo":{}}',
         "jkt": "thumbprint",
