@@ -95,13 +95,13 @@ class Key:
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
         return self.private.sign(signed, pss if self.alg == "PS256" else padding.PKCS1v15(), hashes.SHA256())
 
-    def proof(self, method: str, address: str, token: str | None = None, **changes: Any) -> str:
+    def proof(self, method: str, url: str, token: str | None = None, **changes: Any) -> str:
         """Return a DPoP proof (RFC 9449 4.2). `changes` replaces claims; None leaves a claim out.
 
         `head` replaces members of the header in the same way.
         """
         head = {"typ": "dpop+jwt", "alg": self.alg, "jwk": self.jwk, **changes.pop("head", {})}
-        body = {"jti": secrets.token_urlsafe(12), "htm": method, "htu": address, "iat": int(time.time())}
+        body = {"jti": secrets.token_urlsafe(12), "htm": method, "htu": url, "iat": int(time.time())}
         if token is not None:
             body["ath"] = b64(hashlib.sha256(token.encode()).digest())
         return self.sign(without(head), without({**body, **changes}))
@@ -198,5 +198,5 @@ class KeyedParty(RelyingParty):
         """Return the UserInfo claims, requested with a valid proof."""
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)
-        told: dict[str, Any] = response.get_json()
-        return told
+        info: dict[str, Any] = response.get_json()
+        return info

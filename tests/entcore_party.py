@@ -86,9 +86,9 @@ class EntcoreParty:
 
     def tokens(self, location: str, departure: Departure) -> dict[str, Any]:
         """Exchange the code in the URL `location`."""
-        address, _, query = location.partition("?")
+        url, _, query = location.partition("?")
         answer = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
-        if address != self.settings["redirectUri"] or answer.get("state") != departure.state or "code" not in answer:
+        if url != self.settings["redirectUri"] or answer.get("state") != departure.state or "code" not in answer:
             raise RefusedError(f"callback: {location}")
         client_id, secret = self.settings["clientId"], self.settings["secret"]
         body = f"grant_type=authorization_code&redirect_uri={self.settings['redirectUri']}&code={answer['code']}"
@@ -106,8 +106,8 @@ class EntcoreParty:
         )
         if response.status_code != 200 or not response.is_json:
             raise RefusedError(f"token: {response.get_data(as_text=True)}")
-        found: dict[str, Any] = response.get_json()
-        return found
+        token_response: dict[str, Any] = response.get_json()
+        return token_response
 
     def payload(self, token: str) -> dict[str, Any]:
         """Return the claims of an ID token; entcore does not check `aud`."""
@@ -126,8 +126,8 @@ class EntcoreParty:
         ):
             if not right:
                 raise RefusedError(name)
-        found: dict[str, Any] = claims
-        return found
+        verified_claims: dict[str, Any] = claims
+        return verified_claims
 
     def fetch_keys(self) -> None:
         """Read the JWKS at the path of `certsUri`; leave out keys that cannot be built."""
@@ -179,8 +179,8 @@ class EntcoreParty:
             base_url=self.settings["uri"],
             headers={"Authorization": f"Bearer {access_token}"},
         )
-        found: dict[str, Any] = response.get_json() if response.status_code == 200 and response.is_json else {}
-        return found
+        info: dict[str, Any] = response.get_json() if response.status_code == 200 and response.is_json else {}
+        return info
 
 
 def read_key(jwk: dict[str, Any]) -> Key:
@@ -219,16 +219,16 @@ def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
     if not {row[0] for row in rows} <= _PARENTS:
         raise RefusedError("invalid.user.profile")
     _, last_names, first_names, ids, uais = (set(column) for column in zip(*rows, strict=True))
-    found = [
+    matches = [
         relative
         for relative in relatives
         if relative.last_name in last_names
         and relative.first_name in first_names
         and any(child in ids and uai in uais for child, uai in relative.children)
     ]
-    if not found or (len(rows) == 1 and len(found) > 1):
+    if not matches or (len(rows) == 1 and len(matches) > 1):
         raise RefusedError("no user")
-    return found
+    return matches
 
 
 def _vector(vector: str) -> list[str]:

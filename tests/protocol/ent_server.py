@@ -62,7 +62,7 @@ class Resolver:
         self.questions.append(host)
         if host not in self.hosts:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [found for address in self.hosts[host] for found in self._real(address, port, type=socket.SOCK_STREAM)]
+        return [endpoint for ip in self.hosts[host] for endpoint in self._real(ip, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._give(answer if answer is not None else (404, {}, b""))
 
     def _give(self, answer: Answer | Behaviour) -> None:
-        given = answer(self) if callable(answer) else answer
-        if given is None:
+        response = answer(self) if callable(answer) else answer
+        if response is None:
             return
-        status, headers, content = given
+        status, headers, content = response
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)

@@ -33,9 +33,9 @@ def recipe_register(app: Flask) -> Register:
         chapter = (CLIENTS / "README.md").read_text().partition("\n## entcore\n")[2]
         [command] = re.findall(r"```sh\n(idp client add .*?)```", chapter, re.DOTALL)
         arguments = shlex.split(command.replace("\\\n", " "))[3:]
-        made = CliRunner().invoke(add, [*arguments, *more, "--json"])
-        assert made.exit_code == 0, made.output
-        shown = json.loads(made.output)
+        result = CliRunner().invoke(add, [*arguments, *more, "--json"])
+        assert result.exit_code == 0, result.output
+        shown = json.loads(result.output)
         recipe = (CLIENTS / "recipes" / "entcore.json").read_text().replace("connexion.exemple.fr", HOST)
         [domain] = json.loads(recipe)["openid-federate"]["domains"].values()
         filled = domain | {"clientId": shown["client_id"], "secret": shown["client_secret"]} | settings

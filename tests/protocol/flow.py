@@ -48,9 +48,9 @@ def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict
 def refused(response: TestResponse, error: str, status: int = 400) -> None:
     """Check that a back-channel response is this error (RFC 6749 5.2)."""
     assert response.status_code == status, response.get_data(as_text=True)
-    said = response.get_json()
-    assert said["error"] == error, said
-    assert _DESCRIPTION.fullmatch(said.get("error_description", "none is allowed, an empty one is not")), said
+    body = response.get_json()
+    assert body["error"] == error, body
+    assert _DESCRIPTION.fullmatch(body.get("error_description", "none is allowed, an empty one is not")), body
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -81,11 +81,11 @@ class _Forms(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect a form, or a field of the last form."""
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag == "form":
-            self.forms.append((given, []))
+            self.forms.append((attributes, []))
         elif tag == "input" and self.forms:
-            self.forms[-1][1].append((given.get("name") or "", given.get("value") or ""))
+            self.forms[-1][1].append((attributes.get("name") or "", attributes.get("value") or ""))
 
 
 def posted_answer(ent: RelyingParty, response: TestResponse) -> dict[str, str]:

@@ -79,7 +79,7 @@ def secrets_of(jwk: Mapping[str, str]) -> dict[str, bytes]:
     """Return the byte sequences that a library may use as an HMAC secret if it is given a public key."""
     public = public_key(jwk)
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    found = {
+    secrets = {
         "PEM": pem,
         "PEM stripped": pem.strip(),
         "PEM after blanks": b"  \n" + pem,
@@ -88,7 +88,7 @@ def secrets_of(jwk: Mapping[str, str]) -> dict[str, bytes]:
         "n": jwk["n"].encode(),
         "empty": b"",
     }
-    return found | ({"x5c": base64.b64decode(jwk["x5c"][0])} if "x5c" in jwk else {})
+    return secrets | ({"x5c": base64.b64decode(jwk["x5c"][0])} if "x5c" in jwk else {})
 
 
 def public_key(jwk: Mapping[str, str]) -> rsa.RSAPublicKey:

@@ -70,13 +70,13 @@ class Client(threading.Thread):
         for line in self._lines.values():
             line.close()
 
-    def sign_in(self, asked: int, signer: int) -> None:
+    def sign_in(self, port: int, signer: int) -> None:
         """Get a code from one node and the tokens from another, and verify them (OpenID Connect Core 3.1.3.7)."""
         if self.refresh.is_set():
             self.refresh.clear()
-            self.fetch_keys(asked)
+            self.fetch_keys(port)
         attempt = Attempt()
-        status, location, _ = self._send(asked, "GET", self.ent.url(attempt), {"Cookie": next(self._cookies)})
+        status, location, _ = self._send(port, "GET", self.ent.url(attempt), {"Cookie": next(self._cookies)})
         answer = dict(part.split("=", 1) for part in urlsplit(location).query.split("&"))
         if status != 303 or "code" not in answer:
             raise AssertionError(f"authorize: {status} {location}")
@@ -108,11 +108,11 @@ class Client(threading.Thread):
             if kid not in self.keys:
                 raise AssertionError(f"{kid}, with which {signer} signs, is not in the JWKS of {other}")
         verify("RS256", self.keys[kid], f"{head}.{claims}".encode(), unb64(signature))
-        said = json.loads(unb64(claims))
+        payload = json.loads(unb64(claims))
         wanted = {"iss": self.ent.issuer, "aud": self.ent.client_id, "nonce": attempt.nonce}
-        if any(said[name] != value for name, value in wanted.items()) or said["exp"] <= time.time():
-            raise AssertionError(f"claims: {said}")
-        if said["at_hash"] != at_hash("RS256", tokens["access_token"]):
+        if any(payload[name] != value for name, value in wanted.items()) or payload["exp"] <= time.time():
+            raise AssertionError(f"claims: {payload}")
+        if payload["at_hash"] != at_hash("RS256", tokens["access_token"]):
             raise AssertionError("at_hash")
         self.tally.add(signer, kid)
 

@@ -22,7 +22,7 @@ class Request:
 
     key: Key
     method: str
-    address: str
+    url: str
     token: str | None = None
 
     @property
@@ -31,16 +31,14 @@ class Request:
 
     @property
     def body(self) -> dict[str, Any]:
-        return {"jti": "x", "htm": self.method, "htu": self.address, "iat": now()}
+        return {"jti": "x", "htm": self.method, "htu": self.url, "iat": now()}
 
     def proof(self, **changes: Any) -> str:
-        return self.key.proof(self.method, self.address, self.token, **changes)
+        return self.key.proof(self.method, self.url, self.token, **changes)
 
     def signed_by(self, other: Key, **head: Any) -> str:
         """Return a proof with the right `jwk` and the signature of another key."""
-        return other.proof(
-            self.method, self.address, self.token, head={"alg": self.key.alg, "jwk": self.key.jwk, **head}
-        )
+        return other.proof(self.method, self.url, self.token, head={"alg": self.key.alg, "jwk": self.key.jwk, **head})
 
 
 Maker = Callable[[Request], str]
@@ -76,7 +74,7 @@ def doubled(at: Request) -> str:
 
 
 def small(at: Request) -> str:
-    return Key("RS256", rsa.generate_private_key(65537, 1024)).proof(at.method, at.address, at.token)  # noqa: S505
+    return Key("RS256", rsa.generate_private_key(65537, 1024)).proof(at.method, at.url, at.token)  # noqa: S505
 
 
 def of_another_curve(at: Request) -> str:
@@ -138,8 +136,8 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "a jti that is a number": lambda at: at.proof(jti=1),
         "a jti that is too long": lambda at: at.proof(jti="x" * 301),
         "an htm that is a list": lambda at: at.proof(htm=[at.method]),
-        "an htu that is a list": lambda at: at.proof(htu=[at.address]),
-        "an htu that is too long": lambda at: at.proof(htu=f"{at.address}?{'x' * 2000}"),
+        "an htu that is a list": lambda at: at.proof(htu=[at.url]),
+        "an htu that is too long": lambda at: at.proof(htu=f"{at.url}?{'x' * 2000}"),
     },
     "iat is missing, or not a number": {
         "no iat": lambda at: at.proof(iat=None),
@@ -194,7 +192,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
     "an RSA key must have 2048 to 4096 bits, and a small exponent": {
         "a small RSA key": small,
         "an RSA key of nothing": lambda at: LARGE.proof(
-            at.method, at.address, at.token, head={"jwk": {**LARGE.jwk, "n": ""}}
+            at.method, at.url, at.token, head={"jwk": {**LARGE.jwk, "n": ""}}
         ),
         "an RSA key that makes us work": slow,
     },
@@ -202,9 +200,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "a signature that was tampered with": lambda at: tampered(at.proof()),
         "the signature of another key": lambda at: at.signed_by(Key.new()),
         "a signature of another kind": lambda at: at.signed_by(LARGE),
-        "a signature of another algorithm": lambda at: LARGE.proof(
-            at.method, at.address, at.token, head={"alg": "PS256"}
-        ),
+        "a signature of another algorithm": lambda at: LARGE.proof(at.method, at.url, at.token, head={"alg": "PS256"}),
     },
     # 7. The jwk JOSE Header Parameter does not contain a private key.
     "the key must be a public key": {
@@ -218,18 +214,18 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
     # 9. The htu claim matches the HTTP URI value for the HTTP request in which the JWT was received, ignoring any query
     # and fragment parts.
     "htu is not the URL of this request": {
-        "another address": lambda at: at.proof(htu=f"{at.address}ohnonotagain"),
-        "another host": lambda at: at.proof(htu=at.address.replace("connexion.", "evil.")),
-        "another port": lambda at: at.proof(htu=at.address.replace(".test/", ".test:8443/")),
-        "another scheme": lambda at: at.proof(htu=at.address.replace("https:", "http:")),
-        "a port that is none": lambda at: at.proof(htu=at.address.replace(".test/", ".test:x/")),
+        "another address": lambda at: at.proof(htu=f"{at.url}ohnonotagain"),
+        "another host": lambda at: at.proof(htu=at.url.replace("connexion.", "evil.")),
+        "another port": lambda at: at.proof(htu=at.url.replace(".test/", ".test:8443/")),
+        "another scheme": lambda at: at.proof(htu=at.url.replace("https:", "http:")),
+        "a port that is none": lambda at: at.proof(htu=at.url.replace(".test/", ".test:x/")),
         "a host that is none": lambda at: at.proof(htu="https://[/"),
-        "somebody before the host": lambda at: at.proof(htu=at.address.replace("https://", "https://evil.test@")),
-        "the path alone": lambda at: at.proof(htu=at.address.partition(".test")[2]),
-        "a path in capitals": lambda at: at.proof(htu=at.address.upper()),
-        "a slash that is none": lambda at: at.proof(htu=at.address.replace(".test/", ".test/%2f")),
-        "a line end": lambda at: at.proof(htu=at.address.replace(".test/", ".test\n/")),
-        "letters of another alphabet": lambda at: at.proof(htu=at.address.replace("e", "\u0435")),
+        "somebody before the host": lambda at: at.proof(htu=at.url.replace("https://", "https://evil.test@")),
+        "the path alone": lambda at: at.proof(htu=at.url.partition(".test")[2]),
+        "a path in capitals": lambda at: at.proof(htu=at.url.upper()),
+        "a slash that is none": lambda at: at.proof(htu=at.url.replace(".test/", ".test/%2f")),
+        "a line end": lambda at: at.proof(htu=at.url.replace(".test/", ".test\n/")),
+        "letters of another alphabet": lambda at: at.proof(htu=at.url.replace("e", "\u0435")),
     },
     # 11. The creation time of the JWT, as determined by … the iat claim …, is within an acceptable window.
     "iat differs too much from the time of this server": {
@@ -263,12 +259,12 @@ WITH_A_TOKEN: dict[str, dict[str, Maker]] = {
 
 POSITIVES: dict[str, Maker] = {
     "as it is": lambda at: at.proof(),
-    "a query and a fragment": lambda at: at.proof(htu=f"{at.address}?allthedoors#programmed"),
+    "a query and a fragment": lambda at: at.proof(htu=f"{at.url}?allthedoors#programmed"),
     "scheme and host in capitals": lambda at: at.proof(
-        htu=at.address.replace("https://connexion.exemple.test", "HTTPS://CONNEXION.EXEMPLE.TEST")
+        htu=at.url.replace("https://connexion.exemple.test", "HTTPS://CONNEXION.EXEMPLE.TEST")
     ),
-    "the default port": lambda at: at.proof(htu=at.address.replace(".test/", ".test:443/")),
-    "a letter written otherwise": lambda at: at.proof(htu=at.address.replace(".test/u", ".test/%75")),
+    "the default port": lambda at: at.proof(htu=at.url.replace(".test/", ".test:443/")),
+    "a letter written otherwise": lambda at: at.proof(htu=at.url.replace(".test/u", ".test/%75")),
     "ten seconds ago": lambda at: at.proof(iat=now() - 10),
     "in ten seconds": lambda at: at.proof(iat=now() + 10),
     "nearly a minute ago": lambda at: at.proof(iat=now() - 55),

@@ -50,26 +50,26 @@ def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, A
     answer = register(browser, token, **metadata)
     assert answer.status_code == 201, answer.get_data(as_text=True)
     assert answer.headers["Cache-Control"] == "no-store"
-    told: dict[str, Any] = answer.get_json()
-    return told
+    registration: dict[str, Any] = answer.get_json()
+    return registration
 
 
-def replaced(browser: FlaskClient, told: dict[str, Any], **metadata: Any) -> TestResponse:
-    """Replace a registration (RFC 7592 2.2), and store the new token in `told`."""
-    body = {**MINIMAL, "client_id": told["client_id"], **metadata}
-    own = bearer(told["registration_access_token"])
-    answer = browser.put(f"/register/{told['client_id']}", json=body, headers=own)
+def replaced(browser: FlaskClient, registration: dict[str, Any], **metadata: Any) -> TestResponse:
+    """Replace a registration (RFC 7592 2.2), and store the new token in `registration`."""
+    body = {**MINIMAL, "client_id": registration["client_id"], **metadata}
+    own = bearer(registration["registration_access_token"])
+    answer = browser.put(f"/register/{registration['client_id']}", json=body, headers=own)
     if answer.status_code == 200:
-        told["registration_access_token"] = answer.get_json()["registration_access_token"]
+        registration["registration_access_token"] = answer.get_json()["registration_access_token"]
     return answer
 
 
-def party(settings: Settings, told: dict[str, Any]) -> RelyingParty:
+def party(settings: Settings, registration: dict[str, Any]) -> RelyingParty:
     """Return the relying party of a registration."""
     return RelyingParty(
         settings.issuer,
-        told["client_id"],
-        told.get("client_secret"),
-        told["redirect_uris"][0],
-        told["scope"].split(),
+        registration["client_id"],
+        registration.get("client_secret"),
+        registration["redirect_uris"][0],
+        registration["scope"].split(),
     )

@@ -28,7 +28,7 @@ def settings_of(order: dict[str, Any]) -> Settings:
 
 def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
     app = inherited(settings_of(order))
-    browser, found = app.test_client(use_cookies=False), []
+    browser, results = app.test_client(use_cookies=False), []
     browser.get("/jwks.json", base_url=order["issuer"])  # fill the caches of the process before the race
     for sent in order["requests"]:
         own = {**sent, "data": sent["data"].replace(NUMBER, str(number))} if isinstance(sent.get("data"), str) else sent
@@ -36,8 +36,8 @@ def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Simple
         response = browser.open(base_url=order["issuer"], **own)
         body = response.get_json(silent=True) or {}
         brought = body.get("access_token") or response.headers.get("Location")
-        found.append([response.status_code, body.get("error"), brought])
-    answers.put(found)
+        results.append([response.status_code, body.get("error"), brought])
+    answers.put(results)
 
 
 def main() -> None:
@@ -47,14 +47,14 @@ def main() -> None:
     barrier = context.Barrier(order["processes"])
     queues = [context.SimpleQueue() for _ in range(order["processes"])]
     crowd = [context.Process(target=run, args=(order, n, barrier, queue)) for n, queue in enumerate(queues)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join(timeout=2 * PATIENCE)
-    if any(one.exitcode != 0 for one in crowd):
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(timeout=2 * PATIENCE)
+    if any(process.exitcode != 0 for process in crowd):
         sys.exit("a process of the rush failed")
-    found = [queue.get() for queue in queues]
-    json.dump([list(answers) for answers in zip(*found, strict=True)], sys.stdout)
+    results = [queue.get() for queue in queues]
+    json.dump([list(answers) for answers in zip(*results, strict=True)], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -42,5 +42,5 @@ def listener() -> Iterator[socket.socket]:
 @pytest.fixture
 def loopback(settings: Settings, listener: socket.socket) -> Iterator[str]:
     """Run the provider on that socket, with HTTP and the fixture `settings`; yield its URL."""
-    with served(settings, listener) as address:
-        yield address
+    with served(settings, listener) as url:
+        yield url

@@ -51,7 +51,7 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
 
 
 @pytest.mark.row("A-25")
-def test_every_id_token_says_how_sure_the_sign_in_was(
+def test_every_id_token_has_the_acr_of_the_sign_in(
     app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 2."""
@@ -62,7 +62,9 @@ def test_every_id_token_says_how_sure_the_sign_in_was(
 
 
 @pytest.mark.row("A-25")
-def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_repeated_sign_ins_do_not_make_a_browser_known(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -73,7 +75,7 @@ def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: 
 
 @pytest.mark.row("A-25")
 @pytest.mark.parametrize(
-    ("wished", "told"),
+    ("wished", "acr"),
     [
         (PASSWORD_CLASS, PASSWORD_CLASS),
         (KNOWN_DEVICE_CLASS, KNOWN_DEVICE_CLASS),
@@ -83,18 +85,18 @@ def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: 
         ("", KNOWN_DEVICE_CLASS),
     ],
 )
-def test_the_first_wish_that_the_sign_in_satisfies_is_told(
-    browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
+def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
+    browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, acr: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
-    assert acr_of(browser, ent, acr_values=wished) == told
-    asked = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
-    assert acr_of(browser, ent, claims=asked) == told
-    assert acr_of(browser, ent, claims=asked, acr_values="urn:none") == told
+    assert acr_of(browser, ent, acr_values=wished) == acr
+    claims_request = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
+    assert acr_of(browser, ent, claims=claims_request) == acr
+    assert acr_of(browser, ent, claims=claims_request, acr_values="urn:none") == acr
 
 
 @pytest.mark.row("A-25")
-def test_what_a_client_registered_is_its_wish_when_it_has_none(
+def test_the_registered_acr_values_are_the_default_of_a_request(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
@@ -105,12 +107,12 @@ def test_what_a_client_registered_is_its_wish_when_it_has_none(
     registry.forget()
     assert acr_of(browser, ent) == PASSWORD_CLASS
     assert acr_of(browser, ent, acr_values=KNOWN_DEVICE_CLASS) == KNOWN_DEVICE_CLASS
-    asked = json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})
-    assert acr_of(browser, ent, claims=asked) == KNOWN_DEVICE_CLASS
+    claims_request = json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})
+    assert acr_of(browser, ent, claims=claims_request) == KNOWN_DEVICE_CLASS
 
 
 @pytest.mark.row("A-25")
-def test_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_voluntary_acr_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for changes in (
         {"acr_values": KNOWN_DEVICE_CLASS},
@@ -140,7 +142,9 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
 
 
 @pytest.mark.row("A-26")
-def test_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_prompt_none_with_an_unmet_essential_acr_is_login_required(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
     assert answer["error"] == "login_required"
@@ -148,7 +152,7 @@ def test_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingP
 
 @pytest.mark.row("A-26")
 @pytest.mark.parametrize("mode", [None, "form_post"])
-def test_a_sign_in_that_does_not_reach_it_ends_in_an_error(
+def test_a_sign_in_that_does_not_satisfy_the_essential_acr_is_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1."""
@@ -161,7 +165,7 @@ def test_a_sign_in_that_does_not_reach_it_ends_in_an_error(
 
 
 @pytest.mark.row("A-26")
-def test_a_class_that_nobody_can_reach_is_refused_at_once(
+def test_an_unreachable_essential_acr_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Unmet Authentication Requirements 1.0."""
@@ -171,7 +175,7 @@ def test_a_class_that_nobody_can_reach_is_refused_at_once(
 
 
 @pytest.mark.row("A-26")
-def test_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
+def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
@@ -186,21 +190,23 @@ def test_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
 def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
     """OpenID Connect Core 1.0, 12.2."""
     ent = build.ent(scopes=OFFLINE)
-    for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
+    for wished, acr in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
         first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)
-        assert first["claims"]["acr"] == told
+        assert first["claims"]["acr"] == acr
         session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
         session.acr = BY_PASSWORD
         db.session.commit()
         again = ent.read(browser, ent.refresh(browser, first["refresh_token"]).get_json()["id_token"])
-        assert (again["acr"], again["auth_time"]) == (told, first["claims"]["auth_time"])
+        assert (again["acr"], again["auth_time"]) == (acr, first["claims"]["auth_time"])
         session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
         session.acr = "pwd+device"
         db.session.commit()
 
 
 @pytest.mark.row("A-26")
-def test_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_an_essential_acr_shows_the_plain_sign_in_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
     page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
     assert heading(page) == "Connexion"

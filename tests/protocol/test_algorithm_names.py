@@ -39,7 +39,7 @@ def called(key: Key, alg: str) -> Key:
 @pytest.mark.row("T-16")
 @pytest.mark.parametrize("held", ["", *NAMES])
 @pytest.mark.parametrize("published", [None, *NAMES])
-def test_either_name_is_good_whatever_name_was_registered(
+def test_both_algorithm_names_are_accepted_for_a_registered_key(
     browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
 ) -> None:
     """RFC 9864, 2.2. A client that registered either name may use both, but no other
@@ -52,7 +52,9 @@ def test_either_name_is_good_whatever_name_was_registered(
 
 
 @pytest.mark.row("T-16")
-def test_neither_name_is_good_for_another_key(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_both_algorithm_names_are_refused_for_a_key_of_another_algorithm(
+    browser: FlaskClient, build: Build, key: Key
+) -> None:
     """RFC 8725, 3.1."""
     elliptic = Key.new("ES256")
     held = signing(build, elliptic, jwks=jwks(elliptic, key), auth_alg="ES256")
@@ -96,21 +98,21 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_client_registers_either_name_and_is_told_it_again(browser: FlaskClient, name: str) -> None:
+def test_a_registration_returns_the_algorithm_name_of_the_client(browser: FlaskClient, name: str) -> None:
     """RFC 7591, 3.2.1."""
     key = Key.new(name)
-    said: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": name,
         "jwks": jwks(key),
     }
-    told = registered(browser, invited(), **said)
-    assert {member: told[member] for member in said} == said
-    lacking = register(browser, invited(), **{**said, "jwks": jwks(Key.new("ES256"))})
+    registration = registered(browser, invited(), **metadata)
+    assert {member: registration[member] for member in metadata} == metadata
+    lacking = register(browser, invited(), **{**metadata, "jwks": jwks(Key.new("ES256"))})
     refused(lacking, "invalid_client_metadata")
 
 
-def test_what_this_service_signs_has_the_older_name(
+def test_the_provider_signs_with_the_older_algorithm_name(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
@@ -122,8 +124,8 @@ def test_what_this_service_signs_has_the_older_name(
         assert metadata[member] == ["RS256", "EdDSA"]
     for member in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
         refused(register(browser, invited(), **{member: "Ed25519"}), "invalid_client_metadata")
-        told = registered(browser, invited(), **of_another(), **{member: "EdDSA"})
-        assert told[member] == "EdDSA"
+        registration = registered(browser, invited(), **of_another(), **{member: "EdDSA"})
+        assert registration[member] == "EdDSA"
     signer = server.ring.signer("EdDSA")
     claims = {"iss": build.settings.issuer, "sub": "a", "sid": "b"}
     for name, expected in (("EdDSA", claims), ("Ed25519", None)):

@@ -67,7 +67,7 @@ def test_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, se
 
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_an_assertion_with_wrong_claims_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
     """OpenID Connect Core 1.0, 9."""
     ent, moment = signing(build, key), int(time.time())
     good: list[dict[str, Any]] = [
@@ -98,7 +98,7 @@ def test_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, 
 
 
 @pytest.mark.row("T-16")
-def test_an_assertion_counts_once(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_an_assertion_is_accepted_once(browser: FlaskClient, build: Build, key: Key) -> None:
     """OpenID Connect Core 1.0, 9."""
     ent, other = signing(build, key), signing(build, key, host="autre.test")
     assertion = ent.assertion(jti="one")
@@ -139,7 +139,7 @@ def test_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key
 
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_a_malformed_assertion_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 7523, 3.2."""
     ent = signing(build, key)
     head, body, signature = ent.assertion()["client_assertion"].split(".")
@@ -162,7 +162,7 @@ def test_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: K
 
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_a_malformed_token_with_a_valid_signature_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 7519, 4; RFC 7515, 4, 4.1.11."""
     ent = signing(build, key)
     fields = ent.assertion()
@@ -242,17 +242,17 @@ def test_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, 
 
 
 @pytest.mark.row("T-16")
-def test_a_key_without_a_name_is_good_when_there_is_no_choice(browser: FlaskClient, build: Build) -> None:
+def test_a_key_without_a_kid_is_accepted_when_one_key_fits(browser: FlaskClient, build: Build) -> None:
     """OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt."""
-    one, two = Key.new("ES256"), Key.new("ES256")
-    lone = signing(build, one, jwks={"keys": [one.jwk, {**Key.new("RS256").jwk}]})
+    first, second = Key.new("ES256"), Key.new("ES256")
+    lone = signing(build, first, jwks={"keys": [first.jwk, {**Key.new("RS256").jwk}]})
     believed(shown(browser, lone, lone.assertion()))
-    double = signing(build, one, jwks={"keys": [one.jwk, two.jwk]}, host="deux.test")
+    double = signing(build, first, jwks={"keys": [first.jwk, second.jwk]}, host="deux.test")
     not_believed(shown(browser, double, double.assertion()))
 
 
 @pytest.mark.row("T-16")
-def test_one_assertion_shown_by_many_processes_at_once_counts_once(
+def test_many_processes_send_an_assertion_and_it_is_accepted_once(
     app: Flask, build: Build, key: Key, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 9."""

@@ -147,7 +147,7 @@ def test_another_person_signs_in_for_the_same_request(
     assert foreign.userinfo(browser, tokens["access_token"]).get_json()["email"] == "karim@exemple.fr"
 
 
-def test_the_page_leads_on_when_the_person_may_enter(
+def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child."""
@@ -188,7 +188,7 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 
 @pytest.mark.row("A-27")
 @each_end
-def test_a_tie_that_ended_opens_nothing(
+def test_a_parent_whose_tie_ended_gets_access_denied(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4."""
@@ -200,7 +200,7 @@ def test_a_tie_that_ended_opens_nothing(
 
 @pytest.mark.row("A-27")
 @each_end
-def test_a_code_is_worth_nothing_once_the_tie_ended(
+def test_a_code_is_refused_after_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
     """RFC 6749, 5.2."""
@@ -212,7 +212,7 @@ def test_a_code_is_worth_nothing_once_the_tie_ended(
 
 @pytest.mark.row("A-27")
 @each_end
-def test_tokens_are_worth_nothing_once_the_tie_ended(
+def test_tokens_are_refused_after_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
     """RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
@@ -240,7 +240,7 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
     assert own.refresh(browser, tokens["refresh_token"]).status_code == 200
 
 
-def test_a_school_that_changes_its_ent_takes_its_families_along(
+def test_a_client_that_no_longer_serves_a_school_loses_its_tokens(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2. A client that no longer serves the school loses its tokens."""
@@ -252,20 +252,20 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
 
 
 @pytest.mark.row("A-27")
-def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3."""
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
     tokens = tokens_for(browser, everyone, scope=OFFLINE)
-    told = everyone.userinfo(browser, tokens["access_token"]).get_json()
-    assert told["email"] == session.email
-    assert "children" not in told
+    info = everyone.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["email"] == session.email
+    assert "children" not in info
     assert introspected(browser, everyone, tokens["access_token"])["active"] is True
     end(session)
     assert everyone.userinfo(browser, tokens["access_token"]).status_code == 200
     assert everyone.refresh(browser, tokens["refresh_token"]).status_code == 200
 
 
-def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
+def test_the_audience_is_checked_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. No person is asked to accept the charter of another school's ENT."""
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
     build.publish(foreign, "1")
@@ -273,28 +273,30 @@ def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, 
     assert heading(page) == NOT_THIS_ENT
 
 
-def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, foreign: RelyingParty) -> None:
+def test_an_unconfirmed_email_is_checked_before_the_audience(
+    browser: FlaskClient, build: Build, foreign: RelyingParty
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
     account = build.active(email=None, pending_email="noemie@exemple.fr")
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"
 
 
-def test_the_identifier_is_told_to_clients_that_were_registered_so(
+def test_the_identifier_is_released_to_clients_registered_for_it(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
-    asked = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
+    claims_request = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
         by_scope = tokens_for(browser, ent)
-        by_claims = tokens_for(browser, ent, scope="openid", claims=asked)
-        told = [
+        by_claims = tokens_for(browser, ent, scope="openid", claims=claims_request)
+        identifiers = [
             "preferred_username" in ent.userinfo(browser, by_scope["access_token"]).get_json(),
             "preferred_username" in ent.userinfo(browser, by_claims["access_token"]).get_json(),
             "preferred_username" in by_claims["claims"],
         ]
-        assert told == [release] * 3, host
+        assert identifiers == [release] * 3, host
     assert "preferred_username" in browser.get("/.well-known/openid-configuration").get_json()["claims_supported"]
 
 

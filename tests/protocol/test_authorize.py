@@ -53,7 +53,7 @@ ANSWERS: list[dict[str, str | None]] = [
 
 
 @pytest.mark.row("A-01")
-def test_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
+def test_a_redirect_uri_that_differs_from_the_registered_one_gets_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -221,9 +221,9 @@ def test_request_objects_are_refused_and_nothing_is_fetched(
     browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
-    asked: list[object] = []
-    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_kwargs: asked.append(args))
+    endpoints: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, endpoint: endpoints.append(endpoint))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_kwargs: endpoints.append(args))
     for name, error in (
         ("request", "request_not_supported"),
         ("request_uri", "request_uri_not_supported"),
@@ -232,7 +232,7 @@ def test_request_objects_are_refused_and_nothing_is_fetched(
         for value in ("https://intranet.test/object", "eyJhbGciOiJub25lIn0.e30."):
             assert ent.answer(browser.get(ent.url(Attempt(), **{name: value})))["error"] == error
             stays_here(browser.get(ent.url(Attempt(), **{name: value}, redirect_uri="https://evil.test/")))
-    assert asked == []
+    assert endpoints == []
 
 
 @pytest.mark.row("A-14")

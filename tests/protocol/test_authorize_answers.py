@@ -31,9 +31,7 @@ def test_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
 
 
 @pytest.mark.row("A-19")
-def test_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_an_unknown_scope_is_ignored_and_not_granted(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1; RFC 6749, 3.3."""
     ent, attempt = build.ent(scopes="openid email"), Attempt()
     tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="openid groups é* email urn:x"), attempt)
@@ -47,7 +45,7 @@ def led_back_to(page: TestResponse) -> list[str]:
 
 
 @pytest.mark.row("A-02")
-def test_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alone(
+def test_an_error_page_links_to_the_registered_home_of_a_known_client(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """RFC 6749, 4.1.2.1."""
@@ -66,7 +64,7 @@ def test_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alo
 
 
 @pytest.mark.row("A-02")
-def test_a_request_that_is_over_is_not_called_incomplete(browser: FlaskClient, build: Build, parent: Account) -> None:
+def test_the_page_says_that_a_used_request_is_over(browser: FlaskClient, build: Build, parent: Account) -> None:
     """RFC 9126, 4. The page says that the request is over, whether its URL is opened again or another
     tab got its code.
     """
@@ -115,7 +113,7 @@ def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingPar
 
 
 @pytest.mark.row("A-25")
-def test_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
+def test_the_sign_in_page_explains_a_reauthentication_only(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -134,7 +132,7 @@ def test_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
 
 
 @pytest.mark.row("A-25")
-def test_wishes_that_we_do_not_know_are_no_error(
+def test_unknown_optional_parameters_are_no_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 15.1."""
@@ -165,7 +163,7 @@ def test_the_claims_parameter_changes_no_reserved_claim(
     attempt = Attempt()
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
-    for asked, error in (
+    for claims_request, error in (
         ({"id_token": {"sub": {"value": "other"}}}, "login_required"),
         ({"id_token": {"sub": {"values": ["other", "another"]}}}, "login_required"),
         ({"userinfo": {"sub": {"value": "other"}}}, "login_required"),
@@ -177,12 +175,12 @@ def test_the_claims_parameter_changes_no_reserved_claim(
         ({"id_token": {"sub": {"value": 7}}}, "invalid_request"),
         ({"id_token": {"sub": None}}, None),
     ):
-        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(asked))))
-        assert answer.get("error") == error, asked
+        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(claims_request))))
+        assert answer.get("error") == error, claims_request
     reserved = {name: {"value": "x"} for name in honest["claims"]}
     del reserved["sub"], reserved["acr"]
     both = json.dumps({"id_token": reserved, "userinfo": reserved})
     again = ent.tokens(browser, code_for(browser, ent, attempt, claims=both), attempt)
     assert again["claims"].keys() == honest["claims"].keys()
-    told = ent.userinfo(browser, again["access_token"]).get_json()
-    assert told == ent.userinfo(browser, honest["access_token"]).get_json()
+    info = ent.userinfo(browser, again["access_token"]).get_json()
+    assert info == ent.userinfo(browser, honest["access_token"]).get_json()

@@ -36,7 +36,7 @@ def codes() -> int:
     return number
 
 
-def test_a_loop_of_one_session_ends_at_a_page(
+def test_a_redirect_loop_of_a_session_is_rate_limited(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6585, 4."""
@@ -62,8 +62,8 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
     attempt = Attempt()
     answer = browser.get(ent.url(attempt, prompt="none"))
     assert answer.status_code == 303
-    found = parse_qs(urlsplit(answer.headers["Location"]).query)
-    assert (found["error"], found["state"]) == (["temporarily_unavailable"], [attempt.state])
+    parameters = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert (parameters["error"], parameters["state"]) == (["temporarily_unavailable"], [attempt.state])
     for wrong in ({"redirect_uri": "https://evil.test/cb"}, {"client_id": "nobody"}):
         refused = browser.get(ent.url(Attempt(), **{"prompt": "none", **wrong}))
         assert (refused.status_code, "Location" in refused.headers) == (429, False)
@@ -81,7 +81,7 @@ def test_another_session_at_the_same_address_is_not_made_to_wait(
     assert app.test_client().get(ent.url(Attempt())).status_code == 303
 
 
-def test_one_network_has_a_budget_however_many_sessions_it_claims(
+def test_the_rate_limit_of_a_network_covers_all_its_sessions(
     clock: time_machine.Traveller, app: Flask, ent: RelyingParty
 ) -> None:
     """RFC 6585, 4."""

@@ -40,17 +40,17 @@ class Ent:
 
     def arrived(self) -> tuple[Asked, dict[str, list[str]]]:
         """Return the only request of the browser, and its form."""
-        [asked] = [one for one in self.server.asked if one.method == "POST"]
-        return asked, parse_qs(asked.body, keep_blank_values=True, strict_parsing=True)
+        [post] = [request for request in self.server.asked if request.method == "POST"]
+        return post, parse_qs(post.body, keep_blank_values=True, strict_parsing=True)
 
 
 @pytest.fixture
 def ent(app: Flask, build: Build) -> Iterator[Ent]:
     with listening_ent(None) as server:
         server.next = [ARRIVED] * 3
-        address = f"http://127.0.0.1:{server.port}/cb?bar=foo"
-        party = build.ent(redirect_uris=[address])
-        party.redirect_uri = address
+        redirect_uri = f"http://127.0.0.1:{server.port}/cb?bar=foo"
+        party = build.ent(redirect_uris=[redirect_uri])
+        party.redirect_uri = redirect_uri
         yield Ent(party, server)
 
 
@@ -62,13 +62,13 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 
 
 def check(ent: Ent, attempt: Attempt) -> None:
-    asked, form = ent.arrived()
-    assert asked.path == "/cb?bar=foo"
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    post, form = ent.arrived()
+    assert post.path == "/cb?bar=foo"
+    assert post.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert form.keys() == {"code", "state", "iss", "session_state"}
     assert (form["state"], form["iss"]) == ([attempt.state], [ent.party.issuer])
     assert len(form["code"][0]) == 43
-    assert "Referer" not in asked.headers
+    assert "Referer" not in post.headers
 
 
 @pytest.mark.row("B-03")
@@ -85,7 +85,7 @@ def test_the_form_of_the_sign_in_may_end_at_the_ent(
 
 
 @pytest.mark.row("A-12")
-def test_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
+def test_the_script_submits_the_form(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
     """Form Post Response Mode 1.0, 2."""
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
@@ -110,7 +110,9 @@ def test_without_a_script_its_button_sends_it(
 
 
 @pytest.mark.row("A-12")
-def test_the_page_is_one_of_ours(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
+def test_the_page_has_the_layout_of_the_service(
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account
+) -> None:
     """Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others."""
     with new_page(browser_process) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
@@ -121,7 +123,7 @@ def test_the_page_is_one_of_ours(browser_process: Browser, loopback: str, ent: E
 
 @pytest.mark.row("A-15")
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
-def test_the_agreement_leads_on_to_the_ent(
+def test_the_consent_form_redirects_to_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT."""
@@ -136,7 +138,7 @@ def test_the_agreement_leads_on_to_the_ent(
 
 
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
-def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
+def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
     """RFC 6749, 4.1.2.1."""
@@ -162,7 +164,7 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
 
 
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
-def test_who_is_not_of_this_ent_is_led_to_the_own_one(
+def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
     """RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough."""

@@ -66,7 +66,7 @@ def test_max_age_asks_the_password_again_and_renews_auth_time(
 
 
 @pytest.mark.row("A-16")
-def test_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_max_age_of_one_second_expires_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     first = tokens_for(browser, ent, max_age="1000")["claims"]["auth_time"]
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=2)):
@@ -78,7 +78,7 @@ def test_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty, ses
 
 
 @pytest.mark.row("A-16")
-def test_the_age_that_a_client_registered_holds_when_it_names_none(
+def test_the_registered_default_max_age_applies_without_max_age(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
@@ -119,7 +119,7 @@ def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
 
 @pytest.mark.row("A-17")
 @pytest.mark.parametrize("prompt", ["login", "select_account", "login select_account"])
-def test_prompt_asks_once_and_not_for_ever(
+def test_a_prompt_asks_for_the_password_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -191,7 +191,7 @@ def test_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
 
 
 @pytest.mark.row("A-20")
-def test_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_post_of_another_content_type_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     query = ent.url(Attempt()).partition("?")[2]
     for kind, body, place in (
@@ -204,7 +204,7 @@ def test_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: Rely
 
 
 @pytest.mark.row("A-20")
-def test_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: RelyingParty) -> None:
+def test_a_request_too_long_for_a_url_is_refused(app: Flask, ent: RelyingParty) -> None:
     """RFC 9110, 4.1. Beyond that, the steps could not carry the request."""
     attempt = Attempt(state="".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(4000)))
     query = ent.url(attempt).partition("?")[2]
@@ -218,17 +218,17 @@ def test_two_requests_in_two_tabs_end_each_at_its_own_client(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
     """RFC 6749, 4.1.2."""
-    second, one, two = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
-    first_tab = follow(browser, browser.get(ent.url(one)))
-    second_tab = follow(browser, browser.get(second.url(two)))
+    second, first_attempt, second_attempt = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
+    first_tab = follow(browser, browser.get(ent.url(first_attempt)))
+    second_tab = follow(browser, browser.get(second.url(second_attempt)))
     names = {"identifiant": parent.username, "mot_de_passe": PASSWORD}
     answer = ent.answer(submit(browser, first_tab, **names))
-    assert answer["state"] == one.state
-    ent.tokens(browser, answer["code"], one)
+    assert answer["state"] == first_attempt.state
+    ent.tokens(browser, answer["code"], first_attempt)
     # the form of the second tab is of before the sign-in (row I-12) and signs nobody in: the session answers
     answer = second.answer(submit(browser, second_tab, **names))
-    assert answer["state"] == two.state
-    second.tokens(browser, answer["code"], two)
+    assert answer["state"] == second_attempt.state
+    second.tokens(browser, answer["code"], second_attempt)
 
 
 @pytest.mark.row("A-22")

@@ -50,7 +50,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
     app: Flask,
     browser: FlaskClient,
     build: Build,
-    told: RelyingParty,
+    notified_ent: RelyingParty,
     session: Account,
     server: EntServer,
     other_server: EntServer,
@@ -63,8 +63,8 @@ def test_each_ent_of_the_session_gets_one_logout_token(
         "Horizon", "horizon.test", id_token_alg="ES256", backchannel_logout_uri=other_server.uri("horizon.test")
     )
     unused = build.ent("Personne", backchannel_logout_uri=server.uri(path="/never"))
-    tokens, others = tokens_for(browser, told), tokens_for(browser, other)
-    tokens_for(browser, told)  # a second sign-on of the same session is the same pair
+    tokens, others = tokens_for(browser, notified_ent), tokens_for(browser, other)
+    tokens_for(browser, notified_ent)  # a second sign-on of the same session is the same pair
     log_out(browser, tokens)
     assert outbox() == []
     [message] = outbox("sessions.ended")
@@ -74,32 +74,32 @@ def test_each_ent_of_the_session_gets_one_logout_token(
     assert work() == 3
     assert outcomes() == [("sent", "")] * 2
     assert outbox("sessions.ended")[0].outcome == "sent"
-    for ent, listening, given in ((told, server, tokens), (other, other_server, others)):
+    for ent, listening, ent_tokens in ((notified_ent, server, tokens), (other, other_server, others)):
         assert len(listening.asked) == 1, unused.client_id
         claims = read(browser, ent, listening)
         assert claims["iat"] == pytest.approx(time.time(), abs=60)
-        assert (claims["sub"], claims["sid"]) == (given["claims"]["sub"], given["claims"]["sid"])
+        assert (claims["sub"], claims["sid"]) == (ent_tokens["claims"]["sub"], ent_tokens["claims"]["sid"])
     assert work(timedelta(days=2)) == 0
 
 
 @pytest.mark.row("L-06")
 def test_the_outbox_holds_ids_and_no_token(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 4."""
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     server.next = [(503, {}, b"")]
     work()
     [message] = outbox()
     assert {name: uuid.UUID(value) for name, value in message.payload.items()}.keys() == {"client", "session"}
-    assert message.last_error == f"{told.client_id}: answered 503"
+    assert message.last_error == f"{notified_ent.client_id}: answered 503"
     work(timedelta(minutes=2))
     assert outbox()[0].payload == {}
 
 
 @pytest.mark.row("L-06")
-def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
-    browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_ents_that_are_disabled_or_have_no_logout_uri_are_not_notified(
+    browser: FlaskClient, build: Build, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.3."""
     silent = build.ent("Sans adresse", "silent.test")
@@ -114,42 +114,42 @@ def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
 
 
 @pytest.mark.row("L-06")
-def test_an_ent_shut_out_meanwhile_learns_nothing_more(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_an_ent_disabled_meanwhile_is_not_notified(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.5. An ENT that was disabled has no registration any more."""
     server.next = [(500, {}, b"")]
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     work()
-    registrations.disable(told.client_id)
+    registrations.disable(notified_ent.client_id)
     work(timedelta(minutes=2))
     assert outbox()[0].outcome == "dropped"
     assert len(server.asked) == 1
 
 
 @pytest.mark.row("G-07")
-def test_each_session_that_ends_at_once_is_told_by_itself(
-    app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_each_ended_session_has_its_own_logout_token(
+    app: Flask, browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4; Security row G-07."""
     phone = app.test_client()
     sign_in(phone, "/connexion", session.username, PASSWORD)
-    given = [tokens_for(each, told)["claims"] for each in (browser, phone)]
+    token_claims = [tokens_for(each, notified_ent)["claims"] for each in (browser, phone)]
     with app.test_request_context(base_url=ISSUER):
         assert manager.end_all(session.id, by="password_reset") == 2
         db.session.commit()
     assert work() == 3
-    told_of = [read(browser, told, server, index) for index in range(2)]
-    assert {claims["sid"] for claims in told_of} == {claims["sid"] for claims in given}
-    assert {claims["sub"] for claims in told_of} == {claims["sub"] for claims in given}
+    told_of = [read(browser, notified_ent, server, index) for index in range(2)]
+    assert {claims["sid"] for claims in told_of} == {claims["sid"] for claims in token_claims}
+    assert {claims["sub"] for claims in told_of} == {claims["sub"] for claims in token_claims}
     assert len({claims["jti"] for claims in told_of}) == 2
 
 
-def test_a_session_that_went_on_under_another_row_is_told_by_the_name_that_the_ent_knows(
-    app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_renewed_session_is_notified_with_the_sid_that_the_ent_knows(
+    app: Flask, browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.7."""
-    before = tokens_for(browser, told)["claims"]
+    before = tokens_for(browser, notified_ent)["claims"]
     with app.test_request_context(base_url=ISSUER):
         row = db.session.scalars(select(Session)).one()
         manager.renew(row, db.session.get_one(Account, session.id))
@@ -159,29 +159,29 @@ def test_a_session_that_went_on_under_another_row_is_told_by_the_name_that_the_e
         manager.end_all(session.id, by="operator")
         db.session.commit()
     assert work() == 2
-    assert read(browser, told, server)["sid"] == before["sid"]
+    assert read(browser, notified_ent, server)["sid"] == before["sid"]
 
 
-def test_the_same_news_twice_does_no_harm(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_repeated_message_sends_a_new_logout_token(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.7."""
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     row = db.session.scalars(select(Session.id)).one()
     queue.enqueue(manager.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
     db.session.commit()
     assert work() == 4
-    jtis = {read(browser, told, server, index)["jti"] for index in range(2)}
+    jtis = {read(browser, notified_ent, server, index)["jti"] for index in range(2)}
     assert len(jtis) == 2, "a token is made anew each time: no ENT takes the second for a replay"
 
 
-def test_what_is_gone_or_not_ended_is_not_told(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_messages_without_an_ended_session_are_dropped(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4. An ENT without a session to end is not called."""
-    tokens_for(browser, told)
+    tokens_for(browser, notified_ent)
     live = db.session.scalars(select(Session.id)).one()
-    client = str(registrations.get(told.client_id).id)
+    client = str(registrations.get(notified_ent.client_id).id)
     for of, whose in ((client, str(live)), (client, str(uuid.uuid4())), (str(uuid.uuid4()), str(live))):
         queue.enqueue("backchannel.logout", {"client": of, "session": whose})
     db.session.commit()
@@ -190,12 +190,18 @@ def test_what_is_gone_or_not_ended_is_not_told(
     assert server.asked == []
 
 
-def test_without_a_key_the_news_waits(
-    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_notification_waits_for_a_signing_key(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    work: Work,
+    server: EntServer,
 ) -> None:
     """Back-Channel Logout 1.0, 2.4, 2.6."""
-    tokens = tokens_for(browser, told)
-    client = registrations.get(told.client_id)
+    tokens = tokens_for(browser, notified_ent)
+    client = registrations.get(notified_ent.client_id)
     client.id_token_alg = "ES256"
     db.session.commit()
     log_out(browser, tokens)
@@ -204,11 +210,11 @@ def test_without_a_key_the_news_waits(
     rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     work(timedelta(minutes=2))
-    assert read(browser, told, server)["aud"] == told.client_id
+    assert read(browser, notified_ent, server)["aud"] == notified_ent.client_id
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "public", "aaf"])
-def test_the_person_has_the_name_that_the_ent_knows(
+def test_a_logout_token_has_the_sub_that_the_ent_knows(
     browser: FlaskClient, build: Build, session: Account, work: Work, server: EntServer, kind: str
 ) -> None:
     """Back-Channel Logout 1.0, 2.6."""
@@ -235,13 +241,13 @@ def test_the_person_has_the_name_that_the_ent_knows(
         (f"https://ent.test/{'a' * 500}", "500 characters at most"),
     ],
 )
-def test_an_address_that_cannot_be_called_is_not_registered(build: Build, uri: str, fault: str) -> None:
+def test_an_unusable_logout_uri_is_not_registered(build: Build, uri: str, fault: str) -> None:
     """Back-Channel Logout 1.0, 2.2."""
     with pytest.raises(RegistrationRefusedError) as refusal:
         build.ent(backchannel_logout_uri=uri)
-    [found] = refusal.value.faults
-    assert found.field == "backchannel_logout_uri"
-    assert fault in found.text
+    [field_fault] = refusal.value.faults
+    assert field_fault.field == "backchannel_logout_uri"
+    assert fault in field_fault.text
 
 
 def test_in_development_loopback_is_registered_without_tls(build: Build) -> None:

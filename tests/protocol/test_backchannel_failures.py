@@ -31,34 +31,34 @@ from tests.relying_party import RelyingParty
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_fails_is_asked_again_with_a_new_token(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_failed_notification_is_retried_with_a_new_token(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.6; Security row L-07."""
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
     work()
-    assert outcomes() == [("waiting", f"{told.client_id}: answered 500")]
+    assert outcomes() == [("waiting", f"{notified_ent.client_id}: answered 500")]
     assert work() == 0, "not at once"
     for after, status in ((2, 302), (5, 404)):
         assert work(timedelta(minutes=after)) == 1
-        assert outcomes() == [("waiting", f"{told.client_id}: answered {status}")]
+        assert outcomes() == [("waiting", f"{notified_ent.client_id}: answered {status}")]
     server.next = [(204, {}, b"")]
     assert work(timedelta(minutes=15)) == 1
     assert outcomes() == [("sent", "")]
-    assert {asked.path for asked in server.asked} == {"/backchannel-logout"}, "no redirect is followed"
-    claims = [read(browser, told, server, index) for index in range(4)]
+    assert {request.path for request in server.asked} == {"/backchannel-logout"}, "no redirect is followed"
+    claims = [read(browser, notified_ent, server, index) for index in range(4)]
     assert len({each["jti"] for each in claims}) == 4
     assert [each["iat"] for each in claims] == sorted({each["iat"] for each in claims})
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_names_a_pause_is_left_alone_as_long(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_retry_waits_for_the_retry_after_of_the_ent(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """RFC 9110, 10.2.3."""
     server.next = [(503, {"Retry-After": "7200"}, b"")]
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     work()
     assert outbox()[0].available_at - now() == pytest.approx(timedelta(hours=2), abs=timedelta(minutes=1))
     assert work(timedelta(minutes=110)) == 0
@@ -78,20 +78,26 @@ def test_an_ent_that_names_a_pause_is_left_alone_as_long(
     ],
     ids=["as specified", "not a code", "not an object", "deep", "not text"],
 )
-def test_an_ent_that_refuses_is_not_asked_again(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
+def test_a_refused_notification_is_not_retried(
+    browser: FlaskClient,
+    notified_ent: RelyingParty,
+    session: Account,
+    work: Work,
+    server: EntServer,
+    body: bytes,
+    shown: str,
 ) -> None:
     """Back-Channel Logout 1.0, 2.8."""
     server.next = [(400, {}, body)]
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     work()
-    assert outcomes() == [("dead", f"{told.client_id}: answered 400{shown}")]
+    assert outcomes() == [("dead", f"{notified_ent.client_id}: answered 400{shown}")]
     assert work(timedelta(hours=3)) == 0
     assert len(server.asked) == 1
 
 
 @pytest.mark.row("L-07")
-def test_an_ent_that_hangs_keeps_nobody_else_waiting(
+def test_an_ent_that_hangs_does_not_delay_other_ents(
     browser: FlaskClient,
     build: Build,
     session: Account,
@@ -130,8 +136,8 @@ def test_an_ent_that_hangs_keeps_nobody_else_waiting(
 
 
 @pytest.mark.row("L-07")
-def test_nothing_is_open_while_an_ent_takes_its_time(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_no_connection_is_held_while_an_ent_answers(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection."""
     engine = db.engine
@@ -142,22 +148,22 @@ def test_nothing_is_open_while_an_ent_takes_its_time(
         return 200, {}, b""
 
     server.next = [look]
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     work()
     assert open_then == [0]
 
 
 @pytest.mark.row("L-07")
-def test_nobody_is_told_of_what_ended_a_day_ago(
-    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+def test_a_logout_is_not_notified_after_a_day(
+    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Security row L-07."""
     server.next = [(500, {}, b"")] * 100
-    log_out(browser, tokens_for(browser, told))
+    log_out(browser, tokens_for(browser, notified_ent))
     work()
     assert work(timedelta(hours=23)) == 1
     assert outbox()[0].outcome == "waiting"
-    asked = len(server.asked)
+    request_count = len(server.asked)
     assert work(timedelta(hours=25)) == 1
     assert outbox()[0].outcome == "dropped"
-    assert len(server.asked) == asked
+    assert len(server.asked) == request_count

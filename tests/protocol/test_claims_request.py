@@ -25,11 +25,11 @@ IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr
 PERSON = sorted(name for names in release.CLAIMS_BY_SCOPE.values() for name in names)
 
 
-def told(
-    browser: FlaskClient, ent: RelyingParty, asked: dict[str, Any], scope: str = "openid"
+def fetch_claims(
+    browser: FlaskClient, ent: RelyingParty, claims_request: dict[str, Any], scope: str = "openid"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the claims of the ID token and of UserInfo for a claims request."""
-    tokens = tokens_for(browser, ent, scope=scope, claims=json.dumps(asked))
+    tokens = tokens_for(browser, ent, scope=scope, claims=json.dumps(claims_request))
     info: dict[str, Any] = ent.userinfo(browser, tokens["access_token"]).get_json()
     return tokens["claims"], info
 
@@ -37,7 +37,7 @@ def told(
 @pytest.mark.row("U-04")
 def test_claims_are_asked_for_where_they_are_wanted(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
-    in_token, info = told(
+    in_token, info = fetch_claims(
         browser, ent, {"userinfo": {"given_name": {"essential": True}}, "id_token": {"email": None, "auth_time": None}}
     )
     assert set(in_token) == IDENTITY | {"email"}
@@ -48,8 +48,8 @@ def test_claims_are_asked_for_where_they_are_wanted(browser: FlaskClient, ent: R
 @pytest.mark.row("U-04")
 def test_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
-    _, plain = told(browser, ent, {}, "openid email")
-    _, more = told(browser, ent, {"userinfo": {"name": None}}, "openid email")
+    _, plain = fetch_claims(browser, ent, {}, "openid email")
+    _, more = fetch_claims(browser, ent, {"userinfo": {"name": None}}, "openid email")
     assert set(plain) == {"sub", "email", "email_verified"}
     assert set(more) == set(plain) | {"name"}
 
@@ -59,22 +59,24 @@ def test_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Bu
     """OpenID Connect Core 1.0, 5.5.1, 17.1."""
     narrow = build.ent(scopes="openid profile")
     wish = {name: {"essential": True} for name in PERSON}
-    in_token, info = told(browser, narrow, {"userinfo": wish, "id_token": wish})
+    in_token, info = fetch_claims(browser, narrow, {"userinfo": wish, "id_token": wish})
     profile = {"name", "given_name", "family_name", "locale", "updated_at"}
     assert set(info) == {"sub"} | profile
     assert set(in_token) == IDENTITY | profile
     wide = build.ent("Horizon", "horizon.test", scopes="openid", always_claims=["email"])
-    in_token, info = told(browser, wide, {"id_token": wish})
+    in_token, info = fetch_claims(browser, wide, {"id_token": wish})
     assert set(in_token) == IDENTITY | {"email", "email_verified"}
     assert set(info) == {"sub", "email", "email_verified"}
 
 
 @pytest.mark.row("U-04")
-def test_what_is_unregistered_later_is_not_told_any_more(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_claim_is_not_released_after_its_scope_is_unregistered(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.3.2; Security row U-04."""
-    registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
+    registered, claims_request = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
-    token = tokens_for(browser, ent, scope="openid", claims=asked)["access_token"]
+    token = tokens_for(browser, ent, scope="openid", claims=claims_request)["access_token"]
     assert set(ent.userinfo(browser, token).get_json()) == {"sub", "email", "name"}
     client = db.session.scalars(select(Client)).one()
     client.scopes, client.version = ["openid", "profile"], client.version + 1
@@ -83,7 +85,7 @@ def test_what_is_unregistered_later_is_not_told_any_more(browser: FlaskClient, b
 
 
 @pytest.mark.row("U-04")
-def test_a_value_that_is_asked_for_is_told_or_nothing_is(
+def test_a_claim_is_released_only_with_the_requested_value(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
@@ -100,24 +102,26 @@ def test_a_value_that_is_asked_for_is_told_or_nothing_is(
         "family_name": {"value": "LEROY-VANDEPUTTE", "values": ["MARTIN"]},
         "name": {"values": []},
     }
-    in_token, info = told(browser, ent, {"userinfo": right, "id_token": wrong})
+    in_token, info = fetch_claims(browser, ent, {"userinfo": right, "id_token": wrong})
     assert set(info) == {"sub", *right}
     assert set(in_token) == IDENTITY
-    in_token, info = told(browser, ent, {"userinfo": wrong, "id_token": right})
+    in_token, info = fetch_claims(browser, ent, {"userinfo": wrong, "id_token": right})
     assert set(info) == {"sub"}
     assert set(in_token) == IDENTITY | right.keys()
 
 
 @pytest.mark.row("A-26")
-def test_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_unknown_members_of_a_claims_request_are_ignored(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.5 and 5.5.1."""
-    asked = {
+    claims_request = {
         "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
         "id_token": {"is_admin": {"essential": True}, "": None, "é": None},
         "verified": {"a": 1},
         "é": [],
     }
-    in_token, info = told(browser, ent, asked)
+    in_token, info = fetch_claims(browser, ent, claims_request)
     assert set(info) == {"sub", "name"}
     assert set(in_token) == IDENTITY
 
@@ -142,18 +146,18 @@ def test_a_request_that_is_not_as_it_must_be_is_refused(
 
 
 @pytest.mark.row("U-04")
-def test_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_refresh_releases_the_requested_claims(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
     ent = build.ent(scopes=OFFLINE)
-    asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
-    first = tokens_for(browser, ent, scope="openid offline_access", claims=asked)
+    claims_request = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
+    first = tokens_for(browser, ent, scope="openid offline_access", claims=claims_request)
     second = ent.refresh(browser, first["refresh_token"]).get_json()
     assert set(ent.userinfo(browser, second["access_token"]).get_json()) == {"sub", "name"}
     assert set(ent.read(browser, second["id_token"])) == IDENTITY - {"nonce"} | {"email"}
 
 
 @pytest.mark.row("U-04")
-def test_one_more_statement_only_for_whoever_asks(
+def test_a_claim_of_the_person_in_the_id_token_costs_one_more_statement(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
@@ -162,14 +166,14 @@ def test_one_more_statement_only_for_whoever_asks(
     with listening(app) as seen:
         tokens_for(browser, ent)
         counts = {}
-        for name, asked in {
+        for name, claims_request in {
             "nothing": None,
             "userinfo": '{"userinfo":{"name":null}}',
             "identity": '{"id_token":{"auth_time":{"essential":true},"sub":null,"iss":null}}',
             "person": '{"id_token":{"name":null}}',
         }.items():
             attempt = Attempt()
-            code = code_for(browser, ent, attempt, claims=asked)
+            code = code_for(browser, ent, attempt, claims=claims_request)
             seen.clear()
             ent.exchange(browser, code, attempt)
             counts[name] = len(seen.work())
@@ -178,13 +182,14 @@ def test_one_more_statement_only_for_whoever_asks(
 
 
 @pytest.mark.row("A-26")
-def test_nothing_is_kept_of_a_request_that_can_release_nothing(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_claims_that_cannot_be_released_are_not_stored(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored."""
     ent = build.ent(scopes="openid profile")
-    asked = {"userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None}, "id_token": {"nonce": {"value": "n"}}}
-    tokens_for(browser, ent, scope="openid", claims=json.dumps(asked))
+    claims_request = {
+        "userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None},
+        "id_token": {"nonce": {"value": "n"}},
+    }
+    tokens_for(browser, ent, scope="openid", claims=json.dumps(claims_request))
     for table in (AuthorizationCode, Token):
         assert db.session.scalars(select(table.claims)).all() == [None]
 
@@ -193,8 +198,10 @@ def test_nothing_is_kept_of_a_request_that_can_release_nothing(
 def test_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
     attempt = Attempt()
-    asked = json.dumps({"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}})
-    page = sign_in(browser, ent.url(attempt, scope="openid", claims=asked), parent.username, PASSWORD)
+    claims_request = json.dumps(
+        {"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}}
+    )
+    page = sign_in(browser, ent.url(attempt, scope="openid", claims=claims_request), parent.username, PASSWORD)
     tokens = ent.tokens(browser, ent.answer(page)["code"], attempt)
     assert tokens["claims"]["email"] == parent.email
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
@@ -220,11 +227,11 @@ REQUESTS = st.dictionaries(
 @pytest.mark.row("A-26")
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
-def test_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
+def test_any_request_is_read_or_refused_and_read_again_as_it_was(claims_request: dict[str, Any], acr: str) -> None:
     """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
     known = frozenset(PERSON)
     try:
-        read = parameter.read(json.dumps(asked), acr, releasable=known, classes=release.ACR_VALUES)
+        read = parameter.read(json.dumps(claims_request), acr, releasable=known, classes=release.ACR_VALUES)
     except (parameter.ClaimsRequestError, parameter.UnknownAcrError):
         return
     again = parameter.deserialize(read.serialize())

@@ -68,7 +68,7 @@ def test_wrong_secrets_of_a_client_are_looked_at_once_a_second_after_ten(
         refused(ask(browser, ent.client_id), "invalid_client", 401)
 
 
-def test_nobody_shuts_an_ent_out_by_guessing_in_its_name_or_from_its_address(
+def test_wrong_secrets_of_others_do_not_lock_out_an_ent(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
     """RFC 6749, 2.3.1; Security parameters, token endpoint."""
@@ -82,7 +82,7 @@ def test_nobody_shuts_an_ent_out_by_guessing_in_its_name_or_from_its_address(
         refused(ask(browser, ent.client_id, str(ent.secret), at=at), "invalid_grant")
 
 
-def test_one_address_has_a_hundred_wrong_proofs_a_minute_in_whatever_names(
+def test_an_ip_has_a_hundred_wrong_proofs_a_minute_for_all_clients(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
     """RFC 6749, 2.3.1; Security parameters, token endpoint."""
@@ -102,8 +102,8 @@ def test_a_client_that_does_not_exist_is_slowed_alike(
     """Security row T-10."""
     answers = {}
     for name, at in ((ent.client_id, "203.0.113.1"), ("nobody", "203.0.113.2")):
-        found = [ask(browser, name, at=at) for _ in range(FREE + 2)]
-        answers[name] = [(a.status_code, a.get_data(), a.headers.get("Retry-After")) for a in found]
+        responses = [ask(browser, name, at=at) for _ in range(FREE + 2)]
+        answers[name] = [(a.status_code, a.get_data(), a.headers.get("Retry-After")) for a in responses]
     assert answers[ent.client_id] == answers["nobody"]
 
 
@@ -130,7 +130,7 @@ def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
     assert browser.post("/introspect", data={"token": "x", **ent.assertion()}).get_json() == {"active": False}
 
 
-def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
+def test_a_refused_attempt_writes_nothing_and_does_not_sleep(
     app: Flask, browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 6749, 2.3.1. A refused attempt needs neither a write nor a thread."""
@@ -144,7 +144,7 @@ def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
     assert slept == []
 
 
-def test_what_anybody_may_push_is_bounded_and_what_an_ent_proves_is_not(
+def test_unauthenticated_pushed_requests_are_rate_limited(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 9126, 2.3. A pushed request inserts a row, and a public client does not authenticate."""

@@ -62,9 +62,9 @@ class Hung:
 @pytest.fixture
 def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
-    made = Hung()
-    yield made
-    made.left.set()
+    behaviour = Hung()
+    yield behaviour
+    behaviour.left.set()
 
 
 def published(server: EntServer, *keys: Key) -> None:
@@ -86,7 +86,7 @@ def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
 
 
 @pytest.mark.row("T-16")
-def test_a_client_changes_the_keys_at_its_address_without_a_word(
+def test_new_keys_at_the_jwks_uri_are_fetched(
     browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
@@ -107,7 +107,7 @@ def test_a_client_changes_the_keys_at_its_address_without_a_word(
 
 
 @pytest.mark.row("T-16")
-def test_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
+def test_a_jwks_uri_without_keys_is_an_error_of_the_client(
     browser: FlaskClient, build: Build, server: EntServer
 ) -> None:
     """OpenID Connect Registration 1.0, 2; RFC 7523, 3.2."""
@@ -127,7 +127,7 @@ def test_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
 
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_names_of_keys_that_nobody_has_make_one_request_a_minute(
+def test_unknown_key_ids_cause_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
@@ -163,7 +163,7 @@ def test_keys_of_an_address_that_is_down_serve_a_day_longer(
 
 
 @pytest.mark.row("T-16")
-def test_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
+def test_a_slow_jwks_uri_does_not_block_transactions_or_other_ents(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """OWASP ASVS 5, V 13.2.6. A slow `jwks_uri` of one ENT blocks neither the requests to another ENT nor
@@ -183,15 +183,15 @@ def test_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
     waiting = [threads.submit(wait) for _ in range(2)]
     assert hung.asked.wait(30)
     believed(shown(browser, quick, quick.assertion()))  # writes: store a proof, try to claim a code
-    assert not any(one.done() for one in waiting)
+    assert not any(future.done() for future in waiting)
     hung.left.set()
-    for one in waiting:
-        not_believed(one.result(60))
+    for future in waiting:
+        not_believed(future.result(60))
     assert [request.path for request in server.asked] == ["/slow", "/keys"], "the second found what the first got"
 
 
 @pytest.mark.row("T-16")
-def test_an_ent_that_takes_too_long_is_left(
+def test_a_slow_jwks_uri_times_out(
     browser: FlaskClient,
     build: Build,
     server: EntServer,
@@ -233,7 +233,7 @@ def test_no_more_than_a_few_threads_wait_for_one_ent(
         waiting = [threads.submit(wait) for _ in range(most + 4)]
         try:
             assert hung.asked.wait(30)
-            turned_away = [one.result() for one in islice(as_completed(waiting, 60), 4)]
+            turned_away = [future.result() for future in islice(as_completed(waiting, 60), 4)]
             assert [answer.status_code for answer in turned_away] == [503] * 4
             assert all(answer.get_json() == {"error": "temporarily_unavailable"} for answer in turned_away)
             assert all(int(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
@@ -244,7 +244,7 @@ def test_no_more_than_a_few_threads_wait_for_one_ent(
 
 
 @pytest.mark.row("T-16")
-def test_old_keys_are_used_while_they_are_fetched_anew(
+def test_old_keys_are_used_during_a_refresh(
     app: Flask,
     browser: FlaskClient,
     build: Build,
@@ -278,7 +278,7 @@ def test_old_keys_are_used_while_they_are_fetched_anew(
 
 
 @pytest.mark.row("T-16")
-def test_an_address_that_changes_all_the_time_is_not_asked_each_time(
+def test_a_changing_jwks_uri_is_fetched_once_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1. A new `jwks_uri` is used after a minute at most."""
@@ -322,7 +322,7 @@ def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build:
         None,
         [],
         {},
-        *({**one, "kid": key.kid} for one in named),
+        *({**jwk, "kid": key.kid} for jwk in named),
         other.jwk,
         {**key.jwk, "use": "enc"},
     ]
@@ -341,13 +341,13 @@ def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, serv
 
 
 @pytest.mark.row("T-16")
-def test_keys_are_not_fetched_from_inside_this_house(
+def test_keys_are_not_fetched_from_internal_networks(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
     """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
     with listening_ent(None) as inside:
-        for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
-            uri = f"{address}:{inside.port}/keys"
+        for origin in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
+            uri = f"{origin}:{inside.port}/keys"
             ent = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks_uri=uri), client=key)
             not_believed(shown(browser, ent, ent.assertion()))
         assert inside.asked == []

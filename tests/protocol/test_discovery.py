@@ -51,9 +51,9 @@ def test_no_header_changes_an_address(browser: FlaskClient) -> None:
             assert answer.status_code in {200, 400}, name
             if answer.status_code == 200:
                 assert answer.get_json() == honest.get_json()
-        told = [value for value in honest.get_json().values() if isinstance(value, str)]
-        assert len(told) > 5
-        assert all(address == ISSUER or address.startswith(f"{ISSUER}/") for address in told)
+        values = [value for value in honest.get_json().values() if isinstance(value, str)]
+        assert len(values) > 5
+        assert all(url == ISSUER or url.startswith(f"{ISSUER}/") for url in values)
 
 
 @pytest.mark.row("D-03")
@@ -142,14 +142,14 @@ def test_without_a_sound_public_address_nothing_starts(
     """OpenID Connect Discovery 1.0, 3."""
     for name in ("IDP_ISSUER", "IDP_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    given = {name: value for name, value in settings.items() if value is not None}
+    values = {name: value for name, value in settings.items() if value is not None}
     with pytest.raises(ConfigurationError) as refusal:
-        load(secret_key=SECRET, **given)
+        load(secret_key=SECRET, **values)
     assert any(fault in line for line in refusal.value.faults), refusal.value.faults
 
 
 @pytest.mark.row("D-06")
-def test_only_discovery_and_keys_are_for_other_origins(
+def test_cross_origin_requests_read_discovery_and_keys_only(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2."""

@@ -53,8 +53,8 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
     """Send each proof of a table; each must be refused."""
     wrong = {}
     for fault, rows in table.items():
-        for name, made in rows.items():
-            response = send(made)
+        for name, proof_of in rows.items():
+            response = send(proof_of)
             body = response.get_json()
             answer = (response.status_code, body["error"], body["error_description"])
             if answer != (status, "invalid_dpop_proof", f"The DPoP proof is refused: {fault}."):
@@ -62,29 +62,29 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
     assert wrong == {}
 
 
-def test_a_proof_that_fails_one_check_buys_no_token(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 5."""
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
-    refused_alike(NEGATIVES, 400, lambda made: party.redeem(browser, code, attempt, made(at)))
+    refused_alike(NEGATIVES, 400, lambda proof_of: party.redeem(browser, code, attempt, proof_of(at)))
     assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
     # none of them used the code
     assert party.redeem(browser, code, attempt, at.proof()).status_code == 200
 
 
-def test_a_proof_that_fails_one_check_opens_no_resource(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
-    refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda made: party.resource(browser, token, made(at)))
+    refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda proof_of: party.resource(browser, token, proof_of(at)))
     # … and confirm that the public key to which the access token is bound matches the public key from the DPoP proof
-    unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.address, token)), "invalid_token")
+    unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.url, token)), "invalid_token")
     unauthorized(party.resource(browser, token, without_signature(at)), "invalid_dpop_proof")
     assert party.told(browser, token)["sub"]
 
 
-def test_a_bound_token_without_any_proof_is_told_that_one_is_needed(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
     for place, method in RESOURCES:
@@ -95,9 +95,7 @@ def test_a_bound_token_without_any_proof_is_told_that_one_is_needed(browser: Fla
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 @one_database
-def test_what_is_written_otherwise_and_means_the_same_is_accepted(
-    browser: FlaskClient, party: KeyedParty, alg: str
-) -> None:
+def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, party: KeyedParty, alg: str) -> None:
     """RFC 9449, 4.3."""
     party.key = Key.new(alg)
     attempt = Attempt()
@@ -105,11 +103,13 @@ def test_what_is_written_otherwise_and_means_the_same_is_accepted(
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
     assert tokens["token_type"] == "DPoP"
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", tokens["access_token"])
-    found = {name: party.resource(browser, tokens["access_token"], made(at)) for name, made in POSITIVES.items()}
-    assert {name: answer.get_json() for name, answer in found.items() if answer.status_code != 200} == {}
+    responses = {
+        name: party.resource(browser, tokens["access_token"], proof_of(at)) for name, proof_of in POSITIVES.items()
+    }
+    assert {name: answer.get_json() for name, answer in responses.items() if answer.status_code != 200} == {}
 
 
-def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskClient, party: KeyedParty) -> None:
+def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 4.1; RFC 9110, 11.1."""
     token = bound(browser, party)["access_token"]
     for scheme, name in (("dpop", "dpop"), ("DPOP", "DPOP"), ("DPoP", "dPoP")):
@@ -123,7 +123,7 @@ def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskC
 
 
 @pytest.mark.row("D-01")
-def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient, party: KeyedParty) -> None:
+def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 4.3; Security row D-01."""
     attempt = Attempt()
     code = code_for(browser, party, attempt)
@@ -138,7 +138,7 @@ def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient,
         assert browser.post("/token", data=form, headers=headers).status_code == status
 
 
-def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 11.1."""
     token = bound(browser, party)["access_token"]
     proof = party.fresh_proof("/userinfo", "GET", token)
@@ -153,11 +153,11 @@ def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
     other = KeyedParty.of(party)
     for keyed in (party, other):
         attempt = Attempt()
-        made = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
-        assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, made).status_code == 200
+        keyed_proof = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
+        assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, keyed_proof).status_code == 200
 
 
-def test_a_proof_is_remembered_as_long_as_it_counts(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 11.1."""
     token = bound(browser, party)["access_token"]
     proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
@@ -177,7 +177,9 @@ def test_bound_tokens_say_so_and_the_database_keeps_the_key(browser: FlaskClient
     assert party.userinfo(browser, plain["access_token"]).status_code == 200
 
 
-def test_bound_and_plain_tokens_come_by_their_own_scheme(browser: FlaskClient, party: KeyedParty) -> None:
+def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
+    browser: FlaskClient, party: KeyedParty
+) -> None:
     """RFC 9449, 7.2."""
     token = bound(browser, party)["access_token"]
     plain = tokens_for(browser, party)["access_token"]
@@ -229,7 +231,7 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
     assert party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["token_type"] == "DPoP"
 
 
-def test_a_thumbprint_that_is_none_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 10."""
     for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
         answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
@@ -249,7 +251,7 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
 
 
 @pytest.mark.row("U-03")
-def test_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_bound_token_expires(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6750, 3.1."""
     token = bound(browser, party)["access_token"]
     with time_machine.travel(time.time() + 601):
@@ -271,7 +273,7 @@ JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "
 
 
 @one_database
-def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty) -> None:
+def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: KeyedParty) -> None:
     """Security rows, never 5xx; RFC 9449, 4.3."""
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
@@ -301,7 +303,9 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
     assert thumbprint({"kty": "RSA", "n": modulus, "e": "AQAB"}) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
-def test_a_proof_for_what_was_never_issued_leaves_no_row(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_proof_for_an_invented_code_or_token_is_not_stored(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
     """RFC 9449, 11.1. Invented codes insert no rows."""
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
     for form in (

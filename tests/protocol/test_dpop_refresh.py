@@ -86,7 +86,7 @@ def test_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, publ
 
 
 @pytest.mark.row("T-22")
-def test_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_client_with_a_secret_gets_the_lost_answer_with_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 5."""
     token = bound(browser, party)["refresh_token"]
     first = party.renew(browser, token, party.fresh_proof()).get_json()
@@ -98,7 +98,9 @@ def test_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskC
 
 @pytest.mark.both_databases
 @pytest.mark.row("Z-02")
-def test_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
+def test_concurrent_refreshes_with_two_keys_get_one_answer(
+    app: Flask, browser: FlaskClient, public: KeyedParty
+) -> None:
     """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""
     for _ in range(10):
         token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]

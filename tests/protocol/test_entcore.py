@@ -52,9 +52,7 @@ def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
     assert "email" not in claims
 
 
-def test_a_raw_blank_in_the_scope_is_read_at_once_too(
-    browser: FlaskClient, build: Build, entcore: EntcoreParty
-) -> None:
+def test_an_unencoded_space_in_the_scope_is_accepted(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
     """entcore (clients/README.md); OpenID Connect Core 1.0, 13.1."""
     parent = signed_in(browser, build.active())
     departure = entcore.leave()
@@ -64,7 +62,7 @@ def test_a_raw_blank_in_the_scope_is_read_at_once_too(
     assert (claims["sub"], claims["given_name"]) == (f"LILLE-{parent.join_key}", parent.given_name)
 
 
-def test_the_state_comes_back_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+def test_the_state_is_returned_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
     """RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing."""
     signed_in(browser, build.active())
     for landing in (f"{ENT}/", f"{ENT}/blog?id=1", f"{ENT}/a:b@c;d,e!f$g'h(i)*j~k", f"{ENT}:443//x/../y?z=/?"):
@@ -84,7 +82,9 @@ def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, reg
 
 
 @pytest.mark.row("T-24")
-def test_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+def test_the_values_that_entcore_sends_need_no_encoding(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
     """entcore (clients/README.md); Security row T-24."""
     signed_in(browser, build.active())
     location = location_for(browser, entcore.leave())
@@ -151,7 +151,7 @@ def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is
     assert "FrEduVecteur" not in alone
 
 
-def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
+def test_an_account_without_join_key_has_no_key_claim(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
@@ -167,7 +167,7 @@ def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
 
 
 @pytest.mark.row("L-04")
-def test_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
+def test_an_empty_post_logout_redirect_uri_shows_a_page_with_a_link_to_the_ent(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """entcore (clients/README.md); Security row L-04."""
@@ -183,7 +183,7 @@ def test_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
 
 
-def test_pkce_is_asked_of_those_who_did_not_say_that_they_cannot(
+def test_pkce_is_required_unless_the_registration_exempts_the_client(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """RFC 7636, 4.4.1; entcore (clients/README.md)."""

@@ -45,21 +45,21 @@ def test_two_children_are_two_vectors_and_name_one_parent(
         Relative(parent.family_name, parent.given_name, frozenset({(malo.student_id, LYCEE)})),
         Relative(parent.family_name, parent.given_name, frozenset({("1", COLLEGE)})),
     ]
-    for told in (vectors, vectors[:1], vectors[1:]):
-        assert match([*others, known], told) == [known]
+    for claimed_vectors in (vectors, vectors[:1], vectors[1:]):
+        assert match([*others, known], claimed_vectors) == [known]
     with pytest.raises(RefusedError, match="no user"):
         match(others, vectors)
 
 
-def test_names_are_the_file_s_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+def test_names_are_those_of_the_file_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
     """entcore (clients/README.md)."""
-    family, given = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
-    parent = signed_in(browser, build.active(family_name=family, given_name=given))
+    family_name, given_name = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
+    parent = signed_in(browser, build.active(family_name=family_name, given_name=given_name))
     claims = arrive(browser, entcore)
-    assert (claims["family_name"], claims["given_name"]) == (family, given)
+    assert (claims["family_name"], claims["given_name"]) == (family_name, given_name)
     [vector] = claims["FrEduVecteur"]
-    assert vector.split("|")[1:3] == [family, given]
-    known = Relative(family, given, frozenset({(parent.children[0].student_id, COLLEGE)}))
+    assert vector.split("|")[1:3] == [family_name, given_name]
+    known = Relative(family_name, given_name, frozenset({(parent.children[0].student_id, COLLEGE)}))
     assert match([known], [vector]) == [known]
 
 

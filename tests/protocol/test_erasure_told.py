@@ -28,11 +28,17 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
 from tests.relying_party import RelyingParty
 
 
-def test_ent_is_told_of_the_session_of_an_erased_person(
-    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+def test_ent_is_notified_of_the_session_of_an_erased_person(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
 ) -> None:
     """Back-Channel Logout 1.0, 2.4."""
-    tokens = tokens_for(browser, told)
+    tokens = tokens_for(browser, notified_ent)
     done = erasure.erase(build.settings, session.id, "demande")
     assert (done.accounts, done.sign_outs) == (1, 1)
     assert db.session.get(Account, session.id) is None
@@ -40,28 +46,40 @@ def test_ent_is_told_of_the_session_of_an_erased_person(
     assert set(message.payload) == {"client", "subject", "sid"}
     assert work() == 1
     assert outcomes() == [("sent", "")]
-    claims = read(browser, told, server)
+    claims = read(browser, notified_ent, server)
     assert (claims["sub"], claims["sid"]) == (tokens["claims"]["sub"], tokens["claims"]["sid"])
     assert outbox("backchannel.logout")[0].payload == {}
 
 
-def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
-    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+def test_pending_notification_is_sent_after_an_erasure(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    tokens = tokens_for(browser, told)
+    tokens = tokens_for(browser, notified_ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
     assert erasure.erase(build.settings, session.id, "demande").sign_outs == 1
     work()
-    assert read(browser, told, server)["sid"] == tokens["claims"]["sid"]
+    assert read(browser, notified_ent, server)["sid"] == tokens["claims"]["sid"]
 
 
-def test_ent_is_not_told_a_day_after_an_erasure(
-    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+def test_ent_is_not_notified_a_day_after_an_erasure(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    tokens_for(browser, told)
+    tokens_for(browser, notified_ent)
     erasure.erase(build.settings, session.id, "demande")
     with time_machine.travel(now() + timedelta(hours=25)):
         work()

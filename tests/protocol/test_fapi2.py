@@ -75,9 +75,9 @@ def test_a_whole_sign_on_by_the_profile(
     body = response.get_json()
     assert body["token_type"] == "DPoP"
     claims = party.verify(browser, body["id_token"], attempt, body["access_token"])
-    told = party.told(browser, body["access_token"])
-    assert told["sub"] == claims["sub"]
-    assert told["given_name"] == parent.given_name
+    info = party.told(browser, body["access_token"])
+    assert info["sub"] == claims["sub"]
+    assert info["given_name"] == parent.given_name
     for _ in range(2):
         again = party.renew(browser, body["refresh_token"], party.fresh_proof()).get_json()
         assert "refresh_token" not in again
@@ -86,7 +86,7 @@ def test_a_whole_sign_on_by_the_profile(
     assert party.userinfo(browser, body["access_token"]).status_code == 401
 
 
-def test_a_refresh_token_goes_on_and_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+def test_a_refresh_token_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     code = code_of(browser, party, attempt)
@@ -102,7 +102,7 @@ def test_a_refresh_token_goes_on_and_is_not_rotated(browser: FlaskClient, party:
     assert db.session.scalar(count.where(Token.revoked_at.is_not(None))) == 0
 
 
-def test_tokens_are_nothing_without_a_proof(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+def test_tokens_are_refused_without_a_proof(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     code = code_of(browser, party, attempt)
@@ -129,7 +129,9 @@ def test_a_client_may_change_its_key_between_refreshes(
         assert party.told(browser, body["access_token"])["sub"]
 
 
-def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: Settings, session: Account) -> None:
+def test_a_proof_signed_with_rs256_is_refused(
+    browser: FlaskClient, build: Build, settings: Settings, session: Account
+) -> None:
     """FAPI 2.0 Security Profile, 5.4.1."""
     rotation.rotate(settings, "ES256")
     party, attempt = registered(build, "PS256"), Attempt()
@@ -147,9 +149,7 @@ def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: 
 
 
 @pytest.mark.row("T-01")
-def test_a_code_lives_a_minute_whatever_the_operator_decided(
-    browser: FlaskClient, party: KeyedParty, session: Account
-) -> None:
+def test_a_code_expires_after_a_minute(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""
     early, late = Attempt(), Attempt()
     with time_machine.travel(time.time(), tick=False) as clock:
@@ -160,7 +160,7 @@ def test_a_code_lives_a_minute_whatever_the_operator_decided(
         refused(party.redeem(browser, codes[1], late, party.fresh_proof()), "invalid_grant")
 
 
-def test_the_profile_decides_whatever_else_was_registered(
+def test_the_profile_overrides_the_other_registered_settings(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.2."""
@@ -180,7 +180,7 @@ def test_the_profile_decides_whatever_else_was_registered(
 
 
 @one_database
-def test_a_request_of_one_client_is_nothing_to_another(
+def test_a_pushed_request_and_its_code_are_refused_to_another_client(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:
     """RFC 9126, 2.2."""
@@ -195,7 +195,7 @@ def test_a_request_of_one_client_is_nothing_to_another(
     assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
 
 
-def test_a_process_that_has_not_heard_of_the_profile_yet_holds_its_client_to_it(
+def test_a_process_with_a_cached_registration_enforces_the_profile(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""

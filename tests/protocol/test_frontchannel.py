@@ -35,18 +35,18 @@ class _Page(HTMLParser):
         self.feed(page.get_data(as_text=True))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag == "noscript":
             self._without_script = True
         elif tag == "iframe":
-            self.frames.append(given["src"] or "")
+            self.frames.append(attributes["src"] or "")
             # its own cookies and scripts, but neither windows nor the page around it: many pages break out of frames
-            assert set((given["sandbox"] or "").split()) == {"allow-same-origin", "allow-scripts", "allow-forms"}
-        elif tag == "meta" and given.get("http-equiv") == "refresh":
+            assert set((attributes["sandbox"] or "").split()) == {"allow-same-origin", "allow-scripts", "allow-forms"}
+        elif tag == "meta" and attributes.get("http-equiv") == "refresh":
             assert self._without_script, "with a script it would cut short what the frames do"
-            self.refresh.append(given["content"] or "")
-        elif tag == "a" and given.get("id") == "suite":
-            self.next = given
+            self.refresh.append(attributes["content"] or "")
+        elif tag == "a" and attributes.get("id") == "suite":
+            self.next = attributes
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "noscript":
@@ -66,8 +66,8 @@ def sign_out(browser: FlaskClient) -> TestResponse:
     return submit(browser, browser.get("/logout"))
 
 
-def told(address: str) -> tuple[str, dict[str, str]]:
-    base, _, query = address.partition("?")
+def split_query(url: str) -> tuple[str, dict[str, str]]:
+    base, _, query = url.partition("?")
     pairs = parse_qsl(query, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs)
     return base, dict(pairs)
@@ -99,7 +99,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     page = sign_out(browser)
     assert page.status_code == 200
     assert heading(page) == SIGNED_OUT
-    assert sorted(map(told, _Page(page).frames)) == [
+    assert sorted(map(split_query, _Page(page).frames)) == [
         (FRONT, {"iss": first.issuer, "sid": sids[first.client_id]}),
         ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sids[second.client_id]}),
     ]
@@ -109,16 +109,16 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     assert own.startswith("https://ailleurs.test/front?")
 
 
-def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, build: Build, session: Account) -> None:
     """Front-Channel Logout 1.0, 2."""
     ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
     sid = tokens_for(browser, ent)["claims"]["sid"]
-    [address] = _Page(sign_out(browser)).frames
-    assert address.startswith(f"{FRONT}?app=a%26b&v=%22&")
-    assert told(address) == (FRONT, {"app": "a&b", "v": '"', "iss": ent.issuer, "sid": sid})
+    [url] = _Page(sign_out(browser)).frames
+    assert url.startswith(f"{FRONT}?app=a%26b&v=%22&")
+    assert split_query(url) == (FRONT, {"app": "a&b", "v": '"', "iss": ent.issuer, "sid": sid})
 
 
-def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
+def test_a_renewed_session_notifies_the_ents_of_the_former_row(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3."""
@@ -127,15 +127,15 @@ def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
     other = build.ent("Horizon", "horizon.test")
     answer = ent_answer_after_password(browser, other, session)
     assert "code" in answer
-    [address] = _Page(sign_out(browser)).frames
-    assert told(address)[1]["sid"] == sid
+    [url] = _Page(sign_out(browser)).frames
+    assert split_query(url)[1]["sid"] == sid
 
 
 def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: Account) -> dict[str, str]:
     return ent.answer(sign_in(browser, ent.url(Attempt(), prompt="login"), account.username, PASSWORD))
 
 
-def test_a_former_session_of_the_same_person_is_not_told_again(
+def test_a_former_session_of_the_same_person_is_not_notified_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3."""
@@ -147,7 +147,7 @@ def test_a_former_session_of_the_same_person_is_not_told_again(
     assert frame_sources(page) == []
 
 
-def test_the_page_goes_on_to_the_registered_address_with_the_state(
+def test_the_page_redirects_to_the_registered_url_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 3."""
@@ -163,8 +163,8 @@ def test_the_page_goes_on_to_the_registered_address_with_the_state(
     assert target.partition("?")[0] == BYE
     assert parse_qsl(urlsplit(target).query) == [("state", state)]
     [refresh] = read.refresh
-    seconds, _, address = refresh.partition(";url=")
-    assert (seconds, address) == (read.next["data-seconds"], target)
+    seconds, _, url = refresh.partition(";url=")
+    assert (seconds, url) == (read.next["data-seconds"], target)
     assert 1 <= int(seconds) <= 5
     assert len(read.frames) == 1
     assert any(line.startswith("__Host-ss=;") for line in page.headers.getlist("Set-Cookie"))
@@ -196,7 +196,7 @@ def test_without_any_frame_the_browser_goes_back_at_once(
 
 @pytest.mark.row("L-08")
 @pytest.mark.parametrize("front", ["", FRONT])
-def test_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
+def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
     """Security row L-08; OWASP ASVS 5, V 7.4.1."""

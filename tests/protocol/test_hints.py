@@ -15,7 +15,7 @@ from tests.relying_party import Attempt, RelyingParty
 
 
 @pytest.mark.row("A-18")
-def test_a_hint_is_good_for_its_own_client_alone(
+def test_a_hint_is_accepted_for_its_own_client_only(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2."""
@@ -26,7 +26,7 @@ def test_a_hint_is_good_for_its_own_client_alone(
 
 
 @pytest.mark.row("A-18")
-def test_a_hint_signed_by_a_retired_key_is_not_believed(
+def test_a_hint_signed_by_a_retired_key_is_refused(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2."""
@@ -42,7 +42,7 @@ def test_a_hint_signed_by_a_retired_key_is_not_believed(
 
 @pytest.mark.row("X-02")
 @pytest.mark.parametrize("missing", ["sub", "sid"])
-def test_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build, missing: str) -> None:
+def test_a_token_of_another_type_is_refused_as_a_hint(app: Flask, build: Build, missing: str) -> None:
     """RFC 8725, 3.12."""
     server = services_of(app).server
     signer = server.ring.signer("RS256")

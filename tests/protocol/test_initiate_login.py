@@ -16,12 +16,12 @@ BEGIN = "https://ent.test/login"
 
 
 def entrance(build: Build, **registered: str) -> str:
-    found = registry.find(build.ent(**registered).client_id)
-    assert found
-    return found.entrance(build.settings.issuer)
+    client = registry.find(build.ent(**registered).client_id)
+    assert client
+    return client.entrance(build.settings.issuer)
 
 
-def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
+def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
     assert base == BEGIN
@@ -33,16 +33,16 @@ def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
 
 def test_a_query_that_was_registered_stays(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
-    address = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
-    assert address.startswith(f"{BEGIN}?idp=edu%26co&")
-    assert parse_qs(urlsplit(address).query, strict_parsing=True) == {
+    url = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
+    assert url.startswith(f"{BEGIN}?idp=edu%26co&")
+    assert parse_qs(urlsplit(url).query, strict_parsing=True) == {
         "idp": ["edu&co"],
         "iss": [build.settings.issuer],
         "target_link_uri": [HOME],
     }
 
 
-def test_without_a_home_only_the_issuer_is_told(build: Build) -> None:
+def test_without_a_home_the_initiated_login_has_the_issuer_only(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
     assert parse_qsl(query) == [("iss", build.settings.issuer)]
@@ -55,22 +55,22 @@ def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])
-def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build: Build, begin: str) -> None:
+def test_the_page_of_a_confirmed_email_links_to_the_ent(browser: FlaskClient, build: Build, begin: str) -> None:
     """OpenID Connect Core 1.0, 4."""
     ent = build.ent(initiate_login_uri=begin)
     account = build.never_activated()
     activate(browser, account)
     page = submit(browser, browser.get(newest_link(build.settings, account.id)))
     assert heading(page) == "Confirmation de votre adresse mail"
-    found = registry.find(ent.client_id)
-    assert found
-    wanted = found.entrance(build.settings.issuer)
+    client = registry.find(ent.client_id)
+    assert client
+    wanted = client.entrance(build.settings.issuer)
     assert wanted.startswith(begin or HOME)
     assert f'href="{wanted}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
-def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
+def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
     browser: FlaskClient, build: Build, home: str
 ) -> None:
     """OpenID Connect Core 1.0, 4. An initiate_login_uri is used only to sign in, and after a sign-out only if the ENT

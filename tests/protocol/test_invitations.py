@@ -51,9 +51,9 @@ def test_invitation_pins_the_hosts_of_all_addresses(browser: FlaskClient, metada
     answer = register(browser, token, **metadata)
     refused(answer, error)
     assert "no host of the invitation" in answer.get_json()["error_description"]
-    told = registered(browser, token, logo_uri="https://images.test/logo.png")
+    registration = registered(browser, token, logo_uri="https://images.test/logo.png")
     if "redirect_uris" not in metadata:
-        refused(replaced(browser, told, **metadata), error)
+        refused(replaced(browser, registration, **metadata), error)
     assert db.session.scalar(select(func.count()).select_from(Client)) == 1
 
 
@@ -63,10 +63,10 @@ def test_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, oth
     """RFC 7591, 3.2.1."""
     token = bound(subject_type=pinned)
     refused(register(browser, token, subject_type=other), "invalid_client_metadata")
-    told = registered(browser, token)
-    assert told["subject_type"] == pinned
-    refused(replaced(browser, told, subject_type=other), "invalid_client_metadata")
-    assert replaced(browser, told).get_json()["subject_type"] == pinned
+    registration = registered(browser, token)
+    assert registration["subject_type"] == pinned
+    refused(replaced(browser, registration, subject_type=other), "invalid_client_metadata")
+    assert replaced(browser, registration).get_json()["subject_type"] == pinned
 
 
 @pytest.mark.row("N-03")
@@ -76,10 +76,10 @@ def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
     for method in ("client_secret_basic", "none"):
         refused(register(browser, token, token_endpoint_auth_method=method), "invalid_client_metadata")
     refused(register(browser, token), "invalid_client_metadata")  # keys are missing
-    told = registered(browser, token, jwks=SIGNING["jwks"])
-    assert told["token_endpoint_auth_method"] == "private_key_jwt"
-    refused(replaced(browser, told, token_endpoint_auth_method="client_secret_post"), "invalid_client_metadata")
-    assert replaced(browser, told, **SIGNING).status_code == 200
+    registration = registered(browser, token, jwks=SIGNING["jwks"])
+    assert registration["token_endpoint_auth_method"] == "private_key_jwt"
+    refused(replaced(browser, registration, token_endpoint_auth_method="client_secret_post"), "invalid_client_metadata")
+    assert replaced(browser, registration, **SIGNING).status_code == 200
 
 
 @pytest.mark.row("N-03")
@@ -87,12 +87,12 @@ def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
 @pytest.mark.parametrize("pkce", [None, True, False])
 def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
     """RFC 9700, 2.1.1."""
-    told = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
+    registration = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
     for _ in range(2):
-        ent = party(settings, told)
+        ent = party(settings, registration)
         answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge=None, code_challenge_method=None)))
         assert ("code" in answer) is (pkce is False)
-        assert replaced(browser, told).status_code == 200
+        assert replaced(browser, registration).status_code == 200
 
 
 def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
@@ -112,8 +112,8 @@ def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Acco
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert invitation.uses_left == 0
     assert set(db.session.scalars(select(Client.invite_id))) == {invitation.id}
-    told = select(AuditEntry.details).where(AuditEntry.kind == "client.invited").order_by(AuditEntry.id)
-    assert [details["change"] for details in db.session.scalars(told)] == ["made", "used", "used", "used"]
+    audit_details = select(AuditEntry.details).where(AuditEntry.kind == "client.invited").order_by(AuditEntry.id)
+    assert [details["change"] for details in db.session.scalars(audit_details)] == ["made", "used", "used", "used"]
 
 
 def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:

@@ -29,12 +29,12 @@ def revoked(browser: FlaskClient, ent: RelyingParty, token: str, **more: str) ->
     assert (answer.status_code, answer.get_json()) == (200, {})
 
 
-def told(browser: FlaskClient, ent: RelyingParty, token: str, **more: str) -> dict[str, Any]:
+def introspect(browser: FlaskClient, ent: RelyingParty, token: str, **more: str) -> dict[str, Any]:
     answer = post(browser, "/introspect", ent, token, **more)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
-    said: dict[str, Any] = answer.get_json()
-    return said
+    introspection: dict[str, Any] = answer.get_json()
+    return introspection
 
 
 @pytest.fixture
@@ -58,24 +58,24 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, ent, tokens["refresh_token"], token_type_hint=hint)
-    for one in (tokens, renewed):
-        assert ent.userinfo(browser, one["access_token"]).status_code == 401
-        refused(ent.refresh(browser, one["refresh_token"]), "invalid_grant")
+    for pair in (tokens, renewed):
+        assert ent.userinfo(browser, pair["access_token"]).status_code == 401
+        refused(ent.refresh(browser, pair["refresh_token"]), "invalid_grant")
 
 
-def test_another_client_s_token_is_refused_and_not_told_of(
+def test_another_client_s_token_is_refused_and_not_disclosed(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7009, 2.1; RFC 6749, 5.2."""
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     for token in (tokens["access_token"], tokens["refresh_token"]):
         refused(post(browser, "/revoke", other, token), "invalid_grant")
-        assert told(browser, other, token) == {"active": False}
+        assert introspect(browser, other, token) == {"active": False}
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
     assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
 
 
-def test_another_client_s_dead_token_is_revoked_already(
+def test_revoking_another_client_s_inactive_token_succeeds(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7009, 2.2."""
@@ -93,13 +93,13 @@ def test_another_client_s_dead_token_is_revoked_already(
 
 
 @pytest.mark.row("T-25")
-def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_revoking_an_unknown_token_succeeds(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7009, 2.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     for text in ("x", "é", "x" * 9000, "a.b.c", code):
         revoked(browser, ent, text)
-        assert told(browser, ent, text) == {"active": False}
+        assert introspect(browser, ent, text) == {"active": False}
     ent.tokens(browser, code, attempt)
 
 
@@ -128,12 +128,10 @@ def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, bui
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
-def test_introspection_says_what_a_live_token_is_good_for(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+def test_introspection_describes_an_active_token(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7662, 2.2."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
-    access = told(browser, ent, tokens["access_token"], token_type_hint="access_token")
+    access = introspect(browser, ent, tokens["access_token"], token_type_hint="access_token")
     claims = tokens["claims"]
     assert access["exp"] > now().timestamp()
     assert {name: access[name] for name in ("active", "client_id", "aud", "token_type", "scope", "iss")} == {
@@ -145,7 +143,7 @@ def test_introspection_says_what_a_live_token_is_good_for(
         "iss": ent.issuer,
     }
     assert [access[name] for name in ("sub", "auth_time", "acr")] == [claims[n] for n in ("sub", "auth_time", "acr")]
-    refresh = told(browser, ent, tokens["refresh_token"])
+    refresh = introspect(browser, ent, tokens["refresh_token"])
     assert refresh["active"]
     assert "token_type" not in refresh
     assert "cnf" not in refresh
@@ -157,19 +155,19 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
     jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
     ent, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
     answer = ent.redeem(browser, code_for(browser, ent, attempt), attempt, ent.fresh_proof())
-    said = ent.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
-    assert said["token_type"] == "DPoP"
-    assert said["cnf"] == {"jkt": ent.key.thumbprint}
+    introspection = ent.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
+    assert introspection["token_type"] == "DPoP"
+    assert introspection["cnf"] == {"jkt": ent.key.thumbprint}
 
 
-def test_dead_tokens_are_not_active_and_nobody_is_told_why(
+def test_introspection_of_an_inactive_token_gives_no_reason(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7662, 2.2."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     ent.refresh(browser, tokens["refresh_token"])
-    assert told(browser, ent, tokens["refresh_token"]) == {"active": False}
-    assert told(browser, ent, tokens["access_token"])["active"]
+    assert introspect(browser, ent, tokens["refresh_token"]) == {"active": False}
+    assert introspect(browser, ent, tokens["access_token"])["active"]
     manager.end_all(session.id, by="operator")
     db.session.commit()
-    assert told(browser, ent, tokens["access_token"]) == {"active": False}
+    assert introspect(browser, ent, tokens["access_token"]) == {"active": False}

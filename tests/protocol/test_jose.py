@@ -42,7 +42,7 @@ def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.row("X-02")
-def test_no_forgery_is_read_as_an_id_token_of_ours(
+def test_a_forged_id_token_is_not_read(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2; Security row X-02."""
@@ -58,7 +58,9 @@ def test_no_forgery_is_read_as_an_id_token_of_ours(
 
 @pytest.mark.row("X-02")
 @pytest.mark.usefixtures("unhurried")
-def test_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_forged_id_token_hint_is_refused_by_the_endpoints(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2."""
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -74,7 +76,7 @@ def test_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingPa
 @pytest.mark.row("X-02")
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/par"])
-def test_no_forgery_is_believed_as_a_client_s_assertion(
+def test_a_forged_client_assertion_is_refused(
     browser: FlaskClient, signing: KeyedParty, session: Account, path: str
 ) -> None:
     """RFC 8725, 3.1."""
@@ -94,7 +96,7 @@ def test_no_forgery_is_believed_as_a_client_s_assertion(
 
 
 @pytest.mark.row("X-02")
-def test_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
+def test_a_forged_proof_is_refused(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
     """RFC 9449, 7.1."""
     attempt = Attempt()
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
@@ -110,9 +112,7 @@ def test_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedP
 
 
 @pytest.mark.row("X-02")
-def test_a_proof_of_the_forger_s_own_key_is_good_and_opens_nothing(
-    browser: FlaskClient, signing: KeyedParty, session: Account
-) -> None:
+def test_a_proof_of_another_key_gives_no_access(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
     """RFC 9449, 7.1."""
     attempt, thief = Attempt(), Key.new("RS256")
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())

@@ -30,15 +30,15 @@ PATIENCE = 180.0
 def ports(settings: Settings, tmp_path: Path) -> Iterator[list[int]]:
     """Two nodes of the service, as `idp serve` runs them."""
     with ExitStack() as stack:
-        found = []
+        numbers = []
         for number in range(2):
             port, log = free_port(), tmp_path / f"node-{number}.log"
             process = stack.enter_context(
                 running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8")
             )
             connect(port, process, log).close()
-            found.append(port)
-        yield found
+            numbers.append(port)
+        yield numbers
         for number in range(2):
             log = tmp_path / f"node-{number}.log"
             assert "Traceback" not in log.read_text()

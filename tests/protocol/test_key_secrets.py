@@ -55,21 +55,21 @@ def written(secret: bytes) -> list[bytes]:
 
 def dump() -> list[bytes]:
     """Return every value of the database, and on SQLite its files as they lie there."""
-    found = []
+    values = []
     with db.engine.connect() as connection:
         for table in db.metadata.sorted_tables:
             for row in connection.execute(text(f'SELECT * FROM "{table.name}"')):  # noqa: S608 - our own names
-                found += [bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in row]
+                values += [bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in row]
     if db.engine.dialect.name == "sqlite":
         path = str(make_url(str(db.engine.url)).database)
         for name in (path, f"{path}-wal"):
             with open(name, "rb") as file:  # noqa: PTH123 - as a thief would
-                found.append(file.read())
-    return found
+                values.append(file.read())
+    return values
 
 
 @pytest.mark.row("X-01")
-def test_a_copy_of_the_database_alone_signs_nothing(
+def test_a_copy_of_the_database_cannot_sign(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
     """Security row X-01."""
@@ -99,7 +99,7 @@ def test_a_copy_of_the_database_alone_signs_nothing(
 
 
 @pytest.mark.row("X-03")
-def test_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback(
+def test_signatures_of_a_former_secret_key_are_valid_while_it_is_a_fallback(
     browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
 ) -> None:
     """Security row X-03. A session itself is a row of the database, and does not hang on the secret."""
@@ -200,7 +200,7 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
 
 
 @pytest.mark.row("X-05")
-def test_what_a_node_grants_ends_by_the_clock_of_the_node_that_is_asked(
+def test_expiry_is_decided_by_the_clock_of_the_requested_node(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
     """RFC 6749, 5.1; Security row X-05. Codes live a minute, so nodes must agree within one: five minutes apart, a code

@@ -82,7 +82,7 @@ def test_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
 
 
 @pytest.mark.row("D-03")
-def test_a_key_says_its_own_name(browser: FlaskClient, every_key: list[str]) -> None:
+def test_the_kid_of_a_key_is_its_thumbprint(browser: FlaskClient, every_key: list[str]) -> None:
     """RFC 7638, 3."""
     required = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
     for kid, key in published(browser).items():
@@ -240,7 +240,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
     before = clock.looks
     for tenth in range(30):
         clock.seconds += 0.1
-        assert [id_token_hint.read_id_token(settings, there, one) for one in forged] == [None] * 50, tenth
+        assert [id_token_hint.read_id_token(settings, there, forgery) for forgery in forged] == [None] * 50, tenth
     assert clock.looks - before <= 3
 
 
@@ -254,7 +254,7 @@ def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settin
     assert ring.signer("PS256").kid == kid
 
 
-def test_a_crowd_that_asks_for_the_keys_shares_a_look(
+def test_concurrent_requests_for_the_keys_share_a_query(
     app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""

@@ -40,8 +40,8 @@ def ask(browser: FlaskClient, **parameters: str) -> Any:
 
 def hidden(page: TestResponse) -> dict[str, str]:
     """Return the hidden fields of a page's form."""
-    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
-    return {unescape(name): unescape(value) for name, value in found}
+    fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
+    return {unescape(name): unescape(value) for name, value in fields}
 
 
 def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
@@ -79,7 +79,7 @@ def test_without_a_hint_nothing_ends_before_the_person_says_so(
 
 @pytest.mark.row("L-01")
 @pytest.mark.parametrize("renewed", [False, True])
-def test_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
+def test_without_a_named_ent_the_page_links_to_the_last_entered_ent(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, *, renewed: bool
 ) -> None:
     """RP-Initiated Logout 1.0, 3."""
@@ -99,7 +99,7 @@ def test_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
 
 
 @pytest.mark.row("L-01")
-def test_signed_out_already_is_said_without_a_question(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_a_signed_out_browser_gets_no_question(browser: FlaskClient, ent: RelyingParty) -> None:
     """RP-Initiated Logout 1.0, 4."""
     for page in (ask(browser), follow(browser, browser.post("/logout")), ask(browser, client_id="nobody", state="s")):
         assert page.status_code == 200
@@ -107,7 +107,7 @@ def test_signed_out_already_is_said_without_a_question(browser: FlaskClient, ent
 
 
 @pytest.mark.row("L-02")
-def test_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
+def test_a_hint_of_another_session_asks_and_does_not_redirect(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -131,7 +131,7 @@ def test_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
 
 
 @pytest.mark.row("L-02")
-def test_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
+def test_a_hint_of_another_session_does_not_redirect_after_the_confirmation(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 4."""
@@ -166,7 +166,7 @@ def test_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
 
 
 @pytest.mark.row("L-01")
-def test_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
+def test_a_client_id_redirects_to_the_ent_after_the_confirmation(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2, 3."""
@@ -186,7 +186,7 @@ def test_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
 
 @pytest.mark.row("L-03")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_only_helps_is_never_an_error(
+def test_optional_parameters_are_never_an_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -202,7 +202,7 @@ def test_what_only_helps_is_never_an_error(
 
 
 @pytest.mark.row("L-03")
-def test_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
+def test_a_post_too_long_for_a_url_asks_and_then_signs_out(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2. A POST from another site has no cookies. It must not redirect back as if nobody
@@ -252,7 +252,7 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
 
 
 @pytest.mark.row("L-03")
-def test_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_logout_revokes_the_tokens_of_the_session(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6750, 3.1. A logout revokes the tokens of its session."""
     tokens = tokens_for(browser, ent)
     ask(browser, id_token_hint=tokens["id_token"])
@@ -260,7 +260,9 @@ def test_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: Relyin
 
 
 @pytest.mark.row("L-04")
-def test_only_a_registered_address_is_led_back_to(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_an_unregistered_post_logout_redirect_uri_is_ignored(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
     """RP-Initiated Logout 1.0, 3."""
     ent = build.ent(post_logout_redirect_uris=[BYE, "https://ent.test/bye?a=b"])
     for uri in (
@@ -323,7 +325,9 @@ def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: R
 
 
 @pytest.mark.row("L-05")
-def test_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_logout_does_not_redirect_to_a_disabled_client(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """RP-Initiated Logout 1.0, 2. A disabled client counts as not registered."""
     token = tokens_for(browser, ent)["id_token"]
     registrations.disable(ent.client_id)

@@ -60,9 +60,9 @@ class Evening:
 
 def again_opened(browser: FlaskClient) -> FlaskClient:
     """Return the browser after a restart: with persistent cookies, without session cookies."""
-    kept, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
-    assert kept is not None
-    reopened.set_cookie("__Host-dv", kept.value, domain=HOST, secure=True)
+    device_cookie, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
+    assert device_cookie is not None
+    reopened.set_cookie("__Host-dv", device_cookie.value, domain=HOST, secure=True)
     return reopened
 
 
@@ -72,9 +72,7 @@ def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
 
 
 @pytest.mark.row("L-08")
-def test_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
-    browser: FlaskClient, evening: Evening, alone: timedelta
-) -> None:
+def test_an_ent_that_signs_out_ends_an_idle_session(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
     """RP-Initiated Logout 1.0, 2. The ENT's own session and the other ENTs' tokens are valid for longer than an idle
     session at the provider.
     """
@@ -88,7 +86,7 @@ def test_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
 
 
 @pytest.mark.row("L-08")
-def test_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
+def test_without_a_hint_a_logout_of_an_idle_session_asks_too(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2. An image on another site must not sign a family out of its ENTs, not even from an
@@ -103,7 +101,7 @@ def test_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
 
 
 @pytest.mark.row("L-02")
-def test_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
+def test_the_hint_of_another_person_does_not_end_an_idle_session(
     browser: FlaskClient, build: Build, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -118,9 +116,7 @@ def test_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
 
 
 @pytest.mark.row("L-08")
-def test_a_session_that_was_left_alone_still_opens_nothing(
-    browser: FlaskClient, evening: Evening, alone: timedelta
-) -> None:
+def test_an_idle_session_gives_no_access(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. A session found for a sign-out must not be used for anything else."""
     with time_machine.travel(time.time() + alone.total_seconds()):
         answer = evening.ent.answer(browser.get(evening.ent.url(Attempt(), prompt="none")))
@@ -145,16 +141,16 @@ def test_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
 
 
 @pytest.mark.row("L-02")
-def test_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
+def test_a_hint_ends_its_own_session_only(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
     """RP-Initiated Logout 1.0, 2. A second device of the same person is another session."""
     laptop = browser.application.test_client()
     [account] = db.session.scalars(select(Account)).all()
     sign_in(laptop, "/connexion", account.username, PASSWORD)
-    kept = tokens_for(laptop, evening.other, scope=OFFLINE)
+    laptop_tokens = tokens_for(laptop, evening.other, scope=OFFLINE)
     with time_machine.travel(time.time() + alone.total_seconds()):
         ask(again_opened(browser), id_token_hint=evening.hint())
         assert alive() == 1
-        assert evening.other.refresh(laptop, kept["refresh_token"]).status_code == 200
+        assert evening.other.refresh(laptop, laptop_tokens["refresh_token"]).status_code == 200
 
 
 @pytest.mark.row("L-02")

@@ -105,7 +105,7 @@ def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], 
 
 
 @pytest.mark.row("D-02")
-def test_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
+def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None:
     """OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2."""
     documents = [browser.get(path) for path in DOCUMENTS]
     assert documents[0].get_json() == documents[1].get_json()
@@ -161,7 +161,7 @@ def test_every_authentication_and_subject_works_at_every_endpoint(
 
 
 @pytest.mark.row("D-02")
-def test_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
+def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
     """OpenID Connect Discovery 1.0, 3."""
     more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
     more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
@@ -180,11 +180,11 @@ def test_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, pa
     supported = metadata(browser)["claims_supported"]
     assert len(supported) == len(set(supported))
     assert set(tokens["claims"]) | set(info) == set(supported)
-    asked = json.dumps({"id_token": dict.fromkeys(supported), "userinfo": dict.fromkeys(supported)})
-    everything = tokens_for(browser, ent, scope="openid", claims=asked)
+    claims_request = json.dumps({"id_token": dict.fromkeys(supported), "userinfo": dict.fromkeys(supported)})
+    everything = tokens_for(browser, ent, scope="openid", claims=claims_request)
     assert set(everything["claims"]) == set(supported)
-    told = ent.userinfo(browser, everything["access_token"]).get_json()
-    assert set(told) == set(info)
+    released = ent.userinfo(browser, everything["access_token"]).get_json()
+    assert set(released) == set(info)
 
 
 @pytest.mark.row("D-02")

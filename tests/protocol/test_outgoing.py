@@ -54,7 +54,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         *("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "0", "localhost", "LOCALHOST", "localhost."),
     ],
 )
-def test_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
+def test_an_internal_ip_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
     """OWASP ASVS 5, V 1.3.6; Security row L-07."""
     with pytest.raises(UrlRefusedError) as refusal:
         production().post_form(f"https://{host}/logout", FORM)
@@ -67,7 +67,7 @@ def test_an_address_of_this_house_is_refused_before_any_connection(host: str, co
     "addresses",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
-def test_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
+def test_a_name_with_one_internal_ip_is_refused(
     addresses: list[str], resolver: Resolver, connections: list[Any]
 ) -> None:
     """Security row L-07."""
@@ -77,14 +77,14 @@ def test_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
     assert connections == []
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
-def test_a_public_address_is_called(address: str, resolver: Resolver, connections: list[Any]) -> None:
+@pytest.mark.parametrize("ip", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
+def test_a_public_ip_is_requested(ip: str, resolver: Resolver, connections: list[Any]) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    resolver.hosts["public.test"] = [address]
+    resolver.hosts["public.test"] = [ip]
     with pytest.raises(OutgoingError) as failure:
         production().post_form("https://public.test/", FORM)
     assert not isinstance(failure.value, UrlRefusedError)
-    assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(address, 443)]
+    assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(ip, 443)]
 
 
 @pytest.mark.row("L-07")
@@ -101,7 +101,7 @@ def test_a_public_address_is_called(address: str, resolver: Resolver, connection
         ),
     ],
 )
-def test_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
+def test_only_https_urls_are_requested(url: str, resolver: Resolver, connections: list[Any]) -> None:
     """Back-Channel Logout 1.0, 2.2; OWASP ASVS 5, V 1.3.6."""
     resolver.hosts["ent.test"] = ["93.184.215.14"]
     with pytest.raises(UrlRefusedError):
@@ -123,26 +123,26 @@ def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
     assert connections == []
 
 
-def test_in_development_an_ent_on_loopback_is_told() -> None:
+def test_in_development_an_ent_on_loopback_is_notified() -> None:
     """Back-Channel Logout 1.0, 2.2."""
     with listening_ent(None) as ent:
         assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
-    assert [asked.path for asked in ent.asked] == ["/x?a=b"]
+    assert [request.path for request in ent.asked] == ["/x?a=b"]
 
 
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
-def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
+def test_an_allowed_host_is_requested_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
     """OWASP ASVS 5, V 13.2.4."""
     answer = production(allowed).post_form(ent.uri(), FORM)
     assert (answer.status, answer.retry_after) == (200, None)
-    [asked] = ent.asked
-    assert (asked.method, asked.path, asked.body) == ("POST", "/backchannel-logout", "logout_token=a.b.c")
-    assert asked.headers["Host"] == f"ent.test:{ent.port}"
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    [request] = ent.asked
+    assert (request.method, request.path, request.body) == ("POST", "/backchannel-logout", "logout_token=a.b.c")
+    assert request.headers["Host"] == f"ent.test:{ent.port}"
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
 @pytest.mark.row("L-07")
-def test_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
+def test_the_name_is_resolved_once_and_the_checked_ip_is_requested(
     ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 1.3.6. A name that leads elsewhere when it is asked a second time is not asked a second time."""
@@ -152,7 +152,7 @@ def test_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
     assert resolver.questions == ["ent.test"]
 
 
-def test_an_address_that_does_not_answer_leaves_the_next_one_its_share(ent: EntServer, resolver: Resolver) -> None:
+def test_an_unreachable_ip_leaves_time_for_the_next_ip(ent: EntServer, resolver: Resolver) -> None:
     """OWASP ASVS 5, V 13.2.6."""
     resolver.hosts["ent.test"] = ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
     assert production("ent.test").post_form(ent.uri(), FORM).status == 200
@@ -182,7 +182,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(ent: EntServer, resolv
 @pytest.mark.parametrize(
     "entry", ["10.0.0.1/8", "*.exemple.fr", "https://ent.test", "ent test", "", "1.2.3", "a..b", "-a"]
 )
-def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
+def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 13.2.4."""
@@ -200,7 +200,7 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
     assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
 
 
-def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
+def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
     resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 12.3.2. An ENT inside a network often has a certificate that nobody outside knows."""
@@ -208,23 +208,23 @@ def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
     trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
     plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
-    told = Outgoing(
+    outgoing_client = Outgoing(
         load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed, ca_bundle=ours.trusted)
     )
     resolver.hosts |= {"ours.test": ["127.0.0.1"], "theirs.test": ["127.0.0.1"]}
     with listening_ent(ours.chain) as near, listening_ent(systems.chain) as far:
         far.served["/keys"] = near.served["/keys"] = (200, {}, b"{}")
-        assert told.get(near.uri("ours.test", "/keys")).status == 200
-        assert told.get(far.uri("theirs.test", "/keys")).status == 200
+        assert outgoing_client.get(near.uri("ours.test", "/keys")).status == 200
+        assert outgoing_client.get(far.uri("theirs.test", "/keys")).status == 200
         with pytest.raises(OutgoingError, match="invalid certificate"):
             plain.get(near.uri("ours.test", "/keys"))
-    [asked] = near.asked
-    assert (asked.method, asked.headers["Accept"], asked.body) == ("GET", "application/json", "")
-    assert "Content-Type" not in asked.headers
+    [request] = near.asked
+    assert (request.method, request.headers["Accept"], request.body) == ("GET", "application/json", "")
+    assert "Content-Type" not in request.headers
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
-def test_a_bundle_of_no_authorities_is_said_at_the_start(content: bytes | None, tmp_path: Path) -> None:
+def test_a_bundle_without_authorities_is_refused_at_the_start(content: bytes | None, tmp_path: Path) -> None:
     """OWASP ASVS 5, V 12.3.2. A bundle that holds no authority validates none, and is no setting."""
     bundle = tmp_path / "authorities.pem"
     if content is not None:

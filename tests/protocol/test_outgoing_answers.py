@@ -26,7 +26,7 @@ from tests.protocol.ent_server import Authority, EntServer, Resolver, listening_
 from tests.rows import each_row
 
 
-def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
+def test_a_server_without_tls_or_http_is_an_error(ent: EntServer, resolver: Resolver) -> None:
     """Back-Channel Logout 1.0, 2.8."""
     with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
         production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
@@ -45,7 +45,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
         assert production("ent.test").post_form(ent.uri(), FORM).status == status
-    assert {asked.path for asked in ent.asked} == {"/backchannel-logout"}
+    assert {request.path for request in ent.asked} == {"/backchannel-logout"}
     assert len(ent.asked) == 5
 
 
@@ -73,7 +73,7 @@ def left() -> Iterator[threading.Event]:
 
 @pytest.mark.row("L-07")
 @pytest.mark.parametrize("behaviour", [hang, drip], ids=["hangs", "one byte at a time"])
-def test_a_slow_server_has_no_more_time_than_another_and_then_rests(
+def test_a_slow_server_times_out_and_is_not_requested_again_at_once(
     behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
@@ -95,9 +95,7 @@ def test_a_slow_server_has_no_more_time_than_another_and_then_rests(
 
 
 @pytest.mark.row("L-07")
-def test_a_server_that_never_ends_the_handshake_is_left(
-    known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_handshake_times_out(known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
     resolver.hosts["ent.test"] = ["127.0.0.1"]
@@ -109,7 +107,7 @@ def test_a_server_that_never_ends_the_handshake_is_left(
 
 
 @pytest.mark.row("L-07")
-def test_a_name_that_nobody_resolves_in_time_is_left(left: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_name_resolution_times_out(left: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
@@ -124,7 +122,7 @@ def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
     assert (answer.status, len(answer.body)) == (400, 64 * 1024)
 
 
-def test_a_status_counts_though_its_body_never_comes(
+def test_a_status_is_read_without_its_body(
     ent: EntServer, left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Back-Channel Logout 1.0, 2.8."""
@@ -148,7 +146,7 @@ def test_a_status_counts_though_its_body_never_comes(
 
 @pytest.mark.row("L-07")
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
-def test_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
+def test_an_invalid_chunk_size_does_not_extend_the_read(ent: EntServer, size: bytes) -> None:
     """RFC 9112, 7.1. `int` also accepts signs, and a negative length would read to the end."""
     sent = []
 
@@ -165,7 +163,7 @@ def test_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> N
 
 
 @pytest.mark.row("L-07")
-def test_a_head_without_end_is_no_answer(ent: EntServer) -> None:
+def test_endless_response_headers_are_an_error(ent: EntServer) -> None:
     """RFC 9110, 5.4."""
 
     def headers(handler: BaseHTTPRequestHandler) -> None:
@@ -183,7 +181,7 @@ def test_a_head_without_end_is_no_answer(ent: EntServer) -> None:
         ("٣", None), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("Wed, 99 Oct 9999999 07:28:00 GMT", None),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_when_it_is_one(value: str, seconds: int | None) -> None:
+def test_an_invalid_retry_after_is_ignored(value: str, seconds: int | None) -> None:
     """RFC 9110, 10.2.3."""
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert outgoing._retry_after(value) == expected

@@ -42,12 +42,12 @@ def later(seconds: float) -> time_machine.travel:
     return time_machine.travel(time.time() + seconds)
 
 
-def untrusted(browser: FlaskClient, address: str) -> None:
+def untrusted(browser: FlaskClient, url: str) -> None:
     """Check that the URL shows an error page with the code for a wrong request URI."""
-    assert "invalid request_uri" in stays_here(browser.get(address))
+    assert "invalid request_uri" in stays_here(browser.get(url))
 
 
-def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9126, 2.2."""
     response = party.push(browser, Attempt(), state="Zoé & Malo")
     assert response.status_code == 201
@@ -65,28 +65,26 @@ def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskCl
     assert row.used_at is None
 
 
-def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) -> None:
+def test_client_credentials_of_a_pushed_request_are_not_stored(browser: FlaskClient, build: Build) -> None:
     """RFC 6819, 5.1.4.1.3."""
     ent = build.ent(auth_method="client_secret_post")
     party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
     assert ent.secret
     party.pushed(browser, Attempt(), client_secret=ent.secret)
-    kept = db.session.scalars(select(PushedRequest.parameters)).one()
-    assert kept.keys().isdisjoint({"client_secret", "client_assertion", "client_assertion_type"})
-    assert ent.secret not in str(kept)
+    parameters = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert parameters.keys().isdisjoint({"client_secret", "client_assertion", "client_assertion_type"})
+    assert ent.secret not in str(parameters)
 
 
-def test_what_nobody_reads_is_not_kept(browser: FlaskClient, party: KeyedParty) -> None:
+def test_unknown_parameters_of_a_pushed_request_are_not_stored(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6749, 3.1."""
     party.pushed(browser, Attempt(), unheard_of="x" * 9000, another="y" * 9000)
-    kept = db.session.scalars(select(PushedRequest.parameters)).one()
-    assert kept.keys().isdisjoint({"unheard_of", "another"})
-    assert len(str(kept)) < 1000
+    parameters = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert parameters.keys().isdisjoint({"unheard_of", "another"})
+    assert len(str(parameters)) < 1000
 
 
-def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
-    browser: FlaskClient, party: KeyedParty, session: Account
-) -> None:
+def test_parameters_beside_a_request_uri_are_ignored(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """RFC 9101, 6.3; RFC 9126, 4."""
     attempt = Attempt()
     request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
@@ -129,7 +127,7 @@ def test_signing_in_may_take_longer_than_the_request_lives(
         assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
 
 
-def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
+def test_a_request_can_be_opened_until_it_gave_its_code(
     app: Flask, browser: FlaskClient, party: KeyedParty, parent: Account
 ) -> None:
     """RFC 9126, 4."""
@@ -147,7 +145,7 @@ def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
     assert db.session.scalar(select(func.count()).select_from(AuthorizationCode)) == 1
 
 
-def test_a_request_that_is_expired_foreign_or_unknown_stays_here(
+def test_an_expired_foreign_or_unknown_request_gets_a_page(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:
     """RFC 9126, 4, 2.2."""
@@ -244,7 +242,7 @@ def test_a_doubled_parameter_is_refused(browser: FlaskClient, party: KeyedParty)
     refused(browser.post("/par", data=body, content_type=kind, headers=party.basic()), "invalid_request")
 
 
-def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party: KeyedParty) -> None:
+def test_a_client_must_authenticate_to_push(browser: FlaskClient, build: Build, party: KeyedParty) -> None:
     """RFC 9126, 2."""
     other = build.ent("Horizon", "horizon.test")
     form = party.url(Attempt()).partition("?")[2]
@@ -268,7 +266,7 @@ def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, 
 
 
 @one_database
-def test_nothing_but_a_posted_form_is_taken(browser: FlaskClient, party: KeyedParty) -> None:
+def test_the_pushed_request_endpoint_accepts_posted_forms_only(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9126, 2.3."""
     query = party.url(Attempt()).partition("?")[2]
     for method in ("GET", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH"):
@@ -293,7 +291,7 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
 
 
 @pytest.mark.row("A-13")
-def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+def test_a_request_uri_is_not_fetched(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; Security row A-13."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
@@ -316,15 +314,15 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
     refused(party.push(browser, Attempt(), party.fresh_proof("/par"), dpop_jkt=other.thumbprint), "invalid_dpop_proof")
     refused(party.push(browser, Attempt(), party.fresh_proof("/token")), "invalid_dpop_proof")
     assert pushed_count() == 0
-    kept: list[Any] = []
+    thumbprints: list[Any] = []
     for proof, more in (
         (True, {}),
         (True, {"dpop_jkt": party.key.thumbprint}),
         (False, {"dpop_jkt": other.thumbprint}),
     ):
         request_uri = party.pushed(browser, Attempt(), party.fresh_proof("/par") if proof else None, **more)
-        kept.append(db.session.get_one(PushedRequest, opaque.digest(request_uri)).parameters["dpop_jkt"])
-    assert kept == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
+        thumbprints.append(db.session.get_one(PushedRequest, opaque.digest(request_uri)).parameters["dpop_jkt"])
+    assert thumbprints == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
 
 
 @one_database
@@ -337,13 +335,13 @@ def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> Non
     assert metadata["dpop_signing_alg_values_supported"] == ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 
 
-def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
+def test_the_pushed_request_endpoint_sets_no_cookie(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
     """RFC 9126, abstract. The endpoint reads and sets no cookies."""
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers
 
 
-def test_what_is_pushed_is_kept_in_little_room(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_the_size_of_a_pushed_request_is_limited(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9126, 2.3."""
     party = KeyedParty.of(build.ent())
     longest = {"state": "s" * 4096, "nonce": "n" * 600, "login_hint": "h" * 300}
@@ -354,5 +352,5 @@ def test_what_is_pushed_is_kept_in_little_room(browser: FlaskClient, build: Buil
         {"ui_locales": "fr " * 3000, "scope": "openid " * 1400},
     ):
         refused(party.push(browser, Attempt(), **heap), "invalid_request", 413)
-    [kept] = db.session.scalars(select(PushedRequest)).all()
-    assert len(json.dumps(kept.parameters)) < 6000
+    [row] = db.session.scalars(select(PushedRequest)).all()
+    assert len(json.dumps(row.parameters)) < 6000

@@ -38,10 +38,10 @@ def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
     browser: FlaskClient, party: KeyedParty, database_url: str
 ) -> None:
     """RFC 9126, 7.3."""
-    kept = browser.get_cookie("__Host-ss", domain=HOST)
-    assert kept
+    session_cookie = browser.get_cookie("__Host-ss", domain=HOST)
+    assert session_cookie
     pushed = [party.pushed(browser, Attempt()) for _ in range(ROUNDS)]
-    headers = {"Cookie": f"__Host-ss={kept.value}"}
+    headers = {"Cookie": f"__Host-ss={session_cookie.value}"}
     requests = [{"path": party.opened(request_uri), "method": "GET", "headers": headers} for request_uri in pushed]
     db.session.remove()
     for answers in rush(database_url, party.issuer, requests, PROCESSES):
@@ -58,8 +58,8 @@ def test_eight_processes_show_one_proof_and_one_is_answered(
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["access_token"]
-    address, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # the maximum age of a proof
-    proofs = [party.key.proof("GET", address, token, iat=late) for _ in range(ROUNDS)]
+    url, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # the maximum age of a proof
+    proofs = [party.key.proof("GET", url, token, iat=late) for _ in range(ROUNDS)]
     shown = [{"Authorization": f"DPoP {token}", "DPoP": proof} for proof in proofs]
     requests = [{"path": "/userinfo", "method": "GET", "headers": headers} for headers in shown]
     db.session.remove()

@@ -31,7 +31,9 @@ def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: Rely
 
 
 @pytest.mark.row("A-15")
-def test_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_person_who_declines_returns_with_access_denied(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
@@ -79,21 +81,21 @@ def test_an_agreement_is_one_person_s_and_one_request_s(
 
 @pytest.mark.row("A-15")
 @pytest.mark.parametrize("touched", [True, False])
-def test_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
+def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     submit(browser, browser.get("/logout"))
-    address = page.request.full_path
+    url = page.request.full_path
     data = {"csrf_token": form_token(page)}
-    answer = browser.post(address, data=data) if touched else browser.get(address)
+    answer = browser.post(url, data=data) if touched else browser.get(url)
     assert step_of(answer) == "/authorize/resume"
     again = follow(browser, answer)
     assert heading(again) == "Connexion"
-    asked = submit(browser, again, identifiant=session.username, mot_de_passe=PASSWORD)
-    assert heading(asked) == HEADING
-    assert ent.answer(submit(browser, asked))["code"]
+    consent_page = submit(browser, again, identifiant=session.username, mot_de_passe=PASSWORD)
+    assert heading(consent_page) == HEADING
+    assert ent.answer(submit(browser, consent_page))["code"]
 
 
 @pytest.mark.row("A-15")
@@ -111,18 +113,18 @@ def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build
     """OpenID Connect Core 1.0, 3.1.2.4, 17.1."""
     ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
 
-    def told(scope: str, claims: dict[str, object] | None = None) -> str:
-        asked = json.dumps(claims) if claims else None
-        page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent", scope=scope, claims=asked)))
+    def fetch_page_text(scope: str, claims: dict[str, object] | None = None) -> str:
+        claims_request = json.dumps(claims) if claims else None
+        page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent", scope=scope, claims=claims_request)))
         assert heading(page) == HEADING
         return page.text
 
-    assert "adresse mail" not in told("openid profile")
-    assert "votre adresse mail confirmée" in told("openid email")
-    assert "votre adresse mail confirmée" in told("openid", {"id_token": {"email": None}})
-    assert "votre adresse postale" in told("openid", {"userinfo": {"address": {"essential": True}}})
-    assert "si vous avez accepté sa charte" in told("openid")
-    assert "aussi après votre visite" in told("openid offline_access")
+    assert "adresse mail" not in fetch_page_text("openid profile")
+    assert "votre adresse mail confirmée" in fetch_page_text("openid email")
+    assert "votre adresse mail confirmée" in fetch_page_text("openid", {"id_token": {"email": None}})
+    assert "votre adresse postale" in fetch_page_text("openid", {"userinfo": {"address": {"essential": True}}})
+    assert "si vous avez accepté sa charte" in fetch_page_text("openid")
+    assert "aussi après votre visite" in fetch_page_text("openid offline_access")
 
 
 @one_database
@@ -136,7 +138,7 @@ def test_every_scope_has_its_words(app: Flask) -> None:
         assert len(sentences) == len(always) + (scope != "openid"), scope
 
 
-def test_a_service_that_is_told_of_no_child_is_not_said_to_be(
+def test_the_consent_page_names_the_children_only_if_they_are_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being

@@ -56,7 +56,7 @@ def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
 
 
 @pytest.mark.row("T-20")
-def test_a_rotated_token_that_comes_again_late_kills_the_family(
+def test_a_late_replay_of_a_rotated_token_revokes_the_family(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 9700, 4.14.2."""
@@ -121,7 +121,9 @@ def test_a_lost_answer_is_found_again_after_a_restart(
 
 
 @pytest.mark.row("T-21")
-def test_siblings_of_a_lost_answer_die_together(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+def test_a_late_replay_revokes_all_siblings_of_a_lost_answer(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
     """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
@@ -232,7 +234,7 @@ def signed_out(browser: FlaskClient, _account: Account) -> None:
 
 @pytest.mark.row("T-22")
 @pytest.mark.parametrize("happened", [password_changed, account_disabled, signed_out])
-def test_a_refresh_token_dies_with_what_it_stands_for(
+def test_a_refresh_token_ends_with_its_session_or_account(
     browser: FlaskClient,
     offline: RelyingParty,
     session: Account,
@@ -247,9 +249,7 @@ def test_a_refresh_token_dies_with_what_it_stands_for(
 
 
 @pytest.mark.row("T-22")
-def test_a_client_that_is_shut_out_refreshes_nothing(
-    browser: FlaskClient, offline: RelyingParty, session: Account
-) -> None:
+def test_a_disabled_client_cannot_refresh(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     """RFC 6749, 6."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     registrations.disable(offline.client_id)
@@ -272,9 +272,7 @@ def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: R
 
 
 @pytest.mark.row("T-22")
-def test_a_token_that_is_not_used_for_two_weeks_dies(
-    browser: FlaskClient, offline: RelyingParty, session: Account
-) -> None:
+def test_a_token_unused_for_two_weeks_expires(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     """RFC 9700, 4.14.2."""
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     with later(14 * 86_400 + 60):

@@ -24,18 +24,18 @@ def test_a_client_registers_itself_and_signs_people_in(
     browser: FlaskClient, invitation: str, session: Account, settings: Settings
 ) -> None:
     """RFC 7591, 3.2."""
-    told = registered(browser, invitation, grant_types=["authorization_code", "refresh_token"])
-    assert told["client_secret_expires_at"] == 0
-    assert told["registration_client_uri"] == f"{settings.issuer}/register/{told['client_id']}"
-    assert told["token_endpoint_auth_method"] == "client_secret_basic"
-    assert set(told["scope"].split()) == set(SCOPES)
-    ent = party(settings, told)
+    registration = registered(browser, invitation, grant_types=["authorization_code", "refresh_token"])
+    assert registration["client_secret_expires_at"] == 0
+    assert registration["registration_client_uri"] == f"{settings.issuer}/register/{registration['client_id']}"
+    assert registration["token_endpoint_auth_method"] == "client_secret_basic"
+    assert set(registration["scope"].split()) == set(SCOPES)
+    ent = party(settings, registration)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
     assert ent.userinfo(browser, tokens["access_token"]).get_json()["uai"] == [COLLEGE]
 
 
-def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitation: str) -> None:
+def test_a_registration_needs_an_unused_invitation(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3; RFC 6750, 3.1."""
     for token in ("x" * 43, "x", "x" * 5000):
         answer = register(browser, token)
@@ -55,20 +55,23 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
 def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: str) -> None:
     """RFC 6750, 3."""
 
-    def said(**headers: str) -> str:
+    def read_refusal(**headers: str) -> str:
         return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
 
-    told = registered(browser, invitation)
+    registration = registered(browser, invitation)
     late = invitations.invite("ENT", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
-        [answer] = {said(**bearer(token)) for token in (invitation, late, "x" * 43, told["registration_access_token"])}
+        [answer] = {
+            read_refusal(**bearer(token))
+            for token in (invitation, late, "x" * 43, registration["registration_access_token"])
+        }
     assert answer == (
         "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
         "days; ask the operator for another"
     )
-    unsent = {said(), said(Authorization="Basic eDp5"), said(Authorization="Bearer ")}
+    unsent = {read_refusal(), read_refusal(Authorization="Basic eDp5"), read_refusal(Authorization="Bearer ")}
     assert unsent == {"the invitation is needed: send its token as Authorization: Bearer"}
-    path = f"/register/{told['client_id']}"
+    path = f"/register/{registration['client_id']}"
     assert "Authorization: Bearer" in browser.get(path).get_json()["error_description"]
     assert "invitation" not in browser.get(path, headers=bearer("x")).get_json()["error_description"]
 
@@ -82,25 +85,25 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
         answer = browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43))
         assert answer.status_code == 429
         assert int(answer.headers["Retry-After"]) >= 1
-    told = registered(browser, invitation)
-    assert replaced(browser, told).status_code == 200
+    registration = registered(browser, invitation)
+    assert replaced(browser, registration).status_code == 200
 
 
 @pytest.mark.row("N-03")
 def test_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
     """RFC 7591, 3.2.1."""
     token = invited(["openid", "profile"])
-    told = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
-    assert told["scope"] == "openid profile"
+    registration = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
+    assert registration["scope"] == "openid profile"
     client = db.session.scalars(select(Client)).one()
     assert client.uais == [COLLEGE]
-    answer = replaced(browser, told, scope="openid ent", grant_types=["refresh_token"], uai=["0599002P"])
+    answer = replaced(browser, registration, scope="openid ent", grant_types=["refresh_token"], uai=["0599002P"])
     assert answer.get_json()["scope"] == "openid"
     db.session.expire_all()
     assert client.uais == [COLLEGE]
 
 
-def test_one_invitation_shown_by_many_processes_registers_one_client(settings: Settings, invitation: str) -> None:
+def test_many_processes_use_an_invitation_and_one_client_is_registered(settings: Settings, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 1.2."""
     order = {
         "path": "/register",

@@ -21,7 +21,7 @@ from tests.relying_party import Attempt
 
 
 @pytest.mark.parametrize(
-    ("wished", "kept"),
+    ("wished", "supported"),
     [
         (["urn:x", PASSWORD_CLASS, KNOWN_DEVICE_CLASS], [PASSWORD_CLASS, KNOWN_DEVICE_CLASS]),
         (["urn:x"], None),
@@ -29,35 +29,37 @@ from tests.relying_party import Attempt
     ],
     ids=["some", "unknown", "none"],
 )
-def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
-    browser: FlaskClient, invitation: str, wished: list[str], kept: list[str] | None
+def test_a_registration_returns_the_supported_default_acr_values(
+    browser: FlaskClient, invitation: str, wished: list[str], supported: list[str] | None
 ) -> None:
     """RFC 7591, 3.2.1."""
-    told = registered(browser, invitation, default_acr_values=wished)
-    assert told.get("default_acr_values") == kept
-    assert replaced(browser, told, default_acr_values=wished).get_json().get("default_acr_values") == kept
+    registration = registered(browser, invitation, default_acr_values=wished)
+    assert registration.get("default_acr_values") == supported
+    assert replaced(browser, registration, default_acr_values=wished).get_json().get("default_acr_values") == supported
 
 
-def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClient, invitation: str) -> None:
+def test_metadata_that_are_no_longer_supported_are_not_returned(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.1."""
-    told = registered(browser, invitation)
+    registration = registered(browser, invitation)
     of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
     db.session.execute(update(Client).values(description=of_before))
     db.session.commit()
-    read = browser.get(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"])).get_json()
+    read = browser.get(
+        f"/register/{registration['client_id']}", headers=bearer(registration["registration_access_token"])
+    ).get_json()
     assert of_before.keys() & read.keys() == {"contacts"}
 
 
-def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
+def test_a_registration_always_returns_the_scopes(browser: FlaskClient) -> None:
     """RFC 7591, 3.2.1."""
     scopes: list[dict[str, str | None]] = [{}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}]
     for number, scope in enumerate(scopes):
-        asked = {"client_name": f"Nouveau {number}", **scope}
-        told = registered(browser, invited(["openid"]), **asked)
-        assert told["scope"] == "openid"
-        own = bearer(told["registration_access_token"])
-        assert browser.get(f"/register/{told['client_id']}", headers=own).get_json()["scope"] == "openid"
-        assert replaced(browser, told, **asked).get_json()["scope"] == "openid"
+        metadata = {"client_name": f"Nouveau {number}", **scope}
+        registration = registered(browser, invited(["openid"]), **metadata)
+        assert registration["scope"] == "openid"
+        own = bearer(registration["registration_access_token"])
+        assert browser.get(f"/register/{registration['client_id']}", headers=own).get_json()["scope"] == "openid"
+        assert replaced(browser, registration, **metadata).get_json()["scope"] == "openid"
 
 
 @pytest.mark.parametrize(
@@ -78,13 +80,13 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
         *("Scolarité Services - sécurité", "L’ENT de l’académie des Deux Rives"),
     ],
 )
-def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
+def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
     """RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid."""
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
-    told = registered(browser, invitation, client_name="Le pont bleu")
-    refused(replaced(browser, told, client_name=name), "invalid_client_metadata")
-    assert replaced(browser, told, client_name="Le pont bleu").status_code == 200
+    registration = registered(browser, invitation, client_name="Le pont bleu")
+    refused(replaced(browser, registration, client_name=name), "invalid_client_metadata")
+    assert replaced(browser, registration, client_name="Le pont bleu").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["Passe", "Ozenne", "Ent", "Académie", "La vie scolaire"])
@@ -102,17 +104,17 @@ def test_name_that_only_begins_like_another_is_free(
 def test_name_that_an_operator_gave_stays_although_it_holds_another(
     browser: FlaskClient, build: Build, invitation: str
 ) -> None:
-    told = registered(browser, invitation, client_name="Passerelle bleue")
+    registration = registered(browser, invitation, client_name="Passerelle bleue")
     build.ent("Passerelle")
-    assert replaced(browser, told, client_name="Passerelle bleue").status_code == 200
-    refused(replaced(browser, told, client_name="Passerelle verte"), "invalid_client_metadata")
+    assert replaced(browser, registration, client_name="Passerelle bleue").status_code == 200
+    refused(replaced(browser, registration, client_name="Passerelle verte"), "invalid_client_metadata")
 
 
 def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskClient) -> None:
     token = invitations.invite("Pirate", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1), uses=9)[1]
-    told = [registered(browser, token, client_name=None) for _ in range(3)]
-    assert [one["client_name"] for one in told] == ["Pirate", "Pirate 2", "Pirate 3"]
-    assert replaced(browser, told[1], client_name=None).get_json()["client_name"] == "Pirate 2"
+    clients = [registered(browser, token, client_name=None) for _ in range(3)]
+    assert [client["client_name"] for client in clients] == ["Pirate", "Pirate 2", "Pirate 3"]
+    assert replaced(browser, clients[1], client_name=None).get_json()["client_name"] == "Pirate 2"
     assert registered(browser, token, client_name="Pirate de Lille")["client_name"] == "Pirate de Lille"
     stranger = invitations.invite("x", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     refused(register(browser, stranger, client_name="Pirate 9"), "invalid_client_metadata")
@@ -123,8 +125,10 @@ def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskCli
 
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 2.1."""
-    told = registered(browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"})
-    assert told["client_name"] == told["client_name#fr"] == "Nouvel ENT"
+    registration = registered(
+        browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"}
+    )
+    assert registration["client_name"] == registration["client_name#fr"] == "Nouvel ENT"
 
 
 @pytest.mark.parametrize(
@@ -138,19 +142,19 @@ def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> 
         (" ", {}, "ENT"),
     ],
 )
-def test_who_gives_itself_no_name_has_that_of_its_invitation(
+def test_a_client_without_a_name_gets_the_name_of_its_invitation(
     browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
 ) -> None:
     """RFC 7591, 2."""
     token = invitations.invite(label, [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
-    told = registered(browser, token, **{"client_name": None, **metadata})
-    assert told["client_name"] == name
-    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    registration = registered(browser, token, **{"client_name": None, **metadata})
+    assert registration["client_name"] == name
+    page = follow(browser, browser.get(party(settings, registration).url(Attempt(), scope="openid")))
     assert f"Pour entrer dans <b>{name}</b>" in unescape(page.get_data(as_text=True))
 
 
-def test_the_name_that_parents_read_stays_until_another_is_said(browser: FlaskClient, invitation: str) -> None:
+def test_an_update_without_a_name_keeps_the_name(browser: FlaskClient, invitation: str) -> None:
     """RFC 7592, 2.2."""
-    told = registered(browser, invitation)
-    assert replaced(browser, told, client_name=None).get_json()["client_name"] == "Nouveau"
-    assert replaced(browser, told, client_name="Autre").get_json()["client_name"] == "Autre"
+    registration = registered(browser, invitation)
+    assert replaced(browser, registration, client_name=None).get_json()["client_name"] == "Nouveau"
+    assert replaced(browser, registration, client_name="Autre").get_json()["client_name"] == "Autre"

@@ -34,7 +34,7 @@ def changed(ent: RelyingParty, **values: Any) -> None:
 
 
 @pytest.mark.row("A-19")
-def test_a_scope_that_was_taken_away_is_not_told_any_more(
+def test_claims_of_a_removed_scope_are_not_released(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.3."""
@@ -53,7 +53,9 @@ def test_a_scope_that_was_taken_away_is_not_told_any_more(
 
 
 @pytest.mark.row("A-19")
-def test_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+def test_an_older_code_grants_the_remaining_scopes_only(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
     """RFC 6749, 3.3. The code has more scopes than the client may now have."""
     attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
@@ -83,7 +85,7 @@ def test_a_client_that_may_not_refresh_any_more_does_not(
     ],
     ids=["scope", "PKCE", "PAR"],
 )
-def test_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of_now(
+def test_a_request_is_checked_again_after_the_sign_in(
     app: Flask, build: Build, parent: Account, change: dict[str, Any], error: str
 ) -> None:
     """RFC 6749, 4.1.1."""
@@ -103,7 +105,7 @@ def test_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build
 
 
 @pytest.mark.row("A-17")
-def test_an_ent_that_asks_the_password_again_takes_nothing_from_another(
+def test_a_reauthentication_keeps_the_tokens_of_another_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -119,7 +121,7 @@ def test_an_ent_that_asks_the_password_again_takes_nothing_from_another(
     assert (claims["sid"], claims["auth_time"]) == (tokens["claims"]["sid"], tokens["claims"]["auth_time"])
 
 
-def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_head_request_changes_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 9110, 9.2.1."""
     attempt = Attempt()
     for path in (ent.url(attempt), "/logout", "/authorize/resume", "/authorize/refus"):
@@ -129,7 +131,7 @@ def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: Relyin
 
 
 @pytest.mark.parametrize("depth", [10, 400, 960, 968, 969, 975, 990, 3000])
-def test_a_claims_request_that_is_nested_too_deep_is_refused_where_it_comes(
+def test_a_claims_request_that_is_nested_too_deep_is_refused_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. The token endpoint reads the request again and must always be able to parse

@@ -24,7 +24,7 @@ from tests.relying_party import Attempt
 
 
 @pytest.fixture
-def told(browser: FlaskClient) -> dict[str, Any]:
+def registration(browser: FlaskClient) -> dict[str, Any]:
     """What a client that registered itself was told."""
     return registered(browser, invited())
 
@@ -35,19 +35,21 @@ def row() -> Client:
 
 
 def test_the_registration_is_read_replaced_and_ended(
-    browser: FlaskClient, told: dict[str, Any], session: Account, settings: Settings
+    browser: FlaskClient, registration: dict[str, Any], session: Account, settings: Settings
 ) -> None:
     """RFC 7592, 2.1, 2.2, 2.3."""
-    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+    path, own = f"/register/{registration['client_id']}", bearer(registration["registration_access_token"])
     read = browser.get(path, headers=own)
     assert read.status_code == 200
     assert read.headers["Cache-Control"] == "no-store"
-    assert read.get_json() == {k: v for k, v in told.items() if k not in {"client_secret", "client_secret_expires_at"}}
-    changed = replaced(browser, told, client_name="Autre nom", client_secret=told["client_secret"])
+    assert read.get_json() == {
+        k: v for k, v in registration.items() if k not in {"client_secret", "client_secret_expires_at"}
+    }
+    changed = replaced(browser, registration, client_name="Autre nom", client_secret=registration["client_secret"])
     assert changed.status_code == 200, changed.get_data(as_text=True)
     assert changed.get_json()["client_name"] == "Autre nom"
     own = bearer(changed.get_json()["registration_access_token"])
-    ent = party(settings, told)
+    ent = party(settings, registration)
     tokens = tokens_for(browser, ent)
     ended = browser.delete(path, headers=own)
     assert (ended.status_code, ended.data) == (204, b"")
@@ -67,9 +69,11 @@ def events(change: str) -> int:
 
 
 @pytest.mark.both_databases
-def test_a_registration_ends_once(browser: FlaskClient, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registration_ends_once(
+    browser: FlaskClient, registration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second request whose token was verified before the first one ended the registration."""
-    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+    path, own = f"/register/{registration['client_id']}", bearer(registration["registration_access_token"])
     verify_truly, answers = access_tokens.verify, []
 
     def verify_and_wait(client: Client, token: str) -> bool:
@@ -86,7 +90,7 @@ def test_a_registration_ends_once(browser: FlaskClient, told: dict[str, Any], mo
 
 @pytest.mark.both_databases
 def test_a_registration_does_not_end_when_an_operator_disabled_it(
-    browser: FlaskClient, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    browser: FlaskClient, registration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verify_truly = access_tokens.verify
 
@@ -97,70 +101,70 @@ def test_a_registration_does_not_end_when_an_operator_disabled_it(
         return is_own
 
     monkeypatch.setattr(access_tokens, "verify", verify_and_wait)
-    own = bearer(told["registration_access_token"])
-    assert browser.delete(f"/register/{told['client_id']}", headers=own).status_code == 401
+    own = bearer(registration["registration_access_token"])
+    assert browser.delete(f"/register/{registration['client_id']}", headers=own).status_code == 401
     assert events("ended") == 0
 
 
-def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_an_ended_registration_cannot_be_enabled(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2.3."""
-    registrations.disable(told["client_id"])
-    registrations.enable(told["client_id"])  # what an operator shut, an operator opens
-    assert replaced(browser, told).status_code == 200
-    browser.delete(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
+    registrations.disable(registration["client_id"])
+    registrations.enable(registration["client_id"])  # what an operator shut, an operator opens
+    assert replaced(browser, registration).status_code == 200
+    browser.delete(f"/register/{registration['client_id']}", headers=bearer(registration["registration_access_token"]))
     with pytest.raises(RegistrationRefusedError, match="ended its registration itself"):
-        registrations.enable(told["client_id"])
+        registrations.enable(registration["client_id"])
     assert row().disabled_at is not None
 
 
-def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_a_disabled_client_cannot_change_its_registration(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2."""
-    registrations.disable(told["client_id"])
-    assert replaced(browser, told, client_name="Autre").status_code == 401
-    registrations.enable(told["client_id"])
+    registrations.disable(registration["client_id"])
+    assert replaced(browser, registration, client_name="Autre").status_code == 401
+    registrations.enable(registration["client_id"])
     assert row().name == MINIMAL["client_name"]
 
 
 def test_a_registration_is_changed_by_its_own_token_alone(
-    browser: FlaskClient, told: dict[str, Any], unhurried: None
+    browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
     """RFC 7592, 2."""
     other = invited()
     neighbour = registered(browser, other, client_name="Voisin", redirect_uris=["https://voisin.test/cb"])
-    path = f"/register/{told['client_id']}"
-    body = {**MINIMAL, "client_id": told["client_id"]}
-    for token in ("", "x", neighbour["registration_access_token"], told["client_secret"], other):
+    path = f"/register/{registration['client_id']}"
+    body = {**MINIMAL, "client_id": registration["client_id"]}
+    for token in ("", "x", neighbour["registration_access_token"], registration["client_secret"], other):
         for method in ("GET", "PUT", "DELETE"):
             answer = browser.open(path, method=method, json=body, headers=bearer(token))
             assert answer.status_code == 401, (method, token)
             assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="idp"')
-    own = bearer(told["registration_access_token"])
+    own = bearer(registration["registration_access_token"])
     for odd in ("x" * 20, "é", "%00", "..%2f", neighbour["client_id"]):
         assert browser.get(f"/register/{odd}", headers=own).status_code in {401, 404}
     assert browser.post(path, json=body, headers=own).status_code == 405
 
 
-def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_forbidden_members_of_an_update_are_refused(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     before = row().version
     wrong: list[dict[str, Any]] = [
         {"client_id": "autre"},
         {"client_id": None},
-        {"client_id": [told["client_id"]]},
+        {"client_id": [registration["client_id"]]},
         {"client_secret": "chosen by the client"},
         {"client_secret": 5},
-        {"registration_access_token": told["registration_access_token"]},
-        {"registration_client_uri": told["registration_client_uri"]},
+        {"registration_access_token": registration["registration_access_token"]},
+        {"registration_client_uri": registration["registration_client_uri"]},
         {"client_id_issued_at": 1},
         {"client_secret_expires_at": 0},
     ]
     for change in wrong:
-        refused(replaced(browser, told, **change), "invalid_request")
-    refused(replaced(browser, told, subject_type="public"), "invalid_client_metadata")
+        refused(replaced(browser, registration, **change), "invalid_request")
+    refused(replaced(browser, registration, subject_type="public"), "invalid_client_metadata")
     assert row().version == before
 
 
-def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
+def test_an_update_removes_the_members_that_it_omits(browser: FlaskClient) -> None:
     """RFC 7592, 2.2."""
     more = {
         "backchannel_logout_uri": "https://nouveau.test/back",
@@ -170,50 +174,52 @@ def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
         "contacts": ["a@b.test"],
         "client_name#en": "New",
     }
-    told = registered(browser, invited(), **more)
-    assert more.items() <= told.items()
-    assert not more.keys() & replaced(browser, told).get_json().keys()
+    registration = registered(browser, invited(), **more)
+    assert more.items() <= registration.items()
+    assert not more.keys() & replaced(browser, registration).get_json().keys()
 
 
 STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 
 
 @pytest.mark.parametrize("member", STRICT)
-def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: FlaskClient, member: str) -> None:
+def test_a_client_cannot_loosen_its_own_strict_settings(browser: FlaskClient, member: str) -> None:
     """RFC 7592, 2.2; RFC 7591, 3.2.1."""
-    told = registered(browser, invited(), **{member: True})
-    assert {name: told[name] for name in STRICT} == {name: name == member for name in STRICT}
+    registration = registered(browser, invited(), **{member: True})
+    assert {name: registration[name] for name in STRICT} == {name: name == member for name in STRICT}
     for change in ({}, {member: None}, {member: False}):
-        left = replaced(browser, told, **change).get_json()
+        left = replaced(browser, registration, **change).get_json()
         assert {name: left[name] for name in STRICT} == {name: name == member for name in STRICT}, change
 
 
-def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
+def test_a_client_cannot_loosen_the_operator_s_strict_settings(
+    browser: FlaskClient, registration: dict[str, Any], settings: Settings
+) -> None:
     """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
-    assert [told[name] for name in STRICT] == [False, False]
+    assert [registration[name] for name in STRICT] == [False, False]
     client = row()
     change_registration(settings, client, replace(rows.read(client), par_required=True, dpop_required=True))
-    answer = replaced(browser, told, **dict.fromkeys(STRICT, False))
+    answer = replaced(browser, registration, **dict.fromkeys(STRICT, False))
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert [answer.get_json()[name] for name in STRICT] == [True, True]
     assert (row().par_required, row().dpop_required) == (True, True)
-    ent = party(settings, told)
+    ent = party(settings, registration)
     assert ent.answer(browser.get(ent.url(Attempt(), scope="openid")))["error"] == "invalid_request"
 
 
 def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
-    browser: FlaskClient, told: dict[str, Any]
+    browser: FlaskClient, registration: dict[str, Any]
 ) -> None:
     """RFC 7592, 2.2. A later update may ask again for what an earlier one left out."""
     both = ["authorization_code", "refresh_token"]
-    assert told["grant_types"] == ["authorization_code"]
-    assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
-    assert replaced(browser, told, scope="openid").get_json()["scope"] == "openid"
-    assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
+    assert registration["grant_types"] == ["authorization_code"]
+    assert replaced(browser, registration, grant_types=both).get_json()["grant_types"] == both
+    assert replaced(browser, registration, scope="openid").get_json()["scope"] == "openid"
+    assert replaced(browser, registration, grant_types=both).get_json()["grant_types"] == both
 
 
-def test_what_metadata_have_no_word_for_stays_the_operator_s(
-    browser: FlaskClient, told: dict[str, Any], settings: Settings
+def test_an_update_keeps_the_operator_s_settings(
+    browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7591, 2. A client cannot choose who shows its charter."""
     rotation.rotate(settings, "ES256")
@@ -222,8 +228,8 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
     fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}
     db.session.execute(update(Client).values(default_profile="parent", **fapi2))
     db.session.commit()
-    refused(replaced(browser, told), "invalid_client_metadata")  # the profile wants keys
-    answer = replaced(browser, told, **signing)
+    refused(replaced(browser, registration), "invalid_client_metadata")  # the profile wants keys
+    answer = replaced(browser, registration, **signing)
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert answer.get_json()["id_token_signed_response_alg"] == "ES256"
     assert answer.get_json()["require_pushed_authorization_requests"] is True
@@ -233,18 +239,18 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
     assert client.secret_digest is None
 
 
-def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [Key.new().jwk]}}
-    assert "client_secret" not in replaced(browser, told).get_json()
-    assert "client_secret" not in replaced(browser, told, **signing).get_json()
-    back = replaced(browser, told).get_json()
+    assert "client_secret" not in replaced(browser, registration).get_json()
+    assert "client_secret" not in replaced(browser, registration, **signing).get_json()
+    back = replaced(browser, registration).get_json()
     assert len(back["client_secret"]) == 43
-    assert back["client_secret"] != told["client_secret"]
-    refused(replaced(browser, told, client_secret=told["client_secret"]), "invalid_request")
+    assert back["client_secret"] != registration["client_secret"]
+    refused(replaced(browser, registration, client_secret=registration["client_secret"]), "invalid_request")
 
 
-def test_two_changes_at_once_are_not_mixed(told: dict[str, Any]) -> None:
+def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     client = row()
     wanted = rows.read(client)
@@ -256,7 +262,7 @@ def test_two_changes_at_once_are_not_mixed(told: dict[str, Any]) -> None:
     assert row().name == "Entre-temps"
 
 
-def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
+def test_an_invitation_records_its_client(registration: dict[str, Any]) -> None:
     """OpenID Connect Registration 1.0, 3."""
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert row().invite_id == invitation.id
@@ -264,12 +270,12 @@ def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
 
 
 def test_an_operator_ends_a_registration_token_that_leaked(
-    browser: FlaskClient, build: Build, told: dict[str, Any]
+    browser: FlaskClient, build: Build, registration: dict[str, Any]
 ) -> None:
     """RFC 7592, 2."""
-    token = registrations.renew_access_token(told["client_id"])
-    refused(replaced(browser, told, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
-    assert replaced(browser, told | {"registration_access_token": token}).status_code == 200
+    token = registrations.renew_access_token(registration["client_id"])
+    refused(replaced(browser, registration, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
+    assert replaced(browser, registration | {"registration_access_token": token}).status_code == 200
     journal = select(AuditEntry.details).where(AuditEntry.kind == "client.changed").order_by(AuditEntry.id)
     changes = db.session.scalars(journal).all()
     assert "registration token renewed" in [details.get("change") for details in changes]

@@ -136,9 +136,9 @@ def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, i
     registered(browser, invitation)
 
 
-def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitation: str) -> None:
+def test_false_and_null_members_are_treated_as_omitted(browser: FlaskClient, invitation: str) -> None:
     """RFC 7592, 2.2."""
-    told = registered(
+    registration = registered(
         browser,
         invitation,
         require_signed_request_object=False,
@@ -151,11 +151,11 @@ def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitatio
         default_max_age=None,
     )
     left_out = {"jwks", "policy_uri", "default_max_age", "require_signed_request_object", "request_uris"}
-    assert not left_out & told.keys()
-    assert replaced(browser, told, request_uris=None).status_code == 200
+    assert not left_out & registration.keys()
+    assert replaced(browser, registration, request_uris=None).status_code == 200
 
 
-def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invitation: str) -> None:
+def test_a_registration_returns_all_registered_metadata(browser: FlaskClient, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 2; RFC 7591, 2."""
     key = Key.new()
     metadata = {
@@ -194,32 +194,32 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
         "contacts#fr": 5,
         "request_uris": [],
     }
-    told = registered(browser, invitation, **metadata, **unknown)
-    assert "client_secret" not in told
-    assert {name: told.get(name) for name in metadata} == metadata
-    assert not unknown.keys() & told.keys()
+    registration = registered(browser, invitation, **metadata, **unknown)
+    assert "client_secret" not in registration
+    assert {name: registration.get(name) for name in metadata} == metadata
+    assert not unknown.keys() & registration.keys()
 
 
 @pytest.mark.parametrize("uris", [["https://nouveau.test/request.jwt#x"], [], None, 5, "x", {"a": 1}])
 def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: object) -> None:
     """RFC 7591, 2. URLs of request objects are never requested."""
-    told = registered(browser, invitation, request_uris=uris)
-    assert "request_uris" not in told
-    assert "request_uris" not in replaced(browser, told, request_uris=uris).get_json()
+    registration = registered(browser, invitation, request_uris=uris)
+    assert "request_uris" not in registration
+    assert "request_uris" not in replaced(browser, registration, request_uris=uris).get_json()
 
 
-def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -> None:
+def test_unknown_members_of_a_key_are_not_stored(browser: FlaskClient, invitation: str) -> None:
     """RFC 7517, 4."""
     key = Key.new().jwk
     deep: Any = "x"
     for _ in range(300):
         deep = [deep]
     jwks = {"keys": [{**key, "x5c": ["x"], "note": deep}], "more": deep}
-    told = registered(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
-    assert told["jwks"] == {"keys": [key]}
+    registration = registered(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+    assert registration["jwks"] == {"keys": [key]}
 
 
-def test_who_signs_nothing_may_have_keys_for_encryption_alone(browser: FlaskClient, invitation: str) -> None:
+def test_a_client_that_does_not_sign_may_register_encryption_keys_only(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 2."""
     jwks = {"keys": [{**Key.new().jwk, "use": "enc"}]}
     refused(
@@ -233,17 +233,17 @@ def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
     browser: FlaskClient, invitation: str, settings: Settings
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
-    told = registered(
+    registration = registered(
         browser, invitation, policy_uri="https://nouveau.test/p?a=1&b=2", tos_uri="https://nouveau.test/t"
     )
-    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    page = follow(browser, browser.get(party(settings, registration).url(Attempt(), scope="openid")))
     assert heading(page) == "Connexion"
     text = unescape(page.get_data(as_text=True))
     assert '<a href="https://nouveau.test/p?a=1&b=2">Ce qu’il fait de vos données</a>' in text
     assert '<a href="https://nouveau.test/t">Conditions d’utilisation</a>' in text
     assert "Pages de l’ENT Nouveau" in text
-    replaced(browser, told)
-    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    replaced(browser, registration)
+    page = follow(browser, browser.get(party(settings, registration).url(Attempt(), scope="openid")))
     assert "Pages de l’ENT" not in page.get_data(as_text=True)
 
 
@@ -300,8 +300,11 @@ def test_anything_as_metadata_is_answered(browser: FlaskClient, app: Flask, unhu
         assert answer.status_code in {201, 400}, answer.get_data(as_text=True)
         assert answer.mimetype == "application/json"
         if answer.status_code == 201:
-            told = answer.get_json()
-            assert replaced(browser, told, **metadata, client_id=told["client_id"]).status_code in {200, 400}
+            registration = answer.get_json()
+            assert replaced(browser, registration, **metadata, client_id=registration["client_id"]).status_code in {
+                200,
+                400,
+            }
             tokens.append(invited())
 
     send()

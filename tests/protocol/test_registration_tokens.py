@@ -24,26 +24,26 @@ YEAR = timedelta(days=365)
 
 
 @pytest.fixture
-def told(browser: FlaskClient) -> dict[str, Any]:
+def registration(browser: FlaskClient) -> dict[str, Any]:
     """Register a client; return the response."""
     return registered(browser, invited())
 
 
-def path(told: dict[str, Any]) -> str:
-    return f"/register/{told['client_id']}"
+def path(registration: dict[str, Any]) -> str:
+    return f"/register/{registration['client_id']}"
 
 
-def read(browser: FlaskClient, told: dict[str, Any], token: str) -> TestResponse:
-    return browser.get(path(told), headers=bearer(token))
+def read(browser: FlaskClient, registration: dict[str, Any], token: str) -> TestResponse:
+    return browser.get(path(registration), headers=bearer(token))
 
 
-def replace(browser: FlaskClient, told: dict[str, Any], token: str, **metadata: Any) -> TestResponse:
-    body = {**MINIMAL, "client_id": told["client_id"], **metadata}
-    return browser.put(path(told), json=body, headers=bearer(token))
+def replace(browser: FlaskClient, registration: dict[str, Any], token: str, **metadata: Any) -> TestResponse:
+    body = {**MINIMAL, "client_id": registration["client_id"], **metadata}
+    return browser.put(path(registration), json=body, headers=bearer(token))
 
 
-def replacement(browser: FlaskClient, told: dict[str, Any], token: str) -> str:
-    answer = replace(browser, told, token)
+def replacement(browser: FlaskClient, registration: dict[str, Any], token: str) -> str:
+    answer = replace(browser, registration, token)
     assert answer.status_code == 200, answer.text
     return str(answer.get_json()["registration_access_token"])
 
@@ -53,89 +53,93 @@ def changes() -> list[tuple[str, str]]:
     return [(row.details["change"], row.result) for row in rows]
 
 
-def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
-    first = told["registration_access_token"]
-    second = replacement(browser, told, first)
+    first = registration["registration_access_token"]
+    second = replacement(browser, registration, first)
     assert second != first
     assert len(second) == 43
-    assert read(browser, told, second).get_json()["registration_access_token"] == second, "a read replaces nothing"
+    assert read(browser, registration, second).get_json()["registration_access_token"] == second, (
+        "a read replaces nothing"
+    )
     for method in ("GET", "PUT", "DELETE"):
-        answer = browser.open(path(told), method=method, json=MINIMAL, headers=bearer(first))
+        answer = browser.open(path(registration), method=method, json=MINIMAL, headers=bearer(first))
         refused(answer, "invalid_token", 401)
-    third = replacement(browser, told, second)
-    assert read(browser, told, third).status_code == 200
+    third = replacement(browser, registration, second)
+    assert read(browser, registration, third).status_code == 200
     assert changes()[:3] == [("registered", "ok"), ("changed", "ok"), ("registration token replaced", "ok")]
 
 
-def test_a_refused_update_replaces_no_token(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_a_refused_update_replaces_no_token(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 5."""
-    first = told["registration_access_token"]
-    refused(replace(browser, told, first, redirect_uris=[]), "invalid_redirect_uri")
-    assert read(browser, told, first).status_code == 200
+    first = registration["registration_access_token"]
+    refused(replace(browser, registration, first, redirect_uris=[]), "invalid_redirect_uri")
+    assert read(browser, registration, first).status_code == 200
 
 
-def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 5. After any number of lost responses the client's token is still valid."""
-    first = told["registration_access_token"]
-    lost = [replacement(browser, told, first) for _ in range(3)]
-    assert read(browser, told, first).get_json()["registration_access_token"] == first
+    first = registration["registration_access_token"]
+    lost = [replacement(browser, registration, first) for _ in range(3)]
+    assert read(browser, registration, first).get_json()["registration_access_token"] == first
     for token in lost[:-1]:  # these tokens were never received; only the last one could still arrive
-        assert read(browser, told, token).status_code == 401
-    arrived = replacement(browser, told, first)
-    assert read(browser, told, lost[-1]).status_code == 401
-    assert read(browser, told, arrived).status_code == 200
-    assert read(browser, told, first).status_code == 401
+        assert read(browser, registration, token).status_code == 401
+    arrived = replacement(browser, registration, first)
+    assert read(browser, registration, lost[-1]).status_code == 401
+    assert read(browser, registration, arrived).status_code == 200
+    assert read(browser, registration, first).status_code == 401
 
 
-def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 2."""
-    first = told["registration_access_token"]
-    second = replacement(browser, told, first)
-    third = registrations.renew_access_token(told["client_id"])
+    first = registration["registration_access_token"]
+    second = replacement(browser, registration, first)
+    third = registrations.renew_access_token(registration["client_id"])
     for token in (first, second):
-        assert read(browser, told, token).status_code == 401
-    assert read(browser, told, third).status_code == 200
+        assert read(browser, registration, token).status_code == 401
+    assert read(browser, registration, third).status_code == 200
 
 
 def test_registration_token_expires_when_unused_for_a_year(
-    browser: FlaskClient, told: dict[str, Any], unhurried: None
+    browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
     """RFC 7592, 5. The token of an unused registration expires; an operator can issue another."""
-    token, start = told["registration_access_token"], now()
+    token, start = registration["registration_access_token"], now()
     for days in (364, 700, 1000):
         with time_machine.travel(start + timedelta(days=days), tick=False):
-            assert read(browser, told, token).status_code == 200, "each use counts"
+            assert read(browser, registration, token).status_code == 200, "each use counts"
     with time_machine.travel(start + timedelta(days=1000) + YEAR + timedelta(seconds=1), tick=False):
         for method in ("GET", "PUT", "DELETE"):
-            answer = browser.open(path(told), method=method, json=MINIMAL, headers=bearer(token))
+            answer = browser.open(path(registration), method=method, json=MINIMAL, headers=bearer(token))
             refused(answer, "invalid_token", 401)
             assert "not used for a year" in answer.get_json()["error_description"]
             assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp", error="invalid_token"'
-        assert "not used for a year" not in read(browser, told, "x" * 43).get_json()["error_description"]
+        assert "not used for a year" not in read(browser, registration, "x" * 43).get_json()["error_description"]
         assert changes()[-1] == ("registration token expired", "refused")
         assert db.session.scalars(select(Client)).one().disabled_at is None, "the registration itself goes on"
-        renewed = registrations.renew_access_token(told["client_id"])
-        assert read(browser, told, renewed).status_code == 200
+        renewed = registrations.renew_access_token(registration["client_id"])
+        assert read(browser, registration, renewed).status_code == 200
 
 
-def test_former_token_expires_with_the_present_one(browser: FlaskClient, told: dict[str, Any], unhurried: None) -> None:
+def test_former_token_expires_with_the_present_one(
+    browser: FlaskClient, registration: dict[str, Any], unhurried: None
+) -> None:
     """RFC 7592, 5."""
-    first = told["registration_access_token"]
-    replacement(browser, told, first)
+    first = registration["registration_access_token"]
+    replacement(browser, registration, first)
     with time_machine.travel(now() + YEAR + timedelta(seconds=1), tick=False):
-        assert "not used for a year" in read(browser, told, first).get_json()["error_description"]
+        assert "not used for a year" in read(browser, registration, first).get_json()["error_description"]
 
 
 def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
-    browser: FlaskClient, told: dict[str, Any], settings: Settings
+    browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7592, 2.2."""
-    token = told["registration_access_token"]
+    token = registration["registration_access_token"]
     order = {
-        "path": path(told),
+        "path": path(registration),
         "method": "PUT",
-        "data": json.dumps({**MINIMAL, "client_id": told["client_id"]}),
+        "data": json.dumps({**MINIMAL, "client_id": registration["client_id"]}),
         "content_type": "application/json",
         "headers": bearer(token),
     }
@@ -143,15 +147,15 @@ def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     statuses = [status for status, *_ in answers]
     assert statuses.count(200) >= 1
     assert set(statuses) <= {200, 400}
-    assert read(browser, told, token).status_code == 200
-    last = replacement(browser, told, token)
-    assert read(browser, told, last).status_code == 200
-    assert read(browser, told, token).status_code == 401
+    assert read(browser, registration, token).status_code == 200
+    last = replacement(browser, registration, token)
+    assert read(browser, registration, last).status_code == 200
+    assert read(browser, registration, token).status_code == 401
 
 
-def test_use_is_noted(browser: FlaskClient, told: dict[str, Any]) -> None:
+def test_use_is_noted(browser: FlaskClient, registration: dict[str, Any]) -> None:
     """RFC 7592, 5."""
     later: datetime = now() + timedelta(days=3)
     with time_machine.travel(later, tick=False):
-        read(browser, told, told["registration_access_token"])
+        read(browser, registration, registration["registration_access_token"])
     assert db.session.scalars(select(Client.registration_used_at)).one() == later

@@ -36,9 +36,7 @@ def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
 
 
 @pytest.mark.row("A-12")
-def test_nothing_of_a_request_becomes_a_part_of_the_page(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other."""
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
     text = page.get_data(as_text=True)
@@ -53,7 +51,9 @@ def test_nothing_of_a_request_becomes_a_part_of_the_page(
 
 
 @pytest.mark.row("A-12")
-@pytest.mark.parametrize("changes", [one for one in ANSWERS if "response_mode" not in one], ids=str)
+@pytest.mark.parametrize(
+    "changes", [parameters for parameters in ANSWERS if "response_mode" not in parameters], ids=str
+)
 def test_every_answer_honours_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
 
 @pytest.mark.row("A-12")
 @pytest.mark.parametrize("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
-def test_other_modes_are_refused_on_a_page_of_ours(
+def test_an_unknown_response_mode_is_refused_on_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -159,10 +159,10 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
         return follow(browser, browser.post("/authorize", data=dict(parse_qsl(urlsplit(url).query))))
 
     for outer in ({}, {"response_mode": "query"}):
-        told = posted_answer(ent, answer(request=object_asking(FORM), **outer))
-        assert (told["error"], told["state"]) == ("request_not_supported", HOSTILE)
-    told = ent.answer(answer(request=object_asking("query"), response_mode=FORM))
-    assert told["error"] == "request_not_supported"
+        refusal = posted_answer(ent, answer(request=object_asking(FORM), **outer))
+        assert (refusal["error"], refusal["state"]) == ("request_not_supported", HOSTILE)
+    refusal = ent.answer(answer(request=object_asking("query"), response_mode=FORM))
+    assert refusal["error"] == "request_not_supported"
 
 
 @pytest.mark.row("A-13")
@@ -175,17 +175,17 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
         f"e30.{b64(TWICE)}.",
     ],
 )
-def test_what_a_request_object_says_otherwise_is_not_followed(
+def test_an_invalid_request_object_does_not_change_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
-    told = ent.answer(browser.get(ent.url(Attempt(), request=value)))
-    assert told["error"] == "request_not_supported"
+    refusal = ent.answer(browser.get(ent.url(Attempt(), request=value)))
+    assert refusal["error"] == "request_not_supported"
     assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
 
 
 @pytest.mark.row("A-13")
-def test_no_request_object_leads_to_an_address_that_is_not_registered(
+def test_a_request_object_does_not_redirect_to_an_unregistered_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""

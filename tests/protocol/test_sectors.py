@@ -48,12 +48,12 @@ def test_clients_of_one_host_share_a_subject_and_others_do_not(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 8.1."""
-    one, same, usual, port = (
+    first, same, usual, port = (
         build.ent(name, host)
         for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "un.test:443"), ("D", "un.test:8443"))
     )
     others = [build.ent(host, host) for host in ("deux.test", "a.un.test")]
-    shared = sub(browser, one)
+    shared = sub(browser, first)
     assert sub(browser, same) == sub(browser, usual) == sub(browser, port) == shared
     assert len({shared, *(sub(browser, other) for other in others)}) == 3
     assert session.id.hex not in shared
@@ -80,15 +80,15 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
         row, _ = registrations.register(
             changed, ClientMetadata(name="Encore", redirect_uris=["https://un.test/autre"], uais=[COLLEGE])
         )
-        kept = registry.find(row.client_id)
-        assert kept is not None
-        assert release.subject(kept, account, None) == before
+        client = registry.find(row.client_id)
+        assert client is not None
+        assert release.subject(client, account, None) == before
         db.session.remove()
         db.engine.dispose()
 
 
 @pytest.mark.row("U-06")
-def test_clients_of_before_keep_their_own_salt(
+def test_clients_older_than_sectors_keep_their_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
@@ -109,12 +109,12 @@ def test_clients_of_before_keep_their_own_salt(
 
 def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1, 8."""
-    asked: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
-    refused(register(browser, invited(), **asked), "invalid_client_metadata")
+    metadata: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
+    refused(register(browser, invited(), **metadata), "invalid_client_metadata")
     with pytest.raises(RegistrationRefusedError, match="sector_identifier_uri is needed"):
         build.ent(redirect_uris=BOTH)
-    told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
-    assert told["redirect_uris"] == BOTH
+    registration = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
+    assert registration["redirect_uris"] == BOTH
     changed = registrations.get(build.ent(host="un.test").client_id)
     both = replace(rows.read(changed), redirect_uris=BOTH)
     with pytest.raises(RegistrationRefusedError, match=r"sector_identifier_uri is needed on un\.test"):
@@ -122,29 +122,29 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
 
 
 @pytest.mark.row("U-06")
-def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
+def test_several_hosts_without_a_document_keep_a_sector_of_their_own(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8."""
-    told = registered(browser, invited(), redirect_uris=BOTH)
-    assert told["subject_type"] == "pairwise"
-    assert told["redirect_uris"] == BOTH
-    before = sub(browser, party(settings, told))
+    registration = registered(browser, invited(), redirect_uris=BOTH)
+    assert registration["subject_type"] == "pairwise"
+    assert registration["redirect_uris"] == BOTH
+    before = sub(browser, party(settings, registration))
     twin = registered(browser, invited(), client_name="Jumeau", redirect_uris=BOTH)
     neighbours = [build.ent("Un", "un.test"), build.ent("Deux", "deux.test")]
-    others = [sub(browser, party(settings, twin)), *(sub(browser, one) for one in neighbours)]
+    others = [sub(browser, party(settings, twin)), *(sub(browser, neighbour) for neighbour in neighbours)]
     assert len({before, *others}) == 4
     for change in ({"redirect_uris": BOTH[:1]}, {"redirect_uris": BOTH[:1], "subject_type": "pairwise"}):
-        answer = replaced(browser, told, **change)
+        answer = replaced(browser, registration, **change)
         assert answer.status_code == 200, answer.text
-        assert sub(browser, party(settings, told)) == before
-    client = registrations.get(told["client_id"])
+        assert sub(browser, party(settings, registration)) == before
+    client = registrations.get(registration["client_id"])
     for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
         change_registration(settings, client, replace(rows.read(client), redirect_uris=uris))
         registry.forget()
-        assert sub(browser, party(settings, told)) == before
+        assert sub(browser, party(settings, registration)) == before
     document = {"redirect_uris": BOTH, "sector_identifier_uri": "https://un.test/uris.json"}
-    refused(replaced(browser, told, **document), "invalid_client_metadata")
+    refused(replaced(browser, registration, **document), "invalid_client_metadata")
 
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
@@ -160,25 +160,25 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
 
 
 @pytest.mark.row("U-06")
-def test_who_moves_away_calls_no_session_as_its_former_neighbours_do(
+def test_an_ent_that_changes_its_host_gets_other_sids(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """Back-Channel Logout 1.0, 2.1. An ENT that was registered on the host of another ENT and then moves must not
     know the other one's `sid`.
     """
     victim = build.ent(host="un.test")
-    told = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
-    waits = replaced(browser, told, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
+    registration = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
+    waits = replaced(browser, registration, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
     assert waits.get_json()["redirect_uris"] == ["https://un.test/autre"]
-    approvals.approve(settings, told["client_id"])
-    moved = replaced(browser, told, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
+    approvals.approve(settings, registration["client_id"])
+    moved = replaced(browser, registration, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
     assert moved.status_code == 200
-    elsewhere = party(settings, moved.get_json() | {"client_secret": told["client_secret"]})
-    sids = [tokens_for(browser, one)["claims"]["sid"] for one in (victim, elsewhere)]
+    elsewhere = party(settings, moved.get_json() | {"client_secret": registration["client_secret"]})
+    sids = [tokens_for(browser, client)["claims"]["sid"] for client in (victim, elsewhere)]
     assert len(set(sids)) == 2
 
 
-def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> None:
+def test_concurrent_registrations_of_a_sector_share_a_salt(app: Flask, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1."""
     tokens = [invited() for _ in range(4)]
     bodies = [json.dumps({"client_name": f"ENT {n}", "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
@@ -198,9 +198,9 @@ def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> No
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
-    made = Resolver(monkeypatch)
-    made.hosts = {"secteur.test": ["127.0.0.1"]}
-    return made
+    fake_resolver = Resolver(monkeypatch)
+    fake_resolver.hosts = {"secteur.test": ["127.0.0.1"]}
+    return fake_resolver
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ class TestDocuments:
             for name, uris in (("Un", BOTH), ("Deux", BOTH[:1]), ("Trois", ["https://trois.test/cb"]))
         )
         assert first["sector_identifier_uri"] == document
-        subjects = {sub(browser, party(settings, told)) for told in (first, second, third)}
+        subjects = {sub(browser, party(settings, registration)) for registration in (first, second, third)}
         assert len(subjects) == 1
         alone = registered(browser, invited(), client_name="Seul", redirect_uris=BOTH[:1])
         assert sub(browser, party(settings, alone)) not in subjects
@@ -261,9 +261,11 @@ class TestDocuments:
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
         for subjects in ("pairwise", "public"):
-            told = register(browser, token, redirect_uris=BOTH, sector_identifier_uri=document, subject_type=subjects)
-            refused(told, "invalid_client_metadata")
-            assert "sector_identifier_uri" in told.get_json()["error_description"]
+            response = register(
+                browser, token, redirect_uris=BOTH, sector_identifier_uri=document, subject_type=subjects
+            )
+            refused(response, "invalid_client_metadata")
+            assert "sector_identifier_uri" in response.get_json()["error_description"]
         assert db.session.scalar(select(func.count()).select_from(Client)) == 0
         assert db.session.scalars(select(ClientInvite.used_at)).one() is None
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
@@ -275,21 +277,21 @@ class TestDocuments:
         """
         document = server.uri("secteur.test", "/s")
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
-        told = registered(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=document)
+        registration = registered(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=document)
         server.served.clear()
         same: dict[str, Any] = {"redirect_uris": BOTH, "sector_identifier_uri": document}
-        assert replaced(browser, told, client_name="Autre", **same).status_code == 200
+        assert replaced(browser, registration, client_name="Autre", **same).status_code == 200
         assert len(server.asked) == 1
-        refused(replaced(browser, told, **{**same, "redirect_uris": BOTH[:1]}), "invalid_client_metadata")
-        assert replaced(browser, told, **{**same, "sector_identifier_uri": None}).status_code == 400
+        refused(replaced(browser, registration, **{**same, "redirect_uris": BOTH[:1]}), "invalid_client_metadata")
+        assert replaced(browser, registration, **{**same, "sector_identifier_uri": None}).status_code == 400
 
 
-def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, server: EntServer) -> None:
+def test_an_internal_sector_document_is_not_fetched(browser: FlaskClient, server: EntServer) -> None:
     """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
-    told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
-    refused(told, "invalid_client_metadata")
+    response = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
+    refused(response, "invalid_client_metadata")
     assert server.asked == []
     # the error does not reveal which internal hosts exist and listen
     for elsewhere in ("https://nulle-part.test/s", "https://127.0.0.1/s", server.uri("secteur.test", "/s")):
-        told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=elsewhere)
-        assert told.get_json()["error_description"] == "sector_identifier_uri cannot be read"
+        response = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=elsewhere)
+        assert response.get_json()["error_description"] == "sector_identifier_uri cannot be read"

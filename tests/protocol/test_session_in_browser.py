@@ -53,33 +53,33 @@ class Ent:
 
     def asked(self, path: str) -> list[dict[str, list[str]]]:
         """Return the queries of what was asked of a path."""
-        found = [urlsplit(one.path) for one in self.server.asked]
-        return [parse_qs(one.query, strict_parsing=True) for one in found if one.path == path]
+        urls = [urlsplit(request.path) for request in self.server.asked]
+        return [parse_qs(request.query, strict_parsing=True) for request in urls if request.path == path]
 
 
 @contextmanager
 def registered(build: Build, name: str = "Passerelle", host: str = "127.0.0.1") -> Iterator[Ent]:
     """Register an ENT under a name of loopback: browsers take `localhost` and `127.0.0.1` for two sites."""
     with listening_ent(None) as server:
-        address = f"http://{host}:{server.port}"
+        origin = f"http://{host}:{server.port}"
         party = build.ent(
             name,
-            redirect_uris=[f"{address}/cb"],
-            post_logout_redirect_uris=[f"{address}/bye"],
-            frontchannel_logout_uri=f"{address}/front",
+            redirect_uris=[f"{origin}/cb"],
+            post_logout_redirect_uris=[f"{origin}/bye"],
+            frontchannel_logout_uri=f"{origin}/front",
         )
-        party.redirect_uri = f"{address}/cb"
-        found = Ent(party, server, address)
-        found.serve("/cb", "<h1>Dedans</h1>")
-        found.serve("/front", "")
-        found.serve("/bye", "<h1>Au revoir</h1>")
-        yield found
+        party.redirect_uri = f"{origin}/cb"
+        registered_ent = Ent(party, server, origin)
+        registered_ent.serve("/cb", "<h1>Dedans</h1>")
+        registered_ent.serve("/front", "")
+        registered_ent.serve("/bye", "<h1>Au revoir</h1>")
+        yield registered_ent
 
 
 @pytest.fixture
 def ent(app: Flask, build: Build) -> Iterator[Ent]:
-    with registered(build) as found:
-        yield found
+    with registered(build) as registered_ent:
+        yield registered_ent
 
 
 def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Attempt) -> dict[str, str]:
@@ -100,9 +100,9 @@ def test_a_frame_says_whether_the_session_is_the_same(
     policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
     ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>", **policy)
     with new_page(browser_process) as page:
-        told = sign_in(page, loopback, ent, parent, Attempt())
+        answer = sign_in(page, loopback, ent, parent, Attempt())
         page.goto(f"{ent.address}/rp", wait_until="load")
-        good = f"{ent.party.client_id} {told['session_state']}"
+        good = f"{ent.party.client_id} {answer['session_state']}"
         assert page.evaluate(ASK, good) == ["unchanged", loopback]
         assert page.evaluate(ASK, f"x{good}") == ["changed", loopback]
         for nonsense in ("", "nonsense", good.replace(" ", ""), f"{good} more", good[:-50], 7, None, {"a": good}):
@@ -127,29 +127,29 @@ def hide_cookies_from_frames(page: Page) -> None:
     session.send("Network.setCookieControls", dict.fromkeys(controls, True))
 
 
-def test_where_frames_have_no_cookies_an_ent_is_not_sent_round_and_round(
+def test_a_frame_without_cookies_reports_an_error_and_no_change(
     browser_process: Browser, build: Build, loopback: str, parent: Account
 ) -> None:
     """Session Management 1.0, 3.1. What the browser hides from frames of other sites is no change."""
     with registered(build, host="localhost") as ent, new_page(browser_process) as page:
         ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>")
         hide_cookies_from_frames(page)
-        told = sign_in(page, loopback, ent, parent, Attempt())
+        answer = sign_in(page, loopback, ent, parent, Attempt())
         page.goto(f"{ent.address}/rp", wait_until="load")
         assert page.frames[1].evaluate("document.hasStorageAccess()") is False, "this browser hides cookies"
-        assert page.evaluate(ASK, f"{ent.party.client_id} {told['session_state']}") == ["error", loopback]
+        assert page.evaluate(ASK, f"{ent.party.client_id} {answer['session_state']}") == ["error", loopback]
 
 
 def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: Flask) -> None:
     """Sign in, fetch the tokens, sign out by the ENT's link."""
     attempt = Attempt()
-    told = sign_in(page, loopback, ent, account, attempt)
-    tokens = ent.party.tokens(app.test_client(), told["code"], attempt)
+    answer = sign_in(page, loopback, ent, account, attempt)
+    tokens = ent.party.tokens(app.test_client(), answer["code"], attempt)
     hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={ent.address}/bye&state=s"
     page.goto(f"{loopback}/logout?{hint}")
 
 
-def test_an_ent_that_hangs_keeps_nobody_here(
+def test_the_logout_page_continues_when_an_ent_hangs(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Front-Channel Logout 1.0, 3. The page cannot know the result of a frame and continues without it."""
@@ -197,16 +197,18 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         assert page.url == f"{passerelle.address}/bye?state=s"
 
         sid = tokens["claims"]["sid"]
-        told = [one for one in horizon.server.asked if one.path.startswith("/front?")]
-        assert [parse_qs(urlsplit(one.path).query) for one in told] == [{"iss": [loopback], "sid": [sid]}]
-        assert seance in told[0].headers["Cookie"]
+        front_requests = [request for request in horizon.server.asked if request.path.startswith("/front?")]
+        assert [parse_qs(urlsplit(request.path).query) for request in front_requests] == [
+            {"iss": [loopback], "sid": [sid]}
+        ]
+        assert seance in front_requests[0].headers["Cookie"]
         assert passerelle.asked("/front") == [{"iss": [loopback], "sid": [sid]}]
 
         page.goto(loopback + horizon.party.url(Attempt(), prompt="none"))
         assert horizon.asked("/cb")[-1]["error"] == ["login_required"]
 
 
-def test_the_page_that_tells_the_ents_is_one_of_ours(
+def test_the_logout_page_has_the_layout_of_the_service(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3. Where no script leaves it, the page is read, and looks like the others."""

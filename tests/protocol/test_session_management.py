@@ -22,13 +22,13 @@ COOKIE = "__Host-bs"
 
 def state(browser: FlaskClient) -> str:
     """Return the OP browser state, as the page for frames reads it; empty when there is none."""
-    kept = browser.get_cookie(COOKIE, domain=HOST)
-    return kept.value if kept else ""
+    cookie = browser.get_cookie(COOKIE, domain=HOST)
+    return cookie.value if cookie else ""
 
 
-def agrees(told: str, ent: RelyingParty, browser_state: str, origin: str = "https://ent.test") -> bool:
+def agrees(session_state: str, ent: RelyingParty, browser_state: str, origin: str = "https://ent.test") -> bool:
     """Compute what the page for frames does (3.2), with the salt that came."""
-    digest, _, salt = told.partition(".")
+    digest, _, salt = session_state.partition(".")
     assert re.fullmatch(r"[!-~]{8,100}", salt), "no space, and enough of it"
     return digest == hashlib.sha256(f"{ent.client_id} {origin} {browser_state} {salt}".encode()).hexdigest()
 
@@ -38,7 +38,7 @@ def set_cookie(response: TestResponse) -> str:
     return line
 
 
-def told(browser: FlaskClient, ent: RelyingParty) -> str:
+def fetch_session_state(browser: FlaskClient, ent: RelyingParty) -> str:
     return ent.answer(browser.get(ent.url(Attempt())))["session_state"]
 
 
@@ -46,13 +46,13 @@ def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 2."""
-    first, second = told(browser, ent), told(browser, ent)
+    first, second = fetch_session_state(browser, ent), fetch_session_state(browser, ent)
     assert agrees(first, ent, state(browser))
     assert agrees(second, ent, state(browser))
     assert first != second, "a salt of its own"
     assert " " not in first
     other = build.ent("Horizon", "horizon.test")
-    assert agrees(told(browser, other), other, state(browser), "https://horizon.test")
+    assert agrees(fetch_session_state(browser, other), other, state(browser), "https://horizon.test")
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_the_origin_is_the_one_that_browsers_report(
     ent = build.ent(redirect_uris=[uri])
     ent.redirect_uri = uri
     location = browser.get(ent.url(Attempt())).headers["Location"]
-    found = re.search(r"session_state=([^&]+)", location)
-    assert found
-    assert agrees(found.group(1), ent, state(browser), origin)
+    match = re.search(r"session_state=([^&]+)", location)
+    assert match
+    assert agrees(match.group(1), ent, state(browser), origin)
 
 
-def test_it_comes_in_a_posted_answer_too(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_posted_answer_has_a_session_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Session Management 1.0, 2."""
     answer = posted_answer(ent, browser.get(ent.url(Attempt(), response_mode="form_post")))
     assert agrees(answer["session_state"], ent, state(browser))
@@ -84,7 +84,7 @@ def no_cookie_changes(response: TestResponse) -> bool:
     return not any(line.startswith(f"{COOKIE}=") for line in response.headers.getlist("Set-Cookie"))
 
 
-def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
+def test_a_refusal_has_a_session_state_that_a_later_sign_in_changes(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """Session Management 1.0, 2, 3.2."""
@@ -100,7 +100,7 @@ def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
     assert not agrees(first["session_state"], ent, state(browser))
 
 
-def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
+def test_a_refusal_during_a_session_has_its_session_state(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 2."""
@@ -110,11 +110,11 @@ def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
     assert agrees(answer["session_state"], ent, state(browser))
 
 
-def test_a_session_that_ended_elsewhere_takes_the_state_along(
+def test_the_state_is_removed_after_the_session_ended_elsewhere(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 3.2."""
-    value = told(browser, ent)
+    value = fetch_session_state(browser, ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
     answer = ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
@@ -130,7 +130,7 @@ def test_a_request_from_inside_another_site_changes_nothing(
     """Session Management 1.0, 3.2. A frame's request comes without the session's cookie (`SameSite=Lax`): it is
     refused, and no other ENT may take that for a sign-out.
     """
-    told(browser, ent)
+    fetch_session_state(browser, ent)
     frame: FlaskClient = app.test_client()
     frame.set_cookie(COOKIE, state(browser), domain=HOST, secure=True)
     response = frame.get(ent.url(Attempt(), prompt="none"))
@@ -154,9 +154,9 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     assert no_cookie_changes(again), "it has it already"
 
 
-def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_logout_removes_the_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """Session Management 1.0, 3.2."""
-    value = told(browser, ent)
+    value = fetch_session_state(browser, ent)
     after = submit(browser, browser.get("/logout"))
     gone = set_cookie(after)
     assert gone.startswith(f"{COOKIE}=;")
@@ -165,11 +165,11 @@ def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session
     assert not agrees(value, ent, "")
 
 
-def test_it_changes_with_the_session_and_stays_with_it(
+def test_the_state_changes_with_the_session_only(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 3.2."""
-    value, former = told(browser, ent), state(browser)
+    value, former = fetch_session_state(browser, ent), state(browser)
     change_password(browser)  # the same session with another cookie
     assert agrees(value, ent, state(browser)) is False
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["session_state"]
@@ -184,7 +184,7 @@ def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 3.2."""
-    value = told(browser, ent)
+    value = fetch_session_state(browser, ent)
     other = build.active()
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
     answer = browser.post(
@@ -203,7 +203,7 @@ def test_the_page_for_frames_may_be_framed_by_anybody_and_kept(
     """Session Management 1.0, 3.3."""
     published = browser.get("/.well-known/openid-configuration").get_json()["check_session_iframe"]
     assert published == f"{ent.issuer}/session/check"
-    told(browser, ent)
+    fetch_session_state(browser, ent)
     page = browser.get("/session/check")
     assert page.status_code == 200
     assert "X-Frame-Options" not in page.headers

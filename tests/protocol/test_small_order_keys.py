@@ -50,9 +50,9 @@ def point(y: int) -> Point:
     return x, y % FIELD
 
 
-def added(one: Point, other: Point) -> Point:
+def added(left: Point, right: Point) -> Point:
     """Add two points (RFC 8032 5.1.4)."""
-    (a, b), (c, d) = one, other
+    (a, b), (c, d) = left, right
     both = _D * a * b * c * d
     return (
         (a * d + b * c) * pow(1 + both, -1, FIELD) % FIELD,
@@ -62,7 +62,7 @@ def added(one: Point, other: Point) -> Point:
 
 @pytest.mark.row("X-02")
 @each_row("y", SMALL.values())
-def test_a_key_of_small_order_is_no_key(y: int) -> None:
+def test_a_key_of_small_order_is_refused(y: int) -> None:
     """RFC 8725, 3.4."""
     eightfold = point(y)
     for _ in range(3):
@@ -74,7 +74,7 @@ def test_a_key_of_small_order_is_no_key(y: int) -> None:
 
 
 @pytest.mark.row("X-02")
-def test_keys_that_were_drawn_are_keys() -> None:
+def test_generated_keys_are_accepted() -> None:
     """RFC 8037, 2."""
     for _ in range(50):
         assert jose.public_key(Key.new("EdDSA").jwk, "EdDSA")
@@ -85,7 +85,7 @@ def test_keys_that_were_drawn_are_keys() -> None:
 
 @pytest.mark.row("X-02")
 @one_database
-def test_a_proof_that_anybody_can_make_binds_nothing(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9449, 4.3."""
     party, attempt = KeyedParty.of(build.ent()), Attempt()
     code = code_for(browser, party, attempt)
@@ -98,10 +98,10 @@ def test_a_proof_that_anybody_can_make_binds_nothing(browser: FlaskClient, build
 
 @pytest.mark.row("X-02")
 @one_database
-def test_nor_is_one_registered(browser: FlaskClient, invitation: str) -> None:
+def test_a_key_of_small_order_is_not_registered(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.2."""
     weak = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1), "alg": "EdDSA", "kid": "1", "use": "sig"}
-    asked = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
-    refused(register(browser, invitation, **asked), "invalid_client_metadata")
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
+    refused(register(browser, invitation, **metadata), "invalid_client_metadata")
     strong = {"keys": [{**Key.new("EdDSA").jwk, "alg": "EdDSA", "kid": "1", "use": "sig"}]}
-    assert register(browser, invitation, **{**asked, "jwks": strong}).status_code == 201
+    assert register(browser, invitation, **{**metadata, "jwks": strong}).status_code == 201

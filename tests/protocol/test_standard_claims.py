@@ -45,7 +45,7 @@ RESERVED = ("iss", "aud", "sub", "exp", "iat", "nonce", "azp", "at_hash", "auth_
 KNOWN_ELSEWHERE = ("name", "given_name", "family_name", "preferred_username", "email", "email_verified", "updated_at")
 
 
-def told(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
+def fetch_info(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
     token = tokens_for(browser, ent, scope=scope)["access_token"]
     info: dict[str, Any] = ent.userinfo(browser, token).get_json()
     return info
@@ -71,7 +71,7 @@ def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingPart
     """OpenID Connect Core 1.0, 5.1."""
     resident.more_claims = with_changes({}, SET, ())
     db.session.commit()
-    info = told(browser, wide)
+    info = fetch_info(browser, wide)
     assert set(info) == STANDARD
     assert len(STANDARD) == 20
     texts = STANDARD - {"email_verified", "phone_number_verified", "updated_at", "address"}
@@ -91,26 +91,24 @@ def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingPart
 
 
 @pytest.mark.row("U-04")
-def test_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+def test_each_scope_releases_its_claims(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.4."""
     resident.more_claims = with_changes({}, SET, ())
     db.session.commit()
-    assert set(told(browser, wide, "openid address")) == {"sub", "address"}
-    assert set(told(browser, wide, "openid phone")) == {"sub", "phone_number", "phone_number_verified"}
+    assert set(fetch_info(browser, wide, "openid address")) == {"sub", "address"}
+    assert set(fetch_info(browser, wide, "openid phone")) == {"sub", "phone_number", "phone_number_verified"}
     profile = STANDARD - {"email", "email_verified", "address", "phone_number", "phone_number_verified"}
-    assert set(told(browser, wide, "openid profile")) == profile
+    assert set(fetch_info(browser, wide, "openid profile")) == profile
 
 
 @pytest.mark.row("U-04")
-def test_what_is_not_known_is_absent_and_never_empty(
-    browser: FlaskClient, wide: RelyingParty, session: Account
-) -> None:
+def test_an_unknown_claim_is_absent_and_not_empty(browser: FlaskClient, wide: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     known = {"sub", "name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
-    assert set(told(browser, wide)) == known | {"email", "email_verified"}
+    assert set(fetch_info(browser, wide)) == known | {"email", "email_verified"}
     session.given_name, session.city = "", "Rivebelle"
     db.session.commit()
-    info = told(browser, wide)
+    info = fetch_info(browser, wide)
     assert set(info) == known - {"given_name"} | {"email", "email_verified", "address"}
     assert info["address"] == {"formatted": "Rivebelle", "locality": "Rivebelle"}
 
@@ -122,7 +120,7 @@ def test_a_number_is_unverified_until_somebody_says_otherwise(
     """OpenID Connect Core 1.0, 5.1."""
     session.more_claims = with_changes({}, {"phone_number": "+33 (1) 99.00-12 34;ext=7"}, ())
     db.session.commit()
-    info = told(browser, wide, "openid phone")
+    info = fetch_info(browser, wide, "openid phone")
     assert (info["phone_number"], info["phone_number_verified"]) == ("+33199001234;ext=7", False)
     verified = with_changes(session.more_claims, {"phone_number_verified": "true"}, ())
     assert verified["phone_number_verified"] is True
@@ -140,12 +138,12 @@ def test_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: Relying
         {}, {"address.locality": "Rivelaide", "address.formatted": "Chez Noémie\nLà"}, ()
     )
     db.session.commit()
-    address = told(browser, wide, "openid address")["address"]
-    assert (address["formatted"], address["locality"]) == ("Chez Noémie\nLà", "Rivelaide")
-    assert address["postal_code"] == "59990"
+    postal_address = fetch_info(browser, wide, "openid address")["address"]
+    assert (postal_address["formatted"], postal_address["locality"]) == ("Chez Noémie\nLà", "Rivelaide")
+    assert postal_address["postal_code"] == "59990"
     resident.more_claims = with_changes(resident.more_claims, {}, ["address.formatted"])
     db.session.commit()
-    assert "59990 Rivelaide" in told(browser, wide, "openid address")["address"]["formatted"]
+    assert "59990 Rivelaide" in fetch_info(browser, wide, "openid address")["address"]["formatted"]
     assert with_changes(resident.more_claims, {}, ["address"]) == {}
 
 
@@ -154,11 +152,11 @@ def test_a_change_of_claims_is_a_change_of_the_person(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.1."""
-    before = told(browser, wide)["updated_at"]
+    before = fetch_info(browser, wide)["updated_at"]
     with time_machine.travel(now() + timedelta(seconds=90)):
         session.more_claims = with_changes({}, {"nickname": "Nono"}, ())
         db.session.commit()
-        assert told(browser, wide)["updated_at"] >= before + 90
+        assert fetch_info(browser, wide)["updated_at"] >= before + 90
 
 
 @pytest.mark.row("T-19")
@@ -220,26 +218,26 @@ def test_no_other_name_can_be_set_or_taken_away(name: str) -> None:
 
 
 @pytest.mark.row("T-19")
-def test_whatever_the_database_holds_no_reserved_claim_changes(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_stored_claims_do_not_change_a_reserved_claim(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     ent = build.ent(scopes=WIDE)
     names = (*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "is_admin")
     session.more_claims = dict.fromkeys(names, "https://evil.test")
     db.session.commit()
-    asked = json.dumps({member: dict.fromkeys(names) for member in ("userinfo", "id_token")})
-    tokens = tokens_for(browser, ent, scope=WIDE, claims=asked)  # verifies iss, aud, azp, nonce, exp, at_hash
+    claims_request = json.dumps({member: dict.fromkeys(names) for member in ("userinfo", "id_token")})
+    tokens = tokens_for(browser, ent, scope=WIDE, claims=claims_request)  # verifies iss, aud, azp, nonce, exp, at_hash
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert info["sub"] == tokens["claims"]["sub"]
     assert "https://evil.test" not in json.dumps([tokens["claims"], info])
 
 
 @pytest.mark.row("U-04")
-def test_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
+def test_a_postal_address_is_not_released_to_an_unregistered_ent(
+    browser: FlaskClient, ent: RelyingParty, resident: Account
+) -> None:
     """OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks."""
-    asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
-    tokens = tokens_for(browser, ent, claims=asked)
+    claims_request = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
+    tokens = tokens_for(browser, ent, claims=claims_request)
     shown = json.dumps([tokens["claims"], ent.userinfo(browser, tokens["access_token"]).get_json()])
     assert "Rivebelle" not in shown
     assert "59990" not in shown

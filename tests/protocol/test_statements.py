@@ -28,17 +28,17 @@ BIG = ("session", "account", "token", "authorization_code")
 
 def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the three requests of a sign-in; each is built from the response to the previous one."""
-    attempt, found = Attempt(), {}
+    attempt, answers = Attempt(), {}
 
     def authorize() -> None:
-        found["code"] = code_for(browser, ent, attempt, scope=scope)
+        answers["code"] = code_for(browser, ent, attempt, scope=scope)
 
     def token() -> None:
-        response = ent.exchange(browser, found["code"], attempt)
-        found.update(response.get_json())
+        response = ent.exchange(browser, answers["code"], attempt)
+        answers.update(response.get_json())
 
     def userinfo() -> None:
-        assert ent.userinfo(browser, found["access_token"]).status_code == 200
+        assert ent.userinfo(browser, answers["access_token"]).status_code == 200
 
     yield "authorize", authorize
     yield "token", token
@@ -112,7 +112,7 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # the planner runs
-def test_no_hot_statement_walks_a_table_however_it_is_planned(
+def test_hot_statements_scan_no_table(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
     """OpenID Connect Core 1.0, 12.1. Own rule: no statement of that request and of those before it (3.1.2,
@@ -166,8 +166,8 @@ def crowd(connection: psycopg.Connection[Any]) -> None:
         unique = db.metadata.tables[table].columns.keys()
         columns = ", ".join(f'"{name}"' for name in unique)
         values = ", ".join(fresh.get(name, f'"{name}"') for name in unique)
-        one = f"(SELECT * FROM {table} LIMIT 1) one"  # noqa: S608 - our own names
+        single_row = f"(SELECT * FROM {table} LIMIT 1) one"  # noqa: S608 - our own names
         connection.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {values} FROM {one}, generate_series(1, 5000) n"  # noqa: S608
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM {single_row}, generate_series(1, 5000) n"  # noqa: S608
         )
     connection.execute("ANALYZE")

@@ -72,7 +72,7 @@ def test_replay_of_ended_tokens_is_recorded_once_an_hour(
 
 
 @pytest.mark.row("T-02")
-def test_a_first_use_that_comes_too_late_is_no_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_late_first_use_is_not_recorded_as_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 4.1.2; Security row T-02."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
@@ -84,7 +84,9 @@ def test_a_first_use_that_comes_too_late_is_no_reuse(browser: FlaskClient, ent: 
 
 
 @pytest.mark.row("T-02")
-def test_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_refused_code_does_not_affect_the_next_request(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
     """RFC 6749, 5.2."""
     for _ in range(2):
         refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
@@ -142,7 +144,7 @@ def test_a_verifier_for_a_code_without_challenge_is_refused(
 
 
 @pytest.mark.row("T-07")
-def test_no_challenge_and_a_false_secret_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_wrong_secret_without_challenge_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 3.2.1."""
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce_required=False, auth_method=method), Attempt()
@@ -204,7 +206,7 @@ def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) 
 
 
 @pytest.mark.row("T-24")
-def test_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_no_secret_is_stored_in_clear(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6819, 5.1.4.1.3."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
@@ -225,7 +227,7 @@ def test_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("T-25")
-def test_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, build: Build, session: Account) -> None:
     """Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
@@ -245,7 +247,7 @@ def test_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("T-25")
-def test_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
+def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 6749, 10.10."""

@@ -108,14 +108,14 @@ def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
         (401, answers["wrong"].get_data(), answers["wrong"].headers["WWW-Authenticate"])
     }
     with listening(app) as seen:  # what takes time is what the database is asked
-        asked = {}
+        counts = {}
         for name, header in cases.items():
             ask(browser, form(ent), headers=header)
             seen.clear()
             ask(browser, form(ent), headers=header)
-            asked[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
-    assert asked["unknown"] == asked["wrong"] == asked["disabled"]
-    assert any("client" in text for text in asked["wrong"])
+            counts[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
+    assert counts["unknown"] == counts["wrong"] == counts["disabled"]
+    assert any("client" in text for text in counts["wrong"])
 
 
 @pytest.mark.row("T-10")
@@ -135,7 +135,7 @@ def test_a_client_authenticates_by_its_registered_method_alone(
 
 
 @pytest.mark.row("T-10")
-def test_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
+def test_a_rotation_after_a_leak_ends_the_former_secret_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2; RFC 6819, 5.2.3.6."""
@@ -158,7 +158,7 @@ def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskC
                 refused(answer, *(("invalid_grant", 400) if secret in good else ("invalid_client", 401)))
 
 
-def test_a_process_that_remembers_the_registration_of_before_takes_either_secret_during_a_rotation(
+def test_a_process_with_a_cached_registration_accepts_both_secrets_during_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OWASP ASVS 5, V 13.3.4. What a request proved must be what the client must prove now: the former secret is, until
@@ -166,16 +166,16 @@ def test_a_process_that_remembers_the_registration_of_before_takes_either_secret
     """
     tokens_for(browser, ent)
     former, current = ent.secret, registrations.rotate_secret(ent.client_id)
-    kept = registry.find(ent.client_id)
-    assert kept
-    assert kept.former_secret_digest is None, "it remembers the registration of before"
+    cached_client = registry.find(ent.client_id)
+    assert cached_client
+    assert cached_client.former_secret_digest is None, "it remembers the registration of before"
     for secret in (former, current):
         ent.secret = secret
         assert tokens_for(browser, ent)["access_token"]
 
 
 @pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke", "/par"])
-def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
+def test_a_process_with_a_cached_registration_refuses_a_leaked_secret(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, path: str
 ) -> None:
     """RFC 6749, 5.2. Introspection and revocation run no statement that checks the registration's version: they look it
@@ -209,7 +209,7 @@ def test_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Bui
 
 @pytest.mark.row("T-12")
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"])
-def test_other_methods_are_told_which_is_right(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
+def test_other_methods_get_the_allowed_method(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
     """RFC 6749, 3.2; RFC 9110, 15.5.6."""
     response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
     assert response.status_code == 405

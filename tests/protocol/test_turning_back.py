@@ -30,9 +30,9 @@ _LINK = re.compile(r'<a href="([^"]+)">Revenir à (l’[^<]+)</a>')
 
 def way_back(page: TestResponse) -> str:
     """Return where the page's one link back to the ENT leads."""
-    [(address, ent)] = _LINK.findall(page.text)
+    [(url, ent)] = _LINK.findall(page.text)
     assert ent == "l’ENT Passerelle"
-    return unescape(address)
+    return unescape(url)
 
 
 def of_step(page: TestResponse) -> str:
@@ -57,7 +57,7 @@ def shut(response: TestResponse) -> None:
 
 
 @pytest.mark.parametrize(("hint", "title"), [("profil:parent", SIGN_IN), (None, PROFILE)])
-def test_whoever_turns_back_leaves_with_an_error(
+def test_a_person_who_cancels_returns_with_access_denied(
     browser: FlaskClient, ent: RelyingParty, hint: str | None, title: str
 ) -> None:
     """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6."""
@@ -72,7 +72,7 @@ def test_whoever_turns_back_leaves_with_an_error(
 
 
 @pytest.mark.parametrize("again", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}], ids=str)
-def test_whoever_does_not_give_the_password_again_stays_signed_in(
+def test_a_cancelled_reauthentication_keeps_the_session(
     browser: FlaskClient, ent: RelyingParty, session: Account, again: dict[str, str | None]
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -84,7 +84,7 @@ def test_whoever_does_not_give_the_password_again_stays_signed_in(
     assert tokens_for(browser, ent, prompt="none")["claims"]["sid"] == tokens["claims"]["sid"]
 
 
-def test_a_pushed_request_is_turned_back_from_like_any_other(browser: FlaskClient, build: Build) -> None:
+def test_a_pushed_request_can_be_cancelled(browser: FlaskClient, build: Build) -> None:
     """RFC 6749, 4.1.2.1; RFC 9126, 4."""
     party, attempt = KeyedParty.of(build.ent()), Attempt()
     for hint, title in (("profil:parent", SIGN_IN), ("", PROFILE)):
@@ -93,7 +93,7 @@ def test_a_pushed_request_is_turned_back_from_like_any_other(browser: FlaskClien
         denied(party, browser.get(way_back(page)), attempt)
 
 
-def test_whoever_signs_in_elsewhere_may_turn_back_too(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_a_person_who_chose_another_profile_can_cancel(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
@@ -104,7 +104,7 @@ def test_whoever_signs_in_elsewhere_may_turn_back_too(browser: FlaskClient, ent:
     denied(ent, browser.get(way_back(again)), attempt)
 
 
-def test_what_was_begun_is_gone_on_with(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
     assert step_of(browser.get(of_step(activation))) == "/authorize/resume"
@@ -135,7 +135,7 @@ def test_the_dispatcher_leads_a_half_done_activation_to_its_page(
     assert heading(page) == ACTIVATION
 
 
-def test_a_page_of_before_a_sign_in_leads_into_the_ent(
+def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.5. The browser's Back button shows the page again, and nothing is owed there."""
@@ -146,7 +146,7 @@ def test_a_page_of_before_a_sign_in_leads_into_the_ent(
     assert back.headers["Location"] == "https://ent.test/", "afresh: the ENT has had the answer to this request"
 
 
-def test_two_clicks_say_the_same_and_the_page_is_good_for_a_sign_in_yet(
+def test_a_repeated_cancel_is_answered_alike_and_a_sign_in_is_still_possible(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """RFC 9110, 9.2.1."""
@@ -159,7 +159,7 @@ def test_two_clicks_say_the_same_and_the_page_is_good_for_a_sign_in_yet(
     ent.tokens(browser, answer["code"], attempt)
 
 
-def test_a_look_at_the_head_does_not_turn_back(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_a_head_request_does_not_cancel(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 9110, 9.2.1."""
     page = follow(browser, browser.get(ent.url(Attempt())))
     answer = browser.head(way_back(page))
@@ -167,44 +167,44 @@ def test_a_look_at_the_head_does_not_turn_back(browser: FlaskClient, ent: Relyin
 
 
 @pytest.mark.row("A-22")
-def test_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
+def test_an_expired_cancel_link_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
-    address = way_back(follow(browser, browser.get(ent.url(Attempt()))))
-    shut(app.test_client().get(address))
+    url = way_back(follow(browser, browser.get(ent.url(Attempt()))))
+    shut(app.test_client().get(url))
     shut(browser.get("/authorize/refus"))
     with time_machine.travel(time.time() + 20 * 60):  # in another tab: the browser keeps its cookie
         browser.get("/profil")
     with time_machine.travel(time.time() + 31 * 60):
-        answer = browser.get(address)
+        answer = browser.get(url)
     shut(answer)
     assert 'href="https://ent.test/"' in answer.text
 
 
 @pytest.mark.row("A-04")
-def test_a_client_that_is_shut_out_meanwhile_is_told_nothing(
+def test_a_cancel_does_not_redirect_to_a_changed_or_disabled_client(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     moved = build.ent(host="moved.test")
     for party in (moved, ent):
-        address = way_back(follow(browser, browser.get(party.url(Attempt()))))
+        url = way_back(follow(browser, browser.get(party.url(Attempt()))))
         if party is moved:
             changed(moved, redirect_uris=["https://moved.test/other"])
         else:
             registrations.disable(ent.client_id)
-        shut(browser.get(address))
+        shut(browser.get(url))
 
 
-def test_a_charter_that_nobody_saw_was_not_refused(
+def test_a_cancel_before_the_charter_page_records_no_refusal(
     app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
     """RFC 6749, 4.1.2.1."""
     ent, attempt = build.ent(charter="provider"), Attempt()
     build.publish(ent, "1")
-    address = way_back(follow(browser, browser.get(ent.url(attempt))))
-    denied(ent, browser.get(address), attempt)
+    url = way_back(follow(browser, browser.get(ent.url(attempt))))
+    denied(ent, browser.get(url), attempt)
     sign_in(browser, "/connexion", parent.username, PASSWORD)
-    answer = ent.answer(browser.get(address))
+    answer = ent.answer(browser.get(url))
     assert (answer["error"], answer["error_description"]) == ("access_denied", "the charter is not accepted")
     assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "charter.refused")).all() == []
     charter = follow(browser, browser.get(ent.url(attempt)))

@@ -26,9 +26,9 @@ def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def language(page: TestResponse) -> str:
-    found = _LANGUAGE.search(page.get_data(as_text=True))
-    assert found
-    return found[1]
+    match = _LANGUAGE.search(page.get_data(as_text=True))
+    assert match
+    return match[1]
 
 
 @pytest.mark.row("A-25")
@@ -48,7 +48,7 @@ def test_the_language_that_is_asked_for_holds_through_the_steps(
 
 
 @pytest.mark.row("A-25")
-def test_the_person_s_own_choice_goes_before_and_on(
+def test_the_person_s_language_overrides_ui_locales(
     two_languages: None, browser: FlaskClient, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -80,7 +80,7 @@ def test_every_display_is_served_as_a_page(
     assert ent.answer(browser.get(ent.url(Attempt(), display=display)))["code"]
 
 
-def test_names_that_flask_gives_a_meaning_make_no_link_wrong(app: Flask) -> None:
+def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:
     """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
     with app.test_request_context(f"/connexion?{odd}"):

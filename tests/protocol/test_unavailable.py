@@ -48,7 +48,7 @@ def impatient(database_url: str) -> Iterator[None]:
 
 @pytest.mark.own_app
 @pytest.mark.usefixtures("impatient")
-def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
+def test_a_locked_database_is_a_503_and_the_code_stays_valid(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
     """RFC 9110, 15.6.4."""

@@ -29,17 +29,17 @@ SENTENCES = {
         ({"state": "x" * 5000}, "request", "too long state"),
     ],
 )
-def test_the_page_says_why_it_leads_nowhere(
+def test_the_page_says_why_it_does_not_redirect(
     browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
 ) -> None:
     """RFC 6749, 4.1.2.1."""
     text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
     assert phrase in text
-    assert [said for said in SENTENCES.values() if said in text] == [SENTENCES[sentence]]
+    assert [known_sentence for known_sentence in SENTENCES.values() if known_sentence in text] == [SENTENCES[sentence]]
 
 
 @pytest.mark.row("A-04")
-def test_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_a_disabled_client_gets_the_text_of_an_unknown_client(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 4.1.2.1."""
     registrations.disable(ent.client_id)
     assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

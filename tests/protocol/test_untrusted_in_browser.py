@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_what_is_not_registered_leads_nowhere_and_is_said(
+def test_the_page_names_an_unregistered_redirect_uri(
     browser_process: Browser, loopback: str, build: Build, parent: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 3; RFC 6749, 4.1.2.1."""

@@ -64,7 +64,7 @@ def test_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingPar
 
 
 @pytest.mark.row("U-03")
-def test_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_an_invalid_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6750, 3.1, 3."""
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
@@ -95,27 +95,27 @@ def test_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, buil
 
 
 @pytest.mark.row("U-04")
-def test_scopes_decide_what_is_told(browser: FlaskClient, build: Build, session: Account) -> None:
+def test_scopes_decide_which_claims_are_released(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.4."""
     ent = build.ent()
     build.publish(ent, "2026")
 
-    def told(client: RelyingParty, scope: str) -> set[str]:
+    def fetch_claims(client: RelyingParty, scope: str) -> set[str]:
         return set(client.userinfo(browser, tokens_for(browser, client, scope=scope)["access_token"]).get_json())
 
     profile = {"name", "given_name", "family_name", "locale", "updated_at"}
     school = {"ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"}
-    assert told(ent, "openid") == {"sub"}
-    assert told(ent, "openid profile") == {"sub"} | profile
-    assert told(ent, "openid email") == {"sub", "email", "email_verified"}
-    assert told(ent, "openid ent") == {"sub"} | school
-    assert told(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
+    assert fetch_claims(ent, "openid") == {"sub"}
+    assert fetch_claims(ent, "openid profile") == {"sub"} | profile
+    assert fetch_claims(ent, "openid email") == {"sub", "email", "email_verified"}
+    assert fetch_claims(ent, "openid ent") == {"sub"} | school
+    assert fetch_claims(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
     fixed = build.ent("Horizon", "horizon.test", always_claims=["ent"])
-    assert told(fixed, "openid") == {"sub"} | school
+    assert fetch_claims(fixed, "openid") == {"sub"} | school
 
 
 @pytest.mark.row("U-04")
-def test_a_client_learns_of_no_child_in_a_school_that_it_does_not_serve(
+def test_a_client_gets_the_children_of_its_own_schools_only(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
@@ -146,7 +146,7 @@ def deleted(account: Account) -> None:
 
 @pytest.mark.row("U-05")
 @pytest.mark.parametrize("happened", [disabled, password_changed, deleted])
-def test_a_token_dies_with_the_account_s_state(
+def test_an_account_change_revokes_the_access_token(
     browser: FlaskClient, ent: RelyingParty, session: Account, happened: Callable[[Account], None]
 ) -> None:
     """RFC 6750, 3.1."""
@@ -158,7 +158,7 @@ def test_a_token_dies_with_the_account_s_state(
 
 
 @pytest.mark.row("U-05")
-def test_a_changed_address_is_told_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_changed_email_is_released_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3."""
     token = tokens_for(browser, ent)["access_token"]
     session.email = "nouvelle@exemple.fr"
@@ -214,7 +214,7 @@ def test_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Buil
 
 
 @pytest.mark.row("T-19")
-def test_nothing_of_an_account_becomes_a_reserved_claim(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_account_data_do_not_change_a_reserved_claim(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 2."""
     evil = '","iss":"https://evil.test","sub":"1'
     child = build.child(given_name=evil, family_name="iss")

@@ -73,7 +73,9 @@ def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Ac
 
 
 @pytest.mark.row("U-01")
-def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
+def test_without_a_key_the_client_is_asked_to_retry(
+    app: Flask, browser: FlaskClient, build: Build, session: Account
+) -> None:
     """RFC 9110, 15.6.4. A client that registered signed responses gets no unsigned one."""
     rotation.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")

@@ -53,7 +53,7 @@ def other_told_server(told_names: None, tmp_path: Path) -> Iterator[EntServer]:
         yield listening
 
 
-@pytest.fixture(name="told")
+@pytest.fixture(name="notified_ent")
 def told_ent(build: Build, server: EntServer) -> RelyingParty:
     """Register an ENT with back-channel logout."""
     return build.ent(backchannel_logout_uri=server.uri())
@@ -92,11 +92,11 @@ def outcomes() -> list[tuple[str, str]]:
 
 def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int = -1) -> dict[str, Any]:
     """Verify a received logout token (2.6) without the provider's code; return its claims."""
-    asked = server.asked[index]
-    assert (asked.method, asked.path) == ("POST", "/backchannel-logout")
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert not {"Authorization", "Cookie"} & asked.headers.keys()
-    [(name, token)] = parse_qsl(asked.body, strict_parsing=True)
+    request = server.asked[index]
+    assert (request.method, request.path) == ("POST", "/backchannel-logout")
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert not {"Authorization", "Cookie"} & request.headers.keys()
+    [(name, token)] = parse_qsl(request.body, strict_parsing=True)
     assert name == "logout_token"
     header, claims = signatures.read(token)
     assert set(header) == {"alg", "kid", "typ"}

@@ -23,8 +23,8 @@ TWO_HOSTS = ["https://un.test/cb", "https://deux.test/cb"]
 FAPI2 = {**SIGNS, "profile": "fapi2", "id_token_alg": "ES256"}
 
 
-def found(settings: Settings, **changed: Any) -> list[str]:
-    return [one.field for one in checks.find_faults(settings, replace(VALID, **changed))]
+def find_fault_fields(settings: Settings, **changed: Any) -> list[str]:
+    return [fault.field for fault in checks.find_faults(settings, replace(VALID, **changed))]
 
 
 @each_row(
@@ -94,32 +94,32 @@ def found(settings: Settings, **changed: Any) -> list[str]:
     ],
 )
 def test_each_rule_names_its_field(app: Flask, settings: Settings, changed: dict[str, Any], names: list[str]) -> None:
-    assert found(settings, **changed) == names
+    assert find_fault_fields(settings, **changed) == names
 
 
 def test_a_fault_of_a_redirect_uri_names_its_field(app: Flask, settings: Settings) -> None:
     for uris in ([], ["http://ent.test/cb"], ["https://ent.test/cb#f"], ["x"]):
-        assert found(settings, redirect_uris=uris) == ["redirect_uris"]
+        assert find_fault_fields(settings, redirect_uris=uris) == ["redirect_uris"]
 
 
 def test_all_faults_are_found_at_once(app: Flask, settings: Settings) -> None:
     wrong = {"name": "", "redirect_uris": ["x", "y"], "uais": ["z"], "scopes": [], "charter": "maybe"}
     names = ["name", "redirect_uris", "redirect_uris", "uais", "charter", "scopes"]
-    assert found(settings, **wrong) == names
+    assert find_fault_fields(settings, **wrong) == names
 
 
 def test_plain_http_is_for_loopback_in_development(app: Flask, settings: Settings) -> None:
     own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=settings.database_url)
     local = {"redirect_uris": ["http://127.0.0.1:8001/cb"]}
-    assert found(own_machine, **local) == []
-    assert found(settings, **local) == ["redirect_uris"]
+    assert find_fault_fields(own_machine, **local) == []
+    assert find_fault_fields(settings, **local) == ["redirect_uris"]
 
 
 def test_every_choice_is_checked_by_its_declaration(app: Flask, settings: Settings) -> None:
     choices = [declared.name for declared in FIELDS if declared.kind is Kind.CHOICE]
     assert len(choices) > 8
     for name in choices:
-        assert name in found(settings, **{name: "\x00"}), name
+        assert name in find_fault_fields(settings, **{name: "\x00"}), name
         assert BY_NAME[name].values, name
 
 

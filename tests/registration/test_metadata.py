@@ -57,13 +57,13 @@ def row(metadata: ClientMetadata) -> Client:
     return client
 
 
-def differing(one: ClientMetadata, other: ClientMetadata, *, leaving_out: set[str]) -> set[str]:
+def differing(left: ClientMetadata, right: ClientMetadata, *, leaving_out: set[str]) -> set[str]:
     names = {item.name for item in fields(ClientMetadata)} - leaving_out
-    return {name for name in names if getattr(one, name) != getattr(other, name)}
+    return {name for name in names if getattr(left, name) != getattr(right, name)}
 
 
 def test_each_field_has_another_value() -> None:
-    assert {one.name for one in FIELDS if getattr(FULL, one.name) == one.default} == {"sector"}
+    assert {declared.name for declared in FIELDS if getattr(FULL, declared.name) == declared.default} == {"sector"}
 
 
 def test_a_row_holds_each_field(app: Flask) -> None:
@@ -71,36 +71,36 @@ def test_a_row_holds_each_field(app: Flask) -> None:
     assert differing(ClientMetadata(), rows.read(row(ClientMetadata())), leaving_out={"sector"}) == set()
 
 
-def test_what_is_shown_has_each_field(app: Flask) -> None:
+def test_a_shown_registration_has_each_field(app: Flask) -> None:
     shown = rows.shown(row(FULL))
-    assert set(shown) == {one.column if one.column == "description" else one.name for one in FIELDS}
+    assert set(shown) == {declared.column if declared.column == "description" else declared.name for declared in FIELDS}
     assert shown["redirect_uris"] == list(FULL.redirect_uris)
 
 
-def test_json_answers_what_json_asked(app: Flask) -> None:
+def test_metadata_in_json_round_trip(app: Flask) -> None:
     answered = json_metadata.of_client(row(FULL))
     assert set(BY_MEMBER) <= set(answered)
-    own = {one.name for one in FIELDS if not one.member and one.kind is not Kind.TRANSLATIONS}
+    own = {declared.name for declared in FIELDS if not declared.member and declared.kind is not Kind.TRANSLATIONS}
     read = json_metadata.read(answered, Bounds(scopes=["openid", "email"]), ClientMetadata())
     assert differing(FULL, read, leaving_out=own) == set()
-    assert differing(ClientMetadata(), read, leaving_out={one.name for one in FIELDS} - own) == set()
+    assert differing(ClientMetadata(), read, leaving_out={declared.name for declared in FIELDS} - own) == set()
 
 
 def test_the_command_line_gives_each_option(app: Flask, tmp_path: Any) -> None:
     file = tmp_path / "jwks.json"
     file.write_bytes(b'{"kty": "EC"}')
-    asked: list[ClientMetadata] = []
+    results: list[ClientMetadata] = []
 
     @click.command()
     @options.registration_options(new=True)
-    def command(**given: Any) -> None:
-        asked.append(options.read("Autre", given))
+    def command(**options_given: Any) -> None:
+        results.append(options.read("Autre", options_given))
 
     result = CliRunner().invoke(command, list(typed(str(file))))
     assert result.exit_code == 0, result.output
-    without = {one.name for one in FIELDS if not one.option} - {"name"}
-    assert differing(FULL, asked[0], leaving_out={*without, "jwks"}) == set()
-    assert asked[0].jwks == {"keys": [{"kty": "EC"}]}
+    without = {declared.name for declared in FIELDS if not declared.option} - {"name"}
+    assert differing(FULL, results[0], leaving_out={*without, "jwks"}) == set()
+    assert results[0].jwks == {"keys": [{"kty": "EC"}]}
 
 
 def typed(file: str) -> Iterator[str]:
@@ -120,7 +120,7 @@ def typed(file: str) -> Iterator[str]:
             case Kind.PROFILE_URIS:
                 yield from (part for profile, uri in value.items() for part in (flag, f"{profile}={uri}"))
             case Kind.URIS | Kind.SCHOOLS:
-                yield from (part for one in value for part in (flag, one))
+                yield from (part for item in value for part in (flag, item))
             case _:
                 yield from (flag, str(value))
 
@@ -132,15 +132,17 @@ def test_the_profile_implies_what_it_requires(app: Flask) -> None:
 
 def test_discovery_announces_what_may_be_registered(browser: FlaskClient) -> None:
     document = browser.get("/.well-known/openid-configuration").get_json()
-    announced = {member: list(one.offered) for one in FIELDS for member in one.announced}
+    announced = {member: list(declared.offered) for declared in FIELDS for member in declared.announced}
     assert len(announced) == 9
     introspection = announced.pop("introspection_endpoint_auth_methods_supported")
     assert {member: document[member] for member in announced} == announced
-    assert document["introspection_endpoint_auth_methods_supported"] == [one for one in introspection if one != "none"]
+    assert document["introspection_endpoint_auth_methods_supported"] == [
+        declared for declared in introspection if declared != "none"
+    ]
 
 
 def test_a_request_reads_the_columns_that_are_declared() -> None:
     """`Registration` is what requests read of a row: its fields are columns, or converted from columns."""
-    columns = {one.column for one in FIELDS} | {one.member for one in FIELDS}
+    columns = {declared.column for declared in FIELDS} | {declared.member for declared in FIELDS}
     own = {item.name for item in fields(registry.Registration)} - columns - set(Client.__table__.columns.keys())
     assert own == {"key", "fapi2"}

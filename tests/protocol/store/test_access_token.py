@@ -28,8 +28,8 @@ def test_the_holder_is_the_person_the_client_and_the_scope(world: World) -> None
     account = world.account
     holder = world.store.find_holder(access, world.now)
     assert holder is not None
-    told = {name: getattr(holder, name) for name in holder.__slots__ if name != "children"}
-    assert told == {
+    attributes = {name: getattr(holder, name) for name in holder.__slots__ if name != "children"}
+    assert attributes == {
         "scope": SCOPE,
         "claims": '{"userinfo":{}}',
         "jkt": "thumbprint",
@@ -106,7 +106,7 @@ def test_a_token_has_no_holder_once_a_condition_fails(world: World, reason: str)
     assert world.store.find_holder(access, world.now) is None
 
 
-def test_only_an_access_token_that_is_not_expired_has_a_holder(world: World) -> None:
+def test_expired_and_refresh_tokens_have_no_holder(world: World) -> None:
     access, refresh = world.tokens()
     end = db.session.scalars(select(Token.expires_at).where(Token.digest == access)).one()
     assert world.store.find_holder(access, end - timedelta(seconds=1)) is not None

@@ -159,7 +159,7 @@ class RequestState:
     is_activating: bool = False
 
 
-def test_each_step_of_the_journey_is_known_here() -> None:
+def test_each_step_of_the_journey_is_tested() -> None:
     assert {step.endpoint for step in journey.STEPS} == {*STEPS_OF_A_SESSION, *STEPS_OF_A_REQUEST}
 
 
@@ -250,7 +250,7 @@ def test_without_the_scope_offline_access_there_is_no_refresh_token(world: World
     assert db.session.scalars(select(Token.kind)).all() == ["a"]
 
 
-def test_a_client_without_refresh_tokens_gets_none(world: World) -> None:
+def test_a_client_without_refresh_tokens_gets_an_access_token_only(world: World) -> None:
     assert world.store.redeem_code(world.redemption(world.code(), refresh_digest=None)) is not None
     assert db.session.scalars(select(Token.kind)).all() == ["a"]
 

@@ -104,7 +104,7 @@ def test_a_key_that_is_bound_has_to_be_proved(world: World) -> None:
         assert access is None if grant is None else access is not None and access.jkt == grant.jkt == shown
 
 
-def test_a_lost_answer_is_given_again_to_who_can_use_it(world: World) -> None:
+def test_a_lost_answer_is_given_again_to_a_client_that_can_use_it(world: World) -> None:
     """RFC 9449 section 5. A public client has to prove the key of the successor."""
     table = {
         (None, None, False): True,
