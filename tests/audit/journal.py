@@ -71,14 +71,14 @@ def at(moment: datetime) -> Iterator[None]:
 def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
     """Verify the journal; return the exit code, the findings and the summary."""
     answer = act("audit", "verify", "--json", *arguments)
-    *found, summary = [json.loads(line) for line in answer.out.splitlines()]
+    *findings, summary = [json.loads(line) for line in answer.out.splitlines()]
     assert summary["type"] == "summary"
-    assert summary["findings"] == len(found)
-    assert answer.code == (1 if found else 0)
-    return answer.code, found, summary
+    assert summary["findings"] == len(findings)
+    assert answer.code == (1 if findings else 0)
+    return answer.code, findings, summary
 
 
-def found(act: Run, *arguments: str) -> list[tuple[int | None, int | None, str]]:
+def list_findings(act: Run, *arguments: str) -> list[tuple[int | None, int | None, str]]:
     """Verify the journal; return seal, entry and message of each finding."""
     return [(f["seal"], f["entry"], f["what"]) for f in verified(act, *arguments)[1]]
 

@@ -79,17 +79,19 @@ def main(database: str, rounds: str) -> None:
     writers = [context.Process(target=write, args=(database, int(rounds), *shared)) for _ in range(WRITERS)]
     others = [context.Process(target=seal, args=(database, *shared)) for _ in range(SEALERS)]
     others.append(context.Process(target=check, args=(database, *shared)))
-    for one in (*writers, *others):
-        one.start()
-    for one in writers:
-        one.join(timeout=120)
+    for process in (*writers, *others):
+        process.start()
+    for process in writers:
+        process.join(timeout=120)
     done.set()
-    for one in others:
-        one.join(timeout=120)
-    if any(one.exitcode for one in (*writers, *others)):
+    for process in others:
+        process.join(timeout=120)
+    if any(process.exitcode for process in (*writers, *others)):
         sys.exit("a process failed")
-    told = [answers.get() for _ in range(WRITERS + 1)]
-    json.dump({name: sum(count for what, count in told if what == name) for name in ("written", "found")}, sys.stdout)
+    results = [answers.get() for _ in range(WRITERS + 1)]
+    json.dump(
+        {name: sum(count for what, count in results if what == name) for name in ("written", "found")}, sys.stdout
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from idp.audit.models import AuditEntry
 from idp.db import db
-from tests.audit.journal import found, ids, seal, tamper, write
+from tests.audit.journal import ids, list_findings, seal, tamper, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
@@ -52,9 +52,9 @@ def let_in() -> None:
 def forge(number: int | str, *, key: int | None = None, mac: str = "NULL") -> int:
     """Insert a copy of the first entry by SQL, with another event; return its id."""
     columns = COLUMNS.replace(", mac", "").replace(" request_id,", "")
-    given = "" if key is None else "id, "
+    key_column = "" if key is None else "id, "
     statement = (
-        f"INSERT INTO audit ({given}{columns}, request_id, mac, seal_id) "  # noqa: S608 - of this module
+        f"INSERT INTO audit ({key_column}{columns}, request_id, mac, seal_id) "  # noqa: S608 - of this module
         f"SELECT {'' if key is None else f'{key}, '}{columns}, 'forged', {mac}, {number} FROM audit WHERE id = :first"
     )
     first, on_sqlite = ids()[0], db.engine.dialect.name == "sqlite"
@@ -77,7 +77,7 @@ def test_inserted_entry_of_a_seal_that_cannot_exist_is_found(
     seal(app)
     let_in()
     forged = forge(number, mac=mac)
-    wrong = found(act)
+    wrong = list_findings(act)
     assert {(number, forged, "the entry names a seal that is not there")} <= set(wrong)
     assert {entry for _, entry, _ in wrong} == {forged}
 
@@ -88,10 +88,10 @@ def test_inserted_entry_below_all_others_is_found(act: Run, app: Flask, build: B
     seal(app)
     forged = forge(number, key=-7)
     assert forged == -7
-    assert {entry for _, entry, _ in found(act)} == {-7}
+    assert {entry for _, entry, _ in list_findings(act)} == {-7}
 
 
-def test_database_takes_no_entry_of_a_seal_below_the_first(build: Build) -> None:
+def test_database_refuses_a_seal_number_below_one(build: Build) -> None:
     write(build.active(), 1)
     for number in (0, -5):
         with pytest.raises(IntegrityError), db.engine.begin() as connection:
@@ -100,9 +100,7 @@ def test_database_takes_no_entry_of_a_seal_below_the_first(build: Build) -> None
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed yet"])
 @pytest.mark.parametrize("json", OF_BOTH)
-def test_json_that_cannot_be_read_is_a_finding_among_the_others(
-    act: Run, app: Flask, build: Build, json: str, *, sealed: bool
-) -> None:
+def test_invalid_json_is_a_finding_like_others(act: Run, app: Flask, build: Build, json: str, *, sealed: bool) -> None:
     write(build.active(), 5)
     if sealed:
         seal(app)
@@ -111,27 +109,25 @@ def test_json_that_cannot_be_read_is_a_finding_among_the_others(
     tamper(f"UPDATE audit SET details = {cast} WHERE id = :key", key=broken, value=OF_BOTH[json])  # noqa: S608
     tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
     number = 1 if sealed else None
-    assert found(act) == [(number, broken, UNREADABLE), (number, changed, "the entry was changed")]
+    assert list_findings(act) == [(number, broken, UNREADABLE), (number, changed, "the entry was changed")]
 
 
 @pytest.mark.parametrize("number", ["1", "NULL"])
-def test_entry_whose_time_cannot_be_read_is_a_finding_among_the_others(
-    act: Run, app: Flask, build: Build, number: str
-) -> None:
+def test_entry_with_an_invalid_time_is_a_finding_like_others(act: Run, app: Flask, build: Build, number: str) -> None:
     write(build.active(), 3)
     seal(app)
     broken, changed = ids()[0], ids()[2]
     beyond = "'infinity'" if db.engine.dialect.name == "postgresql" else "'infinite'"
     tamper(f"UPDATE audit SET at = {beyond}, seal_id = {number} WHERE id = :key", key=broken)  # noqa: S608
     tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
-    wrong = found(act)
+    wrong = list_findings(act)
     assert (None if number == "NULL" else 1, broken, UNREADABLE) in wrong
     assert (1, changed, "the entry was changed") in wrong
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL refuses such values
 @pytest.mark.parametrize(("column", "value"), [(name, value) for name, all_ in OF_SQLITE.items() for value in all_])
-def test_value_of_another_type_is_a_finding_among_the_others(
+def test_value_of_another_type_is_a_finding_like_others(
     act: Run, app: Flask, build: Build, column: str, value: str
 ) -> None:
     for _ in range(2):
@@ -140,7 +136,7 @@ def test_value_of_another_type_is_a_finding_among_the_others(
     broken, changed = ids()[1], ids()[2]
     tamper(f"UPDATE audit SET {column} = {value} WHERE id = :key", key=broken)  # noqa: S608
     tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
-    wrong = found(act)
+    wrong = list_findings(act)
     assert UNREADABLE in {what for _, entry, what in wrong if entry == broken}
     assert (1, changed, "the entry was changed") in wrong
     assert {entry for _, entry, _ in wrong} == {broken, changed}
@@ -150,7 +146,7 @@ def test_value_of_another_type_is_a_finding_among_the_others(
     "UPDATE audit_seal SET sealed_at = {beyond} WHERE id = 1",
     "UPDATE audit_seal SET entries = {record} WHERE id = 1",
 ])  # fmt: skip
-def test_seal_that_cannot_be_read_hides_nothing(act: Run, app: Flask, build: Build, statement: str) -> None:
+def test_unreadable_seal_does_not_hide_other_findings(act: Run, app: Flask, build: Build, statement: str) -> None:
     for _ in range(2):
         write(build.active(), 3)
         seal(app)
@@ -161,16 +157,16 @@ def test_seal_that_cannot_be_read_hides_nothing(act: Run, app: Flask, build: Bui
     on_postgresql = db.engine.dialect.name == "postgresql"
     record = f"decode('{hexadecimal}', 'hex')" if on_postgresql else f"x'{hexadecimal}'"
     tamper(statement.format(beyond="'infinity'" if on_postgresql else "'infinite'", record=record))
-    wrong = found(act)
+    wrong = list_findings(act)
     assert {number for number, _, what in wrong if what.startswith("the seal was changed")} == {1}
     assert {(1, changed[0]), (2, changed[1])} <= {(number, entry) for number, entry, _ in wrong}
 
 
-def test_record_of_the_purge_that_cannot_be_read_is_a_finding(act: Run, app: Flask, build: Build) -> None:
+def test_unreadable_record_of_the_purge_is_a_finding(act: Run, app: Flask, build: Build) -> None:
     write(build.active(), 2)
     seal(app)
     act("purge")
     on_postgresql = db.engine.dialect.name == "postgresql"
     beyond = "'infinity'" if on_postgresql else "'infinite'"
     tamper(f"UPDATE audit_beginning SET recorded_at = {beyond}")  # noqa: S608
-    assert (None, None, "the record of the last purge was changed") in found(act)
+    assert (None, None, "the record of the last purge was changed") in list_findings(act)

@@ -17,7 +17,7 @@ from idp.audit.models import AuditEntry, AuditSeal
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from tests.audit.journal import a_day, fail, found, ids, other_secret, seal, tamper, verified, write
+from tests.audit.journal import a_day, fail, ids, list_findings, other_secret, seal, tamper, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
@@ -38,7 +38,7 @@ OTHER = {
 }
 
 
-def test_journal_of_a_day_is_whole_before_and_after_its_seals(
+def test_journal_of_a_day_is_valid_before_and_after_its_seals(
     act: Run, app: Flask, build: Build, browser: FlaskClient
 ) -> None:
     a_day(app, build, browser)
@@ -59,7 +59,7 @@ def test_the_worker_seals_the_journal(act: Run, app: Flask, build: Build) -> Non
     write(build.active(), 3)
     assert act("worker", "--once").code == 0
     assert ids(AuditEntry.seal_id.is_(None)) == []
-    assert found(act) == []
+    assert list_findings(act) == []
 
 
 def test_seal_is_logged_once_it_is_committed(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_changed_entry_is_found(act: Run, app: Flask, build: Build, column: str,
         cast = "CAST(:value AS json)" if column == "details" else cast
         cast = ":value" if db.engine.dialect.name == "sqlite" else cast
         tamper(f"UPDATE audit SET {column} = {cast} WHERE id = :key", value=value, key=key)  # noqa: S608 - a column's name
-    [(seal_id, entry, what)] = found(act)
+    [(seal_id, entry, what)] = list_findings(act)
     assert (seal_id, entry) == (1 if sealed else None, key)
     assert "changed" in what
 
@@ -114,14 +114,14 @@ def test_changed_entry_of_a_code_is_found_before_its_seal_and_after(
     build.active(username="other")
     tamper(f"UPDATE audit SET {column} = {value} WHERE id = :key",  # noqa: S608 - as above
            key=key, **({"value": OTHER[column]} if ":value" in value else {}))  # fmt: skip
-    assert [entry for _, entry, _ in found(act)] == [key]
+    assert [entry for _, entry, _ in list_findings(act)] == [key]
     seal(app)
-    assert [(number, entry) for number, entry, _ in found(act)] == [(1, key)], "the seal makes nothing good"
+    assert [(number, entry) for number, entry, _ in list_findings(act)] == [(1, key)], "the seal makes nothing good"
 
 
 @pytest.mark.parametrize("erased", [False, True], ids=["kept", "erased"])
 @pytest.mark.parametrize("whose", ["own", "another"])
-def test_entry_of_a_code_that_was_captured_before_its_seal_serves_for_no_forgery(
+def test_reinserted_unsealed_entry_is_found(
     act: Run, app: Flask, build: Build, browser: FlaskClient, whose: str, *, erased: bool
 ) -> None:
     account, other = a_day(app, build, browser), build.active(username="other")
@@ -134,7 +134,7 @@ def test_entry_of_a_code_that_was_captured_before_its_seal_serves_for_no_forgery
         log.record(AccountErased(account_id=account.id, reason="asked", kept=[]))
         db.session.commit()
         seal(app)
-    assert found(act) == []
+    assert list_findings(act) == []
     for _ in range(2):
         db.session.execute(
             insert(AuditEntry).values(captured | ({"account_id": other.id} if whose == "another" else {}))
@@ -142,7 +142,7 @@ def test_entry_of_a_code_that_was_captured_before_its_seal_serves_for_no_forgery
         db.session.commit()
     forged = ids()[-2:]
     for _ in range(2):
-        wrong = found(act)
+        wrong = list_findings(act)
         assert {entry for _, entry, _ in wrong} == set(forged), wrong
         seal(app)
 
@@ -154,7 +154,7 @@ def test_removed_entry_is_found(act: Run, app: Flask, build: Build) -> None:
     seal(app)
     key = ids()[1]
     tamper("DELETE FROM audit WHERE id = :key", key=key)
-    assert found(act) == [(1, key, "the entry was removed")]
+    assert list_findings(act) == [(1, key, "the entry was removed")]
 
 
 @pytest.mark.parametrize("name", ["seal_id", "NULL"])
@@ -166,9 +166,9 @@ def test_copied_entry_is_found(act: Run, app: Flask, build: Build, name: str) ->
     statement = f"INSERT INTO audit ({columns}, seal_id) SELECT {columns}, {name} FROM audit WHERE id = :key"  # noqa: S608
     tamper(statement, key=first)
     copy = ids()[-1]
-    assert f"the entry is a copy of entry {first}" in {what for _, entry, what in found(act) if entry == copy}
+    assert f"the entry is a copy of entry {first}" in {what for _, entry, what in list_findings(act) if entry == copy}
     seal(app)
-    assert {entry for _, entry, _ in found(act)} == {copy}, "the seal makes nothing good"
+    assert {entry for _, entry, _ in list_findings(act)} == {copy}, "the seal makes nothing good"
 
 
 def test_forged_entry_is_found_sealed_or_not(act: Run, app: Flask, build: Build) -> None:
@@ -180,18 +180,18 @@ def test_forged_entry_is_found_sealed_or_not(act: Run, app: Flask, build: Build)
     forged = ids()[-2:]
     sentences = ["the entry was not written by this service", "the entry was changed"]
     for number in (None, 1):
-        assert found(act) == [(number, key, said) for key, said in zip(forged, sentences, strict=True)]
+        assert list_findings(act) == [(number, key, sentence) for key, sentence in zip(forged, sentences, strict=True)]
         seal(app)
 
 
 def test_swapped_entries_are_found(act: Run, app: Flask, build: Build) -> None:
     write(build.active(), 4)
     seal(app)
-    one, other = ids()[0], ids()[3]
-    tamper("UPDATE audit SET id = -1 WHERE id = :key", key=one)
-    tamper("UPDATE audit SET id = :one WHERE id = :other", one=one, other=other)
-    tamper("UPDATE audit SET id = :other WHERE id = -1", other=other)
-    assert found(act) == [(1, key, "the entry differs from the sealed one") for key in (one, other)]
+    first, second = ids()[0], ids()[3]
+    tamper("UPDATE audit SET id = -1 WHERE id = :key", key=first)
+    tamper("UPDATE audit SET id = :one WHERE id = :other", one=first, other=second)
+    tamper("UPDATE audit SET id = :other WHERE id = -1", other=second)
+    assert list_findings(act) == [(1, key, "the entry differs from the sealed one") for key in (first, second)]
 
 
 def test_entry_moved_to_another_batch_is_found(act: Run, app: Flask, build: Build) -> None:
@@ -200,9 +200,9 @@ def test_entry_moved_to_another_batch_is_found(act: Run, app: Flask, build: Buil
         seal(app)
     key = ids()[0]
     tamper("UPDATE audit SET seal_id = 2 WHERE id = :key", key=key)
-    assert [(number, entry) for number, entry, _ in found(act)] == [(1, key), (2, key)]
+    assert [(number, entry) for number, entry, _ in list_findings(act)] == [(1, key), (2, key)]
     tamper("UPDATE audit SET seal_id = 9 WHERE id = :key", key=key)
-    assert (9, key, "the entry names a seal that is not there") in found(act)
+    assert (9, key, "the entry names a seal that is not there") in list_findings(act)
 
 
 def three_seals(app: Flask, build: Build) -> None:
@@ -224,56 +224,56 @@ def test_changed_seal_is_found(act: Run, app: Flask, build: Build, column: str) 
     }
     setattr(row, column, changed[column])
     db.session.commit()
-    assert (2, None, "the seal was changed") in found(act)
-    assert {number for number, _, _ in found(act)} == {2}
+    assert (2, None, "the seal was changed") in list_findings(act)
+    assert {number for number, _, _ in list_findings(act)} == {2}
 
 
 def test_missing_seal_is_found(act: Run, app: Flask, build: Build) -> None:
     three_seals(app, build)
     tamper("DELETE FROM audit_seal WHERE id = 2")
-    assert found(act) == [(2, None, "the seal is missing")]
+    assert list_findings(act) == [(2, None, "the seal is missing")]
     tamper("DELETE FROM audit WHERE seal_id = 2")
-    assert found(act) == [(2, None, "the seal is missing")]
+    assert list_findings(act) == [(2, None, "the seal is missing")]
 
 
-def test_end_that_was_cut_off_is_found_by_a_noted_head_alone(act: Run, app: Flask, build: Build) -> None:
+def test_truncated_end_is_found_with_a_noted_head(act: Run, app: Flask, build: Build) -> None:
     three_seals(app, build)
     head = verified(act)[2]["head"]
-    assert found(act, "--head", head) == []
+    assert list_findings(act, "--head", head) == []
     tamper("DELETE FROM audit_seal WHERE id = 3")
-    assert {what for _, _, what in found(act)} == {"the entry names a seal that is not there"}
+    assert {what for _, _, what in list_findings(act)} == {"the entry names a seal that is not there"}
     tamper("DELETE FROM audit WHERE seal_id = 3")
-    assert found(act) == [], "the database alone does not know what it held"
-    assert found(act, "--head", head) == [
+    assert list_findings(act) == [], "the database alone does not know what it held"
+    assert list_findings(act, "--head", head) == [
         (3, None, "the seal was noted before and is missing: the end of the chain was cut off")
     ]
     write(build.active())
     seal(app)
-    assert found(act, "--head", head) == [
+    assert list_findings(act, "--head", head) == [
         (3, None, "the seal differs from the one that was noted before: the chain was rewritten")
     ]
     assert act("audit", "verify", "--head", "three").code == 2
 
 
-def test_former_secret_key_verifies_and_a_missing_one_is_said(
+def test_former_secret_key_verifies_and_a_missing_key_is_reported(
     act: Run, app: Flask, build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
     write(build.active(), 2)
     seal(app)
     write(build.active(), 2)
     monkeypatch.setenv("IDP_SECRET_KEY", other_secret(database_url).secret_key.get_secret_value())
-    wrong = found(act)
+    wrong = list_findings(act)
     assert (1, None, "the seal was made under a secret key that is not here") in wrong
     assert (1, None, "2 entries were written under a secret key that is not here") in wrong
     assert (None, None, "2 entries were written under a secret key that is not here") in wrong
     assert len(wrong) == 3
     monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([settings.secret_key.get_secret_value()]))
     assert act("worker", "--once").code == 0
-    assert found(act) == []
+    assert list_findings(act) == []
     assert verified(act)[2]["seals"] == 2
 
 
-def test_verify_for_eyes_says_where(act: Run, app: Flask, build: Build) -> None:
+def test_text_output_of_verify_locates_the_findings(act: Run, app: Flask, build: Build) -> None:
     write(build.active(), 2)
     fail(None, 1)
     seal(app)

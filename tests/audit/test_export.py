@@ -11,7 +11,7 @@ from sqlalchemy import select
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.clock import now
 from idp.db import db
-from tests.audit.journal import a_day, at, found, ids, seal, verified, write
+from tests.audit.journal import a_day, at, ids, list_findings, seal, verified, write
 from tests.builders import Build
 from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Events, Run
@@ -35,31 +35,31 @@ def test_export_holds_every_entry_and_its_seal(
     seal(app)
     write(None, 1)
     keys = ids()
-    told = lines(act)
-    entries = [line for line in told if line["type"] == "entry"]
+    exported = lines(act)
+    entries = [line for line in exported if line["type"] == "entry"]
     assert [line["id"] for line in entries] == keys
     issued = next(line for line in entries if line["kind"] == "code.issued")
     assert (issued["seal"], issued["ip"], entries[-1]["seal"]) == (1, "127.0.0.1", None)
     row = db.session.get_one(AuditEntry, issued["id"])
     assert (issued["mac"], issued["details"]) == (row.mac.hex() if row.mac else "", row.details)
-    [last] = [line for line in told if line["type"] == "seal"]
-    kept = db.session.scalars(select(AuditSeal)).one()
-    assert (last["id"], last["entries"], last["mac"]) == (1, len(keys) - 1, kept.mac.hex())
+    [last] = [line for line in exported if line["type"] == "seal"]
+    stored_seal = db.session.scalars(select(AuditSeal)).one()
+    assert (last["id"], last["entries"], last["mac"]) == (1, len(keys) - 1, stored_seal.mac.hex())
     db.session.rollback()
-    assert found(act, "--head", f"{last['id']}:{last['mac']}") == []
+    assert list_findings(act, "--head", f"{last['id']}:{last['mac']}") == []
     [event] = events("journal.exported")
     assert event.actor == OPERATOR
 
 
-def test_export_since_a_moment_holds_younger_entries_and_their_seals(act: Run, app: Flask, build: Build) -> None:
+def test_export_since_a_time_holds_later_entries_and_their_seals(act: Run, app: Flask, build: Build) -> None:
     for days in (400, 9, 1):
         with at(now() - timedelta(days=days)):
             write(None, 2)
             seal(app)
     purged(act)
-    told = lines(act, "--since", "3d")
-    assert [line["type"] for line in told] == ["entry", "entry", "beginning", "seal"]
-    assert told[-1]["id"] == 3
+    exported = lines(act, "--since", "3d")
+    assert [line["type"] for line in exported] == ["entry", "entry", "beginning", "seal"]
+    assert exported[-1]["id"] == 3
     assert verified(act)[0] == 0
     assert act("audit", "export", "--since", "yesterday").code == 2
 

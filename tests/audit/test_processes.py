@@ -10,7 +10,7 @@ from idp.audit import sealing
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.db import db
 from tests import forked, killing
-from tests.audit.journal import found, ids, verified, write
+from tests.audit.journal import ids, list_findings, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
@@ -24,15 +24,15 @@ def run(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("rounds", [8, pytest.param(25, marks=pytest.mark.long)])
-def test_concurrent_writers_and_sealers_make_one_chain(
+def test_concurrent_writers_and_sealers_create_one_chain(
     act: Run, app: Flask, build: Build, database_url: str, rounds: int
 ) -> None:
-    told = json.loads(run("tests.audit.rush", database_url, str(rounds)))
-    assert told["found"] == 0, "no check sees anything wrong meanwhile"
+    result = json.loads(run("tests.audit.rush", database_url, str(rounds)))
+    assert result["found"] == 0, "no check sees anything wrong meanwhile"
     code, wrong, summary = verified(act)
     assert (code, wrong, summary["unsealed"]) == (0, [], 0)
-    assert summary["entries"] == told["written"] == len(ids())
-    assert db.session.scalar(select(func.sum(AuditSeal.count))) == told["written"], "each is in one batch"
+    assert summary["entries"] == result["written"] == len(ids())
+    assert db.session.scalar(select(func.sum(AuditSeal.count))) == result["written"], "each is in one batch"
     seals = db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)).all()
     assert [seal.id for seal in seals] == list(range(1, len(seals) + 1))
     assert [seal.previous for seal in seals[1:]] == [seal.mac for seal in seals[:-1]], "no fork"
@@ -51,13 +51,13 @@ def test_entry_that_commits_late_with_a_lower_id_is_sealed_later(
     db.session.execute(AuditEntry.__table__.update().where(AuditEntry.id == late).values(seal_id=None))  # type: ignore[attr-defined]
     db.session.commit()
     assert sealing.seal_all(build.settings.secrets) == 1
-    assert found(act) == []
+    assert list_findings(act) == []
     assert ids(AuditEntry.seal_id == 2) == [late]
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("points", killing.POINTS)
-def test_sealer_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build, points: str) -> None:
+def test_killed_sealer_leaves_the_chain_valid(act: Run, app: Flask, build: Build, points: str) -> None:
     write(build.active(), 40)
     db.session.rollback()
     assert int(run("tests.audit.killed", build.settings.database_url, "seal", points)) > 6

@@ -16,7 +16,7 @@ from idp.db import db, retry_unit_of_work
 from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests import killing
-from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
+from tests.audit.journal import a_day, at, fail, ids, list_findings, seal, tamper, verified, write
 from tests.audit.test_processes import run
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 DAY = timedelta(days=1)
 
 
-def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Build, browser: FlaskClient) -> None:
+def test_removed_account_leaves_the_chain_valid(act: Run, app: Flask, build: Build, browser: FlaskClient) -> None:
     """The personal part is deleted, before or after the seal, and cannot be guessed from the rest."""
     sealed, waiting = a_day(app, build, browser), build.active()
     seal(app)
@@ -39,20 +39,20 @@ def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Bui
     assert {(e.ip, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
     assert all(e.personal_digest for e in left)
     db.session.rollback()
-    assert found(act) == []
+    assert list_findings(act) == []
     seal(app)
-    assert found(act) == []
+    assert list_findings(act) == []
 
 
-def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_whole(
+def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_valid(
     act: Run, app: Flask, build: Build, browser: FlaskClient
 ) -> None:
     account = a_day(app, build, browser)
     assert unused_accounts.remove(account.id, true())
     db.session.commit()
-    assert found(act) == []
+    assert list_findings(act) == []
     seal(app)
-    assert found(act) == []
+    assert list_findings(act) == []
 
 
 def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: Build) -> None:
@@ -63,19 +63,23 @@ def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: B
     first, _, nobodys = ids()
     erase = "UPDATE audit SET ip = '', request_id = '', details = '{}', salt = NULL WHERE id = :key"
     tamper(erase, key=nobodys)
-    assert found(act) == [(1, nobodys, "the personal part was erased, and the entry is about no account")]
+    assert list_findings(act) == [(1, nobodys, "the personal part was erased, and the entry is about no account")]
     tamper(erase, key=first)
-    assert (None, first, "the personal part was erased, and no event says that the account was removed") in found(act)
+    assert (
+        None,
+        first,
+        "the personal part was erased, and no event says that the account was removed",
+    ) in list_findings(act)
 
 
-def test_erased_part_that_was_put_back_is_found(act: Run, app: Flask, build: Build) -> None:
+def test_restored_personal_part_is_found(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     write(account, 1)
     assert unused_accounts.remove(account.id, true())
     db.session.commit()
     seal(app)
     tamper("UPDATE audit SET ip = '198.51.100.9' WHERE id = :key", key=ids()[0])
-    assert found(act) == [(1, ids()[0], "the address, the request or the details of the entry were changed")]
+    assert list_findings(act) == [(1, ids()[0], "the address, the request or the details of the entry were changed")]
 
 
 def a_year(app: Flask, build: Build) -> Account:
@@ -89,9 +93,9 @@ def a_year(app: Flask, build: Build) -> Account:
     return account
 
 
-def test_purge_removes_old_entries_and_failures_and_leaves_the_chain_whole(act: Run, app: Flask, build: Build) -> None:
+def test_purge_removes_old_entries_and_leaves_the_chain_valid(act: Run, app: Flask, build: Build) -> None:
     account = a_year(app, build)
-    assert found(act) == []
+    assert list_findings(act) == []
     done = purged(act)
     assert (done["journal_entries"], done["failures"]) == (8, 4)
     code, wrong, summary = verified(act)
@@ -101,7 +105,7 @@ def test_purge_removes_old_entries_and_failures_and_leaves_the_chain_whole(act: 
         write(account, 1)
         assert "journal_entries" in purged(act)
         seal(app)
-        assert found(act) == []
+        assert list_findings(act) == []
     with at(now() + 800 * DAY):
         purged(act)
         assert number(AuditSeal) == 1, "the youngest seal stays: the next one is chained to it"
@@ -111,49 +115,49 @@ def test_purge_removes_old_entries_and_failures_and_leaves_the_chain_whole(act: 
         assert (code, wrong, summary["seals"]) == (0, [], 2)
 
 
-def test_entry_that_was_not_past_its_time_is_missed_after_a_purge(act: Run, app: Flask, build: Build) -> None:
+def test_early_removal_of_an_entry_is_found_after_a_purge(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
     purged(act)
     [right, *_] = ids(AuditEntry.result == "ok", AuditEntry.at > now() - 183 * DAY)
     [wrong, *_] = ids(AuditEntry.result == "refused", AuditEntry.at > now() - 183 * DAY)
     tamper("DELETE FROM audit WHERE id IN (:right, :wrong)", right=right, wrong=wrong)
-    assert [(entry, what) for _, entry, what in found(act)] == [
+    assert [(entry, what) for _, entry, what in list_findings(act)] == [
         (right, "the entry was removed"),
         (wrong, "the entry was removed"),
     ]
 
 
-def test_beginning_that_was_moved_by_hand_is_found(act: Run, app: Flask, build: Build) -> None:
+def test_changed_beginning_is_found(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
     purged(act)
     tamper("UPDATE audit_beginning SET first_seal = first_seal + 1")
-    said = [what for _, _, what in found(act)]
-    assert "the record of the last purge was changed" in said
+    messages = [what for _, _, what in list_findings(act)]
+    assert "the record of the last purge was changed" in messages
     tamper("UPDATE audit_beginning SET first_seal = first_seal - 1")
-    assert found(act) == []
+    assert list_findings(act) == []
     tamper("DELETE FROM audit_seal WHERE id = 3")
     tamper("DELETE FROM audit WHERE seal_id = 3")
-    assert found(act) == [(3, None, "the seal is missing")]
+    assert list_findings(act) == [(3, None, "the seal is missing")]
     tamper("DELETE FROM audit_beginning")
-    assert found(act)[0][2] == "seals 1 to 3 are missing"
+    assert list_findings(act)[0][2] == "seals 1 to 3 are missing"
 
 
-def test_chain_that_was_removed_whole_after_a_purge_is_found(act: Run, app: Flask, build: Build) -> None:
+def test_removal_of_the_whole_chain_is_found_after_a_purge(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
     purged(act)
     tamper("DELETE FROM audit")
     tamper("DELETE FROM audit_seal")
-    assert found(act) == [(3, None, "the seal is missing")]
+    assert list_findings(act) == [(3, None, "the seal is missing")]
 
 
-def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app: Flask, build: Build) -> None:
+def test_purges_with_different_settings_leave_the_chain_valid(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
     settings = services_of(app).settings
     sealing.record_cut(settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
     old = (AuditEntry.at < now() - 300 * DAY) | ((AuditEntry.at < now() - 100 * DAY) & (AuditEntry.result == "refused"))
     retry_unit_of_work(lambda: db.session.execute(delete(AuditEntry).where(old)))
     purged(act)
-    assert found(act) == []
+    assert list_findings(act) == []
     beginning = db.session.scalars(select(AuditBeginning)).one()
     assert beginning.entries_before > now() - 301 * DAY
     db.session.rollback()
@@ -161,9 +165,9 @@ def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app:
 
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("points", killing.POINTS)
-def test_purge_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build, points: str) -> None:
+def test_killed_purge_leaves_the_chain_valid(act: Run, app: Flask, build: Build, points: str) -> None:
     a_year(app, build)
     db.session.rollback()
     assert int(run("tests.audit.killed", build.settings.database_url, "purge", points)) > 3
-    assert found(act) == []
+    assert list_findings(act) == []
     assert number(AuditEntry) == 12

@@ -16,7 +16,7 @@ from idp.audit.models import AuditEntry, NotedSettings
 from idp.config import Settings
 from idp.db import db
 from tests import forked
-from tests.audit.journal import found
+from tests.audit.journal import list_findings
 from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for
@@ -56,7 +56,7 @@ def test_changed_settings_are_recorded_once_when_the_worker_starts(
     db.session.rollback()
     for secret in ("hunter2", settings.secret_key.get_secret_value()):
         assert secret not in noted + str(recorded())
-    assert found(act) == []
+    assert list_findings(act) == []
 
 
 def test_a_changed_secret_is_recorded_without_its_value(
@@ -71,7 +71,7 @@ def test_a_changed_secret_is_recorded_without_its_value(
     noted = str(db.session.scalars(select(NotedSettings.settings)).one()) + str(recorded())
     for secret in ("hunter2", "swordfish", settings.secret_key.get_secret_value()):
         assert secret not in noted
-    assert found(act) == []
+    assert list_findings(act) == []
 
 
 def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
@@ -121,14 +121,14 @@ def test_changed_settings_are_recorded_when_the_service_starts(act: Run, setting
     assert [details["after"]["IDP_SESSION_IDLE"] for _, details in recorded()] == ["1234"]
 
 
-def test_no_password_of_the_database_is_noted() -> None:
+def test_passwords_of_the_database_are_not_stored() -> None:
     for url in (
         "postgresql://u:hunter2@db.test/idp?sslmode=require",
         "postgresql:///idp?host=db.test&password=hunter2",
     ):
-        told = noted_settings.readable_settings(settings_for(url))["IDP_DATABASE_URL"]
-        assert "db.test" in told
-        assert "hunter2" not in told
+        url_shown = noted_settings.readable_settings(settings_for(url))["IDP_DATABASE_URL"]
+        assert "db.test" in url_shown
+        assert "hunter2" not in url_shown
 
 
 @pytest.fixture
@@ -147,17 +147,17 @@ def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[forked.
         node.communicate()
 
 
-def test_several_nodes_that_start_at_once_record_one_change(nodes: list[forked.Program], tmp_path: Path) -> None:
+def test_several_nodes_that_start_together_record_one_change(nodes: list[forked.Program], tmp_path: Path) -> None:
     while not all((tmp_path / f"ready {number}").exists() for number in range(4)):
         assert all(node.poll() is None for node in nodes)
     (tmp_path / "go").touch()
     for node in nodes:
-        _, said = node.communicate(timeout=60)
-        assert node.returncode == 0, said
+        _, output = node.communicate(timeout=60)
+        assert node.returncode == 0, output
     assert [details["after"] for _, details in recorded()] == [{"IDP_AUDIT_DAYS": "401"}]
 
 
-def test_a_database_without_the_table_keeps_no_worker_from_starting(act: Run) -> None:
+def test_a_worker_starts_without_the_settings_table(act: Run) -> None:
     with db.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE noted_settings")
     assert act("worker", "--once").code == 0
