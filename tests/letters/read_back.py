@@ -73,15 +73,15 @@ def _read(page: pypdf.PageObject) -> tuple[str, list[Piece]]:
     """Return the text and the runs of a page; keep them at the page, since pypdf takes 40 ms to read one."""
     if "read_back" in vars(page):
         return cast("tuple[str, list[Piece]]", vars(page)["read_back"])
-    found: list[Piece] = []
+    texts: list[Piece] = []
 
     def keep(text: str, cm: list[float], tm: list[float], _font: object, size: float) -> None:
         x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
         y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
         if text.strip():
-            found.append(Piece(text.strip(), x / 72 * 25.4, 297 - y / 72 * 25.4, size))
+            texts.append(Piece(text.strip(), x / 72 * 25.4, 297 - y / 72 * 25.4, size))
 
-    vars(page)["read_back"] = page.extract_text(visitor_text=keep), found
+    vars(page)["read_back"] = page.extract_text(visitor_text=keep), texts
     return _read(page)
 
 
@@ -93,8 +93,8 @@ def text_of(page: pypdf.PageObject) -> str:
 def secrets_in(text: str) -> set[str]:
     """Return every provisional password in the text of a page."""
     group = f"[{provisional.ALPHABET}]{{4}}"
-    found = re.findall(rf"\b{group}\s*-\s*{group}\s*-\s*{group}\b", text)
-    return {re.sub(r"[\s-]", "", secret) for secret in found}
+    secrets = re.findall(rf"\b{group}\s*-\s*{group}\s*-\s*{group}\b", text)
+    return {re.sub(r"[\s-]", "", secret) for secret in secrets}
 
 
 def assert_intact(page: pypdf.PageObject) -> None:

@@ -23,11 +23,11 @@ from tests.rows import each_row
         ("", ""),
     ],
 )
-def test_text_is_brought_to_what_can_be_drawn(text: str, printed: str) -> None:
+def test_text_is_reduced_to_drawable_characters(text: str, printed: str) -> None:
     assert printable(text) == printed
 
 
-def test_the_fonts_hold_the_scripts_of_the_letter() -> None:
+def test_the_fonts_cover_the_scripts_of_the_letter() -> None:
     held = glyphs._code_points()
     assert {ord(char) for char in "ÀÉÈÊËÎÏÔÙÛÜÇŒÆàéèêëîïôùûüçœæ’«»…ğışÄÖÑãõاءéЖΩ?"} <= held
     assert not {ord(char) for char in "漢😀\u0378"} & held

@@ -37,7 +37,7 @@ def pool_pids() -> list[int]:
     return [process.pid for process in multiprocessing.active_children() if process.pid]
 
 
-def test_the_hashes_are_made_in_other_processes_as_those_of_passwords() -> None:
+def test_letters_are_hashed_in_other_processes_like_passwords() -> None:
     hasher = Counting(SETTINGS)
     secrets = [provisional.draw() for _ in range(6)]
     with BatchHasher(hasher) as batch_hasher:
@@ -47,21 +47,21 @@ def test_the_hashes_are_made_in_other_processes_as_those_of_passwords() -> None:
         assert os.getpid() not in pids
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         until = time.monotonic() + 60  # one process may do all the work while the other still starts
-        while (found := [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]) != [min(19, nice + 10)] * 2:
-            assert time.monotonic() < until, found
+        while (priorities := [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]) != [min(19, nice + 10)] * 2:
+            assert time.monotonic() < until, priorities
             time.sleep(0.05)
         again = batch_hasher.hash(secrets[:2])
         assert pool_pids() == pids, "they stay for the next batch"
     assert hasher.here == 2, "one of each batch, which gives the pool its parameters"
-    assert all(PasswordHasher().verify(made, secret) for made, secret in zip(hashes, secrets, strict=True))
+    assert all(PasswordHasher().verify(hashed, secret) for hashed, secret in zip(hashes, secrets, strict=True))
     assert len({*hashes, *again}) == 8, "each has a salt of its own"
-    assert {str(extract_parameters(made)) for made in hashes} == {str(extract_parameters(hashes[0]))}
+    assert {str(extract_parameters(hashed)) for hashed in hashes} == {str(extract_parameters(hashes[0]))}
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_one_letter_needs_no_process() -> None:
+def test_a_single_letter_is_hashed_without_a_pool() -> None:
     with BatchHasher(Hasher(SETTINGS)) as batch_hasher:
         assert batch_hasher.hash([]) == []
         assert len(batch_hasher.hash([provisional.draw()])) == 1
@@ -138,7 +138,7 @@ def test_a_busy_pool_ends_with_its_parent(tmp_path: Path, sent: signal.Signals) 
         assert parent.wait(10) == -sent
 
 
-def test_ctrl_c_ends_a_busy_pool_at_once_without_a_trace(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_busy_pool_without_a_traceback(tmp_path: Path) -> None:
     with busy_pool(tmp_path) as parent:
         time.sleep(0.2)
         os.killpg(parent.pid, signal.SIGINT)

@@ -29,13 +29,13 @@ def test_names_of_two_hundred_letters_leave_the_page_intact() -> None:
 
 
 @pytest.mark.row("P-04")
-def test_the_address_is_not_reduced_without_need() -> None:
+def test_the_postal_address_is_reduced_only_when_necessary() -> None:
     assert {run.size for run in pieces(open_pdf(NOEMIE).pages[0]) if run.x > 88 and 55 < run.y < 79} == {10.0}
 
 
 @pytest.mark.row("P-04")
 @each_row("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
-def test_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> None:
+def test_a_right_to_left_name_does_not_reorder_the_sentence(name: str) -> None:
     letter = replace(NOEMIE, recipient=(f"Madame {name}", *NOEMIE.recipient[1:]), children=(LetterChild(name, "6e 1"),))
     (page,) = open_pdf(letter).pages
     assert_intact(page)
@@ -59,7 +59,7 @@ def test_a_missing_glyph_is_a_question_mark() -> None:
     "name",
     ["\\", "a \\ b", "<b>Malo</b>", "#panic()", '#read("logo.svg")', "$x^2$", "*a* _b_", "@x", "= A", "`c`", "// d"],
 )
-def test_markup_in_a_name_is_text(name: str) -> None:
+def test_markup_in_a_name_is_printed_as_text(name: str) -> None:
     letter = replace(NOEMIE, children=(LetterChild(name, name),), school_name=name, recipient=(name, "59990 Rivebelle"))
     (page,) = open_pdf(letter).pages
     assert f"pour {name} ({name})." in text_of(page)
@@ -102,7 +102,7 @@ def test_every_character_of_the_fonts_is_drawn() -> None:
 
 @pytest.mark.row("P-06")
 @pytest.mark.parametrize("count", [12, pytest.param(40, marks=pytest.mark.long)])
-def test_page_n_is_letter_n_and_no_other(count: int) -> None:
+def test_each_page_contains_exactly_one_letter(count: int) -> None:
     letters = letters_of(count)
     started = time.process_time()  # CPU time, so that a loaded machine does not fail the test
     reader = open_pdf(*letters)
@@ -117,7 +117,7 @@ def test_page_n_is_letter_n_and_no_other(count: int) -> None:
 
 
 @pytest.mark.row("P-06")
-def test_the_hardest_letters_do_not_move_their_neighbours() -> None:
+def test_an_oversized_letter_does_not_move_its_neighbours() -> None:
     letters = [replace(NOEMIE, username="before"), WORST, replace(NOEMIE, username="after")]
     first, second, third = open_pdf(*letters).pages
     assert "before" in text_of(first)

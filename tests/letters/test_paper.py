@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_has_its_name_once_its_letters_are_good(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_published(tmp_path: Path) -> None:
     paper = LetterFile(tmp_path / "x.pdf")
     paper.write(b"letters", END)
     assert names(tmp_path) == [PART]
@@ -43,7 +43,7 @@ def test_a_file_has_its_name_once_its_letters_are_good(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x.pdf").stat().st_mode) == 0o600
 
 
-def test_what_is_torn_up_is_gone(tmp_path: Path) -> None:
+def test_a_discarded_file_is_removed(tmp_path: Path) -> None:
     paper = LetterFile(tmp_path / "x.pdf")
     paper.write(b"letters", END)
     paper.discard()
@@ -56,7 +56,7 @@ def test_what_is_torn_up_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
+def test_publish_never_replaces_a_file_created_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
 ) -> None:
     def none(*_: object) -> None:
@@ -79,7 +79,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
 
 
 @pytest.mark.row("W-09")
-def test_a_full_disk_leaves_nothing_that_looks_like_letters(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     paper = LetterFile(tmp_path / "x.pdf")
     with files_no_longer_than(3), pytest.raises(OSError, match="too large"):
         paper.write(b"letters", END)
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_nothing_that_looks_like_letters(tmp_path: Path) -> N
     assert names(tmp_path) == []
 
 
-def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
+def test_rows_are_appended_to_an_existing_list(tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"
     for row in (b"1;2\r\n", b"3;4\r\n"):
         paper = LetterFile(path, HEAD)
@@ -98,7 +98,7 @@ def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.row("W-09")
-def test_a_full_disk_leaves_the_list_as_it_was_and_the_new_rows_beside_it(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_list_and_a_part_with_the_new_rows(tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"
     first = LetterFile(path, HEAD)
     first.write(HEAD + b"1;2\r\n" * 3, END)
@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_the_list_as_it_was_and_the_new_rows_beside_it(tmp_pa
 
 
 @pytest.mark.parametrize("spoil", ["another file", "a link", "for all to read"])
-def test_rows_are_not_added_to_what_is_not_ours(tmp_path: Path, spoil: str) -> None:
+def test_rows_are_not_added_to_a_foreign_file(tmp_path: Path, spoil: str) -> None:
     path = tmp_path / "x.csv"
     (tmp_path / "true.csv").write_bytes(HEAD)
     (tmp_path / "true.csv").chmod(0o600)
@@ -126,31 +126,31 @@ def test_rows_are_not_added_to_what_is_not_ours(tmp_path: Path, spoil: str) -> N
         check_appendable(path, HEAD)
 
 
-def test_what_a_killed_print_left_is_swept_when_it_opens_nothing(tmp_path: Path) -> None:
-    asked: list[datetime] = []
+def test_leftovers_without_valid_letters_are_removed(tmp_path: Path) -> None:
+    expiries: list[datetime] = []
     others = ["x.pdf", "x.pdf.part", "x.pdf.20271323T101530123456.part", "y.pdf.20270123T101530123456.part"]
     for name in (PART, *others):
         (tmp_path / name).touch()
 
     def nothing(expires_at: datetime) -> bool:
-        asked.append(expires_at)
+        expiries.append(expires_at)
         return False
 
     remove_leftovers([tmp_path / "x.pdf", tmp_path / "none" / "z.pdf"], nothing)
     assert names(tmp_path) == sorted(others)
-    assert asked == [END]
+    assert expiries == [END]
     remove_leftovers([tmp_path], nothing)
     assert names(tmp_path) == sorted(others[:-1]), "a whole folder"
 
 
-def test_the_only_copy_of_letters_that_are_good_is_never_removed(tmp_path: Path) -> None:
+def test_the_only_copy_of_valid_letters_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(b"letters")
     with pytest.raises(LetterFileError, match="rename it, or remove it"):
         remove_leftovers([tmp_path / "x.pdf"], lambda _end: True)
     assert (tmp_path / PART).read_bytes() == b"letters"
 
 
-def test_a_part_that_another_print_is_writing_is_left_alone(tmp_path: Path) -> None:
+def test_a_part_of_a_running_print_is_not_removed(tmp_path: Path) -> None:
     with (tmp_path / PART).open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(LetterFileError, match="another print is writing"):

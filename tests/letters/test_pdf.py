@@ -16,7 +16,7 @@ from tests.letters.read_back import NOEMIE, assert_intact, letters_of, links_of,
 from tests.rows import each_row
 
 
-def test_a_letter_says_what_a_parent_needs() -> None:
+def test_a_letter_contains_the_required_texts() -> None:
     (page,) = open_pdf(NOEMIE).pages
     text = text_of(page)
     for words in (
@@ -48,14 +48,14 @@ def test_each_language_takes_three_lines() -> None:
         assert len({round(run.y) for run in own if run.size == first.size}) == 3, name
 
 
-def test_everything_secret_is_below_the_first_fold() -> None:
+def test_secrets_are_below_the_first_fold() -> None:
     runs = pieces(open_pdf(NOEMIE).pages[0])
     private = [run for run in runs if run.text in {"n.leroy4821", "7K4M", "QX2P", "9RTD", "Malo"}]
     assert len(private) == 5
     assert all(run.y > 104 for run in private)
 
 
-def test_the_pdf_can_be_read_aloud() -> None:
+def test_the_pdf_is_accessible() -> None:
     root: dict[str, Any] = open_pdf(NOEMIE).root_object
     assert root["/Lang"] == "fr"
     assert root["/MarkInfo"]["/Marked"]
@@ -66,7 +66,7 @@ def test_the_pdf_can_be_read_aloud() -> None:
 
 
 @time_machine.travel(datetime(2026, 11, 24, 8, 30, 5, 123456, tzinfo=UTC), tick=False)
-def test_the_date_of_the_file_is_the_clock_s() -> None:
+def test_the_file_date_comes_from_the_clock() -> None:
     reader = open_pdf(NOEMIE)
     assert reader.metadata is not None
     assert reader.metadata.creation_date == datetime(2026, 11, 24, 8, 30, 5, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_children_are_listed_in_a_sentence() -> None:
     assert "voici de quoi ouvrir votre compte de parent." in text_of(pages[1])
 
 
-def test_a_large_family_holds_in_two_lines() -> None:
+def test_a_large_family_fits_in_two_lines() -> None:
     family = tuple(LetterChild(f"Marie-Élisabeth{rank}", "Terminale générale 12") for rank in range(12))
     (page,) = open_pdf(replace(NOEMIE, children=family)).pages
     assert_intact(page)
@@ -96,12 +96,12 @@ def test_a_large_family_holds_in_two_lines() -> None:
         (date(2027, 2, 21), "21 février 2027"),
     ],
 )
-def test_dates_are_french(day: date, written: str) -> None:
+def test_dates_are_written_in_french(day: date, written: str) -> None:
     (page,) = open_pdf(replace(NOEMIE, printed_on=day)).pages
     assert f"Rivebelle, le {written} " in text_of(page)
 
 
-def test_what_is_empty_leaves_no_hole() -> None:
+def test_empty_fields_leave_no_gap() -> None:
     bare = replace(NOEMIE, academy="", place="", school_postal_address=(), school_phone="", greeting="")
     bare = replace(bare, help_phone="", help_hours="", dpo_mail="")
     (page,) = open_pdf(bare).pages
@@ -116,7 +116,7 @@ def test_what_is_empty_leaves_no_hole() -> None:
 
 
 @pytest.mark.row("P-05")
-def test_the_code_and_the_link_are_the_ent_s_address_alone() -> None:
+def test_the_qr_code_and_the_link_contain_only_the_ent_url() -> None:
     code = segno.make("https://passerelle.exemple.fr", error="m", mask=3, micro=False, boost_error=False)
     assert pdf._qr_code(NOEMIE.ent_url) == code.svg_inline(border=4, dark="#20262b", light="#ffffff", omitsize=True)
     (page,) = open_pdf(NOEMIE).pages
@@ -124,7 +124,7 @@ def test_the_code_and_the_link_are_the_ent_s_address_alone() -> None:
 
 
 @pytest.mark.row("P-05")
-def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_qr_code_encodes_only_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     draw = pdf._qr_code
 
@@ -139,7 +139,7 @@ def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.Monk
 
 @pytest.mark.row("P-05")
 @each_row(
-    "address",
+    "url",
     [
         "https://passerelle.exemple.fr/?mdp=7K4MQX2P9RTD",
         "https://passerelle.exemple.fr/#7K4MQX2P9RTD",
@@ -151,25 +151,25 @@ def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.Monk
         "",
     ],
 )
-def test_an_ent_url_that_could_carry_a_secret_is_refused(address: str) -> None:
+def test_an_ent_url_that_could_carry_a_secret_is_refused(url: str) -> None:
     with pytest.raises(LetterError, match=r"n\.leroy4821.*URL"):
-        render([replace(NOEMIE, ent_url=address)])
+        render([replace(NOEMIE, ent_url=url)])
 
 
-def test_no_letter_is_an_error() -> None:
+def test_an_empty_list_of_letters_is_an_error() -> None:
     with pytest.raises(LetterError, match="no letter"):
         render([])
 
 
 @each_row("secret", ["", "7K4MQX2P9RT", "7K4M-QX2P-9RTD", "7K4MQX2P9RTI", "7k4mqx2p9rtd"])
-def test_a_secret_that_is_not_ours_is_refused_and_not_told(secret: str) -> None:
+def test_a_malformed_secret_is_refused_and_not_printed(secret: str) -> None:
     with pytest.raises(LetterError, match=r"n\.leroy4821") as refused:
         render([replace(NOEMIE, provisional_password=secret)])
     assert not secret or secret not in str(refused.value)
 
 
 @each_row("username", ["", "漢", "a\nb", "a\u202eb", " a"])
-def test_an_identifier_that_cannot_be_read_is_refused(username: str) -> None:
+def test_an_unreadable_identifier_is_refused(username: str) -> None:
     with pytest.raises(LetterError, match="identifier"):
         render([replace(NOEMIE, username=username)])
 
@@ -179,12 +179,12 @@ def test_a_letter_without_recipient_is_refused() -> None:
         render([replace(NOEMIE, recipient=("", " "))])
 
 
-def test_a_letter_does_not_tell_its_secret_when_it_is_logged() -> None:
+def test_a_logged_letter_hides_its_secret() -> None:
     assert "7K4MQX2P9RTD" not in repr(NOEMIE)
 
 
 @pytest.mark.row("P-01")
-def test_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rendering_writes_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))

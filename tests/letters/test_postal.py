@@ -7,7 +7,7 @@ from idp.letters.render.postal import COLUMNS, LINES, address_block
 from tests.rows import each_row
 
 
-def test_capitals_without_accents() -> None:
+def test_lines_are_capitals_without_accents() -> None:
     lines = ["Madame Noémie Leroy-d’Œuvre", "12 bis, rue de l’Église", "97410 Saint-Pierre, La Réunion."]
     assert address_block(lines) == [
         "MADAME NOEMIE LEROY-D’OEUVRE",
@@ -25,12 +25,12 @@ def test_empty_lines_are_not_printed() -> None:
     assert address_block([]) == []
 
 
-def test_a_long_line_goes_on_below_while_there_is_room() -> None:
+def test_a_long_line_is_wrapped_while_lines_remain() -> None:
     block = address_block(["Madame Marie-Christine de La Tour du Pin Vandeputte", "1 rue du Test", "59990 Rivebelle"])
     assert block == ["MADAME MARIE-CHRISTINE DE LA TOUR DU", "PIN VANDEPUTTE", "1 RUE DU TEST", "59990 RIVEBELLE"]
 
 
-def test_beyond_six_lines_the_name_the_street_and_the_town_are_kept() -> None:
+def test_a_long_postal_address_keeps_name_street_and_town() -> None:
     block = address_block(["Ali Öz", "chez M. Un", "Étage 2", "Escalier C", "Bât. B", "Lieu-dit", "1 rue X", "59990 Y"])
     assert block == ["ALI OZ", "ESCALIER C", "BAT. B", "LIEU-DIT", "1 RUE X", "59990 Y"]
 
@@ -60,7 +60,7 @@ def test_any_text_gives_at_most_six_lines_of_thirty_eight(lines: list[str]) -> N
 
 
 @each_row("town", ["---", "…", "59990\n RIVEBELLE", "\ud800", "\u202e59990 X"])
-def test_an_odd_last_line_breaks_nothing(town: str) -> None:
+def test_an_unusual_last_line_is_accepted(town: str) -> None:
     block = address_block(["Ali Öz", "1 rue du Test", town])
     assert block[0] == "ALI OZ"
     assert "1 RUE DU TEST" in block

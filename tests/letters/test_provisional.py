@@ -24,7 +24,7 @@ def chi2(counts: Iterable[int]) -> float:
 
 @pytest.mark.row("P-03")
 @pytest.mark.parametrize("samples", [200_000, pytest.param(SAMPLES, marks=pytest.mark.long)])
-def test_letters_are_crockford_s_and_none_is_favoured(samples: int) -> None:
+def test_characters_are_uniform_over_the_crockford_alphabet(samples: int) -> None:
     drawn = [provisional.draw() for _ in range(math.ceil(samples / provisional.LENGTH))]
     letters = Counter("".join(drawn))
     assert set(letters) == set(CROCKFORD)
@@ -37,14 +37,14 @@ def test_letters_are_crockford_s_and_none_is_favoured(samples: int) -> None:
 
 
 @pytest.mark.row("P-03")
-def test_the_measure_would_see_an_uneven_draw() -> None:
+def test_the_uniformity_check_detects_a_biased_draw() -> None:
     even = dict.fromkeys(CROCKFORD, SAMPLES // 32)
     assert chi2((even | {"7": round(SAMPLES / 32 * 1.07)}).values()) > CHI2_LIMIT
     assert chi2((even | {"Z": 0}).values()) > CHI2_LIMIT
 
 
 @pytest.mark.row("P-03")
-def test_no_letter_is_confused_with_another_on_paper() -> None:
+def test_the_alphabet_has_no_ambiguous_characters() -> None:
     assert provisional.ALPHABET == CROCKFORD
     assert not set("ILOU") & set(provisional.ALPHABET)
 
@@ -54,6 +54,6 @@ def test_v651_a_secret_holds_sixty_bits() -> None:
 
 
 @pytest.mark.row("P-03")
-def test_people_read_groups_of_four() -> None:
+def test_secrets_are_printed_in_groups_of_four() -> None:
     assert provisional.show("7K4MQX2P9RTD") == "7K4M-QX2P-9RTD"
     assert re.fullmatch(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){2}", provisional.show(provisional.draw()))

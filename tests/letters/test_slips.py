@@ -30,7 +30,7 @@ def said_on(page: pypdf.PageObject) -> list[str]:
     return [" ".join(runs) for runs in quarters]
 
 
-def test_a_slip_says_what_a_parent_needs() -> None:
+def test_a_slip_contains_the_required_texts() -> None:
     (page,) = open_slips(NOEMIE).pages
     text = text_of(page)
     for words in (
@@ -48,34 +48,34 @@ def test_a_slip_says_what_a_parent_needs() -> None:
     assert list(links_of(page)) == ["https://passerelle.exemple.fr"], "P-05"
 
 
-def test_without_a_help_line_the_school_helps() -> None:
+def test_a_slip_without_a_help_line_refers_to_the_school() -> None:
     (page,) = open_slips(replace(NOEMIE, help_phone="", help_hours="", dpo_mail="", school_phone="")).pages
     assert "Une difficulté ? Le secrétariat de l’établissement" in text_of(page)
     assert "Tél." not in text_of(page)
 
 
-def test_slips_can_be_read_aloud() -> None:
+def test_slips_are_accessible() -> None:
     root: dict[str, Any] = open_slips(*letters_of(3)).root_object
     assert root["/Lang"] == "fr"
     assert re.search(r"pdfuaid:part>\s*1\s*<", root["/Metadata"].get_data().decode())
 
 
 @pytest.mark.row("P-06")
-def test_slip_k_of_page_n_is_one_person_whole_and_no_other() -> None:
+def test_each_slip_contains_exactly_one_person() -> None:
     letters = letters_of(10)
     reader = open_slips(*letters)
     assert len(reader.pages) == 3
-    found = [said for page in reader.pages for said in said_on(page)]
-    for letter, said in zip(letters, found, strict=False):
+    texts = [text for page in reader.pages for text in said_on(page)]
+    for letter, text in zip(letters, texts, strict=False):
         number = letter.username.removeprefix("parent")
-        assert re.findall(r"(?:parent|Famille|Enfant)(\d{4})", said).count(number) == 3
-        assert set(re.findall(r"(?:parent|Famille|Enfant)(\d{4})", said)) == {number}
-        assert secrets_in(said) == {letter.provisional_password}
-    assert found[10:] == ["", ""]
+        assert re.findall(r"(?:parent|Famille|Enfant)(\d{4})", text).count(number) == 3
+        assert set(re.findall(r"(?:parent|Famille|Enfant)(\d{4})", text)) == {number}
+        assert secrets_in(text) == {letter.provisional_password}
+    assert texts[10:] == ["", ""]
 
 
 @pytest.mark.row("P-04")
-def test_the_hardest_slips_stay_in_their_quarter() -> None:
+def test_oversized_slips_stay_in_their_quarter() -> None:
     arabic = replace(
         NOEMIE,
         recipient=("Madame فاطمة الزهراء", "59990 Rivebelle"),
@@ -85,15 +85,15 @@ def test_the_hardest_slips_stay_in_their_quarter() -> None:
     (page,) = open_slips(*letters).pages
     first, second, third, fourth = said_on(page)
     assert ["before" in first, "w" * 64 in second, "autres enfants" in third, "after" in fourth] == [True] * 4
-    for rank, said in enumerate((first, second, third, fourth)):
-        assert secrets_in(said) == {"7K4MQX2P9RTD"}
+    for rank, text in enumerate((first, second, third, fourth)):
+        assert secrets_in(text) == {"7K4MQX2P9RTD"}
         runs = [run for run in pieces(page) if int(run.y // TALL) == rank]
         assert all(9 <= run.x <= 201 for run in runs)
         assert all(rank * TALL + 4 < run.y < (rank + 1) * TALL - 1 for run in runs)
 
 
 @pytest.mark.row("P-06")
-def test_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_misplaced_slip_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for file in slips._TEMPLATE.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "strip.typ"
@@ -106,7 +106,7 @@ def test_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatc
     assert refused.value.username == "parent0003"
 
 
-def test_a_slip_is_refused_as_a_letter_is() -> None:
+def test_an_invalid_slip_is_refused_like_a_letter() -> None:
     with pytest.raises(LetterError, match="identifier"):
         slips.render([replace(NOEMIE, username="a\nb")])
     with pytest.raises(LetterError, match="no letter"):
@@ -114,7 +114,7 @@ def test_a_slip_is_refused_as_a_letter_is() -> None:
 
 
 @pytest.mark.parametrize("template", ["letter.typ", "strip.typ"])
-def test_secrets_of_equal_width_are_counted_as_they_are_drawn(template: str) -> None:
+def test_template_character_widths_match_the_font(template: str) -> None:
     """The character widths in the templates are those of the font."""
     assert "mono-size" in (pdf._TEMPLATE.parent / template).read_text()
     source = '#import "common.typ": *\n#context [#metadata(measure(text(size: 10pt, mono("0wM4"))).width.pt()) <w>]'

@@ -31,7 +31,7 @@ def test_the_process_is_replaced_after_a_number_of_letters(monkeypatch: pytest.M
     assert pool_pids() == []
 
 
-def test_the_error_names_whose_letter_is_at_fault() -> None:
+def test_the_error_names_the_account_of_the_invalid_letter() -> None:
     with Typesetter() as typesetter:
         with pytest.raises(LetterError, match="it has no recipient") as error:
             typesetter.render([NOEMIE, replace(NOEMIE, recipient=[])], as_slips=True)
