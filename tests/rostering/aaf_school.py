@@ -78,11 +78,11 @@ class Year:
     schools: tuple[str, ...] = (COLLEGE, LYCEE)
 
     def add(self, *people: Pupil | Parent) -> "Year":
-        for one in people:
-            if isinstance(one, Pupil):
-                self.pupils[one.key] = one
+        for person in people:
+            if isinstance(person, Pupil):
+                self.pupils[person.key] = person
             else:
-                self.parents[one.key] = one
+                self.parents[person.key] = person
         return self
 
     def change(self, key: str, /, **values: Any) -> "Year":
@@ -97,8 +97,11 @@ class Year:
         folder.mkdir(parents=True, exist_ok=True)
         for kind, requests in (
             ("EtabEducNat", [add("EtabEducNat", KEYS[uai], _school(uai)) for uai in self.schools]),
-            ("Eleve", [add("Eleve", one.key, one.attributes()) for one in self.pupils.values()]),
-            ("PersRelEleve", [add("PersRelEleve", one.key, one.attributes()) for one in self.parents.values()]),
+            ("Eleve", [add("Eleve", person.key, person.attributes()) for person in self.pupils.values()]),
+            (
+                "PersRelEleve",
+                [add("PersRelEleve", person.key, person.attributes()) for person in self.parents.values()],
+            ),
         ):
             write(folder / f"ENT_0599001N_{name}_{kind}_0000.xml", requests)
         return folder
@@ -146,8 +149,8 @@ def write(path: Path, requests: Iterable[str]) -> Path:
 
 def _head(kind: str, key: str) -> str:
     name = "categorieStructure" if kind == "EtabEducNat" else "categoriePersonne"
-    said = f'<attr name="{name}"><value>{kind}</value></attr>'
-    return f"<operationalAttributes>{said}</operationalAttributes><identifier><id>{escape(key)}</id></identifier>"
+    element = f'<attr name="{name}"><value>{kind}</value></attr>'
+    return f"<operationalAttributes>{element}</operationalAttributes><identifier><id>{escape(key)}</id></identifier>"
 
 
 def _body(tag: str, attributes: dict[str, list[str]]) -> str:

@@ -15,13 +15,13 @@ def imported(run: Run, *arguments: object, code: int = 0, command: str = "import
     """Run `idp roster import` (or `check`) with --json; return its output."""
     answer = run("roster", command, *map(str, arguments), "--json")
     assert answer.code == code, answer.err
-    said: dict[str, Any] = json.loads(answer.out)
-    return said
+    report: dict[str, Any] = json.loads(answer.out)
+    return report
 
 
-def codes(said: dict[str, Any]) -> list[str]:
+def codes(report: dict[str, Any]) -> list[str]:
     """Return the codes of the issues, in order."""
-    return [issue["code"] for issue in said["issues"]]
+    return [issue["code"] for issue in report["issues"]]
 
 
 def state() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def state() -> dict[str, Any]:
     keys = {account.id: account.roster_key for account in accounts} | {child.id: child.roster_key for child in children}
     schools = {school.id: school for school in db.session.scalars(select(School))}
     links = db.session.scalars(select(Guardianship)).all()
-    found = {
+    data = {
         "schools": sorted((s.uai, s.name, s.degree.value, s.roster_key, s.source) for s in schools.values()),
         "accounts": sorted(
             (
@@ -56,7 +56,7 @@ def state() -> dict[str, Any]:
         "aliases": sorted((a.roster_key, str(keys[a.account_id])) for a in db.session.scalars(select(RosterAlias))),
     }  # fmt: skip
     db.session.rollback()
-    return found
+    return data
 
 
 def account(key: str) -> Account:

@@ -42,19 +42,19 @@ def read(*requests: str, form: Form = AAF, name: str = NAME, encoding: str = "UT
     return list(reader.read(source(xml.aaf(*requests, encoding=encoding), name), form))
 
 
-def one(*requests: str, form: Form = AAF) -> Record:
+def read_one(*requests: str, form: Form = AAF) -> Record:
     [record] = read(*requests, form=form)
     return record
 
 
 def student(values: Values, **more: str | list[str]) -> Student:
-    record = one(xml.put("Eleve", {**values, **more}, "9200001"))
+    record = read_one(xml.put("Eleve", {**values, **more}, "9200001"))
     assert isinstance(record, Student)
     return record
 
 
-def test_a_parent_word_for_word() -> None:
-    assert one(xml.put("PersRelEleve", PARENT)) == Guardian(
+def test_every_attribute_of_a_parent_is_read() -> None:
+    assert read_one(xml.put("PersRelEleve", PARENT)) == Guardian(
         place=Place(NAME, 4),
         key="aaf:9100001",
         civility="Mme",
@@ -70,8 +70,8 @@ def test_a_parent_word_for_word() -> None:
     )
 
 
-def test_a_pupil_with_the_class_of_the_own_school() -> None:
-    assert one(xml.put("Eleve", PUPIL)) == Student(
+def test_a_pupil_gets_the_class_of_the_own_school() -> None:
+    assert read_one(xml.put("Eleve", PUPIL)) == Student(
         place=Place(NAME, 4),
         key="aaf:9200001",
         school="aaf:52001",
@@ -84,7 +84,7 @@ def test_a_pupil_with_the_class_of_the_own_school() -> None:
     )
 
 
-def test_a_school() -> None:
+def test_every_attribute_of_a_school_is_read() -> None:
     expected = School(
         place=Place(NAME, 4),
         key="aaf:52001",
@@ -94,9 +94,9 @@ def test_a_school() -> None:
         address_lines=("2 quai du Test", "BP 12", "59990 RIVEBELLE"),
         phone="03 53 01 00 01",
     )
-    assert one(xml.put("EtabEducNat", SCHOOL)) == expected
+    assert read_one(xml.put("EtabEducNat", SCHOOL)) == expected
     older = {name: text for name, text in SCHOOL.items() if name != "ENTStructureUAI"}
-    assert one(xml.put("EtabEducNat", {**older, "ENTEtablissementUAI": "0599001N"})) == expected
+    assert read_one(xml.put("EtabEducNat", {**older, "ENTEtablissementUAI": "0599001N"})) == expected
 
 
 @each_row(
@@ -104,10 +104,10 @@ def test_a_school() -> None:
     [("ECOLE PRIMAIRE", Degree.PRIMARY), ("École maternelle", Degree.PRIMARY), ("LYCEE", Degree.SECONDARY), ("", None)],
 )
 def test_the_degree_comes_from_the_type(kind: str, degree: Degree | None) -> None:
-    record = one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}))
+    record = read_one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}))
     assert isinstance(record, School)
     assert record.degree is degree
-    known = one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}), form=PRIMARY)
+    known = read_one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}), form=PRIMARY)
     assert isinstance(known, School)
     assert known.degree is Degree.PRIMARY
 
@@ -145,7 +145,7 @@ def test_the_primary_vocabulary() -> None:
     assert (school.address_lines, school.phone) == (("3 quai du Test", "59990 RIVEBELLE"), "03 53 01 00 02")
 
 
-def test_the_old_keys_of_a_secondary_pupil_are_no_links() -> None:
+def test_the_old_keys_of_a_secondary_pupil_are_ignored() -> None:
     """Older 2D files also have `ENTEleveAutoriteParentale`, which is ignored."""
     old = student(PUPIL, ENTEleveAutoriteParentale=["9100009"])
     assert [link.guardian for link in old.links or ()] == ["aaf:9100001", "aaf:9100002"]
@@ -160,11 +160,11 @@ def test_files_in_latin_9_and_others(encoding: str) -> None:
     assert (record.family_name, record.given_name, record.place.line) == ("ŒUVRARD-É", "Noémie", 4)
 
 
-def test_what_a_full_record_leaves_out_is_empty() -> None:
-    assert one(xml.put("PersRelEleve", {"sn": "LEROY"}, "1")) == Guardian(
+def test_absent_attributes_of_a_full_record_are_empty() -> None:
+    assert read_one(xml.put("PersRelEleve", {"sn": "LEROY"}, "1")) == Guardian(
         place=Place(NAME, 4), key="aaf:1", family_name="LEROY"
     )
-    assert one(xml.put("Eleve", {"sn": "LEROY"}, "1")) == Student(
+    assert read_one(xml.put("Eleve", {"sn": "LEROY"}, "1")) == Student(
         place=Place(NAME, 4), key="aaf:1", family_name="LEROY", class_name="", links=()
     )
 
@@ -175,7 +175,7 @@ NOTHING_OF_GUARDIAN: dict[str, Any] = dict.fromkeys(
 )
 
 
-def test_a_delta_says_what_changes_and_nothing_else() -> None:
+def test_a_delta_contains_only_the_changes() -> None:
     moved, emptied, parent = read(
         xml.modify("Eleve", "1", {"ENTPersonStructRattach": "52002", "ENTEleveClasses": "52002$5B"}),
         xml.modify("Eleve", "2", {"ENTEleveClasses": "", "ENTElevePersRelEleve": []}),
@@ -199,12 +199,12 @@ def test_a_delta_says_what_changes_and_nothing_else() -> None:
 
 def test_a_delta_may_write_attributes_like_a_complet() -> None:
     inside = f"<attributes>{xml.attributes({'mail': 'a@rivebelle.test'})}</attributes>"
-    record = one(xml.request("modifyRequest", "PersRelEleve", "3", inside))
+    record = read_one(xml.request("modifyRequest", "PersRelEleve", "3", inside))
     assert isinstance(record, Guardian)
     assert (record.act, record.email, record.family_name) == (Act.MODIFY, "a@rivebelle.test", None)
 
 
-def test_an_operation_other_than_replace_is_told_and_not_done() -> None:
+def test_an_operation_other_than_replace_is_reported_and_ignored() -> None:
     added = xml.attributes({"sn": "X"}, "modification", ' operation="add"')
     inside = f"<modifications>{added}</modifications>"
     issue, record = read(xml.request("modifyRequest", "PersRelEleve", "3", inside))
@@ -214,7 +214,7 @@ def test_an_operation_other_than_replace_is_told_and_not_done() -> None:
     assert record.family_name is None
 
 
-def test_a_class_of_a_delta_that_does_not_name_the_school() -> None:
+def test_a_delta_with_several_classes_needs_the_school() -> None:
     [single] = read(xml.modify("Eleve", "1", {"ENTEleveClasses": "52002$5B"}))
     assert isinstance(single, Student)
     assert (single.school, single.class_name) == (None, "5B")
@@ -224,7 +224,7 @@ def test_a_class_of_a_delta_that_does_not_name_the_school() -> None:
     assert issues([issue]) == [("class_of_which_school", 4, "")]
 
 
-def test_who_is_removed() -> None:
+def test_deletions_are_read() -> None:
     assert read(xml.delete("Eleve", "1"), xml.delete("PersRelEleve", "2"), xml.delete("EtabEducNat", "3")) == [
         Student(place=Place(NAME, 4), key="aaf:1", act=Act.DELETE, **NOTHING_OF_STUDENT),
         Guardian(place=Place(NAME, 8), key="aaf:2", act=Act.DELETE, address_lines=None, **NOTHING_OF_GUARDIAN),
@@ -240,19 +240,19 @@ def test_who_is_removed() -> None:
         ("a.tgz/ENT_EtabEducNat_0000.xml", School),
     ],
 )
-def test_without_a_category_the_file_name_says_it(name: str, kind: type[Record]) -> None:
+def test_the_file_name_replaces_a_missing_category(name: str, kind: type[Record]) -> None:
     [record] = read(xml.delete("", "1"), name=name)
     assert isinstance(record, kind)
 
 
-def test_without_a_category_anywhere_the_file_is_not_read() -> None:
+def test_a_file_without_any_category_is_not_read() -> None:
     records = read(xml.put("Eleve", PUPIL), xml.delete("", "1"), xml.put("Eleve", PUPIL))
     assert [type(record) for record in records] == [Student, Issue]
     assert issues(records) == [("category_unknown", 20, "")]
     assert read(xml.delete("", "1"), name="ENT_PersEducNat_0000.xml") == []
 
 
-def test_teachers_and_services_are_passed_over() -> None:
+def test_teachers_and_services_are_skipped() -> None:
     assert read(xml.put("PersEducNat", PARENT), xml.put("PersCollec", PARENT)) == []
 
 
@@ -279,8 +279,8 @@ def test_teachers_and_services_are_passed_over() -> None:
 def test_a_refused_row_is_counted(category: str, values: Values, key: str, code: str) -> None:
     records = read(xml.put(category, values, key or " ") if key else xml.put(category, values, ""))
     refused = {"Eleve": "student", "PersRelEleve": "guardian"}[category]
-    found = [found for found in issues(records) if found[2]]
-    assert found == [(code, 4, refused)]
+    refusals = [issue for issue in issues(records) if issue[2]]
+    assert refusals == [(code, 4, refused)]
     assert [type(record) for record in records if not isinstance(record, Issue)] == []
     assert all(len(record.key) <= 60 for record in records if isinstance(record, Issue))
 
@@ -297,12 +297,12 @@ def test_a_name_of_400_000_combining_marks_is_refused_by_its_length(mark: str) -
 
 
 @pytest.mark.row("R-09")
-def test_names_that_are_not_the_aaf_s_are_told_once_and_carried_nowhere() -> None:
+def test_unknown_attributes_are_reported_once_and_dropped() -> None:
     evil = {"iss": "https://evil.test", "sub": "admin", "email_verified": "true", "is_admin": "1"}
     records = read(xml.put("PersRelEleve", {**PARENT, **evil}), xml.put("PersRelEleve", {**PARENT, **evil}, "2"))
-    told = [record for record in records if isinstance(record, Issue)]
-    assert [issue.message.split("»")[0] for issue in told] == [f"« {name} " for name in sorted(evil)]
-    assert {(issue.severity, issue.code, issue.place.line) for issue in told} == {
+    warnings = [record for record in records if isinstance(record, Issue)]
+    assert [issue.message.split("»")[0] for issue in warnings] == [f"« {name} " for name in sorted(evil)]
+    assert {(issue.severity, issue.code, issue.place.line) for issue in warnings} == {
         (Severity.WARNING, "unknown_attribute", 4)
     }
     guardians = [record for record in records if isinstance(record, Guardian)]
@@ -311,15 +311,15 @@ def test_names_that_are_not_the_aaf_s_are_told_once_and_carried_nowhere() -> Non
     assert "admin" not in repr(guardians)
 
 
-def test_names_without_end_are_told_fifty_times() -> None:
+def test_at_most_fifty_unknown_attributes_are_reported() -> None:
     records = read(xml.put("PersRelEleve", {**PARENT, **{f"name{n}": "" for n in range(80)}, "x" * 500: ""}))
-    told = [record.message for record in records if isinstance(record, Issue)]
-    assert len(told) == 51
-    assert "D’autres noms" in told[-1]
-    assert max(map(len, told)) < 250
+    messages = [record.message for record in records if isinstance(record, Issue)]
+    assert len(messages) == 51
+    assert "D’autres noms" in messages[-1]
+    assert max(map(len, messages)) < 250
 
 
-def test_an_element_that_does_not_belong_there_is_told() -> None:
+def test_an_unexpected_element_is_reported() -> None:
     request = xml.put("PersRelEleve", PARENT).replace("<value>Noémie</value>", "<value>Noé<b>mie</b></value>")
     issue, record = read(request)
     assert isinstance(issue, Issue)
@@ -332,10 +332,10 @@ def test_an_attribute_without_any_value_is_empty() -> None:
     request = xml.put("PersRelEleve", PARENT).replace(
         '<attr name="mail"><value>noemie@rivebelle.test</value></attr>', ""
     )
-    record = one(request.replace("<attributes>", '<attributes><attr name="mail"/>'))
+    record = read_one(request.replace("<attributes>", '<attributes><attr name="mail"/>'))
     assert isinstance(record, Guardian)
     assert record.email == ""
     inside = '<modifications><modification operation="replace" name="mail"/></modifications>'
-    changed = one(xml.request("modifyRequest", "PersRelEleve", "1", inside))
+    changed = read_one(xml.request("modifyRequest", "PersRelEleve", "1", inside))
     assert isinstance(changed, Guardian)
     assert (changed.email, changed.family_name) == ("", None)

@@ -31,7 +31,7 @@ from tests.rows import each_row
         f"{'9' * 57}$10$1$1$1$1",
     ],
 )
-def test_a_link_that_is_not_six_fields_is_left_out_and_told(value: str) -> None:
+def test_a_link_without_six_fields_is_reported_and_dropped(value: str) -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": [value, "9100002$20$0$1$1$0"]}))
     assert isinstance(record, Student)
     assert record.links == (Link("aaf:9100002", "20", 1),)
@@ -49,7 +49,7 @@ def test_old_kinship_codes_have_one_digit(written: str, kinship: str) -> None:
     assert student(PUPIL, ENTElevePersRelEleve=f"9100001${written}$1$1$1$0").links == (Link("aaf:9100001", kinship, 1),)
 
 
-def test_a_kinship_that_is_no_code_is_told_and_the_link_stays() -> None:
+def test_an_unknown_kinship_is_reported_and_the_link_stays() -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": "9100001$MERE$1$1$1$0"}))
     assert isinstance(record, Student)
     assert record.links == (Link("aaf:9100001", "", 1),)
@@ -57,7 +57,7 @@ def test_a_kinship_that_is_no_code_is_told_and_the_link_stays() -> None:
 
 
 @each_row("text", ["31/02/2013", "00/00/0000", "2013-09-14", "1/9/2013", "١٤/٠٩/٢٠١٣", "x" * 1000])
-def test_an_impossible_date_is_told_and_absent(text: str) -> None:
+def test_an_impossible_date_is_reported_and_dropped(text: str) -> None:
     record, birth, left = read(xml.put("Eleve", {**PUPIL, "ENTPersonDateNaissance": text, "ENTEleveDateSortie": text}))
     assert isinstance(record, Student)
     assert (record.birth_date, record.left_on) == (None, None)
@@ -72,14 +72,14 @@ def test_a_leaving_date() -> None:
     ("classes", "code"),
     [(["52002$5B"], "class_of_other_school"), (["6EME1"], "bad_class"), (["52001$a$b"], "bad_class")],
 )
-def test_a_class_that_is_not_of_the_own_school_is_none(classes: list[str], code: str) -> None:
+def test_a_class_of_another_school_is_dropped(classes: list[str], code: str) -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTEleveClasses": classes}))
     assert isinstance(record, Student)
     assert record.class_name == ""
     assert issues([issue]) == [(code, 4, "")]
 
 
-def test_a_pupil_of_two_schools_is_of_the_first() -> None:
+def test_a_pupil_of_two_schools_belongs_to_the_first() -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTPersonStructRattach": ["52002", "52001"]}))
     assert isinstance(record, Student)
     assert (record.school, record.class_name) == ("aaf:52002", "6EMEX")
@@ -96,20 +96,20 @@ def test_a_pupil_of_two_schools_is_of_the_first() -> None:
         {**SCHOOL, "ENTStructureJointure": ""},
     ],
 )
-def test_a_school_that_cannot_be_taken_stops_nobody_else(values: Mapping[str, str]) -> None:
+def test_an_invalid_school_does_not_stop_the_other_records(values: Mapping[str, str]) -> None:
     issue, pupil = read(xml.put("EtabEducNat", values), xml.put("Eleve", PUPIL))
     assert isinstance(issue, Issue)
     assert (issue.severity, issue.code) == (Severity.WARNING, "bad_school")
     assert isinstance(pupil, Student)
 
 
-def test_another_document_is_no_aaf_and_an_empty_delta_is() -> None:
+def test_another_document_is_refused_and_an_empty_delta_accepted() -> None:
     assert issues(list(reader.read(source("<BEE_ELEVES>\n</BEE_ELEVES>"), AAF))) == [("not_aaf", 1, "")]
     assert read() == []
 
 
 @pytest.mark.row("R-01")
-def test_a_truncated_file_gives_what_was_whole_and_one_error() -> None:
+def test_a_truncated_file_gives_its_complete_records_and_one_error() -> None:
     whole = xml.aaf(xml.put("Eleve", PUPIL), xml.put("PersRelEleve", PARENT))
     records = list(reader.read(source(whole[: whole.index(b"VANDEPUTTE")], NAME), AAF))
     assert [type(record) for record in records] == [Student, Issue]
@@ -136,20 +136,20 @@ ROWS = st.lists(
 
 
 def written(rows: list[tuple[str, object, Values, str]]) -> bytes:
-    made = []
+    requests = []
     for category, kind, values, key in rows:
         if kind is xml.put:
-            made.append(xml.put(category, values, key))
+            requests.append(xml.put(category, values, key))
         elif kind is xml.modify:
-            made.append(xml.modify(category, key, values))
+            requests.append(xml.modify(category, key, values))
         else:
-            made.append(xml.delete(category, key))
-    return xml.aaf(*made)
+            requests.append(xml.delete(category, key))
+    return xml.aaf(*requests)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS, st.sampled_from([AAF, PRIMARY]))
-def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(
+def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(
     rows: list[tuple[str, object, Values, str]], form: Form
 ) -> None:
     counted: Counter[str] = Counter()

@@ -51,11 +51,11 @@ def parts(folder: Path, people: list[list[Parent]], children: list[list[Pupil]])
     written: list[Sequence[Parent | Pupil]] = [*people, *children]
     for number, some in enumerate(written):
         year = Year(schools=tuple(KEYS) if not number else ())
-        for one in some:
-            year.add(one)
+        for person in some:
+            year.add(person)
         year.write(folder / f"part{number}")
-    yield sum(len({one.key for one in some}) for some in people)
-    yield sum(len({one.key for one in some}) for some in children)
+    yield sum(len({person.key for person in some}) for some in people)
+    yield sum(len({person.key for person in some}) for some in children)
 
 
 @CALM
@@ -119,7 +119,9 @@ def test_a_damaged_file_changes_nothing_or_is_counted(
 
 @pytest.mark.parametrize("name", ["élèves.csv", "x.zip", "x.tgz", "x.xml"])
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\x03\x04", b"\x1f\x8b\x08", b"<a", "é;è\n".encode("utf-16")])
-def test_what_is_no_school_file_ends_in_one_sentence(app: Flask, tmp_path: Path, name: str, content: bytes) -> None:
+def test_an_unreadable_file_stops_the_import_with_one_error(
+    app: Flask, tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImportStoppedError, match="nothing was imported"):
         imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)

@@ -39,14 +39,14 @@ def test_every_text_arrives_letter_by_letter_and_defaults_fill_the_rest(app: Fla
     assert insert_unless_taken(ACCOUNTS, "username", rows) == {row["id"] for row in rows}
     db.session.commit()
     for row in rows:
-        kept = db.session.get_one(Account, row["id"])
-        assert {name: getattr(kept, name) for name in row} == row
-        assert before <= kept.created_at <= now()
-        assert (kept.profile, kept.locale, kept.generation) == (SchoolProfile.GUARDIAN, "fr-FR", 0)
-        assert kept.left_at is None
+        stored = db.session.get_one(Account, row["id"])
+        assert {name: getattr(stored, name) for name in row} == row
+        assert before <= stored.created_at <= now()
+        assert (stored.profile, stored.locale, stored.generation) == (SchoolProfile.GUARDIAN, "fr-FR", 0)
+        assert stored.left_at is None
 
 
-def test_rows_whose_name_is_taken_are_left_out_and_the_others_are_told(app: Flask) -> None:
+def test_rows_with_a_taken_name_are_skipped_and_inserted_ids_are_returned(app: Flask) -> None:
     first = _accounts()
     insert_unless_taken(ACCOUNTS, "username", first[:4])
     second = _accounts(civility="Mme")

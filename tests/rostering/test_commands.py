@@ -75,7 +75,7 @@ def test_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Pa
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--school", "0599001X"], "not a UAI"),
         (["--encoding", "klingon"], "no encoding klingon"),
@@ -84,11 +84,11 @@ def test_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Pa
         ([], "Missing argument"),
     ],
 )
-def test_wrong_usage_says_what_is_right(act: Run, folder: Path, options: list[str], said: str) -> None:
+def test_a_usage_error_names_the_right_options(act: Run, folder: Path, options: list[str], message: str) -> None:
     files = [str(folder)] if options else []
     answer = act("roster", "import", *files, *options)
     assert answer.code == 2
-    assert said in answer.err
+    assert message in answer.err
 
 
 def test_a_file_that_is_not_there_and_a_folder_without_any(act: Run, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_cut_file_stops_everything(act: Run, year: Year, folder: Path) -> None
     year.write(folder)
     path = folder / "ENT_0599001N_Complet_20260901_PersRelEleve_0000.xml"
     path.write_bytes(path.read_bytes()[:-200])
-    said = imported(act, folder, code=1)
-    assert said["accounts"] == {"total": 0, "created": 0, "disabled": 0}
-    assert said["issues"][0]["severity"] == "error"
+    report = imported(act, folder, code=1)
+    assert report["accounts"] == {"total": 0, "created": 0, "disabled": 0}
+    assert report["issues"][0]["severity"] == "error"
     assert db.session.scalars(select(Account.id)).all() == []
 
 
@@ -118,11 +118,11 @@ def test_issue_that_stops_an_import_has_a_line_of_its_own(act: Run, tmp_path: Pa
     assert issue.startswith(f"error: {path}:1: ")
 
 
-def test_a_siecle_pair_opens_accounts_and_asks_for_the_schools_name(act: Run, tmp_path: Path) -> None:
-    said = imported(act, siecle(tmp_path / "siecle"))
-    assert (said["format"], said["schools"]) == ("siecle", ["0599003R"])
-    assert said["accounts"]["created"] == 1
-    assert codes(said) == ["school_without_name", "school_without_name"][: len(codes(said))]
+def test_a_siecle_pair_creates_accounts_and_needs_the_school_name(act: Run, tmp_path: Path) -> None:
+    report = imported(act, siecle(tmp_path / "siecle"))
+    assert (report["format"], report["schools"]) == ("siecle", ["0599003R"])
+    assert report["accounts"]["created"] == 1
+    assert codes(report) == ["school_without_name", "school_without_name"][: len(codes(report))]
     mother = db.session.scalars(select(Account)).one()
     assert (mother.roster_key, mother.join_key, mother.given_name) == ("siecle:812", None, "Cécile")
     answer = act("school", "set", "0599003R", "--name", "Lycée Rosa-Bonheur", "--address", "1 rue", "--phone", "03")
@@ -144,7 +144,7 @@ def test_half_a_siecle_pair_is_refused(act: Run, tmp_path: Path, missing: str) -
     assert "siecle takes two files" in answer.err
 
 
-def test_two_formats_or_two_modes_at_once_are_refused(act: Run, year: Year, folder: Path) -> None:
+def test_mixed_formats_or_modes_are_refused(act: Run, year: Year, folder: Path) -> None:
     year.write(folder)
     siecle(folder)
     assert "two_formats" in codes(imported(act, folder, code=1))
@@ -160,22 +160,22 @@ def test_changes_in_a_complete_file_are_refused(act: Run, year: Year, folder: Pa
     assert "changes_in_complete" in codes(imported(act, folder, code=1))
 
 
-def test_one_school_of_a_larger_file(act: Run, year: Year, folder: Path) -> None:
-    said = imported(act, year.write(folder), "--school", LYCEE)
-    assert said["schools"] == [LYCEE]
-    assert (said["students"]["read"], said["guardians"]["created"]) == (6, 12)
-    said = imported(act, folder)
-    assert (said["guardians"]["created"], said["guardians"]["unchanged"]) == (12, 12)
+def test_an_import_can_be_limited_to_one_school(act: Run, year: Year, folder: Path) -> None:
+    report = imported(act, year.write(folder), "--school", LYCEE)
+    assert report["schools"] == [LYCEE]
+    assert (report["students"]["read"], report["guardians"]["created"]) == (6, 12)
+    report = imported(act, folder)
+    assert (report["guardians"]["created"], report["guardians"]["unchanged"]) == (12, 12)
 
 
-def test_a_pupil_of_an_unknown_school_is_said_and_left_out(act: Run, year: Year, folder: Path) -> None:
+def test_a_pupil_of_an_unknown_school_is_reported_and_refused(act: Run, year: Year, folder: Path) -> None:
     year.schools = (COLLEGE,)
-    said = imported(act, year.write(folder))
-    assert codes(said).count("school_unknown") == 6
-    assert said["students"]["refused"] == 6
+    report = imported(act, year.write(folder))
+    assert codes(report).count("school_unknown") == 6
+    assert report["students"]["refused"] == 6
 
 
-def test_a_school_that_is_set_before_any_file(act: Run) -> None:
+def test_a_school_can_be_created_before_any_import(act: Run) -> None:
     answer = act("school", "set", COLLEGE)
     assert (answer.code, answer.out) == (2, "")
     assert "give at least one of" in answer.err
@@ -191,7 +191,7 @@ def test_a_school_that_is_set_before_any_file(act: Run) -> None:
     assert act("school", "set", COLLEGE, "--mail", "").out == f"{COLLEGE} was changed\n"
 
 
-def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year: Year, folder: Path) -> None:
+def test_control_characters_in_a_path_are_escaped(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("4", "Sans", "ENFANT"))
     year.write(folder)
     evil = folder.with_name("fichiers\x1b[2J")
@@ -201,7 +201,7 @@ def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year:
     assert "[2J" in answer.err
 
 
-def test_the_bar_shows_on_a_terminal_and_nowhere_else(settings: Settings, year: Year, folder: Path) -> None:
+def test_the_progress_bar_appears_on_a_terminal_only(settings: Settings, year: Year, folder: Path) -> None:
     year.write(folder)
     ours, theirs = pty.openpty()
     command = (forked.IDP, "roster", "import", str(folder))

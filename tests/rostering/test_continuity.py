@@ -48,15 +48,15 @@ def known_to(act: Run, build: Build, folder: Path, *rows: Row) -> list[Account]:
         MARIE.but(civility="", given="Paul", home=";;", mail=""),
     ],
 )
-def test_a_number_that_names_somebody_else_opens_a_new_account(
+def test_a_number_of_another_person_creates_a_new_account(
     act: Run, app: Flask, build: Build, folder: Path, other: Row
 ) -> None:
     [marie] = known_to(act, build, folder, MARIE)
     with post_office(app) as office:
-        said = imported(act, written(folder, other), "--force")
+        report = imported(act, written(folder, other), "--force")
         [mail] = office.deliver()
-    assert codes(said).count("key_changes_person") == 1
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 1)
+    assert codes(report).count("key_changes_person") == 1
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 1)
     successor, former = holder("1"), db.session.get_one(Account, marie.id)
     assert successor is not None
     assert successor.id != marie.id
@@ -82,7 +82,7 @@ def test_two_steps_do_not_lead_to_another_person(act: Run, build: Build, folder:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "other"),
     [
         (MARIE, PAUL),
         (MARIE, PAUL.but(home=MARIE.home, mail=MARIE.mail)),
@@ -92,42 +92,40 @@ def test_two_steps_do_not_lead_to_another_person(act: Run, build: Build, folder:
         (MARIE.but(given="Dominique"), MARIE.but(number="2", civility="M.", given="Dominique")),
     ],
 )
-def test_two_parents_whose_numbers_are_exchanged_both_keep_their_own(
-    act: Run, build: Build, folder: Path, one: Row, other: Row
+def test_two_parents_with_exchanged_numbers_keep_their_accounts(
+    act: Run, build: Build, folder: Path, first: Row, other: Row
 ) -> None:
-    before = [(person.id, person.display_name) for person in known_to(act, build, folder, one, other)]
-    swapped = (one.but(number="2"), other.but(number="1"))
-    said = imported(act, written(folder, *swapped))
-    errors = [issue for issue in said["issues"] if issue["severity"] == "error"]
+    before = [(person.id, person.display_name) for person in known_to(act, build, folder, first, other)]
+    swapped = (first.but(number="2"), other.but(number="1"))
+    report = imported(act, written(folder, *swapped))
+    errors = [issue for issue in report["issues"] if issue["severity"] == "error"]
     assert [issue["code"] for issue in errors] == ["keys_exchanged", "keys_exchanged"]
     people = [holder("1"), holder("2")]
     assert [(person.id, person.display_name) for person in people if person] == before
     assert [len(person.children) for person in people if person] == [1, 1]
     assert {(notice.kind, notice.account_id) for notice in notices()} == {("name_in_doubt", key) for key, _ in before}
-    imported(act, written(folder, one, other))
+    imported(act, written(folder, first, other))
     assert all(notice.settled_at for notice in notices())
 
 
-def test_a_parent_who_takes_the_others_number_keeps_the_own_account(act: Run, build: Build, folder: Path) -> None:
+def test_a_parent_with_the_number_of_the_other_parent_keeps_the_account(act: Run, build: Build, folder: Path) -> None:
     marie, paul = known_to(act, build, folder, MARIE, PAUL)
-    said = imported(act, written(folder, PAUL.but(number="1"), MARIE.but(number="4")), "--force")
-    assert codes(said).count("keys_exchanged") == 1
+    report = imported(act, written(folder, PAUL.but(number="1"), MARIE.but(number="4")), "--force")
+    assert codes(report).count("keys_exchanged") == 1
     for former in (marie, paul):
-        kept = db.session.get_one(Account, former.id, populate_existing=True)
-        assert (kept.given_name, kept.disabled_at, len(kept.children)) == (former.given_name, None, 1)
+        stored = db.session.get_one(Account, former.id, populate_existing=True)
+        assert (stored.given_name, stored.disabled_at, len(stored.children)) == (former.given_name, None, 1)
 
 
-def test_who_was_excluded_does_not_come_back_under_the_other_parents_number(
-    act: Run, build: Build, folder: Path
-) -> None:
+def test_an_excluded_parent_does_not_return_under_the_number_of_the_other(act: Run, build: Build, folder: Path) -> None:
     marie, paul = known_to(act, build, folder, MARIE, PAUL)
     db.session.execute(
         update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now())
     )
     db.session.commit()
-    said = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
-    assert codes(said).count("keys_exchanged") == 1
-    assert said["accounts"]["created"] == 0
+    report = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
+    assert codes(report).count("keys_exchanged") == 1
+    assert report["accounts"]["created"] == 0
     assert names_of("1") == ("Mme", "Marie", "MARTIN")
     assert (holder("2") or marie).children == []
 
@@ -144,21 +142,19 @@ def test_who_was_excluded_does_not_come_back_under_the_other_parents_number(
         MARIE.but(family="DURAND", home="9 rue Z;59992;Valdoux", mail="", child="13;DURAND;Tom;6A"),
     ],
 )
-def test_a_name_that_may_be_corrected_or_somebody_elses_waits_for_the_school(
-    act: Run, build: Build, folder: Path, other: Row
-) -> None:
+def test_an_ambiguous_change_of_name_waits_for_the_school(act: Run, build: Build, folder: Path, other: Row) -> None:
     [marie] = known_to(act, build, folder, MARIE)
     for _ in range(2):
-        said = imported(act, written(folder, other), "--force")
-        assert codes(said).count("name_in_doubt") == 1
-        assert "idp account rename" in str(said["issues"])
+        report = imported(act, written(folder, other), "--force")
+        assert codes(report).count("name_in_doubt") == 1
+        assert "idp account rename" in str(report["issues"])
     assert names_of("1") == ("Mme", "Marie", "MARTIN")
     assert (holder("1") or marie).id == marie.id
     assert [child.given_name for child in (holder("1") or marie).children] == (["Léa"] if "Léa" in other.child else [])
     assert [(notice.kind, notice.account_id) for notice in notices()] == [("name_in_doubt", marie.id)]
 
 
-def test_a_name_that_the_school_confirms_is_taken(act: Run, build: Build, folder: Path) -> None:
+def test_a_name_confirmed_by_the_school_is_stored(act: Run, build: Build, folder: Path) -> None:
     [marie] = known_to(act, build, folder, MARIE)
     imported(act, written(folder, JULIE))
     reason = ("--reason", "same person, wrong first name before")
@@ -166,19 +162,19 @@ def test_a_name_that_the_school_confirms_is_taken(act: Run, build: Build, folder
     [notice] = notices()
     assert (notice.settled_at is not None, notice.sentence) == (True, "same person, wrong first name before")
     assert codes(imported(act, folder)) == ["school_without_name"]
-    kept = holder("1")
-    assert kept is not None
-    assert (kept.id, kept.given_name, kept.password_hash) == (marie.id, "Julie", marie.password_hash)
+    stored = holder("1")
+    assert stored is not None
+    assert (stored.id, stored.given_name, stored.password_hash) == (marie.id, "Julie", marie.password_hash)
     again = act("account", "rename", marie.username, "--given-name", "Julie", *reason)
     assert (again.code, "has these names already" in again.err) == (1, True)
     assert act("account", "rename", marie.username, *reason).code == 2
     assert act("account", "rename", marie.username, "--given-name", "J\u202e", *reason).code == 2
 
 
-def test_a_corrected_letter_is_taken_and_several_do_not_add_up(act: Run, build: Build, folder: Path) -> None:
+def test_a_corrected_letter_is_stored_and_corrections_do_not_accumulate(act: Run, build: Build, folder: Path) -> None:
     known_to(act, build, folder, MARIE)
-    for given in ("Maria", "Maria"):
-        assert codes(imported(act, written(folder, MARIE.but(given=given)))) == ["school_without_name"]
+    for given_name in ("Maria", "Maria"):
+        assert codes(imported(act, written(folder, MARIE.but(given=given_name)))) == ["school_without_name"]
     assert names_of("1")[1] == "Maria"
     assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Martha"))))
     assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Mara"))))
@@ -187,7 +183,7 @@ def test_a_corrected_letter_is_taken_and_several_do_not_add_up(act: Run, build: 
     assert codes(imported(act, written(folder, MARIE.but(given="Marise")))) == ["school_without_name"]
 
 
-def test_one_of_several_given_names_does_not_lead_to_the_other(act: Run, build: Build, folder: Path) -> None:
+def test_given_names_do_not_change_step_by_step(act: Run, build: Build, folder: Path) -> None:
     known_to(act, build, folder, MARIE)
     assert codes(imported(act, written(folder, MARIE.but(given="Marie Paule")))) == ["school_without_name"]
     assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Paule"))))
@@ -210,16 +206,16 @@ def test_one_of_several_given_names_does_not_lead_to_the_other(act: Run, build: 
         MARIE.but(civility="M."),
     ],
 )
-def test_what_changes_from_year_to_year_goes_on_without_a_word(
+def test_ordinary_yearly_changes_keep_the_account_without_notice(
     act: Run, build: Build, folder: Path, next_year: Row
 ) -> None:
     [marie] = known_to(act, build, folder, MARIE)
-    said = imported(act, written(folder, next_year), "--force")
-    assert set(codes(said)) <= {"school_without_name"}
-    kept = holder("1")
-    assert kept is not None
-    assert (kept.id, kept.disabled_at, kept.password_hash) == (marie.id, None, marie.password_hash)
-    assert (kept.family_name, kept.given_name) == (next_year.family, next_year.given)
+    report = imported(act, written(folder, next_year), "--force")
+    assert set(codes(report)) <= {"school_without_name"}
+    stored = holder("1")
+    assert stored is not None
+    assert (stored.id, stored.disabled_at, stored.password_hash) == (marie.id, None, marie.password_hash)
+    assert (stored.family_name, stored.given_name) == (next_year.family, next_year.given)
     assert notices() == []
 
 
@@ -231,19 +227,17 @@ def test_a_file_without_civilities_does_not_hide_that_the_person_changed(act: Ru
     assert (holder("1") or marie).civility == "Mme"
 
 
-def test_a_name_is_corrected_before_the_first_letter_and_said(act: Run, build: Build, folder: Path) -> None:
+def test_a_name_corrected_before_the_first_letter_is_reported(act: Run, build: Build, folder: Path) -> None:
     imported(act, written(folder, MARIE))
-    said = imported(act, written(folder, JULIE))
-    assert codes(said).count("name_corrected") == 1
+    report = imported(act, written(folder, JULIE))
+    assert codes(report).count("name_corrected") == 1
     assert names_of("1")[1] == "Julie"
     activated(build, "1")
     assert codes(imported(act, folder)) == ["school_without_name"], "what was corrected is the name from now on"
     assert notices() == []
 
 
-def test_a_number_of_an_aaf_never_reaches_somebody_else_and_the_school_is_told(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_an_aaf_number_of_another_person_is_refused_and_the_school_notified(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     db.session.execute(update(Account).values(generation=1))
     db.session.commit()
@@ -256,20 +250,20 @@ def test_a_number_of_an_aaf_never_reaches_somebody_else_and_the_school_is_told(
     assert (notice.kind, notice.account_id) == ("name_in_doubt", mother.id)
 
 
-def test_a_second_number_that_names_somebody_else_leaves_the_account_open(act: Run, build: Build, folder: Path) -> None:
+def test_a_second_number_of_another_person_leaves_the_account_enabled(act: Run, build: Build, folder: Path) -> None:
     sister = MARIE.but(number="5", child="14;MARTIN;Tom;6A")
     [marie, _] = known_to(act, build, folder, MARIE, sister)
     letter._merge(marie, db.session.scalars(select(Account).where(Account.id == (holder("5") or marie).id)).one())
     db.session.commit()
     other = sister.but(civility="M.", given="Igor", family="ZANZIBAR")
     assert codes(imported(act, written(folder, MARIE, other), "--force")).count("key_changes_person") == 1
-    kept = holder("1")
-    assert kept is not None
-    assert (kept.id, kept.disabled_at, [child.given_name for child in kept.children]) == (marie.id, None, ["Léa"])
+    stored = holder("1")
+    assert stored is not None
+    assert (stored.id, stored.disabled_at, [child.given_name for child in stored.children]) == (marie.id, None, ["Léa"])
     assert names_of("5") == ("M.", "Igor", "ZANZIBAR")
 
 
-def test_a_number_of_siecle_that_names_somebody_else_is_told_to_the_school(act: Run, folder: Path) -> None:
+def test_a_siecle_number_of_another_person_notifies_the_school(act: Run, folder: Path) -> None:
     folder.mkdir()
     (folder / "ElevesAvecAdresses.xml").write_bytes(
         xml.siecle("BEE_ELEVES", xml.pupil("812"), xml.placed("812", ("6A", "D")))
@@ -277,28 +271,28 @@ def test_a_number_of_siecle_that_names_somebody_else_is_told_to_the_school(act: 
 
     def people(**names: str) -> Path:
         tie = xml.responsible("812", "7001", RESP_LEGAL="1", NIVEAU_RESPONSABILITE="1")
-        rows = (xml.person("7001", ADRESSE_ID="5", **names), tie, xml.address("5"))
+        rows = (xml.person("7001", ADRESSE_ID="5", **names), tie, xml.postal_address("5"))
         (folder / "ResponsablesAvecAdresses.xml").write_bytes(xml.siecle("BEE_RESPONSABLES", *rows))
         return folder
 
     imported(act, people())
     former = db.session.scalars(update(Account).values(generation=1).returning(Account.id)).one()
     db.session.commit()
-    said = imported(act, people(PRENOM="Igor", LC_CIVILITE="M."), "--force")
-    assert codes(said).count("key_changes_person") == 1
+    report = imported(act, people(PRENOM="Igor", LC_CIVILITE="M."), "--force")
+    assert codes(report).count("key_changes_person") == 1
     successor = db.session.scalars(select(Account).where(Account.roster_key == "siecle:7001")).one()
     [notice] = notices()
     assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", former, successor.id)
     assert successor.given_name == "Igor"
 
 
-def test_a_namesake_of_the_other_civility_elsewhere_starts_again(act: Run, folder: Path) -> None:
+def test_a_namesake_with_another_civility_and_home_gets_a_new_account(act: Run, folder: Path) -> None:
     dominique = MARIE.but(number="", given="Dominique")
     imported(act, written(folder, dominique))
     db.session.execute(update(Account).values(generation=1))
     db.session.commit()
     other = dominique.but(civility="M.", home=PAUL.home, child="13;BERNARD;Tom;6A")
-    said = imported(act, written(folder, other), "--force")
-    assert codes(said).count("namesake_starts_again") == 1
-    assert "name_in_doubt" not in codes(said)
-    assert said["accounts"]["created"] == 1
+    report = imported(act, written(folder, other), "--force")
+    assert codes(report).count("namesake_starts_again") == 1
+    assert "name_in_doubt" not in codes(report)
+    assert report["accounts"]["created"] == 1

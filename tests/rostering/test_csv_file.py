@@ -83,7 +83,7 @@ def test_guardians_with_numbers() -> None:
     assert isinstance(can, StudentLink)
 
 
-def test_guardians_alone_give_the_pupils_when_they_name_them() -> None:
+def test_a_guardian_file_alone_creates_the_pupils_that_it_names() -> None:
     records = read(NAMED)
     assert issues(records) == []
     malo, zoe, again = (item for item in records if isinstance(item, Student))
@@ -94,14 +94,14 @@ def test_guardians_alone_give_the_pupils_when_they_name_them() -> None:
     assert len(set(people(records, Guardian))) == 3
 
 
-def test_names_without_a_class_give_links_only() -> None:
+def test_children_without_a_class_create_only_links() -> None:
     records = read("nom;prenom;nomenfant;prenomenfant\nLEROY;Noémie;LEROY;Malo\n")
     assert list(some(records, Student)) == []
     [(student, _)] = links(records)
     assert student == people(read("nom;prenom;classe\nLEROY;Malo;6A\n"), Student)[0]
 
 
-def test_a_school_comes_once_and_a_pupil_again_only_if_something_is_new() -> None:
+def test_a_school_is_read_once_and_a_pupil_again_only_when_changed() -> None:
     records = read(NAMED + "LEROY;Anne;;LEROY;Malo;6B;;;\n")
     assert len(list(some(records, School))) == 1
     assert [item.class_name for item in records if isinstance(item, Student)] == ["6A", "4B", "6A", "6B"]
@@ -114,14 +114,14 @@ def test_a_school_comes_once_and_a_pupil_again_only_if_something_is_new() -> Non
         ("autorite", "Légal", 1), ("autorite", "Personne à contacter", 3), ("autorité 1", "non", 0),
     ],
 )  # fmt: skip
-def test_authority_from_its_column(header: str, cell: str, authority: int) -> None:
+def test_authority_is_read_from_its_column(header: str, cell: str, authority: int) -> None:
     records = read(f"id;nom;prenom;idenfant1;{header}\nP1;LEROY;Noémie;1;{cell}\n")
     assert [link.authority for _, link in links(records)] == [authority]
     assert issues(records) == []
 
 
 @each_row("cell", ["", "4", "peut-être", "1" * 500])
-def test_an_authority_that_is_not_clear_gives_no_right(cell: str) -> None:
+def test_an_unclear_authority_grants_no_right(cell: str) -> None:
     records = read(f"id;nom;prenom;idenfant;autorite\nP1;LEROY;Noémie;1;{cell}\n")
     assert [link.authority for _, link in links(records)] == [0]
     assert issues(records) == [("authority_unclear", 2, "")]
@@ -143,14 +143,14 @@ def test_kinship_is_a_code_or_a_word(cell: str, kinship: str) -> None:
     assert issues(records) == []
 
 
-def test_a_kinship_that_nobody_knows_is_a_warning() -> None:
+def test_an_unknown_kinship_is_a_warning() -> None:
     records = read("id;nom;prenom;idenfant;parente\nP1;LEROY;Noémie;1;voisine\n")
     assert issues(records) == [("kinship_unknown", 2, "")]
 
 
 @pytest.mark.row("R-09")
 @each_row("name", ["iss", "sub", "email_verified", "is_admin"])
-def test_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
+def test_a_column_named_like_a_claim_is_an_unknown_column(name: str) -> None:
     plain = "id;nom;prenom;email;idenfant\nP1;LEROY;Noémie;n@exemple.fr;1\n"
     odd = plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n")
     issue, *records = read(odd)
@@ -161,21 +161,21 @@ def test_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
 
 
 @pytest.mark.row("R-03")
-def test_a_header_that_comes_twice_is_an_error() -> None:
+def test_a_repeated_header_is_an_error() -> None:
     [issue] = read("nom;prenom;classe;Nom\nA;B;C;D\n")
     assert isinstance(issue, Issue)
     assert (issue.code, issue.severity, issue.refuses) == ("column_twice", Severity.ERROR, "")
     assert issues(read("nom;prenom;idenfant1;idenfant1\nA;B;C;D\n")) == [("column_twice", 1, "")]
 
 
-def test_child_columns_may_be_repeated_and_another_word_for_a_column_is_told() -> None:
+def test_child_columns_may_repeat_and_a_synonym_is_reported() -> None:
     assert len(links(read("nom;prenom;idenfant;idenfant\nA;B;1;2\n"))) == 2
     assert issues(read("nom;prenom;idenfant;email;courriel\nA;B;1;a@exemple.fr;b@exemple.fr\n")) == [
         ("unknown_column", 1, "")
     ]
 
 
-def test_a_file_must_say_its_school_or_the_operator() -> None:
+def test_the_file_or_the_operator_names_the_school() -> None:
     assert issues(read(NAMED, school=None)) == [("school_needed", 1, "")]
     assert len(read(NAMED, school=None)) == 1
     assert issues(read(NAMED, school="0599001A")) == [("school_wrong", 1, "")]
@@ -184,7 +184,7 @@ def test_a_file_must_say_its_school_or_the_operator() -> None:
 
 
 @each_row("headers", ["nom;ville", "id;prenom", "nom;prenom", "nom;prenom;cantine"])
-def test_what_is_no_file_of_families(headers: str) -> None:
+def test_a_file_without_required_columns_is_refused(headers: str) -> None:
     assert issues(read(f"{headers}\nA;B\n")) == [("columns_missing", 1, "")]
 
 
@@ -201,29 +201,29 @@ def test_what_is_no_file_of_families(headers: str) -> None:
         ("P1;LEROY;Noémie;1;x", "too_many_cells"),
     ],
 )
-def test_a_guardian_who_cannot_be_taken_is_refused_with_the_line(row: str, code: str) -> None:
+def test_an_invalid_guardian_is_refused_with_the_line(row: str, code: str) -> None:
     records = read(f"id;nom;prenom;idenfant\n{row}\nP2;ÖZ;Ali;2\n")
     assert issues(records) == [(code, 2, "guardian")]
     assert people(records, Guardian) == [f"csv:{SCHOOL}:P2"]
 
 
-def test_a_file_of_headers_only_is_told() -> None:
+def test_a_file_of_headers_only_is_reported() -> None:
     assert issues(read("nom;prenom;classe\n\n;;\n")) == [("no_rows", 1, "")]
 
 
-def test_a_child_whose_parent_is_refused_is_still_a_pupil() -> None:
+def test_a_child_of_a_refused_parent_is_accepted() -> None:
     records = read("nom;prenom;nomenfant;prenomenfant;classeenfant\n;;LEROY;Malo;6A\n")
     assert len(people(records, Student)) == 1
     assert issues(records) == [("guardian_without_name", 2, "guardian")]
 
 
-def test_a_child_who_cannot_be_named_is_refused_and_the_parent_is_not() -> None:
+def test_a_child_without_a_name_is_refused_and_the_parent_accepted() -> None:
     records = read("nom;prenom;nomenfant;prenomenfant;classeenfant\nLEROY;Noémie;LEROY;;6A\n")
     assert issues(records) == [("child_without_name", 2, "student")]
     assert len(people(records, Guardian)) == 1
 
 
-def test_a_number_that_cannot_be_a_key_costs_the_link_only() -> None:
+def test_an_invalid_number_drops_only_the_link() -> None:
     records = read(f"id;nom;prenom;idenfant\nP1;LEROY;Noémie;{'1' * 61}\n")
     assert issues(records) == [("link_unreadable", 2, "")]
     records = read(f"id;nom;prenom;classe;relative\n1;LEROY;Malo;6A;{'1' * 61}\n")
@@ -241,14 +241,14 @@ def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(rows: list[list[
     written = [number for number, row in enumerate(rows, 2) if "".join(row).strip()]
     for kind, header in headers.items():
         refused = kind.split()[0]
-        made = Student if refused == "student" else Guardian
+        record_type = Student if refused == "student" else Guardian
         records = read("\n".join([header, *map(";".join, rows), ""]))
-        told = [item.place.line for item in records if isinstance(item, made)]
-        told += [line for _, line, refuses in issues(records) if refuses == refused]
-        assert sorted(told) == written
+        lines = [item.place.line for item in records if isinstance(item, record_type)]
+        lines += [line for _, line, refuses in issues(records) if refuses == refused]
+        assert sorted(lines) == written
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise(content: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
     for header in (b"", b"nom;prenom;classe\n", NAMED.splitlines()[0].encode() + b"\n", b"nom,prenom,idenfant\r"):
         assert list(csv_file.read(source(header + content), FORM))

@@ -51,7 +51,7 @@ def known(**facts: bool) -> Known:
         (DELETE, Ties.NONE, False, Outcome.UNKNOWN_GONE),
     ],
 )
-def test_a_person_without_account(act: Act, ties: Ties, is_retired: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
+def test_a_new_key_is_decided_by_act_and_ties(act: Act, ties: Ties, is_retired: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
     assert decide(Record(act, ties, key_is_retired=is_retired), None) is outcome
 
 
@@ -62,13 +62,13 @@ def test_a_person_without_account(act: Act, ties: Ties, is_retired: bool, outcom
         (PUT, True, Outcome.ALIAS), (MODIFY, True, Outcome.ALIAS), (DELETE, True, Outcome.ALIAS),
     ],
 )  # fmt: skip
-def test_a_person_of_the_same_names(act: Act, is_alias: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
+def test_a_person_with_the_same_names_is_known(act: Act, is_alias: bool, outcome: Outcome) -> None:  # noqa: FBT001 - a row
     for ties in Ties:
         assert decide(Record(act, ties, MARIE), known(is_alias=is_alias)) is outcome
         assert decide(Record(act, ties), Known(is_alias=is_alias)) is outcome
 
 
-def test_the_same_names_under_a_number_need_no_other_proof() -> None:
+def test_a_number_and_the_same_names_identify_a_person() -> None:
     facts = ("is_blank", "has_children", "keeps_child", "keeps_home", "keeps_email", "is_exchanged")
     for kind, values in product((KeyKind.NUMBER, KeyKind.AAF), product((False, True), repeat=len(facts))):
         account = known(**dict(zip(facts, values, strict=True)))
@@ -125,7 +125,9 @@ def test_a_key_made_of_names_needs_a_child_or_the_home(facts: dict[str, bool], o
         (MARRIED, KeyKind.NAMES, {"is_exchanged": True}, Outcome.NAMESAKE),
     ],
 )
-def test_other_names_under_a_known_key(names: Named, kind: KeyKind, facts: dict[str, bool], outcome: Outcome) -> None:
+def test_other_names_under_a_known_key_are_judged(
+    names: Named, kind: KeyKind, facts: dict[str, bool], outcome: Outcome
+) -> None:
     assert decide(put(names, kind), known(**facts)) is outcome
 
 
@@ -137,7 +139,7 @@ def test_other_names_under_a_known_key(names: Named, kind: KeyKind, facts: dict[
         (Ties.NONE, Outcome.NO_STUDENT),
     ],
 )
-def test_another_person_who_needs_no_account_takes_no_key(ties: Ties, outcome: Outcome) -> None:
+def test_another_person_without_an_account_does_not_take_the_key(ties: Ties, outcome: Outcome) -> None:
     assert decide(put(PAUL, ties=ties), known()) is outcome
     assert decide(put(kind=KeyKind.NAMES, ties=ties), known()) is outcome
 
@@ -176,7 +178,9 @@ HERE, LEFT = KnownStudent(), KnownStudent(is_left=True)
         (StudentRecord(DELETE), KnownStudent(keeps_a_name=False, keeps_school=False), StudentOutcome.GONE),
     ],
 )
-def test_a_pupil(record: StudentRecord, account: KnownStudent | None, outcome: StudentOutcome) -> None:
+def test_a_pupil_is_decided_by_record_and_account(
+    record: StudentRecord, account: KnownStudent | None, outcome: StudentOutcome
+) -> None:
     assert decide_student(record, account) is outcome
 
 
@@ -185,7 +189,7 @@ def test_every_outcome_has_a_consequence() -> None:
     assert list(STUDENTS) == list(StudentOutcome)
 
 
-def test_only_refused_records_are_in_doubt() -> None:
+def test_records_in_doubt_are_refused() -> None:
     doubts = {outcome for outcome, consequence in GUARDIANS.items() if consequence.is_doubt}
     assert doubts == {Outcome.KEYS_EXCHANGED, Outcome.KEY_OF_OTHER_PERSON, Outcome.NAME_IN_DOUBT}
     assert {GUARDIANS[outcome].fate for outcome in doubts} == {Fate.REFUSED}

@@ -37,20 +37,22 @@ def excluded(key: str, *children: str) -> None:
 
 
 def tie(key: str, child: str) -> Guardianship:
-    found = select(Guardianship).join(Child, Child.id == Guardianship.child_id)
-    return db.session.scalars(found.where(Guardianship.account_id == account(key).id, Child.given_name == child)).one()
+    statement = select(Guardianship).join(Child, Child.id == Guardianship.child_id)
+    return db.session.scalars(
+        statement.where(Guardianship.account_id == account(key).id, Child.given_name == child)
+    ).one()
 
 
 def sister(uai: str) -> Pupil:
     return Pupil("88", "Sœur", "FAMILLEAA", uai=uai, parents=(("9100000", "10", "1"), (FATHER, "20", "1")))
 
 
-def test_an_excluded_tie_stays_ended_while_the_file_goes_on_naming_it(act: Run, year: Year, folder: Path) -> None:
+def test_an_excluded_tie_stays_ended_while_the_file_still_names_it(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     for _ in range(2):
-        said = imported(act, folder)
-        assert codes(said).count("tie_excluded") == 1
+        report = imported(act, folder)
+        assert codes(report).count("tie_excluded") == 1
         assert children_of(FATHER) == []
         assert tie(FATHER, "Enfanta").excluded_at is not None
     day = folder.parent / "delta"
@@ -63,7 +65,7 @@ def test_an_excluded_tie_stays_ended_while_the_file_goes_on_naming_it(act: Run, 
 
 
 @pytest.mark.parametrize("parent", [(FATHER, "39", "1"), (FATHER, "20", "2")])
-def test_an_excluded_tie_opens_again_when_the_file_says_something_else_of_it(
+def test_an_excluded_tie_is_readmitted_when_its_record_changes(
     act: Run, year: Year, folder: Path, parent: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imported(act, year.write(folder))
@@ -72,9 +74,9 @@ def test_an_excluded_tie_opens_again_when_the_file_says_something_else_of_it(
     assert account(FATHER).disabled_at is not None
     year.change("9200000", parents=(("9100000", "10", "1"), parent))
     monkeypatch.setenv("IDP_ROSTER_PERSON_IN_CHARGE", "1")
-    said = imported(act, year.write(folder))
-    assert not {"tie_excluded", "tie_disputed"} & set(codes(said))
-    assert codes(said).count("tie_readmitted") == 1
+    report = imported(act, year.write(folder))
+    assert not {"tie_excluded", "tie_disputed"} & set(codes(report))
+    assert codes(report).count("tie_readmitted") == 1
     assert children_of(FATHER) == ["Enfanta"]
     opened = tie(FATHER, "Enfanta")
     assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
@@ -82,7 +84,7 @@ def test_an_excluded_tie_opens_again_when_the_file_says_something_else_of_it(
 
 
 @pytest.mark.parametrize(("before", "after"), [("", "20"), ("20", "")])
-def test_a_file_that_gains_or_loses_a_column_undoes_no_decision(
+def test_an_added_or_removed_column_does_not_readmit_a_tie(
     act: Run, year: Year, folder: Path, before: str, after: str
 ) -> None:
     imported(act, year.write(folder))
@@ -91,18 +93,18 @@ def test_a_file_that_gains_or_loses_a_column_undoes_no_decision(
     db.session.execute(update(Guardianship).where(ours).values(kinship=before))
     db.session.commit()
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, after, "1")))
-    said = imported(act, year.write(folder))
-    assert (codes(said).count("tie_excluded"), codes(said).count("tie_readmitted")) == (1, 0)
+    report = imported(act, year.write(folder))
+    assert (codes(report).count("tie_excluded"), codes(report).count("tie_readmitted")) == (1, 0)
     assert children_of(FATHER) == []
     assert tie(FATHER, "Enfanta").excluded_at is not None
 
 
-def test_the_mark_goes_when_the_file_no_longer_names_the_tie(act: Run, year: Year, folder: Path) -> None:
+def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     year.change("9200000", parents=(("9100000", "10", "1"),))
-    said = imported(act, year.write(folder), "--force")
-    assert "tie_excluded" not in codes(said)
+    report = imported(act, year.write(folder), "--force")
+    assert "tie_excluded" not in codes(report)
     ended = tie(FATHER, "Enfanta")
     assert (ended.excluded_at, ended.disputed_at, ended.ended_at is None) == (None, None, False)
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "1")))
@@ -110,7 +112,7 @@ def test_the_mark_goes_when_the_file_no_longer_names_the_tie(act: Run, year: Yea
     assert children_of(FATHER) == ["Enfanta"]
 
 
-def test_the_mark_goes_with_the_pupil(act: Run, year: Year, folder: Path) -> None:
+def test_an_exclusion_ends_when_the_pupil_leaves(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     child = year.pupils.pop("9200000")
@@ -120,7 +122,7 @@ def test_the_mark_goes_with_the_pupil(act: Run, year: Year, folder: Path) -> Non
     assert children_of(FATHER) == ["Enfanta"]
 
 
-def test_a_link_that_cannot_be_read_does_not_take_the_mark_away(act: Run, year: Year, folder: Path) -> None:
+def test_an_unreadable_link_keeps_the_exclusion(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "?")))
@@ -128,22 +130,22 @@ def test_a_link_that_cannot_be_read_does_not_take_the_mark_away(act: Run, year: 
     assert tie(FATHER, "Enfanta").excluded_at is not None
 
 
-def test_who_has_excluded_ties_alone_has_no_child(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_with_only_excluded_ties_has_no_child(act: Run, year: Year, folder: Path) -> None:
     year.add(sister(COLLEGE))
     imported(act, year.write(folder))
     excluded(FATHER, "Enfanta")
-    said = imported(act, folder)
-    assert (account(FATHER).disabled_at, said["accounts"]["disabled"]) == (None, 0)
+    report = imported(act, folder)
+    assert (account(FATHER).disabled_at, report["accounts"]["disabled"]) == (None, 0)
     del year.pupils["88"]
-    said = imported(act, year.write(folder), "--force")
-    assert said["accounts"]["disabled"] == 1
+    report = imported(act, year.write(folder), "--force")
+    assert report["accounts"]["disabled"] == 1
     him = account(FATHER)
     assert him.left_at == him.disabled_at is not None
     assert imported(act, folder)["accounts"]["disabled"] == 0
     assert account(FATHER).disabled_at is not None
 
 
-def test_purge_does_not_forget_what_the_school_decided(act: Run, year: Year, folder: Path) -> None:
+def test_purge_keeps_the_exclusions_of_the_school(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     set_ties(FATHER, disputed_at=None)
@@ -154,27 +156,25 @@ def test_purge_does_not_forget_what_the_school_decided(act: Run, year: Year, fol
     db.session.execute(gone.values(disabled_at=long_ago, left_at=long_ago))
     db.session.commit()
     assert act("purge").code == 0
-    said = imported(act, folder)
-    assert said["accounts"]["created"] == 0
+    report = imported(act, folder)
+    assert report["accounts"]["created"] == 0
     assert children_of(FATHER) == []
 
 
-def test_a_pupil_whose_only_guardian_is_excluded_is_said_without_an_untrue_word(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_an_excluded_only_guardian_is_not_reported_as_missing(act: Run, year: Year, folder: Path) -> None:
     year.change("9200000", parents=((FATHER, "20", "1"),))
     imported(act, year.write(folder))
     excluded(FATHER)
-    said = imported(act, folder)
-    assert "student_without_representative" not in codes(said)
-    assert "tie_excluded" in codes(said)
+    report = imported(act, folder)
+    assert "student_without_representative" not in codes(report)
+    assert "tie_excluded" in codes(report)
 
 
 def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     set_ties(FATHER, disputed_at=now())
-    said = imported(act, folder)
-    [issue] = [issue for issue in said["issues"] if issue["code"] == "tie_disputed"]
+    report = imported(act, folder)
+    [issue] = [issue for issue in report["issues"] if issue["code"] == "tie_disputed"]
     assert (issue["severity"], issue["key"]) == ("warning", f"aaf:{FATHER}")
     assert issue["message"].startswith("Cette personne a répondu qu’elle n’est pas représentante légale de cet élève")
     answer = act("roster", "check", str(folder))
@@ -186,18 +186,18 @@ def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Y
     assert children_of(FATHER) == []
 
 
-def test_a_namesakes_disputed_tie_is_shown_by_its_line(act: Run, folder: Path) -> None:
+def test_a_disputed_tie_of_a_key_of_names_is_reported_by_line(act: Run, folder: Path) -> None:
     imported(act, written(folder, FIRST))
     db.session.execute(update(Guardianship).values(disputed_at=now()))
     db.session.commit()
-    said = imported(act, folder)
-    assert [(issue["code"], issue["line"]) for issue in said["issues"] if "tie" in issue["code"]] == [
+    report = imported(act, folder)
+    assert [(issue["code"], issue["line"]) for issue in report["issues"] if "tie" in issue["code"]] == [
         ("tie_disputed", 2)
     ]
     assert of_name("MARTIN")[0].children == []
 
 
-def test_who_disputed_all_children_of_a_school_is_not_given_another_there(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_who_disputed_every_child_of_a_school_gets_no_other_there(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     set_ties(FATHER, disputed_at=now())
     year.add(sister(year.pupils["9200000"].uai))
@@ -209,7 +209,7 @@ def test_who_disputed_all_children_of_a_school_is_not_given_another_there(act: R
     assert notice.child_ids == [tie(FATHER, "Sœur").child_id.hex]
 
 
-def test_the_open_notice_names_the_next_child_too(act: Run, year: Year, folder: Path, build: Build) -> None:
+def test_the_open_notice_also_names_the_next_child(act: Run, year: Year, folder: Path, build: Build) -> None:
     imported(act, year.write(folder))
     set_ties(FATHER, disputed_at=now())
     first = tie(FATHER, "Enfanta")
@@ -236,7 +236,7 @@ def test_a_dispute_concerns_one_school(act: Run, year: Year, folder: Path) -> No
     assert db.session.scalars(select(SchoolNotice)).all() == []
 
 
-def test_who_disputed_one_child_of_several_is_given_the_next(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_who_disputed_one_of_several_children_gets_the_next(act: Run, year: Year, folder: Path) -> None:
     uai = year.pupils["9200000"].uai
     year.add(Pupil("87", "Frère", "FAMILLEAA", uai=uai, parents=((FATHER, "20", "1"),)))
     imported(act, year.write(folder))
@@ -246,7 +246,7 @@ def test_who_disputed_one_child_of_several_is_given_the_next(act: Run, year: Yea
     assert children_of(FATHER) == ["Frère", "Sœur"]
 
 
-def test_a_settled_dispute_gives_the_next_child(act: Run, year: Year, folder: Path) -> None:
+def test_a_settled_dispute_allows_the_next_child(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
     year.add(sister(year.pupils["9200000"].uai))
@@ -254,7 +254,7 @@ def test_a_settled_dispute_gives_the_next_child(act: Run, year: Year, folder: Pa
     assert children_of(FATHER) == ["Sœur"]
 
 
-def test_a_dispute_that_nobody_decided_outlives_the_childs_leaving(act: Run, year: Year, folder: Path) -> None:
+def test_an_open_dispute_remains_after_the_child_leaves(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     set_ties(FATHER, disputed_at=now())
     uai = year.pupils.pop("9200000").uai

@@ -47,7 +47,7 @@ def activate(person: Account) -> None:
     db.session.commit()
 
 
-def test_a_file_that_names_a_disputed_tie_drops_no_dispute(act: Run, year: Year, folder: Path) -> None:
+def test_a_file_that_names_a_disputed_tie_keeps_the_dispute(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     him = dispute(FATHER)
     year.change(CHILD, group="5EME2")
@@ -56,7 +56,7 @@ def test_a_file_that_names_a_disputed_tie_drops_no_dispute(act: Run, year: Year,
     assert disputes.is_disputed(him.id)
 
 
-def test_a_tie_that_the_file_ends_is_the_schools_answer(act: Run, year: Year, folder: Path) -> None:
+def test_a_tie_ended_by_the_file_settles_the_dispute(act: Run, year: Year, folder: Path) -> None:
     """After the school has corrected its file, another child of the person is not disputed."""
     year.add(Pupil("88", "Frère", "FAMILLEAA", parents=BOTH))
     imported(act, year.write(folder))
@@ -73,7 +73,7 @@ def test_a_tie_that_the_file_ends_is_the_schools_answer(act: Run, year: Year, fo
     assert children_of(FATHER) == ["Frère", "Sœur"]
 
 
-def test_a_disputed_tie_that_comes_back_closes_the_account_again(act: Run, year: Year, folder: Path) -> None:
+def test_a_returning_disputed_tie_closes_the_account_again(act: Run, year: Year, folder: Path) -> None:
     year.add(Pupil("88", "Frère", "FAMILLEAA", parents=BOTH))
     imported(act, year.write(folder))
     him = account(FATHER)
@@ -91,7 +91,7 @@ def test_a_disputed_tie_that_comes_back_closes_the_account_again(act: Run, year:
     assert living(him) == 0
 
 
-def test_a_dispute_that_an_import_opens_closes_the_account(
+def test_a_dispute_opened_by_an_import_closes_the_account(
     act: Run, app: Flask, build: Build, year: Year, folder: Path
 ) -> None:
     """One school's letter is disputed, another's is used; then a sibling joins the first school."""
@@ -127,7 +127,7 @@ def _someone_waits() -> bool:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
-def test_an_import_and_a_settlement_lock_in_one_order(
+def test_an_import_and_a_settlement_lock_in_the_same_order(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path
 ) -> None:
     """The import changes one tie and closes the account for another tie, while an operator settles the first."""

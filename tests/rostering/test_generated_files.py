@@ -26,7 +26,7 @@ def _made(out: Path, form: str, **wanted: object) -> Produced:
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
 
-def test_aaf_parts_are_numbered_and_hold_no_more_than_asked(tmp_path: Path) -> None:
+def test_aaf_parts_are_numbered_and_limited_in_size(tmp_path: Path) -> None:
     _made(tmp_path, "aaf", part=500)
 
     parts = sorted(path.name for path in (tmp_path / "complet").glob("*_Eleve_*"))
@@ -51,18 +51,18 @@ def _content(archive: tarfile.TarFile, name: str) -> bytes:
     return member.read()
 
 
-def test_old_siecle_files_have_two_first_representatives_as_often_as_counted(tmp_path: Path) -> None:
-    made = _made(tmp_path, "siecle", old=True, mistakes=0.3, schools=1, pupils=800)
+def test_old_siecle_files_have_the_counted_duplicate_representatives(tmp_path: Path) -> None:
+    result = _made(tmp_path, "siecle", old=True, mistakes=0.3, schools=1, pupils=800)
     (path,) = tmp_path.rglob("ResponsablesAvecAdresses.xml")
     first: Counter[str] = Counter()
     for link in etree.parse(path).iter("RESPONSABLE_ELEVE"):
         first[link.findtext("ELEVE_ID") or ""] += link.findtext("RESP_LEGAL") == "1"
 
-    assert sum(number == 2 for number in first.values()) == made.mistakes[Kind.TWO_FIRST.value] > 0
+    assert sum(number == 2 for number in first.values()) == result.mistakes[Kind.TWO_FIRST.value] > 0
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_siecle_has_a_pair_of_latin_9_files_for_each_school_and_those_who_left(tmp_path: Path, *, zipped: bool) -> None:
+def test_siecle_writes_two_latin_9_files_for_each_school_with_leavers(tmp_path: Path, *, zipped: bool) -> None:
     style = siecle.Style(root="BEE_EPHC", zipped=zipped)
     siecle.write(Folder(tmp_path), draw_schools(PUPILS, SCHOOLS), families(SEED, PUPILS, SCHOOLS), style)
     documents = [_document(path) for path in sorted(tmp_path.rglob("Eleves*"))]

@@ -109,7 +109,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("pupils", "schools"), [(1, 1), (37, 3), (800, 1), (1_200, 17), (5_000, 30)])
-def test_sizes_hold(pupils: int, schools: int) -> None:
+def test_sizes_match_the_order(pupils: int, schools: int) -> None:
     households = list(families(SEED, pupils, schools))
 
     assert sum(len(household.pupils) for household in households) == pupils
@@ -130,14 +130,14 @@ def test_an_academie_without_schools_or_with_too_many_is_refused() -> None:
             draw_schools(10, schools)
 
 
-def test_uais_are_valid_and_each_is_one_school() -> None:
+def test_uais_are_valid_and_unique() -> None:
     uais = {school.uai for school in draw_schools(800_000, 4_100)}
 
     assert len(uais) == 4_100
     assert all(map(is_uai, uais))
 
 
-def test_families_come_in_constant_memory() -> None:
+def test_families_are_generated_in_constant_memory() -> None:
     tracemalloc.start()
     try:
         count = sum(1 for _ in families(SEED, 12_000, 64))
@@ -149,7 +149,7 @@ def test_families_come_in_constant_memory() -> None:
     assert peak < 3_000_000  # the households themselves need more than ten times as much memory
 
 
-def test_keys_are_of_one_person_each() -> None:
+def test_keys_are_unique() -> None:
     households = _academy()
 
     people = [person.key for household in households for person in household.people]
@@ -158,12 +158,12 @@ def test_keys_are_of_one_person_each() -> None:
     assert len({pupil.student_id for pupil in _pupils(households)}) == len(pupils)
 
 
-def test_what_makes_real_files_hard_is_in_the_families() -> None:
+def test_the_families_contain_the_difficult_cases_of_real_files() -> None:
     households = _academy()
     links = [link for pupil in _pupils(households) for link in pupil.links]
     legal = [[link for link in pupil.links if link.authority == 1] for pupil in _pupils(households)]
     names = Counter((person.family_name, person.given_name) for household in households for person in household.people)
-    letters = set("".join(family + given for family, given in names))
+    letters = set("".join(family + given_name for family, given_name in names))
 
     assert any(len({pupil.school for pupil in household.pupils}) > 1 for household in households)
     assert any(len({person.postal_address for person in household.people[:2]}) > 1 for household in households)
@@ -177,7 +177,7 @@ def test_what_makes_real_files_hard_is_in_the_families() -> None:
     assert set("'- ŞĞİŁỄÈ") <= letters
 
 
-def test_pupils_of_a_class_and_names_in_latin_1_stay_apart() -> None:
+def test_pupils_of_a_class_and_names_in_latin_1_are_distinct() -> None:
     known = Counter(
         (pupil.school.number, pupil.class_name, pupil.family_name, pupil.given_name) for pupil in _pupils(_academy())
     )
@@ -192,7 +192,7 @@ def families_pupils(pupils: int, schools: int) -> Iterator[Pupil]:
     return _pupils(families(SEED, pupils, schools))
 
 
-def test_expected_accounts_are_legal_representatives_of_children_who_are_there() -> None:
+def test_expected_accounts_are_legal_representatives_of_present_children() -> None:
     for household, family in zip(families(SEED, PUPILS, SCHOOLS), expected(SEED, PUPILS, SCHOOLS), strict=True):
         pairs = {
             (person.key, pupil.key)
@@ -206,7 +206,7 @@ def test_expected_accounts_are_legal_representatives_of_children_who_are_there()
 
 
 @pytest.mark.parametrize("latin9", [False, True])
-def test_an_aaf_holds_the_expected_accounts_letter_by_letter(tmp_path: Path, *, latin9: bool) -> None:
+def test_an_aaf_holds_exactly_the_expected_accounts(tmp_path: Path, *, latin9: bool) -> None:
     _made(tmp_path, "aaf", latin9=latin9, part=300)
     records = _complete(tmp_path / "complet")
     uais = {key: values["ENTStructureUAI"][0] for (kind, key), values in records.items() if kind == "EtabEducNat"}
@@ -236,7 +236,7 @@ def _rows(wanted: Iterable[Family]) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("first_degree", [False, True])
-def test_a_complet_with_its_delta_is_the_complet_of_afterwards(tmp_path: Path, *, first_degree: bool) -> None:
+def test_a_complet_and_its_delta_equal_the_next_complet(tmp_path: Path, *, first_degree: bool) -> None:
     style = aaf.Style(first_degree=first_degree)
     schools = draw_schools(PUPILS, SCHOOLS)
 
@@ -255,15 +255,15 @@ def test_a_complet_with_its_delta_is_the_complet_of_afterwards(tmp_path: Path, *
     assert min(done["addRequest"], done["modifyRequest"], done["deleteRequest"]) > 5
 
 
-def test_counted_mistakes_are_those_of_the_aaf(tmp_path: Path) -> None:
-    made = _made(tmp_path, "aaf", mistakes=0.3)
+def test_the_aaf_contains_the_counted_mistakes(tmp_path: Path) -> None:
+    result = _made(tmp_path, "aaf", mistakes=0.3)
     files = list((tmp_path / "complet").iterdir())
     text = "".join(path.read_text("utf-8") for path in files)
     keys = Counter(_key(request) for request in _requests(files))
     records = _complete(tmp_path / "complet", repeated=True)
     links = [link for values in records.values() for link in values.get("ENTElevePersRelEleve", [])]
 
-    assert made.mistakes == {
+    assert result.mistakes == {
         "duplicated_key": sum(number - 1 for number in keys.values()),
         "dangling_parent": sum(
             ("PersRelEleve", link.split("$")[0]) not in keys for link in links if not link.startswith("$")
@@ -280,10 +280,10 @@ def test_counted_mistakes_are_those_of_the_aaf(tmp_path: Path) -> None:
         "not_a_mail": text.count("<value>parent.chez.exemple<"),
         "near_duplicate": sum(kind == "PersRelEleve" and key.startswith("7") for kind, key in keys),
     }
-    assert min(made.mistakes.values()) > 0
+    assert min(result.mistakes.values()) > 0
 
 
-def test_without_a_rate_there_are_no_mistakes_and_with_one_all_families_have_one() -> None:
+def test_rate_zero_makes_no_mistake_and_rate_one_changes_every_family() -> None:
     none, all_of_them = Mistakes(0), Mistakes(1)
     households = list(families(SEED, PUPILS, SCHOOLS))
 
@@ -291,26 +291,26 @@ def test_without_a_rate_there_are_no_mistakes_and_with_one_all_families_have_one
     assert none.schools(draw_schools(PUPILS, SCHOOLS)) == draw_schools(PUPILS, SCHOOLS)
     assert not none.counts
     changed = list(all_of_them.households(households))
-    assert all(one != other for one, other in zip(households, changed, strict=True))
+    assert all(household != other for household, other in zip(households, changed, strict=True))
     assert all_of_them.counts.total() == len(households)
     with pytest.raises(ValueError, match="from 0 to 1"):
         Mistakes(1.5)
 
 
-def test_the_command_says_what_it_wrote(
+def test_the_command_prints_its_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     numbers = ["--pupils", "300", "--schools", "3", "--mistakes", "0.2", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["academy", *numbers, "--format", "aaf", "--delta", "0.2"])
     main()
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["academy", *numbers, "--format", "onde", "--delta", "0.2"])
     with pytest.raises(SystemExit) as exited:
         main()
 
-    assert "3 schools, " in said
-    assert "mistakes: " in said
-    assert "changes: " in said
+    assert "3 schools, " in output
+    assert "mistakes: " in output
+    assert "changes: " in output
     assert {path.name for path in tmp_path.iterdir()} == {"complet", "delta"}
     assert exited.value.code == 2
     assert "only an AAF has a Delta" in capsys.readouterr().err

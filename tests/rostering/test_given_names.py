@@ -6,28 +6,28 @@ from idp.rostering.reconcile.continuity import Named, Verdict, given_names_agree
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("Noémie", "NOEMIE"), ("Anne-Marie", "Anne Marie"), ("Anne-Marie", "ANNEMARIE"), ("Anne Marie", "Marie-Anne"),
         ("Anne", "Marie Anne"), ("Marie, Anne, Lou", "Lou Marie"), ("D’Arcy", "d'arcy"), ("李", "李"),
     ],
 )  # fmt: skip
-def test_case_accents_hyphens_order_and_number_do_not_count(one: str, other: str) -> None:
-    assert given_names_agree(one, other)
-    assert given_names_agree(other, one)
+def test_case_accents_hyphens_order_and_number_are_ignored(first: str, second: str) -> None:
+    assert given_names_agree(first, second)
+    assert given_names_agree(second, first)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [("Jean-Pierre", "Jean-Paul"), ("Anne", "Anne-Marie"), ("Marie", "Julie"), ("", ""), ("", "Marie"), ("Léo", "Léa")],
 )
-def test_another_given_name_is_another_one(one: str, other: str) -> None:
-    assert not given_names_agree(one, other)
-    assert not given_names_agree(other, one)
+def test_different_given_names_do_not_agree(first: str, second: str) -> None:
+    assert not given_names_agree(first, second)
+    assert not given_names_agree(second, first)
 
 
 def verdict(before: str, after: str, civilities: tuple[str, str]) -> Verdict:
-    holder, record = (Named(civility, given, "MARTIN", "") for civility, given in zip(
+    holder, record = (Named(civility, given_name, "MARTIN", "") for civility, given_name in zip(
         civilities, (before, after), strict=True
     ))  # fmt: skip
     return judge(record, holder, before, keeps_child=True, keeps_home=True, keeps_email=True)
@@ -36,7 +36,7 @@ def verdict(before: str, after: str, civilities: tuple[str, str]) -> Verdict:
 @pytest.mark.parametrize(
     ("before", "after"), [("Noemie", "Noemmie"), ("Stephane", "Stehpane"), ("Mohamed", "Mohammed"), ("Sara", "Zara")]
 )
-def test_one_wrong_letter_is_a_correction(before: str, after: str) -> None:
+def test_a_change_of_one_letter_is_a_correction(before: str, after: str) -> None:
     assert verdict(before, after, ("", "")) is Verdict.SAME
     assert verdict(after, before, ("", "")) is Verdict.SAME
 
@@ -45,12 +45,12 @@ def test_one_wrong_letter_is_a_correction(before: str, after: str) -> None:
     ("before", "after"),
     [("Paul", "Paule"), ("André", "Andrée"), ("Léo", "Léa"), ("Michel", "Michèle"), ("Marie", "Mario")],
 )
-def test_the_end_of_a_given_name_counts_unless_the_civilities_are_known(before: str, after: str) -> None:
+def test_the_end_of_a_given_name_is_judged_with_the_civilities(before: str, after: str) -> None:
     assert verdict(before, after, ("", "")) is Verdict.DOUBT
     assert verdict(before, after, ("M.", "Mme")) is Verdict.OTHER
     assert verdict(before, after, ("Mme", "Mme")) is Verdict.SAME
 
 
 @pytest.mark.parametrize(("before", "after"), [("Al", "Ali"), ("Marie", "Maia"), ("Noémie", "Naomi")])
-def test_two_wrong_letters_are_no_correction(before: str, after: str) -> None:
+def test_a_change_of_two_letters_is_doubtful(before: str, after: str) -> None:
     assert verdict(before, after, ("Mme", "Mme")) is Verdict.DOUBT

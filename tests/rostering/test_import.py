@@ -21,16 +21,14 @@ pytestmark = pytest.mark.both_databases
 NOBODY = {"read": 0, "created": 0, "changed": 0, "unchanged": 0, "left": 0, "refused": 0}
 
 
-def test_the_first_complete_file_opens_an_account_for_each_legal_representative(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_the_first_complete_file_creates_an_account_for_each_representative(act: Run, year: Year, folder: Path) -> None:
     year.write(folder)
-    said = imported(act, folder)
-    assert (said["format"], said["mode"], said["schools"]) == ("aaf", "complete", [COLLEGE, LYCEE])
-    assert said["students"] == NOBODY | {"read": 12, "created": 12}
-    assert said["guardians"] == NOBODY | {"read": 24, "created": 24}
-    assert said["accounts"] == {"total": 24, "created": 24, "disabled": 0}
-    assert said["issues"] == []
+    report = imported(act, folder)
+    assert (report["format"], report["mode"], report["schools"]) == ("aaf", "complete", [COLLEGE, LYCEE])
+    assert report["students"] == NOBODY | {"read": 12, "created": 12}
+    assert report["guardians"] == NOBODY | {"read": 24, "created": 24}
+    assert report["accounts"] == {"total": 24, "created": 24, "disabled": 0}
+    assert report["issues"] == []
     mother = account("9100000")
     assert (mother.family_name, mother.given_name, mother.civility) == ("FAMILLEAA", "Mèrea", "Mme")
     assert (mother.address_lines, mother.postcode, mother.city) == (["0 rue du Test"], "59990", "Rivebelle")
@@ -42,17 +40,17 @@ def test_the_first_complete_file_opens_an_account_for_each_legal_representative(
     assert (child.school.uai, child.student_id, child.class_name) == (LYCEE, "79200000", "6EME1")
 
 
-def test_a_check_tells_the_same_and_writes_nothing(act: Run, year: Year, folder: Path) -> None:
+def test_a_check_reports_like_an_import_and_writes_nothing(act: Run, year: Year, folder: Path) -> None:
     year.write(folder)
     before = state()
-    said = imported(act, folder, command="check")
-    assert said["batch"] is None
-    assert said["guardians"]["created"] == 24
+    report = imported(act, folder, command="check")
+    assert report["batch"] is None
+    assert report["guardians"]["created"] == 24
     assert state() == before
     assert db.session.scalars(select(ImportBatch)).all() == []
     done = imported(act, folder)
     assert {name: done[name] for name in ("students", "guardians", "accounts")} == {
-        name: said[name] for name in ("students", "guardians", "accounts")
+        name: report[name] for name in ("students", "guardians", "accounts")
     }
 
 
@@ -61,30 +59,30 @@ def test_the_same_file_twice_changes_nothing(act: Run, year: Year, folder: Path)
     year.write(folder)
     imported(act, folder)
     before, updated = state(), dict(db.session.execute(select(Account.id, Account.updated_at)).all())
-    said = imported(act, folder)
-    assert said["students"] == NOBODY | {"read": 12, "unchanged": 12}
-    assert said["guardians"] == NOBODY | {"read": 24, "unchanged": 24}
-    assert said["accounts"] == {"total": 24, "created": 0, "disabled": 0}
+    report = imported(act, folder)
+    assert report["students"] == NOBODY | {"read": 12, "unchanged": 12}
+    assert report["guardians"] == NOBODY | {"read": 24, "unchanged": 24}
+    assert report["accounts"] == {"total": 24, "created": 0, "disabled": 0}
     assert state() == before
     assert dict(db.session.execute(select(Account.id, Account.updated_at)).all()) == updated
 
 
-def test_what_the_file_changes_is_changed_and_nothing_else(act: Run, year: Year, folder: Path) -> None:
+def test_an_import_changes_only_the_changed_records(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    kept = account("9100001").username
+    username = account("9100001").username
     year.change("9100001", family="NOUVEAUNOM", street="9 rue Neuve", postcode="59991", city="Valdoux")
     year.change("9200001", group="5EME2")
     year.change("9200002", uai=COLLEGE)
-    said = imported(act, year.write(folder))
-    assert said["students"] == NOBODY | {"read": 12, "changed": 2, "unchanged": 10}
-    assert said["guardians"] == NOBODY | {"read": 24, "changed": 1, "unchanged": 23}
+    report = imported(act, year.write(folder))
+    assert report["students"] == NOBODY | {"read": 12, "changed": 2, "unchanged": 10}
+    assert report["guardians"] == NOBODY | {"read": 24, "changed": 1, "unchanged": 23}
     mother = account("9100001")
-    assert (mother.username, mother.family_name, mother.city) == (kept, "NOUVEAUNOM", "Valdoux")
+    assert (mother.username, mother.family_name, mother.city) == (username, "NOUVEAUNOM", "Valdoux")
     assert [child.class_name for child in mother.children] == ["5EME2"]
     assert [child.school.uai for child in account("9100002").children] == [COLLEGE]
 
 
-def test_only_legal_representatives_of_pupils_in_a_class_get_an_account(act: Run, year: Year, folder: Path) -> None:
+def test_accounts_are_created_for_representatives_of_pupils_in_a_class(act: Run, year: Year, folder: Path) -> None:
     year.add(
         Parent("1", "Charge", "AAA"),
         Parent("2", "Contact", "BBB"),
@@ -93,11 +91,11 @@ def test_only_legal_representatives_of_pupils_in_a_class_get_an_account(act: Run
         Pupil("10", "Un", "AAA", parents=(("1", "90", "2"), ("2", "90", "3"))),
         Pupil("11", "Deux", "CLASSE", group="", parents=(("3", "10", "1"),)),
     )
-    said = imported(act, year.write(folder))
-    assert said["guardians"] == NOBODY | {"read": 28, "created": 24, "refused": 4}
-    assert said["students"] == NOBODY | {"read": 14, "created": 13, "refused": 1}
-    found = {(issue["code"], issue["key"]) for issue in said["issues"]}
-    assert found == {
+    report = imported(act, year.write(folder))
+    assert report["guardians"] == NOBODY | {"read": 28, "created": 24, "refused": 4}
+    assert report["students"] == NOBODY | {"read": 14, "created": 13, "refused": 1}
+    issue_keys = {(issue["code"], issue["key"]) for issue in report["issues"]}
+    assert issue_keys == {
         ("no_legal_authority", "aaf:1"),
         ("no_legal_authority", "aaf:2"),
         ("no_open_student", "aaf:3"),
@@ -105,10 +103,10 @@ def test_only_legal_representatives_of_pupils_in_a_class_get_an_account(act: Run
         ("student_without_class", "aaf:11"),
         ("student_without_representative", "aaf:10"),
     }
-    assert all(issue["severity"] == "warning" and issue["line"] > 0 for issue in said["issues"])
+    assert all(issue["severity"] == "warning" and issue["line"] > 0 for issue in report["issues"])
 
 
-def test_people_in_charge_get_one_where_a_setting_says_so(
+def test_a_setting_creates_accounts_for_people_in_charge(
     act: Run, year: Year, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     year.add(Parent("1", "Charge", "AAA"), Parent("2", "Contact", "BBB"))
@@ -118,15 +116,15 @@ def test_people_in_charge_get_one_where_a_setting_says_so(
     assert account("1").guardianships[0].authority == 2
 
 
-def test_who_is_no_longer_in_the_file_is_disabled_and_not_removed(
+def test_a_parent_absent_from_the_file_is_disabled_and_not_removed(
     act: Run, year: Year, folder: Path, build: Build
 ) -> None:
     imported(act, year.write(folder))
     del year.pupils["9200000"], year.parents["9100000"], year.parents["9150000"]
-    said = imported(act, year.write(folder), "--force")
-    assert said["students"] == NOBODY | {"read": 11, "unchanged": 11, "left": 1}
-    assert said["guardians"] == NOBODY | {"read": 22, "unchanged": 22, "left": 2}
-    assert said["accounts"] == {"total": 22, "created": 0, "disabled": 2}
+    report = imported(act, year.write(folder), "--force")
+    assert report["students"] == NOBODY | {"read": 11, "unchanged": 11, "left": 1}
+    assert report["guardians"] == NOBODY | {"read": 22, "unchanged": 22, "left": 2}
+    assert report["accounts"] == {"total": 22, "created": 0, "disabled": 2}
     gone = account("9100000")
     assert gone.left_at == gone.disabled_at
     assert gone.left_at is not None
@@ -134,7 +132,7 @@ def test_who_is_no_longer_in_the_file_is_disabled_and_not_removed(
     assert db.session.scalars(select(Child).where(Child.left_at.is_not(None))).one().given_name == "Enfanta"
 
 
-def test_who_comes_back_finds_identifier_and_password_again(act: Run, year: Year, folder: Path, build: Build) -> None:
+def test_a_returning_parent_keeps_identifier_and_password(act: Run, year: Year, folder: Path, build: Build) -> None:
     imported(act, year.write(folder))
     username = account("9100000").username
     db.session.execute(update(Account).where(Account.username == username).values(password_hash=build.hash("x")))
@@ -143,8 +141,8 @@ def test_who_comes_back_finds_identifier_and_password_again(act: Run, year: Year
     imported(act, year.write(folder), "--force")
     assert account("9100000").disabled_at is not None
     year.add(*absent)
-    said = imported(act, year.write(folder))
-    assert said["guardians"] == NOBODY | {"read": 24, "changed": 2, "unchanged": 22}
+    report = imported(act, year.write(folder))
+    assert report["guardians"] == NOBODY | {"read": 24, "changed": 2, "unchanged": 22}
     back = account("9100000")
     assert (back.username, back.left_at, back.disabled_at) == (username, None, None)
     assert back.password_hash == build.hash("x")
@@ -156,7 +154,7 @@ def small_absence(year: Year) -> tuple[Pupil | Parent, ...]:
     return (year.pupils.pop("9200000"), year.parents.pop("9100000"), year.parents.pop("9150000"))
 
 
-def test_an_account_that_an_operator_shut_stays_shut_when_the_family_comes_back(
+def test_an_account_disabled_by_an_operator_stays_disabled_when_the_family_returns(
     act: Run, year: Year, folder: Path
 ) -> None:
     imported(act, year.write(folder))
@@ -188,14 +186,14 @@ def test_a_parent_who_leaves_is_signed_out_everywhere(act: Run, year: Year, fold
 
 
 @pytest.mark.row("R-06")
-def test_half_of_the_parents_missing_stops_everything(act: Run, year: Year, folder: Path) -> None:
+def test_an_import_without_half_of_the_parents_is_stopped(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     for number in range(6):
         year.pupils.pop(str(9200000 + number))
     year.add(Parent("77", "Nouvelle", "FAMILLE"), Pupil("78", "Petit", "FAMILLE", parents=(("77", "10", "1"),)))
-    said = imported(act, year.write(folder), code=1)
-    assert said["accounts"]["disabled"] == 12
+    report = imported(act, year.write(folder), code=1)
+    assert report["accounts"]["disabled"] == 12
     assert state() == before, "not even the new family was written"
     assert db.session.scalars(select(ImportBatch.state).order_by(ImportBatch.started_at)).all() == ["done", "stopped"]
     answer = act("roster", "check", str(folder))
@@ -204,7 +202,7 @@ def test_half_of_the_parents_missing_stops_everything(act: Run, year: Year, fold
     assert imported(act, folder, "--force")["accounts"] == {"total": 13, "created": 1, "disabled": 12}
 
 
-def test_an_emptied_school_stops_although_the_whole_is_large(act: Run, folder: Path) -> None:
+def test_an_emptied_school_stops_a_large_import(act: Run, folder: Path) -> None:
     year = Year()
     for number in range(440):
         uai = LYCEE if number < 20 else COLLEGE
@@ -219,7 +217,7 @@ def test_an_emptied_school_stops_although_the_whole_is_large(act: Run, folder: P
 
 
 @pytest.mark.row("R-07", "Z-06")
-def test_a_confirmed_address_is_never_written_over(act: Run, year: Year, folder: Path) -> None:
+def test_a_confirmed_email_is_never_overwritten(act: Run, year: Year, folder: Path) -> None:
     year.change("9100000", mail="fichier@exemple.fr")
     imported(act, year.write(folder))
     assert account("9100000").school_email == "fichier@exemple.fr"
@@ -228,24 +226,22 @@ def test_a_confirmed_address_is_never_written_over(act: Run, year: Year, folder:
     db.session.commit()
     year.change("9100000", mail="intrus@exemple.fr")
     imported(act, year.write(folder))
-    kept = account("9100000")
-    assert (kept.email, kept.mailbox, kept.school_email) == (
+    parent = account("9100000")
+    assert (parent.email, parent.mailbox, parent.school_email) == (
         "parent@exemple.fr", "parent@exemple.fr", "intrus@exemple.fr",
     )  # fmt: skip
 
 
 @pytest.mark.row("R-08")
-def test_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apart(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_repeated_keys_and_keys_that_differ_in_case_are_refused(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("AB1", "Anne", "DUPONT"), Parent("ab1", "Berthe", "MARTIN"))
     year.add(Pupil("10", "Un", "DUPONT", parents=(("AB1", "10", "1"), ("ab1", "10", "1"))))
     year.write(folder)
     more = Year(parents={"9100000": Parent("9100000", "Autre", "PERSONNE")}, schools=())
     more.write(folder / "suite", "Complet_20260902")
-    said = imported(act, folder)
-    assert said["guardians"] == NOBODY | {"read": 27, "created": 23, "refused": 4}
-    assert sorted(issue["code"] for issue in said["issues"] if issue["severity"] == "error") == [
+    report = imported(act, folder)
+    assert report["guardians"] == NOBODY | {"read": 27, "created": 23, "refused": 4}
+    assert sorted(issue["code"] for issue in report["issues"] if issue["severity"] == "error") == [
         "guardian_key_case", "guardian_key_case", "guardian_key_twice", "guardian_key_twice",
     ]  # fmt: skip
     keys = set(db.session.scalars(select(Account.roster_key)))
@@ -253,13 +249,13 @@ def test_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apart(
 
 
 @pytest.mark.row("R-08")
-def test_a_key_that_comes_back_for_somebody_else_opens_nothing_of_the_first(act: Run, year: Year, folder: Path) -> None:
+def test_a_key_reused_for_another_person_is_refused(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     year.change("9100000", given="Zoé", family="TOUT-AUTRE")
-    said = imported(act, year.write(folder))
-    assert codes(said) == ["key_of_other_person"]
-    assert said["guardians"] == NOBODY | {"read": 24, "unchanged": 23, "refused": 1}
+    report = imported(act, year.write(folder))
+    assert codes(report) == ["key_of_other_person"]
+    assert report["guardians"] == NOBODY | {"read": 24, "unchanged": 23, "refused": 1}
     assert state() == before
 
 
@@ -267,23 +263,23 @@ def test_near_duplicates_are_proposed_and_never_merged(act: Run, year: Year, fol
     year.add(Parent("501", "Anne-Marie", "D’ALMEIDA"), Parent("502", "ANNE MARIE", "d'Almeida"))
     year.add(Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
     year.add(Pupil("11", "Deux", "DUPONT", parents=(("502", "10", "1"),)))
-    said = imported(act, year.write(folder))
-    assert [(issue["code"], issue["key"]) for issue in said["issues"]] == [
+    report = imported(act, year.write(folder))
+    assert [(issue["code"], issue["key"]) for issue in report["issues"]] == [
         ("near_duplicate", "aaf:501"), ("near_duplicate", "aaf:502"),
     ]  # fmt: skip
-    assert said["accounts"]["created"] == 26
+    assert report["accounts"]["created"] == 26
     year.add(Parent("503", "Anne-Marie", "D'Almeida"), Pupil("12", "Trois", "DUPONT", parents=(("503", "10", "1"),)))
     assert [issue["key"] for issue in imported(act, year.write(folder))["issues"]] == ["aaf:503"]
 
 
-def test_a_child_in_two_homes_gives_each_parent_an_account_and_an_address(act: Run, year: Year, folder: Path) -> None:
+def test_parents_in_two_homes_keep_separate_accounts_and_postal_addresses(act: Run, year: Year, folder: Path) -> None:
     year.change("9150000", street="27 rue du Moulin", postcode="59991", city="Valdoux")
     imported(act, year.write(folder))
     assert children_of("9100000") == children_of("9150000") == ["Enfanta"]
     assert account("9100000").city != account("9150000").city
 
 
-def test_the_other_source_of_a_school_is_refused(act: Run, year: Year, folder: Path) -> None:
+def test_a_second_source_for_a_school_is_refused(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     csv = folder.parent / "autres.csv"
     csv.write_text("id;nom;prenom;nomenfant;prenomenfant;classeenfant\n1;LEROY;Noémie;LEROY;Malo;6e 1\n")
@@ -292,23 +288,23 @@ def test_the_other_source_of_a_school_is_refused(act: Run, year: Year, folder: P
     assert f"{COLLEGE} is fed by aaf files" in answer.err
 
 
-def test_what_was_wrong_is_kept_with_the_import(act: Run, year: Year, folder: Path) -> None:
+def test_issues_are_stored_with_the_import(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("4", "=SANS", "ENFANT"))
-    said = imported(act, year.write(folder))
+    report = imported(act, year.write(folder))
     batch = db.session.scalars(select(ImportBatch)).one()
-    assert (str(batch.id), batch.state, batch.counts["guardians"]["refused"]) == (said["batch"], "done", 1)
+    assert (str(batch.id), batch.state, batch.counts["guardians"]["refused"]) == (report["batch"], "done", 1)
     [issue] = db.session.scalars(select(ImportIssue)).all()
-    assert (issue.code, issue.key, issue.line) == ("no_student", "aaf:4", said["issues"][0]["line"])
-    shown = act("roster", "show", said["batch"], "--json")
-    assert json.loads(shown.out)["issues"] == said["issues"]
-    assert json.loads(act("roster", "list", "--json").out)[0]["batch"] == said["batch"]
+    assert (issue.code, issue.key, issue.line) == ("no_student", "aaf:4", report["issues"][0]["line"])
+    shown = act("roster", "show", report["batch"], "--json")
+    assert json.loads(shown.out)["issues"] == report["issues"]
+    assert json.loads(act("roster", "list", "--json").out)[0]["batch"] == report["batch"]
     out = folder.parent / "problemes.csv"
-    assert act("roster", "show", said["batch"], "--issues", str(out)).code == 0
+    assert act("roster", "show", report["batch"], "--issues", str(out)).code == 0
     assert out.read_bytes().startswith(b"\xef\xbb\xbf")
     assert "no_student" in out.read_text(encoding="utf-8-sig")
 
 
-def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder: Path) -> None:
+def test_a_delta_adds_changes_moves_and_removes(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     day = folder.parent / "delta"
     pupils = [
@@ -327,11 +323,11 @@ def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder:
             delete("PersRelEleve", "9150003"),
         ],
     )
-    said = imported(act, day)
-    assert said["mode"] == "delta"
-    assert said["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "left": 1}
-    assert said["guardians"] == NOBODY | {"read": 3, "changed": 2, "left": 3, "refused": 1}
-    assert sorted(codes(said)) == ["change_of_unknown", *["guardian_left"] * 3]
+    report = imported(act, day)
+    assert report["mode"] == "delta"
+    assert report["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "left": 1}
+    assert report["guardians"] == NOBODY | {"read": 3, "changed": 2, "left": 3, "refused": 1}
+    assert sorted(codes(report)) == ["change_of_unknown", *["guardian_left"] * 3]
     assert children_of("9100001") == ["Enfantb", "Sœur"]
     assert {child.school.uai for child in account("9100001").children} == {COLLEGE, LYCEE}
     assert account("9150001").address_lines == ["3 quai du Halage"]
@@ -342,7 +338,7 @@ def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder:
     assert account("9100000").disabled_at is None, "a Delta says nothing of those whom it does not name"
 
 
-def test_a_pupil_who_left_one_school_for_another_stays_in_the_other(act: Run, tmp_path: Path) -> None:
+def test_a_pupil_who_changed_school_stays_in_the_new_school(act: Run, tmp_path: Path) -> None:
     head = "id;nom;prenom;classe;datedesortie;persreleleve\n"
     people = "id;nom;prenom\n5;LEROY;Noémie\n"
     for uai, row in ((COLLEGE, "7;LEROY;Malo;6e 1;;5\n8;LEROY;Tom;6e 1;;5\n"), (LYCEE, "9;LEROY;Zoé;2de;;5\n")):
@@ -355,22 +351,22 @@ def test_a_pupil_who_left_one_school_for_another_stays_in_the_other(act: Run, tm
     moved.school_id = db.session.scalars(select(Child.school_id).where(Child.given_name == "Zoé")).one()
     db.session.commit()
     (tmp_path / COLLEGE / "eleves.csv").write_text(head + "7;LEROY;Malo;6e 1;01/09/2026;5\n8;LEROY;Tom;6e 1;;5\n")
-    said = imported(act, tmp_path / COLLEGE, "--school", COLLEGE)
-    assert said["students"]["left"] == 0
+    report = imported(act, tmp_path / COLLEGE, "--school", COLLEGE)
+    assert report["students"]["left"] == 0
     db.session.expire_all()
     assert db.session.scalars(select(Child.left_at).where(Child.given_name == "Malo")).one() is None
 
 
-def test_a_mail_that_is_none_is_left_out_and_the_person_taken(act: Run, year: Year, folder: Path) -> None:
+def test_an_invalid_email_is_dropped_and_the_person_imported(act: Run, year: Year, folder: Path) -> None:
     year.change("9100000", mail="pas d'adresse").change("9100001", mail="mere@exemple.fr")
-    said = imported(act, year.write(folder))
-    assert [(issue["code"], issue["key"]) for issue in said["issues"]] == [("bad_mail", "aaf:9100000")]
+    report = imported(act, year.write(folder))
+    assert [(issue["code"], issue["key"]) for issue in report["issues"]] == [("bad_mail", "aaf:9100000")]
     assert account("9100000").school_email is None
     assert account("9100001").school_email == "mere@exemple.fr"
 
 
 @pytest.mark.row("K-04")
-def test_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, year: Year, folder: Path) -> None:
+def test_a_family_that_moved_belongs_to_its_new_school_only(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     mother, father = account("9100000").username, account("9150000").username
     year.change("9200000", uai=COLLEGE, parents=(("9100000", "10", "1"),))
@@ -383,11 +379,11 @@ def test_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, yea
     assert "no child in a school any more" not in act("account", "show", father).out, "an operator did it"
 
 
-def test_a_known_family_whose_record_is_refused_stays_as_it_was(act: Run, year: Year, folder: Path) -> None:
+def test_a_refused_record_leaves_a_known_family_unchanged(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     year.change("9200000", given="x" * 201).change("9100001", family="y" * 201)
-    said = imported(act, year.write(folder))
-    assert (said["students"]["refused"], said["students"]["left"]) == (1, 0)
-    assert (said["guardians"]["refused"], said["guardians"]["left"]) == (1, 0)
+    report = imported(act, year.write(folder))
+    assert (report["students"]["refused"], report["students"]["left"]) == (1, 0)
+    assert (report["guardians"]["refused"], report["guardians"]["left"]) == (1, 0)
     assert state() == before

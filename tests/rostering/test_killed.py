@@ -64,7 +64,7 @@ def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-10")
-def test_killed_at_ten_points_and_run_again_the_end_is_the_same(
+def test_a_killed_import_run_again_reaches_the_same_state(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
@@ -96,17 +96,17 @@ def test_a_killed_import_gives_each_namesake_one_account(
     assert on(database_url, second, 12, 20, 28, 17, 23, 9, 14) >= 4, "the points lie within the import"
     on(undisturbed, second)
     people = db.session.scalars(select(Account)).all()
-    assert {one.id for one in people if one.disabled_at is not None} == former
-    assert {one.generation for one in people if one.id in former} == {4}
-    assert {one.roster_key is None for one in people if one.id in former} == {True}
-    new = [one for one in people if one.id not in former]
-    assert sorted(child.given_name for one in new for child in one.children) == [f"Deux{n}" for n in range(5)]
+    assert {person.id for person in people if person.disabled_at is not None} == former
+    assert {person.generation for person in people if person.id in former} == {4}
+    assert {person.roster_key is None for person in people if person.id in former} == {True}
+    new = [person for person in people if person.id not in former]
+    assert sorted(child.given_name for person in new for child in person.children) == [f"Deux{n}" for n in range(5)]
     notices = db.session.execute(select(SchoolNotice.account_id, SchoolNotice.other_account_id)).all()
-    assert sorted(notices) == sorted((one, other) for one, other in notices if one in former)
-    assert {other for _, other in notices} == {one.id for one in new}
+    assert sorted(notices) == sorted((first_id, other) for first_id, other in notices if first_id in former)
+    assert {other for _, other in notices} == {person.id for person in new}
     assert len(notices) == len(new) == len(former) == 5
-    told = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
-    assert sorted(payload["account"] for payload in told) == sorted(map(str, former))
+    payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
+    assert sorted(payload["account"] for payload in payloads) == sorted(map(str, former))
     reached = state()
     with create_app(settings_for(undisturbed)).app_context():
         assert state() == reached
@@ -115,7 +115,9 @@ def test_a_killed_import_gives_each_namesake_one_account(
 
 
 @pytest.mark.row("Z-07", "R-05")
-def test_a_second_import_is_refused_and_a_killed_one_holds_nothing(act: Run, database_url: str, tmp_path: Path) -> None:
+def test_a_second_import_is_refused_and_a_killed_one_releases_the_lock(
+    act: Run, database_url: str, tmp_path: Path
+) -> None:
     first, _ = two_years(tmp_path)
     with lock.alone():
         db.session.rollback()
@@ -126,7 +128,7 @@ def test_a_second_import_is_refused_and_a_killed_one_holds_nothing(act: Run, dat
 
 
 @pytest.mark.row("Z-07")
-def test_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: str, tmp_path: Path) -> None:
+def test_four_concurrent_imports_run_one_at_a_time(act: Run, database_url: str, tmp_path: Path) -> None:
     first, _ = two_years(tmp_path)
     db.session.remove()
     settings = settings_for(database_url)
@@ -145,7 +147,7 @@ def test_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: s
 
 
 @pytest.mark.row("Z-06", "R-07")
-def test_a_mail_address_that_is_confirmed_during_the_import_stays(act: Run, database_url: str, tmp_path: Path) -> None:
+def test_an_email_confirmed_during_the_import_is_kept(act: Run, database_url: str, tmp_path: Path) -> None:
     first, second = two_years(tmp_path)
     imported(act, first)
     other = create_engine(database_url, poolclass=NullPool)
@@ -172,5 +174,5 @@ def test_a_mail_address_that_is_confirmed_during_the_import_stays(act: Run, data
     finally:
         event.remove(Engine, "engine_connect", confirm)
     assert not waiting, "it was confirmed in the middle"
-    kept = account("9100004")
-    assert (kept.email, kept.city) == ("parent@exemple.fr", "Valdoux")
+    parent = account("9100004")
+    assert (parent.email, parent.city) == ("parent@exemple.fr", "Valdoux")

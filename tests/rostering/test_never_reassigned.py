@@ -62,9 +62,9 @@ def first_of_two(act: Run, build: Build, folder: Path) -> Account:
 
 
 def count(table: type, *conditions: object) -> int:
-    found = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0  # type: ignore[arg-type]
+    rows = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0  # type: ignore[arg-type]
     db.session.rollback()
-    return found
+    return rows
 
 
 def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Path) -> None:
@@ -79,8 +79,8 @@ def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Pat
     before = {name: tokens_for(phone, ent) for name, ent in ents.items()}
     subjects = {name: ent.userinfo(phone, before[name]["access_token"]).get_json()["sub"] for name, ent in ents.items()}
 
-    said = imported(act, written(folder, SECOND), "--force")
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 1)
+    report = imported(act, written(folder, SECOND), "--force")
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 1)
     former, second = of_name("MARTIN")
     assert former.id == first.id
     assert second.username != former.username
@@ -104,7 +104,7 @@ def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Pat
         ("59990;Rivebelle;marie@exemple.fr", "59992;Valdoux;marie@exemple.fr"),
     ],
 )
-def test_a_street_a_postcode_or_a_mailbox_alone_is_nobodys_proof(
+def test_a_street_a_postcode_or_a_mailbox_alone_proves_no_identity(
     act: Run, build: Build, folder: Path, before: str, after: str
 ) -> None:
     rows = [
@@ -119,7 +119,7 @@ def test_a_street_a_postcode_or_a_mailbox_alone_is_nobodys_proof(
     assert (former.id, former.children, [child.given_name for child in second.children]) == (first.id, [], ["Zoé"])
 
 
-def test_one_home_is_known_however_it_is_spelled(act: Run, folder: Path) -> None:
+def test_spellings_of_one_home_are_recognised(act: Run, folder: Path) -> None:
     rows = [
         f"MARTIN;Marie;{where};;{COLLEGE};{child}"
         for where, child in (
@@ -159,7 +159,7 @@ def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder:
     assert count(Session, Session.ended_at.is_(None)) == 0
 
 
-def test_the_former_person_and_the_school_are_told(act: Run, app: Flask, build: Build, folder: Path) -> None:
+def test_the_former_person_and_the_school_are_notified(act: Run, app: Flask, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     child = first.children[0]
     db.session.execute(update(School).values(name="École des Tilleuls", phone="03 53 01 40 40"))
@@ -183,16 +183,16 @@ def test_the_former_person_and_the_school_are_told(act: Run, app: Flask, build: 
     assert changes == ["replaced", "replaced", "child_ended"]
 
 
-def test_the_report_says_that_it_is_somebody_else(act: Run, build: Build, folder: Path) -> None:
+def test_the_report_names_the_new_person(act: Run, build: Build, folder: Path) -> None:
     first_of_two(act, build, folder)
     written(folder, SECOND)
     for command in ("check", "import"):
-        said = imported(act, folder, "--force", command=command)
-        assert said["guardians"] == {"read": 1, "created": 1, "changed": 0, "unchanged": 0, "left": 1, "refused": 0}
-        assert said["accounts"] == {"total": 1, "created": 1, "disabled": 1}
-        assert codes(said).count("namesake_starts_again") == 1
-        assert "guardian_left" not in codes(said)
-        [issue] = [issue for issue in said["issues"] if issue["code"] == "namesake_starts_again"]
+        report = imported(act, folder, "--force", command=command)
+        assert report["guardians"] == {"read": 1, "created": 1, "changed": 0, "unchanged": 0, "left": 1, "refused": 0}
+        assert report["accounts"] == {"total": 1, "created": 1, "disabled": 1}
+        assert codes(report).count("namesake_starts_again") == 1
+        assert "guardian_left" not in codes(report)
+        [issue] = [issue for issue in report["issues"] if issue["code"] == "namesake_starts_again"]
         assert (issue["severity"], issue["line"]) == ("warning", 2)
         assert (
             "Elle reçoit un nouveau compte et un nouveau courrier ; le compte de la première se ferme."
@@ -201,7 +201,7 @@ def test_the_report_says_that_it_is_somebody_else(act: Run, build: Build, folder
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
 
 
-def test_no_import_opens_the_former_account_again_and_an_operator_may(act: Run, build: Build, folder: Path) -> None:
+def test_an_operator_and_no_import_can_enable_the_former_account(act: Run, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     imported(act, written(folder, SECOND), "--force")
     imported(act, written(folder, FIRST), "--force")
@@ -210,12 +210,10 @@ def test_no_import_opens_the_former_account_again_and_an_operator_may(act: Run, 
     assert [child.given_name for child in third.children] == ["Léa"]
     assert former.children == []
     assert act("account", "enable", former.username).code == 0
-    assert [one.disabled_at is None for one in of_name("MARTIN")] == [True, False, True]
+    assert [person.disabled_at is None for person in of_name("MARTIN")] == [True, False, True]
 
 
-def test_what_was_issued_for_the_former_account_stays_dead(
-    act: Run, build: Build, settings: Settings, folder: Path
-) -> None:
+def test_links_of_the_former_account_stay_revoked(act: Run, build: Build, settings: Settings, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     values = {
         purpose: one_time_links.token(
@@ -234,13 +232,13 @@ def test_what_was_issued_for_the_former_account_stays_dead(
     assert count(Token) == 0
 
 
-def test_a_leaver_is_not_welcomed_back_as_a_namesake(act: Run, build: Build, folder: Path) -> None:
+def test_a_namesake_does_not_reopen_the_account_of_a_leaver(act: Run, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     bystander = f"PETIT;Paul;2 rue B;59990;Rivebelle;;{COLLEGE};PETIT;Rose;CP"
     imported(act, written(folder, bystander), "--force")
     assert of_name("MARTIN")[0].left_at is not None
-    said = imported(act, written(folder, bystander, SECOND), "--force")
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
+    report = imported(act, written(folder, bystander, SECOND), "--force")
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 0)
     former, second = of_name("MARTIN")
     assert (former.id, former.disabled_at is None, former.roster_key) == (first.id, False, None)
     assert (second.disabled_at, [child.given_name for child in second.children]) == (None, ["Zoé"])
@@ -251,20 +249,20 @@ def test_a_leaver_is_not_welcomed_back_as_a_namesake(act: Run, build: Build, fol
 def joined(act: Run, build: Build, folder: Path) -> Account:
     """Add a second school's letter to Marie MARTIN's account: one account with two keys of names."""
     imported(act, written(folder, FIRST, OTHER_SCHOOL))
-    one, two = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
-    letter._merge(activated(build, one), two)
+    first, second = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
+    letter._merge(activated(build, first), second)
     db.session.commit()
-    return one
+    return first
 
 
-def test_a_second_key_that_is_a_namesakes_gives_no_child(act: Run, build: Build, folder: Path) -> None:
+def test_a_second_key_of_a_namesake_adds_no_child(act: Run, build: Build, folder: Path) -> None:
     hers = joined(act, build, folder)
     namesake = f"MARTIN;Marie;5 rue Q;59993;Merval;;{LYCEE};DURAND;Bob;2DE2"
-    said = imported(act, written(folder, FIRST, namesake), "--force")
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
-    assert codes(said).count("namesake_starts_again") == 1
-    people = {one.id: one for one in of_name("MARTIN") if one.merged_into_id is None}
-    [new] = [one for key, one in people.items() if key != hers.id]
+    report = imported(act, written(folder, FIRST, namesake), "--force")
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 0)
+    assert codes(report).count("namesake_starts_again") == 1
+    people = {person.id: person for person in of_name("MARTIN") if person.merged_into_id is None}
+    [new] = [person for key, person in people.items() if key != hers.id]
     assert [child.given_name for child in people[hers.id].children] == ["Léa"]
     assert [child.given_name for child in new.children] == ["Bob"]
     assert people[hers.id].disabled_at is None
@@ -275,58 +273,56 @@ def test_a_second_key_that_is_a_namesakes_gives_no_child(act: Run, build: Build,
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
 
 
-def test_who_loses_one_of_two_names_goes_on_under_the_other(act: Run, build: Build, folder: Path) -> None:
+def test_an_account_that_loses_one_of_two_keys_keeps_the_other(act: Run, build: Build, folder: Path) -> None:
     hers = joined(act, build, folder)
-    said = imported(act, written(folder, SECOND, OTHER_SCHOOL), "--force")
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
-    kept = db.session.get_one(Account, hers.id, populate_existing=True)
-    assert (kept.disabled_at, [child.given_name for child in kept.children]) == (None, ["Tom"])
-    assert (kept.roster_key or "").startswith(f"csv:{LYCEE}:")
+    report = imported(act, written(folder, SECOND, OTHER_SCHOOL), "--force")
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 0)
+    stored = db.session.get_one(Account, hers.id, populate_existing=True)
+    assert (stored.disabled_at, [child.given_name for child in stored.children]) == (None, ["Tom"])
+    assert (stored.roster_key or "").startswith(f"csv:{LYCEE}:")
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
     moved = OTHER_SCHOOL.replace("1 rue A", "27 rue du Moulin")
     imported(act, written(folder, SECOND, moved))
     assert db.session.get_one(Account, hers.id, populate_existing=True).address_lines == ["27 rue du Moulin"]
 
 
-def test_who_loses_both_names_is_closed_once(act: Run, app: Flask, build: Build, folder: Path) -> None:
+def test_an_account_that_loses_both_keys_is_closed_once(act: Run, app: Flask, build: Build, folder: Path) -> None:
     hers = joined(act, build, folder)
     namesake = f"MARTIN;Marie;5 rue Q;59993;Merval;;{LYCEE};DURAND;Bob;2DE2"
     with post_office(app) as office:
-        said = imported(act, written(folder, SECOND, namesake), "--force")
+        report = imported(act, written(folder, SECOND, namesake), "--force")
         subjects = [mail["Subject"] for mail in office.deliver()]
     assert subjects.count("Votre compte est fermé : une autre personne porte votre nom") == 1
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (2, 1)
-    kept = db.session.get_one(Account, hers.id, populate_existing=True)
-    assert (kept.disabled_at is None, kept.children, kept.roster_key) == (False, [], None)
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (2, 1)
+    stored = db.session.get_one(Account, hers.id, populate_existing=True)
+    assert (stored.disabled_at is None, stored.children, stored.roster_key) == (False, [], None)
     assert count(SchoolNotice) == 4, "each school hears of each of the two"
 
 
-def test_a_namesake_who_opens_no_account_takes_no_name(act: Run, build: Build, folder: Path) -> None:
+def test_a_namesake_without_an_account_does_not_take_the_key(act: Run, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     without_class = SECOND.replace("Zoé;CP", "Zoé;")
-    said = imported(
+    report = imported(
         act, written(folder, without_class, f"PETIT;Paul;2 rue B;59990;R;;{COLLEGE};PETIT;Rose;CP"), "--force"
     )
-    assert "namesake_starts_again" not in codes(said)
+    assert "namesake_starts_again" not in codes(report)
     [former] = of_name("MARTIN")
     assert (former.id, former.children, former.roster_key) == (first.id, [], first.roster_key)
     assert former.left_at == former.disabled_at is not None
     assert count(SchoolNotice) == 0
 
 
-def test_a_disputed_tie_is_not_undone_by_a_new_account(act: Run, build: Build, folder: Path) -> None:
+def test_a_new_account_does_not_replace_a_disputed_tie(act: Run, build: Build, folder: Path) -> None:
     imported(act, written(folder, FIRST))
     db.session.execute(update(Guardianship).values(disputed_at=now()))
     db.session.commit()
     moved = FIRST.replace("1 rue A;59990;Rivebelle", "9 rue Z;59992;Valdoux")
-    said = imported(act, written(folder, moved))
-    assert said["accounts"]["created"] == 0
+    report = imported(act, written(folder, moved))
+    assert report["accounts"]["created"] == 0
     assert of_name("MARTIN")[0].children == []
 
 
-def test_an_identifier_is_never_given_again(
-    act: Run, build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_identifier_is_never_reused(act: Run, build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build.active(username="m.martin1000", children=[])
     gone = db.session.scalars(select(Account)).one()
     assert unused_accounts.remove(gone.id, true())
@@ -337,7 +333,7 @@ def test_an_identifier_is_never_given_again(
     assert of_name("MARTIN")[0].username == "m.martin1007"
 
 
-def test_an_identifier_that_is_freed_during_the_import_is_not_given(
+def test_an_identifier_released_during_the_import_is_not_reused(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = build.active(username="n.leroy1000", children=[])
@@ -358,7 +354,7 @@ def test_an_identifier_that_is_freed_during_the_import_is_not_given(
     assert db.session.scalars(select(Account.username)).all() == ["n.leroy1003"]
 
 
-def test_a_join_key_is_never_given_to_another_person(act: Run, year: Year, folder: Path) -> None:
+def test_a_join_key_is_never_reused_for_another_person(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     for key in ("9100000", "9100001", "9100002"):
         assert unused_accounts.remove(account(key).id, true())
@@ -366,13 +362,13 @@ def test_a_join_key_is_never_given_to_another_person(act: Run, year: Year, folde
     year.change("9100000", given="Igor", family="ZANZIBAR")
     year.change("9100001", family="MARIÉE")
     year.change("9100002", given="Igor")
-    said = imported(act, year.write(folder), "--force")
-    assert codes(said).count("key_of_other_person") == 2
+    report = imported(act, year.write(folder), "--force")
+    assert codes(report).count("key_of_other_person") == 2
     assert db.session.scalars(select(Account.id).where(Account.join_key.in_(["9100000", "9100002"]))).all() == []
     assert children_of("9100001") == ["Enfantb"]
 
 
-def test_a_key_that_left_and_comes_back_for_somebody_else_opens_nothing(act: Run, year: Year, folder: Path) -> None:
+def test_a_returning_key_of_another_person_reopens_no_account(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     first = account("9100000").id
     child, mother = year.pupils.pop("9200000"), year.parents.pop("9100000")

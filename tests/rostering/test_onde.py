@@ -47,7 +47,7 @@ def read(content: str, encoding: str = "cp1252", **form: object) -> list[Record]
     return list(onde.read(source(content, encoding=encoding), replace(FORM, **form)))  # type: ignore[arg-type]
 
 
-def test_a_pupil() -> None:
+def test_every_column_of_a_pupil_is_read() -> None:
     school, malo, zoe = read(ONDE_PUPILS)
     assert school == School(place=Place("familles.csv", 1), key=SCHOOL, uai=SCHOOL, degree=Degree.PRIMARY)
     assert isinstance(malo, Student)
@@ -60,7 +60,7 @@ def test_a_pupil() -> None:
     assert (zoe.family_name, zoe.birth_date) == ("ÖZ", date(2016, 3, 1))
 
 
-def test_a_responsable_with_two_children_who_are_those_of_the_other_file() -> None:
+def test_a_responsable_is_linked_to_the_children_of_the_pupil_file() -> None:
     malo, zoe = some(read(ONDE_PUPILS), Student)
     assert isinstance(malo, Student)
     assert isinstance(zoe, Student)
@@ -80,7 +80,7 @@ def test_a_responsable_with_two_children_who_are_those_of_the_other_file() -> No
     ]
 
 
-def test_numbered_headers_make_the_same_blocks() -> None:
+def test_numbered_headers_give_the_same_blocks() -> None:
     child = ";Nom d’usage enfant {0};Nom de famille enfant {0};Prénom enfant {0};Classes enfants {0}"
     headers = _GUARDIAN_HEADERS + "".join(child.format(number) for number in (1, 2))
     assert read(f"{headers}\r\n{NOEMIE}\r\n") == read(ONDE_GUARDIANS)
@@ -98,7 +98,7 @@ def test_a_key_does_not_change_with_the_class_the_address_accents_or_case() -> N
     assert keys(pupils(MALO.replace("Malo", "Mael"))) != [key]
 
 
-def test_the_key_of_a_responsable_is_of_all_three_names() -> None:
+def test_the_key_of_a_responsable_uses_all_three_names() -> None:
     [key] = keys(ONDE_GUARDIANS, Guardian)
     for name in ("LEROY;VAN", "VANDEPUTTE", "Noémie"):
         assert keys(guardians(NOEMIE.replace(name, "X" + name, 1)), Guardian) != [key]
@@ -108,7 +108,7 @@ def test_the_key_of_a_responsable_is_of_all_three_names() -> None:
 
 
 @pytest.mark.row("R-08")
-def test_two_rows_of_one_key_are_two_records() -> None:
+def test_two_rows_with_one_key_are_two_records() -> None:
     first, second = keys(pupils(MALO, MALO.replace("14/09", "15/09")))
     assert first == second
 
@@ -128,7 +128,7 @@ def test_the_operator_names_the_school(school: str | None, code: str) -> None:
 @pytest.mark.parametrize(
     "row", [";;Malo;;;;;;;;;;;;;CP", "LEROY;;;;;;;;;;;;;;;CP", f"{'x' * 201};;Malo;;;;;;;;;;;;;CP"]
 )
-def test_a_pupil_who_cannot_be_named_is_refused(row: str) -> None:
+def test_a_pupil_without_a_valid_name_is_refused(row: str) -> None:
     records = read(pupils(row, MALO))
     [(_, line, refuses)] = issues(records)
     assert (line, refuses) == (2, "student")
@@ -142,12 +142,12 @@ def test_a_name_of_marks_is_refused_by_its_length() -> None:
 
 
 @pytest.mark.row("R-03")
-def test_rows_that_cannot_be_read_are_counted_as_what_they_are() -> None:
+def test_unreadable_rows_are_counted_by_kind() -> None:
     assert issues(read(pupils('"LEROY;;Malo', MALO))) == [("quote_not_closed", 2, "student")]
     assert issues(read(guardians(NOEMIE + ";more", NOEMIE))) == [("too_many_cells", 2, "guardian")]
 
 
-def test_a_responsable_without_a_name_is_refused_and_an_odd_civility_is_not() -> None:
+def test_a_responsable_needs_a_name_and_an_unknown_civility_is_a_warning() -> None:
     assert issues(read(guardians(NOEMIE.replace("LEROY;VANDEPUTTE", ";", 1)))) == [
         ("guardian_without_name", 2, "guardian")
     ]
@@ -160,13 +160,13 @@ def test_a_responsable_without_a_name_is_refused_and_an_odd_civility_is_not() ->
     ("written", "civility"),
     [("M.", "M."), ("m", "M."), ("Monsieur", "M."), ("MME", "Mme"), ("Mme.", "Mme"), ("Mademoiselle", "Mme"), ("", "")],
 )
-def test_civilities(written: str, civility: str) -> None:
+def test_civilities_are_normalised(written: str, civility: str) -> None:
     records = read(guardians(NOEMIE.replace("MME", written, 1)))
     assert [item.civility for item in records if isinstance(item, Guardian)] == [civility]
     assert issues(records) == []
 
 
-def test_a_child_who_cannot_be_named_costs_the_link_only() -> None:
+def test_a_child_without_a_valid_name_drops_only_the_link() -> None:
     records = read(guardians(NOEMIE.replace("Malo", ""), NOEMIE.replace("Zoé", "x" * 300)))
     assert issues(records) == [("child_unreadable", 2, ""), ("child_unreadable", 3, "")]
     assert all(item.severity is Severity.WARNING for item in records if isinstance(item, Issue))
@@ -180,7 +180,7 @@ def test_a_day_that_does_not_exist_is_a_warning(day: str) -> None:
     assert [item.birth_date for item in records if isinstance(item, Student)] == [None]
 
 
-def test_unknown_columns_are_told_once_and_missing_ones_stop() -> None:
+def test_unknown_columns_are_reported_once_and_missing_columns_stop_the_file() -> None:
     content = f"{_PUPIL_HEADERS};Cantine;Garderie\r\n{MALO};;\r\n{ZOE};;\r\n"
     [issue] = (item for item in read(content) if isinstance(item, Issue))
     assert (issue.code, issue.severity) == ("unknown_column", Severity.WARNING)
@@ -189,7 +189,7 @@ def test_unknown_columns_are_told_once_and_missing_ones_stop() -> None:
     assert issues(read("Nom Elève;Prénom Elève;Nom élève\r\nA;B;C\r\n")) == [("column_twice", 1, "")]
 
 
-def test_an_address_of_several_lines() -> None:
+def test_a_postal_address_has_several_lines() -> None:
     row = NOEMIE.replace("1 rue du Test", '"1 rue du Test\nBât. B"')
     [noemie] = some(read(guardians(row)), Guardian)
     assert isinstance(noemie, Guardian)
@@ -198,7 +198,7 @@ def test_an_address_of_several_lines() -> None:
 
 @pytest.mark.row("R-11")
 @each_row("field", sorted({"line", "postcode", "city", "mail"}))
-def test_no_field_is_longer_than_allowed(field: str) -> None:
+def test_a_field_longer_than_the_limit_is_refused(field: str) -> None:
     old = {"line": "1 rue du Test", "postcode": "59990", "city": "Rivebelle", "mail": "n.leroy@exemple.fr"}[field]
     fits = read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))
     assert issues(fits) == []
@@ -215,12 +215,12 @@ def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(rows: list[list[
     written = [number for number, row in enumerate(rows, 2) if "".join(row).strip()]
     for content, kind, refused in ((pupils(*lines), Student, "student"), (guardians(*lines), Guardian, "guardian")):
         records = read(content, "utf-8")
-        told = [item.place.line for item in records if isinstance(item, kind)]
-        told += [line for _, line, refuses in issues(records) if refuses == refused]
-        assert sorted(told) == written
+        line_numbers = [item.place.line for item in records if isinstance(item, kind)]
+        line_numbers += [line for _, line, refuses in issues(records) if refuses == refused]
+        assert sorted(line_numbers) == written
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise(content: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
     for header in (b"", _PUPIL_HEADERS.encode("cp1252") + b"\n", (_GUARDIAN_HEADERS + _CHILD_HEADERS).encode() + b"\r"):
         assert list(onde.read(source(header + content), FORM))

@@ -73,12 +73,12 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     watch = Watch()
     monkeypatch.setattr(order, "PHASES", tuple(map(watch.watched, PHASES)))
 
-    def asked(*_: object) -> None:
+    def note_phase(*_: object) -> None:
         watch.asked.add(watch.phase)
 
-    event.listen(Engine, "before_cursor_execute", asked)
+    event.listen(Engine, "before_cursor_execute", note_phase)
     yield watch
-    event.remove(Engine, "before_cursor_execute", asked)
+    event.remove(Engine, "before_cursor_execute", note_phase)
 
 
 def import_everything(act: Run, year: Year, folder: Path) -> None:
@@ -128,8 +128,8 @@ def test_phases_and_tables_are_as_declared(
     writes = {phase.name: tables for phase in PHASES if (tables := watch.writes[phase.name] ^ phase.writes)}
     assert (reads, writes) == ({}, {})
     assert watch.asked - {""} == {phase.name for phase in PHASES if phase.asks_database}
-    assert [table for (table, column), found in types.items() if not found <= _allowed(column)] == []
-    assert {table for (table, _), found in types.items() if found} == TABLE_NAMES
+    assert [table for (table, column), kinds in types.items() if not kinds <= _allowed(column)] == []
+    assert {table for (table, _), kinds in types.items() if kinds} == TABLE_NAMES
 
 
 _TYPES = "SELECT DISTINCT typeof({column}) FROM {table}"
@@ -139,7 +139,7 @@ def _allowed(column: Column) -> set[str]:
     return {"text" if column.is_text else "integer"} | ({"null"} if column.is_nullable else set())
 
 
-def test_a_phase_reads_what_an_earlier_one_wrote() -> None:
+def test_a_phase_reads_only_tables_of_earlier_phases() -> None:
     written = {"school", "student", "guardian", "link", "unread", "issue"}
     for phase in PHASES:
         tables = {write.partition(".")[0] for write in phase.writes}
@@ -167,8 +167,8 @@ _BUILDERS = {
 _OTHER_DATABASE = {"idp/rostering/lock.py"}
 
 
-def test_no_statement_stands_in_a_function() -> None:
-    found = {
+def test_sql_statements_are_defined_outside_functions() -> None:
+    places = {
         f"{shown(path)}:{node.lineno}"
         for path in modules("idp/rostering")
         if shown(path) not in _BUILDERS | _OTHER_DATABASE
@@ -177,4 +177,4 @@ def test_no_statement_stands_in_a_function() -> None:
         for node in ast.walk(function)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value)
     }
-    assert found == set()
+    assert places == set()

@@ -31,23 +31,23 @@ PROLOGS = [
 
 @each_row("prolog", PROLOGS)
 @each_row("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso8859-15"])
-def test_aaf_by_its_root_whatever_comes_before(prolog: str, encoding: str) -> None:
+def test_aaf_is_recognised_by_its_root_element(prolog: str, encoding: str) -> None:
     assert recognise(source(prolog + AAF, encoding=encoding)) is Format.AAF
     assert recognise(source(prolog + AAF1D, encoding=encoding)) is Format.AAF1D
 
 
 @pytest.mark.parametrize("name", ["ENTPersonNom", "ENTPersRelEleveEleve", "ENTEcoleUAI"])
-def test_aaf_of_primary_schools_by_its_vocabulary(name: str) -> None:
+def test_aaf_of_primary_schools_is_recognised_by_its_vocabulary(name: str) -> None:
     assert recognise(source(f"<ficAlimMENESR><attr name='{name}'/>")) is Format.AAF1D
 
 
-def test_aaf_of_primary_schools_by_the_name_of_its_archive() -> None:
+def test_aaf_of_primary_schools_is_recognised_by_its_archive_name() -> None:
     assert recognise(source(AAF, "ENT1D.20260901.Complet.tgz/ENT_EtabEducNat_0000.xml")) is Format.AAF1D
     assert recognise(source(AAF, "ENT2DVA.20260901.Complet.tgz/ENT_EtabEducNat_0000.xml")) is Format.AAF
 
 
 @each_row("root", ["BEE_ELEVES", "BEE_EPHC_ELEVES", "BEE_RESPONSABLES", "BEE_EPHC_RESPONSABLES"])
-def test_siecle(root: str) -> None:
+def test_siecle_is_recognised(root: str) -> None:
     xml = f'<?xml version="1.0" encoding="ISO-8859-15"?><{root} xmlns:xsi="x"><PARAMETRES/>'
     assert recognise(source(xml, encoding="iso8859-15")) is Format.SIECLE
 
@@ -56,25 +56,25 @@ def test_siecle(root: str) -> None:
     "content",
     ["<BEE_NOMENCLATURES/>", "<BEE_STRUCTURES/>", "<html>", "", "\0", "nom;ville\nA;B\n", "<!-- <BEE_ELEVES>", "<"],
 )
-def test_other_files_are_none(content: str) -> None:
+def test_other_files_are_not_recognised(content: str) -> None:
     assert recognise(source(content)) is None
 
 
 @each_row("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
-def test_csv_by_its_headers(encoding: str) -> None:
+def test_csv_is_recognised_by_its_headers(encoding: str) -> None:
     assert recognise(source(ONDE_PUPILS, encoding=encoding)) is Format.ONDE
     assert recognise(source(ONDE_GUARDIANS, encoding=encoding)) is Format.ONDE
     assert recognise(source(PUPILS, encoding=encoding)) is Format.CSV
     assert recognise(source(GUARDIANS.replace(";", "\t"), encoding=encoding)) is Format.CSV
 
 
-def test_what_was_looked_at_is_still_there_to_read() -> None:
+def test_recognition_leaves_the_stream_unread() -> None:
     looked = source(AAF * 5_000)
     recognise(looked)
     assert looked.stream.read() == AAF.encode() * 5_000
 
 
-def test_a_long_comment_hides_nothing_in_an_archive_either(tmp_path: Path) -> None:
+def test_a_file_after_a_long_comment_is_recognised_in_an_archive(tmp_path: Path) -> None:
     content = f"<!-- {'x' * 60_000} -->{AAF}".encode()
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
@@ -83,15 +83,17 @@ def test_a_long_comment_hides_nothing_in_an_archive_either(tmp_path: Path) -> No
         archive.addfile(entry, io.BytesIO(content))
     for name, raw in (("a.tgz", gzip.compress(file.getvalue())), ("a.xml", content)):
         (tmp_path / name).write_bytes(raw)
-        [found] = [recognise(item) for item in open_sources([tmp_path / name], lambda _: None) if type(item) is Source]
-        assert found is Format.AAF
+        [recognised] = [
+            recognise(item) for item in open_sources([tmp_path / name], lambda _: None) if type(item) is Source
+        ]
+        assert recognised is Format.AAF
 
 
 @each_row(
     "content",
     ["<!--" * 9_000, "<!DOCTYPE x [" + "<!-- -->" * 4_000, "<!DOCTYPE x " + "'\"" * 9_000, "<?" * 9_000, "[" * 9_000],
 )
-def test_no_beginning_keeps_it_busy(content: str) -> None:
+def test_an_adversarial_beginning_is_not_recognised(content: str) -> None:
     assert recognise(source(content)) is None
 
 
@@ -112,7 +114,7 @@ def test_no_beginning_keeps_it_busy(content: str) -> None:
         ("Delta.tgz/Complet_ou_Delta.xml", Mode.DELTA),
     ],
 )
-def test_the_mode_is_in_the_name(name: str, mode: Mode | None) -> None:
+def test_the_mode_is_read_from_the_name(name: str, mode: Mode | None) -> None:
     assert mode_of(name) is mode
 
 
@@ -125,16 +127,16 @@ def test_the_mode_is_in_the_name(name: str, mode: Mode | None) -> None:
         ("Complet/part.xml", None),
     ],
 )
-def test_mode_of_an_import_is_that_of_the_file_or_its_archive_and_no_folder(member: str, mode: Mode | None) -> None:
+def test_the_mode_comes_from_the_file_or_archive_and_not_the_folder(member: str, mode: Mode | None) -> None:
     assert mode_of(path_in_archives(member)) is mode
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise(content: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
     for beginning in (b"", b"<", b"<!DOCTYPE ", b"\xff\xfe", b"nom;prenom;"):
         recognise(source(beginning + content))
 
 
 @given(st.text(max_size=60))
-def test_no_name_raises(name: str) -> None:
+def test_arbitrary_names_do_not_raise(name: str) -> None:
     mode_of(name)

@@ -28,9 +28,9 @@ pytestmark = pytest.mark.both_databases
 
 
 def count(table: type[Base]) -> int:
-    found = db.session.scalar(select(func.count()).select_from(table)) or 0
+    rows = db.session.scalar(select(func.count()).select_from(table)) or 0
     db.session.rollback()
-    return found
+    return rows
 
 
 def earlier(days: int) -> None:
@@ -52,7 +52,7 @@ def purged(act: Run) -> dict[str, int]:
     return done
 
 
-def test_who_left_is_removed_after_three_months_with_all_that_hangs_on_them(act: Run, year: Year, folder: Path) -> None:
+def test_a_leaver_is_removed_with_its_rows_after_three_months(act: Run, year: Year, folder: Path) -> None:
     year.add(Pupil("88", "Sœur", "FAMILLEDA", parents=(("9150003", "20", "1"),)))
     imported(act, year.write(folder))
     key = account("9100000").id
@@ -72,19 +72,19 @@ def test_who_left_is_removed_after_three_months_with_all_that_hangs_on_them(act:
     db.session.rollback()
 
 
-def test_who_comes_back_after_that_begins_again_with_a_letter(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_who_returns_after_removal_gets_a_new_account(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     child, mother = year.pupils.pop("9200000"), year.parents["9100000"]
     imported(act, year.write(folder), "--force")
     earlier(90)
     purged(act)
     year.add(child, mother)
-    said = imported(act, year.write(folder))
-    assert (said["accounts"]["created"], said["students"]["created"]) == (2, 1)
+    report = imported(act, year.write(folder))
+    assert (report["accounts"]["created"], report["students"]["created"]) == (2, 1)
     assert children_of("9100000") == ["Enfanta"]
 
 
-def test_imports_and_their_problems_are_forgotten_with_the_journal(act: Run, year: Year, folder: Path) -> None:
+def test_imports_and_their_issues_are_removed_with_the_journal(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("4", "Sans", "ENFANT"))
     imported(act, year.write(folder))
     earlier(364)
@@ -95,9 +95,7 @@ def test_imports_and_their_problems_are_forgotten_with_the_journal(act: Run, yea
     assert (count(ImportBatch), count(ImportIssue)) == (0, 0)
 
 
-def test_an_account_that_took_another_over_gets_the_children_of_both_keys(
-    act: Run, year: Year, folder: Path, build: Build
-) -> None:
+def test_a_merged_account_gets_the_children_of_both_keys(act: Run, year: Year, folder: Path, build: Build) -> None:
     year.add(Parent("501", "Anne", "DUPONT"), Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
     year.add(Parent("502", "Anne", "DUPONT", city="Valdoux"))
     year.add(Pupil("11", "Deux", "DUPONT", uai=LYCEE, parents=(("502", "10", "1"),)))
@@ -107,8 +105,8 @@ def test_an_account_that_took_another_over_gets_the_children_of_both_keys(
     db.session.commit()
     assert children_of("501") == ["Deux", "Un"]
     year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))
-    said = imported(act, year.write(folder))
-    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (0, 0)
+    report = imported(act, year.write(folder))
+    assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (0, 0)
     assert children_of("501") == ["Deux", "Trois", "Un"]
     assert account("501").city == "Rivebelle", "the account keeps the address of its own record"
     assert imported(act, folder)["guardians"]["changed"] == 0
@@ -122,7 +120,7 @@ def test_an_account_that_took_another_over_gets_the_children_of_both_keys(
 
 
 @pytest.mark.row("Z-08")
-def test_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, settings: Settings) -> None:
+def test_two_concurrent_purges_warn_each_person_once(app: Flask, build: Build, settings: Settings) -> None:
     long_ago = now() - timedelta(days=400)
     for number in range(12):
         build.active(email=f"parent{number}@exemple.fr", activated_at=long_ago, last_sign_in_at=long_ago)
@@ -138,7 +136,7 @@ def test_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, sett
     assert count(OutboxMessage) == 12
 
 
-def test_an_account_that_an_operator_shut_is_not_opened_again_by_the_night_after_its_removal(
+def test_an_account_disabled_by_an_operator_is_not_recreated_after_the_purge(
     act: Run, year: Year, folder: Path
 ) -> None:
     imported(act, year.write(folder))
@@ -154,9 +152,7 @@ def test_an_account_that_an_operator_shut_is_not_opened_again_by_the_night_after
     assert purged(act)["accounts_removed"] == 2
 
 
-def test_an_account_that_a_killed_import_left_without_a_child_goes_in_the_end(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_an_account_left_childless_by_a_killed_import_is_removed(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     db.session.execute(delete(Guardianship).where(Guardianship.account_id == account("9100000").id))
     db.session.execute(update(Account).values(created_at=now() - timedelta(days=91)))

@@ -65,12 +65,12 @@ def absent(act: Run, build: Build, year: Year, folder: Path) -> tuple[Pupil | Pa
 def changes_of(person: Account) -> list[str]:
     """Return the changes of an account in the journal."""
     rows = select(AuditEntry.details).where(AuditEntry.kind == "account.changed", AuditEntry.account_id == person.id)
-    found = [details["change"] for details in db.session.scalars(rows.order_by(AuditEntry.id))]
+    changes = [details["change"] for details in db.session.scalars(rows.order_by(AuditEntry.id))]
     db.session.rollback()
-    return found
+    return changes
 
 
-def test_an_account_comes_back_without_a_mailbox_that_serves_another(
+def test_a_returning_account_loses_a_mailbox_used_by_another(
     act: Run, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     year.add(*absent)
@@ -86,7 +86,7 @@ def test_an_account_comes_back_without_a_mailbox_that_serves_another(
     assert len(json.loads(act("school", "notices", "--json").out)) == 1
 
 
-def test_the_person_gives_another_address_at_the_next_sign_in(
+def test_the_next_sign_in_asks_for_another_email(
     act: Run, app: Flask, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     year.add(*absent)
@@ -107,7 +107,7 @@ def test_the_person_gives_another_address_at_the_next_sign_in(
     assert tokens_for(browser, ent)["id_token"]
 
 
-def test_no_mail_leads_to_a_new_password_and_a_letter_does(
+def test_a_letter_replaces_the_reset_mail_when_no_email_is_left(
     act: Run,
     app: Flask,
     browser: FlaskClient,
@@ -131,23 +131,23 @@ def test_no_mail_leads_to_a_new_password_and_a_letter_does(
     assert account(MOTHER).provisional_hash is not None
 
 
-def test_an_account_without_its_mailbox_is_not_removed_before_anybody_could_sign_in(
+def test_an_account_that_lost_its_mailbox_is_kept_for_thirty_days(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     confirm(build, MOTHER, activated_at=now() - timedelta(days=500))
     year.add(*absent)
     imported(act, year.write(folder))
     assert account(MOTHER).email is None
-    for days, kept in ((29, 1), (31, 0)):
+    for days, remaining in ((29, 1), (31, 0)):
         db.session.execute(update(FormerMailbox).values(left_at=now() - timedelta(days=days)))
         db.session.commit()
         assert act("purge").code == 0
         left = db.session.scalars(select(Account.id).where(Account.roster_key == f"aaf:{MOTHER}")).all()
-        assert len(left) == kept
+        assert len(left) == remaining
 
 
 @pytest.mark.parametrize("settings", ["allow", "known-device"], indirect=True)
-def test_an_account_comes_back_with_its_mailbox_where_sharing_is_allowed(
+def test_a_returning_account_keeps_its_mailbox_where_sharing_is_allowed(
     act: Run, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     year.add(*absent)
@@ -155,7 +155,7 @@ def test_an_account_comes_back_with_its_mailbox_where_sharing_is_allowed(
     assert (account(MOTHER).email, account(NEIGHBOUR).email) == (MAILBOX, MAILBOX)
 
 
-def test_of_two_accounts_that_come_back_to_one_mailbox_one_has_it(
+def test_two_returning_accounts_do_not_share_a_mailbox(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     confirm(build, FATHER)
@@ -163,11 +163,11 @@ def test_of_two_accounts_that_come_back_to_one_mailbox_one_has_it(
     year.add(*absent)
     imported(act, year.write(folder))
     back = [account(key) for key in (MOTHER, FATHER)]
-    assert [one.disabled_at for one in back] == [None, None]
-    assert sorted(str(one.email) for one in back) == ["None", MAILBOX]
+    assert [person.disabled_at for person in back] == [None, None]
+    assert sorted(str(person.email) for person in back) == ["None", MAILBOX]
 
 
-def test_a_contested_mailbox_stays_and_is_not_kept_by_the_settlement(
+def test_the_settlement_refuses_a_contested_mailbox_that_another_uses(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     """The email gives no access before the school decides; then the same rule applies."""

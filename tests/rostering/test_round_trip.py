@@ -30,14 +30,14 @@ Link = tuple[str, ...]
 
 def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
     """Return the expected guardianships that the format can express."""
-    said = onde.as_written if form == "onde" else str
+    write_value = onde.as_written if form == "onde" else str
     found_links: Counter[Link] = Counter()
     for family in expected_families:
         for guardian in family.guardians:
             for child in guardian.children:
                 names = (guardian.given_name, guardian.family_name, child.given_name, child.family_name)
                 number = str(child.student_id) if form in HAVE_STUDENT_IDS else ""
-                found_links[(*map(said, names), said(child.class_name), child.uai, number)] += 1
+                found_links[(*map(write_value, names), write_value(child.class_name), child.uai, number)] += 1
     return found_links
 
 
@@ -84,7 +84,7 @@ def without_namesakes(links: Counter[Link], there: Counter[Link]) -> tuple[Count
     )
 
 
-def test_every_format_that_is_read_is_written() -> None:
+def test_every_readable_format_has_a_writer() -> None:
     assert set(FORMATS) == {form.value for form in Format}
 
 
@@ -92,13 +92,13 @@ def test_every_format_that_is_read_is_written() -> None:
 def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, form: str) -> None:
     produce(Order(out=tmp_path / form, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format=form))
     folders = [tmp_path / form / "complet"] if form.startswith("aaf") else sorted((tmp_path / form).iterdir())
-    said = []
+    reports = []
     for folder in folders:
         school = ("--school", folder.name) if form in NAME_NO_SCHOOL else ()
-        said.append(imported(act, folder, *school))
-        assert not [issue for issue in said[-1]["issues"] if issue["severity"] == "error"] or form == "onde"
+        reports.append(imported(act, folder, *school))
+        assert not [issue for issue in reports[-1]["issues"] if issue["severity"] == "error"] or form == "onde"
     for kind in ("students", "guardians"):
-        for counts in (one[kind] for one in said):
+        for counts in (report[kind] for report in reports):
             assert counts["read"] == counts["created"] + counts["changed"] + counts["unchanged"] + counts["refused"]
     wanted, there = links_of(expected(SEED, PUPILS, SCHOOLS), form), links_there(form)
     if form == "onde":
@@ -115,25 +115,25 @@ def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, for
     assert state() == before
 
 
-def test_a_delta_leads_where_the_school_is(act: Run, tmp_path: Path) -> None:
+def test_a_delta_reaches_the_current_state_of_the_school(act: Run, tmp_path: Path) -> None:
     pupils = 360  # of fewer, a tenth is too few for each kind of change
     produce(Order(out=tmp_path, pupils=pupils, schools=SCHOOLS, seed=SEED, format="aaf", delta=0.1, archive=True))
     imported(act, tmp_path / "ENT_2D_Complet.tgz")
-    said = imported(act, tmp_path / "ENT_2D_Delta.tgz")
-    assert said["mode"] == "delta"
-    assert said["students"]["changed"] > 5
-    assert not [code for code in codes(said) if code in {"school_unknown", "guardian_missing"}]
+    report = imported(act, tmp_path / "ENT_2D_Delta.tgz")
+    assert report["mode"] == "delta"
+    assert report["students"]["changed"] > 5
+    assert not [code for code in codes(report) if code in {"school_unknown", "guardian_missing"}]
     changed = changes(families(SEED, pupils, SCHOOLS), draw_schools(pupils, SCHOOLS), 0.1, seed=SEED)
     assert links_there("aaf") == links_of(accounts(after(changed)), "aaf")
 
 
-def test_with_mistakes_every_row_is_counted_and_what_is_wrong_is_said(act: Run, tmp_path: Path) -> None:
-    made = produce(Order(out=tmp_path, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format="aaf", mistakes=0.2))
-    assert len(made.mistakes) >= 6
-    said = imported(act, tmp_path / "complet")
+def test_every_row_of_a_file_with_mistakes_is_counted_and_reported(act: Run, tmp_path: Path) -> None:
+    result = produce(Order(out=tmp_path, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format="aaf", mistakes=0.2))
+    assert len(result.mistakes) >= 6
+    report = imported(act, tmp_path / "complet")
     for kind in ("students", "guardians"):
-        counts = said[kind]
+        counts = report[kind]
         assert counts["read"] == counts["created"] + counts["changed"] + counts["unchanged"] + counts["refused"]
         assert counts["created"]
-    assert {"guardian_key_twice", "guardian_missing", "student_without_class"} <= set(codes(said))
-    assert all(issue["message"].endswith((".", "»")) and issue["line"] >= 1 for issue in said["issues"])
+    assert {"guardian_key_twice", "guardian_missing", "student_without_class"} <= set(codes(report))
+    assert all(issue["message"].endswith((".", "»")) and issue["line"] >= 1 for issue in report["issues"])

@@ -37,7 +37,7 @@ def people(*rows: str) -> list[Record]:
 
 
 @pytest.mark.parametrize("root", ["BEE_ELEVES", "BEE_EPHC_ELEVES"])
-def test_a_pupil_waits_for_the_class(root: str) -> None:
+def test_a_pupil_is_read_with_a_later_class(root: str) -> None:
     assert read(root, xml.pupil("812"), xml.pupil("813"), xml.placed("812", ("6ESP1", "G"), ("6A", "D"))) == [
         FOUND,
         Student(
@@ -64,11 +64,11 @@ def test_a_pupil_waits_for_the_class(root: str) -> None:
 
 
 @pytest.mark.parametrize("root", ["BEE_RESPONSABLES", "BEE_EPHC_RESPONSABLES"])
-def test_a_person_waits_for_the_address(root: str) -> None:
+def test_a_person_is_read_with_a_later_postal_address(root: str) -> None:
     rows = [
         xml.person("5", NOM_USAGE="LEROY", ADRESSE_ID="70", MEL="noemie@rivebelle.test", COMMUNICATION_ADRESSE="0"),
         xml.responsible("812", "5", NIVEAU_RESPONSABILITE="1"),
-        xml.address("70", LIGNE2_ADRESSE=" ", LIGNE3_ADRESSE="Bât. B", LL_PAYS="FRANCE"),
+        xml.postal_address("70", LIGNE2_ADRESSE=" ", LIGNE3_ADRESSE="Bât. B", LL_PAYS="FRANCE"),
     ]
     assert read(root, *rows) == [
         FOUND,
@@ -95,12 +95,12 @@ def test_any_order_of_the_sections_gives_the_same_people() -> None:
     there = {(item.key, item.class_name) for item in some(pupils(*rows), Student) if isinstance(item, Student)}
     back = {(item.key, item.class_name) for item in some(pupils(*rows[::-1]), Student) if isinstance(item, Student)}
     assert there == back == {("siecle:812", "6A"), ("siecle:813", "6B")}
-    [guardian] = people(xml.address("70"), xml.person("5", ADRESSE_ID="70"))
+    [guardian] = people(xml.postal_address("70"), xml.person("5", ADRESSE_ID="70"))
     assert isinstance(guardian, Guardian)
     assert guardian.city == "RIVEBELLE"
 
 
-def test_parameters_at_the_end_still_name_the_school() -> None:
+def test_parameters_at_the_end_name_the_school() -> None:
     rows = xml.pupil("812") + xml.placed("812", ("6A", "D"))
     content = f"<BEE_ELEVES>{rows}<PARAMETRES><UAJ>0599001N</UAJ></PARAMETRES></BEE_ELEVES>"
     school, student = reader.read(source(content), NO_SCHOOL)
@@ -109,7 +109,7 @@ def test_parameters_at_the_end_still_name_the_school() -> None:
     assert (student.school, student.class_name) == ("0599001N", "6A")
 
 
-def test_ids_may_be_children_and_names_may_be_old() -> None:
+def test_ids_in_child_elements_and_old_names_are_read() -> None:
     rows = [
         "<ELEVE><ELEVE_ID>812</ELEVE_ID><NOM>LEROY</NOM><PRENOM>Malo</PRENOM><INE_BEA>0</INE_BEA></ELEVE>",
         xml.placed("", ("6A", "D"))
@@ -129,13 +129,13 @@ def test_ids_may_be_children_and_names_may_be_old() -> None:
     assert guardian.city == "RIVEBELLE"
 
 
-def test_the_usual_name_of_a_pupil_comes_before_the_family_name() -> None:
+def test_the_usual_name_of_a_pupil_replaces_the_family_name() -> None:
     [student] = pupils(xml.pupil("812", NOM_USAGE="VANDEPUTTE"))
     assert isinstance(student, Student)
     assert student.family_name == "VANDEPUTTE"
 
 
-def test_the_school_of_last_year_gives_a_pupil_nothing() -> None:
+def test_the_school_of_last_year_is_ignored() -> None:
     row = xml.pupil("812").replace(
         "</ELEVE>", "<SCOLARITE_AN_DERNIER><PRENOM>X</PRENOM><NOM_USAGE>Y</NOM_USAGE></SCOLARITE_AN_DERNIER></ELEVE>"
     )
@@ -144,7 +144,7 @@ def test_the_school_of_last_year_gives_a_pupil_nothing() -> None:
     assert (student.given_name, student.family_name) == ("Malo", "LEROY")
 
 
-def test_a_leaving_date_and_an_impossible_one() -> None:
+def test_a_leaving_date_is_read_and_an_impossible_date_reported() -> None:
     issue, left, bad = pupils(xml.pupil("812", DATE_SORTIE="30/06/2026"), xml.pupil("813", DATE_NAISS="31/02/2013"))
     assert isinstance(left, Student)
     assert left.left_on == date(2026, 6, 30)
@@ -154,7 +154,7 @@ def test_a_leaving_date_and_an_impossible_one() -> None:
 
 
 @each_row(
-    ("said", "authority"),
+    ("words", "authority"),
     [
         ({"NIVEAU_RESPONSABILITE": "1"}, 1),
         ({"NIVEAU_RESPONSABILITE": "2"}, 2),
@@ -165,14 +165,14 @@ def test_a_leaving_date_and_an_impossible_one() -> None:
         ({"RESP_LEGAL": "1", "NIVEAU_RESPONSABILITE": "3"}, 3),
     ],
 )
-def test_the_authority_in_old_and_new_words(said: dict[str, str], authority: int) -> None:
-    [link] = people(xml.responsible("812", "5", **said))
+def test_authority_is_read_from_old_and_new_attributes(words: dict[str, str], authority: int) -> None:
+    [link] = people(xml.responsible("812", "5", **words))
     assert isinstance(link, StudentLink)
     assert link.link == Link("siecle:5", "10", authority)
 
 
 @each_row(("written", "kinship"), [("1", "20"), ("2", "10"), ("7", "70"), ("20", "20"), ("42", "42")])
-def test_kinship_codes_of_both_ages(written: str, kinship: str) -> None:
+def test_old_and_new_kinship_codes_are_read(written: str, kinship: str) -> None:
     [link] = people(xml.responsible("812", "5", RESP_LEGAL="1", CODE_PARENTE=written))
     assert isinstance(link, StudentLink)
     assert link.link.kinship == kinship
@@ -189,11 +189,11 @@ def test_kinship_codes_of_both_ages(written: str, kinship: str) -> None:
         xml.responsible("8" * 60, "5", RESP_LEGAL="1"),
     ],
 )
-def test_a_link_that_cannot_be_understood_is_told(row: str) -> None:
+def test_an_invalid_link_is_reported(row: str) -> None:
     assert issues(people(row)) == [("bad_link", 5, "")]
 
 
-def test_two_first_legal_representatives_are_reported_and_both_kept() -> None:
+def test_two_first_legal_representatives_are_reported_and_kept() -> None:
     rows = [("812", "5", "1"), ("812", "6", "2"), ("812", "5", "1"), ("813", "5", "1"), ("812", "7", "1")]
     records = people(*(xml.responsible(pupil, person, RESP_LEGAL=legal) for pupil, person, legal in rows))
     assert issues(records) == [("two_first_legal", 9, "")]
@@ -203,17 +203,17 @@ def test_two_first_legal_representatives_are_reported_and_both_kept() -> None:
     assert (issue.severity, issue.key) == (Severity.WARNING, "812")
 
 
-def test_two_legal_representatives_in_new_words_are_as_it_should_be() -> None:
+def test_two_legal_representatives_in_new_attributes_are_valid() -> None:
     rows = [xml.responsible("812", person, NIVEAU_RESPONSABILITE="1", RESP_LEGAL="1") for person in ("5", "6")]
     assert issues(people(*rows)) == []
 
 
-def test_people_at_one_address_and_at_none() -> None:
+def test_people_share_a_postal_address_or_have_none() -> None:
     records = people(
         *(xml.person(key, ADRESSE_ID="70") for key in ("5", "6")),
         xml.person("7"),
         xml.person("8", ADRESSE_ID="99"),
-        xml.address("70"),
+        xml.postal_address("70"),
     )
     cities = {item.key: item.city for item in records if isinstance(item, Guardian)}
     assert cities == {"siecle:5": "RIVEBELLE", "siecle:6": "RIVEBELLE", "siecle:7": "", "siecle:8": ""}
@@ -232,8 +232,16 @@ def test_people_at_one_address_and_at_none() -> None:
         ("BEE_RESPONSABLES", xml.person("5", NOM_DE_FAMILLE=""), "no_name"),
         ("BEE_RESPONSABLES", xml.person("5", NOM_USAGE="x" * 201), "too_long"),
         ("BEE_RESPONSABLES", xml.person("5", MEL="x" * 255), "too_long"),
-        ("BEE_RESPONSABLES", xml.person("5", ADRESSE_ID="1") + xml.address("1", LIGNE4_ADRESSE="x" * 81), "too_long"),
-        ("BEE_RESPONSABLES", xml.person("5", ADRESSE_ID="1") + xml.address("1", CODE_POSTAL="5" * 21), "too_long"),
+        (
+            "BEE_RESPONSABLES",
+            xml.person("5", ADRESSE_ID="1") + xml.postal_address("1", LIGNE4_ADRESSE="x" * 81),
+            "too_long",
+        ),
+        (
+            "BEE_RESPONSABLES",
+            xml.person("5", ADRESSE_ID="1") + xml.postal_address("1", CODE_POSTAL="5" * 21),
+            "too_long",
+        ),
     ],
 )
 def test_a_refused_row_is_counted(root: str, row: str, code: str) -> None:
@@ -250,7 +258,7 @@ def test_a_name_of_400_000_combining_marks_is_refused_by_its_length() -> None:
 
 
 @pytest.mark.row("R-09")
-def test_names_that_are_not_siecle_s_are_told_once_and_carried_nowhere() -> None:
+def test_unknown_attributes_are_reported_once_and_dropped() -> None:
     more = {"sub": "evil", "is_admin": "evil"}
     for records in (
         pupils(xml.pupil("812", **more), xml.pupil("813", **more)),
@@ -263,10 +271,10 @@ def test_names_that_are_not_siecle_s_are_told_once_and_carried_nowhere() -> None
 
 @each_row("uaj", ["", "0599001A", "x"])
 @each_row("root", ["BEE_ELEVES", "BEE_RESPONSABLES"])
-def test_without_a_uai_the_operator_must_name_the_school(uaj: str, root: str) -> None:
+def test_the_operator_names_the_school_of_a_file_without_uai(uaj: str, root: str) -> None:
     rows = [xml.pupil("812"), xml.placed("812", ("6A", "D"))] if root == "BEE_ELEVES" else []
-    given, *records = read(root, *rows, uaj=uaj, form=FORM)
-    assert given == FOUND
+    school, *records = read(root, *rows, uaj=uaj, form=FORM)
+    assert school == FOUND
     assert issues(records) == []
     refused = read(root, *rows, uaj=uaj)
     rest = [("school_unknown", 5, "student")] if rows else []
@@ -288,7 +296,7 @@ def test_a_file_without_parameters() -> None:
 
 
 @each_row(
-    ("content", "found"),
+    ("content", "expected"),
     [
         ("<BEE_NOMENCLATURES><DONNEES/></BEE_NOMENCLATURES>", ("not_needed", 1, "")),
         ("<BEE_STRUCTURES><PARAMETRES/></BEE_STRUCTURES>", ("not_needed", 1, "")),
@@ -298,8 +306,8 @@ def test_a_file_without_parameters() -> None:
         ("", ("empty_file", 1, "")),
     ],
 )
-def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> None:
-    assert issues(list(reader.read(source(content), FORM))) == [found]
+def test_other_documents_are_reported(content: str, expected: tuple[str, int, str]) -> None:
+    assert issues(list(reader.read(source(content), FORM))) == [expected]
 
 
 @pytest.mark.row("R-01")
@@ -309,19 +317,19 @@ def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> 
         ("BEE_ELEVES", [xml.pupil("812"), xml.pupil("813"), xml.placed("812", ("6A", "D"))], "student"),
         (
             "BEE_RESPONSABLES",
-            [xml.person("5", ADRESSE_ID="1"), xml.person("6", ADRESSE_ID="2"), xml.address("1")],
+            [xml.person("5", ADRESSE_ID="1"), xml.person("6", ADRESSE_ID="2"), xml.postal_address("1")],
             "guardian",
         ),
     ],
 )
-def test_whoever_waits_when_the_file_breaks_off_is_refused(root: str, rows: list[str], refused: str) -> None:
+def test_incomplete_records_of_a_truncated_file_are_refused(root: str, rows: list[str], refused: str) -> None:
     content = xml.siecle(root, *rows)
     records = list(reader.read(source(content[: content.index(b"</DONNEES>")], NAME), FORM))
     assert issues(records) == [("xml_truncated", 8, ""), ("cut_off", 6, refused)]
     assert len(records) == 4
 
 
-def test_a_pupil_who_comes_twice_comes_out_twice() -> None:
+def test_a_repeated_pupil_is_read_twice() -> None:
     rows = [xml.pupil("812"), xml.pupil("812", PRENOM="Mahaut"), xml.placed("812", ("6A", "D"))]
     assert [(item.given_name, item.class_name) for item in pupils(*rows) if isinstance(item, Student)] == [
         ("Malo", "6A"),
@@ -340,12 +348,12 @@ KEYS = st.text("0123456789", max_size=3)
         st.builds(lambda key, name: xml.placed(key, (name, "D")), KEYS, TEXTS),
         st.builds(xml.person, KEYS, ADRESSE_ID=KEYS, NOM_DE_FAMILLE=TEXTS, MEL=TEXTS, COMMUNICATION_ADRESSE=TEXTS),
         st.builds(xml.responsible, KEYS, KEYS, RESP_LEGAL=st.sampled_from("0123"), CODE_PARENTE=TEXTS),
-        st.builds(xml.address, KEYS, CODE_POSTAL=TEXTS, LIGNE2_ADRESSE=TEXTS),
+        st.builds(xml.postal_address, KEYS, CODE_POSTAL=TEXTS, LIGNE2_ADRESSE=TEXTS),
     ), max_size=12),
     st.sampled_from(["", SCHOOL]),
     st.integers(0, 40),
 )  # fmt: skip
-def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(rows: list[str], uaj: str, cut: int) -> None:
+def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(rows: list[str], uaj: str, cut: int) -> None:
     """A truncated file is read up to its last complete row."""
     for root, tag, kind, name in (
         ("BEE_ELEVES", "</ELEVE>", Student, "student"),
@@ -365,7 +373,9 @@ def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(rows: li
 
 WHOLE = [
     xml.siecle("BEE_ELEVES", xml.pupil("812"), xml.placed("812", ("6A", "D"))),
-    xml.siecle("BEE_RESPONSABLES", xml.person("5", ADRESSE_ID="1"), xml.responsible("812", "5"), xml.address("1")),
+    xml.siecle(
+        "BEE_RESPONSABLES", xml.person("5", ADRESSE_ID="1"), xml.responsible("812", "5"), xml.postal_address("1")
+    ),
 ]
 
 

@@ -41,13 +41,13 @@ def activated(build: Build, *conditions: Any) -> None:
     db.session.commit()
 
 
-def test_a_namesake_who_comes_later_does_not_find_the_first_ones_password(act: Run, build: Build, folder: Path) -> None:
+def test_a_later_namesake_does_not_inherit_the_password(act: Run, build: Build, folder: Path) -> None:
     imported(act, by_names(folder, "MARTIN;Marie;1 rue A;59990;Rivebelle;;MARTIN;Léa;CM2"), "--school", COLLEGE)
     activated(build, Account.family_name == "MARTIN")
     other = by_names(folder, "MARTIN;Marie;9 rue Z;59992;Valdoux;;BERNARD;Zoé;CP")
     first = marie().id
-    said = imported(act, other, "--school", COLLEGE, "--force")
-    assert "namesake_starts_again" in codes(said)
+    report = imported(act, other, "--school", COLLEGE, "--force")
+    assert "namesake_starts_again" in codes(report)
     [hers] = db.session.scalars(select(Account).where(Account.id != first))
     assert (hers.password_hash, hers.email, hers.activated_at, hers.provisional_hash) == (None,) * 4
     assert [child.given_name for child in hers.children] == ["Zoé"]
@@ -61,7 +61,9 @@ def test_a_namesake_who_comes_later_does_not_find_the_first_ones_password(act: R
         "MARTIN;Marie;9 rue Z;59992;Valdoux;;MARTIN;Léa;CM2",  # another home, the same child
     ],
 )
-def test_who_moves_or_has_another_child_keeps_the_account(act: Run, build: Build, folder: Path, row: str) -> None:
+def test_a_parent_who_moves_or_has_another_child_keeps_the_account(
+    act: Run, build: Build, folder: Path, row: str
+) -> None:
     first = "MARTIN;Marie;1 rue A;59990;Rivebelle;elle@exemple.fr;MARTIN;Léa;CM2"
     imported(act, by_names(folder, first), "--school", COLLEGE)
     activated(build, Account.family_name == "MARTIN")
@@ -79,15 +81,15 @@ def test_who_moves_or_has_another_child_keeps_the_account(act: Run, build: Build
         ";59990;Rivebelle;marie@exemple.fr",
     ],
 )
-def test_two_rows_of_one_name_without_a_whole_address_are_two_people(act: Run, folder: Path, where: str) -> None:
+def test_rows_with_one_name_and_an_incomplete_postal_address_are_two_people(act: Run, folder: Path, where: str) -> None:
     rows = (f"MARTIN;Marie;{where};MARTIN;Léa;CM2", f"MARTIN;Marie;{where};BERNARD;Zoé;CP")
-    said = imported(act, by_names(folder, *rows, "PETIT;Paul;;;;;PETIT;Rose;CP"), "--school", COLLEGE)
-    assert codes(said).count("guardian_key_twice") == 2
-    assert "donnez un numéro à chaque personne" in str(said["issues"])
+    report = imported(act, by_names(folder, *rows, "PETIT;Paul;;;;;PETIT;Rose;CP"), "--school", COLLEGE)
+    assert codes(report).count("guardian_key_twice") == 2
+    assert "donnez un numéro à chaque personne" in str(report["issues"])
     assert db.session.scalars(select(Account.family_name)).all() == ["PETIT"]
 
 
-def test_two_rows_of_one_name_at_one_whole_address_are_one_person(act: Run, folder: Path) -> None:
+def test_rows_with_one_name_and_one_complete_postal_address_are_one_person(act: Run, folder: Path) -> None:
     rows = [f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{child}" for child in ("MARTIN;Léa;CM2", "BERNARD;Zoé;CP")]
     imported(act, by_names(folder, *rows), "--school", COLLEGE)
     assert sorted(child.given_name for child in marie().children) == ["Léa", "Zoé"]
@@ -99,12 +101,12 @@ def test_two_rows_of_onde_without_a_commune_are_two_people(act: Run, folder: Pat
     (folder / "eleves.csv").write_text(pupils(MALO, zoe), encoding="cp1252")
     rows = [f"MME;MARTIN;;Marie;1 rue de la Gare;;;;;;;;{child};" for child in ("LEROY;;Malo", ";BERNARD;Rose")]
     (folder / "responsables.csv").write_text(guardians(*rows, children=1), encoding="cp1252")
-    said = imported(act, folder, "--school", COLLEGE)
-    assert codes(said).count("guardian_key_twice") == 2
+    report = imported(act, folder, "--school", COLLEGE)
+    assert codes(report).count("guardian_key_twice") == 2
     assert db.session.scalars(select(Account.id)).all() == []
 
 
-def test_a_key_with_another_family_name_and_nothing_else_in_common_is_doubted(
+def test_a_key_with_another_family_name_and_no_shared_fact_is_in_doubt(
     act: Run, build: Build, year: Year, folder: Path
 ) -> None:
     imported(act, year.write(folder))
@@ -113,8 +115,8 @@ def test_a_key_with_another_family_name_and_nothing_else_in_common_is_doubted(
     year.change("9100000", family="NGUYEN", street="9 rue Z", postcode="59992", city="Valdoux")
     year.change("9200000", parents=(("9150000", "20", "1"),))
     year.add(Pupil("88", "Minh", "NGUYEN", parents=(("9100000", "10", "1"),)))
-    said = imported(act, year.write(folder), "--force")
-    assert "name_in_doubt" in codes(said)
+    report = imported(act, year.write(folder), "--force")
+    assert "name_in_doubt" in codes(report)
     assert account("9100000").family_name == "FAMILLEAA"
     assert "Minh" not in children_of("9100000")
     assert [row for row in state()["accounts"] if "9150000" in row[0]] == [
@@ -122,11 +124,11 @@ def test_a_key_with_another_family_name_and_nothing_else_in_common_is_doubted(
     ]
 
 
-def test_who_marries_keeps_the_account(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_with_a_new_family_name_keeps_the_account(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     year.change("9100000", family="NOUVEAU", street="9 rue Z", postcode="59992", city="Valdoux")
-    said = imported(act, year.write(folder))
-    assert said["issues"] == []
+    report = imported(act, year.write(folder))
+    assert report["issues"] == []
     assert account("9100000").family_name == "NOUVEAU"
 
 
@@ -139,16 +141,16 @@ def merged(act: Run, year: Year, folder: Path) -> None:
     db.session.commit()
 
 
-def test_a_second_key_that_comes_back_for_somebody_else_gives_no_child(act: Run, year: Year, folder: Path) -> None:
+def test_a_second_key_of_another_person_adds_no_child(act: Run, year: Year, folder: Path) -> None:
     merged(act, year, folder)
     year.change("502", given="Igor", family="ZANZIBAR")
     year.add(Pupil("12", "Bob", "ZANZIBAR", parents=(("502", "20", "1"),)))
-    said = imported(act, year.write(folder))
-    assert "key_of_other_person" in codes(said)
+    report = imported(act, year.write(folder))
+    assert "key_of_other_person" in codes(report)
     assert "Bob" not in children_of("501")
 
 
-def test_an_account_with_two_keys_leaves_comes_back_and_loses_neither_child(act: Run, year: Year, folder: Path) -> None:
+def test_a_returning_account_with_two_keys_keeps_both_children(act: Run, year: Year, folder: Path) -> None:
     merged(act, year, folder)
     day = folder.parent / "delta"
     write(day / "ENT_Delta_PersRelEleve_0000.xml", [delete("PersRelEleve", "502")])
@@ -157,18 +159,18 @@ def test_an_account_with_two_keys_leaves_comes_back_and_loses_neither_child(act:
     imported(act, day)
     assert children_of("501") == ["Deux", "Un"]
     year.change("11", parents=(("502", "10", "1"),))
-    one, two = year.pupils.pop("10"), year.pupils.pop("11")
+    first, second = year.pupils.pop("10"), year.pupils.pop("11")
     imported(act, year.write(folder), "--force")
     assert account("501").disabled_at is not None
-    year.add(two)
+    year.add(second)
     imported(act, year.write(folder))
     assert (account("501").disabled_at, account("501").left_at, children_of("501")) == (None, None, ["Deux"])
-    year.add(one)
+    year.add(first)
     imported(act, year.write(folder))
     assert children_of("501") == ["Deux", "Un"]
 
 
-def test_in_a_delta_the_last_word_on_a_pupils_parents_holds(act: Run, year: Year, folder: Path) -> None:
+def test_the_last_record_of_a_pupil_in_a_delta_applies(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     day = folder.parent / "delta"
     both = year.pupils["9200000"]
@@ -186,7 +188,7 @@ def test_in_a_delta_the_last_word_on_a_pupils_parents_holds(act: Run, year: Year
     assert codes(imported(act, day, code=1)).count("student_key_twice") == 2
 
 
-def test_a_parent_who_keeps_a_child_stays_when_another_loses_it(act: Run, year: Year, folder: Path) -> None:
+def test_a_parent_with_a_remaining_child_stays_enabled(act: Run, year: Year, folder: Path) -> None:
     year.add(Pupil("88", "Autre", "FAMILLEAA", parents=(("9100000", "10", "1"),)))
     imported(act, year.write(folder))
     day = folder.parent / "delta"
@@ -198,7 +200,7 @@ def test_a_parent_who_keeps_a_child_stays_when_another_loses_it(act: Run, year: 
 
 
 @pytest.mark.row("R-06")
-def test_a_shifted_column_a_strangers_file_and_a_deleting_delta_are_stopped(act: Run, year: Year, folder: Path) -> None:
+def test_a_shifted_column_a_foreign_file_and_a_deleting_delta_are_stopped(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     keys = list(year.pupils)
@@ -225,21 +227,19 @@ def test_a_shifted_column_a_strangers_file_and_a_deleting_delta_are_stopped(act:
     assert state() == before
 
 
-def test_a_folder_called_delta_is_no_delta(act: Run, tmp_path: Path) -> None:
+def test_a_folder_named_delta_is_read_as_a_complete_file(act: Run, tmp_path: Path) -> None:
     folder = by_names(tmp_path / "college_delta", "MARTIN;Marie;1 rue A;59990;R;;MARTIN;Léa;CM2")
     assert imported(act, folder, "--school", COLLEGE)["mode"] == "complete"
 
 
-def test_a_delta_of_one_school_is_refused_rather_than_cut(act: Run, year: Year, folder: Path) -> None:
+def test_a_delta_limited_to_one_school_is_refused(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     day = folder.parent / "delta"
     write(day / "ENT_Delta_Eleve_0000.xml", [delete("Eleve", "9200000")])
     assert "delta_of_one_school" in codes(imported(act, day, "--school", LYCEE, code=1))
 
 
-def test_a_withdrawn_parent_whose_own_record_is_in_doubt_is_withdrawn_all_the_same(
-    act: Run, year: Year, folder: Path
-) -> None:
+def test_a_parent_with_a_doubtful_record_can_lose_the_tie(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     year.change("9200000", parents=(("9100000", "10", "1"),))
     year.write(folder)
@@ -249,15 +249,15 @@ def test_a_withdrawn_parent_whose_own_record_is_in_doubt_is_withdrawn_all_the_sa
     assert children_of("9150000") == []
 
 
-def test_a_link_that_cannot_be_read_takes_nothing_away(act: Run, year: Year, folder: Path) -> None:
+def test_an_unreadable_link_removes_no_tie(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     year.change("9200000", parents=(("9100000", "10", "1"), ("9150000", "20", "?")))
-    said = imported(act, year.write(folder))
-    assert "bad_link" in codes(said)
+    report = imported(act, year.write(folder))
+    assert "bad_link" in codes(report)
     assert children_of("9150000") == ["Enfanta"]
 
 
-def test_what_an_operator_shuts_after_a_file_did_stays_shut(act: Run, year: Year, folder: Path) -> None:
+def test_an_account_disabled_by_file_and_operator_stays_disabled(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     child = year.pupils.pop("9200000")
     imported(act, year.write(folder), "--force")
@@ -268,7 +268,7 @@ def test_what_an_operator_shuts_after_a_file_did_stays_shut(act: Run, year: Year
     assert account("9150000").disabled_at is None
 
 
-def test_names_are_one_line_in_their_own_direction(act: Run, year: Year, folder: Path) -> None:
+def test_control_characters_are_removed_from_names(act: Run, year: Year, folder: Path) -> None:
     year.change("9100000", given="Mère\u202ea\u2028", family="FAMILLEAA")
     imported(act, year.write(folder))
     assert account("9100000").given_name == "Mèrea"

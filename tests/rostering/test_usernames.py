@@ -13,7 +13,7 @@ from tests.rows import each_row
 
 
 @each_row(
-    ("given", "family", "begun"),
+    ("given_name", "family", "begun"),
     [
         ("Noémie", "LEROY-VANDEPUTTE", "n.leroy"),
         ("Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", "a.dalmeida"),
@@ -28,15 +28,15 @@ from tests.rows import each_row
         ("me@x", "LE@ROY", "m.leroy"),
     ],
 )
-def test_an_identifier_can_be_read_out_and_typed(given: str, family: str, begun: str) -> None:
-    assert usernames.base(given, family) == begun
+def test_an_identifier_can_be_read_out_and_typed(given_name: str, family: str, begun: str) -> None:
+    assert usernames.base(given_name, family) == begun
     username = usernames.drawn(begun, 0)
     assert re.fullmatch(re.escape(begun) + r"[1-9]\d{3}", username)
     assert fold_username(username) == username
     assert fold_username(username.upper()) == username
 
 
-def test_the_more_people_have_a_name_the_longer_the_numbers() -> None:
+def test_the_number_grows_with_the_attempts() -> None:
     assert [len(usernames.drawn("", attempt)) for attempt in usernames.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
 
 
@@ -55,9 +55,7 @@ def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: p
     ]  # fmt: skip
 
 
-def test_a_name_that_everybody_has_ends_in_a_clear_fault_and_not_in_a_loop(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exhausted_name_raises_an_error(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     for digits in (4, 5, 6, 8):
         build.never_activated(username=f"n.leroy1{'0' * (digits - 1)}", children=[])
     monkeypatch.setattr("secrets.randbelow", lambda _: 0)

@@ -61,7 +61,7 @@ def endless(head: str, again: str, size: int = 1000 * MEGABYTE) -> tuple[Source,
     return Source("grand.xml", io.BufferedReader(raw)), raw
 
 
-def test_elements_come_with_their_leaves_and_their_lines() -> None:
+def test_elements_have_their_leaves_and_lines() -> None:
     elements, issue = read(
         '<?xml version="1.0"?>\n<all>\n <row a="1" b="2">\n  <x>é &amp; à </x><y/></row>\n<row/></all>'
     )
@@ -74,7 +74,7 @@ def test_elements_come_with_their_leaves_and_their_lines() -> None:
     assert second.leaves == []
 
 
-def test_a_row_in_a_row_is_part_of_it() -> None:
+def test_a_nested_row_belongs_to_the_outer_row() -> None:
     [element], _ = read("<row><row><row>a</row></row><b>c</b></row>")
     assert [(parent[0], own[0], text) for parent, own, text in element.leaves] == [
         ("row", "row", "a"),
@@ -89,7 +89,7 @@ def test_comments_instructions_and_cdata_do_not_split_a_text() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_are_exact_beyond_the_65535_that_libxml2_counts(end: str) -> None:
+def test_line_numbers_are_exact_above_65535(end: str) -> None:
     rows = 30_000
     body = end.join(f"<row><!-- {end} -->{number}<x>{end}</x></row>" for number in range(rows))
     elements, issue = read(f"<all>{end}{body}</all>")
@@ -108,14 +108,14 @@ def test_lines_are_exact_beyond_the_65535_that_libxml2_counts(end: str) -> None:
         ("ISO-8859-1", "utf-8-sig"),
     ],
 )
-def test_encodings_are_read_as_declared_and_a_mark_counts_more(declared: str, codec: str) -> None:
+def test_a_byte_order_mark_overrides_the_declared_encoding(declared: str, codec: str) -> None:
     content = f'<?xml version="1.0" encoding="{declared}"?>\n<all><row><x>Œuvrard é €</x></row></all>'
     assert texts(content.encode(codec)) == ["Œuvrard é €"]
     elements, _ = read(content.encode(codec))
     assert elements[0].line == 2
 
 
-def test_latin_1_and_no_declaration() -> None:
+def test_latin_1_is_read_and_utf_8_is_the_default() -> None:
     assert texts('<?xml version="1.0" encoding="latin1"?><row><x>é</x></row>'.encode("latin-1")) == ["é"]
     assert texts("<row><x>é</x></row>") == ["é"]
 
@@ -134,11 +134,11 @@ def test_other_encodings_are_refused(encoding: str) -> None:
         "<?xml version='1.0' encoding='UTF-7'?>\n<all/>".encode("utf-8-sig"),
     ],
 )
-def test_an_encoding_that_is_a_lie_is_refused(content: bytes) -> None:
+def test_a_false_encoding_is_refused(content: bytes) -> None:
     assert refusal(content)[0] == "xml_encoding"
 
 
-def test_a_byte_that_the_encoding_does_not_have_is_said_with_its_line() -> None:
+def test_an_invalid_byte_is_reported_with_its_line() -> None:
     assert refusal("<all>\n<row>é</row></all>".encode("latin-1")) == ("xml_malformed", 2)
 
 
@@ -158,13 +158,13 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
         ("", ""),
     ],
 )
-def test_a_document_that_declares_anything_is_refused_before_it_is_read(subset: str, body: str) -> None:
+def test_a_document_with_an_internal_subset_is_refused(subset: str, body: str) -> None:
     content = f'<?xml version="1.0"?>\n<!DOCTYPE all [{subset}]>\n<all><row><x>{body}</x></row></all>'
     assert refusal(content) == ("xml_entity", 2)
 
 
 @pytest.mark.row("R-01")
-def test_a_dtd_is_named_and_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_external_dtd_is_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.dtd").write_text('<!ENTITY secret "read">', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -179,12 +179,12 @@ def test_a_dtd_is_named_and_never_looked_for(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.row("R-01")
-def test_an_entity_that_nobody_declared_is_refused() -> None:
+def test_an_undeclared_entity_is_refused() -> None:
     assert refusal("<all>\n<row><x>&eacute;</x></row></all>") == ("xml_malformed", 2)
 
 
 @pytest.mark.row("R-01")
-def test_two_hundred_thousand_nested_elements() -> None:
+def test_deep_nesting_is_refused() -> None:
     assert refusal("<all>\n" + "<row>" * 200_000 + "</row>" * 200_000) == ("xml_too_deep", 2)
     inside = DEPTH - 1
     assert read("<row>" + "<x>" * inside + "</x>" * inside + "</row>")[1] is None
@@ -210,7 +210,7 @@ def test_two_hundred_thousand_nested_elements() -> None:
         ('<!DOCTYPE all SYSTEM "\n', "a"),
     ],
 )
-def test_a_gigabyte_ends_after_a_few_megabytes_and_in_flat_memory(head: str, again: str) -> None:
+def test_a_gigabyte_is_refused_early_in_constant_memory(head: str, again: str) -> None:
     content, raw = endless(head, again)
     tracemalloc.start()
     try:
@@ -225,14 +225,14 @@ def test_a_gigabyte_ends_after_a_few_megabytes_and_in_flat_memory(head: str, aga
 
 
 @pytest.mark.row("R-01")
-def test_names_without_end() -> None:
+def test_too_many_distinct_names_are_refused() -> None:
     names = "".join(f"<n{number}/>" for number in range(50 * NAMES))
     assert refusal(f"<all>\n{names}</all>") == ("xml_too_long", 2)
     names = " ".join(f'n{number}="1"' for number in range(NAMES + 1))
     assert refusal(f"<all>\n<row {names}/>{' ' * 20_000}</all>") == ("xml_too_long", 2)
 
 
-def test_what_is_not_wanted_takes_no_memory() -> None:
+def test_ignored_elements_use_no_memory() -> None:
     content, _ = endless("<all>", "<other><x>aaaaaaaaaaaaaaaa</x></other>\n", 4 * MEGABYTE)
     tracemalloc.start()
     try:
@@ -246,7 +246,7 @@ def test_what_is_not_wanted_takes_no_memory() -> None:
     assert peak < MEGABYTE
 
 
-def test_what_is_large_and_real_passes() -> None:
+def test_large_realistic_documents_are_read() -> None:
     assert len(texts(f"<all><row><x>{'a' * 900_000}</x></row></all>")[0]) == 900_000
     rows = "<x>a</x>" * (LEAVES // 2)
     assert len(texts(f"<all><row>{rows}</row></all>")) == LEAVES // 2
@@ -254,7 +254,7 @@ def test_what_is_large_and_real_passes() -> None:
 
 @pytest.mark.row("R-01")
 @each_row(
-    ("content", "found"),
+    ("content", "expected"),
     [
         (b"", ("empty_file", 1)),
         (b"Nom;Pr\xe9nom\nLEROY;Malo\n", ("not_xml", 1)),
@@ -269,18 +269,18 @@ def test_what_is_large_and_real_passes() -> None:
         (b"\x1f\x8b\x08\0\0\0\0", ("not_xml", 1)),
     ],
 )
-def test_what_is_broken_ends_as_one_issue(content: bytes, found: tuple[str, int]) -> None:
-    assert refusal(content) == found
+def test_a_malformed_document_gives_one_issue(content: bytes, expected: tuple[str, int]) -> None:
+    assert refusal(content) == expected
 
 
-def test_what_came_before_the_break_is_given() -> None:
+def test_elements_before_a_syntax_error_are_returned() -> None:
     elements, issue = read("<all>\n<row><x>a</x></row>\n<row><x>b</x></row></oops>")
     assert [element.leaves[0][2] for element in elements] == ["a", "b"]
     assert issue is not None
     assert issue.place.line == 3
 
 
-def test_a_disk_that_fails_ends_as_an_issue() -> None:
+def test_a_read_error_gives_an_issue() -> None:
     class Broken(Endless):
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
             if self.left < 100_000:
@@ -309,7 +309,7 @@ DOCUMENTS = st.binary(max_size=300) | st.builds(
 @pytest.mark.row("R-01")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENTS)
-def test_any_bytes_end_with_elements_or_one_issue(content: bytes) -> None:
+def test_arbitrary_bytes_give_elements_or_one_issue(content: bytes) -> None:
     elements, issue = read(content)
     lines = 1 + max(content.count(b"\n"), content.decode("utf-16", "replace").count("\n")) + content.count(b"\r")
     assert all(1 <= element.line <= lines for element in elements)
@@ -317,11 +317,11 @@ def test_any_bytes_end_with_elements_or_one_issue(content: bytes) -> None:
 
 
 @each_row("text", ["0599001N", "0599002P", "0599003R", "0599900R", "0629900Z", "0629001X", "0790031E"])
-def test_a_uai_is_proved_by_its_letter(text: str) -> None:
+def test_the_check_letter_validates_a_uai(text: str) -> None:
     assert is_uai(text)
     assert not any(is_uai(text[:7] + letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter != text[7])
 
 
 @each_row("text", ["", "0599001n", " 0599001N", "0599001N\n", "599001N", "٠٥٩٩٠٠١N", "0599001"])
-def test_what_is_no_uai(text: str) -> None:
+def test_invalid_uais_are_refused(text: str) -> None:
     assert not is_uai(text)

@@ -47,8 +47,8 @@ SCHOOL: Values = {
 
 def attributes(values: Values, tag: str = "attr", more: str = "") -> str:
     lines = []
-    for name, given in values.items():
-        texts = [given] if isinstance(given, str) else given
+    for name, value in values.items():
+        texts = [value] if isinstance(value, str) else value
         inside = "".join(f"<value>{escape(text)}</value>" if text else "<value/>" for text in texts)
         lines.append(f"<{tag} name={quoteattr(name)}{more}>{inside}</{tag}>")
     return "\n".join(lines)
@@ -111,7 +111,7 @@ def responsible(pupil_key: str, person_key: str, **more: str) -> str:
     return f"<RESPONSABLE_ELEVE>{fields(values)}</RESPONSABLE_ELEVE>"
 
 
-def address(key: str, **more: str) -> str:
+def postal_address(key: str, **more: str) -> str:
     values = {"LIGNE1_ADRESSE": "1 rue du Test", "CODE_POSTAL": "59990", "LIBELLE_POSTAL": "RIVEBELLE", **more}
     return f'<ADRESSE ADRESSE_ID="{key}">{fields(values)}</ADRESSE>'
 
