@@ -25,18 +25,18 @@ def living(account: Account) -> int:
     return len(rows)
 
 
-def kept(account: Account) -> Account:
+def reload_account(account: Account) -> Account:
     """Return the stored account."""
-    found = db.session.get_one(Account, account.id, populate_existing=True)
+    stored = db.session.get_one(Account, account.id, populate_existing=True)
     db.session.rollback()
-    return found
+    return stored
 
 
 def waiting(kind: str) -> list[dict[str, object]]:
     """Return the payloads of the outbox messages of one kind."""
-    found = list(db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == kind)))
+    payloads = list(db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == kind)))
     db.session.rollback()
-    return found
+    return payloads
 
 
 def wrong_tries(username: str) -> None:

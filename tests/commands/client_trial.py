@@ -39,9 +39,9 @@ class Place:
 
 @pytest.fixture(name="resolver")
 def trial_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
-    made = Resolver(monkeypatch)
-    made.hosts = {host: ["127.0.0.1"] for host in (*HOSTS, "interne.test", "autre.test")}
-    return made
+    resolver = Resolver(monkeypatch)
+    resolver.hosts = {host: ["127.0.0.1"] for host in (*HOSTS, "interne.test", "autre.test")}
+    return resolver
 
 
 @pytest.fixture(name="place")
@@ -82,8 +82,8 @@ def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
 
 def wrong(act: Run, ent: RelyingParty) -> list[tuple[str, str]]:
     """Return the failed checks; check the exit code."""
-    code, found = tried(act, ent.client_id)
-    bad = [(finding["check"], finding["message"]) for finding in found if not finding["ok"]]
+    code, findings = tried(act, ent.client_id)
+    bad = [(finding["check"], finding["message"]) for finding in findings if not finding["ok"]]
     assert code == (1 if bad else 0)
     return bad
 

@@ -95,8 +95,8 @@ def events(app: Flask) -> Events:
     """What the journal holds of one kind of event, oldest first."""
 
     def read(kind: str) -> list[AuditEntry]:
-        found = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)))
+        entries = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)))
         db.session.rollback()
-        return found
+        return entries
 
     return read

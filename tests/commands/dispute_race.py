@@ -51,17 +51,17 @@ def main() -> None:
     inherited(settings_for(order["database"], database_pool=2))
     barrier, answers = context.Barrier(OPERATORS), context.SimpleQueue()
     crowd = [context.Process(target=settle, args=(order, number, barrier, answers)) for number in range(OPERATORS)]
-    for one in crowd:
-        one.start()
-    given: dict[str, list[str]] = {username: [] for username in order["usernames"]}
-    for _ in range(OPERATORS * len(given)):
+    for process in crowd:
+        process.start()
+    outcomes: dict[str, list[str]] = {username: [] for username in order["usernames"]}
+    for _ in range(OPERATORS * len(outcomes)):
         username, answer = answers.get()
-        given[username].append(answer)
-    for one in crowd:
-        one.join(timeout=120)
-    if any(one.exitcode for one in crowd):
+        outcomes[username].append(answer)
+    for process in crowd:
+        process.join(timeout=120)
+    if any(process.exitcode for process in crowd):
         sys.exit("a process failed")
-    json.dump(given, sys.stdout)
+    json.dump(outcomes, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -60,25 +60,25 @@ def dispute(browser: FlaskClient, account: Account, *children: Child) -> TestRes
 
 def tie(account: Account, child: Child) -> Guardianship:
     """Return the stored tie."""
-    found = db.session.get_one(Guardianship, (account.id, child.id), populate_existing=True)
+    guardianship = db.session.get_one(Guardianship, (account.id, child.id), populate_existing=True)
     db.session.rollback()
-    return found
+    return guardianship
 
 
 def listed(act: Run, *arguments: str) -> list[dict[str, Any]]:
     """Return what `idp account disputes --json` prints."""
     answer = act("account", "disputes", *arguments, "--json")
     assert (answer.code, answer.err) == (0, "")
-    found: list[dict[str, Any]] = json.loads(answer.out)
-    return found
+    disputes: list[dict[str, Any]] = json.loads(answer.out)
+    return disputes
 
 
 def printed(act: Run, uai: str, out: Path) -> dict[str, Any]:
     """Print the letters of a school; return the JSON output."""
     answer = act("letters", "print", "--school", uai, "--out", str(out), "--json")
     assert answer.code == 0, answer.err
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
+    report: dict[str, Any] = json.loads(answer.out)
+    return report
 
 
 def notices(account: Account) -> list[tuple[str, str, list[str], bool, str]]:
@@ -89,6 +89,6 @@ def notices(account: Account) -> list[tuple[str, str, list[str], bool, str]]:
         .where(SchoolNotice.account_id == account.id)
         .order_by(School.uai, SchoolNotice.created_at)
     ).all()
-    found = [(uai, n.kind, list(n.child_ids), n.settled_at is not None, n.sentence) for uai, n in rows]
+    summaries = [(uai, n.kind, list(n.child_ids), n.settled_at is not None, n.sentence) for uai, n in rows]
     db.session.rollback()
-    return found
+    return summaries

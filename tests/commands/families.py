@@ -44,7 +44,9 @@ def secret_on(page: str) -> str:
 
 def usernames_on(paper: Path, *accounts: Account) -> list[str]:
     """Return the username of each page."""
-    return [name for page in pages(paper) for name in (one.username for one in accounts) if name in page.split()]
+    return [
+        name for page in pages(paper) for name in (account.username for account in accounts) if name in page.split()
+    ]
 
 
 def rows_of(paper: Path) -> list[dict[str, str]]:

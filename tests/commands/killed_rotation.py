@@ -69,20 +69,20 @@ def seen(database: str, moment: datetime) -> dict[str, Any]:
     with time_machine.travel(moment + timedelta(minutes=1)), inherited(settings).app_context():
         rows = list(db.session.scalars(select(SigningKey)))
         changes = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "key.changed")))
-        told = [change.details["change"] for change in changes]
+        steps = [change.details["change"] for change in changes]
         db.session.rollback()
         ring = keys.KeyRing(settings)
-        found = {
+        view = {
             "signing": ring.signer("RS256").kid,
             "published": [key["kid"] for key in json.loads(ring.document())["keys"]],
             "live": [row.kid for row in rows if row.retired_at is None],
             "waiting": [row.kid for row in rows if row.retired_at is None and row.active_from > now()],
-            "made": len(rows) - told.count("rotated"),
-            "gone": len([row for row in rows if row.retired_at]) - told.count("retired") - told.count("dropped"),
+            "made": len(rows) - steps.count("rotated"),
+            "gone": len([row for row in rows if row.retired_at]) - steps.count("retired") - steps.count("dropped"),
         }
         db.session.remove()
         db.engine.dispose()
-    return found
+    return view
 
 
 def main(database: str, act: str, points: str) -> None:

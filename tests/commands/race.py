@@ -55,8 +55,8 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
     hashed = hasher.hash("orage brique hamster violon", "activation")
     locked = directory.get_for_change(account.id)
     assert locked is not None
-    address, lifetime = account.email or "", timedelta(minutes=30)
-    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, locked, email=address, lifetime=lifetime)
+    email, lifetime = account.email or "", timedelta(minutes=30)
+    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, locked, email=email, lifetime=lifetime)
     db.session.commit()
     assert recovery.choose(one_time_links.token(settings, link) or "", hashed, former=None) == account.username
 
@@ -110,8 +110,8 @@ def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "E
 
 def attempt(username: str, door: Any) -> Attempt:
     """Return an attempt from a separate IP, so that rate limits per IP do not apply."""
-    address = ".".join(["10", *(str(_addresses.randrange(256)) for _ in range(3))])
-    return Attempt(username, PASSWORD, address, "Firefox", door=door)
+    ip = ".".join(["10", *(str(_addresses.randrange(256)) for _ in range(3))])
+    return Attempt(username, PASSWORD, ip, "Firefox", door=door)
 
 
 def insist(
@@ -138,11 +138,11 @@ def once(settings: Settings, username: str, inside: "Event") -> int:
     if not isinstance(outcome, SignedIn):
         return 0
     inside.set()
-    found = manager.find(outcome.cookie)
+    session = manager.find(outcome.cookie)
     db.session.commit()
-    if found is None:
+    if session is None:
         return 1
-    renewed = rules.verify(settings, hasher, attempt(username, "reauthentication"), found[0])
+    renewed = rules.verify(settings, hasher, attempt(username, "reauthentication"), session[0])
     return 1 + isinstance(renewed, str)
 
 
@@ -155,11 +155,11 @@ def main() -> None:
     answers = context.SimpleQueue()
     crowd = [context.Process(target=operate, args=(order, barrier, inside, done))]
     crowd += [context.Process(target=insist, args=(order, barrier, inside, done, answers)) for _ in range(PARENTS)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join(timeout=300)
-    if any(one.exitcode for one in crowd):
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(timeout=300)
+    if any(process.exitcode for process in crowd):
         sys.exit("a process failed")
     json.dump([answers.get() for _ in range(PARENTS)], sys.stdout)
 

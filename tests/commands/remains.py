@@ -26,9 +26,9 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 def number(table: type[Base], *conditions: Any) -> int:
     """Return the number of matching rows."""
-    found = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+    count = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
     db.session.rollback()
-    return found
+    return count
 
 
 def keep(*rows: Base) -> None:

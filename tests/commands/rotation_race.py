@@ -69,16 +69,16 @@ ACTS: dict[str, Callable[[Flask, Settings], Act]] = {"work": work, "tend": tend,
 
 
 def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[str]]") -> None:
-    settings, said = settings_for(order["database"], database_pool=2), []
+    settings, results = settings_for(order["database"], database_pool=2), []
     app = inherited(settings)
     start = datetime.fromisoformat(order["start"])
     for number in range(1, order["rounds"] + 1):
         with time_machine.travel(start + number * QUARTER), app.app_context():
             act = ACTS[order["act"]](app, settings)
             barrier.wait(120)
-            said.append(act())
+            results.append(act())
             barrier.wait(120)
-    answers.put(said)
+    answers.put(results)
 
 
 def main() -> None:
@@ -89,11 +89,11 @@ def main() -> None:
     barrier = context.Barrier(order["processes"])
     queues = [context.SimpleQueue() for _ in range(order["processes"])]
     crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join(timeout=300)
-    if any(one.exitcode != 0 for one in crowd):
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(timeout=300)
+    if any(process.exitcode != 0 for process in crowd):
         sys.exit("a process failed")
     json.dump([queue.get() for queue in queues], sys.stdout)
 

@@ -13,7 +13,7 @@ from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.commands.accounts import ACTS, OPERATOR, kept, living, wrong_tries
+from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.pages import sign_in
 
@@ -21,11 +21,11 @@ from tests.pages import sign_in
 def shown(act: Run, *arguments: str) -> dict[str, object]:
     answer = act("account", "show", *arguments, "--json")
     assert (answer.code, answer.err) == (0, "")
-    found: dict[str, object] = json.loads(answer.out)
-    return found
+    row: dict[str, object] = json.loads(answer.out)
+    return row
 
 
-def test_show_says_what_a_help_desk_needs_and_no_secret(
+def test_show_prints_help_desk_details_without_secrets(
     act: Run, build: Build, browser: FlaskClient, app: Flask
 ) -> None:
     account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
@@ -33,28 +33,30 @@ def test_show_says_what_a_help_desk_needs_and_no_secret(
     wrong_tries(account.username)
     db.session.add(SchoolNotice(school_id=build.school().id, account_id=account.id, kind="letter_doubt"))
     db.session.commit()
-    found = shown(act, account.username.upper().replace(".", "․"))  # typed as it is read, in capitals
-    assert found["username"] == account.username
-    assert found["state"] == "active"
-    assert found["schools"] == [COLLEGE, LYCEE]
-    assert found["email"] == "n…y@exemple.fr"
-    assert (found["open_sessions"], found["last_sign_in_at"] is not None) == (1, True)
-    assert 0 < int(str(found["wait_seconds"])) <= 5
-    assert found["children"][1] == {  # type: ignore[index]
+    row = shown(act, account.username.upper().replace(".", "․"))  # typed as it is read, in capitals
+    assert row["username"] == account.username
+    assert row["state"] == "active"
+    assert row["schools"] == [COLLEGE, LYCEE]
+    assert row["email"] == "n…y@exemple.fr"
+    assert (row["open_sessions"], row["last_sign_in_at"] is not None) == (1, True)
+    assert 0 < int(str(row["wait_seconds"])) <= 5
+    assert row["children"][1] == {  # type: ignore[index]
         "given_name": "Lila",
         "family_name": "LEROY",
         "class": "6e 1",
         "uai": LYCEE,
         "school": "Lycée Louise-Weber",
     }
-    notices: list[dict[str, str]] = found["notices"]  # type: ignore[assignment]
+    notices: list[dict[str, str]] = row["notices"]  # type: ignore[assignment]
     [notice] = notices
     assert notice["kind"] == "letter_doubt"
-    told = next(line for line in act("account", "show", account.username).out.splitlines() if "letter_doubt" in line)
-    assert told.startswith(f"notices: {notice['id']}, letter_doubt, ")
-    assert "[" not in told
+    notice_line = next(
+        line for line in act("account", "show", account.username).out.splitlines() if "letter_doubt" in line
+    )
+    assert notice_line.startswith(f"notices: {notice['id']}, letter_doubt, ")
+    assert "[" not in notice_line
     assert act("school", "notices", "--settle", notice["id"], "--sentence", "Vu.").code == 0
-    for text_or_json in (act("account", "show", account.username).out, json.dumps(found)):
+    for text_or_json in (act("account", "show", account.username).out, json.dumps(row)):
         assert "argon2" not in text_or_json
         assert "noemie.leroy@" not in text_or_json
         assert PASSWORD not in text_or_json
@@ -91,7 +93,7 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
     assert act("account", "show", main.username).out.startswith(f"username: {main.username}\nname: Mme Noémie")
 
 
-def test_find_by_identifier_name_address_and_school(act: Run, build: Build) -> None:
+def test_find_matches_identifier_name_email_and_school(act: Run, build: Build) -> None:
     noemie = build.active()
     elif_ = build.never_activated(
         given_name="Elif", family_name="ÖZTÜRK", school_email="Elif.O@exemple.fr", children=[build.child(uai=LYCEE)]
@@ -103,7 +105,7 @@ def test_find_by_identifier_name_address_and_school(act: Run, build: Build) -> N
 
     assert names(noemie.username) == [noemie.username]
     assert names(noemie.username[:-1].upper()) == sorted(
-        one.username for one in (noemie, elif_, waits) if one.username.startswith(noemie.username[:-1])
+        account.username for account in (noemie, elif_, waits) if account.username.startswith(noemie.username[:-1])
     )
     assert names("öztürk") == names("ozturk elif") == names("OZTURK") == [elif_.username]
     assert names("noemie leroy") == [noemie.username]
@@ -122,17 +124,17 @@ def test_find_by_identifier_name_address_and_school(act: Run, build: Build) -> N
     assert "@" not in act("account", "find", "LEROY").out
 
 
-def test_a_search_reads_ranges_and_misses_nobody(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_by_ranges_returns_every_account(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("idp.operations.batches.ROWS", 3)
     child = build.child()
     everybody = [build.never_activated(children=[child]).username for _ in range(8)]
     for arguments in ([], ["--school", COLLEGE]):
-        found = json.loads(act("account", "find", "leroy", *arguments, "--json").out)
-        assert [row["username"] for row in found] == sorted(everybody)
+        rows = json.loads(act("account", "find", "leroy", *arguments, "--json").out)
+        assert [row["username"] for row in rows] == sorted(everybody)
 
 
 @pytest.mark.row("O-03")
-def test_whoever_looks_is_in_the_journal(act: Run, build: Build, events: Events) -> None:
+def test_the_journal_records_each_account_read(act: Run, build: Build, events: Events) -> None:
     account = build.active()
     act("account", "show", account.username)
     act("account", "find", account.username, "--school", COLLEGE)
@@ -150,12 +152,12 @@ def test_an_account_of_another_school_does_not_exist(
     build.school(LYCEE)
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    before = (kept(account).generation, kept(account).disabled_at)
+    before = (reload_account(account).generation, reload_account(account).disabled_at)
     refused = act("account", command, account.username, "--school", LYCEE)
     unknown = act("account", command, "n.personne1", "--school", LYCEE)
     assert (refused.code, refused.out, refused.err) == (1, "", f"Error: no account {account.username}\n")
     assert unknown.err == "Error: no account n.personne1\n"
-    assert (kept(account).generation, kept(account).disabled_at) == before
+    assert (reload_account(account).generation, reload_account(account).disabled_at) == before
     assert living(account) == 1
     [event] = events("account.read")
     assert (event.account_id, event.result, event.actor) == (account.id, "refused", OPERATOR)
@@ -163,7 +165,7 @@ def test_an_account_of_another_school_does_not_exist(
 
 
 @pytest.mark.row("K-04")
-def test_of_a_family_in_two_schools_each_sees_its_own_part(act: Run, build: Build) -> None:
+def test_each_school_sees_only_its_own_part_of_a_family(act: Run, build: Build) -> None:
     account = build.active(children=[build.child("Malo"), build.child("Lila", uai=LYCEE)])
     for uai in (COLLEGE, LYCEE):
         db.session.add(SchoolNotice(school_id=build.school(uai).id, account_id=account.id, kind=f"of {uai}"))
@@ -178,7 +180,7 @@ def test_of_a_family_in_two_schools_each_sees_its_own_part(act: Run, build: Buil
 
 @pytest.mark.row("K-04")
 @pytest.mark.parametrize("command", ACTS)
-def test_a_school_that_is_none_is_said(act: Run, build: Build, command: str) -> None:
+def test_an_unknown_school_is_refused(act: Run, build: Build, command: str) -> None:
     account = build.active()
     answer = act("account", command, account.username, "--school", "0599999Z")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no school 0599999Z\n")
@@ -188,7 +190,7 @@ def test_a_school_that_is_none_is_said(act: Run, build: Build, command: str) -> 
     "username", ["n.personne1", "a@b.fr", "\x1b[31mred", "x" * 100, "3ecb5d39-ee22-49e6-8237-3b8aec173744"]
 )
 @pytest.mark.parametrize("command", [*ACTS, "force-password-change"])
-def test_an_unknown_account_is_one_sentence(act: Run, command: str, username: str) -> None:
+def test_an_unknown_account_is_a_one_line_error(act: Run, command: str, username: str) -> None:
     answer = act("account", command, username)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: no account ")
@@ -197,7 +199,7 @@ def test_an_unknown_account_is_one_sentence(act: Run, command: str, username: st
 
 
 @pytest.mark.row("K-06")
-def test_a_database_that_is_away_is_one_sentence(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_a_one_line_error(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
     monkeypatch.setenv("IDP_DATABASE_URL", "postgresql://idp:dbp4ssword@127.0.0.1:1/idp")

@@ -16,7 +16,7 @@ from idp.db import db
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.commands.accounts import ACTS, OPERATOR, kept, living, waiting, wrong_tries
+from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
@@ -35,7 +35,7 @@ def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, even
     assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"change": "unlocked"})
 
 
-def test_disable_shuts_everything_for_good_and_enable_opens_the_account_again(
+def test_disable_ends_all_access_and_enable_reopens_the_account(
     act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
 ) -> None:
     ent = build.ent(scopes=OFFLINE)
@@ -60,21 +60,21 @@ def test_disable_shuts_everything_for_good_and_enable_opens_the_account_again(
     assert [event.details["change"] for event in events("account.changed")] == ["disabled", "enabled"]
 
 
-def test_enable_leaves_a_merged_account_shut(act: Run, build: Build) -> None:
+def test_enable_refuses_a_merged_account(act: Run, build: Build) -> None:
     other = build.active()
     account = build.never_activated(disabled_at=now(), merged_into_id=other.id)
     answer = act("account", "enable", account.username)
     assert (answer.code, answer.out) == (1, "")
     assert "was merged into another account" in answer.err
-    assert kept(account).disabled_at is not None
+    assert reload_account(account).disabled_at is not None
 
 
 def test_end_sessions_ends_them_here_and_in_the_ents(
     act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
 ) -> None:
     account = build.active()
-    for one in (browser, app.test_client()):
-        sign_in(one, "/connexion", account.username, PASSWORD)
+    for client in (browser, app.test_client()):
+        sign_in(client, "/connexion", account.username, PASSWORD)
     answer = act("account", "end-sessions", account.username, "--school", COLLEGE)
     assert (answer.code, answer.out) == (0, f"{account.username}: 2 sessions ended\n")
     assert living(account) == 0
@@ -85,16 +85,16 @@ def test_end_sessions_ends_them_here_and_in_the_ents(
 
 
 @pytest.mark.row("K-03")
-def test_an_operator_starts_the_mail_and_never_meets_a_password(
+def test_an_operator_sends_the_reset_mail_without_seeing_a_password(
     act: Run, bare: Run, build: Build, browser: FlaskClient
 ) -> None:
     account = build.active()
-    before = kept(account).password_hash
+    before = reload_account(account).password_hash
     sign_in(browser, "/connexion", account.username, PASSWORD)
     answer = act("account", "force-password-change", account.username)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == "1 password blocked, 1 session ended, 0 left as is\n"
-    assert (kept(account).password_hash, living(account), waiting(RESET_REQUESTED)) == (before, 0, [])
+    assert (reload_account(account).password_hash, living(account), waiting(RESET_REQUESTED)) == (before, 0, [])
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert living(account) == 0
     assert heading(page) != "Gérer mon compte"
@@ -105,13 +105,13 @@ def test_an_operator_starts_the_mail_and_never_meets_a_password(
         assert "--email" not in options
 
 
-def test_force_password_change_says_why_an_account_is_left(act: Run, build: Build) -> None:
+def test_force_password_change_explains_each_skipped_account(act: Run, build: Build) -> None:
     contested = build.active(contested_at=now(), password_blocked_at=now())
     letter, blocked = build.never_activated(), build.active(password_blocked_at=now())
     disputed = build.never_activated(children=[build.child("Ana")])
     disputed.guardianships[0].disputed_at = now()
     db.session.commit()
-    names = [one.username for one in (contested, letter, blocked, disputed)]
+    names = [account.username for account in (contested, letter, blocked, disputed)]
     answer = act("account", "force-password-change", *names)
     assert (answer.code, answer.out) == (0, "0 passwords blocked, 0 sessions ended, 4 left as is\n")
     reasons = ("two addresses claim it", "it was never activated", "is blocked already", "a tie to a child is disputed")
@@ -120,7 +120,7 @@ def test_force_password_change_says_why_an_account_is_left(act: Run, build: Buil
         assert reason in line
 
 
-def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
+def test_force_password_change_of_a_school_skips_letters_and_other_schools(
     act: Run, app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("idp.operations.batches.ROWS", 2)
@@ -133,11 +133,11 @@ def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
     sign_in(app.test_client(), "/connexion", elsewhere.username, PASSWORD)
     answer = act("account", "force-password-change", "--school", COLLEGE, "--json")
     assert json.loads(answer.out) == {"blocked": 6, "sessions_ended": 1, "without_address": 1, "untouched": 1}
-    assert all(kept(account).password_blocked_at is not None for account in inside)
+    assert all(reload_account(account).password_blocked_at is not None for account in inside)
     assert living(inside[0]) == 0
     assert living(elsewhere) == 1
     for other in (letter, elsewhere):
-        assert (kept(other).password_blocked_at, kept(other).generation) == (None, other.generation)
+        assert (reload_account(other).password_blocked_at, reload_account(other).generation) == (None, other.generation)
     assert {(event.account_id, event.actor) for event in events("account.changed")} == {
         (account.id, OPERATOR) for account in inside
     }
@@ -145,27 +145,29 @@ def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
     assert again == {"blocked": 0, "sessions_ended": 0, "without_address": 0, "untouched": 7}
 
 
-def test_force_password_change_of_everybody_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_force_password_change_of_all_accounts_asks_for_confirmation(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("idp.operations.batches.ROWS", 2)
     child = build.child()
     accounts = [build.active(children=[child]) for _ in range(5)]
     disabled = build.active(children=[], disabled_at=now())
-    changed_at = kept(accounts[0]).updated_at
-    asked = act("account", "force-password-change", "--all")  # nobody answers
-    assert (asked.code, asked.out) == (1, "")
-    assert "Block the passwords of 6 accounts?" in asked.err
-    assert not any(kept(account).password_blocked_at for account in accounts)
+    changed_at = reload_account(accounts[0]).updated_at
+    refusal = act("account", "force-password-change", "--all")  # nobody answers
+    assert (refusal.code, refusal.out) == (1, "")
+    assert "Block the passwords of 6 accounts?" in refusal.err
+    assert not any(reload_account(account).password_blocked_at for account in accounts)
     answer = act("account", "force-password-change", "--all", "--yes")
     assert answer.out == "6 passwords blocked, 0 sessions ended, 0 left as is\n"
-    assert all(kept(account).password_blocked_at for account in [*accounts, disabled])
-    assert kept(accounts[0]).updated_at == changed_at, "ENTs see no change of the person"
+    assert all(reload_account(account).password_blocked_at for account in [*accounts, disabled])
+    assert reload_account(accounts[0]).updated_at == changed_at, "ENTs see no change of the person"
 
 
-def test_one_wrong_identifier_and_nobody_is_touched(act: Run, build: Build) -> None:
+def test_an_unknown_identifier_cancels_the_whole_command(act: Run, build: Build) -> None:
     account = build.active()
     answer = act("account", "force-password-change", account.username, "n.personne1")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no account n.personne1\n")
-    assert kept(account).password_blocked_at is None
+    assert reload_account(account).password_blocked_at is None
 
 
 def refuse_the_journal() -> None:
@@ -188,21 +190,23 @@ def refuse_the_journal() -> None:
 @pytest.mark.row("O-05")
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("command", ["disable", "unlock", "end-sessions", "force-password-change", "show", "find"])
-def test_what_the_journal_cannot_keep_is_not_done(act: Run, build: Build, browser: FlaskClient, command: str) -> None:
+def test_a_change_is_rolled_back_when_the_journal_fails(
+    act: Run, build: Build, browser: FlaskClient, command: str
+) -> None:
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     refuse_the_journal()
     answer = act("account", command, account.username)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: the database cannot be used (OperationalError)")
-    after = kept(account)
+    after = reload_account(account)
     assert (after.disabled_at, after.password_blocked_at) == (None, None)
     assert after.tries_forgotten_at is None
     assert living(account) == 1
 
 
 @pytest.mark.row("O-05")
-def test_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Build, browser: FlaskClient) -> None:
+def test_a_sign_in_opens_no_session_when_the_journal_fails(build: Build, browser: FlaskClient) -> None:
     account = build.active()
     refuse_the_journal()
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -210,7 +214,7 @@ def test_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Build, b
     assert living(account) == 0
 
 
-def test_unlock_names_the_notices_that_it_settles(act: Run, build: Build) -> None:
+def test_unlock_lists_the_notices_that_it_settles(act: Run, build: Build) -> None:
     account = build.active()
     for kind in (Kind.EMAIL_CHANGE_STOPPED, Kind.SHARED_MAILBOX):
         school_notices.add(kind, account.id, [build.school().id])

@@ -16,12 +16,12 @@ from tests.protocol.flow import tokens_for
 
 
 def held(account: Account) -> dict[str, object]:
-    found = dict(db.session.get_one(Account, account.id, populate_existing=True).more_claims)
+    claims = dict(db.session.get_one(Account, account.id, populate_existing=True).more_claims)
     db.session.rollback()
-    return found
+    return claims
 
 
-def test_claims_are_set_shown_and_taken_away(act: Run, build: Build) -> None:
+def test_claims_are_set_shown_and_removed(act: Run, build: Build) -> None:
     account = build.active()
     some = ("--set", "nickname=Nono = moi", "--set", "address.locality=Rivebelle", "--set", "phone_number=+33199001234")
     answer = act("account", "claims", account.username, *some, "--set", "phone_number_verified=true")
@@ -43,7 +43,7 @@ def test_claims_are_set_shown_and_taken_away(act: Run, build: Build) -> None:
     assert held(account) == {}
 
 
-def test_an_ent_that_is_registered_for_them_is_told(act: Run, build: Build, browser: FlaskClient) -> None:
+def test_an_ent_with_the_scopes_receives_the_claims(act: Run, build: Build, browser: FlaskClient) -> None:
     ent, account = build.ent(scopes="openid profile phone"), build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     act("account", "claims", account.username, "--set", "birthdate=1984-02-29", "--set", "phone_number=+33199001234")
@@ -57,7 +57,7 @@ def test_an_ent_that_is_registered_for_them_is_told(act: Run, build: Build, brow
 
 
 @pytest.mark.row("O-03")
-def test_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: Events) -> None:
+def test_the_journal_holds_claim_names_without_values(act: Run, build: Build, events: Events) -> None:
     account = build.active()
     act("account", "claims", account.username, "--set", "nickname=Nono", "--set", "birthdate=1984-02-29")
     act("account", "claims", account.username, "--unset", "nickname")
@@ -72,7 +72,7 @@ def test_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: 
 
 @pytest.mark.row("T-19")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--set", "sub=x"), "sub cannot be set: only middle_name, "),
         (("--set", "email=a@exemple.fr"), "email cannot be set"),
@@ -84,15 +84,15 @@ def test_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: 
         (("--unset", "\x1b[2J"), "\\x1b[2J cannot be set"),
     ],
 )
-def test_what_is_refused_is_one_sentence_and_changes_nothing(
-    act: Run, build: Build, events: Events, arguments: tuple[str, ...], said: str
+def test_a_refused_claim_is_a_one_line_error_and_changes_nothing(
+    act: Run, build: Build, events: Events, arguments: tuple[str, ...], message: str
 ) -> None:
     account = build.active()
     answer = act("account", "claims", account.username, *arguments)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: ")
     assert answer.err.count("\n") == 1
-    assert said in answer.err
+    assert message in answer.err
     assert held(account) == {}
     assert events("account.changed") == []
 
@@ -106,7 +106,7 @@ def test_what_is_refused_is_one_sentence_and_changes_nothing(
         ("--set", "nickname=a", "--unset", "nickname"),
     ],
 )
-def test_what_cannot_be_meant_is_a_wrong_use(act: Run, build: Build, arguments: tuple[str, ...]) -> None:
+def test_malformed_options_are_a_usage_error(act: Run, build: Build, arguments: tuple[str, ...]) -> None:
     account = build.active()
     assert act("account", "claims", account.username, *arguments).code == 2
     assert held(account) == {}
@@ -123,7 +123,7 @@ def test_an_account_of_another_school_does_not_exist(act: Run, build: Build, eve
     assert hidden.result == "refused"
 
 
-def test_a_change_is_dated_and_the_same_again_is_none(act: Run, build: Build) -> None:
+def test_updated_at_moves_only_when_a_claim_changes(act: Run, build: Build) -> None:
     account = build.active(updated_at=now() - timedelta(days=2))
     act("account", "claims", account.username, "--set", "nickname=Nono")
     first = db.session.get_one(Account, account.id, populate_existing=True).updated_at

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.both_databases
 @pytest.mark.row("Z-05")
 @pytest.mark.parametrize("rounds", [8, pytest.param(32, marks=pytest.mark.long)])
 @pytest.mark.parametrize("act", ACTS)
-def test_no_session_is_alive_once_the_account_is_shut(build: Build, act: str, rounds: int) -> None:
+def test_a_disabled_account_has_no_session(build: Build, act: str, rounds: int) -> None:
     build.ent()
     child = build.child()
     usernames = [build.active(children=[child]).username for _ in range(rounds)]

@@ -51,7 +51,7 @@ def write(build: Build, *ages: timedelta, account: Account | None = None, **valu
 
 
 @pytest.mark.row("O-03")
-def test_who_when_what_from_where_with_what_result(act: Run, build: Build, browser: FlaskClient) -> None:
+def test_entries_show_account_time_event_ip_and_result(act: Run, build: Build, browser: FlaskClient) -> None:
     ent = build.ent()
     account = build.active()
     sign_in(browser, "/connexion", account.username, "faux")
@@ -68,7 +68,7 @@ def test_who_when_what_from_where_with_what_result(act: Run, build: Build, brows
     assert (last["kind"], last["operator"]) == ("account.changed", OPERATOR)
 
 
-def test_whoever_reads_about_a_person_is_in_the_journal_and_not_in_what_they_read(act: Run, build: Build) -> None:
+def test_reading_an_account_is_recorded_after_the_output(act: Run, build: Build) -> None:
     account = build.active()
     assert read(act, "--account", account.username) == []
     [row] = read(act, "--account", account.username)
@@ -77,7 +77,7 @@ def test_whoever_reads_about_a_person_is_in_the_journal_and_not_in_what_they_rea
     assert read(act) == everything, "the whole journal is about nobody"
 
 
-def test_since_a_date_a_time_or_a_while_ago(act: Run, build: Build) -> None:
+def test_since_takes_a_date_a_time_or_a_duration(act: Run, build: Build) -> None:
     write(build, *(timedelta(days=days) for days in (20, 6, 2)), timedelta(hours=1))
     for since, count in (("5m", 0), ("90m", 1), ("2h", 1), ("3d", 2), ("1w", 3), ("9w", 4), ("0h", 0)):
         assert len(read(act, "--since", since)) == count, since
@@ -87,7 +87,7 @@ def test_since_a_date_a_time_or_a_while_ago(act: Run, build: Build) -> None:
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "-1d", "3y", "", "99999999d", "0001-01-01"])
-def test_a_time_that_is_none_is_wrong_usage(act: Run, since: str) -> None:
+def test_an_invalid_time_is_a_usage_error(act: Run, since: str) -> None:
     answer = act("audit", "show", "--since", since)
     if since == "0001-01-01":
         assert answer.code in {0, 2}
@@ -96,7 +96,7 @@ def test_a_time_that_is_none_is_wrong_usage(act: Run, since: str) -> None:
     assert "must be a date" in answer.err
 
 
-def test_kind_takes_a_kind_or_a_family_and_refuses_what_is_none(act: Run, build: Build) -> None:
+def test_kind_takes_a_kind_or_a_family_and_refuses_others(act: Run, build: Build) -> None:
     for kind in ("email.confirmed", "email.link_sent", "sign_in", "code.issued"):
         write(build, timedelta(hours=1), kind=kind)
     assert [row["kind"] for row in read(act, "--kind", "email")] == ["email.confirmed", "email.link_sent"]
@@ -106,9 +106,7 @@ def test_kind_takes_a_kind_or_a_family_and_refuses_what_is_none(act: Run, build:
     assert "account.purged" in answer.err
 
 
-def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
-    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_limit_returns_the_last_entries_oldest_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("idp.operations.audit_commands._PAGE", 3)
     same = now() - timedelta(hours=1)
     for number in range(10):
@@ -127,7 +125,7 @@ def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
 
 
 @pytest.mark.row("O-02")
-def test_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build: Build) -> None:
+def test_control_characters_are_escaped(act: Run, build: Build) -> None:
     evil = "\x1b[2J\n2026-11-24 sign_in ok\u2028\u202e\x9b31m\x7f"
     account = build.active()
     write(build, timedelta(hours=1), account=account, actor=evil, ip="203.0.113.9", details={"reason": evil})
@@ -142,7 +140,7 @@ def test_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build
 
 
 @pytest.mark.row("O-04")
-def test_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: Build) -> None:
+def test_entries_of_a_removed_account_are_found_by_its_key(act: Run, build: Build) -> None:
     account = build.active()
     log.record(SignInSucceeded(account_id=account.id, sid="the sid", device="phone"))
     db.session.commit()
@@ -156,7 +154,7 @@ def test_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: 
 
 
 @pytest.mark.parametrize("who", ["n.personne1", "a@b.fr", "\x1b[31m", str(uuid.UUID(int=1))])
-def test_nobodys_journal_is_said(act: Run, who: str) -> None:
+def test_an_unknown_account_is_refused(act: Run, who: str) -> None:
     answer = act("audit", "show", "--account", who)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: no account ")

@@ -9,12 +9,12 @@ from tests.commands.conftest import Run
 
 @pytest.fixture
 def client_id(idp: Run) -> str:
-    made = json.loads(
+    registration = json.loads(
         idp(
             "client", "add", "ENT des Tilleuls", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json"
         ).out
     )
-    return str(made["client_id"])
+    return str(registration["client_id"])
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_a_version_becomes_the_current_one(idp: Run, client_id: str, file: Path,
     assert idp("charter", "publish", client_id, "--version", "1", str(file)).out.startswith(
         "version 1 is current since"
     )
-    made = json.loads(idp("charter", "publish", client_id, "--version", "2026-09", str(file), "--json").out)
-    assert (made["client_id"], made["version"]) == (client_id, "2026-09")
+    version = json.loads(idp("charter", "publish", client_id, "--version", "2026-09", str(file), "--json").out)
+    assert (version["client_id"], version["version"]) == (client_id, "2026-09")
     first, second = listed(idp)
     assert set(first) == {"client_id", "client", "version", "published_at", "current"}
     assert (first["version"], first["current"]) == ("1", False)
@@ -60,7 +60,7 @@ def test_a_version_becomes_the_current_one(idp: Run, client_id: str, file: Path,
         (b"\x00", "is not text"),
     ],
 )
-def test_a_file_that_is_no_charter_is_refused(idp: Run, client_id: str, file: Path, content: bytes, why: str) -> None:
+def test_an_invalid_charter_file_is_refused(idp: Run, client_id: str, file: Path, content: bytes, why: str) -> None:
     file.write_bytes(content)
     answer = idp("charter", "publish", client_id, "--version", "1", str(file))
     assert (answer.code, answer.out) == (1, "")
@@ -69,12 +69,12 @@ def test_a_file_that_is_no_charter_is_refused(idp: Run, client_id: str, file: Pa
     assert listed(idp) == []
 
 
-def test_a_file_without_end_is_not_read_to_its_end(idp: Run, client_id: str) -> None:
+def test_an_endless_file_is_refused(idp: Run, client_id: str) -> None:
     answer = idp("charter", "publish", client_id, "--version", "1", "/dev/zero")
     assert (answer.code, answer.err) == (1, "Error: /dev/zero is not text\n")
 
 
-def test_a_folder_is_wrong_usage(idp: Run, client_id: str, tmp_path: Path) -> None:
+def test_a_folder_is_a_usage_error(idp: Run, client_id: str, tmp_path: Path) -> None:
     assert idp("charter", "publish", client_id, "--version", "1", str(tmp_path)).code == 2
 
 
@@ -87,12 +87,12 @@ def test_a_published_text_is_never_changed(idp: Run, client_id: str, file: Path)
 
 
 @pytest.mark.parametrize("version", ["", "v" * 41])
-def test_a_version_has_a_name(idp: Run, client_id: str, file: Path, version: str) -> None:
+def test_a_version_needs_a_name(idp: Run, client_id: str, file: Path, version: str) -> None:
     answer = idp("charter", "publish", client_id, "--version", version, str(file))
     assert (answer.code, answer.out) == (1, "")
     assert "the version must have 1 to 40 characters" in answer.err
 
 
-def test_an_unknown_client_is_said(idp: Run, file: Path) -> None:
+def test_an_unknown_client_is_refused(idp: Run, file: Path) -> None:
     answer = idp("charter", "publish", "nobody", "--version", "1", str(file))
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client nobody\n")

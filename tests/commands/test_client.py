@@ -55,8 +55,8 @@ def add(idp: Run, *more: str) -> dict[str, Any]:
     basic = WAY_BACK if "--uai" in more else BASIC
     answer = idp("client", "add", "ENT des Tilleuls", *basic, *more, "--json")
     assert (answer.code, answer.err) == (0, "")
-    made: dict[str, Any] = json.loads(answer.out)
-    return made
+    client: dict[str, Any] = json.loads(answer.out)
+    return client
 
 
 def show(idp: Run, client_id: str) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def digest_of(engine: Engine, client_id: str) -> bytes:
     return digests_of(engine, client_id)[0]
 
 
-def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
+def test_a_client_is_registered_with_its_options(idp: Run) -> None:
     assert idp("keys", "rotate", "--alg", "ES256").code == 0
-    made = add(
+    client = add(
         idp,
         *("--redirect-uri", "https://ent.test/cb2", "--uai", "0599001N", "--uai", "0599002P", "--uai", "0599001N"),
         *("--post-logout-redirect-uri", "https://ent.test/bye", "--home-uri", "https://ent.test/"),
@@ -92,12 +92,12 @@ def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
         *("--always-claims", "ent, charter", "--charter", "provider", "--id-token-alg", "ES256"),
         *("--default-profile", "parent", "--profile-uri", "eleve=https://ent.test/eleves?a=b"),
     )
-    assert set(made) == {"client_id", "client_secret", "name"}
-    shown = show(idp, made["client_id"])
+    assert set(client) == {"client_id", "client_secret", "name"}
+    shown = show(idp, client["client_id"])
     assert set(shown) == SHOWN
     assert shown.pop("created_at")
     assert shown == {
-        "client_id": made["client_id"],
+        "client_id": client["client_id"],
         "name": "ENT des Tilleuls",
         "audience": "families",
         "uais": ["0599001N", "0599002P"],
@@ -131,54 +131,59 @@ def test_the_defaults_are_the_strict_ones(idp: Run) -> None:
 
 @pytest.mark.row("K-07")
 def test_the_secret_is_shown_once_kept_as_a_digest_and_never_listed(idp: Run, engine: Engine) -> None:
-    made = add(idp)
-    secret = made["client_secret"]
+    client = add(idp)
+    secret = client["client_secret"]
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
-    assert digest_of(engine, made["client_id"]) == opaque.digest(secret)
+    assert digest_of(engine, client["client_id"]) == opaque.digest(secret)
     assert secret not in whole_table(engine)
-    for command in (("list",), ("list", "--json"), ("show", made["client_id"]), ("show", made["client_id"], "--json")):
+    for command in (
+        ("list",),
+        ("list", "--json"),
+        ("show", client["client_id"]),
+        ("show", client["client_id"], "--json"),
+    ):
         answer = idp("client", *command)
         assert answer.code == 0
-        assert made["client_id"] in answer.out
+        assert client["client_id"] in answer.out
         assert secret not in answer.out
 
 
-def test_for_people_the_secret_is_a_line(idp: Run) -> None:
+def test_text_output_prints_the_secret_on_one_line(idp: Run) -> None:
     answer = idp("client", "add", "Lycée", *BASIC)
     assert re.fullmatch(r"client_id: \w+\nclient_secret: [\w-]{43}\nname: Lycée\n", answer.out)
 
 
 def test_a_public_client_has_no_secret(idp: Run, engine: Engine) -> None:
-    made = add(idp, "--auth-method", "none")
-    assert "client_secret" not in made
-    answer = idp("client", "rotate-secret", made["client_id"])
+    client = add(idp, "--auth-method", "none")
+    assert "client_secret" not in client
+    answer = idp("client", "rotate-secret", client["client_id"])
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "Error: ENT des Tilleuls is a public client: it has no secret\n"
 
 
 @pytest.mark.row("K-07")
 def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
-    made = add(idp)
-    answer = idp("client", "rotate-secret", made["client_id"], "--json")
+    client = add(idp)
+    answer = idp("client", "rotate-secret", client["client_id"], "--json")
     fresh = json.loads(answer.out)
-    assert fresh["client_id"] == made["client_id"]
-    assert fresh["client_secret"] != made["client_secret"]
-    assert digest_of(engine, made["client_id"]) == opaque.digest(fresh["client_secret"])
+    assert fresh["client_id"] == client["client_id"]
+    assert fresh["client_secret"] != client["client_secret"]
+    assert digest_of(engine, client["client_id"]) == opaque.digest(fresh["client_secret"])
     ends_in = datetime.fromisoformat(fresh["former_secret_until"]) - datetime.now(UTC)
     assert timedelta(hours=23) < ends_in < timedelta(hours=25)
-    answer = idp("client", "rotate-secret", made["client_id"], "--force")
+    answer = idp("client", "rotate-secret", client["client_id"], "--force")
     assert re.fullmatch(r"client_secret: [\w-]{43}\nformer_secret_until: 20[-\dT:.+]+\n", answer.out)
-    last = json.loads(idp("client", "rotate-secret", made["client_id"], "--keep-former", "0", "--json").out)
+    last = json.loads(idp("client", "rotate-secret", client["client_id"], "--keep-former", "0", "--json").out)
     assert last["former_secret_until"] is None
 
 
-def test_a_secret_that_an_ent_may_use_is_not_killed_unsaid(idp: Run, engine: Engine) -> None:
+def test_rotation_refuses_to_revoke_a_valid_former_secret(idp: Run, engine: Engine) -> None:
     """After two rotations, the secret before both is still valid, because the output of the first may be lost."""
-    made = add(idp)
-    client_id, first = made["client_id"], made["client_secret"]
+    client = add(idp)
+    client_id, first = client["client_id"], client["client_secret"]
     lost = json.loads(idp("client", "rotate-secret", client_id, "--json").out)
     until = lost["former_secret_until"]
-    kept = digests_of(engine, client_id)
+    digests = digests_of(engine, client_id)
     for more in ((), ("--keep-former", "48"), ("--json",)):
         answer = idp("client", "rotate-secret", client_id, *more)
         assert (answer.code, answer.out) == (1, "")
@@ -186,7 +191,7 @@ def test_a_secret_that_an_ent_may_use_is_not_killed_unsaid(idp: Run, engine: Eng
         assert until[:16] in line
         assert "--lost" in line
         assert "--force" in line
-    assert digests_of(engine, client_id) == kept == (opaque.digest(lost["client_secret"]), opaque.digest(first))
+    assert digests_of(engine, client_id) == digests == (opaque.digest(lost["client_secret"]), opaque.digest(first))
     again = json.loads(idp("client", "rotate-secret", client_id, "--lost", "--json").out)
     assert again["former_secret_until"] == until, "it is not put off either"
     assert digests_of(engine, client_id) == (opaque.digest(again["client_secret"]), opaque.digest(first))
@@ -197,7 +202,7 @@ def test_a_secret_that_an_ent_may_use_is_not_killed_unsaid(idp: Run, engine: Eng
     assert digests_of(engine, client_id) == (opaque.digest(alone["client_secret"]), None), "it says so itself"
 
 
-def test_a_former_secret_that_is_over_holds_nobody_up(idp: Run) -> None:
+def test_rotation_ignores_an_expired_former_secret(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     assert idp("client", "rotate-secret", client_id, "--keep-former", "1").code == 0
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=1, seconds=1)):
@@ -214,8 +219,8 @@ def test_each_change_is_counted_and_recorded(idp: Run, engine: Engine) -> None:
         audit = connection.execute(
             text("SELECT details, actor FROM audit WHERE kind = 'client.changed' ORDER BY id")
         ).all()
-    told = [details if isinstance(details, dict) else json.loads(details) for details, _ in audit]
-    assert [details["change"] for details in told] == ["registered", "secret rotated", "disabled"]
+    changes = [details if isinstance(details, dict) else json.loads(details) for details, _ in audit]
+    assert [details["change"] for details in changes] == ["registered", "secret rotated", "disabled"]
     assert all(actor for _, actor in audit), "who did it is kept"
 
 
@@ -226,7 +231,7 @@ def test_a_disabled_client_is_marked(idp: Run) -> None:
     assert "(disabled)" in idp("client", "list").out
 
 
-def test_the_list_is_an_array_by_name(idp: Run) -> None:
+def test_the_list_is_an_array_sorted_by_name(idp: Run) -> None:
     assert json.loads(idp("client", "list", "--json").out) == []
     for name in ("Zéphyr", "Aurore"):
         idp("client", "add", name, *BASIC)
@@ -235,7 +240,7 @@ def test_the_list_is_an_array_by_name(idp: Run) -> None:
     assert {frozenset(row) for row in rows} == {frozenset(SHOWN)}
 
 
-def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> None:
+def test_text_output_of_a_registration_leaves_out_empty_fields(idp: Run) -> None:
     more = ("--redirect-uri", "https://ent.test/cb2", "--default-max-age", "0", "--policy-uri", "https://ent.test/data")
     client_id = add(idp, *more, "--profile-uri", "eleve=https://ent.test/eleves", "--no-refresh-id-token")["client_id"]
     answer = idp("client", "show", client_id)
@@ -265,23 +270,25 @@ def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> N
     ]
 
 
-def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
+def test_a_school_of_another_ent_prints_a_note(idp: Run) -> None:
     first = add(idp, "--uai", "0599001N", "--uai", "0599002P")["client_id"]
     second = ("client", "add", "Deuxième", *WAY_BACK, "--uai", "0599001N", "--json")
     answer = idp(*second)
-    told = "note: ENT des Tilleuls ({}) serves {} too; letters name the ENT that was registered first\n"
-    assert (answer.code, answer.err) == (0, told.format(first, "0599001N"))
-    made = json.loads(answer.out)["client_id"]
-    assert idp("client", "set", made, "--uai", "0599001N", "--uai", "0599002P").err == told.format(first, "0599002P")
-    assert idp("client", "set", made, "--charter", "none").err == "", "it is said when a school comes"
-    idp("client", "disable", made)
+    note = "note: ENT des Tilleuls ({}) serves {} too; letters name the ENT that was registered first\n"
+    assert (answer.code, answer.err) == (0, note.format(first, "0599001N"))
+    client_id = json.loads(answer.out)["client_id"]
+    assert idp("client", "set", client_id, "--uai", "0599001N", "--uai", "0599002P").err == note.format(
+        first, "0599002P"
+    )
+    assert idp("client", "set", client_id, "--charter", "none").err == "", "it is said when a school comes"
+    idp("client", "disable", client_id)
     both = ("--uai", "0599001N", "--uai", "0599002P", "--uai", "0599003R")
-    assert idp("client", "invite", *both).err == told.format(first, "0599001N, 0599002P")
+    assert idp("client", "invite", *both).err == note.format(first, "0599001N, 0599002P")
     idp("client", "disable", first)
     assert idp(*second).err == "", "who is shut out serves nobody"
 
 
-def test_a_name_that_another_ent_has_is_said(idp: Run) -> None:
+def test_a_name_of_another_ent_prints_a_note(idp: Run) -> None:
     first = add(idp)["client_id"]
     note = f"note: ENT des Tilleuls ({first}) has the same name, or one that looks the same\n"
     same = idp("client", "add", "ENT DES TILLEU1S", *BASIC, "--json")
@@ -294,12 +301,12 @@ def test_a_name_that_another_ent_has_is_said(idp: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "rotate-secret", "disable"])
-def test_an_unknown_client_is_said(idp: Run, command: str) -> None:
+def test_an_unknown_client_is_refused(idp: Run, command: str) -> None:
     answer = idp("client", command, "né'\"; --")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client né'\"; --\n")
 
 
-def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None:
+def test_all_faults_are_listed_and_no_client_is_registered(idp: Run) -> None:
     answer = idp(
         *("client", "add", " ", "--redirect-uri", "http://ent.test/cb", "--redirect-uri", "https://ok.test/"),
         *("--uai", "0599001N", "--post-logout-redirect-uri", "https://ent.test/#f"),
@@ -320,17 +327,17 @@ def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--subject", "aaf", "--subject-prefix", "LILLE-"), "--subject-prefix must be given without its hyphen"),
         (("--subject", "aaf", "--subject-prefix", "Île"), "--subject-prefix must have 30 printable ASCII characters"),
         (("--subject-prefix", "LILLE"), "--subject-prefix is for subjects of the type aaf"),
     ],
 )
-def test_a_prefix_that_would_make_another_key_is_refused(idp: Run, options: tuple[str, ...], told: str) -> None:
+def test_an_ambiguous_subject_prefix_is_refused(idp: Run, options: tuple[str, ...], message: str) -> None:
     answer = idp("client", "add", "ENT", *BASIC, *options)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(f"Error: {told}")
+    assert answer.err.startswith(f"Error: {message}")
     assert answer.err.count("\n") == 1
 
 
@@ -348,16 +355,16 @@ NO_ADDRESS = (
 
 
 @pytest.mark.parametrize("option", ["--redirect-uri", "--post-logout-redirect-uri"])
-def test_an_address_that_is_none_is_refused(idp: Run, option: str) -> None:
+def test_an_invalid_url_is_refused(idp: Run, option: str) -> None:
     answer = idp("client", "add", "ENT", *BASIC, *(part for uri in NO_ADDRESS for part in (option, uri)))
     assert (answer.code, answer.out) == (1, "")
-    told = answer.err.removeprefix("Error: ").splitlines()
-    assert [line[: len(f"{option} {uri!r}: ")] for line, uri in zip(told, NO_ADDRESS, strict=True)] == [
+    lines = answer.err.removeprefix("Error: ").splitlines()
+    assert [line[: len(f"{option} {uri!r}: ")] for line, uri in zip(lines, NO_ADDRESS, strict=True)] == [
         f"{option} {uri!r}: " for uri in NO_ADDRESS
     ]
 
 
-def test_in_development_loopback_may_be_plain_http(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_development_allows_plain_http_on_loopback(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
     assert idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0

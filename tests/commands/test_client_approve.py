@@ -14,22 +14,22 @@ NEW = "https://ailleurs.test/cb"
 
 
 def invited(act: Run, *options: str) -> dict[str, Any]:
-    made = act("client", "invite", "--uai", "0599001N", *options, "--json")
-    assert made.code == 0, made.err
-    row: dict[str, Any] = json.loads(made.out)
+    answer = act("client", "invite", "--uai", "0599001N", *options, "--json")
+    assert answer.code == 0, answer.err
+    row: dict[str, Any] = json.loads(answer.out)
     return row
 
 
 @pytest.fixture
-def told(act: Run, browser: FlaskClient) -> dict[str, Any]:
+def waiting_client(act: Run, browser: FlaskClient) -> dict[str, Any]:
     """A client with a new redirect host that is not approved yet."""
-    told = registered(browser, invited(act)["initial_access_token"])
-    assert replaced(browser, told, redirect_uris=[NEW]).status_code == 200
-    return told
+    client = registered(browser, invited(act)["initial_access_token"])
+    assert replaced(browser, client, redirect_uris=[NEW]).status_code == 200
+    return client
 
 
-def test_what_waits_is_shown_and_approved(act: Run, told: dict[str, Any]) -> None:
-    client_id = told["client_id"]
+def test_a_pending_change_is_shown_and_approved(act: Run, waiting_client: dict[str, Any]) -> None:
+    client_id = waiting_client["client_id"]
     assert f"{client_id}  Nouveau  (a change waits for approval)" in act("client", "list").out.splitlines()
     row = show(act, client_id)
     assert row["pending_metadata"] == {**MINIMAL, "redirect_uris": [NEW]}
@@ -53,46 +53,50 @@ def test_what_waits_is_shown_and_approved(act: Run, told: dict[str, Any]) -> Non
     assert "(a change waits" not in act("client", "list").out
 
 
-def test_what_waits_is_rejected(act: Run, told: dict[str, Any]) -> None:
-    before = show(act, told["client_id"])
-    assert act("client", "approve", told["client_id"], "--reject", "--host", "ailleurs.test").code == 2
-    assert act("client", "approve", told["client_id"], "--reject").code == 0
+def test_a_pending_change_is_rejected(act: Run, waiting_client: dict[str, Any]) -> None:
+    before = show(act, waiting_client["client_id"])
+    assert act("client", "approve", waiting_client["client_id"], "--reject", "--host", "ailleurs.test").code == 2
+    assert act("client", "approve", waiting_client["client_id"], "--reject").code == 0
     none_waits = {"pending_metadata": None, "pending_since": None, "pending_hosts": None}
-    assert show(act, told["client_id"]) == before | none_waits
-    again = act("client", "approve", told["client_id"])
+    assert show(act, waiting_client["client_id"]) == before | none_waits
+    again = act("client", "approve", waiting_client["client_id"])
     assert (again.code, again.err) == (1, "Error: Nouveau: no change waits for approval\n")
     assert act("client", "approve", "nobody").code == 1
 
 
-def test_who_shares_the_sector_is_said(act: Run, told: dict[str, Any]) -> None:
-    made = act("client", "add", "Voisin", "--uai", "0599001N", "--redirect-uri", "https://nouveau.test/autre", "--json")
-    neighbour = json.loads(made.out)["client_id"]
-    said = f"({neighbour}) is in the sector nouveau.test too: both know a person by the same sub"
-    assert said in act("client", "show", told["client_id"]).err, "before anybody decides"
-    assert said in act("client", "approve", told["client_id"]).err
-    assert said not in act("client", "show", told["client_id"]).err
+def test_a_client_of_the_same_sector_prints_a_note(act: Run, waiting_client: dict[str, Any]) -> None:
+    answer = act(
+        "client", "add", "Voisin", "--uai", "0599001N", "--redirect-uri", "https://nouveau.test/autre", "--json"
+    )
+    neighbour = json.loads(answer.out)["client_id"]
+    note = f"({neighbour}) is in the sector nouveau.test too: both know a person by the same sub"
+    assert note in act("client", "show", waiting_client["client_id"]).err, "before anybody decides"
+    assert note in act("client", "approve", waiting_client["client_id"]).err
+    assert note not in act("client", "show", waiting_client["client_id"]).err
 
 
-def test_an_invitation_binds_what_its_options_say(act: Run, browser: FlaskClient) -> None:
+def test_an_invitation_limits_the_registration_to_its_options(act: Run, browser: FlaskClient) -> None:
     options = ("--host", "nouveau.test", "--subject", "public", "--auth-method", "client_secret_post", "--no-pkce")
-    made = invited(act, *options, "--reusable", "3")
+    invitation = invited(act, *options, "--reusable", "3")
     bounds = {"hosts": ["nouveau.test"], "subject": "public", "auth_method": "client_secret_post"}
-    assert (bounds | {"pkce_required": False, "uses_left": 3}).items() <= made.items()
+    assert (bounds | {"pkce_required": False, "uses_left": 3}).items() <= invitation.items()
     assert ", 3 uses left" in act("client", "invites").out
-    told = registered(browser, made["initial_access_token"])
-    assert (told["subject_type"], told["token_endpoint_auth_method"]) == ("public", "client_secret_post")
-    row = show(act, told["client_id"])
+    client = registered(browser, invitation["initial_access_token"])
+    assert (client["subject_type"], client["token_endpoint_auth_method"]) == ("public", "client_secret_post")
+    row = show(act, client["client_id"])
     assert row["pkce_required"] is False
     assert row["bounds"]["hosts"] == ["nouveau.test"]
-    assert register(browser, made["initial_access_token"], client_uri="https://autre.test/").status_code == 400
-    assert show(act, told["client_id"])["registration_used_at"]
+    assert register(browser, invitation["initial_access_token"], client_uri="https://autre.test/").status_code == 400
+    assert show(act, client["client_id"])["registration_used_at"]
 
 
-def test_an_operator_s_change_moves_the_bounds_along(act: Run, browser: FlaskClient) -> None:
+def test_a_change_by_an_operator_updates_the_limits(act: Run, browser: FlaskClient) -> None:
     options = ("--host", "nouveau.test", "--auth-method", "client_secret_basic")
-    told = registered(browser, invited(act, *options)["initial_access_token"])
-    act("client", "set", told["client_id"], "--auth-method", "client_secret_post", "--home-uri", "https://autre.test/")
-    answer = replaced(browser, told, client_uri="https://autre.test/")
+    client = registered(browser, invited(act, *options)["initial_access_token"])
+    act(
+        "client", "set", client["client_id"], "--auth-method", "client_secret_post", "--home-uri", "https://autre.test/"
+    )
+    answer = replaced(browser, client, client_uri="https://autre.test/")
     assert answer.status_code == 200, answer.text
     assert answer.get_json()["token_endpoint_auth_method"] == "client_secret_post"
 
@@ -109,7 +113,7 @@ def test_an_operator_s_change_moves_the_bounds_along(act: Run, browser: FlaskCli
         ("--auth-method", "none", "--no-pkce"),
     ],
 )
-def test_an_invitation_with_wrong_bounds_is_refused(act: Run, wrong: tuple[str, ...]) -> None:
+def test_an_invitation_with_invalid_limits_is_refused(act: Run, wrong: tuple[str, ...]) -> None:
     usage = wrong[0] == "--subject"  # a wrong choice, refused by the command line parser
     assert act("client", "invite", "--uai", "0599001N", *wrong).code == (2 if usage else 1)
     assert act("client", "invite", "--reusable", "0").code == 2

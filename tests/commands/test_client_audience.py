@@ -18,11 +18,11 @@ from tests.commands.test_client import BASIC, WAY_BACK, add, show
 from tests.protocol.registering import registered, replaced
 
 
-def test_a_client_for_families_names_a_school(idp: Run) -> None:
+def test_a_client_for_families_needs_a_school(idp: Run) -> None:
     answer = idp("client", "add", "ENT", *WAY_BACK)
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai needs at least one school, unless the audience is everyone"
-    assert answer.err == f"Error: {told}\n"
+    message = "--uai needs at least one school, unless the audience is everyone"
+    assert answer.err == f"Error: {message}\n"
     assert json.loads(idp("client", "list", "--json").out) == []
     assert idp("client", "add", "ENT", *WAY_BACK, "--audience", "families").code == 1
     wrong = idp("client", "add", "ENT", *WAY_BACK, "--uai", "0599001N", "--audience", "all")
@@ -30,7 +30,7 @@ def test_a_client_for_families_names_a_school(idp: Run) -> None:
     assert "'all' is not one of 'families', 'everyone'" in wrong.err
 
 
-def test_the_list_names_who_may_know_everyone_and_who_is_told_the_identifier(idp: Run) -> None:
+def test_the_list_marks_audience_everyone_and_identifier_release(idp: Run) -> None:
     add(idp, "--uai", "0599001N")
     idp("client", "add", "Cantines", *BASIC, "--release-username")
     own, canteens = sorted(idp("client", "list").out.splitlines(), key=lambda line: "Cantines" in line)
@@ -65,42 +65,42 @@ def test_the_identifier_is_released_on_demand(idp: Run) -> None:
     assert show(idp, client_id)["release_username"] is False
 
 
-def test_an_invitation_names_a_school(idp: Run) -> None:
+def test_an_invitation_needs_a_school(idp: Run) -> None:
     answer = idp("client", "invite", "--label", "ENT 59")
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai needs at least one school; an operator registers a service for everyone"
-    assert answer.err == f"Error: {told}\n"
+    message = "--uai needs at least one school; an operator registers a service for everyone"
+    assert answer.err == f"Error: {message}\n"
 
 
-def test_a_client_that_registers_itself_reaches_no_further(act: Run, browser: FlaskClient) -> None:
+def test_a_self_registered_client_is_limited_to_its_schools(act: Run, browser: FlaskClient) -> None:
     invitation = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
     wished = {"audience": "everyone", "release_username": True, "uais": ["0599002P"]}
-    told = registered(browser, invitation, **wished)
-    assert not wished.keys() & told.keys()
-    shown = show(act, told["client_id"])
+    client = registered(browser, invitation, **wished)
+    assert not wished.keys() & client.keys()
+    shown = show(act, client["client_id"])
     assert (shown["audience"], shown["release_username"], shown["uais"]) == ("families", False, ["0599001N"])
-    assert replaced(browser, told, **wished).status_code == 200
-    shown = show(act, told["client_id"])
+    assert replaced(browser, client, **wished).status_code == 200
+    shown = show(act, client["client_id"])
     assert (shown["audience"], shown["release_username"], shown["uais"]) == ("families", False, ["0599001N"])
-    assert act("client", "set", told["client_id"], "--release-username", "--audience", "everyone").code == 0
-    assert replaced(browser, told).status_code == 200
-    shown = show(act, told["client_id"])
+    assert act("client", "set", client["client_id"], "--release-username", "--audience", "everyone").code == 0
+    assert replaced(browser, client).status_code == 200
+    shown = show(act, client["client_id"])
     assert (shown["audience"], shown["release_username"]) == ("everyone", True), "what an operator gave stays"
 
 
-def test_the_trial_names_what_reaches_further(act: Run, build: Build, place: Place) -> None:
+def test_the_trial_reports_a_wider_audience(act: Run, build: Build, place: Place) -> None:
     build.school()
     own = build.ent(host=place.host)
     everyone = build.ent("Cantines", place.host, uais=[], audience="everyone", release_username=True)
-    code, found = tried(act, own.client_id)
-    told = {finding["check"]: finding for finding in found}
+    code, findings = tried(act, own.client_id)
+    by_check = {finding["check"]: finding for finding in findings}
     assert code == 0
-    assert told["audience"]["message"] == "public : les familles de ses établissements, personne d’autre"
-    assert "release_username" not in told
-    code, found = tried(act, everyone.client_id)
-    told = {finding["check"]: finding for finding in found}
+    assert by_check["audience"]["message"] == "public : les familles de ses établissements, personne d’autre"
+    assert "release_username" not in by_check
+    code, findings = tried(act, everyone.client_id)
+    by_check = {finding["check"]: finding for finding in findings}
     assert code == 0
-    assert "TOUS les parents de l’académie" in told["audience"]["message"]
-    assert "--audience everyone" in told["audience"]["message"]
-    assert "school" not in told
-    assert "--no-release-username" in told["release_username"]["message"]
+    assert "TOUS les parents de l’académie" in by_check["audience"]["message"]
+    assert "--audience everyone" in by_check["audience"]["message"]
+    assert "school" not in by_check
+    assert "--no-release-username" in by_check["release_username"]["message"]

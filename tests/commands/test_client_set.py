@@ -29,7 +29,7 @@ def invited(act: Run) -> str:
     return token
 
 
-def test_only_what_is_given_changes(idp: Run) -> None:
+def test_set_changes_the_given_options_only(idp: Run) -> None:
     client_id = add(idp, "--uai", "0599001N", "--home-uri", "https://ent.test/", "--charter", "provider")["client_id"]
     before = show(idp, client_id)
     changes = ("--name", "Passerelle", "--uai", "0599002P", "--backchannel-logout-uri", "https://ent.test/out")
@@ -46,33 +46,33 @@ def test_only_what_is_given_changes(idp: Run) -> None:
     assert show(idp, client_id) == {**before, "name": "Passerelle", "uais": [], "audience": "everyone"}
 
 
-def test_what_a_change_takes_away_is_said(idp: Run) -> None:
+def test_set_lists_removed_values(idp: Run) -> None:
     three = ("--uai", "0599001N", "--uai", "0599002P", "--uai", "0599003R")
     more = ("--redirect-uri", "https://ent.test/cb2", "--home-uri", "https://ent.test/", "--default-max-age", "600")
     doors = ("--profile-uri", "eleve=https://ent.test/e", "--policy-uri", "https://ent.test/data")
     client_id = add(idp, *three, *more, *doors, "--always-claims", "ent,charter")["client_id"]
 
-    def said(*options: str) -> list[str]:
+    def list_removed(*options: str) -> list[str]:
         answer = idp("client", "set", client_id, *options)
         assert answer.code == 0, answer.err
         return [line.removeprefix("note: no longer registered: ") for line in answer.err.splitlines()]
 
-    assert said("--uai", "0599003R") == ["--uai 0599001N, 0599002P"]
-    assert said(*three) == []
-    assert said("--redirect-uri", "https://ent.test/cb2") == ["--redirect-uri https://ent.test/cb"]
-    assert said("--scopes", "openid email offline_access") == ["--scopes profile, ent, charter"]
-    assert said("--always-claims", "ent") == ["--always-claims charter"]
-    assert said("--profile-uri", "eleve=https://ent.test/eleves") == ["--profile-uri eleve=https://ent.test/e"]
-    assert said("--home-uri", "https://ent.test/accueil", "--require-par") == [], "another is in its place"
-    assert said("--no-require-par", "--unset", "profile-uri") == ["--profile-uri eleve=https://ent.test/eleves"]
+    assert list_removed("--uai", "0599003R") == ["--uai 0599001N, 0599002P"]
+    assert list_removed(*three) == []
+    assert list_removed("--redirect-uri", "https://ent.test/cb2") == ["--redirect-uri https://ent.test/cb"]
+    assert list_removed("--scopes", "openid email offline_access") == ["--scopes profile, ent, charter"]
+    assert list_removed("--always-claims", "ent") == ["--always-claims charter"]
+    assert list_removed("--profile-uri", "eleve=https://ent.test/eleves") == ["--profile-uri eleve=https://ent.test/e"]
+    assert list_removed("--home-uri", "https://ent.test/accueil", "--require-par") == [], "another is in its place"
+    assert list_removed("--no-require-par", "--unset", "profile-uri") == ["--profile-uri eleve=https://ent.test/eleves"]
     emptied = ("--home-uri", "", "--unset", "policy-uri", "--unset", "default-max-age")
-    assert said(*emptied) == [
+    assert list_removed(*emptied) == [
         *("--home-uri https://ent.test/accueil", "--default-max-age 600", "--policy-uri https://ent.test/data"),
     ]
 
 
 @pytest.mark.parametrize("name", ["", " "])
-def test_an_ent_has_a_name(idp: Run, name: str) -> None:
+def test_an_ent_needs_a_name(idp: Run, name: str) -> None:
     client_id = add(idp)["client_id"]
     for command in (("set", client_id, "--name", name), ("add", name, *BASIC)):
         answer = idp("client", *command)
@@ -89,7 +89,7 @@ def test_an_ent_has_a_name(idp: Run, name: str) -> None:
         ("policy-uri", ("--policy-uri", "https://ent.test/data")),
     ],
 )
-def test_nothing_is_set_and_unset_at_once(idp: Run, option: str, values: tuple[str, ...]) -> None:
+def test_an_option_is_not_set_and_unset_together(idp: Run, option: str, values: tuple[str, ...]) -> None:
     client_id = add(idp, "--home-uri", "https://ent.test/", "--uai", "0599001N")["client_id"]
     before = show(idp, client_id)
     for options in ((*values, "--unset", option), ("--unset", option, *values)):
@@ -99,24 +99,24 @@ def test_nothing_is_set_and_unset_at_once(idp: Run, option: str, values: tuple[s
     assert show(idp, client_id) == before
 
 
-def test_what_stays_as_it_is_has_no_default(bare: Run) -> None:
+def test_set_help_shows_no_defaults(bare: Run) -> None:
     assert "[default: pairwise]" in " ".join(bare("client", "add", "--help").out.split())
     assert "default: (RS256" in " ".join(bare("client", "add", "--help").out.split())
     assert "[default" not in bare("client", "set", "--help").out
 
 
 @pytest.mark.row("O-02")
-def test_what_an_ent_says_of_itself_moves_no_terminal(act: Run, browser: FlaskClient) -> None:
+def test_control_characters_in_metadata_are_escaped(act: Run, browser: FlaskClient) -> None:
     odd = "\x1b[2J\x9b2J\u202e\n"
     key = {**Key.new("ES256").jwk, "kid": "k1"}
-    said: dict[str, Any] = {"contacts": [odd], "client_name#en": odd, "jwks": {"keys": [key]}}
-    told = registered(browser, invited(act), **said)
-    for command in (("show", told["client_id"]), ("set", told["client_id"]), ("list",)):
+    metadata: dict[str, Any] = {"contacts": [odd], "client_name#en": odd, "jwks": {"keys": [key]}}
+    client = registered(browser, invited(act), **metadata)
+    for command in (("show", client["client_id"]), ("set", client["client_id"]), ("list",)):
         for options in ((), ("--json",)):
             out = act("client", *command, *options).out
-            assert told["client_id"] in out
+            assert client["client_id"] in out
             assert not [character for character in out if not character.isprintable() and character != "\n"]
-    shown = act("client", "show", told["client_id"]).out
+    shown = act("client", "show", client["client_id"]).out
     assert "description: contacts=\\x1b[2J\\x9b2J\\u202e\\n\n" in shown
     assert "jwks: keys=EC k1\n" in shown
 
@@ -149,7 +149,7 @@ def test_an_ent_changes_from_a_secret_to_keys_and_back(idp: Run, jwks: Path) -> 
     assert len(json.loads(back.out)["client_secret"]) == 43
 
 
-def test_fapi2_says_what_it_needs(idp: Run, jwks: Path) -> None:
+def test_fapi2_lists_its_requirements(idp: Run, jwks: Path) -> None:
     profile = ("client", "add", "ENT", *BASIC, "--profile", "fapi2")
     refused = idp(*profile, "--no-pkce")
     assert refused.code == 1
@@ -159,13 +159,13 @@ def test_fapi2_says_what_it_needs(idp: Run, jwks: Path) -> None:
     idp("keys", "rotate")
     assert "idp keys rotate --alg ES256" in idp(*keyed).err
     idp("keys", "rotate", "--alg", "ES256")
-    made = idp(*keyed, "--json")
-    assert made.code == 0, made.err
-    shown = show(idp, json.loads(made.out)["client_id"])
+    answer = idp(*keyed, "--json")
+    assert answer.code == 0, answer.err
+    shown = show(idp, json.loads(answer.out)["client_id"])
     assert (shown["id_token_alg"], shown["par_required"], shown["dpop_required"]) == ("ES256", True, True)
 
 
-def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
+def test_invalid_keys_are_refused(idp: Run, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     public, private = Key.new("ES256").jwk, Key.new("ES256").secret_jwk
     weak = {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
@@ -195,16 +195,16 @@ def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
 
 def test_several_hosts_need_a_sector(idp: Run, engine: Engine) -> None:
     both = (*BASIC, "--redirect-uri", "https://autre.test/cb")
-    told = "Error: --sector-identifier-uri is needed{}, because the redirect URIs have several hosts\n"
+    message = "Error: --sector-identifier-uri is needed{}, because the redirect URIs have several hosts\n"
     answer = idp("client", "add", "ENT", *both)
-    assert (answer.code, answer.out, answer.err) == (1, "", told.format(""))
+    assert (answer.code, answer.out, answer.err) == (1, "", message.format(""))
     client_id = add(idp)["client_id"]
-    assert idp("client", "set", client_id, *both).err == told.format(" on ent.test")
+    assert idp("client", "set", client_id, *both).err == message.format(" on ent.test")
     assert show(idp, client_id)["redirect_uris"] == [BASIC[1]]
     assert idp("client", "add", "ENT", *both, "--subject", "public").code == 0
 
 
-def test_an_ent_with_a_sector_of_its_own_keeps_it_whatever_its_hosts(act: Run, browser: FlaskClient) -> None:
+def test_an_ent_keeps_its_own_sector_when_its_hosts_change(act: Run, browser: FlaskClient) -> None:
     uris = [BASIC[1], "https://autre.test/cb"]
     token = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
     client_id = registered(browser, token, redirect_uris=uris)["client_id"]
@@ -213,7 +213,7 @@ def test_an_ent_with_a_sector_of_its_own_keeps_it_whatever_its_hosts(act: Run, b
         assert show(act, client_id)["sector"] == ""
 
 
-def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
+def test_a_disabled_ent_is_enabled_again(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     idp("client", "disable", client_id)
     assert idp("client", "enable", client_id).out == f"{client_id} is enabled\n"
@@ -221,30 +221,30 @@ def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
 
 
 @pytest.mark.row("N-03")
-def test_what_an_operator_took_back_is_not_asked_for_again(act: Run, browser: FlaskClient) -> None:
-    told = registered(browser, invited(act))
-    assert told["scope"] == "openid profile email ent charter"
-    assert act("client", "set", told["client_id"], "--scopes", "openid profile").code == 0
-    assert replaced(browser, told, scope="openid profile email ent").get_json()["scope"] == "openid profile"
-    assert act("client", "set", told["client_id"], "--scopes", "openid profile email").code == 0
-    assert replaced(browser, told).get_json()["scope"] == "openid profile email"
-    shown = show(act, told["client_id"])
+def test_a_scope_removed_by_an_operator_stays_removed(act: Run, browser: FlaskClient) -> None:
+    client = registered(browser, invited(act))
+    assert client["scope"] == "openid profile email ent charter"
+    assert act("client", "set", client["client_id"], "--scopes", "openid profile").code == 0
+    assert replaced(browser, client, scope="openid profile email ent").get_json()["scope"] == "openid profile"
+    assert act("client", "set", client["client_id"], "--scopes", "openid profile email").code == 0
+    assert replaced(browser, client).get_json()["scope"] == "openid profile email"
+    shown = show(act, client["client_id"])
     assert (shown["registered_by_itself"], shown["uais"]) == (True, ["0599001N"])
 
 
-def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClient) -> None:
-    told = registered(browser, invited(act))
-    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+def test_a_client_that_ended_its_registration_is_not_enabled(act: Run, browser: FlaskClient) -> None:
+    client = registered(browser, invited(act))
+    path, own = f"/register/{client['client_id']}", bearer(client["registration_access_token"])
     assert browser.delete(path, headers=own).status_code == 204
-    answer = act("client", "enable", told["client_id"])
+    answer = act("client", "enable", client["client_id"])
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "Error: Nouveau ended its registration itself: invite it to register again\n"
-    shown = show(act, told["client_id"])
+    shown = show(act, client["client_id"])
     assert shown["registered_by_itself"] is True
     assert shown["ended_itself_at"] == shown["disabled_at"] is not None
 
 
-def test_who_shut_a_client_out_is_told_apart(act: Run, browser: FlaskClient) -> None:
+def test_show_distinguishes_an_operator_from_a_client_that_ended_itself(act: Run, browser: FlaskClient) -> None:
     itself = registered(browser, invited(act))["client_id"]
     by_operator = add(act)["client_id"]
     for client_id in (itself, by_operator):
@@ -255,9 +255,9 @@ def test_who_shut_a_client_out_is_told_apart(act: Run, browser: FlaskClient) -> 
     assert all(row["disabled_at"] for row in shown.values())
 
 
-def test_an_algorithm_without_a_key_is_refused_with_what_to_run(idp: Run, engine: Engine) -> None:
-    for made in (True, False):
-        if not made:
+def test_an_algorithm_without_a_key_is_refused_with_a_command_to_run(idp: Run, engine: Engine) -> None:
+    for has_key in (True, False):
+        if not has_key:
             with engine.begin() as connection:
                 connection.execute(text("DELETE FROM signing_key"))
         for option in ("--id-token-alg", "--userinfo-alg"):
@@ -267,7 +267,7 @@ def test_an_algorithm_without_a_key_is_refused_with_what_to_run(idp: Run, engine
         assert idp("client", "add", "ENT", *BASIC, "--id-token-alg", "RS256").code == 0
 
 
-def test_the_former_secret_has_an_end_that_is_shown(idp: Run) -> None:
+def test_show_prints_the_end_of_the_former_secret(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     idp("client", "rotate-secret", client_id)
     assert show(idp, client_id)["former_secret_until"]
@@ -276,15 +276,17 @@ def test_the_former_secret_has_an_end_that_is_shown(idp: Run) -> None:
     assert idp("client", "rotate-secret", client_id, "--keep-former", "721").code == 2
 
 
-def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp: Run) -> None:
-    made: dict[str, Any] = json.loads(idp("client", "invite", "--label", "ENT 59", "--uai", "0599001N", "--json").out)
-    token = made["initial_access_token"]
+def test_an_invitation_is_shown_once_listed_without_its_token_and_revoked(idp: Run) -> None:
+    invitation: dict[str, Any] = json.loads(
+        idp("client", "invite", "--label", "ENT 59", "--uai", "0599001N", "--json").out
+    )
+    token = invitation["initial_access_token"]
     assert len(token) == 43
     listed = idp("client", "invites", "--json")
     assert token not in listed.out
     assert [row["label"] for row in json.loads(listed.out)] == ["ENT 59"]
-    assert idp("client", "revoke-invite", made["invite"]).code == 0
-    assert idp("client", "revoke-invite", made["invite"]).code == 1
+    assert idp("client", "revoke-invite", invitation["invite"]).code == 0
+    assert idp("client", "revoke-invite", invitation["invite"]).code == 1
     assert idp("client", "revoke-invite", "x").code == 2
     assert idp("client", "invite", "--uai", "0599001N", "--uai", "x").code == 2
     for wrong in (("--scopes", "profile"), ("--scopes", "openid admin"), ("--label", "x" * 81)):

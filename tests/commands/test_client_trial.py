@@ -30,7 +30,7 @@ from tests.protocol.ent_server import FINE, Answer, listening_ent
 from tests.relying_party import RelyingParty
 
 
-def test_an_ent_that_is_ready(act: Run, build: Build, place: Place) -> None:
+def test_a_ready_ent_passes_every_check(act: Run, build: Build, place: Place) -> None:
     build.school()
     callback, sector = f"https://{place.host}/cb", place.ent.uri(path="/sector.json")
     place.ent.served |= {
@@ -50,131 +50,133 @@ def test_an_ent_that_is_ready(act: Run, build: Build, place: Place) -> None:
         backchannel_logout_uri=place.back.uri(),
         userinfo_alg="RS256",
     )
-    code, found = tried(act, ent.client_id)
-    assert [finding for finding in found if not finding["ok"]] == []
+    code, findings = tried(act, ent.client_id)
+    assert [finding for finding in findings if not finding["ok"]] == []
     assert code == 0
-    assert [finding["check"] for finding in found] == [
+    assert [finding["check"] for finding in findings] == [
         "enabled", "audience", "school", "metadata", "issuer", "provider_keys", "redirect_uri",
         "post_logout_redirect_uri",
         "home_uri", "initiate_login_uri", "frontchannel_logout_uri", "jwks_uri", "sector_identifier_uri",
         "backchannel_logout_uri",
     ]  # fmt: skip
-    assert all(set(finding) == {"check", "ok", "message"} for finding in found)
-    assert {asked.method for asked in place.ent.asked} == {"GET"}
+    assert all(set(finding) == {"check", "ok", "message"} for finding in findings)
+    assert {request.method for request in place.ent.asked} == {"GET"}
 
     place.back.next = [REFUSED]
     answer = act("client", "test", ent.client_id)
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert [line[:2] for line in lines] == ["✓ "] * len(found)
+    assert [line[:2] for line in lines] == ["✓ "] * len(findings)
     assert f"✓ adresse de retour {callback} : répond (400), certificat bon" in lines
 
 
-def test_an_unknown_client(act: Run) -> None:
+def test_an_unknown_client_is_refused(act: Run) -> None:
     answer = act("client", "test", "nobody")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client nobody\n")
 
 
-def test_what_the_database_says(act: Run, build: Build, place: Place) -> None:
+def test_a_disabled_client_and_a_missing_school_are_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, uais=[COLLEGE, LYCEE])
     nowhere = build.ent("Horizon", host=place.host, uais=[], audience="everyone")
     registrations.disable(ent.client_id)
-    (closed, told), (school, advice) = wrong(act, ent)
+    (closed, enable_advice), (school, advice) = wrong(act, ent)
     assert (closed, school) == ("enabled", "school")
-    assert f"idp client enable {ent.client_id}" in told
+    assert f"idp client enable {ent.client_id}" in enable_advice
     assert LYCEE in advice
     assert f"idp school set {LYCEE}" in advice
     client = registrations.get(nowhere.client_id)
     client.audience, client.schools = Audience.FAMILIES, []  # no command creates such a client
     db.session.commit()
-    [(check_name, said)] = wrong(act, nowhere)
+    [(check_name, message)] = wrong(act, nowhere)
     assert check_name == "audience"
-    assert "aucun établissement" in said
+    assert "aucun établissement" in message
 
 
-def test_what_is_told_without_being_wrong(act: Run, build: Build, place: Place) -> None:
+def test_advice_is_reported_without_failure(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, charter="provider")
     registrations.rotate_secret(ent.client_id)
-    code, found = tried(act, ent.client_id)
-    told = {finding["check"]: finding for finding in found}
+    code, findings = tried(act, ent.client_id)
+    by_check = {finding["check"]: finding for finding in findings}
     assert code == 0
-    assert "aucune charte publiée" in told["charter"]["message"]
-    assert "changement de secret en cours" in told["secret"]["message"]
+    assert "aucune charte publiée" in by_check["charter"]["message"]
+    assert "changement de secret en cours" in by_check["secret"]["message"]
     build.publish(ent, "1")
     registrations.rotate_secret(ent.client_id, keep=registrations.FORMER_SECRET_KEPT * 0)
-    _, found = tried(act, ent.client_id)
-    told = {finding["check"]: finding for finding in found}
-    assert "une version est publiée" in told["charter"]["message"]
-    assert "secret" not in told
+    _, findings = tried(act, ent.client_id)
+    by_check = {finding["check"]: finding for finding in findings}
+    assert "une version est publiée" in by_check["charter"]["message"]
+    assert "secret" not in by_check
 
 
 @sqlite_alone
 @pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'])
-def test_keys_of_the_ent_that_are_none(act: Run, build: Build, place: Place, content: bytes) -> None:
+def test_invalid_keys_of_the_ent_are_reported(act: Run, build: Build, place: Place, content: bytes) -> None:
     build.school()
     place.ent.served["/keys.json"] = (200, {}, content)
     ent = build.ent(host=place.host, auth_method="private_key_jwt", jwks_uri=place.ent.uri(path="/keys.json"))
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "jwks_uri"
-    assert "JSON" in said or "aucune clé publique utilisable" in said
+    assert "JSON" in message or "aucune clé publique utilisable" in message
 
 
 @sqlite_alone
-def test_keys_of_the_ent_for_another_algorithm(act: Run, build: Build, place: Place) -> None:
+def test_keys_for_another_algorithm_are_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     keys = {"jwks_uri": place.ent.uri(path="/keys.json"), "auth_alg": "RS256"}
     place.ent.served["/keys.json"] = (200, {}, public_keys())
     ent = build.ent(host=place.host, auth_method="private_key_jwt", **keys)
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "jwks_uri"
-    assert "pas de clé RS256" in said
+    assert "pas de clé RS256" in message
 
 
 @sqlite_alone
-def test_a_sector_that_lost_a_redirect_uri(act: Run, build: Build, place: Place) -> None:
+def test_a_sector_document_without_a_redirect_uri_is_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     place.ent.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
     ent = build.ent(host=place.host, sector_identifier_uri=place.ent.uri(path="/s.json"))
     place.ent.asked.clear()
     assert wrong(act, ent) == []
-    assert [asked.path for asked in place.ent.asked].count("/s.json") == 1
+    assert [request.path for request in place.ent.asked].count("/s.json") == 1
     answers: list[Answer] = [(200, {}, b'["https://ent.test/cb"]'), (200, {}, b"{"), (404, {}, b"")]
     for answer in answers:
         place.ent.served["/s.json"] = answer
-        [(name, said)] = wrong(act, ent)
+        [(name, message)] = wrong(act, ent)
         assert name == "sector_identifier_uri"
-        assert "ne donne pas (200) un tableau JSON" in said
+        assert "ne donne pas (200) un tableau JSON" in message
 
 
 @sqlite_alone
-def test_a_sector_of_its_own_is_said(act: Run, ent: RelyingParty, place: Place) -> None:
+def test_a_sector_of_its_own_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
     """Several hosts without a sector document, as in a self-registration: reported, but not as a fault."""
-    _, found = tried(act, ent.client_id)
-    assert "sector_identifier_uri" not in {finding["check"] for finding in found}
+    _, findings = tried(act, ent.client_id)
+    assert "sector_identifier_uri" not in {finding["check"] for finding in findings}
     uris = [f"https://{place.host}/cb", place.ent.uri("interne.test", "/cb")]
     db.session.execute(update(Client).values(redirect_uris=uris, sector=""))
     db.session.commit()
-    _, found = tried(act, ent.client_id)
-    [told] = [finding for finding in found if finding["check"] == "sector_identifier_uri"]
-    assert told["ok"]
-    assert "seul dans son secteur" in told["message"]
+    _, findings = tried(act, ent.client_id)
+    [sector_finding] = [finding for finding in findings if finding["check"] == "sector_identifier_uri"]
+    assert sector_finding["ok"]
+    assert "seul dans son secteur" in sector_finding["message"]
 
 
 @sqlite_alone
-def test_a_sector_that_cannot_be_reached(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+def test_an_unreachable_sector_document_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     with listening_ent(tmp_path / "ent.test.pem") as gone:
         gone.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
         ent = build.ent(host=place.host, sector_identifier_uri=gone.uri(path="/s.json"), subject="public")
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "sector_identifier_uri"
-    assert "rien n’écoute" in said
+    assert "rien n’écoute" in message
 
 
 @sqlite_alone
-def test_the_provider_seen_from_outside(act: Run, ent: RelyingParty, place: Place, settings: Settings) -> None:
+def test_the_provider_metadata_is_checked_from_outside(
+    act: Run, ent: RelyingParty, place: Place, settings: Settings
+) -> None:
     good = place.provider.served[METADATA]
     assert isinstance(good, tuple)
     announced = json.loads(good[2])
@@ -183,16 +185,16 @@ def test_the_provider_seen_from_outside(act: Run, ent: RelyingParty, place: Plac
         place.provider.served[METADATA] = (status, {}, json.dumps(content).encode())
         return wrong(act, ent)
 
-    [(name, said)] = seen(announced | {"issuer": f"{settings.issuer}/"})
+    [(name, message)] = seen(announced | {"issuer": f"{settings.issuer}/"})
     assert name == "issuer"
-    assert f"{settings.issuer}/" in said
+    assert f"{settings.issuer}/" in message
     assert [name for name, _ in seen({"issuer": settings.issuer})] == ["provider_keys"]
     for content, status in (([], 200), (announced, 502)):
-        [(name, said)] = seen(content, status)
+        [(name, message)] = seen(content, status)
         assert name == "metadata"
-        assert "IDP_ISSUER" in said
+        assert "IDP_ISSUER" in message
     place.provider.served[METADATA] = good
     place.provider.served["/jwks.json"] = (200, {}, public_keys())
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "provider_keys"
-    assert "idp keys rotate --alg RS256" in said
+    assert "idp keys rotate --alg RS256" in message

@@ -28,15 +28,15 @@ from tests.protocol.ent_server import FINE, Answer, authority, listening_ent
 from tests.relying_party import RelyingParty
 
 
-def test_the_token_of_the_trial_lacks_a_signature_and_nothing_else(
+def test_the_token_of_the_trial_lacks_only_a_signature(
     act: Run, build: Build, place: Place, settings: Settings
 ) -> None:
     """Back-Channel Logout 1.0, 2.4: a refusal must be due to the signature, not to the format."""
     build.school()
     ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
     assert wrong(act, ent) == []
-    [asked] = place.back.asked
-    [token] = parse_qs(asked.body)["logout_token"]
+    [request] = place.back.asked
+    [token] = parse_qs(request.body)["logout_token"]
     header, claims = signatures.read(token)
     assert (header["typ"], header["alg"]) == ("logout+jwt", "RS256")
     assert (claims["iss"], claims["aud"]) == (settings.issuer, ent.client_id)
@@ -49,23 +49,23 @@ def test_the_token_of_the_trial_lacks_a_signature_and_nothing_else(
 
 
 @sqlite_alone
-def test_a_redirect_is_an_answer_and_is_not_followed(act: Run, ent: RelyingParty, place: Place) -> None:
+def test_a_redirect_is_accepted_and_not_followed(act: Run, ent: RelyingParty, place: Place) -> None:
     place.ent.served["/"] = (302, {"Location": place.back.uri(path="/elsewhere")}, b"")
     assert wrong(act, ent) == []
     assert place.back.asked == []
 
 
 @sqlite_alone
-def test_an_ent_that_fails(act: Run, ent: RelyingParty, place: Place) -> None:
+def test_an_error_of_the_ent_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
     place.ent.served["/cb"] = (500, {}, b"")
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "redirect_uri"
-    assert "répond 500" in said
+    assert "répond 500" in message
 
 
 @sqlite_alone
 @pytest.mark.parametrize("status", [404, 410])
-def test_an_address_with_nothing_behind_it(act: Run, build: Build, place: Place, status: int) -> None:
+def test_a_missing_page_is_reported(act: Run, build: Build, place: Place, status: int) -> None:
     """A page may refuse a request without a code; a missing page is a fault."""
     build.school()
     paths = {"/start": "initiate_login_uri", "/front": "frontchannel_logout_uri", "/cb": "redirect_uri"}
@@ -82,28 +82,28 @@ def test_an_address_with_nothing_behind_it(act: Run, build: Build, place: Place,
     for path, name in paths.items():
         before = place.ent.served[path]
         place.ent.served[path] = (status, {}, b"")
-        [(found, said)] = wrong(act, ent)
-        assert found == name
-        assert f"répond {status}, il n’y a rien à cette adresse : corrigez-la (--{name.replace('_', '-')})" in said
+        [(check_name, message)] = wrong(act, ent)
+        assert check_name == name
+        assert f"répond {status}, il n’y a rien à cette adresse : corrigez-la (--{name.replace('_', '-')})" in message
         place.ent.served[path] = before
 
 
 @sqlite_alone
-def test_an_ent_that_is_down_or_has_no_name(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+def test_an_unreachable_or_unresolvable_ent_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     with listening_ent(tmp_path / "ent.test.pem") as gone:
         host = f"ent.test:{gone.port}"
     ent = build.ent(host=host, home_uri="https://nulle-part.test/", backchannel_logout_uri=f"https://{host}/bc")
-    found = wrong(act, ent)
-    assert [name for name, _ in found] == [
+    failures = wrong(act, ent)
+    assert [name for name, _ in failures] == [
         "redirect_uri", "post_logout_redirect_uri", "home_uri", "backchannel_logout_uri",
     ]  # fmt: skip
-    assert all("rien n’écoute" in said for name, said in found if name != "home_uri")
-    assert "le nom nulle-part.test est inconnu" in found[2][1]
+    assert all("rien n’écoute" in message for name, message in failures if name != "home_uri")
+    assert "le nom nulle-part.test est inconnu" in failures[2][1]
 
 
 @sqlite_alone
-def test_wrong_certificates(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+def test_invalid_certificates_are_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     folder = tmp_path / "other"
     folder.mkdir()
@@ -114,38 +114,39 @@ def test_wrong_certificates(act: Run, build: Build, place: Place, tmp_path: Path
             initiate_login_uri=clear.uri(path="/"),
             backchannel_logout_uri=stranger.uri(),
         )
-        found = dict(wrong(act, ent))
-    assert set(found) == {"home_uri", "initiate_login_uri", "backchannel_logout_uri"}
-    assert "IDP_CA_BUNDLE" in found["home_uri"]
-    assert "pas de TLS" in found["initiate_login_uri"]
-    assert "IDP_CA_BUNDLE" in found["backchannel_logout_uri"]
+        messages = dict(wrong(act, ent))
+    assert set(messages) == {"home_uri", "initiate_login_uri", "backchannel_logout_uri"}
+    assert "IDP_CA_BUNDLE" in messages["home_uri"]
+    assert "pas de TLS" in messages["initiate_login_uri"]
+    assert "IDP_CA_BUNDLE" in messages["backchannel_logout_uri"]
     assert stranger.asked == []
 
 
 @sqlite_alone
-def test_a_certificate_of_another_name(act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch,
-                                       ) -> None:  # fmt: skip
+def test_a_certificate_for_another_host_is_reported(
+    act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registered = place.ent.uri("autre.test", "/")
     assert act("client", "set", ent.client_id, "--home-uri", registered).code == 0
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.test", "autre.test"]')
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "home_uri"
-    assert "il en faut un pour autre.test" in said
+    assert "il en faut un pour autre.test" in message
 
 
 @sqlite_alone
-def test_a_private_address_that_nobody_allowed(act: Run, build: Build, place: Place) -> None:
+def test_a_private_ip_that_is_not_allowed_is_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri("interne.test"))
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "backchannel_logout_uri"
-    assert "nommez interne.test dans IDP_OUTGOING_ALLOW" in said
+    assert "nommez interne.test dans IDP_OUTGOING_ALLOW" in message
     assert place.back.asked == []
 
 
 @sqlite_alone
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (FINE, "ne vérifie pas la signature"),
         ((204, {}, b""), "ne vérifie pas la signature"),
@@ -155,17 +156,19 @@ def test_a_private_address_that_nobody_allowed(act: Run, build: Build, place: Pl
         ((500, {}, b""), "répond 500"),
     ],
 )
-def test_back_channels_that_answer_wrongly(act: Run, build: Build, place: Place, answer: Answer, told: str) -> None:
+def test_wrong_answers_of_the_back_channel_are_reported(
+    act: Run, build: Build, place: Place, answer: Answer, expected: str
+) -> None:
     build.school()
     ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
     place.back.next = [answer]
-    [(name, said)] = wrong(act, ent)
+    [(name, message)] = wrong(act, ent)
     assert name == "backchannel_logout_uri"
-    assert told in said
+    assert expected in message
 
 
 @sqlite_alone
-def test_a_slow_address_is_told_and_the_others_of_its_host_are_tried(
+def test_a_slow_url_is_reported_and_other_urls_of_its_host_are_tried(
     act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outgoing, "TIMEOUT", 1.5)
@@ -176,8 +179,8 @@ def test_a_slow_address_is_told_and_the_others_of_its_host_are_tried(
 
     place.ent.served["/cb"] = never
     try:
-        [(name, said)] = wrong(act, ent)
+        [(name, message)] = wrong(act, ent)
     finally:
         over.set()
-    assert (name, "pas de réponse en" in said) == ("redirect_uri", True)
-    assert sorted(one.path for one in place.ent.asked) == ["/", "/bye", "/cb"]
+    assert (name, "pas de réponse en" in message) == ("redirect_uri", True)
+    assert sorted(request.path for request in place.ent.asked) == ["/", "/bye", "/cb"]

@@ -27,7 +27,7 @@ def put(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_shows_every_setting_without_secrets(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     former = SECRET[::-1]
     put(
         monkeypatch,
@@ -62,7 +62,7 @@ def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.Monkey
         ("sqlite:////srv/idp.db?password=s3cret", "sqlite:////srv/idp.db?password=(hidden)"),
     ],
 )
-def test_no_secret_in_an_option_of_the_databases_url_is_shown(
+def test_secrets_in_options_of_the_database_url_are_hidden(
     bare: Run, monkeypatch: pytest.MonkeyPatch, url: str, shown: str
 ) -> None:
     put(monkeypatch, **COMPLETE, IDP_DATABASE_URL=url)
@@ -72,7 +72,7 @@ def test_no_secret_in_an_option_of_the_databases_url_is_shown(
 
 
 @pytest.mark.parametrize("command", [("db", "upgrade"), ("worker", "--once"), ("client", "list")])
-def test_no_secret_of_the_databases_url_is_in_an_error(
+def test_secrets_of_the_database_url_are_absent_from_errors(
     bare: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     url = "postgresql://127.0.0.1:1/idp?user=u53r&password=s3cret&sslmode=wr0ng"
@@ -82,7 +82,7 @@ def test_no_secret_of_the_databases_url_is_in_an_error(
     assert not re.search("s3cret|u53r", answer.out + answer.err)
 
 
-def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_lists_every_fault_by_name_without_values(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     put(
         monkeypatch,
         IDP_ISSUER="http://connexion.exemple.fr/",
@@ -110,7 +110,7 @@ def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monke
     assert shown == {f"IDP_{name.upper()}" for name in Settings.model_fields} - {f"IDP_{name}" for name in wrong}
 
 
-def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_list_does_not_hide_other_faults(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, IDP_SECRET_KEY_FALLBACKS="n0tjson", IDP_SECRET_KEY="short", IDP_DPO_MAIL="…", IDP_FROBNICATE="1")
     answer = bare("config", "check")
     for fault in (
@@ -144,7 +144,7 @@ def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.Monk
         ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
     ],
 )
-def test_a_weak_secret_or_a_wrong_setting_stops_the_start(
+def test_a_weak_secret_or_an_invalid_setting_stops_the_start(
     bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
 ) -> None:
     put(monkeypatch, **values)
@@ -155,7 +155,9 @@ def test_a_weak_secret_or_a_wrong_setting_stops_the_start(
         assert any(line.startswith(fault) for line in answer.err.splitlines()), answer.err
 
 
-def test_a_file_is_read_and_the_environment_wins(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_overrides_the_settings_file(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "idp.toml"
     file.write_text(f'issuer = "https://file.test"\nsecret_key = "{SECRET}"\nacademy = "Académie du fichier"\n')
     for name, value in {**COMPLETE, "IDP_ALLOW_SQLITE": "1"}.items():
@@ -189,7 +191,7 @@ def test_a_file_with_a_fault_is_named(
     assert fault in answer.err
 
 
-def test_a_relative_sqlite_file_is_where_the_command_was_started(
+def test_a_relative_sqlite_path_starts_at_the_working_directory(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     put(monkeypatch, IDP_DATABASE_URL="sqlite:///data/é 1%.db")

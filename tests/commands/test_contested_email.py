@@ -16,7 +16,7 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import fill_in
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.commands.accounts import OPERATOR, kept, living
+from tests.commands.accounts import OPERATOR, living, reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import CLOSED, REASON, alarms, apply_change, contested, dispute, listed, notices, tie
 from tests.commands.families import pages, secret_on
@@ -32,20 +32,20 @@ pytestmark = pytest.mark.row("E-11")
 CONTESTED = "Le compte est fermé"
 
 
-def test_neither_mailbox_recovers_a_contested_account_and_time_changes_nothing(app: Flask, build: Build) -> None:
+def test_a_contested_account_is_never_recovered_by_mail(app: Flask, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         account = contested(app, build)
         old = len(office.deliver())
-        asked = [ask_password(app.test_client(), account.username), ask_username(app.test_client(), OLD)]
-        for page in asked:
+        replies = [ask_password(app.test_client(), account.username), ask_username(app.test_client(), OLD)]
+        for page in replies:
             assert "compte ouvert" in page.text
             assert "Compte fermé après un signalement" in page.text
         for days in (0, 4, 100):
             clock.shift(timedelta(days=days))
             thief = app.test_client()
             ask_password(thief, account.username)
-            for address in (OLD, NEW):
-                ask_username(app.test_client(), address)
+            for email in (OLD, NEW):
+                ask_username(app.test_client(), email)
             assert heading(sign_in(thief, "/connexion", account.username, PASSWORD)) == CLOSED
             assert office.deliver()[old:] == []
             clock.shift(timedelta(hours=1))
@@ -53,7 +53,7 @@ def test_neither_mailbox_recovers_a_contested_account_and_time_changes_nothing(a
         assert links(account, Purpose.RESET_PASSWORD) == []
 
 
-def test_a_contest_ends_all_that_was_issued(app: Flask, build: Build) -> None:
+def test_a_contest_revokes_every_session_and_token(app: Flask, build: Build) -> None:
     ent = build.ent(scopes=OFFLINE)
     account = build.active()
     intruder = enter(app.test_client(), account)
@@ -73,7 +73,7 @@ def test_a_contest_ends_all_that_was_issued(app: Flask, build: Build) -> None:
     assert living(account) == 0
 
 
-def test_the_browser_that_the_account_knows_does_not_open_a_contested_account(app: Flask, build: Build) -> None:
+def test_a_known_browser_does_not_open_a_contested_account(app: Flask, build: Build) -> None:
     account = build.active()
     intruder = enter(app.test_client(), account)
     change_email(intruder)
@@ -103,7 +103,7 @@ def test_the_page_of_a_link_names_no_school_and_the_page_after_the_password_does
     assert "L’établissement sera prévenu par mail" in app.test_client().get(alarms(build, account)[-1]).text
 
 
-def test_the_link_that_confirmed_a_contested_address_tells_nothing(app: Flask, build: Build) -> None:
+def test_the_confirmation_link_of_a_contested_email_reveals_nothing(app: Flask, build: Build) -> None:
     account = contested(app, build)
     [confirmed] = [link for link in links(account, Purpose.CHANGE_EMAIL) if link.used_at is not None]
     page = app.test_client().get(path_of(build.settings, confirmed))
@@ -111,7 +111,7 @@ def test_the_link_that_confirmed_a_contested_address_tells_nothing(app: Flask, b
 
 
 @pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
-def test_no_other_command_opens_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
+def test_other_commands_do_not_open_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
     account = contested(app, build)
     answer = act("account", command, account.username)
     if command == "unlock":
@@ -119,7 +119,7 @@ def test_no_other_command_opens_a_contested_account(act: Run, app: Flask, build:
         assert f"idp account disputes {account.username}" in answer.err
     if command == "disable":
         assert act("account", "enable", account.username).code == 0
-    assert kept(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == CLOSED
     shown = act("account", "show", account.username).out
     assert "address contested" in shown
@@ -127,7 +127,7 @@ def test_no_other_command_opens_a_contested_account(act: Run, app: Flask, build:
 
 
 @pytest.mark.parametrize(("option", "keeps", "drops"), [("--confirm", OLD, NEW), ("--reject", NEW, OLD)])
-def test_the_school_keeps_one_address_which_alone_recovers_the_account(
+def test_the_email_kept_by_the_school_recovers_the_account(
     act: Run, app: Flask, build: Build, events: Events, option: str, keeps: str, drops: str
 ) -> None:
     account = contested(app, build)
@@ -138,14 +138,14 @@ def test_the_school_keeps_one_address_which_alone_recovers_the_account(
         old = len(office.deliver())
         answer = act("account", "disputes", account.username, option, "--reason", REASON)
         assert answer.code == 0, answer.err
-        told = {str(mail["To"]): mail for mail in office.deliver()[old:]}
-        assert told[keeps]["Subject"] == "L’établissement a gardé cette adresse mail"
-        assert told[drops]["Subject"] == "L’établissement a écarté cette adresse mail"
+        mails = {str(mail["To"]): mail for mail in office.deliver()[old:]}
+        assert mails[keeps]["Subject"] == "L’établissement a gardé cette adresse mail"
+        assert mails[drops]["Subject"] == "L’établissement a écarté cette adresse mail"
         for secret in (account.username, "Tilleuls"):
-            assert secret not in text_of(told[drops]), (
+            assert secret not in text_of(mails[drops]), (
                 "the mailbox that is dropped does not learn where the children are"
             )
-        after = kept(account)
+        after = reload_account(account)
         assert (after.email, after.contested_at, after.contested_email) == (keeps, None, None)
         parent = app.test_client()
         assert (
@@ -163,7 +163,7 @@ def test_the_school_keeps_one_address_which_alone_recovers_the_account(
     assert (again.code, "settled already" in again.err) == (1, True)
 
 
-def test_after_the_school_has_decided_the_other_mailbox_contests_no_more(act: Run, app: Flask, build: Build) -> None:
+def test_the_other_mailbox_cannot_contest_after_the_decision(act: Run, app: Flask, build: Build) -> None:
     account = contested(app, build)
     assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
     former = app.test_client()
@@ -171,15 +171,15 @@ def test_after_the_school_has_decided_the_other_mailbox_contests_no_more(act: Ru
         page = former.get(alarm)
         assert heading(page) in {"Ce lien ne marche plus", "Ce lien a déjà servi"}
         assert "est gardée" not in page.text
-    assert kept(account).contested_at is None
+    assert reload_account(account).contested_at is None
 
 
-def test_a_third_address_leaves_no_former_one_to_confirm(act: Run, app: Flask, build: Build) -> None:
+def test_a_third_email_leaves_no_former_email_to_confirm(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         intruder = enter(app.test_client(), account)
-        for address in (NEW, "troisieme@exemple.fr"):
-            change_email(intruder, address)
+        for email in (NEW, "troisieme@exemple.fr"):
+            change_email(intruder, email)
             apply_change(app, build, account)
             clock.shift(timedelta(minutes=2))
         owners, _, intruders, _ = alarms(build, account)
@@ -188,10 +188,10 @@ def test_a_third_address_leaves_no_former_one_to_confirm(act: Run, app: Flask, b
             assert heading(submit(mailbox, mailbox.get(alarm))) == CONTESTED
     answer = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
     assert (answer.code, "several former addresses" in answer.err) == (1, True)
-    assert kept(account).contested_at is not None
+    assert reload_account(account).contested_at is not None
 
 
-def test_a_new_letter_ends_a_contested_address_once_it_has_served(
+def test_the_use_of_a_new_letter_settles_a_contested_email(
     act: Run, app: Flask, build: Build, tmp_path: Path, events: Events
 ) -> None:
     build.ent()
@@ -203,21 +203,21 @@ def test_a_new_letter_ends_a_contested_address_once_it_has_served(
         assert sorted(str(mail["To"]) for mail in office.deliver()[old:]) == [NEW, OLD], (
             "K-05: whoever claims it is told"
         )
-    assert kept(account).contested_at is not None, "a letter that was printed has not served"
-    assert [one[3] for one in notices(account)] == [False]
+    assert reload_account(account).contested_at is not None, "a letter that was printed has not served"
+    assert [notice[3] for notice in notices(account)] == [False]
     refused = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
     assert (refused.code, "has a new letter" in refused.err) == (1, True)
     parent = app.test_client()
     page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(fill_in(parent, page, mail="parent@exemple.fr")) == "Consultez votre messagerie"
-    after = kept(account)
+    after = reload_account(account)
     assert (after.contested_at, after.contested_email, after.email) == (None, None, None)
     assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter was used")]
     assert [event.details["outcome"] for event in events("dispute.settled")] == ["letter"]
     assert listed(act) == []
 
 
-def test_an_account_with_both_disputes_asks_which_is_meant(
+def test_an_account_with_two_disputes_needs_a_choice(
     act: Run, app: Flask, browser: FlaskClient, build: Build, tmp_path: Path
 ) -> None:
     build.ent(uais=[COLLEGE, LYCEE])
@@ -231,10 +231,10 @@ def test_an_account_with_both_disputes_asks_which_is_meant(
     settle = ("account", "disputes", account.username, "--reject", "--reason", REASON)
     unclear = act(*settle)
     assert (unclear.code, "--kind email_contested" in unclear.err) == (1, True)
-    assert {one["kind"] for one in listed(act, account.username)} == {"not_guardian", "email_contested"}
+    assert {dispute["kind"] for dispute in listed(act, account.username)} == {"not_guardian", "email_contested"}
     done = act(*settle, "--kind", "not_guardian")
     assert (done.code, "stays closed" in done.err) == (0, True)
-    assert kept(account).contested_at is not None
+    assert reload_account(account).contested_at is not None
 
 
 def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask, build: Build) -> None:
@@ -247,7 +247,7 @@ def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask,
     row.inactive_warned_at = now() - 60 * DAY
     db.session.commit()
     assert "accounts_removed" not in purged(act)
-    assert kept(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
 
 
 def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, build: Build) -> None:
@@ -261,9 +261,7 @@ def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, b
         assert office.deliver()[old:] == []
 
 
-def test_a_change_that_was_only_asked_for_is_stopped_and_nothing_is_contested(
-    act: Run, app: Flask, build: Build
-) -> None:
+def test_an_unconfirmed_change_is_stopped_without_a_contest(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     change_email(enter(app.test_client(), account))
     owner = app.test_client()
@@ -272,7 +270,9 @@ def test_a_change_that_was_only_asked_for_is_stopped_and_nothing_is_contested(
     with post_office(app) as office:
         old = len(office.deliver())
         ask_password(owner, account.username)
-        [mail] = [one for one in office.deliver()[old:] if one["Subject"] == "Choisissez un nouveau mot de passe"]
+        [mail] = [
+            message for message in office.deliver()[old:] if message["Subject"] == "Choisissez un nouveau mot de passe"
+        ]
     assert mail["To"] == OLD
     assert heading(choose(owner, link_of(mail), CHOSEN)) == DONE
 
@@ -283,15 +283,15 @@ def test_a_dispute_of_a_child_and_a_contest_elsewhere_do_not_mix(
     first, child = contested(app, build), build.child("Tom", uai=LYCEE)
     second = build.never_activated(children=[child])
     dispute(browser, second, child)
-    assert [one["account"] for one in listed(act, "--uai", LYCEE)] == [second.username]
-    assert [one["account"] for one in listed(act, "--uai", COLLEGE)] == [first.username]
+    assert [row["account"] for row in listed(act, "--uai", LYCEE)] == [second.username]
+    assert [row["account"] for row in listed(act, "--uai", COLLEGE)] == [first.username]
     assert len(listed(act)) == 2
     table = act("account", "disputes").out
     assert first.username in table
     assert second.username in table
 
 
-def test_a_new_letter_that_joins_another_account_has_served_too(
+def test_a_new_letter_that_joins_another_account_settles_the_contest(
     act: Run, app: Flask, browser: FlaskClient, build: Build, tmp_path: Path
 ) -> None:
     build.ent()
@@ -302,7 +302,7 @@ def test_a_new_letter_that_joins_another_account_has_served_too(
     enter(browser, mine)
     secret = secret_on(pages(out)[0])
     submit(browser, browser.get("/mon-compte/courrier"), identifiant=account.username, mot_de_passe=secret)
-    after = kept(account)
+    after = reload_account(account)
     assert (after.merged_into_id, after.contested_at) == (mine.id, None)
-    assert kept(mine).email == "parent@exemple.fr"
+    assert reload_account(mine).email == "parent@exemple.fr"
     assert listed(act) == []

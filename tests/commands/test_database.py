@@ -37,7 +37,7 @@ def is_one_sentence(answer: Answer) -> None:
     assert answer.err.count("\n") == 1, answer.err
 
 
-def test_upgrade_says_from_where_to_where(idp: Run, engine: Engine) -> None:
+def test_current_and_upgrade_print_the_revision(idp: Run, engine: Engine) -> None:
     assert idp("db", "current").out == f"{newest()} (newest: {newest()})\n"
     answer = idp("db", "upgrade")
     assert (answer.code, answer.out, answer.err) == (0, f"already at {newest()}\n", "")
@@ -55,7 +55,7 @@ def test_an_empty_file_is_upgraded_and_usable(alone: Run, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("command", ACTS, ids=" ".join)
-def test_tables_that_are_not_there_are_one_sentence(idp: Run, engine: Engine, command: tuple[str, ...]) -> None:
+def test_missing_tables_are_a_one_line_error(idp: Run, engine: Engine, command: tuple[str, ...]) -> None:
     with engine.begin() as connection:
         for table in ("client_school", "charter_acceptance", "charter_version", "outbox", "signing_key"):
             connection.execute(text(f"DROP TABLE {table}{'' if engine.dialect.name == 'sqlite' else ' CASCADE'}"))
@@ -69,7 +69,7 @@ def test_tables_that_are_not_there_are_one_sentence(idp: Run, engine: Engine, co
 
 
 @pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
-def test_a_file_that_is_no_database_is_one_sentence(
+def test_an_invalid_database_file_is_a_one_line_error(
     alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     file = tmp_path / "letter.db"
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_database_is_one_sentence(
     assert file.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(
     alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -90,7 +90,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
     assert "the folder of the database cannot be created" in answer.err.replace("'", "’")
 
 
-def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_locked_database_file_is_a_one_line_error(
+    alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "idp.db"
     monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{path}")
     assert alone("db", "upgrade").code == 0
@@ -111,7 +113,7 @@ def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pyte
     assert alone("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb").code == 0
 
 
-def test_a_database_of_a_later_version_is_left_alone(idp: Run, engine: Engine) -> None:
+def test_a_database_of_a_later_version_is_not_changed(idp: Run, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     answer = idp("db", "upgrade")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.both_databases
 ROUNDS = 6
 
 
-def test_of_several_operators_at_once_one_settles_a_dispute(build: Build) -> None:
+def test_concurrent_operators_settle_a_dispute_once(build: Build) -> None:
     ties = [build.never_activated(provisional_hash=None) for _ in range(ROUNDS)]
     db.session.execute(update(Guardianship).values(disputed_at=now()))
     db.session.commit()

@@ -7,14 +7,14 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.commands.accounts import kept
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import REASON, dispute, listed, tie
 
 MISTAKE = "erreur de ligne, la mère est venue"
 
 
-def test_a_confirmed_dispute_is_taken_back(act: Run, browser: FlaskClient, build: Build, events: Events) -> None:
+def test_a_confirmed_dispute_is_revoked(act: Run, browser: FlaskClient, build: Build, events: Events) -> None:
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
@@ -30,9 +30,10 @@ def test_a_confirmed_dispute_is_taken_back(act: Run, browser: FlaskClient, build
     assert "which the school had ended, is restored" in back.out
     opened = tie(account, malo)
     assert (opened.disputed_at, opened.ended_at, opened.excluded_at) == (None, None, None)
-    assert (kept(account).disabled_at, kept(account).left_at) == (None, None)
+    assert (reload_account(account).disabled_at, reload_account(account).left_at) == (None, None)
     assert [
-        (one.details["before"], one.details["after"], one.details["reason"]) for one in events("dispute.settled")
+        (entry.details["before"], entry.details["after"], entry.details["reason"])
+        for entry in events("dispute.settled")
     ] == [
         ("disputed", "excluded", REASON),
         ("excluded", "holds", MISTAKE),
@@ -42,7 +43,7 @@ def test_a_confirmed_dispute_is_taken_back(act: Run, browser: FlaskClient, build
     assert "ended_by_school" not in act("account", "show", account.username).out
 
 
-def test_an_open_dispute_comes_before_one_that_was_confirmed(act: Run, browser: FlaskClient, build: Build) -> None:
+def test_reject_settles_an_open_dispute_before_a_confirmed_one(act: Run, browser: FlaskClient, build: Build) -> None:
     malo, ines = build.child(), build.child("Inès")
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
@@ -55,7 +56,7 @@ def test_an_open_dispute_comes_before_one_that_was_confirmed(act: Run, browser: 
     assert listed(act) == []
 
 
-def test_a_school_takes_back_its_own_decision_alone(act: Run, browser: FlaskClient, build: Build) -> None:
+def test_a_school_revokes_only_its_own_decision(act: Run, browser: FlaskClient, build: Build) -> None:
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo)
@@ -64,13 +65,13 @@ def test_a_school_takes_back_its_own_decision_alone(act: Run, browser: FlaskClie
     refused = act(*settle, "--reject", "--uai", LYCEE)
     assert (refused.code, "no open dispute" in refused.err) == (1, True)
     assert "ended_by_school" not in act("account", "show", account.username, "--school", LYCEE).out
-    assert kept(account).disabled_at is None
+    assert reload_account(account).disabled_at is None
 
 
 @pytest.mark.parametrize(
     ("options", "answer", "ended"), [((), False, False), ((), True, True), (("--yes",), False, True)]
 )
-def test_a_terminal_is_asked_before_a_dispute_is_confirmed(
+def test_confirm_asks_first_on_a_terminal(
     act: Run,
     browser: FlaskClient,
     build: Build,
@@ -83,10 +84,10 @@ def test_a_terminal_is_asked_before_a_dispute_is_confirmed(
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
-    asked: list[str] = []
+    prompts: list[str] = []
 
     def confirm(question: str, **_: object) -> bool:
-        asked.append(question)
+        prompts.append(question)
         if not answer:
             raise click.Abort
         return True
@@ -95,4 +96,4 @@ def test_a_terminal_is_asked_before_a_dispute_is_confirmed(
     monkeypatch.setattr(click, "confirm", confirm)
     act("account", "disputes", account.username, "--confirm", "--reason", REASON, *options)
     assert (tie(account, malo).excluded_at is not None) is ended
-    assert [account.username in one for one in asked] == ([] if options else [True])
+    assert [account.username in prompt for prompt in prompts] == ([] if options else [True])

@@ -11,7 +11,7 @@ from idp.accounts.models import Account
 from idp.db import db
 from tests.activation.steps import ACTIVATION, ADDRESS, activate, fill_in, open_activation
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
-from tests.commands.accounts import OPERATOR, kept
+from tests.commands.accounts import OPERATOR, reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import REASON, contested, dispute, listed, notices, printed, question, tie
 from tests.commands.families import pages, secret_on
@@ -59,14 +59,14 @@ def test_a_letter_of_unknown_school_lists_all_children_and_one_can_be_chosen(
 
 
 @pytest.mark.parametrize("sent", ["nothing", "another family's child", "noise"])
-def test_of_several_children_at_least_one_is_chosen(browser: FlaskClient, build: Build, sent: str) -> None:
+def test_the_form_requires_at_least_one_child(browser: FlaskClient, build: Build, sent: str) -> None:
     malo, ines = build.child(), build.child("Inès")
     account = build.never_activated(children=[malo, ines])
     stranger = build.child("Tom")
     values = {"nothing": [], "another family's child": [stranger.id.hex], "noise": ["é" * 500, "x"]}[sent]
     page = submit(browser, question(browser, account), enfant=values)
     assert "Cochez au moins un élève" in page.text
-    assert kept(account).provisional_hash is not None
+    assert reload_account(account).provisional_hash is not None
     assert notices(account) == []
 
 
@@ -76,10 +76,10 @@ def test_the_print_keeps_the_school_of_the_letter(act: Run, build: Build, out: P
         children=[build.child(), build.child("Inès", uai=LYCEE)], provisional_hash=None, provisional_expires_at=None
     )
     assert printed(act, LYCEE, out)["printed"] == 1
-    assert kept(account).letter_school_id == build.school(LYCEE).id
+    assert reload_account(account).letter_school_id == build.school(LYCEE).id
     named = act("letters", "print", "--username", account.username, "--out", str(tmp_path / "autre.pdf"))
     assert named.code == 0
-    assert kept(account).letter_school_id == build.school(COLLEGE).id, "that of the first child"
+    assert reload_account(account).letter_school_id == build.school(COLLEGE).id, "that of the first child"
 
 
 def test_a_disputed_account_is_closed_for_every_school(
@@ -94,10 +94,10 @@ def test_a_disputed_account_is_closed_for_every_school(
     assert heading(fill_in(other, begun)) == "Ce courrier ne sert plus"
     assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
     for uai in (COLLEGE, LYCEE):
-        found = printed(act, uai, out)
-        assert found["printed"] == 0
-        assert [one["username"] for one in found["skipped"]] == [account.username]
-        assert "idp account disputes" in found["skipped"][0]["reason"]
+        report = printed(act, uai, out)
+        assert report["printed"] == 0
+        assert [row["username"] for row in report["skipped"]] == [account.username]
+        assert "idp account disputes" in report["skipped"][0]["reason"]
     named = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert (named.code, named.out) == (1, "")
     assert "idp account disputes" in named.err
@@ -109,7 +109,7 @@ def test_a_disputed_account_is_closed_for_every_school(
 
 
 @pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
-def test_no_other_command_drops_a_dispute(act: Run, browser: FlaskClient, build: Build, command: str) -> None:
+def test_other_commands_keep_a_dispute_open(act: Run, browser: FlaskClient, build: Build, command: str) -> None:
     child = build.child()
     account = build.never_activated(children=[child])
     dispute(browser, account, child)
@@ -120,9 +120,9 @@ def test_no_other_command_drops_a_dispute(act: Run, browser: FlaskClient, build:
     if command == "disable":
         act("account", "enable", account.username)
     assert tie(account, child).disputed_at is not None
-    assert [one["account"] for one in listed(act)] == [account.username]
+    assert [tie_dispute["account"] for tie_dispute in listed(act)] == [account.username]
     assert "disputed" in act("account", "show", account.username).out
-    assert [one[3] for one in notices(account)] == [False]
+    assert [notice[3] for notice in notices(account)] == [False]
 
 
 def test_a_rejected_dispute_gives_the_parent_a_new_letter(
@@ -156,10 +156,10 @@ def test_a_rejected_dispute_gives_the_parent_a_new_letter(
     page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(page) == ACTIVATION
     assert heading(fill_in(parent, page)) == "Consultez votre messagerie"
-    assert kept(account).pending_email == ADDRESS
+    assert reload_account(account).pending_email == ADDRESS
 
 
-def test_a_confirmed_dispute_ends_the_tie_and_only_that_one(
+def test_a_confirmed_dispute_ends_only_the_disputed_tie(
     act: Run, browser: FlaskClient, build: Build, out: Path
 ) -> None:
     build.ent(uais=[COLLEGE, LYCEE])
@@ -170,26 +170,26 @@ def test_a_confirmed_dispute_ends_the_tie_and_only_that_one(
     ended = tie(account, malo)
     assert ended.disputed_at is None
     assert ended.ended_at == ended.excluded_at is not None
-    assert kept(account).disabled_at is None
+    assert reload_account(account).disabled_at is None
     assert listed(act) == []
-    found = printed(act, LYCEE, out)
-    assert found["printed"] == 1
+    report = printed(act, LYCEE, out)
+    assert report["printed"] == 1
     assert "Malo" not in pages(out)[0]
     assert printed(act, COLLEGE, out.with_name("autre.pdf"))["printed"] == 0
 
 
-def test_a_confirmed_dispute_about_the_last_child_shuts_the_account(
+def test_a_confirmed_dispute_about_the_last_child_disables_the_account(
     act: Run, browser: FlaskClient, build: Build
 ) -> None:
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
     assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
-    after = kept(account)
+    after = reload_account(account)
     assert after.disabled_at == after.left_at is not None
 
 
-def test_one_child_can_be_settled_alone(act: Run, browser: FlaskClient, build: Build) -> None:
+def test_a_dispute_is_settled_for_a_single_child(act: Run, browser: FlaskClient, build: Build) -> None:
     malo, ines = build.child(), build.child("Inès")
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
@@ -198,23 +198,26 @@ def test_one_child_can_be_settled_alone(act: Run, browser: FlaskClient, build: B
     assert (unknown.code, unknown.err.count("\n")) == (1, 1)
     first = act(*settle, "--confirm", "--child", malo.student_id)
     assert (first.code, "stays closed" in first.err) == (0, True)
-    assert [one[3] for one in notices(account)] == [False], "the school has to decide about the other child"
+    assert [notice[3] for notice in notices(account)] == [False], "the school has to decide about the other child"
     assert act(*settle, "--reject").code == 0
     assert tie(account, malo).excluded_at is not None
     assert (tie(account, ines).disputed_at, tie(account, ines).ended_at) == (None, None)
-    assert [one[3] for one in notices(account)] == [True]
+    assert [notice[3] for notice in notices(account)] == [True]
 
 
-def test_a_school_settles_its_own_ties_alone(act: Run, browser: FlaskClient, build: Build) -> None:
+def test_a_school_settles_only_its_own_ties(act: Run, browser: FlaskClient, build: Build) -> None:
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
-    seen = [(one["uai"], [child["key"] for child in one["children"]]) for one in listed(act, "--uai", LYCEE)]
+    seen = [
+        (tie_dispute["uai"], [child["key"] for child in tie_dispute["children"]])
+        for tie_dispute in listed(act, "--uai", LYCEE)
+    ]
     assert seen == [(COLLEGE, []), (LYCEE, [ines.student_id])], "of the other school no child"
     settle = ("account", "disputes", account.username, "--reject", "--reason", REASON, "--uai", LYCEE)
     assert act(*settle).code == 0
     assert tie(account, malo).disputed_at is not None
-    assert [(one[0], one[3]) for one in notices(account)] == [(COLLEGE, False), (LYCEE, True)]
+    assert [(notice[0], notice[3]) for notice in notices(account)] == [(COLLEGE, False), (LYCEE, True)]
     again = act(*settle)
     assert (again.code, "no open dispute" in again.err) == (1, True)
 
@@ -242,7 +245,7 @@ def test_a_dispute_is_settled_once(act: Run, browser: FlaskClient, build: Build,
         ("--confirm", "--reason", REASON, "--child", "1", "--kind", "email_contested"),
     ],
 )
-def test_options_that_make_no_sense_are_a_usage_error(
+def test_contradictory_options_are_a_usage_error(
     act: Run, browser: FlaskClient, build: Build, options: tuple[str, ...]
 ) -> None:
     malo = build.child()
@@ -253,9 +256,7 @@ def test_options_that_make_no_sense_are_a_usage_error(
     assert tie(account, malo).disputed_at is not None
 
 
-def test_a_pupil_who_opens_the_post_never_cuts_a_parent_off_for_good(
-    act: Run, app: Flask, build: Build, out: Path
-) -> None:
+def test_a_dispute_by_a_pupil_does_not_lock_the_parent_out(act: Run, app: Flask, build: Build, out: Path) -> None:
     """After any number of disputes with the letter, one command and one new letter open the account again."""
     build.ent()
     malo = build.child()
@@ -274,12 +275,12 @@ def test_a_pupil_who_opens_the_post_never_cuts_a_parent_off_for_good(
     assert heading(fill_in(parent, page)) == "Consultez votre messagerie"
 
 
-def test_an_account_that_is_active_makes_no_such_statement(browser: FlaskClient, app: Flask, build: Build) -> None:
+def test_an_active_account_cannot_dispute_a_tie(browser: FlaskClient, app: Flask, build: Build) -> None:
     account = build.never_activated()
     page = question(browser, account)
     activate(app.test_client(), account)
     assert submit(browser, page).status_code == 410
-    assert kept(account).activated_at is not None
+    assert reload_account(account).activated_at is not None
 
 
 def test_refused_settlement_names_what_is_open(act: Run, app: Flask, browser: FlaskClient, build: Build) -> None:

@@ -20,7 +20,7 @@ from tests.pages import submit
 pytestmark = pytest.mark.both_databases
 
 
-def test_a_school_finds_the_dispute_elsewhere_that_closes_its_account(
+def test_a_school_sees_the_dispute_of_another_school_on_its_account(
     act: Run, browser: FlaskClient, build: Build, tmp_path: Path
 ) -> None:
     build.ent(uais=[COLLEGE, LYCEE])
@@ -41,7 +41,7 @@ def test_a_school_finds_the_dispute_elsewhere_that_closes_its_account(
     assert (named.code, COLLEGE in named.err) == (1, True)
 
 
-def test_a_letter_that_a_dispute_elsewhere_closes_is_disputed_and_not_expired(
+def test_a_letter_under_a_dispute_of_another_school_counts_as_disputed(
     act: Run, browser: FlaskClient, build: Build
 ) -> None:
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
@@ -62,7 +62,7 @@ def test_a_dispute_of_one_child_is_not_counted_twice_in_its_school(
     assert sum(row["expired"] for row in school["classes"]) == 0
 
 
-def test_a_school_whose_ties_are_all_disputed_hears_of_a_contested_address(act: Run, app: Flask, build: Build) -> None:
+def test_a_school_with_only_disputed_ties_is_notified_of_a_contested_email(act: Run, app: Flask, build: Build) -> None:
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.active(children=[malo, ines])
     change_email(enter(app.test_client(), account))
@@ -72,6 +72,6 @@ def test_a_school_whose_ties_are_all_disputed_hears_of_a_contested_address(act: 
     db.session.commit()
     former = app.test_client()
     submit(former, former.get(alarms(build, account)[-1]))
-    assert {one[0] for one in notices(account) if one[1] == "email_contested"} == {COLLEGE, LYCEE}
+    assert {notice[0] for notice in notices(account) if notice[1] == "email_contested"} == {COLLEGE, LYCEE}
     for uai in (COLLEGE, LYCEE):
-        assert "email_contested" in {one["kind"] for one in listed(act, "--uai", uai)}
+        assert "email_contested" in {dispute["kind"] for dispute in listed(act, "--uai", uai)}

@@ -29,13 +29,13 @@ def act(statement: str) -> None:
 
 
 @pytest.mark.row("W-07", "K-09")
-def test_ready_when_all_is_there(browser: FlaskClient) -> None:
+def test_readyz_is_ok_with_database_and_key(browser: FlaskClient) -> None:
     assert status(browser) == (200, "ok")
     assert browser.get("/readyz").headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.row("W-07")
-def test_alive_without_a_database(browser: FlaskClient) -> None:
+def test_healthz_needs_no_database(browser: FlaskClient) -> None:
     act("DROP TABLE alembic_version")
     act("ALTER TABLE signing_key RENAME TO gone")
     answer = browser.get("/healthz")
@@ -44,7 +44,7 @@ def test_alive_without_a_database(browser: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("another", [True, False])
-def test_red_while_migrations_are_owed(browser: FlaskClient, another: bool) -> None:  # noqa: FBT001 - a parameter
+def test_readyz_fails_until_migrations_are_applied(browser: FlaskClient, another: bool) -> None:  # noqa: FBT001 - a parameter
     act("ALTER TABLE alembic_version RENAME TO kept")
     if another:
         act("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
@@ -56,22 +56,20 @@ def test_red_while_migrations_are_owed(browser: FlaskClient, another: bool) -> N
     assert status(browser) == (200, "ok")
 
 
-def test_red_without_a_key_that_signs_and_green_as_soon_as_there_is_one(
-    browser: FlaskClient, settings: Settings
-) -> None:
+def test_readyz_needs_a_signing_key(browser: FlaskClient, settings: Settings) -> None:
     act("DELETE FROM signing_key")
     assert status(browser) == (503, "signing key")
     rotation.rotate(settings)
     assert status(browser) == (200, "ok")
 
 
-def test_a_key_of_tomorrow_does_not_count(browser: FlaskClient, settings: Settings) -> None:
+def test_readyz_ignores_a_future_key(browser: FlaskClient, settings: Settings) -> None:
     rotation.rotate(settings)
     act("DELETE FROM signing_key WHERE active_from <= created_at")
     assert status(browser) == (503, "signing key")
 
 
-def test_red_when_the_secret_key_does_not_open_the_signing_key(database_url: str) -> None:
+def test_readyz_fails_when_the_secret_key_cannot_decrypt_the_signing_key(database_url: str) -> None:
     app = create_app(settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210"))
     assert status(app.test_client()) == (503, "signing key")
     with app.app_context():
@@ -79,14 +77,14 @@ def test_red_when_the_secret_key_does_not_open_the_signing_key(database_url: str
 
 
 @pytest.mark.row("W-07", "K-09")
-def test_red_without_a_database_server_and_nothing_is_told() -> None:
+def test_readyz_fails_without_a_database_and_reveals_no_detail() -> None:
     app = create_app(settings_for("postgresql://idp:dbp4ssword@127.0.0.1:1/idp"))
     answer = app.test_client().get("/readyz", base_url=ISSUER)
     assert (answer.status_code, answer.get_json()) == (503, {"status": "database"})
 
 
 @pytest.mark.row("W-07")
-def test_red_while_the_file_is_away_and_recovers(tmp_path: Path, database_url: str) -> None:
+def test_readyz_recovers_when_the_database_file_returns(tmp_path: Path, database_url: str) -> None:
     if not database_url.startswith("sqlite"):
         cut_and_recover(database_url)
         return
@@ -118,12 +116,12 @@ def cut_and_recover(database_url: str) -> None:
             )
         )
     assert status(app.test_client()) == (200, "ok")
-    for one in (app, other):
-        with one.app_context():
+    for application in (app, other):
+        with application.app_context():
             db.engine.dispose()
 
 
-def test_a_long_write_does_not_turn_it_red(app: Flask, browser: FlaskClient, settings: Settings) -> None:
+def test_readyz_ignores_a_long_write(app: Flask, browser: FlaskClient, settings: Settings) -> None:
     assert status(browser) == (200, "ok")
     path = settings.database_url.removeprefix("sqlite:///")
     if not os.path.exists(path):  # noqa: PTH110 - a host name on PostgreSQL

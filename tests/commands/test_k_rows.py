@@ -55,15 +55,15 @@ def is_one_sentence(answer: Answer) -> None:
 def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """The settings of an installation that has its tables, and nothing else yet."""
     settings = settings_for(f"sqlite:///{tmp_path / 'fresh.db'}")
-    given = {"ISSUER": ISSUER, "SECRET_KEY": SECRET, "DATABASE_URL": settings.database_url, "ALLOW_SQLITE": "1"}
-    for name, value in given.items():
+    variables = {"ISSUER": ISSUER, "SECRET_KEY": SECRET, "DATABASE_URL": settings.database_url, "ALLOW_SQLITE": "1"}
+    for name, value in variables.items():
         monkeypatch.setenv(f"IDP_{name}", value)
     assert bare("db", "upgrade").code == 0
     return settings
 
 
 @pytest.mark.row("K-01")
-def test_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
+def test_a_fresh_install_has_no_account_and_no_key(fresh: Settings) -> None:
     path = fresh.database_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -74,7 +74,7 @@ def test_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
 
 
 @pytest.mark.row("K-01")
-def test_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
+def test_a_fresh_install_accepts_no_default_password(fresh: Settings) -> None:
     app = create_app(fresh)
     assert not app.debug
     assert not app.testing
@@ -95,7 +95,7 @@ def test_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
 
 
 @pytest.mark.row("K-01")
-def test_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_secret_key_has_no_default(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ISSUER", ISSUER)
     for command in (("config", "check"), ("serve",), ("keys", "rotate")):
         answer = bare(*command)
@@ -106,20 +106,20 @@ def test_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.row("K-01")
 @pytest.mark.parametrize("place", ["/debug", "/console", "/__debugger__", "/admin", "/metrics"])
-def test_no_door_for_developers_is_open(browser: FlaskClient, place: str) -> None:
+def test_developer_pages_are_not_served(browser: FlaskClient, place: str) -> None:
     assert browser.get(place).status_code == 404
 
 
 @pytest.mark.row("K-01")
-def test_werkzeug_s_debugger_is_not_there(browser: FlaskClient) -> None:
+def test_the_werkzeug_debugger_is_disabled(browser: FlaskClient) -> None:
     plain, wanted = browser.get("/"), browser.get("/?__debugger__=yes&cmd=resource&f=debugger.js")
     assert (wanted.status_code, wanted.headers["Location"]) == (plain.status_code, plain.headers["Location"])
     assert wanted.get_data() == plain.get_data()
 
 
 @pytest.mark.row("K-02")
-def test_no_command_takes_a_secret_on_its_command_line() -> None:
-    found = [
+def test_commands_take_no_secret_as_an_option() -> None:
+    options = [
         f"idp {' '.join(path)} {parameter.opts}"
         for path, command in leaves()
         for parameter in command.params
@@ -127,20 +127,20 @@ def test_no_command_takes_a_secret_on_its_command_line() -> None:
         for name in (*parameter.opts, str(parameter.name))
         if parameter.name != "id_token_alg" and any(word in name.replace("-", "_").split("_") for word in SECRETS)
     ]
-    assert found == []
+    assert options == []
     assert len(list(leaves())) > 15
     assert not [option for option in cli.params if isinstance(option, click.Option) and option.prompt]
 
 
 @pytest.mark.row("K-02")
-def test_what_is_shown_once_is_on_stdout_alone(idp: Run) -> None:
-    made = idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json")
-    fresh = idp("client", "rotate-secret", json.loads(made.out)["client_id"], "--json")
-    assert (made.err, fresh.err) == ("", ""), "stderr goes to logs"
+def test_secrets_are_printed_on_stdout_only(idp: Run) -> None:
+    answer = idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json")
+    fresh = idp("client", "rotate-secret", json.loads(answer.out)["client_id"], "--json")
+    assert (answer.err, fresh.err) == ("", ""), "stderr goes to logs"
 
 
 @pytest.mark.row("K-02")
-def test_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_path: Path) -> None:
+def test_the_demonstration_passes_secrets_in_the_environment(tmp_path: Path) -> None:
     settings = settings_for("postgresql://idp:dbp4ssword@db.test/idp", smtp_url="smtps://idp:m4ilpassword@mail.test")
     ents = ents_at(8000, tmp_path)
     secrets = [SECRET, "dbp4ssword", "m4ilpassword"]
@@ -153,7 +153,7 @@ def test_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_pat
 
 
 @pytest.mark.row("K-02")
-def test_what_the_manual_has_people_type_holds_no_secret() -> None:
+def test_commands_of_the_manual_contain_no_secret() -> None:
     manual = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
     assert typed
@@ -162,7 +162,7 @@ def test_what_the_manual_has_people_type_holds_no_secret() -> None:
 
 @pytest.mark.row("K-06")
 @pytest.mark.parametrize("path", [path for path, _ in leaves() if path not in APART], ids=" ".join)
-def test_a_database_that_is_away_is_one_sentence(
+def test_an_unreachable_database_is_a_one_line_error(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     more = {"breached_passwords": tmp_path / "breached.bloom"} if path == ("passwords", "load") else {}
@@ -176,7 +176,7 @@ def test_a_database_that_is_away_is_one_sentence(
 
 
 @pytest.mark.row("K-06", "W-09")
-def test_a_full_disk_is_one_sentence_and_changes_nothing(
+def test_a_full_disk_is_a_one_line_error_and_changes_nothing(
     idp: Run, settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     if engine.dialect.name != "sqlite":
@@ -199,8 +199,8 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(
     for writing in (("client", "add"), ("client", "rotate-secret"), ("client", "disable"), ("charter", "publish")):
         assert answers[writing] == [1, "Error: the database cannot be used (OperationalError): its disk may be full.\n"]
     assert answers["keys", "rotate"][0] == 1
-    for path, (code, said) in answers.items():
-        assert said.count("\n") == (1 if code else 0), (path, said)
+    for path, (code, stderr) in answers.items():
+        assert stderr.count("\n") == (1 if code else 0), (path, stderr)
     assert dump(engine) == before
     assert not (tmp_path / "made").exists()
 
@@ -208,15 +208,13 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(
 @pytest.mark.row("K-06")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")
 @pytest.mark.parametrize("command", [("keys", "list"), ("config", "check"), ("client", "list", "--json")], ids=" ".join)
-def test_an_answer_that_cannot_be_written_is_one_sentence(
-    settings: Settings, tmp_path: Path, command: tuple[str, ...]
-) -> None:
+def test_unwritable_output_is_a_one_line_error(settings: Settings, tmp_path: Path, command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full, (tmp_path / "errors").open("wb+") as errors:
         shown = forked.Program(forked.IDP, *command, env=environment(settings), output=full, errors=errors)
         shown.wait()
         assert shown.returncode
-        said = shown.stderr
-    is_one_sentence(Answer(shown.returncode, "", said))
+        stderr = shown.stderr
+    is_one_sentence(Answer(shown.returncode, "", stderr))
 
 
 def held(engine: Engine) -> object:
@@ -244,7 +242,7 @@ def is_in_the_middle(engine: Engine, pid: int) -> bool:
 
 @pytest.mark.row("K-06")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_interrupted_does_nothing(settings: Settings, engine: Engine, number: signal.Signals) -> None:
+def test_an_interrupted_command_changes_nothing(settings: Settings, engine: Engine, number: signal.Signals) -> None:
     before, lock = dump(engine), held(engine)
     command = ["client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
     process = forked.Program(forked.IDP, *command, env=environment(settings))
@@ -267,5 +265,5 @@ def test_a_command_that_is_interrupted_does_nothing(settings: Settings, engine: 
     assert dump(engine) == before
 
 
-def test_what_is_left_apart_is_still_there() -> None:
+def test_every_exempted_command_exists() -> None:
     assert APART.keys() <= {path for path, _ in leaves()}

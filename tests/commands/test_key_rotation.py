@@ -59,7 +59,7 @@ def job() -> OutboxMessage:
 
 
 @pytest.mark.row("D-04")
-def test_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
+def test_the_worker_rotates_keys_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
     [first] = live()
     rotation.rotate(settings, "ES256")
     with after(days=88, hours=23):
@@ -84,13 +84,13 @@ def test_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Sett
         work(app)
         assert [key.kid for key in live()] == [second.kid]
         assert len(live("ES256")) == 1
-    told = [(e.details["change"], e.details["kid"]) for e in events("key.changed")]
-    assert ("retired", first.kid) in told
-    assert [change for change, _ in told].count("retired") == 2
+    changes = [(e.details["change"], e.details["kid"]) for e in events("key.changed")]
+    assert ("retired", first.kid) in changes
+    assert [change for change, _ in changes].count("retired") == 2
 
 
 @pytest.mark.row("D-04")
-def test_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None:
+def test_the_command_rotates_keys_like_the_worker(idp: Run, app: Flask) -> None:
     with after(days=90):
         assert idp("worker", "--once").code == 0
         assert len(live()) == 2
@@ -99,7 +99,7 @@ def test_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None:
 
 
 @pytest.mark.row("D-04")
-def test_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
+def test_a_setting_controls_the_rotation_interval(database_url: str) -> None:
     with create_app(settings_for(database_url, key_rotation_days=7)).app_context() as context:
         with after(days=5, hours=23):
             work(context.app)
@@ -112,7 +112,7 @@ def test_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
 
 
 @pytest.mark.row("D-04")
-def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(database_url: str) -> None:
+def test_zero_days_disable_rotation_and_still_retire_old_keys(database_url: str) -> None:
     settings = settings_for(database_url, key_rotation_days=0)
     with create_app(settings).app_context() as context:
         with after(days=400):
@@ -127,7 +127,7 @@ def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(databas
 
 
 @pytest.mark.row("D-04")
-def test_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
+def test_the_interval_starts_at_the_last_manual_rotation(app: Flask, settings: Settings) -> None:
     with after(days=60):
         rotation.rotate(settings)
     with after(days=100):
@@ -139,7 +139,7 @@ def test_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings
 
 
 @pytest.mark.row("X-04")
-def test_where_there_is_no_key_none_is_made(app: Flask) -> None:
+def test_the_worker_creates_no_first_key(app: Flask) -> None:
     with db.engine.begin() as connection:
         connection.execute(text("DELETE FROM signing_key"))
     for days in (0, 90, 400):
@@ -150,9 +150,7 @@ def test_where_there_is_no_key_none_is_made(app: Flask) -> None:
 
 
 @pytest.mark.row("X-04")
-def test_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the_right_one(
-    app: Flask, database_url: str
-) -> None:
+def test_a_worker_with_another_secret_key_creates_no_key_and_records_an_error(app: Flask, database_url: str) -> None:
     stranger = create_app(settings_for(database_url, secret_key="another secret key, of 32 bytes or more: 9876543210"))
     with after(days=90), stranger.app_context():
         work(stranger)
@@ -189,7 +187,7 @@ def read_only(database_url: str) -> Iterator[None]:
 
 
 @pytest.mark.row("X-04")
-def test_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, database_url: str) -> None:
+def test_a_read_only_database_keeps_its_keys(idp: Run, database_url: str) -> None:
     [before] = json.loads(idp("keys", "list", "--json").out)
     commands = (
         ("keys", "rotate"),
@@ -217,11 +215,11 @@ def together(database_url: str, act: str) -> list[list[str]]:
     }
     done = forked.run("tests.commands.rotation_race", timeout=400, stdin=json.dumps(order))  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    said: list[list[str]] = json.loads(done.stdout)
-    return [list(answers) for answers in zip(*said, strict=True)]
+    results: list[list[str]] = json.loads(done.stdout)
+    return [list(answers) for answers in zip(*results, strict=True)]
 
 
-def made(act: str, database_url: str) -> list[datetime]:
+def list_creation_times(act: str, database_url: str) -> list[datetime]:
     """Return the creation times of all keys but the first."""
     with create_app(settings_for(database_url)).app_context():
         moments = list(db.session.scalars(select(SigningKey.created_at).order_by(SigningKey.created_at)))
@@ -232,28 +230,28 @@ def made(act: str, database_url: str) -> list[datetime]:
 
 
 @pytest.mark.row("Z-08")
-def test_four_workers_turn_each_key_over_once(database_url: str) -> None:
+def test_four_workers_rotate_each_key_once(database_url: str) -> None:
     assert [sorted(answers) for answers in together(database_url, "work")] == [["0", "0", "0", "1"]] * ROUNDS
-    assert len(made("work", database_url)) == ROUNDS
+    assert len(list_creation_times("work", database_url)) == ROUNDS
 
 
 @pytest.mark.row("Z-08")
-def test_even_where_four_do_the_job_at_the_same_instant(database_url: str) -> None:
+def test_four_simultaneous_jobs_rotate_each_key_once(database_url: str) -> None:
     for answers in together(database_url, "tend"):
         assert "True" in answers
-    assert len(made("tend", database_url)) == ROUNDS
+    assert len(list_creation_times("tend", database_url)) == ROUNDS
 
 
-def test_four_operators_at_once_make_one_key(database_url: str) -> None:
+def test_four_concurrent_operators_create_one_key(database_url: str) -> None:
     for answers in together(database_url, "rotate"):
         assert len([kid for kid in answers if kid]) == 1
-    assert len(made("rotate", database_url)) == ROUNDS
+    assert len(list_creation_times("rotate", database_url)) == ROUNDS
 
 
-def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: str) -> None:
+def test_four_concurrent_operators_never_drop_the_last_key(database_url: str) -> None:
     for answers in together(database_url, "drop"):
         assert len({kid for kid in answers if kid}) == 1
-    assert len(made("drop", database_url)) == ROUNDS
+    assert len(list_creation_times("drop", database_url)) == ROUNDS
     with create_app(settings_for(database_url)).app_context():
         assert len(live()) == 1
         db.session.remove()
@@ -264,7 +262,7 @@ def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: st
 @pytest.mark.row("Z-12")
 @pytest.mark.parametrize("points", killing.POINTS)
 @pytest.mark.parametrize("act", ["tend", "rotate", "drop"])
-def test_killed_at_any_statement_one_key_signs_and_all_are_published(
+def test_a_killed_rotation_leaves_one_signing_key_and_publishes_all(
     app: Flask, settings: Settings, database_url: str, act: str, points: str
 ) -> None:
     if act == "tend":

@@ -27,7 +27,7 @@ def states(idp: Run) -> list[tuple[str, str]]:
     return [(row["kid"], row["state"]) for row in listed(idp)]
 
 
-def made(idp: Run, *options: str) -> dict[str, Any]:
+def create_key(idp: Run, *options: str) -> dict[str, Any]:
     answer = idp("keys", "rotate", "--json", *options)
     assert (answer.code, answer.err) == (0, "")
     row: dict[str, Any] = json.loads(answer.out)
@@ -55,7 +55,7 @@ def test_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
         "kid", "alg", "bits", "state", "created_at", "active_from", "replaced_at", "retires_at", "retired_at",
         "sealed_under",
     }  # fmt: skip
-    second = made(idp)
+    second = create_key(idp)
     assert states(idp) == [(second["kid"], "next"), (first["kid"], "signing")], "youngest first"
     wait = datetime.fromisoformat(second["active_from"]) - now()
     assert timedelta(hours=23, minutes=50) < wait <= timedelta(hours=24)
@@ -66,16 +66,18 @@ def test_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
         assert states(idp) == [(second["kid"], "signing"), (first["kid"], "published")]
         lines = idp("keys", "list").out.splitlines()
         assert lines[0] == f"{second['kid']}  RS256  signing  "
-        kept = (datetime.fromisoformat(second["active_from"]) + timedelta(days=30)).isoformat(timespec="seconds")
-        assert lines[1] == f"{first['kid']}  RS256  published  until {kept}"
+        published_until = (datetime.fromisoformat(second["active_from"]) + timedelta(days=30)).isoformat(
+            timespec="seconds"
+        )
+        assert lines[1] == f"{first['kid']}  RS256  published  until {published_until}"
 
 
 def test_a_second_key_does_not_wait_behind_the_first(idp: Run) -> None:
-    waiting = made(idp)
-    said = refused(idp, "keys", "rotate")
+    waiting = create_key(idp)
+    message = refused(idp, "keys", "rotate")
     moment = waiting["active_from"]
-    assert said == f"no key was made: {waiting['kid']} is published and signs RS256 from {moment}"
-    assert made(idp, "--alg", "ES256")["state"] == "signing", "another algorithm has its own"
+    assert message == f"no key was made: {waiting['kid']} is published and signs RS256 from {moment}"
+    assert create_key(idp, "--alg", "ES256")["state"] == "signing", "another algorithm has its own"
 
 
 @pytest.mark.parametrize(("alg", "bits"), [("PS256", 2048), ("ES256", None), ("EdDSA", None)])
@@ -88,37 +90,37 @@ def test_the_first_key_of_an_algorithm_signs_at_once(idp: Run, alg: str, bits: i
     assert (row["state"], row["bits"]) == ("signing", bits)
 
 
-def test_in_an_emergency_a_key_signs_at_once(idp: Run, events: Events) -> None:
+def test_an_emergency_key_signs_at_once(idp: Run, events: Events) -> None:
     [first] = listed(idp)
-    second = made(idp, "--now", "--bits", "3072")
+    second = create_key(idp, "--now", "--bits", "3072")
     assert second["active_from"] == second["created_at"]
     assert second["bits"] == 3072
     assert states(idp) == [(second["kid"], "signing"), (first["kid"], "published")]
     assert [(e.details["change"], e.details["kid"]) for e in events("key.changed")][-1] == ("rotated", second["kid"])
 
 
-def test_in_an_emergency_the_key_that_waits_signs_since_clients_may_know_it(idp: Run, events: Events) -> None:
-    [first], waiting = listed(idp), made(idp)
+def test_an_emergency_activates_the_waiting_key(idp: Run, events: Events) -> None:
+    [first], waiting = listed(idp), create_key(idp)
     assert "no key was made" in refused(idp, "keys", "rotate", "--now", "--bits", "4096")
-    started = made(idp, "--now")
+    started = create_key(idp, "--now")
     assert started["kid"] == waiting["kid"]
     assert states(idp) == [(waiting["kid"], "signing"), (first["kid"], "published")]
     assert [e.details["change"] for e in events("key.changed")] == ["rotated", "rotated", "started"]
 
 
-def test_the_size_of_rsa_keys_is_a_setting_and_never_shrinks_unseen(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rsa_key_size_is_a_setting_and_never_shrinks_silently(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert listed(idp)[0]["bits"] == 2048, "by default"
     monkeypatch.setenv("IDP_RSA_BITS", "3072")
-    assert made(idp, "--now")["bits"] == 3072
+    assert create_key(idp, "--now")["bits"] == 3072
     monkeypatch.setenv("IDP_RSA_BITS", "2048")
-    assert made(idp, "--now")["bits"] == 3072, "as the one that it follows"
-    assert made(idp, "--now", "--bits", "2048")["bits"] == 2048
+    assert create_key(idp, "--now")["bits"] == 3072, "as the one that it follows"
+    assert create_key(idp, "--now", "--bits", "2048")["bits"] == 2048
     for wrong in ("1024", "2047", "8192", "x"):
         monkeypatch.setenv("IDP_RSA_BITS", wrong)
         assert "IDP_RSA_BITS: " in idp("keys", "list").err
 
 
-def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) -> None:
+def test_private_keys_are_stored_encrypted_and_never_shown(idp: Run, engine: Engine) -> None:
     idp("keys", "rotate")
     with engine.connect() as connection:
         for sealed, public in connection.execute(text("SELECT private_sealed, public_jwk FROM signing_key")):
@@ -133,18 +135,18 @@ KEPT = (
 )
 
 
-def test_a_key_that_signs_stays(idp: Run) -> None:
+def test_a_signing_key_is_not_retired(idp: Run) -> None:
     [only] = listed(idp)
     assert refused(idp, "keys", "retire", only["kid"]) == f"{only['kid']}: {KEPT}"
-    second = made(idp)  # it will sign tomorrow only
+    second = create_key(idp)  # it will sign tomorrow only
     assert refused(idp, "keys", "retire", only["kid"]) == f"{only['kid']}: {KEPT}"
     with after(hours=24.1):
         assert refused(idp, "keys", "retire", second["kid"]) == f"{second['kid']}: {KEPT}", "another is published"
 
 
-def test_a_key_is_retired_once_nobody_can_sign_with_it_any_more(idp: Run, engine: Engine, events: Events) -> None:
+def test_a_key_is_retired_after_it_stops_signing(idp: Run, engine: Engine, events: Events) -> None:
     [former] = listed(idp)
-    second = made(idp)
+    second = create_key(idp)
     with after(hours=24, minutes=9):
         assert refused(idp, "keys", "retire", former["kid"]) == f"{former['kid']}: {KEPT}"
     with after(hours=24, minutes=11):
@@ -154,27 +156,25 @@ def test_a_key_is_retired_once_nobody_can_sign_with_it_any_more(idp: Run, engine
         assert "retired    since 20" in idp("keys", "list").out
         assert idp("keys", "retire", former["kid"]).code == 1, "once"
     with engine.connect() as connection:
-        kept = connection.execute(text("SELECT kid FROM signing_key WHERE length(private_sealed) = 0")).scalars()
-        assert list(kept) == [former["kid"]], "the private half of it is gone, and of it alone"
+        kids = connection.execute(text("SELECT kid FROM signing_key WHERE length(private_sealed) = 0")).scalars()
+        assert list(kids) == [former["kid"]], "the private half of it is gone, and of it alone"
     details = events("key.changed")[-1].details
     assert (details["change"], details["kid"], details["before"]) == ("retired", former["kid"], {"retired_at": None})
 
 
-def test_a_key_that_never_signed_can_be_taken_back(idp: Run) -> None:
-    [first], second = listed(idp), made(idp)
+def test_an_unused_key_can_be_dropped(idp: Run) -> None:
+    [first], second = listed(idp), create_key(idp)
     with after(hours=23, minutes=51):
         assert refused(idp, "keys", "retire", second["kid"]) == f"{second['kid']}: {KEPT}", "a clock may be ahead"
     assert idp("keys", "retire", second["kid"]).code == 0
     assert dict(states(idp)) == {second["kid"]: "retired", first["kid"]: "signing"}
-    assert made(idp)["state"] == "next"
+    assert create_key(idp)["state"] == "next"
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["another waits", "it is the last"])
-def test_in_an_emergency_another_key_signs_in_place_of_the_one_that_is_dropped(
-    idp: Run, events: Events, *, waits: bool
-) -> None:
+def test_emergency_retirement_activates_a_successor(idp: Run, events: Events, *, waits: bool) -> None:
     [lost] = listed(idp)
-    waiting = made(idp) if waits else None
+    waiting = create_key(idp) if waits else None
     answer = idp("keys", "retire", lost["kid"], "--emergency")
     assert answer.code == 0
     [(successor, state)] = [pair for pair in states(idp) if pair[0] != lost["kid"]]
@@ -182,24 +182,24 @@ def test_in_an_emergency_another_key_signs_in_place_of_the_one_that_is_dropped(
     assert answer.out == f"{lost['kid']} is retired; {successor} signs RS256\n"
     assert dict(states(idp))[lost["kid"]] == "retired"
     assert waiting is None or waiting["kid"] == successor
-    told = [(e.details["change"], e.details["kid"]) for e in events("key.changed")][-2:]
-    assert told == [("dropped", lost["kid"]), ("started" if waits else "rotated", successor)]
+    changes = [(e.details["change"], e.details["kid"]) for e in events("key.changed")][-2:]
+    assert changes == [("dropped", lost["kid"]), ("started" if waits else "rotated", successor)]
 
 
-def test_in_an_emergency_the_key_before_signs_again_while_it_is_published(idp: Run) -> None:
-    [first], second = listed(idp), made(idp, "--now")
+def test_emergency_retirement_reactivates_the_former_published_key(idp: Run) -> None:
+    [first], second = listed(idp), create_key(idp, "--now")
     assert idp("keys", "retire", second["kid"], "--emergency").out.endswith(f"; {first['kid']} signs RS256\n")
     assert sorted(states(idp)) == sorted([(second["kid"], "retired"), (first["kid"], "signing")])
 
 
 def test_dropping_a_key_that_does_not_sign_changes_nothing_else(idp: Run) -> None:
-    [first], second = listed(idp), made(idp)
+    [first], second = listed(idp), create_key(idp)
     assert idp("keys", "retire", second["kid"], "--emergency").out.endswith(f"; {first['kid']} signs RS256\n")
     assert len(listed(idp)) == 2
 
 
 @pytest.mark.parametrize("emergency", [(), ("--emergency",)])
-def test_an_unknown_key_is_said(idp: Run, emergency: tuple[str, ...]) -> None:
+def test_an_unknown_key_is_refused(idp: Run, emergency: tuple[str, ...]) -> None:
     assert "no such key" in refused(idp, "keys", "retire", "nobody's", *emergency)
 
 
@@ -212,13 +212,13 @@ def test_a_key_whose_name_begins_with_a_hyphen_can_be_named(idp: Run, engine: En
 
 
 @pytest.mark.parametrize("alg", ["HS256", "none", "rs256", "Ed25519", "RS512"])
-def test_only_what_is_announced_can_be_made(idp: Run, alg: str) -> None:
+def test_rotate_refuses_an_unannounced_algorithm(idp: Run, alg: str) -> None:
     assert idp("keys", "rotate", "--alg", alg).code == 2
     assert len(listed(idp)) == 1
 
 
 @pytest.mark.row("X-04")
-def test_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_refuses_another_secret_key(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [first] = listed(idp)
     assert first["sealed_under"] == "IDP_SECRET_KEY"
     monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
@@ -232,29 +232,27 @@ def test_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatc
 
 
 @pytest.mark.row("X-04")
-def test_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_key_that_cannot_be_decrypted_does_not_sign(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [first] = listed(idp)
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("IDP_SECRET_KEY", OTHER)
         elsewhere.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
-        waiting = made(idp)
-    said = refused(idp, "keys", "rotate", "--now")
-    assert said == f"no key was made: IDP_SECRET_KEY and its fallbacks do not decrypt the key {waiting['kid']}"
+        waiting = create_key(idp)
+    message = refused(idp, "keys", "rotate", "--now")
+    assert message == f"no key was made: IDP_SECRET_KEY and its fallbacks do not decrypt the key {waiting['kid']}"
     assert idp("keys", "retire", first["kid"], "--emergency").code == 0
     [successor] = [kid for kid, state in states(idp) if state == "signing"]
     assert successor not in {first["kid"], waiting["kid"]}
 
 
 @pytest.mark.row("X-03")
-def test_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fallback(
-    idp: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fallback_secret_key_decrypts_its_keys(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [first] = listed(idp)
     monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
     monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
     assert listed(idp)[0]["sealed_under"] == "IDP_SECRET_KEY_FALLBACKS"
     assert idp("keys", "list").out.endswith("  sealed under a fallback of the secret key\n")
-    second = made(idp)
+    second = create_key(idp)
     assert second["sealed_under"] == "IDP_SECRET_KEY", "the present one writes"
     monkeypatch.delenv("IDP_SECRET_KEY_FALLBACKS")
     assert {row["kid"]: row["sealed_under"] for row in listed(idp)} == {

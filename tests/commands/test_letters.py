@@ -26,7 +26,7 @@ from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
-from tests.commands.accounts import OPERATOR, kept, living, waiting
+from tests.commands.accounts import OPERATOR, living, reload_account, waiting
 from tests.commands.conftest import Events, Run
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.letters.read_back import secrets_in
@@ -61,7 +61,7 @@ def test_a_letter_that_is_printed_again_replaces_the_first(
     page = PdfReader(io.BytesIO(out.read_bytes())).pages[0].extract_text()
     for words in (account.username, "https://ent.test/", "RUE DES LILAS", "59000 LILLE", "Malo", "Tilleuls"):
         assert words in page
-    valid_until = kept(account).provisional_expires_at
+    valid_until = reload_account(account).provisional_expires_at
     assert valid_until is not None
     assert valid_until > now() + timedelta(days=59)
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
@@ -71,7 +71,7 @@ def test_a_letter_that_is_printed_again_replaces_the_first(
     assert secret_on(out) not in answer.out
 
 
-def test_a_letter_clears_the_tries_at_the_one_before(act: Run, build: Build, out: Path, app: Flask) -> None:
+def test_a_new_letter_resets_the_failed_attempts(act: Run, build: Build, out: Path, app: Flask) -> None:
     build.ent()
     account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
     username = account.username
@@ -93,12 +93,12 @@ def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, eve
         assert (answer.code, answer.out) == (1, "")
         assert "give --reason" in answer.err
     assert not out.exists()
-    assert (kept(account).activated_at is not None, kept(account).generation) == (True, 1)
+    assert (reload_account(account).activated_at is not None, reload_account(account).generation) == (True, 1)
     assert events("letter.drawn") == []
 
 
 @pytest.mark.row("K-05")
-def test_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why(
+def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
     build.ent()
@@ -121,7 +121,7 @@ def test_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why(
 
 
 @pytest.mark.row("V-12")
-def test_a_new_letter_closes_all_that_opened_the_account(
+def test_a_new_letter_revokes_every_credential(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
     ent = build.ent(scopes=OFFLINE)
@@ -131,13 +131,17 @@ def test_a_new_letter_closes_all_that_opened_the_account(
     links = {}
     for purpose in Purpose:
         row = one_time_links.issue(
-            build.settings, purpose, kept(account), email="noemie.leroy@exemple.fr", lifetime=timedelta(hours=1)
+            build.settings,
+            purpose,
+            reload_account(account),
+            email="noemie.leroy@exemple.fr",
+            lifetime=timedelta(hours=1),
         )
         links[purpose] = one_time_links.token(build.settings, row)
     db.session.commit()
     answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert answer.code == 0, answer.err
-    after = kept(account)
+    after = reload_account(account)
     assert (after.activated_at, after.activated_in, after.password_hash, after.password_blocked_at) == (None,) * 4
     assert (after.email, after.mailbox, after.email_confirmed_at, after.pending_email) == (None,) * 4
     assert after.inactive_warned_at is None
@@ -155,19 +159,19 @@ def test_a_new_letter_closes_all_that_opened_the_account(
     parent = app.test_client()
     page = sign_in(parent, "/connexion", account.username, secret_on(out))
     assert heading(page) == ACTIVATION, "the same account, and its children, begin again"
-    assert [child.given_name for child in kept(account).children] == ["Malo"]
+    assert [child.given_name for child in reload_account(account).children] == ["Malo"]
 
 
-def test_nobody_is_told_when_there_is_no_confirmed_address(act: Run, app: Flask, build: Build, out: Path) -> None:
+def test_a_reprint_sends_no_mail_without_a_confirmed_email(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     account = build.active(email=None, pending_email="intrus@exemple.fr")
     with post_office(app) as office:
         assert act("letters", "print", "--username", account.username, "--reason", "x", "--out", str(out)).code == 0
         assert office.deliver() == []
-    assert kept(account).pending_email is None
+    assert reload_account(account).pending_email is None
 
 
-def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build: Build, out: Path) -> None:
+def test_each_account_gets_one_page(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     first, second = build.never_activated(), build.active()
     names = [first.username, second.username, first.username.upper()]
@@ -182,7 +186,7 @@ def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         ("unknown", "no account n.personne1"),
         ("disabled", "is disabled"),
@@ -192,8 +196,8 @@ def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build:
         ("home with a query", "the URL of the ENT must be"),
     ],
 )
-def test_one_letter_that_cannot_be_and_none_is_drawn(
-    act: Run, build: Build, out: Path, events: Events, spoil: str, said: str
+def test_an_impossible_letter_cancels_the_print(
+    act: Run, build: Build, out: Path, events: Events, spoil: str, message: str
 ) -> None:
     build.ent()
     good = build.never_activated()
@@ -205,20 +209,20 @@ def test_one_letter_that_cannot_be_and_none_is_drawn(
         build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="")
     if spoil == "home with a query":
         build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="https://autre.test/?a=1")
-    before = kept(good).provisional_hash
+    before = reload_account(good).provisional_hash
     answer = act("letters", "print", "--username", good.username, "--username", username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
-    assert said in answer.err
+    assert message in answer.err
     assert answer.err.count("\n") == 1
     assert not out.exists()
-    assert kept(good).provisional_hash == before
+    assert reload_account(good).provisional_hash == before
     assert events("letter.drawn") == []
 
 
-def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_never_overwritten(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
     build.ent()
     account = build.never_activated()
-    before = kept(account).provisional_hash
+    before = reload_account(account).provisional_hash
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
@@ -229,11 +233,11 @@ def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out:
     assert out.read_text() == "letters of others"
     assert link.is_symlink()
     assert not (tmp_path / "nowhere.pdf").exists()
-    assert kept(account).provisional_hash == before
+    assert reload_account(account).provisional_hash == before
 
 
 @pytest.mark.row("O-05", "K-06")
-def test_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, build: Build, out: Path) -> None:
+def test_a_database_failure_leaves_no_letter_file(act: Run, build: Build, out: Path) -> None:
     build.ent()
     account = build.active()
     with db.engine.begin() as connection:
@@ -241,7 +245,7 @@ def test_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, bu
     answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
     assert not out.exists()
-    assert kept(account).activated_at is not None
+    assert reload_account(account).activated_at is not None
 
 
 def test_a_killed_typesetter_leaves_no_letter(
@@ -262,10 +266,10 @@ def test_a_killed_typesetter_leaves_no_letter(
     assert (answer.code, answer.out) == (1, "")
     assert "was killed: the letters of this file are not valid" in answer.err
     assert list(out.parent.iterdir()) == []
-    assert kept(account).provisional_hash is None
+    assert reload_account(account).provisional_hash is None
 
 
-def test_an_activation_that_ends_while_letters_are_typeset_wins(
+def test_an_activation_during_typesetting_is_kept(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
@@ -281,6 +285,6 @@ def test_an_activation_that_ends_while_letters_are_typeset_wins(
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.endswith(f"Error: {account.username} changed in the meantime, try again\n")
     assert not out.exists()
-    assert kept(account).activated_at is not None
+    assert reload_account(account).activated_at is not None
     assert db.session.scalar(select(Account.provisional_hash).where(Account.id == account.id)) is None
     db.session.rollback()

@@ -27,7 +27,7 @@ from idp.letters import merge_csv, printing, secrets
 from tests import forked
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.commands.accounts import kept
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Run
 from tests.commands.families import pages, parent, pupil, rows_of, secret_on, usernames_on
 from tests.commands.processes import PATIENCE
@@ -45,18 +45,18 @@ def files(folder: Path) -> list[str]:
 
 def good(account: Account, secret: str) -> bool:
     """Return whether the printed secret is the stored one."""
-    hashed = kept(account).provisional_hash
+    hashed = reload_account(account).provisional_hash
     return hashed is not None and PasswordHasher().verify(hashed, fold_provisional(secret))
 
 
 def per_class(act: Run, folder: Path, *options: str) -> dict[str, Any]:
     answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(folder), "--json", *options)
     assert (answer.code, answer.err) == (0, "")
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
+    report: dict[str, Any] = json.loads(answer.out)
+    return report
 
 
-def test_a_file_for_each_class_and_only_new_letters_the_next_time(
+def test_each_class_gets_a_file_and_a_second_print_adds_new_letters_only(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 2)
@@ -73,13 +73,13 @@ def test_a_file_for_each_class_and_only_new_letters_the_next_time(
     assert answer.out.endswith(f"5 letters in {folder}\n")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    assert usernames_on(folder / names[1], *crowd) == [one.username for one in crowd[:2]]
+    assert usernames_on(folder / names[1], *crowd) == [account.username for account in crowd[:2]]
     assert usernames_on(folder / names[0], *crowd) == [crowd[2].username]
 
     late = parent(build, first)
-    found = per_class(act, folder)
-    assert found["printed"] == 1
-    assert (found["pdf"], found["files"]) == (str(folder), [str(folder / "0599001N-6e-1.3.pdf")])
+    report = per_class(act, folder)
+    assert report["printed"] == 1
+    assert (report["pdf"], report["files"]) == (str(folder), [str(folder / "0599001N-6e-1.3.pdf")])
     assert usernames_on(folder / "0599001N-6e-1.3.pdf", late, *crowd) == [late.username]
     assert len(files(folder)) == 5
     assert per_class(act, folder)["files"] == []
@@ -105,7 +105,7 @@ def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, 
     [row] = rows_of(path)
     assert list(row) == COLUMNS.split(";")
     secret = row["provisional_password"]
-    valid_until = kept(account).provisional_expires_at
+    valid_until = reload_account(account).provisional_expires_at
     assert valid_until is not None
     assert list(row.values())[:14] == [
         COLLEGE, "Collège des Tilleuls", "6e 1", "Mme", "LEROY-VANDEPUTTE", "Noémie", "Appartement 12", "Bâtiment B",
@@ -118,7 +118,7 @@ def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, 
 
 
 @pytest.mark.row("R-04")
-def test_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: Path) -> None:
+def test_cells_of_the_list_are_never_formulas(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     child = pupil(build, "+6e 1", given_name="@SUM(A1)")
     parent(
@@ -135,14 +135,16 @@ def test_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: Path
 
 
 @pytest.mark.row("P-01")
-def test_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build, tmp_path: Path) -> None:
+def test_clear_secrets_are_on_paper_only(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     for _ in range(3):
         parent(build, child)
     folder = tmp_path / "out"
     folder.mkdir()
-    found = act("letters", "print", "--school", COLLEGE, "--out", str(folder / "x.pdf"), "--csv", str(folder / "x.csv"))
+    answer = act(
+        "letters", "print", "--school", COLLEGE, "--out", str(folder / "x.pdf"), "--csv", str(folder / "x.csv")
+    )
     assert files(folder) == ["x.csv", "x.pdf"]
     secrets = [secret_on(page) for page in pages(folder / "x.pdf")]
     with db.engine.connect() as connection:
@@ -152,10 +154,10 @@ def test_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build, tmp
     for secret, row in zip(secrets, rows_of(folder / "x.csv"), strict=True):
         assert fold_provisional(row["provisional_password"]) == secret
         for spelling in (secret, row["provisional_password"]):
-            assert spelling not in stored + found.out + found.err
+            assert spelling not in stored + answer.out + answer.err
 
 
-def test_slips_of_a_school(act: Run, build: Build, tmp_path: Path) -> None:
+def test_slips_are_printed_for_a_school(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     crowd = [parent(build, child, family_name=name) for name in "ABCDE"]
@@ -165,15 +167,15 @@ def test_slips_of_a_school(act: Run, build: Build, tmp_path: Path) -> None:
     assert good(crowd[4], secret_on(pages(out)[1]))
 
 
-def test_the_list_grows_class_by_class_and_print_by_print(act: Run, build: Build, tmp_path: Path) -> None:
+def test_each_class_and_each_print_appends_to_the_list(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
-    one, two = (parent(build, pupil(build, name)) for name in ("6e 1", "6e 2"))
+    first, second = (parent(build, pupil(build, name)) for name in ("6e 1", "6e 2"))
     path = tmp_path / "x.csv"
-    found = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
-    assert found.out.endswith(f"2 letters in {path}\n")
+    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
+    assert answer.out.endswith(f"2 letters in {path}\n")
     late = parent(build, pupil(build, "6e 3"))
     assert act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path)).code == 0
-    assert [row["username"] for row in rows_of(path)] == [one.username, two.username, late.username]
+    assert [row["username"] for row in rows_of(path)] == [first.username, second.username, late.username]
     assert path.read_bytes().count(b"provisional_password") == 1
     assert list(tmp_path.glob("*.part")) == []
     again = act("letters", "print", "--school", COLLEGE, "--renew", "--csv", str(path))
@@ -181,7 +183,7 @@ def test_the_list_grows_class_by_class_and_print_by_print(act: Run, build: Build
     assert "exists" in again.err, "only class by class is a list gone on with"
 
 
-def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path: Path) -> None:
+def test_a_foreign_list_is_not_changed(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     account = parent(build, pupil(build, "6e 1"))
     path = tmp_path / "x.csv"
@@ -189,7 +191,7 @@ def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path:
     answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
     assert (answer.code, answer.out) == (1, "")
     assert "not a list of letters" in answer.err
-    assert (path.read_text(), kept(account).provisional_hash) == ("nom;note\n", None)
+    assert (path.read_text(), reload_account(account).provisional_hash) == ("nom;note\n", None)
 
 
 @pytest.mark.both_databases
@@ -221,7 +223,7 @@ def test_the_letters_of_a_committed_print_stay_when_it_is_interrupted(
     assert list(tmp_path.glob("*.part")) == []
 
 
-def test_a_print_that_is_interrupted_before_it_renames_its_file_says_where_the_letters_are(
+def test_an_interruption_before_the_rename_reports_where_the_letters_are(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
@@ -269,7 +271,7 @@ def test_the_letters_of_a_print_that_is_interrupted_before_its_commit_are_remove
         patch.setattr(secrets, "retry_unit_of_work", interrupt)
         assert act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "x.pdf")).code == 1
     assert files(tmp_path) == []
-    assert kept(account).provisional_hash is None
+    assert reload_account(account).provisional_hash is None
 
 
 def killed(build: Build, tmp_path: Path, where: str) -> None:
@@ -302,29 +304,29 @@ def crowd(build: Build) -> list[Account]:
     return [parent(build, child, family_name=name) for child in classes for name in "AB"]
 
 
-def test_a_print_that_is_killed_before_its_letters_are_good_goes_on(
+def test_a_print_killed_before_its_commit_can_be_repeated(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account]
 ) -> None:
     killed(build, tmp_path, "before")
     out, path = tmp_path / "out", tmp_path / "x.csv"
     assert [name.endswith(".part") for name in files(out)] == [False, True]
     assert len(list(tmp_path.glob("x.csv.*.part"))) == 1
-    first = [kept(one).provisional_hash for one in crowd]
+    first = [reload_account(account).provisional_hash for account in crowd]
     assert [hashed is not None for hashed in first] == [True, True, False, False, False, False]
-    found = per_class(act, out, "--csv", str(path))
-    assert found["printed"] == 4
-    assert [one["username"] for one in found["skipped"]] == [one.username for one in crowd[:2]]
+    report = per_class(act, out, "--csv", str(path))
+    assert report["printed"] == 4
+    assert [row["username"] for row in report["skipped"]] == [account.username for account in crowd[:2]]
     assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-2.pdf", "0599001N-6e-3.pdf"]
     assert list(tmp_path.glob("*.part")) == []
-    assert [kept(one).provisional_hash for one in crowd[:2]] == first[:2]
+    assert [reload_account(account).provisional_hash for account in crowd[:2]] == first[:2]
     papers = [page for name in files(out) for page in pages(out / name)]
-    assert [good(one, secret_on(page)) for one, page in zip(crowd, papers, strict=True)] == [True] * 6
+    assert [good(account, secret_on(page)) for account, page in zip(crowd, papers, strict=True)] == [True] * 6
     rows = rows_of(path)
-    assert [row["username"] for row in rows] == [one.username for one in crowd]
-    assert [good(one, row["provisional_password"]) for one, row in zip(crowd, rows, strict=True)] == [True] * 6
+    assert [row["username"] for row in rows] == [account.username for account in crowd]
+    assert [good(account, row["provisional_password"]) for account, row in zip(crowd, rows, strict=True)] == [True] * 6
 
 
-def test_a_print_that_is_killed_when_its_letters_are_good_keeps_the_only_copy(
+def test_a_print_killed_after_its_commit_keeps_the_only_copy(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account]
 ) -> None:
     killed(build, tmp_path, "after")
@@ -344,21 +346,23 @@ def test_a_print_that_is_killed_when_its_letters_are_good_keeps_the_only_copy(
     assert path.read_bytes() == before[2]
     assert act(*options).code == 0
     assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-3.pdf", "deuxieme.pdf"]
-    assert [good(one, secret_on(page)) for one, page in zip(crowd[2:4], pages(out / "deuxieme.pdf"), strict=True)] == [
-        True
-    ] * 2
-    assert [row["username"] for row in rows_of(path)] == [one.username for one in (*crowd[:2], *crowd[4:])]
-    assert [row["username"] for row in rows_of(tmp_path / "deuxieme.csv")] == [one.username for one in crowd[2:4]]
+    assert [
+        good(account, secret_on(page)) for account, page in zip(crowd[2:4], pages(out / "deuxieme.pdf"), strict=True)
+    ] == [True] * 2
+    assert [row["username"] for row in rows_of(path)] == [account.username for account in (*crowd[:2], *crowd[4:])]
+    assert [row["username"] for row in rows_of(tmp_path / "deuxieme.csv")] == [
+        account.username for account in crowd[2:4]
+    ]
 
 
-def test_a_class_that_cannot_be_written_leaves_those_before_it_good(
+def test_a_failed_class_keeps_the_letters_of_former_classes(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render, made = merge_csv.render, []
+    render, prints = merge_csv.render, []
 
     def too_much(drawn: object) -> bytes:
-        made.append(drawn)
-        if len(made) == 2:
+        prints.append(drawn)
+        if len(prints) == 2:
             raise OSError(28, "No space left on device", "x.csv")
         return render(drawn)  # type: ignore[arg-type]
 
@@ -370,6 +374,13 @@ def test_a_class_that_cannot_be_written_leaves_those_before_it_good(
     assert answer.out == f"6e 1: 2 letters in {out / '0599001N-6e-1.pdf'}\n"
     assert "No space left" in answer.err
     assert files(out) == ["0599001N-6e-1.pdf"]
-    assert [kept(one).provisional_hash is not None for one in crowd] == [True, True, False, False, False, False]
+    assert [reload_account(account).provisional_hash is not None for account in crowd] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert act(*options).code == 0
-    assert [row["username"] for row in rows_of(path)] == [one.username for one in crowd]
+    assert [row["username"] for row in rows_of(path)] == [account.username for account in crowd]

@@ -18,7 +18,7 @@ from idp.letters.render.pdf import Letter
 from idp.letters.render.typesetting import Typesetter
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
-from tests.commands.accounts import kept
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Answer, Events, Run
 from tests.commands.families import link, pages, parent, pupil, secret_on, usernames_on
 from tests.email_confirmation.post import post_office
@@ -33,13 +33,13 @@ def out(tmp_path: Path) -> Path:
 def printed(act: Run, out: Path, *options: str) -> dict[str, Any]:
     answer = act("letters", "print", "--school", COLLEGE, "--out", str(out), "--json", *options)
     assert (answer.code, answer.err) == (0, "")
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
+    report: dict[str, Any] = json.loads(answer.out)
+    return report
 
 
-def refused(answer: Answer, said: str) -> None:
+def refused(answer: Answer, message: str) -> None:
     assert (answer.code, answer.out) == (1, "")
-    assert said in answer.err
+    assert message in answer.err
     assert answer.err.count("\n") == 1
 
 
@@ -59,34 +59,34 @@ def test_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
     both = parent(build, second, tenth, elsewhere, family_name="ZOLA")
     no_class = parent(build, pupil(build, ""), family_name="AAA")
     others = parent(build, elsewhere)
-    found = printed(act, out)
-    assert found == {"printed": 8, "skipped": [], "pdf": str(out), "csv": None}
+    report = printed(act, out)
+    assert report == {"printed": 8, "skipped": [], "pdf": str(out), "csv": None}
     everybody = [dash, space, eve, accent, faure, both, late, no_class, others]
-    assert usernames_on(out, *everybody) == [one.username for one in everybody[:-1]]
+    assert usernames_on(out, *everybody) == [account.username for account in everybody[:-1]]
     assert len(pages(out)) == 8
     assert "pour Malo (6e 2), Malo (6e 10) et Zoé (2de 7)." in pages(out)[5]
     secrets = [secret_on(page) for page in pages(out)]
     assert len(set(secrets)) == 8
-    for one in (dash, no_class):
-        secret = secrets[everybody.index(one)]
-        assert heading(sign_in(app.test_client(), "/connexion", one.username, secret)) == ACTIVATION
-    assert kept(others).provisional_hash is None
+    for account in (dash, no_class):
+        secret = secrets[everybody.index(account)]
+        assert heading(sign_in(app.test_client(), "/connexion", account.username, secret)) == ACTIVATION
+    assert reload_account(others).provisional_hash is None
 
 
 @pytest.mark.row("P-02")
-def test_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build: Build, out: Path) -> None:
+def test_a_second_print_keeps_valid_letters(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     first, other = parent(build, pupil(build, "6e 1")), parent(build, pupil(build, "6e 2"))
     assert printed(act, out)["printed"] == 2
-    secret, hashed = secret_on(pages(out)[0]), kept(first).provisional_hash
+    secret, hashed = secret_on(pages(out)[0]), reload_account(first).provisional_hash
     again = out.with_name("again.pdf")
-    found = printed(act, again)
-    assert found | {"skipped": None} == {"printed": 0, "skipped": None, "pdf": None, "csv": None}
-    skipped = {one["username"]: one["reason"] for one in found["skipped"]}
+    report = printed(act, again)
+    assert report | {"skipped": None} == {"printed": 0, "skipped": None, "pdf": None, "csv": None}
+    skipped = {row["username"]: row["reason"] for row in report["skipped"]}
     assert set(skipped) == {first.username, other.username}
     assert "--renew" in skipped[first.username]
     assert not again.exists()
-    assert kept(first).provisional_hash == hashed
+    assert reload_account(first).provisional_hash == hashed
     words = act("letters", "print", "--school", COLLEGE, "--out", str(again))
     assert (words.code, words.out) == (0, f"no letter to print for {COLLEGE}\n")
     assert "has a letter valid until" in words.err
@@ -96,18 +96,16 @@ def test_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build
         assert heading(sign_in(app.test_client(), "/connexion", first.username, tried)) == page
 
 
-def test_an_expired_letter_is_drawn_afresh(act: Run, app: Flask, build: Build, out: Path, events: Events) -> None:
+def test_an_expired_letter_is_replaced(act: Run, app: Flask, build: Build, out: Path, events: Events) -> None:
     build.ent()
     account = build.never_activated(provisional_expires_at=now() - timedelta(seconds=1))
     assert printed(act, out)["printed"] == 1
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
     assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(pages(out)[0]))) == ACTIVATION
-    assert [one.account_id for one in events("letter.drawn")] == [account.id]
+    assert [entry.account_id for entry in events("letter.drawn")] == [account.id]
 
 
-def test_only_present_parents_of_the_school_who_never_activated_get_one(
-    act: Run, app: Flask, build: Build, out: Path
-) -> None:
+def test_letters_go_to_present_parents_who_never_activated(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     good = parent(build, child)
@@ -116,21 +114,19 @@ def test_only_present_parents_of_the_school_who_never_activated_get_one(
     link(disputed, child).disputed_at = link(gone, child).ended_at = now()
     db.session.commit()
     with post_office(app) as office:
-        found = printed(act, out, "--renew")
+        report = printed(act, out, "--renew")
         assert office.deliver() == []
-    skipped = {one["username"]: one["reason"] for one in found["skipped"]}
-    assert found["printed"] == 1
+    skipped = {row["username"]: row["reason"] for row in report["skipped"]}
+    assert report["printed"] == 1
     assert good.username in pages(out)[0]
     assert set(skipped) == {active.username, disabled.username, disputed.username}
     assert "idp account disputes" in skipped[disputed.username]
     assert "--username" in skipped[active.username]
-    assert kept(active).password_hash is not None
+    assert reload_account(active).password_hash is not None
 
 
 @pytest.mark.row("K-05")
-def test_an_active_account_of_the_school_that_is_named_is_told_by_mail(
-    act: Run, app: Flask, build: Build, out: Path
-) -> None:
+def test_a_named_active_account_is_notified_by_mail(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     active, other = build.active(children=[child]), parent(build, child)
@@ -141,10 +137,10 @@ def test_an_active_account_of_the_school_that_is_named_is_told_by_mail(
         assert answer.out == f"1 letter in {out}\n"
         [mail] = office.deliver()
     assert mail["To"] == "noemie.leroy@exemple.fr"
-    assert kept(other).provisional_hash is None, "nobody else was asked for"
+    assert reload_account(other).provisional_hash is None, "nobody else was asked for"
 
 
-def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, out: Path) -> None:
+def test_the_printing_school_is_the_sender(act: Run, build: Build, out: Path) -> None:
     build.ent()
     build.ent("Autre", "autre.test", uais=[LYCEE])
     account = parent(build, pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE))
@@ -160,7 +156,7 @@ def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, o
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         ("no ent", f"no ENT with a home URL serves {COLLEGE}"),
         ("no home", f"no ENT with a home URL serves {COLLEGE}"),
@@ -169,26 +165,26 @@ def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, o
         ("no folder", "its folder does not exist"),
     ],
 )
-def test_what_stops_a_whole_school_is_one_sentence(act: Run, build: Build, out: Path, spoil: str, said: str) -> None:
+def test_an_error_for_the_whole_school_is_one_line(act: Run, build: Build, out: Path, spoil: str, message: str) -> None:
     if spoil != "no ent":
         home = {"no home": "", "home with a query": "https://ent.test/?a=1"}.get(spoil, "https://ent.test/")
         build.ent(home_uri=home)
     account = parent(build, pupil(build, "6e 1"))
     uai = "0599003R" if spoil == "no school" else COLLEGE
     path = out / "none" / "x.pdf" if spoil == "no folder" else out
-    refused(act("letters", "print", "--school", uai, "--out", str(path)), said)
+    refused(act("letters", "print", "--school", uai, "--out", str(path)), message)
     assert not path.exists()
-    assert kept(account).provisional_hash is None
+    assert reload_account(account).provisional_hash is None
 
 
-def test_nobody_to_write_to_is_no_error(act: Run, build: Build, out: Path) -> None:
+def test_a_school_without_recipients_prints_no_letter(act: Run, build: Build, out: Path) -> None:
     build.ent()
     build.school()
     assert printed(act, out) == {"printed": 0, "skipped": [], "pdf": None, "csv": None}
     assert not out.exists()
 
 
-def test_a_class_that_is_not_there_is_told_with_those_that_are(act: Run, build: Build, out: Path) -> None:
+def test_an_unknown_class_is_refused_with_the_list_of_classes(act: Run, build: Build, out: Path) -> None:
     build.ent()
     parent(build, pupil(build, "6e 1"))
     answer = act("letters", "print", "--school", COLLEGE, "--class", "6e 9", "--out", str(out))
@@ -205,20 +201,20 @@ def test_a_school_without_a_name_prints_no_letter(act: Run, build: Build, out: P
     assert "idp school set" in answer.err
 
 
-def test_one_letter_that_cannot_be_does_not_stop_the_others(act: Run, build: Build, out: Path) -> None:
+def test_an_impossible_letter_does_not_stop_the_others(act: Run, build: Build, out: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     odd, good = parent(build, child, username="n.漢", family_name="A"), parent(build, child, family_name="B")
-    found = printed(act, out)
-    assert found["printed"] == 1
-    [skipped] = found["skipped"]
+    report = printed(act, out)
+    assert report["printed"] == 1
+    [skipped] = report["skipped"]
     assert skipped["username"] == "n.漢"
     assert "its identifier cannot be printed" in skipped["reason"]
     assert good.username in pages(out)[0]
-    assert kept(odd).provisional_hash is None
+    assert reload_account(odd).provisional_hash is None
 
 
-def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_printed(
+def test_an_account_activated_during_typesetting_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
@@ -236,16 +232,16 @@ def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_
         return print_truly(typesetter, letters, as_slips=as_slips)
 
     monkeypatch.setattr(Typesetter, "render", render)
-    found = printed(act, out)
-    assert found["printed"] == 1
-    assert found["skipped"] == [{"username": fast.username, "reason": "changed in the meantime, try again"}]
+    report = printed(act, out)
+    assert report["printed"] == 1
+    assert report["skipped"] == [{"username": fast.username, "reason": "changed in the meantime, try again"}]
     assert seen == [[fast.username, slow.username], [slow.username]]
     assert len(pages(out)) == 1
-    assert (kept(fast).provisional_hash, kept(fast).activated_at is not None) == (None, True)
+    assert (reload_account(fast).provisional_hash, reload_account(fast).activated_at is not None) == (None, True)
     assert [path.name for path in out.parent.glob("*.part")] == []
 
 
-def test_person_who_is_removed_meanwhile_is_left_out(
+def test_an_account_removed_during_the_print_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
@@ -270,7 +266,7 @@ def test_person_who_is_removed_meanwhile_is_left_out(
     assert len(pages(out)) == 1
 
 
-def test_who_activates_before_the_letters_are_made_is_left_out(
+def test_an_account_activated_before_typesetting_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
@@ -278,20 +274,20 @@ def test_who_activates_before_the_letters_are_made_is_left_out(
     choose_truly = recipients.in_school
 
     def in_school(*args: object, **more: bool) -> object:
-        found = choose_truly(*args, **more)  # type: ignore[arg-type]
+        chosen = choose_truly(*args, **more)  # type: ignore[arg-type]
         with unit_of_work():
             row = db.session.get_one(Account, account.id)
             row.activated_at, row.generation = now(), row.generation + 1
-        return found
+        return chosen
 
     monkeypatch.setattr(recipients, "in_school", in_school)
-    found = printed(act, out)
-    assert found["skipped"] == [{"username": account.username, "reason": "changed in the meantime, try again"}]
+    report = printed(act, out)
+    assert report["skipped"] == [{"username": account.username, "reason": "changed in the meantime, try again"}]
     assert not out.exists()
-    assert kept(account).activated_at is not None, "it was not closed"
+    assert reload_account(account).activated_at is not None, "it was not closed"
 
 
-def test_more_letters_than_a_file_holds_want_a_file_for_each_class(
+def test_too_many_letters_for_one_file_need_per_class(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printing, "IN_ONE_FILE", 1)
@@ -316,6 +312,6 @@ def test_more_letters_than_a_file_holds_want_a_file_for_each_class(
         ("--school", COLLEGE, "--per-class", "--out", __file__),
     ],
 )
-def test_options_that_do_not_go_together(idp: Run, options: Sequence[str]) -> None:
+def test_contradictory_options_are_refused(idp: Run, options: Sequence[str]) -> None:
     answer = idp("letters", "print", *options)
     assert (answer.code, answer.out) == (2, "")

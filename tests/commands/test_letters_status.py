@@ -25,11 +25,11 @@ NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expir
 def schools(act: Run, *options: str) -> list[dict[str, Any]]:
     answer = act("letters", "status", "--json", *options)
     assert (answer.code, answer.err) == (0, "")
-    said = json.loads(answer.out)
-    assert list(said) == ["schools"]
-    found: list[dict[str, Any]] = said["schools"]
-    assert all(list(one) == ["uai", "name", "classes", "notices_open", "shared_mailboxes"] for one in found)
-    return found
+    status_report = json.loads(answer.out)
+    assert list(status_report) == ["schools"]
+    rows: list[dict[str, Any]] = status_report["schools"]
+    assert all(list(row) == ["uai", "name", "classes", "notices_open", "shared_mailboxes"] for row in rows)
+    return rows
 
 
 def counted(act: Run, *options: str) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -59,19 +59,19 @@ def families(build: Build) -> None:
 
 
 @pytest.mark.usefixtures("families")
-def test_each_account_counts_once_in_a_school_and_in_the_states_that_it_is_in(act: Run) -> None:
-    found = counted(act)
-    assert found == {
+def test_each_account_counts_once_in_each_school_and_state(act: Run) -> None:
+    counts = counted(act)
+    assert counts == {
         (COLLEGE, "6e 1"): (8, 6, 3, 1, 1, 2, 2, 1),
         (COLLEGE, "6e 2"): (1, 0, 0, 0, 0, 0, 1, 0),
         (COLLEGE, "6e 10"): (1, 0, 0, 0, 0, 0, 1, 0),
         (LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1, 0),
     }
-    assert list(found) == [(COLLEGE, "6e 1"), (COLLEGE, "6e 2"), (COLLEGE, "6e 10"), (LYCEE, "2de 7")]
+    assert list(counts) == [(COLLEGE, "6e 1"), (COLLEGE, "6e 2"), (COLLEGE, "6e 10"), (LYCEE, "2de 7")]
     assert counted(act, "--school", LYCEE.lower()) == {(LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1, 0)}
 
 
-def test_a_print_moves_an_account_on(act: Run, build: Build, tmp_path: object) -> None:
+def test_a_print_changes_the_state_of_an_account(act: Run, build: Build, tmp_path: object) -> None:
     build.ent()
     parent(build, pupil(build, "6e 1"))
     assert counted(act) == {(COLLEGE, "6e 1"): (1, 0, 0, 0, 0, 0, 1, 0)}
@@ -79,7 +79,7 @@ def test_a_print_moves_an_account_on(act: Run, build: Build, tmp_path: object) -
     assert counted(act) == {(COLLEGE, "6e 1"): (1, 1, 0, 0, 0, 0, 0, 0)}
 
 
-def test_many_schools_are_counted_a_few_at_a_time(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_schools_are_counted_in_batches(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_SCHOOLS_AT_ONCE", 2)
     uais = [f"05990{number:02}X" for number in range(5)]
     for uai in reversed(uais):
@@ -87,7 +87,7 @@ def test_many_schools_are_counted_a_few_at_a_time(act: Run, build: Build, monkey
     assert [uai for uai, _ in counted(act)] == uais
 
 
-def test_what_a_school_has_to_settle_is_counted(act: Run, build: Build) -> None:
+def test_status_counts_open_notices_and_shared_mailboxes(act: Run, build: Build) -> None:
     malo, lila = pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE)
     family = [build.active(children=[malo], email="famille@exemple.fr") for _ in range(2)]
     neighbours = [build.active(children=[malo], email="Relais@exemple.fr") for _ in range(2)]
@@ -98,8 +98,8 @@ def test_what_a_school_has_to_settle_is_counted(act: Run, build: Build) -> None:
     school_notices.add(Kind.LETTER_DOUBT, neighbours[0].id, [build.school(LYCEE).id])
     school_notices.settle(neighbours[0].id, by="somebody")
     db.session.commit()
-    found = {one["uai"]: (one["notices_open"], one["shared_mailboxes"]) for one in schools(act)}
-    assert found == {COLLEGE: (2, 1), LYCEE: (0, 1)}
+    counts = {school["uai"]: (school["notices_open"], school["shared_mailboxes"]) for school in schools(act)}
+    assert counts == {COLLEGE: (2, 1), LYCEE: (0, 1)}
     out = act("letters", "status", "--school", COLLEGE).out
     assert "open notices: 2, mailboxes of more than two accounts: 1, disputed ties: 0" in out
 
@@ -115,7 +115,7 @@ def test_a_class_of_disputed_ties_alone_is_shown(act: Run, build: Build, monkeyp
     assert "disputed ties: 1" in act("letters", "status").out
 
 
-def test_nobody_and_an_unknown_school(act: Run, build: Build) -> None:
+def test_status_is_empty_without_accounts_and_refuses_an_unknown_school(act: Run, build: Build) -> None:
     assert counted(act) == {}
     build.school()
     assert counted(act, "--school", COLLEGE) == {}
@@ -146,7 +146,7 @@ def test_a_terminal_gets_a_picture_of_each_class(act: Run, monkeypatch: pytest.M
     assert "never printed" in out
 
 
-def test_what_a_terminal_would_obey_is_shown_and_not_done(
+def test_control_characters_in_a_class_name_are_escaped(
     act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
@@ -158,7 +158,7 @@ def test_what_a_terminal_would_obey_is_shown_and_not_done(
     assert "[u]1" in out
 
 
-def test_one_school_is_counted_without_reading_the_others(build: Build) -> None:
+def test_the_count_of_one_school_uses_an_index(build: Build) -> None:
     query = status._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
     with db.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
@@ -168,14 +168,16 @@ def test_one_school_is_counted_without_reading_the_others(build: Build) -> None:
             assert not [line for line in plan if "Seq Scan" in line], plan
         else:
             values = tuple(query.params[name] for name in query.positiontup or ())
-            values = tuple(one.hex if hasattr(one, "hex") and not isinstance(one, float) else one for one in values)
-            values = tuple(str(one) if hasattr(one, "tzinfo") else one for one in values)
+            values = tuple(
+                value.hex if hasattr(value, "hex") and not isinstance(value, float) else value for value in values
+            )
+            values = tuple(str(value) if hasattr(value, "tzinfo") else value for value in values)
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
             tables = ("child", "guardianship", "account", "school")
             assert not [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables], plan
 
 
-def test_a_school_without_pupils_is_said(act: Run, build: Build) -> None:
+def test_a_school_without_pupils_prints_a_note(act: Run, build: Build) -> None:
     build.school()
     for options, where in ((("--school", COLLEGE), "this school"), ((), "any school")):
         answer = act("letters", "status", *options)

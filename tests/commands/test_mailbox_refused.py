@@ -6,7 +6,7 @@ from flask import Flask
 from idp.config import Settings
 from idp.operations.helpdesk.dossier import masked, masked_apart
 from tests.builders import PASSWORD, Build
-from tests.commands.accounts import kept
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Run
 from tests.commands.disputes import REASON, contested, notices
 from tests.databases import settings_for
@@ -22,41 +22,41 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "refuse"))
 
 
-def test_a_former_address_that_another_account_confirmed_is_not_given_back(act: Run, app: Flask, build: Build) -> None:
+def test_a_former_email_confirmed_by_another_account_is_not_restored(act: Run, app: Flask, build: Build) -> None:
     account = contested(app, build)
     build.active(email=OLD.upper())
     settle = ("account", "disputes", account.username, "--reason", REASON)
     answer = act(*settle, "--confirm")
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert "IDP_SHARED_MAILBOX=refuse" in answer.err
-    assert kept(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
     assert act(*settle, "--reject").code == 0
-    assert kept(account).email == NEW
+    assert reload_account(account).email == NEW
 
 
 @pytest.mark.parametrize("settings", ["allow"], indirect=True)
-def test_a_former_address_that_serves_another_parent_is_told_to_the_school(act: Run, app: Flask, build: Build) -> None:
+def test_the_school_is_notified_when_another_parent_uses_the_former_email(act: Run, app: Flask, build: Build) -> None:
     malo = build.child()
     account = contested(app, build, children=[malo])
     other = build.active(email=OLD, children=[malo], given_name="Paul", family_name="DURAND")
     assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
-    assert "shared_mailbox" in {one[1] for one in notices(account)}
-    assert kept(other).email == OLD
+    assert "shared_mailbox" in {notice[1] for notice in notices(account)}
+    assert reload_account(other).email == OLD
 
 
-def test_a_disabled_account_whose_mailbox_is_anothers_is_not_enabled(act: Run, app: Flask, build: Build) -> None:
+def test_enable_refuses_an_account_whose_mailbox_another_account_uses(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     assert act("account", "disable", account.username).code == 0
     build.active()
     answer = act("account", "enable", account.username)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert "IDP_SHARED_MAILBOX=refuse" in answer.err
-    assert kept(account).disabled_at is not None
+    assert reload_account(account).disabled_at is not None
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("claire@exemple.fr", "celine@exemple.fr"),
         ("claire@exemple.fr", "claude@exemple.fr"),
@@ -65,14 +65,14 @@ def test_a_disabled_account_whose_mailbox_is_anothers_is_not_enabled(act: Run, a
         ("a@exemple.fr", "ab@exemple.fr"),
     ],
 )
-def test_masked_addresses_are_told_apart_and_never_whole(one: str, other: str) -> None:
-    assert masked(one) == masked(other)
-    shown = masked_apart(one, other)
+def test_masked_emails_differ_and_are_never_complete(first: str, second: str) -> None:
+    assert masked(first) == masked(second)
+    shown = masked_apart(first, second)
     assert shown[0] != shown[1]
-    assert one not in str(shown)
-    assert other not in str(shown)
+    assert first not in str(shown)
+    assert second not in str(shown)
 
 
-def test_masks_that_differ_stay_as_they_are() -> None:
+def test_distinct_masks_are_unchanged() -> None:
     assert masked_apart("claire@exemple.fr", "paul@exemple.fr") == ("c…e@exemple.fr", "p…l@exemple.fr")
     assert masked_apart(None, "paul@exemple.fr") == (None, "p…l@exemple.fr")

@@ -49,7 +49,7 @@ def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build:
         (4_294_967_000, "0", "uid 4294967000"),
     ],
 )
-def test_sudo_is_believed_of_root_alone(
+def test_sudo_user_is_trusted_for_root_only(
     monkeypatch: pytest.MonkeyPatch, uid: int, sudo: str | None, actor: str
 ) -> None:
     for name, value in LIES.items():

@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_load_makes_the_filter_that_the_running_service_uses_at_once(
+def test_load_updates_the_filter_of_the_running_service(
     act: Run, app: Flask, browser: FlaskClient, build: Build, events: Events, source: Path, tmp_path: Path
 ) -> None:
     account = build.active()
@@ -43,13 +43,13 @@ def test_load_makes_the_filter_that_the_running_service_uses_at_once(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_load_says_what_is_wrong_and_leaves_the_former_filter(
+def test_load_reports_an_error_and_keeps_the_former_filter(
     act: Run, source: Path, settings: Settings, tmp_path: Path
 ) -> None:
     act("passwords", "load", str(source))
-    kept = settings.breached_passwords
-    assert kept is not None
-    before = kept.read_bytes()
+    path = settings.breached_passwords
+    assert path is not None
+    before = path.read_bytes()
     hashes = tmp_path / "hashes.txt"
     hashes.write_text("000000005AD76BD555C1D6D771DE417A4B87E4B4:10\n")
     answer = act("passwords", "load", str(hashes))
@@ -61,14 +61,14 @@ def test_load_says_what_is_wrong_and_leaves_the_former_filter(
         answer = act("passwords", "load", str(binary))
         assert (answer.code, answer.out) == (1, "")
         assert answer.err.startswith("Error: the list holds control characters")
-        assert kept.read_bytes() == before
+        assert path.read_bytes() == before
     missing = act("passwords", "load", str(tmp_path / "nothing"))
     assert missing.code == 2
     (tmp_path / "breached.bloom.part").mkdir()
     refused = act("passwords", "load", str(source))
     assert refused.code == 1
     assert "the former filter stays in use" in refused.err
-    assert kept.read_bytes() == before
+    assert path.read_bytes() == before
 
 
 def test_load_needs_the_setting(idp: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_load_needs_the_setting(idp: Run, source: Path, monkeypatch: pytest.Monk
     assert "IDP_BREACHED_PASSWORDS" in answer.err
 
 
-def test_a_shorter_least_length_takes_shorter_passwords(
+def test_a_lower_minimum_length_allows_shorter_passwords(
     idp: Run, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.write_text("eightlet\nseven77\n")

@@ -49,7 +49,7 @@ def test_every_table_and_column_is_exported_or_left_out_with_a_reason() -> None:
     assert all(LEFT_OUT.values())
 
 
-def test_no_secret_is_among_what_is_shown() -> None:
+def test_exported_columns_contain_no_secret() -> None:
     for part in PARTS:
         for name in part.shown:
             column = part.table.__table__.columns[name]
@@ -98,15 +98,13 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
         return archive.read("donnees.html").decode(), json.loads(archive.read("donnees.json"))
 
 
-def test_export_holds_what_every_table_holds_of_the_person(
-    act: Run, parent: Account, tmp_path: Path, events: Events
-) -> None:
+def test_export_contains_every_row_about_the_person(act: Run, parent: Account, tmp_path: Path, events: Events) -> None:
     path = tmp_path / "p.zip"
     answer = act("account", "export", parent.username, "--out", str(path))
     assert (answer.code, answer.err) == (0, "")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    page, told = opened(path)
-    parts = {part["table"]: part for part in told["parts"]}
+    page, data = opened(path)
+    parts = {part["table"]: part for part in data["parts"]}
     assert parts.keys() == {part.table.__tablename__ for part in PARTS} - {"roster_alias", "former_mailbox"}
     assert parts["account"]["rows"][0]["email"] == "noemie.leroy@exemple.fr"
     assert parts["charter_acceptance"]["rows"][0]["charter_version_id"].startswith("Passerelle, version ")
@@ -122,7 +120,7 @@ def test_export_holds_what_every_table_holds_of_the_person(
     assert event.account_id == parent.id
 
 
-def test_export_holds_no_secret_and_nothing_of_others(act: Run, parent: Account, tmp_path: Path) -> None:
+def test_export_contains_no_secret_and_no_data_of_others(act: Run, parent: Account, tmp_path: Path) -> None:
     path = tmp_path / "p.zip"
     act("account", "export", parent.username, "--out", str(path))
     row = db.session.get_one(Account, parent.id, populate_existing=True)
@@ -141,13 +139,11 @@ def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
     """Return the contents of the two files of an export."""
     answer = act("account", "export", account.username, "--out", str(path))
     assert (answer.code, answer.err) == (0, "")
-    page, told = opened(path)
-    return [page, json.dumps(told, ensure_ascii=False)]
+    page, data = opened(path)
+    return [page, json.dumps(data, ensure_ascii=False)]
 
 
-def test_settled_dispute_is_exported_without_what_was_said_of_others(
-    app: Flask, act: Run, build: Build, tmp_path: Path
-) -> None:
+def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run, build: Build, tmp_path: Path) -> None:
     """The export leaves out data of others: the school's reason, children's keys, the other mailbox, foreign IPs."""
     child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
     account = contested(app, build, children=[child, stranger])
@@ -167,8 +163,8 @@ def test_settled_dispute_is_exported_without_what_was_said_of_others(
         ),
         AuditEntry(kind="of.tomorrow", result="ok", details={"name": "AUTRE-PARENT"}, **origin | {"ip": "203.0.113.7"}),
     )
-    page, told = texts_of_export(act, account, tmp_path / "p.zip")
-    for text in page, told:
+    page, data = texts_of_export(act, account, tmp_path / "p.zip")
+    for text in page, data:
         for other in ("AUTRE-PARENT", "Ysolde", "ETRANGER", disputes.child_key(stranger), stranger.id.hex, "d1gest",
                       "198.51.100.9", OLD):  # fmt: skip
             assert other not in text, other
@@ -178,14 +174,14 @@ def test_settled_dispute_is_exported_without_what_was_said_of_others(
         ("not_guardian", "« Je ne suis pas le représentant légal »"),
         ("reject", "contestation écartée"),
     ):
-        assert code in told
+        assert code in data
         assert code not in page
         assert words in page
     db.session.rollback()
 
 
 @pytest.mark.parametrize("over", ["ended_at", "disputed_at", "excluded_at"])
-def test_former_guardian_does_not_learn_where_the_child_is_now(
+def test_export_of_a_former_guardian_hides_the_current_school(
     act: Run, build: Build, tmp_path: Path, over: str
 ) -> None:
     child = build.child("Ysolde", uai=LYCEE)
@@ -205,15 +201,15 @@ def test_former_guardian_does_not_learn_where_the_child_is_now(
     db.session.rollback()
 
 
-def test_export_overwrites_nothing_and_leaves_nothing_of_a_failure(
+def test_export_never_overwrites_and_removes_a_failed_file(
     act: Run, parent: Account, tmp_path: Path, events: Events
 ) -> None:
     path = tmp_path / "there.zip"
     path.write_text("mine")
-    for target, said in ((path, "exists already"), (tmp_path / "no" / "folder.zip", "cannot be written")):
+    for target, message in ((path, "exists already"), (tmp_path / "no" / "folder.zip", "cannot be written")):
         answer = act("account", "export", parent.username, "--out", str(target))
         assert (answer.code, answer.out) == (1, "")
-        assert said in answer.err
+        assert message in answer.err
     assert path.read_text() == "mine"
     assert events("account.exported") == []
     assert act("account", "export", "n.personne", "--out", str(tmp_path / "x.zip")).code == 1
@@ -225,9 +221,7 @@ def of_account(key: uuid.UUID) -> dict[str, int]:
     return {table.__tablename__: number(table, table.account_id == key) for table in tables}
 
 
-def test_erased_person_leaves_what_is_named_and_nothing_else(
-    act: Run, build: Build, parent: Account, events: Events
-) -> None:
+def test_erasure_keeps_only_the_documented_rows(act: Run, build: Build, parent: Account, events: Events) -> None:
     key, username = parent.id, parent.username
     tie = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).one()
     db.session.delete(tie)
@@ -288,7 +282,7 @@ def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build
 
 
 @pytest.mark.parametrize("kind", school_notices.PROMISED)
-def test_account_that_a_school_was_promised_to_hear_of_is_not_erased(act: Run, build: Build, kind: Kind) -> None:
+def test_account_with_a_promised_open_notice_is_not_erased(act: Run, build: Build, kind: Kind) -> None:
     account = build.active()
     school_notices.add(kind, account.id, [build.school().id])
     db.session.commit()
@@ -302,7 +296,7 @@ def test_account_that_a_school_was_promised_to_hear_of_is_not_erased(act: Run, b
     assert act("account", "erase", account.username, "--reason", "demande", "--yes").code == 0
 
 
-def test_erasure_keeps_what_a_school_has_to_know_of_somebody_else(act: Run, build: Build) -> None:
+def test_erasure_keeps_notices_about_other_accounts(act: Run, build: Build) -> None:
     gone, stays = build.active(), build.active()
     school_notices.add(Kind.LETTER_DOUBT, stays.id, [build.school().id], other_account_id=gone.id)
     db.session.commit()
@@ -331,7 +325,7 @@ def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str)
     db.session.rollback()
 
 
-def test_erasure_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erasure_asks_for_confirmation(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     account = build.active()
     monkeypatch.setattr("click.confirm", lambda *_a, **_k: (_ for _ in ()).throw(SystemExit(1)))
     assert act("account", "erase", account.username, "--reason", "demande").code == 1
@@ -339,7 +333,7 @@ def test_erasure_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPa
     db.session.rollback()
 
 
-def test_erasure_forgets_the_wrong_tries(act: Run, build: Build) -> None:
+def test_erasure_removes_the_failed_attempts(act: Run, build: Build) -> None:
     account = build.active()
     wrong_tries(account.username)
     assert number(ThrottleCounter) == 1

@@ -38,11 +38,11 @@ def parent(build: Build, browser: FlaskClient) -> Account:
     return account
 
 
-def test_export_names_what_is_held_and_nothing_else(act: Run, build: Build, tmp_path: Path) -> None:
+def test_export_lists_hidden_data_only_when_it_is_stored(act: Run, build: Build, tmp_path: Path) -> None:
     account = build.never_activated()
     texts_of_export(act, account, tmp_path / "p.zip")
-    page, told = opened(tmp_path / "p.zip")
-    held = {part["table"]: part["held_and_not_shown"] for part in told["parts"]}
+    page, data = opened(tmp_path / "p.zip")
+    held = {part["table"]: part["held_and_not_shown"] for part in data["parts"]}
     assert list(held["account"]) == ["provisional_hash"]
     assert "empreinte du mot de passe provisoire." in page
     for absent in ("empreinte du mot de passe ;", "ancienne adresse", "valeur secrète"):
@@ -68,9 +68,9 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
     tie.kinship = "20"
     parent.more_claims = {"birthdate": "1984-05-07", "phone_number_verified": True}
     db.session.commit()
-    page, told = texts_of_export(act, parent, tmp_path / "p.zip")
+    page, data = texts_of_export(act, parent, tmp_path / "p.zip")
     for code in ("letter.drawn", "2026-07-01T22:30:00+00:00", "guardian"):
-        assert code in told, code
+        assert code in data, code
     for code in (*EVENTS, *PURPOSES, *NOTICES, *MESSAGES, "guardian", "openid", "(code)", "UTC : ", "T22:30"):
         assert f">{code}<" not in page, code
     for words in (
@@ -88,11 +88,11 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
 
 def kinds(base: type[Event]) -> set[str]:
     """Return the kinds of all events of the journal."""
-    found = {base.kind} if "kind" in vars(base) else set()
-    return found.union(*(kinds(child) for child in base.__subclasses__()))
+    names = {base.kind} if "kind" in vars(base) else set()
+    return names.union(*(kinds(child) for child in base.__subclasses__()))
 
 
-def test_every_code_of_an_export_has_its_words(app: Flask) -> None:
+def test_every_code_of_an_export_has_a_label(app: Flask) -> None:
     periodic = {"keys.rotation", "audit.seal", "school.digests"}
     assert EVENTS.keys() == kinds(Event)
     assert PURPOSES.keys() == {purpose.value for purpose in Purpose}

@@ -90,29 +90,27 @@ def faults(bare: Run, *command: str) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_no_family_is_served_with_a_placeholder_or_an_unsafe_setting(
+def test_placeholders_and_unsafe_settings_stop_every_start(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, str], fault: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", **values})
     for command in STARTS:
-        found = faults(bare, *command, *(("--out", "l.pdf") if command[0] == "letters" else ()))
-        assert [line for line in found if line.startswith(fault)], found
-        assert len(found) == 2, "the first line, and this fault alone"
+        errors = faults(bare, *command, *(("--out", "l.pdf") if command[0] == "letters" else ()))
+        assert [line for line in errors if line.startswith(fault)], errors
+        assert len(errors) == 2, "the first line, and this fault alone"
     assert not list(tmp_path.glob("*.pdf"))
 
 
 def test_all_faults_are_named_at_once(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, IDP_TRUSTED_PROXIES="1")
-    found = faults(bare, "config", "check")
+    errors = faults(bare, "config", "check")
     for name in COMPLETE:
-        assert [line for line in found if name in line.partition(": ")[0]], name
-    assert SECRET not in "".join(found)
+        assert [line for line in errors if name in line.partition(": ")[0]], name
+    assert SECRET not in "".join(errors)
 
 
-def test_another_hosts_database_is_accepted_with_tls_and_ones_own_without(
-    bare: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_remote_database_needs_tls_and_a_local_one_does_not(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for url in (
         *(f"postgresql://idp@db.exemple.fr/idp?sslmode={mode}" for mode in ("require", "verify-ca", "verify-full")),
         *("postgresql:///idp", "postgresql://idp@localhost/idp", "postgresql://idp@[::1]:5432/idp"),
@@ -123,7 +121,7 @@ def test_another_hosts_database_is_accepted_with_tls_and_ones_own_without(
         assert (answer.code, answer.err) == (0, ""), url
 
 
-def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
+def test_libpq_services_and_variables_count_like_the_url(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     services = tmp_path / "pg_service.conf"
@@ -133,7 +131,7 @@ def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
     )
     monkeypatch.setenv("PGSERVICEFILE", str(services))
 
-    def found(url: str, **environment: str) -> str:
+    def check_config(url: str, **environment: str) -> str:
         put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_DATABASE_URL": url})
         with monkeypatch.context() as changed:
             for name, value in environment.items():
@@ -142,18 +140,18 @@ def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
 
     unsafe = "IDP_DATABASE_URL: connects to another host without TLS"
     for name in ("far", "numbered"):
-        assert unsafe in found(f"postgresql:///idp?service={name}")
-        assert unsafe in found("postgresql:///idp", PGSERVICE=name)
-    assert unsafe in found("postgresql:///idp", PGHOST="db.exemple.fr")
-    assert unsafe in found("postgresql:///idp", PGHOSTADDR="192.0.2.7")
-    assert unsafe in found("postgresql:///idp", PGHOST="127.0.0.1,db.exemple.fr")
-    assert unsafe in found("postgresql://db.exemple.fr/idp?sslmode=disable", PGSSLMODE="verify-full")
+        assert unsafe in check_config(f"postgresql:///idp?service={name}")
+        assert unsafe in check_config("postgresql:///idp", PGSERVICE=name)
+    assert unsafe in check_config("postgresql:///idp", PGHOST="db.exemple.fr")
+    assert unsafe in check_config("postgresql:///idp", PGHOSTADDR="192.0.2.7")
+    assert unsafe in check_config("postgresql:///idp", PGHOST="127.0.0.1,db.exemple.fr")
+    assert unsafe in check_config("postgresql://db.exemple.fr/idp?sslmode=disable", PGSSLMODE="verify-full")
     for name in ("near", "safe"):
-        assert found(f"postgresql:///idp?service={name}") == ""
-    assert found("postgresql:///idp", PGHOST="db.exemple.fr", PGSSLMODE="verify-full") == ""
-    assert found("postgresql://127.0.0.1/idp", PGHOST="db.exemple.fr") == ""
-    assert "IDP_DATABASE_URL: cannot be used by libpq" in found("postgresql:///idp?service=absent")
-    assert "IDP_DATABASE_URL: has an option that libpq does not know" in found("postgresql:///idp?frobnicate=1")
+        assert check_config(f"postgresql:///idp?service={name}") == ""
+    assert check_config("postgresql:///idp", PGHOST="db.exemple.fr", PGSSLMODE="verify-full") == ""
+    assert check_config("postgresql://127.0.0.1/idp", PGHOST="db.exemple.fr") == ""
+    assert "IDP_DATABASE_URL: cannot be used by libpq" in check_config("postgresql:///idp?service=absent")
+    assert "IDP_DATABASE_URL: has an option that libpq does not know" in check_config("postgresql:///idp?frobnicate=1")
 
 
 def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
@@ -166,19 +164,17 @@ def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
     assert "IDP_BREACHED_PASSWORDS: cannot be used" in faults(bare, "config", "check")[1]
 
 
-def test_the_guides_settings_pass_once_their_placeholders_are_replaced(
-    bare: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_of_the_guide_pass_without_placeholders(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     text = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     block = text.partition("    export IDP_ISSUER=")[2].partition("    idp config check")[0]
-    given = {}
+    values = {}
     for word in shlex.split(f"export IDP_ISSUER={block}", comments=True):
         name, sign, value = word.partition("=")
         if sign:
-            given[name] = SECRET if name == "IDP_SECRET_KEY" else value
-    for name, value in given.items():
+            values[name] = SECRET if name == "IDP_SECRET_KEY" else value
+    for name, value in values.items():
         monkeypatch.setenv(name, value)
-    placeholders = {name for name, value in given.items() if "…" in value}
+    placeholders = {name for name, value in values.items() if "…" in value}
     assert {line.partition(":")[0] for line in faults(bare, "config", "check")[1:]} == placeholders
     for name in placeholders:
         monkeypatch.setenv(name, COMPLETE[name])
@@ -211,22 +207,22 @@ def test_a_random_key_passes() -> None:
     assert len(refused) <= 1, refused  # one in five thousand looks like a text
 
 
-def test_no_key_of_the_source_passes() -> None:
-    found = {}
+def test_secret_keys_of_the_source_are_refused() -> None:
+    source_keys = {}
     for folder in ("idp", "tests", "bench", "clients", "docs", "deploy"):
         for path in sorted(CHECKOUT.joinpath(folder).rglob("*")):
             if path.suffix in {".py", ".md", ".env", ".service", ".conf", ".toml", ".mjs"}:
                 for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
-                    found[match[1]] = path.name
-    found["development only: not a secret, and never in production"] = "config.py"
-    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
+                    source_keys[match[1]] = path.name
+    source_keys["development only: not a secret, and never in production"] = "config.py"
+    source_keys["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
         "docs/exploitation.md, as systemd reads it"
     )
-    assert len(found) > 3
-    assert {key: name for key, name in found.items() if not key_weakness(key)} == {}
+    assert len(source_keys) > 3
+    assert {key: name for key, name in source_keys.items() if not key_weakness(key)} == {}
 
 
-def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
+def test_ignored_forwarded_headers_are_logged_once_and_by_config_check(
     act: Run, app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert act("config", "check").err == ""
@@ -273,5 +269,5 @@ def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, m
         b"mot de passe secret du rectorat".hex(),
     ],
 )
-def test_encoded_text_is_no_key(key: str) -> None:
+def test_an_encoded_text_is_refused_as_a_key(key: str) -> None:
     assert key_weakness(key) == "is an encoded text, not random"

@@ -36,7 +36,7 @@ from tests.protocol.flow import tokens_for
 pytestmark = pytest.mark.both_databases
 
 
-def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
+def test_a_purge_without_work_prints_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
@@ -44,7 +44,7 @@ def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 
-def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
+def test_links_are_removed_seven_days_after_their_end(act: Run, build: Build) -> None:
     remains = Remains(build.active())
     remains.link(7 * DAY + HOUR)
     remains.link(8 * DAY, used_at=now() - 8 * DAY)
@@ -55,7 +55,7 @@ def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
     assert number(OneTimeLink) == 3
 
 
-def test_settled_notices_go_after_the_time_of_the_journal_and_open_ones_stay(act: Run, build: Build) -> None:
+def test_settled_notices_are_removed_and_open_notices_stay(act: Run, build: Build) -> None:
     account, school = build.active(), build.school()
     for kind, settled_at in (
         ("letter_doubt", now() - 366 * DAY),
@@ -76,7 +76,7 @@ def test_settled_notices_go_after_the_time_of_the_journal_and_open_ones_stay(act
     db.session.rollback()
 
 
-def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, build: Build, app: Flask) -> None:
+def test_expired_pushed_requests_and_proofs_are_removed(act: Run, build: Build, app: Flask) -> None:
     """A pushed request is kept until the code is issued. A proof is kept longer than its
     validity and the allowed clock skew.
     """
@@ -89,7 +89,7 @@ def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, bu
     assert sorted(db.session.scalars(select(PushedRequest.digest))) == [b"\x03", b"\x04"]
 
 
-def test_sessions_go_with_what_was_issued_in_them(act: Run, build: Build) -> None:
+def test_sessions_are_removed_with_their_tokens(act: Run, build: Build) -> None:
     remains = Remains(build.active())
     remains.session(7 * DAY + HOUR)
     remains.session(9 * DAY, ended_at=now() - 9 * DAY)
@@ -99,9 +99,7 @@ def test_sessions_go_with_what_was_issued_in_them(act: Run, build: Build) -> Non
     assert (number(Token), number(AuthorizationCode)) == (1, 1)
 
 
-def test_a_session_stays_while_a_refresh_token_of_it_lives_and_only_its_old_access_tokens_go(
-    act: Run, build: Build
-) -> None:
+def test_a_session_with_a_valid_refresh_token_loses_only_old_access_tokens(act: Run, build: Build) -> None:
     remains = Remains(build.active())
     living = remains.session(20 * DAY)
     remains.token(living, "r", 10 * DAY, used_at=now() - 12 * DAY)
@@ -115,9 +113,7 @@ def test_a_session_stays_while_a_refresh_token_of_it_lives_and_only_its_old_acce
     assert sorted(db.session.scalars(select(Token.kind))) == ["a", "r", "r"], "a reuse is still seen"
 
 
-def test_a_parent_whose_app_refreshes_for_weeks_is_left_alone(
-    act: Run, app: Flask, build: Build, browser: FlaskClient
-) -> None:
+def test_a_session_that_is_refreshed_for_weeks_stays(act: Run, app: Flask, build: Build, browser: FlaskClient) -> None:
     ent = build.ent(scopes="openid offline_access")
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -128,7 +124,7 @@ def test_a_parent_whose_app_refreshes_for_weeks_is_left_alone(
     assert answer.status_code == 200, answer.text
 
 
-def test_messages_go_thirty_days_after_they_left(act: Run, app: Flask) -> None:
+def test_messages_are_removed_thirty_days_after_delivery(act: Run, app: Flask) -> None:
     for age, outcome in ((31 * DAY, "sent"), (31 * DAY, "dead"), (29 * DAY, "sent"), (None, "waiting")):
         finished = None if age is None else now() - age
         keep(OutboxMessage(kind="x", payload={}, finished_at=finished, outcome=outcome, created_at=now() - 40 * DAY))
@@ -154,7 +150,7 @@ def test_the_journal_keeps_a_year_and_failures_of_every_kind_half_of_it(
     assert min(left) > now() - 183 * DAY
 
 
-def test_counters_that_no_longer_count_go(act: Run, app: Flask) -> None:
+def test_expired_counters_are_removed(act: Run, app: Flask) -> None:
     for ends in (-HOUR, HOUR):
         moment = now() + ends
         keep(
@@ -197,7 +193,7 @@ def transactions() -> Iterator[Counter[int]]:
 
 
 @pytest.mark.row("W-10")
-def test_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
+def test_a_large_purge_uses_short_transactions(act: Run, build: Build) -> None:
     account = build.active()
     a_dead_town(account, 1200)
     for _ in range(400):
@@ -232,7 +228,7 @@ def test_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
 
 
 @pytest.mark.row("W-10")
-def test_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
+def test_sign_ins_succeed_during_a_purge(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
     account = build.active()
     a_dead_town(account, 1500)
     with (tmp_path / "log").open("wb") as log:
@@ -276,7 +272,7 @@ def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
-def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, build: Build, events: Events) -> None:
+def test_a_killed_purge_is_completed_by_the_next_run(act: Run, build: Build, events: Events) -> None:
     gone = every_kind(build)
     done = forked.run("tests.commands.killed", build.settings.database_url, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -285,15 +281,15 @@ def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, 
     assert purged(act) == {}
 
 
-def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Settings, events: Events) -> None:
+def test_two_concurrent_purges_share_the_work(act: Run, build: Build, settings: Settings, events: Events) -> None:
     gone = every_kind(build)
     a_dead_town(build.active(children=[]), 1500)
     db.session.rollback()
     both = [forked.Program(forked.IDP, "purge", "--json", env=environment(settings)) for _ in range(2)]
     total: Counter[str] = Counter()
-    for one in both:
-        out, err = one.communicate(timeout=120)
-        assert one.returncode == 0, err
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
         total.update(json.loads(out))
     assert total["tokens"] == 2 * 1507
     assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_expired"))
@@ -304,7 +300,7 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
 
 @pytest.mark.row("O-05", "K-06")
 @pytest.mark.usefixtures("no_pauses")
-def test_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:
+def test_a_purge_reports_a_database_error(act: Run, build: Build) -> None:
     account = build.active(disabled_at=now() - 91 * DAY)
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE school_notice RENAME TO gone"))

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.both_databases
 HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
 
 
-def test_expired_letters_are_removed_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
+def test_expired_letters_are_removed_unless_an_activation_is_open(act: Run, build: Build) -> None:
     expired = build.never_activated(provisional_expires_at=now() - 2 * HOUR)
     open_still = build.never_activated(provisional_expires_at=now() - timedelta(minutes=10))
     valid = build.never_activated()
@@ -45,7 +45,7 @@ def test_expired_letters_are_removed_but_not_under_an_activation_that_is_open(ac
 
 
 @pytest.mark.row("O-04")
-def test_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
+def test_an_unused_account_is_warned_then_removed_with_its_rows(
     act: Run, app: Flask, build: Build, events: Events
 ) -> None:
     build.ent()
@@ -83,7 +83,7 @@ def test_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
     assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.ip != "") == 1
 
 
-def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browser: FlaskClient) -> None:
+def test_a_sign_in_after_the_warning_keeps_the_account(act: Run, build: Build, browser: FlaskClient) -> None:
     account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
     assert purged(act) == {"accounts_warned": 1}
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
@@ -92,7 +92,7 @@ def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browse
     assert db.session.get(Account, account.id) is not None
 
 
-def test_who_cannot_be_warned_is_removed_after_both_delays_and_no_mail_leaves(act: Run, build: Build) -> None:
+def test_an_account_without_email_is_removed_after_both_delays(act: Run, build: Build) -> None:
     goes = build.active(email=None, pending_email="p@exemple.fr", activated_at=now() - 396 * DAY).id
     stays = build.active(email=None, activated_at=now() - 394 * DAY).id
     assert purged(act) == {"accounts_removed": 1}
@@ -101,7 +101,7 @@ def test_who_cannot_be_warned_is_removed_after_both_delays_and_no_mail_leaves(ac
     assert number(OutboxMessage) == 0
 
 
-def test_a_new_letter_starts_the_time_again_and_a_letter_on_its_way_is_no_inactivity(act: Run, build: Build) -> None:
+def test_a_new_letter_restarts_the_inactivity_period(act: Run, build: Build) -> None:
     build.active(activated_at=now() - DAY, last_sign_in_at=now() - 700 * DAY)
     build.never_activated(created_at=now() - 900 * DAY, last_sign_in_at=now() - 700 * DAY)
     assert purged(act) == {}
@@ -123,7 +123,7 @@ def test_disabled_and_merged_accounts_are_removed_after_ninety_days(act: Run, bu
     assert {e.account_id: e.details["why"] for e in events("account.purged")} == {merged: "merged", gone: "disabled"}
 
 
-def test_account_that_a_school_has_to_look_at_is_neither_warned_nor_removed(act: Run, build: Build) -> None:
+def test_account_with_an_open_notice_is_neither_warned_nor_removed(act: Run, build: Build) -> None:
     unused = build.active(last_sign_in_at=now() - 800 * DAY, activated_at=now() - 800 * DAY)
     disabled = build.active(disabled_at=now() - 91 * DAY, contested_at=now() - 100 * DAY)
     for account in (unused, disabled):
@@ -135,7 +135,7 @@ def test_account_that_a_school_has_to_look_at_is_neither_warned_nor_removed(act:
     assert purged(act) == {"accounts_warned": 1, "accounts_removed": 1}
 
 
-def test_notice_about_somebody_else_outlives_the_account_that_it_names(act: Run, build: Build) -> None:
+def test_notice_about_another_account_survives_the_removal(act: Run, build: Build) -> None:
     gone, stays = build.active(disabled_at=now() - 91 * DAY), build.active()
     keep(SchoolNotice(school_id=build.school().id, account_id=stays.id, other_account_id=gone.id, kind="letter_doubt"))
     assert purged(act) == {"accounts_removed": 1}
@@ -164,13 +164,13 @@ def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
     db.session.rollback()
 
 
-def test_whatever_refers_to_an_account_or_a_session_is_indexed_by_it(app: Flask) -> None:
-    found = inspect(db.engine)
+def test_foreign_keys_to_accounts_and_sessions_are_indexed(app: Flask) -> None:
+    inspector = inspect(db.engine)
     checked = 0
-    for table in found.get_table_names():
-        leading = {tuple(index["column_names"][:1]) for index in found.get_indexes(table)}
-        leading.add(tuple(found.get_pk_constraint(table)["constrained_columns"][:1]))
-        for key in found.get_foreign_keys(table):
+    for table in inspector.get_table_names():
+        leading = {tuple(index["column_names"][:1]) for index in inspector.get_indexes(table)}
+        leading.add(tuple(inspector.get_pk_constraint(table)["constrained_columns"][:1]))
+        for key in inspector.get_foreign_keys(table):
             if key["referred_table"] in {"account", "session"}:
                 assert tuple(key["constrained_columns"]) in leading, (table, key["constrained_columns"])
                 checked += 1

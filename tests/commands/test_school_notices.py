@@ -25,8 +25,8 @@ KEYS = ["id", "uai", "kind", "account", "other", "children", "at", "state", "set
 def listed(act: Run, *options: str) -> list[dict[str, Any]]:
     answer = act("school", "notices", "--json", *options)
     assert (answer.code, answer.err) == (0, "")
-    found: list[dict[str, Any]] = json.loads(answer.out)
-    return found
+    rows: list[dict[str, Any]] = json.loads(answer.out)
+    return rows
 
 
 def written(account: Account, kind: Kind, *schools: School, other: Account | None = None) -> str:
@@ -42,9 +42,9 @@ def test_notices_are_listed_with_their_state(act: Run, build: Build, events: Eve
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
     account = build.active(children=[malo, lila])
     key = written(account, Kind.LETTER_GUESSED, build.school(), build.school(LYCEE))
-    found = listed(act)
-    assert [list(row) for row in found] == [KEYS, KEYS]
-    first = next(row for row in found if row["uai"] == COLLEGE)
+    rows = listed(act)
+    assert [list(row) for row in rows] == [KEYS, KEYS]
+    first = next(row for row in rows if row["uai"] == COLLEGE)
     assert first == {
         **first,
         "kind": "letter_guessed",
@@ -56,7 +56,7 @@ def test_notices_are_listed_with_their_state(act: Run, build: Build, events: Eve
     }
     assert [child["given_name"] for child in first["children"]] == ["Malo"], "no child of another school"
     assert act("school", "notices", "--settle", first["id"], "--sentence", "Vu avec la mère.").code == 0
-    assert key in {row["id"] for row in found}
+    assert key in {row["id"] for row in rows}
     [settled] = listed(act, "--uai", COLLEGE.lower())
     assert (settled["state"], settled["settled_by"], settled["sentence"]) == ("settled", OPERATOR, "Vu avec la mère.")
     assert settled["settled_at"] >= settled["at"]
@@ -80,13 +80,13 @@ def test_notice_about_two_accounts_names_both(act: Run, build: Build, events: Ev
     assert father.username in act("school", "notices").out
 
 
-def test_a_person_reads_a_table(act: Run, build: Build) -> None:
+def test_text_output_is_a_table(act: Run, build: Build) -> None:
     account = build.active()
     written(account, Kind.SHARED_MAILBOX, build.school())
     lines = act("school", "notices").out.splitlines()
     assert lines[0].split() == KEYS
-    for said in (COLLEGE, "shared_mailbox", account.username, "Malo LEROY", "open"):
-        assert said in lines[1]
+    for text in (COLLEGE, "shared_mailbox", account.username, "Malo LEROY", "open"):
+        assert text in lines[1]
     empty = act("school", "notices", "--uai", LYCEE)
     assert (empty.code, empty.err) == (1, f"Error: no school {LYCEE}\n")
     build.school(LYCEE)
@@ -94,7 +94,7 @@ def test_a_person_reads_a_table(act: Run, build: Build) -> None:
     assert (empty.code, empty.out, empty.err) == (0, "", "no notice\n")
 
 
-def test_children_that_a_notice_names_are_the_only_ones(act: Run, build: Build) -> None:
+def test_a_notice_lists_only_its_children(act: Run, build: Build) -> None:
     malo, zoe = build.child(), build.child("Zoé")
     account = build.active(children=[malo, zoe])
     school_notices.add(Kind.PERSON_REPLACED, account.id, {build.school().id: [zoe.id]})
@@ -115,7 +115,7 @@ def test_a_notice_is_settled_once(act: Run, build: Build) -> None:
     assert listed(act)[0]["sentence"] == "Même personne."
 
 
-def test_of_operators_at_once_one_settles_a_notice(act: Run, build: Build, settings: Settings, events: Events) -> None:
+def test_concurrent_operators_settle_a_notice_once(act: Run, build: Build, settings: Settings, events: Events) -> None:
     key = written(build.active(), Kind.LETTER_DOUBT, build.school())
     db.session.rollback()
     crowd = [
@@ -124,10 +124,10 @@ def test_of_operators_at_once_one_settles_a_notice(act: Run, build: Build, setti
         )
         for n in range(4)
     ]
-    said = [(process.communicate(timeout=120), process.returncode) for process in crowd]
-    winners = [n for n, (_, code) in enumerate(said) if code == 0]
+    results = [(process.communicate(timeout=120), process.returncode) for process in crowd]
+    winners = [n for n, (_, code) in enumerate(results) if code == 0]
     assert len(winners) == 1
-    assert all("was settled by" in err for (_, err), code in said if code)
+    assert all("was settled by" in err for (_, err), code in results if code)
     assert listed(act)[0]["sentence"] == f"sentence {winners[0]}"
     assert len(events("school.notice_settled")) == 1
 
@@ -154,7 +154,7 @@ def test_a_stopped_change_of_address_is_settled_by_its_notice(act: Run, build: B
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (["--settle", str(uuid.UUID(int=1)), "--sentence", "x"], 1, "no notice 00000000-0000-0000-0000-000000000001"),
         (["--settle", "x", "--sentence", "x"], 2, "not a valid UUID"),
@@ -168,10 +168,10 @@ def test_a_stopped_change_of_address_is_settled_by_its_notice(act: Run, build: B
         (["--uai", "0599999Z"], 1, "no school 0599999Z"),
     ],
 )
-def test_bad_input_is_one_sentence(act: Run, options: list[str], code: int, said: str) -> None:
+def test_invalid_input_is_a_one_line_error(act: Run, options: list[str], code: int, message: str) -> None:
     answer = act("school", "notices", *options)
     assert (answer.code, answer.out) == (code, "")
-    assert said in answer.err
+    assert message in answer.err
 
 
 def test_an_operator_of_one_school_settles_no_notice_of_another(act: Run, build: Build) -> None:
@@ -182,7 +182,7 @@ def test_an_operator_of_one_school_settles_no_notice_of_another(act: Run, build:
     assert [row["state"] for row in listed(act)] == ["open"]
 
 
-def test_unlock_settles_only_what_it_deals_with(act: Run, build: Build) -> None:
+def test_unlock_settles_only_related_notices(act: Run, build: Build) -> None:
     account = build.active()
     for kind in Kind:
         written(account, kind, build.school())
@@ -193,7 +193,9 @@ def test_unlock_settles_only_what_it_deals_with(act: Run, build: Build) -> None:
 
 
 @pytest.mark.parametrize("contested", [False, True])
-def test_a_new_letter_settles_only_what_it_ends(act: Run, build: Build, tmp_path: object, *, contested: bool) -> None:
+def test_a_new_letter_settles_only_related_notices(
+    act: Run, build: Build, tmp_path: object, *, contested: bool
+) -> None:
     build.ent()
     account = build.active()
     account.contested_at = now() if contested else None
@@ -208,7 +210,7 @@ def test_a_new_letter_settles_only_what_it_ends(act: Run, build: Build, tmp_path
     assert {row["sentence"] for row in settled.values()} == {"new letter: vue au guichet"}
 
 
-def test_a_school_has_a_mail_address_and_may_take_it_away(act: Run, build: Build, events: Events) -> None:
+def test_a_school_sets_and_removes_its_email(act: Run, build: Build, events: Events) -> None:
     build.school()
     assert act("school", "set", COLLEGE, "--mail", " Secretariat@COLLEGE.test ").out == f"{COLLEGE} was changed\n"
     [row] = json.loads(act("school", "list", "--json").out)
@@ -222,7 +224,7 @@ def test_a_school_has_a_mail_address_and_may_take_it_away(act: Run, build: Build
 
 
 @pytest.mark.parametrize("typed", ["x", "a@b", "a@b.fr, c@d.fr", "é@exemple.fr", "a\n@b.fr", " ", "x" * 400 + "@b.fr"])
-def test_what_is_no_mail_address_changes_nothing(act: Run, build: Build, typed: str) -> None:
+def test_an_invalid_email_is_refused(act: Run, build: Build, typed: str) -> None:
     school = build.school()
     school.email = "secretariat@college.test"
     db.session.commit()

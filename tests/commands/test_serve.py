@@ -14,7 +14,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_answers_and_stops_when_it_is_told(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
+def test_serve_answers_and_stops_on_a_signal(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
     port, log = free_port(), tmp_path / "log"
     with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2") as process:
         with connect(port, process, log) as connection:
@@ -27,7 +27,7 @@ def test_serve_answers_and_stops_when_it_is_told(settings: Settings, tmp_path: P
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
-def test_serve_answers_the_request_in_hand_before_it_stops(settings: Settings, tmp_path: Path) -> None:
+def test_serve_completes_the_current_request_before_it_stops(settings: Settings, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     body = b"grant_type=authorization_code&code=x"
     head = (
@@ -69,7 +69,7 @@ def test_serve_listens_on_a_socket_file(settings: Settings, tmp_path: Path) -> N
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_taken_port_is_one_sentence(idp: Run) -> None:
+def test_an_occupied_port_is_a_one_line_error(idp: Run) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -79,7 +79,7 @@ def test_a_taken_port_is_one_sentence(idp: Run) -> None:
     assert answer.err == f"Error: cannot listen on {bind} (Address already in use)\n"
 
 
-def test_a_host_that_is_nobody_is_one_sentence(idp: Run) -> None:
+def test_a_foreign_ip_is_a_one_line_error(idp: Run) -> None:
     answer = idp("serve", "--bind", "192.0.2.1:8000")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: cannot listen on 192.0.2.1:8000 (")
@@ -87,7 +87,7 @@ def test_a_host_that_is_nobody_is_one_sentence(idp: Run) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_worker_starts_and_stops_when_it_is_told(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
+def test_worker_starts_and_stops_on_a_signal(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
     log, until = tmp_path / "log", time.monotonic() + PATIENCE
     with running(settings, log, "worker") as process:
         while "outbox.worker_started" not in log.read_text():

@@ -10,21 +10,21 @@ from tests.rows import each_row
 
 
 def all_commands(group: Group, *path: str) -> list[tuple[str, ...]]:
-    found = [path]
+    paths = [path]
     for name, command in group.commands.items():
-        found += all_commands(command, *path, name) if isinstance(command, Group) else [(*path, name)]
-    return found
+        paths += all_commands(command, *path, name) if isinstance(command, Group) else [(*path, name)]
+    return paths
 
 
 @each_row("path", all_commands(cli))
-def test_help_needs_no_settings_and_says_something(bare: Run, path: tuple[str, ...]) -> None:
+def test_help_needs_no_settings(bare: Run, path: tuple[str, ...]) -> None:
     answer = bare(*path, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"Usage: {' '.join(('idp', *path))} ")
     assert len(answer.out.splitlines()[2].strip()) > 5
 
 
-def test_the_commands_of_the_contract_are_there() -> None:
+def test_the_required_commands_exist() -> None:
     wanted = """config check; db upgrade; db current; serve; worker; demo; client add; client list; client show;
         client rotate-secret; client disable; keys list; keys rotate; keys retire; charter publish; charter list;
         outbox list; outbox retry; account find; account show; account unlock; account disable; account enable;
@@ -86,7 +86,7 @@ def test_version(bare: Run) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_2_and_says_what(idp: Run, arguments: tuple[str, ...]) -> None:
+def test_a_usage_error_exits_with_2_and_a_message(idp: Run, arguments: tuple[str, ...]) -> None:
     answer = idp(*arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("Usage: idp")
@@ -96,12 +96,12 @@ def test_wrong_usage_is_2_and_says_what(idp: Run, arguments: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "command", [("client", "show"), ("client", "add"), ("keys", "retire"), ("client", "disable"), ("outbox", "retry")]
 )
-def test_bytes_that_are_no_text_are_refused(bare: Run, command: tuple[str, ...]) -> None:
+def test_arguments_that_are_not_utf8_are_refused(bare: Run, command: tuple[str, ...]) -> None:
     answer = bare(*command, "caf\udce9")
     assert (answer.code, answer.out, answer.err) == (2, "", "Error: an argument is not UTF-8 text.\n")
 
 
-def test_demo_refuses_where_a_real_service_is_set_up(idp: Run, tmp_path: Path) -> None:
+def test_demo_refuses_a_configured_service(idp: Run, tmp_path: Path) -> None:
     answer = idp("demo")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: the demonstration does not start with IDP_DATABASE_URL")
