@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
-from tests.activation.steps import ACTIVATION, kept, without_token
+from tests.activation.steps import ACTIVATION, read_state, without_token
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in
 
@@ -31,7 +31,7 @@ def test_a_guessed_letter_stays_good_and_the_school_is_told_once(
             guesser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
             assert sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}").status_code == 200
             clock.shift(timedelta(minutes=11))
-        assert kept(account.id).letter
+        assert read_state(account.id).letter
         assert told(account) == 1
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
 

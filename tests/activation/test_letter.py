@@ -18,8 +18,8 @@ from tests.activation.steps import (
     LOST,
     activate,
     fill_in,
-    kept,
     open_activation,
+    read_state,
     without_token,
 )
 from tests.builders import PROVISIONAL, Build
@@ -34,7 +34,7 @@ def test_the_letter_opens_an_activation_and_nothing_else(browser: FlaskClient, b
     account = build.never_activated()
     page = open_activation(browser, account, ent.url(Attempt()))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
-    assert kept(account.id).sessions == 0
+    assert read_state(account.id).sessions == 0
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
     resumed = browser.get("/authorize/resume", query_string=page.request.args)
     assert "code=" not in resumed.headers["Location"]
@@ -58,7 +58,7 @@ def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient
             assert heading(answer) == LOST
     for place in ("/adresse/confirmation", "/adresse/modifier"):
         assert browser.post(place, data=form).status_code == 400
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-02")
@@ -78,20 +78,20 @@ def test_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient
         username=other.username,
     )
     assert done.status_code == 200
-    assert kept(account.id).active
-    assert not kept(other.id).active
+    assert read_state(account.id).active
+    assert not read_state(other.id).active
 
 
 @pytest.mark.row("V-02")
 def test_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
-    former = kept(account.id).password
+    former = read_state(account.id).password
     fill_in(browser, page)
-    first = kept(account.id)
+    first = read_state(account.id)
     assert first.password != former
     fill_in(browser, page, password="marteau nuage girafe wagon", mail="autre@exemple.fr")
-    assert kept(account.id) == first
+    assert read_state(account.id) == first
 
 
 @pytest.mark.row("V-03")
@@ -109,7 +109,7 @@ def test_the_address_of_an_activation_opens_nothing_in_another_browser(
     )
     assert answer.status_code == 400
     assert "Noémie" not in answer.get_data(as_text=True)
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-03")
@@ -127,7 +127,7 @@ def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: Fla
         clock.shift(timedelta(seconds=1))
         late = fill_in(browser, page)
         assert heading(late) == LOST
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-04")
@@ -155,7 +155,7 @@ def test_a_letter_that_expires_while_its_page_is_open_still_activates(browser: F
         page = open_activation(browser, account)
         clock.shift(timedelta(minutes=5))
         fill_in(browser, page)
-    assert kept(account.id).active
+    assert read_state(account.id).active
 
 
 @pytest.mark.row("V-05")

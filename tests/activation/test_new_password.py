@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, kept, open_activation
+from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in, submit
 
@@ -44,7 +44,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     text = page.get_data(as_text=True)
     assert text.count(reason) == 2, "in the summary and beside the field"
     assert "<title>Erreur" in text
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-06")
@@ -80,7 +80,7 @@ def test_an_address_that_is_none_is_refused_with_its_reason(
     page = fill_in(browser, open_activation(browser, account), mail=mail)
     [error] = _errors(page)
     assert error.startswith(reason), error
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("I-15")
@@ -132,4 +132,4 @@ def test_four_hundred_thousand_accents_are_refused_at_once(
         "Ce mot de passe dépasse 128 caractères."
     )
     assert max(normalised, default=0) <= 128
-    assert not kept(account.id).active
+    assert not read_state(account.id).active

@@ -27,8 +27,8 @@ from tests.my_account.changes import (
     enter,
     links,
     path_of,
+    read_notices,
     stored,
-    told,
 )
 from tests.pages import form_token, heading, submit
 
@@ -69,7 +69,7 @@ def test_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClien
         assert heading(done) == CONFIRMED
         assert "Votre nouvelle adresse est confirmée." in done.text
     assert "Cette adresse est déjà confirmée." in phone.get(link).text
-    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+    assert read_notices(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
 
 
 @pytest.mark.row("E-06", "V-11")
@@ -290,4 +290,4 @@ def test_the_password_may_change_after_the_address_did(app: Flask, browser: Flas
     submit(browser, browser.get(link))
     change_password(browser)
     assert stored(account).email == NEW
-    assert told(account)[-1] == ("mot_de_passe_change", "")
+    assert read_notices(account)[-1] == ("mot_de_passe_change", "")

@@ -30,8 +30,8 @@ from tests.my_account.changes import (
     journal,
     links,
     path_of,
+    read_notices,
     stored,
-    told,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -90,7 +90,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
     assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1
-    assert told(account) == [("adresse_change", OLD), ("changement_arrete", "")]
+    assert read_notices(account) == [("adresse_change", OLD), ("changement_arrete", "")]
 
 
 @pytest.mark.row("E-05", "E-11")
@@ -118,7 +118,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
-        assert sorted(told(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
+        assert sorted(read_notices(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
 
 
 @pytest.mark.row("E-05", "E-11")

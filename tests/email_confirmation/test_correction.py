@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import ADDRESS, CHOSEN, DEAD_LETTER, LOST, SENT, activate, kept, newest_link
+from tests.activation.steps import ADDRESS, CHOSEN, DEAD_LETTER, LOST, SENT, activate, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, sign_in, submit
@@ -42,7 +42,7 @@ def test_an_address_in_the_history_names_no_mailbox_without_the_password(
     page = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=typed)
     assert (page.status_code, heading(page)) == (200, _FORM)
     assert f'value="{_THEIRS}"' in page.text, "what was typed is kept"
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.pending, after.links) == (ADDRESS, 1)
     assert outbox(NOTICE) == []
 
@@ -56,7 +56,7 @@ def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_
     form = browser.get(place)
     assert "Celui que vous avez choisi, pas celui du courrier." in form.text
     assert heading(submit(browser, form, mail=ADDRESS, mot_de_passe=CHOSEN)) == SENT
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
     assert set(mails) == {"noemei@exemple.fr", ADDRESS}
@@ -77,7 +77,7 @@ def test_the_same_address_in_another_spelling_abandons_nothing(browser: FlaskCli
         place = _correction(activate(browser, account))
         clock.shift(timedelta(seconds=61))
         submit(browser, browser.get(place), mail=ADDRESS.title(), mot_de_passe=CHOSEN)
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
     assert outbox(NOTICE) == []
 
 
@@ -87,7 +87,7 @@ def test_an_address_is_told_also_when_its_links_were_purged(browser: FlaskClient
     submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
     [message] = outbox(NOTICE)
     assert message.payload["notice"] == Notice.EMAIL_ABANDONED.value
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
 
 
 def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
@@ -106,7 +106,7 @@ def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
         assert "Un peu de patience" in held.text
         db.session.rollback()
         assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
 
 
 def _signed_in_elsewhere(app: Flask, account: Account) -> None:
@@ -165,4 +165,4 @@ def test_once_confirmed_the_history_names_nobody_and_offers_no_form(
         assert heading(page) == _CONFIRMED
         assert not any(word in page.text for word in (ADDRESS, account.username, "Noémie", 'name="mail"'))
     submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")
-    assert kept(account.id).email == ADDRESS
+    assert read_state(account.id).email == ADDRESS

@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
-from tests.activation.steps import CHOSEN, activate, kept, newest_link
+from tests.activation.steps import CHOSEN, activate, newest_link, read_state
 from tests.builders import Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -32,7 +32,7 @@ def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
-    before = kept(account.id)
+    before = read_state(account.id)
     scanner = app.test_client()
     for _ in range(10):
         assert heading(scanner.get(link)) == ASKS
@@ -40,9 +40,9 @@ def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     for headers in ({"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
         assert heading(app.test_client().get(link, headers=headers)) == ASKS
     assert app.test_client().post(link).status_code == 400, "a scanner that sends forms has no form token"
-    assert kept(account.id) == before
+    assert read_state(account.id) == before
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
-    assert kept(account.id).email == "noemie@exemple.fr"
+    assert read_state(account.id).email == "noemie@exemple.fr"
 
 
 @pytest.mark.row("E-02")
@@ -52,13 +52,13 @@ def test_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: Fl
     link = newest_link(build.settings, account.id)
     question = browser.get(link)
     submit(browser, question)
-    before = kept(account.id)
+    before = read_state(account.id)
     again = submit(browser, question)
     assert heading(again) == CONFIRMED
     opened = browser.get(link)
     assert heading(opened) == CONFIRMED
     assert "Cette adresse est déjà confirmée." in opened.text
-    assert kept(account.id) == before
+    assert read_state(account.id) == before
 
 
 @pytest.mark.row("E-03")
@@ -84,7 +84,7 @@ def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     assert (page.status_code, heading(page)) == (410, DEAD)
     answer = submit(browser, page)
     assert (answer.status_code, heading(answer)) == (410, DEAD)
-    assert kept(account.id).email is None
+    assert read_state(account.id).email is None
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
 
 
@@ -112,8 +112,8 @@ def test_expired_disabled_and_never_issued_links_are_one_text(app: Flask, browse
             texts.add(page.text.replace(form_token(page), ""))
             texts.add(posted.text.replace(form_token(posted), ""))
         assert len(texts) == 1
-    assert kept(expired.id).email is None
-    assert kept(disabled.id).email is None
+    assert read_state(expired.id).email is None
+    assert read_state(disabled.id).email is None
 
 
 def _disable(account_id: uuid.UUID) -> None:
@@ -155,9 +155,9 @@ def test_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build:
         for dead in links[:2]:
             assert heading(browser.get(dead)) == DEAD
             assert heading(submit(browser, browser.get(dead))) == DEAD
-        assert kept(account.id).email is None
+        assert read_state(account.id).email is None
         assert heading(submit(browser, browser.get(links[2]))) == CONFIRMED
-    assert kept(account.id).email == "troisieme@exemple.fr"
+    assert read_state(account.id).email == "troisieme@exemple.fr"
 
 
 @pytest.mark.row("E-06")
@@ -168,7 +168,7 @@ def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
     victim = build.active(email="victime@exemple.fr")
     attacker = build.never_activated()
     activate(browser, attacker, mail="victime@exemple.fr")
-    before = kept(victim.id)
+    before = read_state(victim.id)
     clicking = app.test_client()
     question = clicking.get(newest_link(build.settings, attacker.id))
     assert "Vous n’avez rien demandé\xa0?" in question.text
@@ -176,8 +176,8 @@ def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
     assert "Confirmez seulement si vous l’avez demandé." in question.text
     assert "Collège des Tilleuls" in question.text
     submit(clicking, question)
-    assert kept(victim.id) == before
-    assert kept(attacker.id).email == "victime@exemple.fr"
+    assert read_state(victim.id) == before
+    assert read_state(attacker.id).email == "victime@exemple.fr"
     assert heading(sign_in(browser, "/connexion", victim.username, CHOSEN)) == "Connexion"
 
 
@@ -189,7 +189,7 @@ def test_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app
         activate(app.test_client(), parent, mail="Famille.Leroy@exemple.fr")
         assert heading(submit(browser, browser.get(newest_link(build.settings, parent.id)))) == CONFIRMED
     for parent in parents:
-        assert kept(parent.id).email == "Famille.Leroy@exemple.fr"
+        assert read_state(parent.id).email == "Famille.Leroy@exemple.fr"
         fresh = app.test_client()
         assert heading(sign_in(fresh, "/connexion", parent.username, CHOSEN)) == "Gérer mon compte"
 

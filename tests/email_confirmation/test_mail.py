@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from tests.activation.steps import ADDRESS, CHOSEN, activate, kept
+from tests.activation.steps import ADDRESS, CHOSEN, activate, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.pages import heading, submit
@@ -46,7 +46,7 @@ def test_the_mail_says_what_it_is_for_and_its_one_link_works(app: Flask, browser
     page = app.test_client().get(link_of(mail))
     assert heading(page) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert kept(account.id).email == ADDRESS
+    assert read_state(account.id).email == ADDRESS
 
 
 @pytest.mark.row("S-07")
@@ -58,7 +58,7 @@ def test_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: F
         [mail] = office.deliver()
         assert _outcomes() == ["dropped", "sent"]
         assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("S-07")
@@ -104,7 +104,7 @@ def test_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: Fla
         _, second = office.deliver()
         assert second["To"] == ADDRESS
         assert heading(submit(stranger, stranger.get(link_of(second)))) == _CONFIRMED
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("S-07")

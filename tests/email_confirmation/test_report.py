@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
@@ -90,7 +90,7 @@ def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
     correction = browser.get(sent.request.full_path.replace("/confirmation", "/modifier"))
     for address in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
         submit(browser, correction, mail=address, mot_de_passe=CHOSEN)
-        assert kept(account.id).pending == address
+        assert read_state(account.id).pending == address
     assert [link.email for link in links(account)] == [OF_FILE], "once for each activation"
     with post_office(app) as office:
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
@@ -105,7 +105,7 @@ def test_a_first_address_that_is_corrected_late_does_not_go_unnoticed(
         thief = app.test_client()
         sign_in(thief, "/connexion", account.username, CHOSEN)
         submit(thief, thief.get("/adresse/modifier"), mail="voleur@exemple.fr", mot_de_passe=CHOSEN)
-        assert kept(account.id).pending == "voleur@exemple.fr"
+        assert read_state(account.id).pending == "voleur@exemple.fr"
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
         owner = app.test_client()
         assert heading(submit(owner, owner.get(path_of(build, account)))) == DONE
@@ -118,19 +118,19 @@ def test_a_first_address_long_after_an_activation_without_one_says_nothing_of_th
     account = build.active(email=None, school_email=OF_FILE)
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
     assert links(account) == []
 
 
 def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: Build, stolen: Account) -> None:
-    path, before = path_of(build, stolen), kept(stolen.id)
+    path, before = path_of(build, stolen), read_state(stolen.id)
     scanner = app.test_client()
     for _ in range(3):
         page = scanner.get(path)
         assert heading(page) == ASKS
     assert scanner.head(path).status_code == 200
     assert scanner.post(path).status_code == 400, "no form of ours"
-    assert kept(stolen.id) == before
+    assert read_state(stolen.id) == before
     assert notices(stolen) == []
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
         assert secret not in page.text
@@ -139,7 +139,7 @@ def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: B
 
 
 def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build: Build, stolen: Account) -> None:
-    path, before = path_of(build, stolen), kept(stolen.id)
+    path, before = path_of(build, stolen), read_state(stolen.id)
     owner = app.test_client()
     question = owner.get(path)
     data = {"csrf_token": form_token(question)}
@@ -150,7 +150,7 @@ def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build:
     assert heading(done) == DONE
     assert "Dites-le au secrétariat" in done.text
     assert notices(stolen) == ["other_mailbox"]
-    assert kept(stolen.id) == before, "nothing of the account changed"
+    assert read_state(stolen.id) == before, "nothing of the account changed"
     assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
         assert secret not in done.text
@@ -226,6 +226,6 @@ def test_an_activation_without_any_address_is_told_too(app: Flask, build: Build)
     account = build.never_activated(school_email=OF_FILE)
     browser = app.test_client()
     fill_in(browser, open_activation(browser, account), mail="")
-    assert kept(account.id).active
+    assert read_state(account.id).active
     assert [link.email for link in links(account)] == [OF_FILE]
     assert sign_in(app.test_client(), "/connexion", account.username, CHOSEN).status_code == 200

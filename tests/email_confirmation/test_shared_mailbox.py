@@ -15,7 +15,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from tests import forked
-from tests.activation.steps import CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.activation.steps import CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import form_token, heading, sign_in, submit
@@ -57,7 +57,7 @@ def test_what_sharing_means_is_told_to_who_reads_the_mailbox_and_to_nobody_befor
         assert not any(_TOLD in text for text in (page.text, waiting.text, correction.text)), "no mailbox is proved yet"
         question = browser.get(newest_link(build.settings, account.id))
         told.append([question.text, submit(browser, question).text])
-        assert kept(account.id).email == address
+        assert read_state(account.id).email == address
     for shared, alone in zip(*told, strict=True):
         assert _TOLD not in alone
         assert _TOLD in shared
@@ -104,7 +104,7 @@ def test_a_mailbox_serves_one_account_where_sharing_is_refused(
         assert (answer.status_code, heading(answer)) == (200, _REFUSED)
         assert "Modifier l’adresse mail" in answer.text, "how to go on"
         assert first.username not in answer.text
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.email, after.pending) == (None, "Famille@exemple.fr")
     correction = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     submit(browser, correction, mail="seule@exemple.fr", mot_de_passe=CHOSEN)
@@ -126,7 +126,7 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
     answer = browser.get(f"/adresse/lien/{one_time_links.token(settings, row)}")
     assert heading(answer) == _REFUSED
     assert "Votre compte garde son adresse actuelle." in answer.text
-    assert kept(account.id).email == "mienne@exemple.fr"
+    assert read_state(account.id).email == "mienne@exemple.fr"
 
 
 @pytest.mark.row("E-07")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp.db import db
 from idp.sessions.models import Session
-from tests.activation.steps import activate, kept
+from tests.activation.steps import activate, read_state
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -119,11 +119,11 @@ def test_an_activation_left_open_never_acts_on_the_next_persons_account(browser:
     waiting = activate(browser, first, mail="noemie@exemple.fr")
     page = sign_in(browser, "/connexion", second.username, PASSWORD)
     assert "paul@exemple.fr" in page.text
-    before = kept(second.id)
+    before = read_state(second.id)
     tab = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     assert heading(tab) == "Reprenons depuis l’ENT"
     assert "exemple.fr" not in tab.text
-    assert kept(second.id) == before
+    assert read_state(second.id) == before
     assert "paul@exemple.fr" in follow(browser, browser.get("/mon-compte")).text
 
 

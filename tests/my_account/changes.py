@@ -74,7 +74,7 @@ def stored(account: Account) -> Account:
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 
-def addresses(account: Account) -> tuple[str | None, str | None]:
+def read_emails(account: Account) -> tuple[str | None, str | None]:
     """Return the account's email and the pending email."""
     kept = stored(account)
     return kept.email, kept.pending_email
@@ -95,7 +95,7 @@ def path_of(settings: Settings, link: OneTimeLink) -> str:
     return f"/adresse/{page}/{one_time_links.token(settings, link)}"
 
 
-def told(account: Account) -> list[tuple[str, str]]:
+def read_notices(account: Account) -> list[tuple[str, str]]:
     """Return the kind of each notice of a change, and the email of its link (empty for the account's own)."""
     db.session.rollback()
     rows = db.session.scalars(

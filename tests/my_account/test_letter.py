@@ -34,7 +34,7 @@ def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestR
     return submit(browser, browser.get(PAGE), identifiant=username, mot_de_passe=secret)
 
 
-def kept(account: Account) -> Account:
+def read_account(account: Account) -> Account:
     """Return the stored account."""
     return db.session.get_one(Account, account.id, populate_existing=True)
 
@@ -47,14 +47,14 @@ def ranks(account: Account) -> list[tuple[str, int]]:
 
 def state(account: Account) -> dict[str, Any]:
     """Return every column of the account, and its children."""
-    row = kept(account)
+    row = read_account(account)
     return {"children": ranks(account), **{c.name: getattr(row, c.name) for c in Account.__table__.columns}}
 
 
 def test_the_children_of_the_letter_join_the_account_after_its_own(browser: FlaskClient, build: Build) -> None:
     mine = build.active(children=[build.child("Malo"), build.child("Tom")])
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Zoé", uai=LYCEE)])
-    username, before = letter.username, kept(mine).updated_at
+    username, before = letter.username, read_account(mine).updated_at
     enter(browser, mine)
     page = add(browser, f" {username.upper()} ", PROVISIONAL.lower())
     assert heading(page) == "Gérer mon compte"
@@ -62,12 +62,12 @@ def test_the_children_of_the_letter_join_the_account_after_its_own(browser: Flas
     assert "Inès LEROY 6e 1, Lycée Louise-Weber" in text_of(page)
     assert ranks(mine) == [("Malo", 0), ("Tom", 1), ("Inès", 2), ("Zoé", 3)]
     assert ranks(letter) == []
-    after = kept(letter)
+    after = read_account(letter)
     assert (after.provisional_hash, after.provisional_expires_at, after.activated_at) == (None, None, None)
     assert (after.merged_into_id, after.generation) == (mine.id, 1)
     assert after.disabled_at is not None
-    assert (kept(mine).generation, kept(mine).username) == (1, mine.username)
-    assert kept(mine).updated_at > before
+    assert (read_account(mine).generation, read_account(mine).username) == (1, mine.username)
+    assert read_account(mine).updated_at > before
     [event] = journal("letter.linked", mine)
     assert event.details == {"other": str(letter.id), "uais": [LYCEE]}
 
@@ -102,7 +102,7 @@ def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, bui
     assert heading(late) == "Ce courrier ne sert plus"
     refused = sign_in(app.test_client(), "/connexion", letter.username, PROVISIONAL)
     assert "n’ouvrent pas de compte" in text_of(refused)
-    assert kept(letter).activated_at is None
+    assert read_account(letter).activated_at is None
 
 
 def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build) -> None:
@@ -111,7 +111,7 @@ def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0), ("Inès", 1)]
-    assert [child.given_name for child in kept(mine).children] == ["Malo", "Inès"]
+    assert [child.given_name for child in read_account(mine).children] == ["Malo", "Inès"]
 
 
 def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
@@ -122,7 +122,7 @@ def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, bui
     enter(browser, mine)
     assert DONE not in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0)]
-    assert kept(letter).merged_into_id is None
+    assert read_account(letter).merged_into_id is None
 
 
 def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build) -> None:
@@ -135,7 +135,7 @@ def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, bui
     db.session.commit()
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
-    assert [child.given_name for child in kept(mine).children] == ["Inès"]
+    assert [child.given_name for child in read_account(mine).children] == ["Inès"]
     moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
     assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
 
@@ -330,7 +330,7 @@ def test_guesses_at_a_letter_close_its_activation_too(app: Flask, browser: Flask
         assert f'value="{letter.username}"' in answer.text
         page = sign_in(device(app, LAPTOP), "/connexion", letter.username, PROVISIONAL)
         assert "Un peu de patience" in text_of(page)
-    assert kept(letter).merged_into_id is None
+    assert read_account(letter).merged_into_id is None
 
 
 def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> None:
@@ -341,7 +341,7 @@ def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> 
         wait_out(clock)
         asked = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
         assert heading(asked) == "Confirmez que c’est vous"
-        assert kept(letter).merged_into_id is None
+        assert read_account(letter).merged_into_id is None
         back = submit(browser, asked, mot_de_passe=PASSWORD)
         assert heading(back) == TITLE
         assert DONE in text_of(submit(browser, back, identifiant=letter.username, mot_de_passe=PROVISIONAL))

@@ -34,8 +34,8 @@ from tests.my_account.changes import (
     journal,
     links,
     path_of,
+    read_notices,
     stored,
-    told,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -58,7 +58,7 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert "<title>Erreur" in page.text
         assert CHOSEN not in page.text
         assert is_password(build, stored(account).password_hash, PASSWORD)
-        assert told(account) == []
+        assert read_notices(account) == []
         assert heading(change_password(browser)) == ACCOUNT
     assert is_password(build, stored(account).password_hash, CHOSEN)
 
@@ -83,7 +83,7 @@ def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
     thief = app.test_client()
     thief.set_cookie("__Host-ss", before, domain=HOST, secure=True)
     assert thief.get("/mon-compte").headers["Location"] == "/connexion"
-    assert told(account) == [("mot_de_passe_change", "")]
+    assert read_notices(account) == [("mot_de_passe_change", "")]
     assert len(journal(account, "password.changed")) == 1
     fresh = app.test_client()
     assert heading(sign_in(fresh, "/connexion", account.username, PASSWORD)) == "Connexion"

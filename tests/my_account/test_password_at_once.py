@@ -27,8 +27,8 @@ from tests.my_account.changes import (
     form,
     is_password,
     journal,
+    read_notices,
     stored,
-    told,
 )
 from tests.pages import follow, form_token, heading, submit
 
@@ -84,7 +84,7 @@ def test_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flas
     assert sum(is_password(build, kept.password_hash, one["data"]["nouveau"]) for one in forms) == 1
     alive = db.session.scalars(select(Session.id).where(Session.account_id == account.id, Session.ended_at.is_(None)))
     assert len(alive.all()) == 1
-    assert told(account) == [("mot_de_passe_change", "")]
+    assert read_notices(account) == [("mot_de_passe_change", "")]
 
 
 @pytest.mark.row("W-03")
@@ -124,7 +124,7 @@ def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
     monkeypatch.setattr(hasher, "verify", put_out_meanwhile)
     assert heading(change_password(browser)) == "Connexion"
     assert is_password(build, stored(account).password_hash, PASSWORD)
-    assert told(account) == []
+    assert read_notices(account) == []
 
 
 def _end_sessions(account_id: uuid.UUID) -> None:

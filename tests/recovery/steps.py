@@ -122,7 +122,7 @@ def statements() -> Iterator[list[str]]:
         event.remove(db.engine, "before_cursor_execute", note)
 
 
-def from_address(app: Flask, address: str) -> FlaskClient:
+def from_ip(app: Flask, address: str) -> FlaskClient:
     """Return a browser with another IP."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = address

@@ -21,7 +21,7 @@ from tests.recovery.steps import (
     answers,
     ask_password,
     choose,
-    from_address,
+    from_ip,
     link_of,
     outbox,
 )
@@ -185,7 +185,7 @@ def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(
     parents = [build.active(email="famille@exemple.fr"), build.active(email="Famille@exemple.fr")]
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for number, parent in enumerate(parents):
-            ask_password(from_address(app, f"203.0.113.{number}"), parent.username)
+            ask_password(from_ip(app, f"203.0.113.{number}"), parent.username)
         assert len(office.deliver()) == 1
         assert answers() == ["link"]
         clock.shift(timedelta(seconds=61))
@@ -204,7 +204,7 @@ def test_a_mailbox_of_many_accounts_gets_five_links_an_hour(app: Flask, build: B
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for number, account in enumerate(accounts):
             clock.shift(timedelta(minutes=2))
-            ask_password(from_address(app, f"203.0.113.{number}"), account.username)
+            ask_password(from_ip(app, f"203.0.113.{number}"), account.username)
             office.deliver()
         assert len(office.mailbox.mails()) == 5
         assert answers() == ["link"] * 5 + ["capped"] * 2

@@ -9,7 +9,7 @@ from idp.db import db
 from idp.services import services_of
 from tests.builders import Build
 from tests.pages import form_token
-from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
+from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal, statements
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
 
@@ -23,7 +23,7 @@ def written() -> int:
 
 @pytest.mark.parametrize(("path", "field"), [(PASSWORD, "identifiant"), (USERNAME, "mail")])
 def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path: str, field: str) -> None:
-    browser = from_address(app, "203.0.113.7")
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get(path))
     statuses = [
         browser.post(path, data={"csrf_token": token, field: f"parent{number}@exemple.fr"}).status_code
@@ -40,7 +40,7 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
 
 
 def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build) -> None:
-    browser = from_address(app, "203.0.113.7")
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get(PASSWORD))
     for number in range(40):
         services_of(app).refusals.clear()  # another worker, or ten seconds later
@@ -50,7 +50,7 @@ def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build
 
 def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> None:
     for number in range(3):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         token = form_token(browser.get(PASSWORD))
         for _ in range(3):
             browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
@@ -58,7 +58,7 @@ def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> Non
 
 
 def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) -> None:
-    browser = from_address(app, "203.0.113.7")
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get("/connexion"))
     for _ in range(12):
         services_of(app).refusals.clear()

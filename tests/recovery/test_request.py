@@ -22,7 +22,7 @@ from tests.recovery.steps import (
     WAIT,
     answers,
     ask_password,
-    from_address,
+    from_ip,
     journal,
     link_of,
     outbox,
@@ -77,7 +77,7 @@ def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build:
     typed = _typed(build)
     assert set(typed) == set(_CASES)
     for number, (case, identifier) in enumerate(typed.items()):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": identifier}
         with statements() as run:
             answer = browser.post(PASSWORD, data=data)
@@ -96,7 +96,7 @@ def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build:
 def test_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: RelyingParty) -> None:
     typed = _typed(build)
     for number, identifier in enumerate(typed.values()):
-        ask_password(from_address(app, f"203.0.113.{number}"), identifier)
+        ask_password(from_ip(app, f"203.0.113.{number}"), identifier)
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
     subjects = {address: str(mail["Subject"]) for address, mail in mails.items()}
@@ -181,7 +181,7 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
     before, taken = stored(account), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for minute in range(0, 24 * 60, 7):
-            answer = ask_password(from_address(app, f"2001:db8:{minute:x}::1"), account.username)
+            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
             assert answer.status_code in {200, 429}
             if answer.status_code == 200:
                 taken += 1
@@ -224,7 +224,7 @@ def test_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask,
             for number, pause in enumerate((0, 30, 31, 61, 61, 61, 61, 3600, 61, 61, 61, 61, 3600)):
                 clock.shift(timedelta(seconds=pause))
                 spelled = username.upper() if number % 2 else f" {username} "
-                page = ask_password(from_address(app, f"2001:db8:{place:x}:{number:x}::1"), spelled)
+                page = ask_password(from_ip(app, f"2001:db8:{place:x}:{number:x}::1"), spelled)
                 told[case].append((page.status_code, page.headers.get("Retry-After"), heading(page), len(page.text)))
     assert len({str(value) for value in told.values()}) == 1, told
     statuses = [status for status, *_ in told["unknown"]]

@@ -14,7 +14,7 @@ from idp.db import db
 from tests.builders import LYCEE, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, submit
-from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_address, journal, outbox, statements
+from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_ip, journal, outbox, statements
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -43,7 +43,7 @@ def _shown(answer: TestResponse) -> tuple[int, list[tuple[str, str]]]:
 def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
     shown, pages, work = {}, {}, {}
     for number, (case, typed) in enumerate(_mailboxes(build).items()):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(USERNAME)), "mail": typed}
         with statements() as run:
             answer = browser.post(USERNAME, data=data)
@@ -61,7 +61,7 @@ def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Bu
 @pytest.mark.row("F-01")
 def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) -> None:
     for number, typed in enumerate(_mailboxes(build).values()):
-        ask_username(from_address(app, f"203.0.113.{number}"), typed)
+        ask_username(from_ip(app, f"203.0.113.{number}"), typed)
     with post_office(app) as office:
         mails = office.deliver()
     assert sorted(str(mail["To"]) for mail in mails) == ["connue@exemple.fr", "partagee@exemple.fr"]
@@ -165,7 +165,7 @@ def test_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Flask, 
         assert (stopped.status_code, heading(stopped)) == (429, WAIT)
         assert stopped.headers["Retry-After"] == "3600"
         assert "Nouvel essai possible dans 60 minutes." in stopped.text
-        assert heading(ask_username(from_address(app, "2001:db8:1:1::1"), "p20@exemple.fr")) == LOOK
+        assert heading(ask_username(from_ip(app, "2001:db8:1:1::1"), "p20@exemple.fr")) == LOOK
         clock.shift(timedelta(hours=1))
         assert heading(ask_username(browser, "p21@exemple.fr")) == LOOK
 
@@ -178,7 +178,7 @@ def test_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_asks(ap
         for minute in range(24 * 60):
             if minute % 10 in {0, 1}:
                 spelled = "Victime@exemple.fr" if minute % 4 else "victime@EXEMPLE.fr"
-                answer = ask_username(from_address(app, f"2001:db8:{minute:x}::1"), spelled)
+                answer = ask_username(from_ip(app, f"2001:db8:{minute:x}::1"), spelled)
                 taken += answer.status_code == 200
             if minute in {0, 59, 24 * 60 - 1}:
                 office.deliver()
