@@ -80,7 +80,7 @@ def read_state(account_id: uuid.UUID) -> AccountState:
     account = db.session.get_one(Account, account_id, populate_existing=True)
     links = [str(key) for key in db.session.scalars(select(OneTimeLink.id).where(OneTimeLink.account_id == account_id))]
     payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.finished_at.is_(None))).all()
-    found = AccountState(
+    state = AccountState(
         active=account.activated_at is not None,
         letter=account.provisional_hash is not None,
         password=account.password_hash,
@@ -97,7 +97,7 @@ def read_state(account_id: uuid.UUID) -> AccountState:
         or 0,
     )
     db.session.rollback()
-    return found
+    return state
 
 
 def _count(model: type[Session], account_id: uuid.UUID) -> int:

@@ -74,7 +74,7 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 
 
 @pytest.mark.row("V-11")
-def test_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_link_alone_signs_nobody_in_and_shows_no_names(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -96,7 +96,7 @@ def test_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: F
 
 
 @pytest.mark.row("V-12")
-def test_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClient, build: Build) -> None:
+def test_activation_of_a_parent_leaves_the_other_parent_unchanged(browser: FlaskClient, build: Build) -> None:
     malo = build.child()
     mother, father = (build.never_activated(children=[malo]) for _ in range(2))
     before = read_state(father.id)
@@ -105,7 +105,7 @@ def test_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClie
 
 
 @pytest.mark.row("V-13")
-def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: FlaskClient, build: Build) -> None:
+def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(browser: FlaskClient, build: Build) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
     account = build.never_activated(children=[malo, lila])
     page = open_activation(browser, account)
@@ -172,7 +172,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
 
 
 @pytest.mark.row("V-13")
-def test_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
+def test_a_second_child_after_the_schools_decision_is_not_reported_as_recorded(
     browser: FlaskClient, build: Build
 ) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
@@ -187,7 +187,7 @@ def test_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
 
 
 @pytest.mark.row("V-13")
-def test_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:
+def test_an_active_account_cannot_be_stopped_by_its_letter(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
@@ -228,19 +228,19 @@ def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(browser
     assert heading(page) == ACTIVATION
     assert heading(browser.get(page.request.full_path)) == ACTIVATION
     sent = [fill_in(browser, page) for _ in range(2)]
-    assert [heading(one) for one in sent] == [SENT, SENT]
+    assert [heading(response) for response in sent] == [SENT, SENT]
     assert heading(follow(browser, browser.get(page.request.full_path))) == SENT, "the back button"
     assert heading(browser.get(sent[0].request.full_path)) == SENT
     after = read_state(account.id)
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
     link = browser.get(newest_link(build.settings, account.id))
     done = [submit(browser, link) for _ in range(2)]
-    assert [heading(one) for one in done] == [CONFIRMED, CONFIRMED]
+    assert [heading(response) for response in done] == [CONFIRMED, CONFIRMED]
     assert heading(follow(browser, browser.get(sent[0].request.full_path))) == CONFIRMED
 
 
 @pytest.mark.row("V-15")
-def test_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: FlaskClient, build: Build) -> None:
+def test_the_sign_in_form_sent_again_after_the_activation_is_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     first = browser.get("/connexion")
     token = form_token(first)

@@ -30,7 +30,7 @@ _FAILED = "La connexion n’a pas abouti"
 
 
 @pytest.mark.row("V-01")
-def test_the_letter_opens_an_activation_and_nothing_else(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_the_letter_opens_an_activation_alone(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated()
     page = open_activation(browser, account, ent.url(Attempt()))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
@@ -95,9 +95,7 @@ def test_the_first_step_alone_cannot_be_used_again_after_the_activation(browser:
 
 
 @pytest.mark.row("V-03")
-def test_the_address_of_an_activation_opens_nothing_in_another_browser(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_url_of_an_activation_is_refused_in_another_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     stranger = app.test_client()
@@ -171,7 +169,9 @@ def test_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClie
 
 
 @pytest.mark.row("V-07")
-def test_the_letters_secret_is_dead_once_the_account_is_active(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_letters_secret_is_refused_once_the_account_is_active(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -182,7 +182,7 @@ def test_the_letters_secret_is_dead_once_the_account_is_active(app: Flask, brows
 
 
 @pytest.mark.row("V-09")
-def test_nothing_about_the_family_is_shown_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
+def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     pages = [
         browser.get("/connexion"),

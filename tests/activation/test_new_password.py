@@ -14,8 +14,8 @@ from tests.pages import heading, sign_in, submit
 
 
 def _errors(page: TestResponse) -> list[str]:
-    found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
-    return [unescape(text) for text in found]
+    messages = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
+    return [unescape(text) for text in messages]
 
 
 @pytest.mark.row("V-06")
@@ -73,7 +73,7 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
         ("n" * 300 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, mail: str, reason: str
 ) -> None:
     account = build.never_activated()
@@ -107,7 +107,7 @@ def test_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
 
 
 @pytest.mark.row("I-15")
-def test_an_accent_is_one_password_however_the_keyboard_writes_it(browser: FlaskClient, build: Build) -> None:
+def test_composed_and_decomposed_accents_are_the_same_password(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "né à Orléans, élevé au bord"
     composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))

@@ -41,7 +41,7 @@ def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.row("Z-03")
-def test_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask, build: Build) -> None:
+def test_concurrent_activations_succeed_once_and_send_one_mail(app: Flask, build: Build) -> None:
     account = build.never_activated()
     forms = []
     for n in range(_CROWD):
@@ -60,7 +60,7 @@ def test_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask,
 
 
 @pytest.mark.row("Z-03")
-def test_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
+def test_concurrent_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "orage brique hamster violon"
     page = open_activation(browser, account)
