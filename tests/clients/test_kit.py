@@ -38,11 +38,11 @@ from tests.rows import each_row
 def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> None:
     kit = Provider(registered(provider))
     url, attempt = kit.start_sign_in("/devoirs", login_hint="profil:parent", ui_locales="en")
-    asked = parse_qs(urlsplit(url).query)
-    assert asked["code_challenge_method"] == ["S256"]
-    assert asked["login_hint"] == ["profil:parent"]
-    assert asked["ui_locales"] == ["en"]
-    assert (asked["state"], asked["nonce"]) == ([attempt.state], [attempt.nonce])
+    parameters = parse_qs(urlsplit(url).query)
+    assert parameters["code_challenge_method"] == ["S256"]
+    assert parameters["login_hint"] == ["profil:parent"]
+    assert parameters["ui_locales"] == ["en"]
+    assert (parameters["state"], parameters["nonce"]) == ([attempt.state], [attempt.nonce])
     assert attempt.code_verifier not in url
     assert {len(value) for value in (attempt.state, attempt.nonce, attempt.code_verifier)} == {43}
     assert attempt.target == "/devoirs"
@@ -51,7 +51,7 @@ def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> No
     assert person.refresh_token is None
 
 
-def test_secrets_are_not_in_what_is_printed(provider: FakeProvider) -> None:
+def test_secrets_are_not_in_the_printed_objects(provider: FakeProvider) -> None:
     kit = Provider(registered(provider, scope=OFFLINE))
     person, (_, attempt) = signed_in(kit), kit.start_sign_in()
     printed = repr((kit.registration, person, attempt))
@@ -64,7 +64,7 @@ def test_secrets_are_not_in_what_is_printed(provider: FakeProvider) -> None:
 
 
 @each_row(("algorithm", "registration"), itertools.product(KEYS, KEYS))
-def test_the_registered_signature_is_believed_and_no_other(
+def test_the_registered_signature_algorithm_alone_is_accepted(
     provider: FakeProvider, algorithm: str, registration: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.3.7, 7: "The alg value SHOULD be … the algorithm sent by the Client in the
@@ -79,7 +79,7 @@ def test_the_registered_signature_is_believed_and_no_other(
 
 
 @pytest.mark.parametrize("registration", ["none", "HS256", ""])
-def test_no_registration_makes_a_token_without_a_signature_believed(provider: FakeProvider, registration: str) -> None:
+def test_unsigned_token_is_refused_for_every_registration(provider: FakeProvider, registration: str) -> None:
     kit = Provider(registered(provider, id_token_alg=registration))
     for forge in (unsigned, signed_with_public_key):
         provider.sign = forge
@@ -105,7 +105,7 @@ def test_a_key_for_one_signature_checks_no_other(provider: FakeProvider) -> None
         ({"kid": 1}, "kid"),
     ],
 )
-def test_a_key_that_is_none_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
+def test_an_invalid_key_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
     jwk = change(**lie)(dict(RSA.as_dict(private=False)))
     provider.bodies["/jwks.json"] = (200, json.dumps({"keys": [7, "clé", jwk]}).encode())
     assert refused(lambda: signed_in(Provider(registered(provider)))) == check
@@ -146,15 +146,15 @@ def test_a_token_of_another_type_is_no_id_token(provider: FakeProvider, typ: obj
 
 def _signature(signing: str) -> str:
     assert RSA.private_key is not None
-    made = RSA.private_key.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
+    signature = RSA.private_key.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 
 # --- requested values: max_age, acr_values
 
 
 @pytest.mark.parametrize(
-    ("asked", "lie", "check"),
+    ("options", "lie", "check"),
     [
         ({"max_age": "60"}, {"auth_time": int(time.time()) - 3600}, "auth_time"),
         ({"max_age": "60"}, {"auth_time": None}, "auth_time"),
@@ -164,15 +164,15 @@ def _signature(signing: str) -> str:
         ({"acr_values": "a b"}, {"acr": ["a"]}, "acr"),
     ],
 )
-def test_a_sign_in_that_is_not_as_asked_is_refused(
-    provider: FakeProvider, asked: dict[str, str], lie: Claims, check: str
+def test_a_sign_in_that_differs_from_the_request_is_refused(
+    provider: FakeProvider, options: dict[str, str], lie: Claims, check: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.3.7, 12 and 13."""
     kit = Provider(registered(provider))
     provider.claims_lie = change(**lie)
-    assert refused(lambda: signed_in(kit, **asked)) == check
+    assert refused(lambda: signed_in(kit, **options)) == check
     provider.claims_lie = change(acr="b")
-    assert signed_in(kit, **asked).claims["acr"] == "b"
+    assert signed_in(kit, **options).claims["acr"] == "b"
 
 
 # --- renewed tokens
@@ -190,7 +190,7 @@ def test_tokens_are_renewed_and_the_refresh_token_changes(provider: FakeProvider
         kit.renew_tokens(first)
 
 
-def test_what_a_renewal_leaves_out_stays_as_it_was(provider: FakeProvider) -> None:
+def test_renewal_keeps_the_tokens_that_the_response_omits(provider: FakeProvider) -> None:
     """RFC 6749, 6: the answer may hold no refresh token; Core 1.0, 12.2: "it might not contain an id_token"."""
     kit = Provider(registered(provider, scope=OFFLINE))
     first = signed_in(kit)
@@ -215,7 +215,7 @@ def test_what_a_renewal_leaves_out_stays_as_it_was(provider: FakeProvider) -> No
         ({"azp": "autre"}, "azp"),
     ],
 )
-def test_a_renewed_id_token_that_lies_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
+def test_a_renewed_id_token_with_a_wrong_claim_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
     """OpenID Connect Core 1.0, 12.2."""
     kit = Provider(registered(provider, scope=OFFLINE))
     person = signed_in(kit)
@@ -230,9 +230,9 @@ def test_a_renewed_id_token_that_lies_is_refused(provider: FakeProvider, lie: Cl
 def test_a_signed_userinfo_is_read(provider: FakeProvider, algorithm: str) -> None:
     key = KEYS[algorithm]
     provider.keys, provider.userinfo_key = [RSA, key], key
-    told = signed_in(Provider(registered(provider, userinfo_alg=algorithm))).userinfo
-    assert told["given_name"] == "Noémie"
-    assert not {"iss", "aud"} & told.keys()
+    userinfo = signed_in(Provider(registered(provider, userinfo_alg=algorithm))).userinfo
+    assert userinfo["given_name"] == "Noémie"
+    assert not {"iss", "aud"} & userinfo.keys()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_signed_userinfo_is_read(provider: FakeProvider, algorithm: str) -> No
         ({"sub": None}, "userinfo_sub"),
     ],
 )
-def test_a_signed_userinfo_that_lies_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
+def test_a_signed_userinfo_with_a_wrong_claim_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
     """OpenID Connect Core 1.0, 5.3.2 and 5.3.4."""
     provider.userinfo_key, provider.userinfo_lie = RSA, change(**lie)
     assert refused(lambda: signed_in(Provider(registered(provider, userinfo_alg="RS256")))) == check
@@ -304,7 +304,7 @@ def test_a_wrong_secret_is_the_provider_s_refusal(provider: FakeProvider) -> Non
 # --- the answer (RFC 9207)
 
 
-def test_an_answer_names_the_provider_where_it_says_that_it_does(provider: FakeProvider) -> None:
+def test_an_answer_needs_iss_when_the_provider_advertises_it(provider: FakeProvider) -> None:
     """RFC 9207, 2.4: "If the authorization server … indicates its support for … iss … clients MUST reject
     authorization responses without the iss parameter".
     """
@@ -317,7 +317,7 @@ def test_an_answer_names_the_provider_where_it_says_that_it_does(provider: FakeP
     assert refused(lambda: other.parse_answer("code=c&iss=https%3A%2F%2Failleurs.example")) == "response_iss"
 
 
-def test_an_answer_says_everything_once(provider: FakeProvider) -> None:
+def test_an_answer_with_a_repeated_parameter_is_refused(provider: FakeProvider) -> None:
     kit = Provider(registered(provider))
     assert refused(lambda: kit.parse_answer("code=c&code=d&state=s")) == "duplicate"
     assert refused(lambda: kit.finish_sign_in({"state": "s"}, Attempt("s", "n", "v"))) == "code"
@@ -352,7 +352,7 @@ def test_the_charter_is_read_and_accepted(provider: FakeProvider) -> None:
     ("status", "error"),
     [(400, ProviderRefusedError), (403, ProviderDownError), (404, ProviderRefusedError), (422, ProviderDownError)],
 )
-def test_another_charter_is_current_is_said_by_409_alone(
+def test_only_409_means_that_another_charter_is_current(
     provider: FakeProvider, status: int, error: type[CheckError]
 ) -> None:
     kit = Provider(registered(provider))

@@ -26,7 +26,7 @@ from tests.clients.kit_steps import refused, registered, signed_in
         ([OTHER_RSA], "signature"),
     ],
 )
-def test_a_token_without_kid_is_believed_when_one_key_fits(
+def test_a_token_without_kid_is_accepted_when_one_key_fits(
     provider: FakeProvider, published: list[Any], outcome: str
 ) -> None:
     """OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set document, a kid value MUST

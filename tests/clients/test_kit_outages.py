@@ -34,7 +34,7 @@ BROKEN = {
 
 
 @each_row(("path", "broken"), itertools.product(PATHS, BROKEN))
-def test_an_answer_in_another_language_is_a_provider_that_is_down(path: str, broken: str) -> None:
+def test_a_response_that_is_no_json_is_a_provider_that_is_down(path: str, broken: str) -> None:
     with running_provider() as provider:
         provider.bodies[path] = BROKEN[broken]
         kit = Provider(registered(provider))
@@ -62,9 +62,7 @@ def test_an_address_that_cannot_be_talked_to_is_refused(provider: FakeProvider, 
     assert refused(lambda: signed_in(Provider(registered(provider)))) == "metadata"
 
 
-def test_a_provider_that_says_nothing_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, provider: FakeProvider
-) -> None:
+def test_a_silent_provider_times_out(monkeypatch: pytest.MonkeyPatch, provider: FakeProvider) -> None:
     monkeypatch.setattr(kit_provider, "_TIMEOUT", 0.2)
     with listening_ent(None) as silent:
         silent.served["/.well-known/openid-configuration"] = lambda _handler: time.sleep(2)
@@ -92,7 +90,7 @@ def test_an_issuer_that_is_no_web_address_is_refused(provider: FakeProvider, iss
         Provider(registered(provider, issuer=issuer)).metadata()
 
 
-def test_nothing_is_remembered_between_two_runs_and_little_within_one(
+def test_metadata_and_keys_are_cached_within_one_provider_only(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = 1000.0
@@ -108,7 +106,7 @@ def test_nothing_is_remembered_between_two_runs_and_little_within_one(
     assert refused(lambda: signed_in(kit)) == "kid", "a key that was withdrawn is believed for an hour at most"
 
 
-def test_an_unknown_key_is_asked_for_at_once_and_then_not_for_ten_seconds(
+def test_an_unknown_key_is_fetched_at_most_every_ten_seconds(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = 1000.0
@@ -126,9 +124,7 @@ def test_an_unknown_key_is_asked_for_at_once_and_then_not_for_ten_seconds(
     assert signed_in(kit).claims["sub"] == provider.sub
 
 
-def test_a_key_that_nobody_has_heard_of_does_not_shut_the_others_out(
-    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_key_does_not_block_the_known_keys(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody can post a logout token with any `kid`: if the keys cannot be requested again, cached keys stay valid."""
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
@@ -149,7 +145,7 @@ def test_a_key_that_nobody_has_heard_of_does_not_shut_the_others_out(
     assert refused(lambda: signed_in(kit)) == "kid"
 
 
-def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not_for_one_each(
+def test_concurrent_callers_share_one_timeout_of_a_silent_provider(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment, over = 1000.0, Event()
@@ -169,7 +165,7 @@ def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not
                 kit.start_sign_in()
             return caught.value.check
 
-        def asked(times: int) -> bool:
+        def was_asked(times: int) -> bool:
             """Wait for the questions to arrive there, which may be later than they are given up here."""
             until = time.monotonic() + 20
             while len(silent.asked) < times and time.monotonic() < until:
@@ -178,19 +174,19 @@ def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(leave, range(8))) == ["discovery"] * 8
-        assert asked(1)
+        assert was_asked(1)
         moment += 6
         leave(0)
-        assert asked(2), "after a moment it is asked again"
+        assert was_asked(2), "after a moment it is asked again"
         over.set()
 
 
-def test_nobody_waits_for_the_keys_that_an_unknown_name_asks_for(provider: FakeProvider) -> None:
+def test_fetching_an_unknown_key_does_not_block_other_threads(provider: FakeProvider) -> None:
     keys = json.dumps({"keys": [RSA.as_dict(private=False)]}).encode()
-    asked, over = Event(), Event()
+    requested, over = Event(), Event()
 
     def late(_handler: object) -> Answer:
-        asked.set()
+        requested.set()
         over.wait(20)
         return 200, {}, keys
 
@@ -203,7 +199,7 @@ def test_nobody_waits_for_the_keys_that_an_unknown_name_asks_for(provider: FakeP
         elsewhere.served["/keys"] = late
         asking = pool.submit(kit.checks.logout_token, stranger)
         try:
-            assert asked.wait(20)
+            assert requested.wait(20)
             assert signed_in(kit).claims["sub"] == provider.sub
             assert not asking.done(), "the keys are asked for all the while"
         finally:

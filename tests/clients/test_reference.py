@@ -36,11 +36,11 @@ def signing_in(service: Service, *more: str, **changes: str) -> "subprocess.Comp
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     secret, password = changes.get("secret", service.secret), changes.get("password", service.password)
     done = run(*arguments, "--once", *more, **{SECRET: secret, PASSWORD: password})
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said, said
+    output = done.stdout + done.stderr
+    assert "Traceback" not in output, output
     for hidden in (secret, password, service.secret, service.password):
-        assert not hidden or hidden not in said
-    assert not re.search(r"eyJ|code=|[\w-]{40}", said), "neither a token nor a code nor a verifier is printed"
+        assert not hidden or hidden not in output
+    assert not re.search(r"eyJ|code=|[\w-]{40}", output), "neither a token nor a code nor a verifier is printed"
     return done
 
 
@@ -122,11 +122,11 @@ def test_secrets_come_in_files_too(service: Service, tmp_path: Path) -> None:
         ({"issuer": "http://127.0.0.1:9"}, "discovery: discovery"),
     ],
 )
-def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check: str) -> None:
+def test_failed_check_is_named(service: Service, changes: dict[str, str], check: str) -> None:
     assert refused(signing_in(service, **changes)) == check
 
 
-def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
+def test_message_of_a_page_for_developers_is_printed(service: Service) -> None:
     printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
     assert '"La demande de connexion n’est pas valable" (HTTP 400): invalid redirect_uri' in printed
 
@@ -143,7 +143,7 @@ def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, li
     assert line == "refused  tokens: token: invalid_grant: … [2J … is not good"
 
 
-def test_an_account_that_is_not_active_is_said_with_what_to_do(service: Service) -> None:
+def test_an_account_that_is_not_active_is_reported_with_an_instruction(service: Service) -> None:
     done = signing_in(service, username=service.newcomer, password=PROVISIONAL)
     assert refused(done) == "pages: page"
     assert '"Activez votre compte"' in done.stderr
@@ -171,12 +171,12 @@ def test_a_provider_without_forms_is_enough(liar: FakeProvider) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_no_refresh_token_is_a_refusal(liar: FakeProvider) -> None:
+def test_missing_refresh_token_is_reported(liar: FakeProvider) -> None:
     liar.token_lie = {"refresh_token": None}
     assert refused(signing_in(shown(liar), "--refresh")) == "refresh: refresh_token"
 
 
-def test_a_lie_is_named(liar: FakeProvider) -> None:
+def test_a_wrong_claim_is_named(liar: FakeProvider) -> None:
     liar.claims_lie = change(nonce="autre")
     assert refused(signing_in(shown(liar))) == "tokens: nonce"
 
@@ -214,7 +214,7 @@ def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
             assert '"Une page"' in done.stderr, "what the environment says counts where nothing else is said"
 
 
-def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:
+def test_credentials_are_not_typed_into_a_form_of_another_site(service: Service) -> None:
     """The password goes to the provider that was named, whatever its pages say."""
     with running_provider() as provider:
         provider.away = f"{service.issuer}/connexion"
