@@ -29,7 +29,7 @@ def stored(moment: datetime) -> datetime:
         return session.scalars(select(ThrottleCounter.expires_at)).one()
 
 
-def test_an_instant_comes_back_in_utc_whatever_its_zone(app: Flask) -> None:
+def test_an_instant_is_read_back_in_utc(app: Flask) -> None:
     moment = datetime(2026, 9, 1, 8, 30, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
     back = stored(moment)
     assert back == moment
@@ -70,7 +70,7 @@ def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:
     db.session.rollback()
 
 
-def test_what_is_read_then_written_is_never_lost(app: Flask, build: Build, database_url: str) -> None:
+def test_concurrent_read_and_write_loses_no_update(app: Flask, build: Build, database_url: str) -> None:
     build.ent()
     before = db.session.scalars(select(Client.version)).one()
     db.session.commit()
