@@ -61,9 +61,9 @@ def test_a_busy_port_is_named_with_the_way_out(tmp_path: Path, block: int, offse
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", block + offset))
         taken.listen()
-        said = refused(run(tmp_path / "demo", DEMO_PORT=str(block)))
-    assert f"port {block + offset}, for" in said
-    assert "DEMO_PORT=" in said
+        message = refused(run(tmp_path / "demo", DEMO_PORT=str(block)))
+    assert f"port {block + offset}, for" in message
+    assert "DEMO_PORT=" in message
     assert not (tmp_path / "demo").exists()
 
 
@@ -77,7 +77,7 @@ def test_two_demonstrations_on_one_folder_are_refused(tmp_path: Path, block: int
         assert "another demonstration uses" in refused(run(tmp_path / "demo", "--port", str(block)))
 
 
-def test_without_the_sample_ents_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sample_ents_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("idp.paths.CHECKOUT", tmp_path)
     assert "clients/" in refused(run(tmp_path / "demo"))
 
