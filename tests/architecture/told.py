@@ -40,9 +40,7 @@ TOLD = {
         "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
     ),
     "Le %(day)s à %(hour)s, quelqu’un a signalé avec le lien « Ce n’était pas moi » que l’adresse mail du compte "
-    "%(username)s avait changé sans son accord.": (
-        f"{_CONTEST}::test_both_mailboxes_are_told_what_to_do_and_get_no_link"
-    ),
+    "%(username)s avait changé sans son accord.": (f"{_CONTEST}::test_both_mailboxes_get_instructions_and_no_link"),
     "Dites-le au secrétariat de l’établissement de votre enfant.": (
         "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"
     ),
@@ -50,6 +48,6 @@ TOLD = {
         "tests/protocol/test_audience.py::test_a_school_without_an_ent_is_named"
     ),
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (
-        "tests/email_confirmation/test_correction.py::test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_told"
+        "tests/email_confirmation/test_correction.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
     ),
 }

@@ -79,12 +79,12 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
     page = _stop(app, alarm)
     assert "/mot-de-passe-oublie" in page
-    kept = stored(account)
-    assert (kept.email, kept.pending_email, kept.contested_at) == (OLD, None, None)
-    assert kept.password_blocked_at is not None
+    row = stored(account)
+    assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
+    assert row.password_blocked_at is not None
     assert not one_time_links.is_alive(change)
-    for one in (intruder, owner):
-        assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
+    for client in (intruder, owner):
+        assert heading(follow(client, client.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
     assert _notices(account) == [(COLLEGE, "email_change_stopped"), (LYCEE, "email_change_stopped")]
     assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
@@ -111,10 +111,10 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         page = _stop(app, second, CLOSED)
         assert "l’établissement de votre enfant" in page
         assert "Tilleuls" not in page
-        kept = stored(account)
-        assert (kept.email, kept.mailbox, kept.pending_email) == (NEW, NEW, None)
-        assert (kept.contested_at, kept.contested_email) == (now(), OLD)
-        assert kept.password_blocked_at == now()
+        row = stored(account)
+        assert (row.email, row.mailbox, row.pending_email) == (NEW, NEW, None)
+        assert (row.contested_at, row.contested_email) == (now(), OLD)
+        assert row.password_blocked_at == now()
         assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
@@ -122,7 +122,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
 
 
 @pytest.mark.row("E-05", "E-11")
-def test_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_both_mailboxes_get_instructions_and_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     db.session.commit()
     account = build.active()
@@ -163,13 +163,13 @@ def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_scho
         assert stored(account).contested_email == NEW
         clock.shift(timedelta(minutes=2))
         _stop(app, own, CLOSED)
-    kept = stored(account)
-    assert (kept.email, kept.contested_email) == ("troisieme@exemple.fr", None)
-    assert kept.contested_at is not None
+    row = stored(account)
+    assert (row.email, row.contested_email) == ("troisieme@exemple.fr", None)
+    assert row.contested_at is not None
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_opening_the_alarm_does_not_stop_the_change(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -206,7 +206,7 @@ def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: Flas
 
 
 @pytest.mark.row("Z-03")
-def test_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_concurrent_clicks_act_once_and_all_see_the_result(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -218,14 +218,16 @@ def test_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: Fla
         forms.append(form(owner, owner.get(alarm)))
     answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
-    kept = stored(account)
-    assert (kept.email, kept.contested_email, kept.generation) == (NEW, OLD, 2)
+    row = stored(account)
+    assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
     assert len(_notices(account)) == 1
     assert len(journal(account, "email.change_contested")) == 1
 
 
 @pytest.mark.row("Z-03")
-def test_the_alarm_and_the_confirmation_at_once_open_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     accounts, forms = [], []
     for number in range(3):
         account = build.active(email=f"mere{number}@exemple.fr")
@@ -239,16 +241,18 @@ def test_the_alarm_and_the_confirmation_at_once_open_nothing(app: Flask, browser
     answers = at_once(build.settings, forms)
     assert [a["text"] for a in answers if a["status"] not in {200, 303, 410}] == []
     for number, account in enumerate(accounts):
-        kept = stored(account)
+        row = stored(account)
         former, new = f"mere{number}@exemple.fr", f"voleur{number}@exemple.fr"
-        contested = kept.contested_at is not None
-        assert (kept.email, kept.contested_email) == ((new, former) if contested else (former, None))
-        assert kept.pending_email is None
-        assert kept.password_blocked_at is not None
+        contested = row.contested_at is not None
+        assert (row.email, row.contested_email) == ((new, former) if contested else (former, None))
+        assert row.pending_email is None
+        assert row.password_blocked_at is not None
 
 
 @pytest.mark.row("E-05")
-def test_the_alarm_outlives_the_intruders_change_of_password(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -260,7 +264,7 @@ def test_the_alarm_outlives_the_intruders_change_of_password(app: Flask, browser
 
 
 @pytest.mark.row("E-05")
-def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_intruders_alarm_does_not_disable_the_owners_alarm(app: Flask, browser: FlaskClient, build: Build) -> None:
     """The intruder's confirmed email gets an alarm at the next change too, and must gain nothing."""
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
@@ -280,7 +284,7 @@ def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser:
 
 
 @pytest.mark.row("E-05")
-def test_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_owners_alarm_disables_the_younger_alarms(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -297,7 +301,7 @@ def test_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskCl
 
 
 @pytest.mark.row("E-03")
-def test_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_alarm_expires_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -316,7 +320,7 @@ def test_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build
 
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "upper", "random", "change"])
-def test_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
+def test_a_damaged_alarm_is_refused(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -338,7 +342,7 @@ def test_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: B
 
 
 @pytest.mark.row("E-03")
-def test_who_tries_many_alarms_is_stopped(app: Flask) -> None:
+def test_guesses_at_alarms_are_rate_limited(app: Flask) -> None:
     thief = app.test_client()
     for n in range(30):
         assert thief.get(f"/adresse/contestation/{n:043}").status_code == 410

@@ -47,7 +47,7 @@ def test_an_address_in_the_history_names_no_mailbox_without_the_password(
     assert outbox(NOTICE) == []
 
 
-def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_told(
+def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -60,9 +60,9 @@ def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
     assert set(mails) == {"noemei@exemple.fr", ADDRESS}
-    told = mails["noemei@exemple.fr"]
-    assert told["Subject"] == "Une autre adresse mail a été donnée"
-    for text in (text_of(told), html_of(told)):
+    notice = mails["noemei@exemple.fr"]
+    assert notice["Subject"] == "Une autre adresse mail a été donnée"
+    for text in (text_of(notice), html_of(notice)):
         assert "Tilleuls" not in text, "perhaps a stranger reads it"
         assert "/adresse/" not in text, "no link that gives control"
         assert "/mot-de-passe" not in text
@@ -71,7 +71,7 @@ def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_
     assert browser.get(former).status_code == 410, "what the mail says of the former link is true"
 
 
-def test_the_same_address_in_another_spelling_abandons_nothing(browser: FlaskClient, build: Build) -> None:
+def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         place = _correction(activate(browser, account))
@@ -81,7 +81,7 @@ def test_the_same_address_in_another_spelling_abandons_nothing(browser: FlaskCli
     assert outbox(NOTICE) == []
 
 
-def test_an_address_is_told_also_when_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
+def test_an_abandoned_mailbox_is_notified_after_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
     account = build.active(email=None, pending_email="attend@exemple.fr")
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
@@ -90,7 +90,7 @@ def test_an_address_is_told_also_when_its_links_were_purged(browser: FlaskClient
     assert read_state(account.id).pending == ADDRESS
 
 
-def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
+def test_wrong_passwords_of_a_correction_share_the_counter_of_the_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -132,7 +132,7 @@ def test_the_binding_of_the_browser_ends_with_the_activation(
         assert ADDRESS not in page.text
 
 
-def test_the_history_opens_nothing_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
+def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
     sign_in(browser, "/connexion", account.username, CHOSEN)
@@ -141,7 +141,7 @@ def test_the_history_opens_nothing_after_a_sign_out(browser: FlaskClient, build:
     assert heading(browser.get(waiting.request.full_path)) == LOST
 
 
-def test_the_history_opens_nothing_when_the_time_of_the_activation_is_over(browser: FlaskClient, build: Build) -> None:
+def test_the_browser_history_is_refused_after_the_activation_expires(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -153,7 +153,7 @@ def test_the_history_opens_nothing_when_the_time_of_the_activation_is_over(brows
             assert heading(browser.get(place)) == LOST
 
 
-def test_once_confirmed_the_history_names_nobody_and_offers_no_form(
+def test_browser_history_shows_no_name_and_no_form_after_the_confirmation(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()

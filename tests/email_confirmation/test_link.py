@@ -26,9 +26,7 @@ DEAD = "Ce lien ne marche plus"
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -46,7 +44,7 @@ def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
 
 
 @pytest.mark.row("E-02")
-def test_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
+def test_a_used_link_shows_its_result_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -63,7 +61,7 @@ def test_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: Fl
 
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
-def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+def test_a_damaged_link_gets_the_common_text_and_the_right_link_still_works(
     browser: FlaskClient, build: Build, damage: str
 ) -> None:
     account = build.never_activated()
@@ -89,7 +87,9 @@ def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
 
 
 @pytest.mark.row("E-03")
-def test_expired_disabled_and_never_issued_links_are_one_text(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_expired_disabled_and_never_issued_links_show_the_same_text(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     expired, disabled = build.never_activated(), build.never_activated()
     stranger = app.test_client()
     with time_machine.travel(now(), tick=False) as clock:
@@ -122,7 +122,7 @@ def _disable(account_id: uuid.UUID) -> None:
 
 
 @pytest.mark.row("E-03")
-def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> None:
+def test_guesses_at_links_are_rate_limited(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -141,16 +141,16 @@ def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> 
 
 
 @pytest.mark.row("E-04")
-def test_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     links = []
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account, mail="premiere@exemple.fr")
         links.append(newest_link(build.settings, account.id))
-        for address in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
+        for email in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
             clock.shift(timedelta(seconds=61))
             page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
-            assert address in submit(browser, page, mail=address, mot_de_passe=CHOSEN).text
+            assert email in submit(browser, page, mail=email, mot_de_passe=CHOSEN).text
             links.append(newest_link(build.settings, account.id))
         for dead in links[:2]:
             assert heading(browser.get(dead)) == DEAD
@@ -161,7 +161,7 @@ def test_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build:
 
 
 @pytest.mark.row("E-06")
-def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
+def test_a_strangers_click_confirms_the_address_without_a_session(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """The attacker gives the victim's address as his own; the victim clicks by mistake."""
@@ -208,7 +208,7 @@ def test_the_claim_appears_once_the_address_is_confirmed(browser: FlaskClient, b
 
 
 @pytest.mark.row("E-09")
-def test_the_page_of_the_link_gives_its_address_to_nobody(
+def test_the_page_of_the_link_does_not_leak_its_url(
     app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
     account = build.never_activated()

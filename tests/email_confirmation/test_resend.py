@@ -71,7 +71,7 @@ def test_mail_goes_only_to_the_mailbox_that_was_counted(
 
 
 @pytest.mark.row("E-10")
-def test_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_mails_are_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -192,7 +192,7 @@ def test_the_waiting_page_belongs_to_the_browser_that_activated(app: Flask, brow
 
 
 @pytest.mark.row("E-10")
-def test_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
+def test_text_after_an_expired_link_is_true_with_and_without_a_new_message(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, stranger, texts = build.never_activated(), app.test_client(), []

@@ -42,32 +42,32 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     ],
     indirect=["settings"],
 )
-def test_what_sharing_means_is_told_to_who_reads_the_mailbox_and_to_nobody_before(
+def test_meaning_of_sharing_is_shown_to_readers_of_the_mailbox_alone(
     app: Flask, browser: FlaskClient, build: Build, hint: str, meaning: str
 ) -> None:
     build.active(email=_MAILBOX)
-    told: list[list[str]] = []
-    for address in ("Famille@exemple.fr", "seule@exemple.fr"):
+    texts: list[list[str]] = []
+    for email in ("Famille@exemple.fr", "seule@exemple.fr"):
         account, visitor = build.never_activated(), app.test_client()
         page = open_activation(visitor, account)
         assert hint in page.text, "the same for everybody"
-        waiting = fill_in(visitor, page, mail=address)
+        waiting = fill_in(visitor, page, mail=email)
         correction = visitor.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
         assert hint in correction.text
         assert not any(_TOLD in text for text in (page.text, waiting.text, correction.text)), "no mailbox is proved yet"
         question = browser.get(newest_link(build.settings, account.id))
-        told.append([question.text, submit(browser, question).text])
-        assert read_state(account.id).email == address
-    for shared, alone in zip(*told, strict=True):
+        texts.append([question.text, submit(browser, question).text])
+        assert read_state(account.id).email == email
+    for shared, alone in zip(*texts, strict=True):
         assert _TOLD not in alone
         assert _TOLD in shared
         assert meaning in shared
         assert "que vous êtes seul" not in shared
-    assert "ne confirmez pas ici" in told[0][0]
-    assert "connectez-vous avec votre identifiant" in told[0][0], "and how to give another address"
+    assert "ne confirmez pas ici" in texts[0][0]
+    assert "connectez-vous avec votre identifiant" in texts[0][0], "and how to give another address"
 
 
-def test_the_link_of_a_change_says_where_to_give_another_address(browser: FlaskClient, build: Build) -> None:
+def test_the_page_of_a_change_names_the_form_for_another_address(browser: FlaskClient, build: Build) -> None:
     build.active(email=_MAILBOX)
     sign_in(browser, "/connexion", build.active(email="mienne@exemple.fr").username, PASSWORD)
     submit(browser, browser.get("/mon-compte/adresse"), actuel=PASSWORD, mail=_MAILBOX)
@@ -131,7 +131,7 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
 
 @pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
-def test_two_accounts_that_confirm_one_mailbox_at_once_do_not_both_get_it(
+def test_concurrent_confirmations_of_one_mailbox_succeed_once(
     app: Flask, build: Build, settings: Settings, database_url: str
 ) -> None:
     forms: list[dict[str, Any]] = []
