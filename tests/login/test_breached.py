@@ -58,7 +58,7 @@ def _living(account_id: uuid.UUID) -> int:
     return len(rows.all())
 
 
-def test_the_right_stolen_password_opens_nothing_and_ends_what_it_had_opened(
+def test_a_breached_password_opens_no_session_and_ends_former_sessions(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, thief = build.active(), app.test_client()
@@ -106,7 +106,7 @@ def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskC
     assert outbox(RESET_REQUESTED) == []
 
 
-def test_it_is_found_once_and_told_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
+def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for _ in range(2):
         assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
@@ -114,7 +114,7 @@ def test_it_is_found_once_and_told_at_each_sign_in(browser: FlaskClient, build: 
     assert stored(account)["generation"] == 2
 
 
-def test_a_password_that_an_operator_blocked_and_that_is_listed_says_why(browser: FlaskClient, build: Build) -> None:
+def test_a_blocked_and_listed_password_shows_the_reason(browser: FlaskClient, build: Build) -> None:
     blocked_at = now()
     account = build.active(password_blocked_at=blocked_at)
     assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
