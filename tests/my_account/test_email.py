@@ -59,7 +59,7 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
 
 
 @pytest.mark.row("E-05")
-def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
+def test_former_address_stays_and_is_notified_until_the_new_address_is_confirmed(
     browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -77,7 +77,9 @@ def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
 
 
 @pytest.mark.row("E-05")
-def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_former_address_is_notified_again_after_the_confirmation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -96,7 +98,7 @@ def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: 
 
 @pytest.mark.row("M-06")
 @pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
-def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
+def test_the_present_address_is_refused_as_new_address(browser: FlaskClient, build: Build, same: str) -> None:
     account = build.active()
     enter(browser, account)
     page = change_email(browser, same)
@@ -117,7 +119,7 @@ def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, sam
         ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, typed: str, reason: str
 ) -> None:
     account = build.active()
@@ -131,7 +133,7 @@ def test_an_address_that_is_none_is_refused_with_its_reason(
 
 @pytest.mark.row("M-06")
 @pytest.mark.parametrize(
-    ("typed", "kept", "key"),
+    ("typed", "email", "key"),
     [
         ("N.Leroy@EXEMPLE.fr", "N.Leroy@exemple.fr", "n.leroy@exemple.fr"),
         ("nom@exemplé.fr", "nom@xn--exempl-gva.fr", "nom@xn--exempl-gva.fr"),
@@ -140,18 +142,18 @@ def test_an_address_that_is_none_is_refused_with_its_reason(
     ids=["upper case", "IDN", "homoglyph"],
 )
 def test_an_address_is_kept_as_typed_with_a_folded_key(
-    browser: FlaskClient, build: Build, typed: str, kept: str, key: str
+    browser: FlaskClient, build: Build, typed: str, email: str, key: str
 ) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser, typed)
     [link] = links(account, Purpose.CHANGE_EMAIL)
     submit(browser, browser.get(path_of(build.settings, link)))
-    assert (stored(account).email, stored(account).mailbox) == (kept, key)
+    assert (stored(account).email, stored(account).mailbox) == (email, key)
 
 
 @pytest.mark.row("M-04")
-def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_email(
@@ -167,7 +169,9 @@ def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build
 
 
 @pytest.mark.row("M-05")
-def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_change_without_the_form_token_of_this_browser_is_refused(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -238,7 +242,7 @@ def _client_class() -> type[FlaskClient]:
 
 
 @pytest.mark.row("E-05")
-def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
+def test_session_ended_during_the_password_check_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner's « Ce n’était pas moi » arrives between the hash and the change."""
@@ -252,9 +256,9 @@ def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
         hasher = services_of(app).hasher
         verify = hasher.verify
 
-        def stopped_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
+        def stopped_meanwhile(password_hash: str | None, password: str, lane: Any) -> bool:
             contest.stop(build.settings, value)
-            return bool(verify(kept, password, lane))
+            return bool(verify(password_hash, password, lane))
 
         page = browser.get(f"{EMAIL_PAGE}?autre=1")
         monkeypatch.setattr(hasher, "verify", stopped_meanwhile)

@@ -35,9 +35,7 @@ from tests.pages import form_token, heading, sign_in, submit
 
 
 @pytest.mark.row("E-04")
-def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_links_of_former_requested_addresses_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -55,15 +53,15 @@ def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
 
 
 @pytest.mark.row("E-05")
-def test_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
+def test_keeping_the_former_address_revokes_the_link_but_not_the_alarm(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
     enter(browser, account)
     waiting = change_email(browser)
-    kept = submit(browser, waiting, garder="1")
-    assert heading(kept) == ACCOUNT
-    assert "Vous gardez votre adresse mail actuelle." in kept.text
+    response = submit(browser, waiting, garder="1")
+    assert heading(response) == ACCOUNT
+    assert "Vous gardez votre adresse mail actuelle." in response.text
     assert read_emails(account) == (OLD, None)
     assert len(journal(account, "email.change_cancelled")) == 1
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
@@ -103,7 +101,7 @@ def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
 
 
 @pytest.mark.row("E-10")
-def test_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
+def test_page_shows_the_wait_after_five_messages_an_hour(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)

@@ -81,16 +81,16 @@ def test_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(browser: 
     token = tokens_for(browser, college)["access_token"]
     assert "autre-ent" in browser.get(lycee.url(Attempt())).headers["Location"], "no child there yet"
     add(browser, letter.username)
-    one = college.userinfo(browser, token).get_json()
+    userinfo = college.userinfo(browser, token).get_json()
     two = lycee.userinfo(browser, tokens_for(browser, lycee)["access_token"]).get_json()
-    assert [child["given_name"] for child in one["children"]] == ["Malo", "Tom"]
+    assert [child["given_name"] for child in userinfo["children"]] == ["Malo", "Tom"]
     assert [child["given_name"] for child in two["children"]] == ["Inès"]
-    assert [len(claims["FrEduVecteur"]) for claims in (one, two)] == [2, 1]
+    assert [len(claims["FrEduVecteur"]) for claims in (userinfo, two)] == [2, 1]
     assert two["FrEduVecteur"][0].startswith("2|LEROY-VANDEPUTTE|Noémie|")
-    assert {claims["ENTPersonJointure"] for claims in (one, two)} == {mine.join_key}
+    assert {claims["ENTPersonJointure"] for claims in (userinfo, two)} == {mine.join_key}
 
 
-def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_linked_letter_is_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated()
     half_way = open_activation(app.test_client(), letter)
     other = app.test_client()
@@ -147,7 +147,7 @@ def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: 
     assert ranks(mine) == [("Inès", 0)]
 
 
-def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_person_is_notified_by_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated()
     with post_office(app) as office:
         enter(browser, mine)
@@ -155,11 +155,11 @@ def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Bui
         [mail] = office.deliver()
     assert (mail["Subject"], mail["To"]) == ("Un courrier est ajouté à votre compte", mine.email)
     for part in (mail_text(mail), html_of(mail)):
-        said = " ".join(part.split())
-        assert f"Un autre courrier a été ajouté au compte {mine.username} le " in said
-        assert letter.username not in said
-        assert "Malo" not in said
-        assert "http" not in said
+        text = " ".join(part.split())
+        assert f"Un autre courrier a été ajouté au compte {mine.username} le " in text
+        assert letter.username not in text
+        assert "Malo" not in text
+        assert "http" not in text
 
 
 @each_row(
@@ -246,7 +246,7 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     assert count(SchoolNotice) == 2, "asked anew after the school had looked"
 
 
-def test_in_doubt_the_school_that_hears_by_mail_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
+def test_in_doubt_the_notified_school_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
     school = build.school(LYCEE)
     school.phone, school.email = "03 53 01 40 41", "secretariat@lycee.test"
     db.session.commit()
@@ -264,7 +264,7 @@ def test_a_doubtful_letter_can_still_be_activated_by_itself(app: Flask, browser:
     assert heading(open_activation(app.test_client(), letter)) == "Activez votre compte"
 
 
-def test_ones_own_identifier_is_told_plainly_and_counts_nowhere(browser: FlaskClient, build: Build) -> None:
+def test_own_identifier_is_named_and_counts_in_no_rate_limit(browser: FlaskClient, build: Build) -> None:
     mine = build.active()
     enter(browser, mine)
     for typed in (mine.username, mine.username.upper(), f" {mine.username} "):
@@ -277,7 +277,7 @@ def test_ones_own_identifier_is_told_plainly_and_counts_nowhere(browser: FlaskCl
 @pytest.mark.parametrize(
     "case", ["wrong", "unknown", "activated", "expired", "burnt", "disabled", "own password", "empty"]
 )
-def test_whatever_opens_no_letter_is_refused_with_one_text(browser: FlaskClient, build: Build, case: str) -> None:
+def test_every_unusable_letter_is_refused_with_the_same_text(browser: FlaskClient, build: Build, case: str) -> None:
     mine = build.active()
     letter = build.active() if case in {"activated", "own password"} else build.never_activated()
     username, secret = letter.username, PROVISIONAL
@@ -339,10 +339,10 @@ def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> 
         enter(browser, mine)
         form = browser.get(PAGE)
         wait_out(clock)
-        asked = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
-        assert heading(asked) == "Confirmez que c’est vous"
+        response = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
+        assert heading(response) == "Confirmez que c’est vous"
         assert read_account(letter).merged_into_id is None
-        back = submit(browser, asked, mot_de_passe=PASSWORD)
+        back = submit(browser, response, mot_de_passe=PASSWORD)
         assert heading(back) == TITLE
         assert DONE in text_of(submit(browser, back, identifiant=letter.username, mot_de_passe=PROVISIONAL))
 

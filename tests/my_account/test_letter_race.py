@@ -62,7 +62,7 @@ def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: 
 
 
 @pytest.mark.row("Z-03")
-def test_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
+def test_concurrent_parents_link_a_letter_once(app: Flask, build: Build) -> None:
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
     for n, parent in enumerate(parents):

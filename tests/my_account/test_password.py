@@ -64,7 +64,7 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
 
 
 @pytest.mark.row("M-02")
-def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
+def test_this_browser_gets_a_new_session_id_and_all_others_are_signed_out(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -91,9 +91,7 @@ def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
 
 
 @pytest.mark.row("M-02")
-def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_goes_on(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     other = enter(app.test_client(), account)
@@ -105,7 +103,7 @@ def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_go
 
 
 @pytest.mark.row("M-02")
-def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_former_refresh_tokens_and_codes_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     refresh = []
     other = app.test_client()
@@ -127,9 +125,7 @@ def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: Fl
 
 
 @pytest.mark.row("M-02")
-def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_pending_reset_links_and_changes_of_address_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -196,7 +192,7 @@ def test_any_long_text_is_a_password(app: Flask, browser: FlaskClient, build: Bu
 
 
 @pytest.mark.row("M-03")
-def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: FlaskClient, build: Build) -> None:
+def test_a_refused_form_costs_no_try_and_reports_two_different_passwords(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     for _ in range(8):
@@ -208,7 +204,7 @@ def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: F
 
 
 @pytest.mark.row("M-04")
-def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_password(
@@ -228,7 +224,9 @@ def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build
 
 
 @pytest.mark.row("M-05")
-def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_change_without_the_form_token_of_this_browser_is_refused(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     other = enter(app.test_client(), build.active())
@@ -242,7 +240,7 @@ def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, brow
 
 
 @pytest.mark.row("M-05")
-def test_the_form_token_of_before_is_dead_after_the_change(browser: FlaskClient, build: Build) -> None:
+def test_the_former_form_token_is_refused_after_the_change(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())
     token = form_token(browser.get(PASSWORD_PAGE))
     change_password(browser)
@@ -274,7 +272,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
 
 
 @pytest.mark.row("I-09")
-def test_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
+def test_guesses_on_the_known_phone_are_rate_limited_on_that_phone_alone(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
