@@ -55,7 +55,7 @@ def done(message: OutboxMessage) -> Outcome:
 
 
 @pytest.mark.parametrize(("outcome", "word"), [(Outcome.DONE, "sent"), (Outcome.DROPPED, "dropped")])
-def test_what_is_handed_over_or_dropped_is_emptied_and_never_taken_again(
+def test_delivered_or_dropped_message_is_emptied_and_never_claimed_again(
     queue_app: Flask, outcome: Outcome, word: str
 ) -> None:
     message_id = queued()
@@ -94,7 +94,7 @@ def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue
     assert [entry["log_level"] for entry in logs] == ["error"]
 
 
-def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: Flask) -> None:
+def test_a_temporary_failure_backs_off_until_the_message_is_sent(queue_app: Flask) -> None:
     message_id = queued()
     worker = Worker({"mail": failing(TemporaryDeliveryError("451 greylisted\r\n"))})
     pauses = []
@@ -113,14 +113,14 @@ def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: F
     assert stored(message_id).outcome == "sent"
 
 
-def test_the_other_side_may_ask_for_a_longer_pause_but_not_for_ever() -> None:
+def test_requested_retry_delay_is_honoured_up_to_a_maximum() -> None:
     assert back_off(1, timedelta(minutes=10)) == timedelta(minutes=10)
     assert back_off(1, timedelta(days=400)) == timedelta(days=1)
     assert back_off(5, timedelta(seconds=1)) > timedelta(minutes=6)
     assert back_off(10_000) <= timedelta(hours=1.2)
 
 
-def test_what_failed_together_does_not_come_back_together() -> None:
+def test_back_off_is_randomised() -> None:
     assert len({back_off(3) for _ in range(50)}) > 10
 
 
@@ -137,7 +137,7 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
 
 
 @pytest.mark.row("S-04")
-def test_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
+def test_a_response_lost_twice_ends_the_message_without_a_third_copy(queue_app: Flask) -> None:
     message_id = queued()
     lost = Worker({"mail": failing(UncertainDeliveryError("no answer after the whole mail"))})
     busy = Worker({"mail": failing(TemporaryDeliveryError("451 later"))})
@@ -148,7 +148,7 @@ def test_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queu
             clock.shift(timedelta(hours=2))
 
 
-def test_a_fault_in_a_handler_holds_up_no_other_message_and_tells_no_secret(queue_app: Flask) -> None:
+def test_a_fault_in_a_handler_delays_no_other_message_and_logs_no_secret(queue_app: Flask) -> None:
     broken, fine = queued("broken"), queued("mail")
     with capture_logs() as logs:
         assert Worker({"broken": failing(KeyError(SECRET)), "mail": done}).run_once() == 2
@@ -159,7 +159,7 @@ def test_a_fault_in_a_handler_holds_up_no_other_message_and_tells_no_secret(queu
     assert SECRET not in str(logs)
 
 
-def test_one_line_of_log_for_a_hand_over_without_address_or_payload(queue_app: Flask) -> None:
+def test_delivery_logs_one_line_without_address_or_payload(queue_app: Flask) -> None:
     message_id = queued(payload={"to": "noemie@exemple.test", "token": "t0k3n"})
     with capture_logs() as logs:
         Worker({"mail": done}).run_once()
@@ -191,7 +191,7 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
 
 
 @pytest.mark.row("Z-11")
-def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
+def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
         assert leases.claim(["mail"]) is not None
@@ -203,7 +203,7 @@ def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) ->
     assert (message.outcome, message.attempts) == ("sent", 2)
 
 
-def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Flask) -> None:
+def test_a_worker_whose_lease_expired_changes_nothing(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
 
@@ -246,7 +246,7 @@ def test_the_database_is_free_while_a_message_is_handed_over(queue_app: Flask) -
     assert logs[-1]["outcome"] == "sent"
 
 
-def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
+def test_open_transaction_of_a_handler_is_rolled_back(queue_app: Flask) -> None:
     queued()
 
     def handler(message: OutboxMessage) -> Outcome:
@@ -258,7 +258,7 @@ def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
     assert leases.claim(["other"]) is None
 
 
-def test_a_stop_waits_for_the_message_in_hand_only(queue_app: Flask) -> None:
+def test_a_stop_waits_for_the_current_message_only(queue_app: Flask) -> None:
     first, second = queued(), queued()
     stop = threading.Event()
 
@@ -289,7 +289,7 @@ def in_context(app: Flask, act: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
+def test_the_worker_waits_for_an_unavailable_database(queue_app: Flask) -> None:
     message_id = queued()
     stop = threading.Event()
     hide_table()
@@ -313,7 +313,7 @@ def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
 
 
 @pytest.mark.row("S-06")
-def test_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(queue_app: Flask) -> None:
+def test_a_sent_mail_is_marked_after_a_short_outage_of_the_database(queue_app: Flask) -> None:
     message_id = queued()
     back = threading.Timer(0.3, in_context(queue_app, show_table))
     calls = []
