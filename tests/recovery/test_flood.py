@@ -39,7 +39,7 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
     assert written() == before
 
 
-def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build) -> None:
+def test_refusals_after_a_restart_write_no_more_entries(app: Flask, build: Build) -> None:
     browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get(PASSWORD))
     for number in range(40):
@@ -63,5 +63,5 @@ def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) ->
     for _ in range(12):
         services_of(app).refusals.clear()
         browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
-    found = [entry.result for entry in journal("sign_in")]
-    assert found == ["refused"] * 5 + ["throttled"]
+    results = [entry.result for entry in journal("sign_in")]
+    assert results == ["refused"] * 5 + ["throttled"]

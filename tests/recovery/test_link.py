@@ -41,9 +41,7 @@ from tests.relying_party import Attempt, RelyingParty
 
 
 @pytest.mark.row("G-02")
-def test_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     ask_password(browser, account.username)
     [request] = outbox("recovery.password")
@@ -82,7 +80,7 @@ def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient
 
 
 @pytest.mark.row("G-05")
-def test_only_the_link_of_the_last_request_works(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_requests_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         first = mailed_link(app, browser, account)
@@ -119,7 +117,7 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
 
 @pytest.mark.row("G-06")
 @pytest.mark.parametrize("death", _DEATHS)
-def test_a_dead_link_is_told_before_the_password_is_looked_at(
+def test_an_invalid_link_is_reported_before_the_password_is_checked(
     app: Flask, browser: FlaskClient, build: Build, death: str
 ) -> None:
     account = build.active()
@@ -142,7 +140,7 @@ def test_a_dead_link_is_told_before_the_password_is_looked_at(
 
 
 @pytest.mark.row("G-06")
-def test_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
+def test_a_used_link_is_reported_on_the_second_click_and_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -161,9 +159,7 @@ def test_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
 
 
 @pytest.mark.row("G-06")
-def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     link, before = mailed_link(app, browser, account), stored(account)
     for headers in ({}, {"Sec-Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
@@ -198,7 +194,7 @@ def test_the_token_is_long_stored_as_a_digest_and_good_for_one_purpose(
     assert heading(browser.get(link)) == FORM
 
 
-def test_who_tries_many_links_is_stopped_and_a_right_one_is_no_try(
+def test_guesses_at_links_are_rate_limited_and_a_right_link_is_not_counted(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     link = mailed_link(app, browser, build.active())
@@ -212,7 +208,7 @@ def test_who_tries_many_links_is_stopped_and_a_right_one_is_no_try(
     assert heading(browser.get(link)) == FORM
 
 
-def test_the_page_of_the_link_gives_its_address_to_nobody(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_page_of_the_link_does_not_leak_its_url(app: Flask, browser: FlaskClient, build: Build) -> None:
     link = mailed_link(app, browser, build.active())
     page = browser.get(link)
     assert page.headers["Referrer-Policy"] == "no-referrer"
@@ -221,7 +217,7 @@ def test_the_page_of_the_link_gives_its_address_to_nobody(app: Flask, browser: F
     assert link.rpartition("/")[2] not in page.text, "the form goes back to the page's own address"
 
 
-def test_a_dead_link_leads_to_a_new_one(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_an_invalid_link_leads_to_a_new_request(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     sign_in_page = follow(browser, browser.get(ent.url(Attempt())))
     place = f"/mot-de-passe/lien/{'A' * 43}?{sign_in_page.request.query_string.decode()}"
     for where in (place, place[:-9] + "x" * 9):
