@@ -22,7 +22,7 @@ SHARED = "famille@exemple.fr"
 YEAR = timedelta(days=365)
 
 
-def written() -> list[tuple[str, object, object]]:
+def read_notices() -> list[tuple[str, object, object]]:
     """Return each notice of a shared mailbox: its school and its two accounts."""
     rows = db.session.execute(
         select(School.uai, SchoolNotice.account_id, SchoolNotice.other_account_id)
@@ -50,7 +50,7 @@ def test_school_is_notified_of_a_second_account_on_a_mailbox(app: Flask, build: 
     first = build.active(email=SHARED.capitalize(), children=[malo])
     second = father(build, malo, lila)
     confirm(app, build, second)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
 
 
 def confirm_again(app: Flask, build: Build, account: Account) -> None:
@@ -67,15 +67,15 @@ def test_school_is_notified_once_of_a_pair_of_accounts(app: Flask, build: Build,
     malo = build.child()
     first, second = father(build, malo), build.never_activated(children=[malo])
     confirm(app, build, first)
-    assert written() == [], "one account shares nothing"
+    assert read_notices() == [], "one account shares nothing"
     confirm(app, build, second)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
     if settled:
         db.session.scalars(select(SchoolNotice)).one().settled_at = now()
     confirm_again(app, build, first)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
     confirm(app, build, father(build, malo))
-    assert len(written()) == 2, "a third account is another pair with her; with him it shares the name"
+    assert len(read_notices()) == 2, "a third account is another pair with her; with him it shares the name"
 
 
 def test_school_is_notified_again_after_the_settled_notice_is_purged(app: Flask, act: Run, build: Build) -> None:
@@ -86,9 +86,9 @@ def test_school_is_notified_again_after_the_settled_notice_is_purged(app: Flask,
     db.session.scalars(select(SchoolNotice)).one().settled_at = now() - timedelta(days=build.settings.audit_days + 1)
     db.session.commit()
     assert act("purge").code == 0
-    assert written() == [], "nobody is told without a new confirmation"
+    assert read_notices() == [], "nobody is told without a new confirmation"
     confirm_again(app, build, first)
-    assert written() == [(COLLEGE, first.id, second.id)]
+    assert read_notices() == [(COLLEGE, first.id, second.id)]
 
 
 def test_same_person_another_school_and_a_disabled_account_cause_no_notice(app: Flask, build: Build) -> None:
@@ -97,7 +97,7 @@ def test_same_person_another_school_and_a_disabled_account_cause_no_notice(app: 
     build.active(email=SHARED, children=[build.child("Zoé", uai=LYCEE)], given_name="Ines", family_name="AUTRE")
     build.active(email=SHARED, children=[malo], given_name="Omar", family_name="PARTI", disabled_at=now())
     confirm(app, build, build.never_activated(children=[malo]))
-    assert written() == []
+    assert read_notices() == []
 
 
 def test_school_is_notified_when_two_accounts_confirm_a_mailbox_concurrently(app: Flask, build: Build) -> None:
@@ -112,4 +112,4 @@ def test_school_is_notified_when_two_accounts_confirm_a_mailbox_concurrently(app
             phone = app.test_client()
             forms.append(form(phone, phone.get(newest_link(build.settings, account.id))))
         assert [answer["status"] for answer in at_once(build.settings, forms)] == [200, 200]
-        assert len(written()) == round_ + 1
+        assert len(read_notices()) == round_ + 1
