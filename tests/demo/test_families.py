@@ -28,7 +28,7 @@ from demo.siecle_files import siecle_files
 from idp.rostering.write import usernames
 
 
-def named(given_name: str) -> DemoGuardian:
+def find_guardian(given_name: str) -> DemoGuardian:
     [guardian_found] = [guardian for guardian in GUARDIANS if guardian.given_name == given_name]
     return guardian_found
 
@@ -69,17 +69,17 @@ def test_people_without_letter_represent_no_pupil_in_a_class() -> None:
 
 
 def test_a_family_has_two_children_in_the_two_schools() -> None:
-    assert {child.school for child in named("Samia").children} == {COLLEGE, LYCEE}
+    assert {child.school for child in find_guardian("Samia").children} == {COLLEGE, LYCEE}
 
 
 def test_separated_parents_of_one_child_live_at_two_addresses() -> None:
-    assert named("Claire").children == named("Julien").children
-    assert named("Claire").home != named("Julien").home
+    assert find_guardian("Claire").children == find_guardian("Julien").children
+    assert find_guardian("Claire").home != find_guardian("Julien").home
 
 
 def test_two_parents_share_a_home_and_a_child() -> None:
-    assert named("Noémie").children == named("Karim").children
-    assert named("Noémie").home == named("Karim").home
+    assert find_guardian("Noémie").children == find_guardian("Karim").children
+    assert find_guardian("Noémie").home == find_guardian("Karim").home
 
 
 def test_a_person_has_two_letters_from_two_formats_under_two_names() -> None:
