@@ -45,7 +45,7 @@ def oauth2_proxy() -> str:
     return str(path)
 
 
-def seen(page: requests.Response) -> dict[str, str]:
+def read_headers(page: requests.Response) -> dict[str, str]:
     """Return the headers that the application behind nginx received."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     headers: dict[str, str] = page.json()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import COLLEGE
 from tests.commands.processes import free_port
-from tests.interop.apache import Apache, apache, seen
+from tests.interop.apache import Apache, apache, read_variables
 from tests.interop.installation import HOST, Installation
 from tests.interop.visitor import PATIENCE, Visitor
 
@@ -38,7 +38,7 @@ def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
-    return seen(visitor.page)
+    return read_variables(visitor.page)
 
 
 def test_the_application_reads_who_signed_in_from_its_environment(
@@ -70,8 +70,8 @@ def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
 def test_the_access_token_is_renewed(installation: Installation, start: Start, visitor: Visitor) -> None:
     ent = start()
     variables = enter(visitor, ent, installation.parent())
-    again = seen(visitor.open(ent.inside))
-    later = seen(visitor.open(ent.inside))
+    again = read_variables(visitor.open(ent.inside))
+    later = read_variables(visitor.open(ent.inside))
     assert len({page["OIDC_access_token"] for page in (variables, again, later)}) == 3
     assert later["OIDC_CLAIM_sub"] == variables["OIDC_CLAIM_sub"]
 
