@@ -38,7 +38,7 @@ def queued(kind: str = "mail", payload: dict[str, Any] | None = None) -> uuid.UU
     return message.id
 
 
-def stored(message_id: uuid.UUID) -> OutboxMessage:
+def read_message(message_id: uuid.UUID) -> OutboxMessage:
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
         return session.get_one(OutboxMessage, message_id)
 
@@ -61,7 +61,7 @@ def test_delivered_or_dropped_message_is_emptied_and_never_claimed_again(
     message_id = queued()
     worker = Worker({"mail": lambda _message: outcome})
     assert worker.run_once() == 1
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.payload, message.last_error) == (word, {}, "")
     assert message.finished_at is not None
     assert message.lease is None
@@ -81,14 +81,14 @@ def test_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask
 
     assert Worker({"mail": handler}).run_once() == 2
     assert sent == [fresh]
-    assert stored(expired).outcome == "dropped"
+    assert read_message(expired).outcome == "dropped"
 
 
 def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue_app: Flask) -> None:
     message_id = queued()
     with capture_logs() as logs:
         Worker({"mail": failing(PermanentDeliveryError("550 no such mailbox"))}).run_once()
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.last_error) == ("dead", "550 no such mailbox")
     assert message.payload == {"to": "noemie@exemple.test"}
     assert [entry["log_level"] for entry in logs] == ["error"]
@@ -102,7 +102,7 @@ def test_a_temporary_failure_backs_off_until_the_message_is_sent(queue_app: Flas
         for attempt in (1, 2, 3):
             assert worker.run_once() == 1
             assert worker.run_once() == 0, "not before its time"
-            message = stored(message_id)
+            message = read_message(message_id)
             assert (message.attempts, message.outcome, message.last_error) == (attempt, "waiting", "451 greylisted  ")
             pauses.append((message.available_at - now()).total_seconds())
             clock.move_to(message.available_at)
@@ -110,7 +110,7 @@ def test_a_temporary_failure_backs_off_until_the_message_is_sent(queue_app: Flas
     assert 24 <= pauses[0] <= 36
     assert 48 <= pauses[1] <= 72
     assert 96 <= pauses[2] <= 144
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
 def test_requested_retry_delay_is_honoured_up_to_a_maximum() -> None:
@@ -129,7 +129,7 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
     worker = Worker({"mail": failing(TemporaryDeliveryError("no delivery: connection refused"))})
     with time_machine.travel(now(), tick=False) as clock:
         begun = now()
-        while (message := stored(message_id)).finished_at is None:
+        while (message := read_message(message_id)).finished_at is None:
             clock.move_to(message.available_at)
             assert worker.run_once() == 1
         assert timedelta(days=2.7) < now() - begun < timedelta(days=3.3)
@@ -144,7 +144,7 @@ def test_a_response_lost_twice_ends_the_message_without_a_third_copy(queue_app: 
     with time_machine.travel(now(), tick=False) as clock:
         for worker, outcome in ((busy, "waiting"), (lost, "uncertain"), (busy, "uncertain"), (lost, "dead")):
             assert worker.run_once() == 1
-            assert stored(message_id).outcome == outcome
+            assert read_message(message_id).outcome == outcome
             clock.shift(timedelta(hours=2))
 
 
@@ -152,8 +152,8 @@ def test_a_fault_in_a_handler_delays_no_other_message_and_logs_no_secret(queue_a
     broken, fine = queued("broken"), queued("mail")
     with capture_logs() as logs:
         assert Worker({"broken": failing(KeyError(SECRET)), "mail": done}).run_once() == 2
-    assert stored(fine).outcome == "sent"
-    message = stored(broken)
+    assert read_message(fine).outcome == "sent"
+    message = read_message(broken)
     assert message.outcome == "waiting"
     assert message.last_error.startswith("KeyError at test_worker.py:")
     assert SECRET not in str(logs)
@@ -183,11 +183,11 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
         assert older.run_once() == 0
         assert older.run_once() == 0
     assert [entry["event"] for entry in logs] == ["outbox.no_handler"], "told once"
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.attempts, message.finished_at) == ("waiting", 0, None)
     assert message.last_error == leases.NO_HANDLER
     assert Worker({"mail": done, "webhook": done}).run_once() == 1
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
 @pytest.mark.row("Z-11")
@@ -199,7 +199,7 @@ def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) ->
         assert Worker({"mail": done}).run_once() == 0
         clock.shift(timedelta(seconds=1))
         assert Worker({"mail": done}).run_once() == 1
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.attempts) == ("sent", 2)
 
 
@@ -215,7 +215,7 @@ def test_a_worker_whose_lease_expired_changes_nothing(queue_app: Flask) -> None:
         with capture_logs() as logs:
             Worker({"mail": slow}, batch=1).run_once()
     assert logs[-1]["outcome"] == "lease_lost"
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.finished_at, message.attempts) == (None, 2)
     assert message.lease is not None
 
@@ -267,8 +267,8 @@ def test_a_stop_waits_for_the_current_message_only(queue_app: Flask) -> None:
         return Outcome.DONE
 
     Worker({"mail": handler}).run_forever(stop)
-    assert sorted(stored(each).outcome for each in (first, second)) == ["sent", "waiting"]
-    assert {stored(each).lease for each in (first, second)} == {None}
+    assert sorted(read_message(each).outcome for each in (first, second)) == ["sent", "waiting"]
+    assert {read_message(each).lease for each in (first, second)} == {None}
 
 
 def hide_table() -> None:
@@ -309,7 +309,7 @@ def test_the_worker_waits_for_an_unavailable_database(queue_app: Flask) -> None:
     pauses = [entry["pause"] for entry in logs if entry["event"] == "outbox.database_unavailable"]
     assert len(pauses) >= 2
     assert pauses == sorted(pauses)
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
 @pytest.mark.row("S-06")
@@ -329,4 +329,4 @@ def test_a_sent_mail_is_marked_after_a_short_outage_of_the_database(queue_app: F
     back.join()
     assert worker.run_once() == 0
     assert calls == [message_id]
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
