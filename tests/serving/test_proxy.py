@@ -120,16 +120,16 @@ def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **ch
 def test_the_longest_request_passes(proxied: Proxied, attempt: Attempt) -> None:
     """nginx responds with 502 if the response headers, with the state in a URL, are larger than its buffer."""
     assert urlsplit(redirected(proxied, attempt)).path == "/connexion"
-    assert refused(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
+    assert read_refusal(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
 
 
 def test_the_longest_answer_passes(proxied: Proxied) -> None:
     answer = redirected(proxied, WIDEST, posted=True, prompt="none")
     assert len(answer) > 49_000
-    assert refused(proxied, answer) == ["login_required", WIDEST.state]
+    assert read_refusal(proxied, answer) == ["login_required", WIDEST.state]
 
 
-def refused(proxied: Proxied, location: str) -> list[str]:
+def read_refusal(proxied: Proxied, location: str) -> list[str]:
     """Return the error and the state that the ENT receives."""
     assert location.startswith(f"{proxied.ent.redirect_uri}?")
     parameters = parse_qs(urlsplit(location).query)
