@@ -19,7 +19,7 @@ def settings(database_url: str) -> Settings:
     return settings_for(database_url, trusted_proxies=1)
 
 
-def seen(app: Flask, **headers: str) -> str:
+def read_client_ip(app: Flask, **headers: str) -> str:
     """Return the client IP that the service determines."""
     client = app.test_client()
     ips: list[str] = []
@@ -57,7 +57,7 @@ def seen(app: Flask, **headers: str) -> str:
     ],
 )
 def test_a_port_is_not_part_of_the_client_ip(app: Flask, header: str, ip: str) -> None:
-    assert seen(app, X_Forwarded_For=header) == ip
+    assert read_client_ip(app, X_Forwarded_For=header) == ip
 
 
 @pytest.mark.row("B-08")
@@ -78,8 +78,8 @@ def test_a_port_is_not_part_of_the_client_ip(app: Flask, header: str, ip: str) -
 def test_the_forwarded_header_of_rfc_7239_is_read_where_the_older_one_is_missing(
     app: Flask, header: str, ip: str
 ) -> None:
-    assert seen(app, Forwarded=header) == ip
-    assert seen(app, Forwarded=header, X_Forwarded_For="198.51.100.77") == "198.51.100.77"
+    assert read_client_ip(app, Forwarded=header) == ip
+    assert read_client_ip(app, Forwarded=header, X_Forwarded_For="198.51.100.77") == "198.51.100.77"
 
 
 @pytest.mark.row("B-08")
@@ -95,9 +95,9 @@ def test_hops_are_counted_from_the_right_and_client_entries_are_ignored(database
     app = create_app(settings_for(database_url, trusted_proxies=2))
     with app.app_context():
         for left in ("", "203.0.113.5,", 'x"y,', '",', ",,", '"203.0.113.5, ",', "\\,", '\\",'):
-            assert seen(app, X_Forwarded_For=f"{left}198.51.100.9, 10.0.0.1") == "198.51.100.9", left
-            assert seen(app, Forwarded=f"{left}for=198.51.100.9, for=10.0.0.1") == "198.51.100.9", left
-        assert seen(app, X_Forwarded_For="198.51.100.9") == "127.0.0.1", "one of two proxies was passed by"
+            assert read_client_ip(app, X_Forwarded_For=f"{left}198.51.100.9, 10.0.0.1") == "198.51.100.9", left
+            assert read_client_ip(app, Forwarded=f"{left}for=198.51.100.9, for=10.0.0.1") == "198.51.100.9", left
+        assert read_client_ip(app, X_Forwarded_For="198.51.100.9") == "127.0.0.1", "one of two proxies was passed by"
         db.engine.dispose()
         services_of(app).close()
 
@@ -119,7 +119,7 @@ def test_without_a_declared_proxy_headers_are_ignored(database_url: str) -> None
     app = create_app(settings_for(database_url))
     with app.app_context():
         for headers in ({"X_Forwarded_For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):
-            assert seen(app, **headers) == "127.0.0.1"
+            assert read_client_ip(app, **headers) == "127.0.0.1"
         db.engine.dispose()
         services_of(app).close()
 
