@@ -28,7 +28,7 @@ from tests.my_account.changes import (
     links,
     path_of,
     read_notices,
-    stored,
+    reload_account,
 )
 from tests.pages import form_token, heading, submit
 
@@ -54,9 +54,9 @@ def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, buil
         assert heading(scanner.get(link)) == ASKS
     assert scanner.head(link).status_code == 200
     assert app.test_client().post(link).status_code == 400
-    assert (stored(account).email, stored(account).pending_email) == (OLD, NEW)
+    assert (reload_account(account).email, reload_account(account).pending_email) == (OLD, NEW)
     assert heading(submit(scanner, scanner.get(link))) == CONFIRMED
-    assert stored(account).email == NEW
+    assert reload_account(account).email == NEW
 
 
 @pytest.mark.row("E-02")
@@ -115,7 +115,7 @@ def test_a_damaged_link_gets_the_common_text_and_the_right_link_still_works(
     never = app.test_client().get(f"{head}/{'B' * 43}")
     assert _bare(page.text) == _bare(never.text)
     assert submit(phone, page).status_code == 410
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
     assert heading(submit(phone, phone.get(link))) == CONFIRMED
 
 
@@ -137,7 +137,7 @@ def test_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, browser:
         assert NEW not in response.text
         fresh = [mail for mail in office.deliver() if mail["To"] == NEW][-1]
         assert heading(submit(phone, phone.get(link_of(fresh)))) == CONFIRMED
-    assert stored(account).email == NEW
+    assert reload_account(account).email == NEW
 
 
 def test_the_link_of_a_cancelled_change_promises_no_message(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -174,7 +174,7 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
         mails = [mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"]
         assert len(mails) == before + 1
         assert heading(submit(stranger, stranger.get(link_of(mails[-1])))) == CONFIRMED
-    assert stored(account).email == "derniere@exemple.fr"
+    assert reload_account(account).email == "derniere@exemple.fr"
 
 
 @pytest.mark.row("E-04")
@@ -190,7 +190,7 @@ def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browse
         assert dead.status_code == 410
         assert submit(phone, dead, renvoyer="1").status_code == 200
         assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
 
 
 @pytest.mark.row("G-06")
@@ -212,7 +212,7 @@ def test_contested_account_confirms_no_address(app: Flask, browser: FlaskClient,
     _set(account.id, contested_at=now(), contested_email="avant@exemple.fr")
     phone = app.test_client()
     assert heading(submit(phone, phone.get(link))) != CONFIRMED
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
 
 
 def _set(account_id: uuid.UUID, **values: object) -> None:
@@ -283,5 +283,5 @@ def test_the_password_may_change_after_the_address_did(app: Flask, browser: Flas
     account, link = _asked(browser, build)
     submit(browser, browser.get(link))
     change_password(browser)
-    assert stored(account).email == NEW
+    assert reload_account(account).email == NEW
     assert read_notices(account)[-1] == ("mot_de_passe_change", "")

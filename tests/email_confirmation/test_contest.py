@@ -31,7 +31,7 @@ from tests.my_account.changes import (
     links,
     path_of,
     read_notices,
-    stored,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -79,7 +79,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
     page = _stop(app, alarm)
     assert "/mot-de-passe-oublie" in page
-    row = stored(account)
+    row = reload_account(account)
     assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
     assert row.password_blocked_at is not None
     assert not one_time_links.is_alive(change)
@@ -111,7 +111,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         page = _stop(app, second, CLOSED)
         assert "l’établissement de votre enfant" in page
         assert "Tilleuls" not in page
-        row = stored(account)
+        row = reload_account(account)
         assert (row.email, row.mailbox, row.pending_email) == (NEW, NEW, None)
         assert (row.contested_at, row.contested_email) == (now(), OLD)
         assert row.password_blocked_at == now()
@@ -160,10 +160,10 @@ def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_scho
         own, _, intruders, _ = _alarms(build, account)
         clock.shift(timedelta(minutes=2))
         _stop(app, intruders, CLOSED)
-        assert stored(account).contested_email == NEW
+        assert reload_account(account).contested_email == NEW
         clock.shift(timedelta(minutes=2))
         _stop(app, own, CLOSED)
-    row = stored(account)
+    row = reload_account(account)
     assert (row.email, row.contested_email) == ("troisieme@exemple.fr", None)
     assert row.contested_at is not None
 
@@ -184,7 +184,7 @@ def test_opening_the_alarm_does_not_stop_the_change(app: Flask, browser: FlaskCl
         assert secret not in page.text
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
-    assert stored(account).pending_email == NEW
+    assert reload_account(account).pending_email == NEW
     assert heading(browser.get("/mon-compte")) == ACCOUNT
 
 
@@ -201,7 +201,7 @@ def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: Flas
         answer = owner.post(alarm, data=data)
         assert (answer.status_code, answer.headers["Location"]) == (303, alarm)
     assert heading(owner.get(alarm)) == DONE
-    assert stored(account).generation == 2
+    assert reload_account(account).generation == 2
     assert len(_notices(account)) == 1
 
 
@@ -218,7 +218,7 @@ def test_concurrent_clicks_act_once_and_all_see_the_result(app: Flask, browser: 
         forms.append(form(owner, owner.get(alarm)))
     answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
-    row = stored(account)
+    row = reload_account(account)
     assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
     assert len(_notices(account)) == 1
     assert len(journal(account, "email.change_contested")) == 1
@@ -241,7 +241,7 @@ def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
     answers = at_once(build.settings, forms)
     assert [a["text"] for a in answers if a["status"] not in {200, 303, 410}] == []
     for number, account in enumerate(accounts):
-        row = stored(account)
+        row = reload_account(account)
         former, new = f"mere{number}@exemple.fr", f"voleur{number}@exemple.fr"
         contested = row.contested_at is not None
         assert (row.email, row.contested_email) == ((new, former) if contested else (former, None))
@@ -259,7 +259,7 @@ def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
     _confirm(app, build, account)
     assert heading(change_password(browser)) == ACCOUNT
     _stop(app, _alarms(build, account)[0], CLOSED)
-    assert stored(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
@@ -276,10 +276,10 @@ def test_an_intruders_alarm_does_not_disable_the_owners_alarm(app: Flask, browse
         own, _, intruders = _alarms(build, account)
         clock.shift(timedelta(minutes=2))
         _stop(app, intruders)
-        assert stored(account).email == NEW
+        assert reload_account(account).email == NEW
         clock.shift(timedelta(minutes=2))
         _stop(app, own, CLOSED)
-        assert (stored(account).email, stored(account).contested_email) == (NEW, OLD)
+        assert (reload_account(account).email, reload_account(account).contested_email) == (NEW, OLD)
         assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
 
 
@@ -297,7 +297,7 @@ def test_the_owners_alarm_disables_the_younger_alarms(app: Flask, browser: Flask
         thief = app.test_client()
         dead = thief.get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
-    assert stored(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
 
 
 @pytest.mark.row("E-03")
@@ -315,7 +315,7 @@ def test_an_alarm_expires_after_72_hours(app: Flask, browser: FlaskClient, build
         for page in (owner.get(alarm), owner.post(alarm, data={"csrf_token": form_token(question)})):
             assert page.status_code in {400, 410}
         assert heading(owner.get(alarm)) == DEAD
-    assert stored(account).pending_email == NEW
+    assert reload_account(account).pending_email == NEW
 
 
 @pytest.mark.row("E-03")
@@ -337,8 +337,8 @@ def test_a_damaged_alarm_is_refused(app: Flask, browser: FlaskClient, build: Bui
     data = {"csrf_token": form_token(owner.get("/connexion"))}
     for page in (owner.get(f"{head}/{broken}"), owner.post(f"{head}/{broken}", data=data)):
         assert (page.status_code, heading(page)) == (410, DEAD)
-    assert stored(account).pending_email == NEW
-    assert stored(account).password_blocked_at is None
+    assert reload_account(account).pending_email == NEW
+    assert reload_account(account).password_blocked_at is None
 
 
 @pytest.mark.row("E-03")

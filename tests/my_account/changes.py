@@ -68,7 +68,7 @@ def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
     return str(value.value)
 
 
-def stored(account: Account) -> Account:
+def reload_account(account: Account) -> Account:
     """Return the stored account."""
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)
@@ -76,7 +76,7 @@ def stored(account: Account) -> Account:
 
 def read_emails(account: Account) -> tuple[str | None, str | None]:
     """Return the account's email and the pending email."""
-    row = stored(account)
+    row = reload_account(account)
     return row.email, row.pending_email
 
 

@@ -36,7 +36,7 @@ from tests.my_account.changes import (
     path_of,
     read_emails,
     read_notices,
-    stored,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -88,7 +88,7 @@ def test_former_address_is_notified_again_after_the_confirmation(
     done = submit(phone, phone.get(path_of(build.settings, change)))
     assert "Votre nouvelle adresse est confirmée." in done.text
     assert read_emails(account) == (NEW, None)
-    assert stored(account).mailbox == NEW
+    assert reload_account(account).mailbox == NEW
     assert read_notices(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
     assert [link.email for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
     assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"
@@ -149,7 +149,7 @@ def test_an_address_is_kept_as_typed_with_a_folded_key(
     change_email(browser, typed)
     [link] = links(account, Purpose.CHANGE_EMAIL)
     submit(browser, browser.get(path_of(build.settings, link)))
-    assert (stored(account).email, stored(account).mailbox) == (email, key)
+    assert (reload_account(account).email, reload_account(account).mailbox) == (email, key)
 
 
 @pytest.mark.row("M-04")

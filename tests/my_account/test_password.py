@@ -35,7 +35,7 @@ from tests.my_account.changes import (
     links,
     path_of,
     read_notices,
-    stored,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -57,10 +57,10 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
         assert "<title>Erreur" in page.text
         assert CHOSEN not in page.text
-        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
         assert read_notices(account) == []
         assert heading(change_password(browser)) == ACCOUNT
-    assert is_password(build, stored(account).password_hash, CHOSEN)
+    assert is_password(build, reload_account(account).password_hash, CHOSEN)
 
 
 @pytest.mark.row("M-02")
@@ -138,7 +138,7 @@ def test_pending_reset_links_and_changes_of_address_are_revoked(app: Flask, brow
         assert "Changer le mot de passe annule cette demande" in browser.get(PASSWORD_PAGE).text
         change_password(browser)
         clock.shift(timedelta(minutes=2))
-        assert stored(account).pending_email is None
+        assert reload_account(account).pending_email is None
         assert [one_time_links.is_alive(link) for link in (reset, change)] == [False, False]
         stranger = app.test_client()
         dead = stranger.get(path_of(build.settings, change))
@@ -170,7 +170,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     assert heading(page) == PASSWORD_TITLE
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert is_password(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-03")
@@ -218,9 +218,9 @@ def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) ->
         charter_version="2",
         mail="voleur@exemple.fr",
     )
-    assert is_password(build, stored(account).password_hash, CHOSEN)
-    assert is_password(build, stored(other).password_hash, PASSWORD)
-    assert (stored(account).email, stored(account).pending_email) == (OLD, None)
+    assert is_password(build, reload_account(account).password_hash, CHOSEN)
+    assert is_password(build, reload_account(other).password_hash, PASSWORD)
+    assert (reload_account(account).email, reload_account(account).pending_email) == (OLD, None)
 
 
 @pytest.mark.row("M-05")
@@ -236,7 +236,7 @@ def test_change_without_the_form_token_of_this_browser_is_refused(
     token = form_token(browser.get(PASSWORD_PAGE))
     assert browser.get(PASSWORD_PAGE, query_string={**data, "csrf_token": token}).status_code == 200
     assert browser.put(PASSWORD_PAGE, data={**data, "csrf_token": token}).status_code in {400, 405}
-    assert is_password(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-05")
@@ -262,7 +262,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         assert "Nouvel essai dans 5 secondes." in held.text
         assert sign_in(stranger, "/connexion", account.username, PASSWORD).status_code == 429
-        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
         clock.shift(timedelta(seconds=5))
         assert heading(change_password(browser)) == ACCOUNT
     assert {entry["door"] for entry in journal(account, "sign_in") if "door" in entry} == {
@@ -294,5 +294,5 @@ def test_an_account_without_any_address_changes_its_password_too(browser: FlaskC
     account = build.active(email=None)
     enter(browser, account)
     assert heading(change_password(browser)) == ACCOUNT
-    assert stored(account).email is None
+    assert reload_account(account).email is None
     assert NEW not in browser.get("/mon-compte").text

@@ -28,7 +28,7 @@ from tests.my_account.changes import (
     is_password,
     journal,
     read_notices,
-    stored,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, submit
 
@@ -77,7 +77,7 @@ def test_concurrent_changes_succeed_once_and_keep_one_browser_signed_in(app: Fla
     answers = at_once(build.settings, forms)
     assert all(answer["status"] in {200, 303, 429} for answer in answers)
     assert [a["location"] for a in answers].count("/mon-compte?fait=mot-de-passe") == 1
-    row = stored(account)
+    row = reload_account(account)
     assert row.generation == 2
     assert sum(is_password(build, row.password_hash, order["data"]["nouveau"]) for order in forms) == 1
     alive = db.session.scalars(select(Session.id).where(Session.account_id == account.id, Session.ended_at.is_(None)))
@@ -102,7 +102,7 @@ def test_busy_hasher_changes_nothing_and_refunds_the_try(
             for _ in range(8):
                 answer = submit(browser, page, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
         assert heading(change_password(browser)) == ACCOUNT
 
 
@@ -121,7 +121,7 @@ def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
 
     monkeypatch.setattr(hasher, "verify", put_out_meanwhile)
     assert heading(change_password(browser)) == "Connexion"
-    assert is_password(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
     assert read_notices(account) == []
 
 

@@ -99,7 +99,7 @@ def outbox(kind: str) -> list[OutboxMessage]:
     return list(rows)
 
 
-def stored(account: Account) -> dict[str, Any]:
+def read_account_row(account: Account) -> dict[str, Any]:
     """Return every column of the account's row."""
     db.session.rollback()
     row = db.session.execute(select(Account.__table__).where(Account.__table__.c.id == account.id)).mappings().one()

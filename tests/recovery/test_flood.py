@@ -14,7 +14,7 @@ from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal, statement
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
 
 
-def written() -> int:
+def count_entries() -> int:
     db.session.rollback()
     number = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
     db.session.rollback()
@@ -31,12 +31,12 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
     ]
     assert (statuses[:20], set(statuses[20:])) == ([303] * 20, {429})
     assert len(journal("recovery.throttled")) == 1, "40 refusals, one entry"
-    before = written()
+    before = count_entries()
     with statements() as run:
         for number in range(60):
             browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
     assert [line for line in run if line.startswith(("INSERT", "UPDATE", "DELETE"))] == []
-    assert written() == before
+    assert count_entries() == before
 
 
 def test_refusals_after_a_restart_write_no_more_entries(app: Flask, build: Build) -> None:

@@ -39,7 +39,7 @@ from tests.recovery.steps import (
     link_of,
     mailed_link,
     outbox,
-    stored,
+    read_account_row,
 )
 from tests.relying_party import Attempt
 
@@ -122,7 +122,7 @@ def _issue(build: Build, account: Account, purpose: Purpose) -> str:
 def test_a_pending_change_of_address_is_cancelled(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie@exemple.fr", pending_email="intrus@exemple.fr")
     choose(browser, mailed_link(app, browser, account))
-    after = stored(account)
+    after = read_account_row(account)
     assert (after["email"], after["pending_email"]) == ("noemie@exemple.fr", None)
 
 
@@ -176,7 +176,7 @@ def test_a_refused_password_leaves_the_link_valid(
     assert "<title>Erreur\u00a0:" in page.text
     assert not password or f'value="{password}"' not in page.text
     assert account.username not in page.text
-    assert stored(account)["generation"] == 1
+    assert read_account_row(account)["generation"] == 1
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 
 
@@ -187,7 +187,7 @@ def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskCli
     page = choose(browser, link, KNOWN)
     assert "C’est votre mot de passe actuel" in page.text
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
-    after = stored(account)
+    after = read_account_row(account)
     assert after["password_blocked_at"] is None
     assert Hasher(build.settings).verify(after["password_hash"], CHOSEN, "sign_in")
     assert enters(app, account, CHOSEN)

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from idp.accounts.notices import NOTICE, RESET_REQUESTED
 from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
-from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
+from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, read_account_row
 
 pytestmark = pytest.mark.both_databases
 
@@ -19,7 +19,7 @@ def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
-    link, before = mailed_link(app, browser, account), stored(account)
+    link, before = mailed_link(app, browser, account), read_account_row(account)
     forms = []
     for number in range(_CROWD):
         visitor = app.test_client()
@@ -28,7 +28,7 @@ def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
     sent = at_once(build.settings.database_url, forms)
     assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
     assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
-    after = stored(account)
+    after = read_account_row(account)
     assert after["generation"] == before["generation"] + 1
     right = [
         visitor["data"]["nouveau"]

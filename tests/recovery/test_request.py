@@ -26,8 +26,8 @@ from tests.recovery.steps import (
     journal,
     link_of,
     outbox,
+    read_account_row,
     statements,
-    stored,
 )
 from tests.recovery.test_username import _shown
 from tests.relying_party import RelyingParty
@@ -178,7 +178,7 @@ def test_headers_of_the_request_do_not_change_the_mails_link(
 @pytest.mark.row("G-13")
 def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
     account = build.active()
-    before, taken = stored(account), 0
+    before, taken = read_account_row(account), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for minute in range(0, 24 * 60, 7):
             answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
@@ -194,7 +194,7 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
             text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")
         }
-    assert stored(account) == before
+    assert read_account_row(account) == before
     assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
 
 
