@@ -39,13 +39,13 @@ class Build:
 
     def school(self, uai: str = COLLEGE) -> School:
         """Return the school with this UAI; create it at the first call."""
-        kept = db.session.query(School).filter_by(uai=uai).one_or_none()
-        if kept is None:
+        row = db.session.query(School).filter_by(uai=uai).one_or_none()
+        if row is None:
             name = "Collège des Tilleuls" if uai == COLLEGE else "Lycée Louise-Weber"
-            kept = School(uai=uai, name=name, degree=Degree.SECONDARY, postal_address=[], phone="")
-            db.session.add(kept)
+            row = School(uai=uai, name=name, degree=Degree.SECONDARY, postal_address=[], phone="")
+            db.session.add(row)
             db.session.commit()
-        return kept
+        return row
 
     def child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
         """Create a pupil."""

@@ -60,36 +60,41 @@ class Canaries(logging.Handler):
             for spelling in (secret, json.dumps(secret)[1:-1], quote_plus(secret, errors="replace")):
                 self.secrets[spelling] = what
 
-    def keep(self, where: str, said: str) -> None:
+    def keep(self, where: str, text_written: str) -> None:
         """Keep a text that was written."""
-        self.written.append((where, said))
+        self.written.append((where, text_written))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a log record with its arguments and its traceback."""
         if record.name != _FOREIGN:
-            said = logging.Formatter("%(name)s %(message)s").format(record)
-            self.keep(f"a line of {record.name}", f"{said} {record.args!r}")
+            message = logging.Formatter("%(name)s %(message)s").format(record)
+            self.keep(f"a line of {record.name}", f"{message} {record.args!r}")
 
     def keep_stored(self, engine: Engine) -> None:
         """Keep the rows of the journal and the outbox. The database may no longer exist."""
         try:
             with engine.connect() as connection:
                 for where, query in _STORED:
-                    for kind, details, said in connection.execute(text(query)):
+                    for kind, details, content in connection.execute(text(query)):
                         values = json.loads(details) if isinstance(details, str) else details
                         values.pop("sid", None)  # `sid` is not secret: every ENT and the journal have it
-                        self.keep(f"{where} ({kind})", f"{values} {said}")
+                        self.keep(f"{where} ({kind})", f"{values} {content}")
         except (SQLAlchemyError, psycopg.Error):
             return
 
     def places(self) -> list[str]:
         """Return the kind and the place of each found canary, without the secret."""
-        whole = "\n".join(said for _, said in self.written)
+        whole = "\n".join(text_written for _, text_written in self.written)
         if not whole:
             return []
-        found = [secret for secret in self.secrets if secret in whole]
+        leaked = [secret for secret in self.secrets if secret in whole]
         return sorted(
-            {f"{self.secrets[secret]} in {where}" for secret in found for where, said in self.written if secret in said}
+            {
+                f"{self.secrets[secret]} in {where}"
+                for secret in leaked
+                for where, text_written in self.written
+                if secret in text_written
+            }
         )
 
 
@@ -97,12 +102,12 @@ _current = Canaries()
 
 
 def _noting(make: Callable[..., str], what: str) -> Callable[..., str]:
-    def made(*arguments: Any, **more: Any) -> str:
+    def make_and_note(*arguments: Any, **more: Any) -> str:
         value = make(*arguments, **more)
         _current.add(value, what)
         return value
 
-    return made
+    return make_and_note
 
 
 def _noting_typed(act: Callable[..., Any], place: int) -> Callable[..., Any]:

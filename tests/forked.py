@@ -60,10 +60,10 @@ class Program:
     ) -> None:
         self.command = command
         self._out, self._err = (output or self._kept(), errors or output or self._kept())
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin.encode())
-            given.seek(0)
-            files = [given, self._out, self._err]
+        with tempfile.TemporaryFile() as input_file:
+            input_file.write(stdin.encode())
+            input_file.seek(0)
+            files = [input_file, self._out, self._err]
             self._process = _context.Process(
                 target=_run,
                 args=(command, dict(os.environ if env is None else env), str(cwd), _Files(files)),

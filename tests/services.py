@@ -30,9 +30,9 @@ def change_settings(app: Flask, **changed: Any) -> None:
 @contextmanager
 def changed_services(app: Flask, **changed: Any) -> Iterator[None]:
     """Replace services of `app` until the end of the block."""
-    kept = services_of(app)
+    former = services_of(app)
     change_services(app, **changed)
     try:
         yield
     finally:
-        provide(app, kept)
+        provide(app, former)

@@ -121,16 +121,16 @@ def many(app: Flask, order: dict[str, Any]) -> list[str]:
         barrier, moment = context.Barrier(4), moment_of(order, day)
         how = {"barrier": barrier}
         crowd = [context.Process(target=work, args=(app, moment), kwargs=how) for _ in range(4)]
-        for one in crowd:
-            one.start()
-        for one in crowd:
-            one.join(timeout=120)
-        if any(one.exitcode for one in crowd):
+        for process in crowd:
+            process.start()
+        for process in crowd:
+            process.join(timeout=120)
+        if any(process.exitcode for process in crowd):
             sys.exit("a worker failed")
         forked(partial(work, app, moment + LATER))  # jobs that a worker added after the others had looked
     return []
 
 
 if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text())
-    json.dump({"killed": killed, "many": many}[given["act"]](application(given), given), sys.stdout)
+    command = json.loads(Path(sys.argv[1]).read_text())
+    json.dump({"killed": killed, "many": many}[command["act"]](application(command), command), sys.stdout)

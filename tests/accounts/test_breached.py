@@ -44,9 +44,9 @@ def test_every_listed_password_is_found_in_any_case_and_without_accents(target: 
         assert not listed.holds(password), password
 
 
-def test_what_is_too_short_or_too_long_is_left_out(source: Path, tmp_path: Path) -> None:
-    made = _build(source, tmp_path / "filter")
-    assert (made.lines, made.passwords) == (6, 3)
+def test_too_short_or_too_long_passwords_are_left_out(source: Path, tmp_path: Path) -> None:
+    counts = _build(source, tmp_path / "filter")
+    assert (counts.lines, counts.passwords) == (6, 3)
     assert _build(source, tmp_path / "filter", shortest=5).passwords == 4
 
 
@@ -100,7 +100,7 @@ def test_the_filter_is_small_and_seldom_wrong(tmp_path: Path) -> None:
         (b"8846f7eaee8fb117ad06bdd830b7586c\n" * 3, "hashes"),
     ],
 )
-def test_a_list_of_hashes_or_of_nothing_is_refused_and_the_former_filter_stays(
+def test_a_list_of_hashes_or_an_empty_list_is_refused_and_the_former_filter_stays(
     target: Path, tmp_path: Path, content: bytes, reason: str
 ) -> None:
     before, other = target.read_bytes(), tmp_path / "other"
@@ -122,7 +122,7 @@ def test_a_pipe_and_a_second_load_are_refused(source: Path, target: Path, tmp_pa
             _build(source, target)
 
 
-def test_a_part_that_a_killed_load_left_is_no_filter_and_is_replaced(source: Path, tmp_path: Path) -> None:
+def test_a_partial_file_of_a_killed_load_is_ignored_and_replaced(source: Path, tmp_path: Path) -> None:
     (tmp_path / "filter.part").write_bytes(b"half")
     _build(source, tmp_path / "filter")
     assert BreachedPasswords(tmp_path / "filter").holds(STOLEN[0])
@@ -179,22 +179,22 @@ def test_a_new_filter_is_used_at_once_and_a_damaged_one_leaves_the_former_in_use
         assert listed.holds("renard moulin enclume")
 
 
-def test_threads_that_come_first_all_wait_for_the_filter(target: Path) -> None:
-    listed, found, barrier = BreachedPasswords(target), [], threading.Barrier(8)
+def test_concurrent_first_threads_all_wait_for_the_filter(target: Path) -> None:
+    listed, results, barrier = BreachedPasswords(target), [], threading.Barrier(8)
 
     def ask() -> None:
         barrier.wait()
-        found.append(listed.holds(STOLEN[0]))
+        results.append(listed.holds(STOLEN[0]))
 
     crowd = [threading.Thread(target=ask) for _ in range(8)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join()
-    assert found == [True] * 8
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert results == [True] * 8
 
 
-def test_without_the_setting_nothing_is_looked_up() -> None:
+def test_without_the_setting_no_password_is_looked_up() -> None:
     assert not BreachedPasswords(None).holds(STOLEN[0])
 
 

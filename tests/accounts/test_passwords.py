@@ -88,9 +88,9 @@ class Watched(PasswordHasher):
 
 @pytest.fixture
 def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    made = Watched()
-    monkeypatch.setattr(hasher, "_argon2", made)
-    return made
+    watched_hasher = Watched()
+    monkeypatch.setattr(hasher, "_argon2", watched_hasher)
+    return watched_hasher
 
 
 @pytest.mark.row("I-07")
@@ -113,7 +113,7 @@ def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
         "n.lérôy4821",
     ],
 )
-def test_spellings_of_an_identifier_are_one(typed: str) -> None:
+def test_spellings_of_an_identifier_fold_to_the_same_value(typed: str) -> None:
     assert fold_username(typed) == "n.leroy4821"
 
 
@@ -127,7 +127,7 @@ def test_a_turkish_keyboard_writes_the_same_identifier() -> None:
     "typed",
     ["", "   ", "n.leroy@exemple.fr", "n.leroy＠exemple.fr", "n_leroy", "نور", "n.leroy'--", "a" * 65, "\ufdfa" * 64],
 )
-def test_what_cannot_be_an_identifier_is_none(typed: str) -> None:
+def test_invalid_identifier_folds_to_none(typed: str) -> None:
     assert fold_username(typed) is None
 
 
@@ -161,12 +161,12 @@ def test_a_letters_secret_is_read_however_it_is_typed(typed: str) -> None:
 
 @pytest.mark.row("P-03")
 @each_row("typed", ["", "7KQ0-M1XA-90V", "7KQ0-M1XA-90VEE", "7KQU-M1XA-90VE", "7KQ0.M1XA.90VE", "é" * 12])
-def test_other_texts_do_not_look_like_one(typed: str) -> None:
+def test_other_texts_are_not_recognised_as_a_letters_secret(typed: str) -> None:
     assert not passwords.looks_provisional(fold_provisional(typed))
 
 
 @pytest.mark.row("I-15")
-def test_one_password_on_every_keyboard(hasher: Hasher) -> None:
+def test_composed_and_decomposed_accents_are_the_same_password(hasher: Hasher) -> None:
     composed, decomposed = "caf\u00e9 cr\u00e8me \u00e0 nous", "cafe\u0301 cre\u0300me a\u0300 nous"
     assert normalise(composed) == normalise(decomposed)
     assert hasher.verify(hasher.hash(composed, "sign_in"), decomposed, "sign_in")
@@ -174,17 +174,17 @@ def test_one_password_on_every_keyboard(hasher: Hasher) -> None:
 
 @pytest.mark.row("I-15")
 @pytest.mark.parametrize("other", [RIGHT + " ", " " + RIGHT, RIGHT.upper(), RIGHT + "\0", RIGHT[:-1], ""])
-def test_nothing_is_trimmed_cut_or_ignored(hasher: Hasher, stored: str, other: str) -> None:
+def test_password_is_not_trimmed_or_truncated(hasher: Hasher, stored: str, other: str) -> None:
     assert hasher.verify(stored, RIGHT, "sign_in")
     assert not hasher.verify(stored, other, "sign_in")
 
 
 @pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["", " " * 12, "avant\0après", "🦊" * 128, "\ud800 seul", "a" * 128])
-def test_unusual_passwords_are_passwords(hasher: Hasher, password: str) -> None:
-    kept = hasher.hash(password, "activation")
-    assert hasher.verify(kept, password, "sign_in")
-    assert not hasher.verify(kept, password[:-1] + "x", "sign_in")
+def test_unusual_passwords_are_accepted(hasher: Hasher, password: str) -> None:
+    password_hash = hasher.hash(password, "activation")
+    assert hasher.verify(password_hash, password, "sign_in")
+    assert not hasher.verify(password_hash, password[:-1] + "x", "sign_in")
 
 
 @pytest.mark.row("I-15")
@@ -212,7 +212,7 @@ def test_the_hash_is_argon2id_with_the_parameters_of_owasp(hasher: Hasher, store
 
 
 @pytest.mark.row("I-16")
-def test_a_hash_of_other_parameters_still_opens_and_asks_to_be_made_anew(hasher: Hasher) -> None:
+def test_a_hash_of_other_parameters_verifies_and_needs_a_rehash(hasher: Hasher) -> None:
     former = PasswordHasher(time_cost=3, memory_cost=12_288, parallelism=1).hash(RIGHT)
     assert hasher.verify(former, RIGHT, "sign_in")
     assert hasher.needs_rehash(former)
@@ -226,7 +226,7 @@ def test_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str, wat
     assert watched.costs == [extract_parameters(stored)] * 3
 
 
-def test_nothing_typed_is_right_for_an_account_without_password() -> None:
+def test_account_without_password_refuses_every_password() -> None:
     hasher = make_hasher()
     hasher._dummy = hasher._argon2.hash(RIGHT)
     assert not hasher.verify(None, RIGHT, "sign_in")
@@ -246,7 +246,7 @@ def test_nothing_typed_is_right_for_an_account_without_password() -> None:
 @example("$2b$12$abcdefghijklmnopqrstuuEYl8FZk0rSx4Jq3TfsyV3Oqzc2l6dIa")
 @example("pbkdf2_sha256$600000$sel$YWJj")
 @given(st.text(st.characters()) | st.text("$argon2id=v19mtp,0123", max_size=60))
-def test_no_stored_value_is_an_error_or_opens(hasher: Hasher, stored: str) -> None:
+def test_damaged_hash_verifies_nothing_and_raises_no_error(hasher: Hasher, stored: str) -> None:
     assert not hasher.verify(stored, RIGHT, "sign_in")
     assert hasher.needs_rehash(stored) in {True, False}
 
@@ -257,20 +257,20 @@ def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str
 
 
 @pytest.mark.row("W-01")
-def test_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() -> None:
+def test_concurrent_hashes_are_limited_by_the_setting() -> None:
     hasher = make_hasher(concurrency=2)
     hasher._argon2 = watched = Watched()
     crowd = [threading.Thread(target=hasher.verify, args=(None, "faux", "sign_in")) for _ in range(12)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join()
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
     assert watched.most == 2
 
 
 @pytest.mark.row("W-01")
 @pytest.mark.parametrize(("full", "free"), [("sign_in", "activation"), ("activation", "sign_in")])
-def test_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane, free: Lane, stored: str) -> None:
+def test_full_lane_refuses_quickly_and_the_other_lane_stays_open(full: Lane, free: Lane, stored: str) -> None:
     hasher = make_hasher(concurrency=1, wait=0.1)
     with occupied(hasher, full):
         for compared in (stored, None):
@@ -292,7 +292,7 @@ def test_an_error_inside_a_turn_gives_the_turn_back() -> None:
 
 
 @pytest.mark.row("W-01")
-def test_the_memory_of_a_crowd_is_bounded() -> None:
+def test_memory_of_concurrent_hashes_is_bounded() -> None:
     program = """
 import resource, threading
 from idp import config
@@ -333,5 +333,5 @@ def test_zero_means_one_hash_for_each_core() -> None:
 
 @pytest.mark.row("I-01")
 @pytest.mark.parametrize("grows", ["ß" * 128, "\ufdfa" * 128])
-def test_folding_never_makes_a_text_too_long_to_be_hashed(grows: str) -> None:
+def test_folded_text_stays_short_enough_to_be_hashed(grows: str) -> None:
     assert len(fold_provisional(grows)) <= passwords.MAX_PASSWORD_LENGTH

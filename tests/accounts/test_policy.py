@@ -51,7 +51,7 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
         ("tortue velours cascade ancre galet tilleul moufle brume sirop radeau " * 2)[:128],
     ],
 )
-def test_long_phrases_emoji_and_passwords_without_digit_are_welcome(password: str) -> None:
+def test_long_phrases_emoji_and_passwords_without_digit_are_accepted(password: str) -> None:
     assert 12 <= len(password) <= 128
     assert faults(password) == []
 
@@ -136,7 +136,7 @@ def test_a_common_password_in_other_signs_is_the_same_password(password: str) ->
         "lecture velours cascade",
     ],
 )
-def test_a_short_name_or_a_particle_by_chance_is_no_fault(password: str) -> None:
+def test_a_short_name_or_a_particle_in_a_password_is_accepted(password: str) -> None:
     assert faults(password) == []
 
 
@@ -159,7 +159,7 @@ def test_the_identifier_is_the_one_reason_when_the_name_is_inside_it() -> None:
     assert faults("n.leroy4821 au vert", person) == ["identifier"]
 
 
-def test_every_reason_but_strength_is_told_at_once() -> None:
+def test_every_reason_but_strength_is_reported_together() -> None:
     assert faults("nadiaelise") == ["too_short", "name", "child"]
     assert faults("nadia elise moulin") == ["name", "child", "school"]
 
@@ -169,7 +169,7 @@ def test_a_childs_family_name_that_is_the_parents_is_not_called_the_childs_first
     assert faults("leroy velours cascade", person) == ["name"]
 
 
-def test_a_person_of_whom_nothing_is_known_has_the_general_rules() -> None:
+def test_an_unknown_person_has_the_general_rules() -> None:
     nobody = Identity("")
     assert faults("tortue velours cascade", nobody) == []
     assert faults("", nobody) == ["too_short"]
@@ -183,24 +183,24 @@ def test_the_shortest_length_is_a_setting(minimum: int, *, accepted: bool) -> No
 @pytest.mark.row("V-06")
 def test_the_letters_secret_is_refused_however_it_is_typed() -> None:
     hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000"))
-    kept = hasher.hash("7KQ0M1XA90VE", "activation")
-    asked = []
+    secret_hash = hasher.hash("7KQ0M1XA90VE", "activation")
+    verified = []
 
     def is_provisional(typed: str) -> bool:
-        asked.append(typed)
-        return hasher.verify(kept, fold_provisional(typed), "activation")
+        verified.append(typed)
+        return hasher.verify(secret_hash, fold_provisional(typed), "activation")
 
     person = replace(NADIA, is_provisional=is_provisional)
     for typed in ("7KQ0-M1XA-90VE", "7kq0m1xa90ve", " 7KQO MLXA 9OVE "):
         assert faults(typed, person) == ["provisional"]
     assert faults("7KQ0-M1XA-90VF", person) == []
-    asked.clear()
+    verified.clear()
     assert faults("tortue velours cascade", person) == []
-    assert asked == [], "no hash is spent on what cannot be a letter's secret"
+    assert verified == [], "no hash is spent on what cannot be a letter's secret"
 
 
 @pytest.mark.row("V-06")
-def test_no_turn_for_the_hash_is_not_an_answer() -> None:
+def test_busy_hasher_error_is_not_swallowed() -> None:
     def is_provisional(_typed: str) -> bool:
         raise HasherBusyError
 
@@ -208,8 +208,8 @@ def test_no_turn_for_the_hash_is_not_an_answer() -> None:
         check_password("7KQ0-M1XA-90VE", person=replace(NADIA, is_provisional=is_provisional))
 
 
-def test_each_reason_is_a_french_sentence_with_a_gesture() -> None:
-    found = {
+def test_each_reason_is_a_french_sentence_with_an_instruction() -> None:
+    sentences = {
         fault.code: str(fault.message)
         for typed in (
             "court",
@@ -225,18 +225,18 @@ def test_each_reason_is_a_french_sentence_with_a_gesture() -> None:
         for fault in check_password(typed, person=NADIA)
     }
     everything = replace(NADIA, is_provisional=lambda _typed: True)
-    found |= {f.code: str(f.message) for f in check_password("7KQ0-M1XA-90VE", person=everything)}
+    sentences |= {f.code: str(f.message) for f in check_password("7KQ0-M1XA-90VE", person=everything)}
     stolen = check_password("tortue velours cascade", person=NADIA, is_breached=lambda _typed: True)
-    found |= {f.code: str(f.message) for f in stolen}
-    assert set(found) == set(FaultCode)
-    for sentence in found.values():
+    sentences |= {f.code: str(f.message) for f in stolen}
+    assert set(sentences) == set(FaultCode)
+    for sentence in sentences.values():
         assert sentence.count(".") >= 2
         assert not {"'", "%"} & set(sentence)
         assert not any(word in sentence.lower() for word in ("invalide", "échec", "veuillez", "token", "session"))
-    assert found[FaultCode.CHILD] == (
+    assert sentences[FaultCode.CHILD] == (
         "Ce mot de passe contient le prénom de votre enfant. Retirez-le, ou prenez quatre mots sans rapport avec vous."
     )
-    assert found[FaultCode.TOO_SHORT].startswith("Il faut 12 caractères")
+    assert sentences[FaultCode.TOO_SHORT].startswith("Il faut 12 caractères")
 
 
 def worst_passwords() -> list[str]:
@@ -270,7 +270,7 @@ def test_the_worst_password_is_judged_in_bounded_time(password: str) -> None:
 
 @hypothesis_settings(deadline=None, max_examples=150, database=None)
 @given(st.text(st.characters(), max_size=140), st.text(st.characters(), max_size=30))
-def test_no_text_typed_or_imported_is_an_error(password: str, name: str) -> None:
+def test_arbitrary_texts_raise_no_error(password: str, name: str) -> None:
     person = Identity(name, (name,), (name, name[:3]), (name,))
     assert set(faults(password, person)) <= set(FaultCode)
 
@@ -284,15 +284,19 @@ def test_a_name_is_found_wherever_it_stands(name: str, place: int) -> None:
     assert "child" in faults(host[:place] + name + host[place:], person)
 
 
-def test_personal_words_of_one_person_never_weigh_on_another() -> None:
+def test_personal_words_of_one_person_do_not_affect_another() -> None:
     wrong: list[tuple[int, int]] = []
 
     def work(mine: str, other: str) -> None:
         scores = [(strength.score(f"{mine} zq", [mine]), strength.score(f"{other} zq", [mine])) for _ in range(60)]
         wrong.extend(pair for pair in scores if pair[0] >= 3 or pair[1] < 3)
 
-    one, two = "wxqzkvtrplmd", "hgfnbyukjsqw"
-    crowd = [threading.Thread(target=work, args=pair) for pair in ((one, two), (two, one)) for _ in range(2)]
+    first_word, second_word = "wxqzkvtrplmd", "hgfnbyukjsqw"
+    crowd = [
+        threading.Thread(target=work, args=pair)
+        for pair in ((first_word, second_word), (second_word, first_word))
+        for _ in range(2)
+    ]
     for thread in crowd:
         thread.start()
     for thread in crowd:
@@ -329,15 +333,15 @@ def test_printed_example_is_refused_with_its_variants(password: str) -> None:
     assert faults(password) == ["example"]
 
 
-def test_two_words_of_the_example_are_welcome() -> None:
+def test_two_words_of_the_example_are_accepted() -> None:
     assert faults("lapin caramel tournesol moufle") == []
 
 
 @pytest.mark.parametrize("password", ["Rentree2026!!!!", "passerelle2026", "Passerelle-2026!", "2026cybercollege"])
-def test_word_and_year_is_guessed(password: str) -> None:
+def test_word_and_year_is_refused(password: str) -> None:
     person = replace(NADIA, services=("Passerelle", "Académie des Deux Rives", "Cyber-Collège"))
     assert faults(password, person) == ["guessable"]
 
 
-def test_name_of_an_ent_within_a_phrase_is_welcome() -> None:
+def test_name_of_an_ent_within_a_phrase_is_accepted() -> None:
     assert faults("passerelle tortue velours cascade", replace(NADIA, services=("Passerelle",))) == []

@@ -100,7 +100,7 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
 
 
 @pytest.mark.parametrize("contact", ["equipe@academie.test", ""])
-def test_mail_says_where_the_answer_goes(app: Flask, build: Build, mailbox: Mailbox, contact: str) -> None:
+def test_mail_names_the_contact_for_answers(app: Flask, build: Build, mailbox: Mailbox, contact: str) -> None:
     school = with_address(build)
     settings = build.settings.model_copy(update={"contact_mail": contact})
     digest = partial(school_digest.hand_over, settings=settings)
@@ -126,8 +126,8 @@ def test_mail_names_children_and_guardians_and_nothing_else(app: Flask, build: B
         work(app)
     [mail] = mailbox.mails()
     text, html = text_of(mail), html_of(mail)
-    for said in ("Malo <b> O'NEILL", "Mme Noémie LEROY-VANDEPUTTE", "Karim BEN & FILS", "Collège des Tilleuls"):
-        assert said in text
+    for name in ("Malo <b> O'NEILL", "Mme Noémie LEROY-VANDEPUTTE", "Karim BEN & FILS", "Collège des Tilleuls"):
+        assert name in text
     assert "Malo &lt;b&gt; O&#39;NEILL" in html
     assert text.count("Malo") == len(Kind)
     assert "\n\nVérifiez chaque point" in text.replace("\r", "")
@@ -172,7 +172,7 @@ def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, m
     assert [mail["To"] for mail in mailbox.mails()] == ["lycee@exemple.test"], "told once it can be"
 
 
-def test_what_joins_an_open_notice_stands_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
+def test_child_added_to_an_open_notice_is_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
     """« L’établissement sera prévenu par mail »: also for the second child, after a mail about the first one."""
     school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
     account = build.active(children=[first, second])
@@ -206,7 +206,7 @@ def test_same_letter_typed_again_brings_no_mail_every_day(app: Flask, build: Bui
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "sentence"),
     [
         (Kind.NOT_GUARDIAN, "Une personne qui a le courrier de Mme Noémie LEROY-VANDEPUTTE a répondu"),
         (Kind.NOT_GUARDIAN, "« Je ne suis pas le représentant légal ». Ce compte est fermé."),
@@ -215,16 +215,18 @@ def test_same_letter_typed_again_brings_no_mail_every_day(app: Flask, build: Bui
         (Kind.LETTER_DOUBT, "Une personne dont le compte est supprimé a voulu ajouter le courrier de Mme Noémie"),
     ],
 )
-def test_mail_says_who_did_it(app: Flask, build: Build, mailbox: Mailbox, kind: Kind, said: str) -> None:
+def test_mail_names_the_author_of_the_event(
+    app: Flask, build: Build, mailbox: Mailbox, kind: Kind, sentence: str
+) -> None:
     """The holder of a letter or the reader of a mailbox may be another person than the account's."""
     with at():
         notice(build.active(), with_address(build), kind)
         work(app)
     [mail] = mailbox.mails()
-    assert said in " ".join(text_of(mail).split())
+    assert sentence in " ".join(text_of(mail).split())
 
 
-def test_one_statement_frees_the_notices_of_all_mails_that_were_given_up(app: Flask, build: Build) -> None:
+def test_notices_of_all_dead_mails_are_released_by_one_statement(app: Flask, build: Build) -> None:
     with_address(build)
     for n in range(3):
         mark = (MORNING - timedelta(days=n)).isoformat()
@@ -246,12 +248,21 @@ def test_one_statement_frees_the_notices_of_all_mails_that_were_given_up(app: Fl
     with at():
         work(app)
     event.remove(db.engine, "before_cursor_execute", listener)
-    assert len([one for one in seen if one.startswith("UPDATE school_notice") and "digested_at) IN" in one]) == 1
+    assert (
+        len(
+            [
+                statement
+                for statement in seen
+                if statement.startswith("UPDATE school_notice") and "digested_at) IN" in statement
+            ]
+        )
+        == 1
+    )
     notices = db.session.scalars(select(SchoolNotice)).all()
-    assert {one.digested_at for one in notices} <= {None, MORNING}
+    assert {statement.digested_at for statement in notices} <= {None, MORNING}
 
 
-def test_mail_that_waited_for_its_server_takes_what_came_meanwhile(app: Flask, build: Build, mailbox: Mailbox) -> None:
+def test_delayed_mail_includes_notices_created_while_it_waited(app: Flask, build: Build, mailbox: Mailbox) -> None:
     school = with_address(build)
     mailbox.at_rcpt = "451 later"
     for day, name in enumerate(("Aline", "Brice", "Chloé")):
@@ -267,7 +278,7 @@ def test_mail_that_waited_for_its_server_takes_what_came_meanwhile(app: Flask, b
     assert all(name in text_of(mail) for name in ("Aline", "Brice", "Chloé"))
 
 
-def test_notices_of_a_mail_that_was_refused_stand_in_the_next_one(app: Flask, build: Build, mailbox: Mailbox) -> None:
+def test_notices_of_a_refused_mail_are_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
     school = with_address(build)
     mailbox.at_rcpt = "550 no such user"
     with at():
@@ -284,7 +295,7 @@ def test_notices_of_a_mail_that_was_refused_stand_in_the_next_one(app: Flask, bu
     assert "Aline" in text_of(mail)
 
 
-def test_lost_answer_of_the_server_makes_no_second_mail_on_that_day(app: Flask, build: Build, mailbox: Mailbox) -> None:
+def test_lost_server_response_causes_no_second_mail_that_day(app: Flask, build: Build, mailbox: Mailbox) -> None:
     school = with_address(build)
     mailbox.at_data = "drop"
     with at():
@@ -310,7 +321,7 @@ def test_lost_answer_of_the_server_makes_no_second_mail_on_that_day(app: Flask, 
         ("many", "", 4),
     ],
 )
-def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
+def test_killed_process_causes_no_duplicate_mail_and_no_lost_notice(
     build: Build, tmp_path: Path, act: str, points: str, days: int
 ) -> None:
     school, mailbox = with_address(build), Mailbox()
@@ -340,7 +351,7 @@ def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
         assert any(text.startswith("UPDATE school ") for text in story), story
 
 
-def test_reader_of_a_clock_in_paris_agrees(build: Build) -> None:
+def test_digests_start_at_seven_on_the_day_in_paris(build: Build) -> None:
     moment = datetime(2027, 7, 1, 23, 30, tzinfo=UTC)  # the 2nd of July in Paris
     assert school_digest.start_of_digests(build.settings, moment) == datetime(2027, 7, 2, 5, 0, tzinfo=UTC)
     assert now().tzinfo is not None

@@ -22,7 +22,7 @@ SHARED = "famille@exemple.fr"
 YEAR = timedelta(days=365)
 
 
-def written() -> list[tuple[str, object, object]]:
+def read_notices() -> list[tuple[str, object, object]]:
     """Return each notice of a shared mailbox: its school and its two accounts."""
     rows = db.session.execute(
         select(School.uai, SchoolNotice.account_id, SchoolNotice.other_account_id)
@@ -31,7 +31,7 @@ def written() -> list[tuple[str, object, object]]:
         .order_by(School.uai)
     ).all()
     db.session.rollback()
-    return [(uai, one, other) for uai, one, other in rows]
+    return [(uai, first_account, second_account) for uai, first_account, second_account in rows]
 
 
 def confirm(app: Flask, build: Build, account: Account, mail: str = SHARED) -> None:
@@ -45,12 +45,12 @@ def father(build: Build, *children: Child) -> Account:
     return build.never_activated(civility="M.", given_name="Karim", family_name="HADDAD", children=list(children))
 
 
-def test_second_account_on_a_mailbox_is_told_to_the_school(app: Flask, build: Build) -> None:
+def test_school_is_notified_of_a_second_account_on_a_mailbox(app: Flask, build: Build) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
     first = build.active(email=SHARED.capitalize(), children=[malo])
     second = father(build, malo, lila)
     confirm(app, build, second)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
 
 
 def confirm_again(app: Flask, build: Build, account: Account) -> None:
@@ -63,22 +63,22 @@ def confirm_again(app: Flask, build: Build, account: Account) -> None:
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_pair_is_told_once_whoever_confirms_again(app: Flask, build: Build, *, settled: bool) -> None:
+def test_school_is_notified_once_of_a_pair_of_accounts(app: Flask, build: Build, *, settled: bool) -> None:
     malo = build.child()
     first, second = father(build, malo), build.never_activated(children=[malo])
     confirm(app, build, first)
-    assert written() == [], "one account shares nothing"
+    assert read_notices() == [], "one account shares nothing"
     confirm(app, build, second)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
     if settled:
         db.session.scalars(select(SchoolNotice)).one().settled_at = now()
     confirm_again(app, build, first)
-    assert written() == [(COLLEGE, second.id, first.id)]
+    assert read_notices() == [(COLLEGE, second.id, first.id)]
     confirm(app, build, father(build, malo))
-    assert len(written()) == 2, "a third account is another pair with her; with him it shares the name"
+    assert len(read_notices()) == 2, "a third account is another pair with her; with him it shares the name"
 
 
-def test_pair_is_told_again_once_the_settled_notice_was_purged(app: Flask, act: Run, build: Build) -> None:
+def test_school_is_notified_again_after_the_settled_notice_is_purged(app: Flask, act: Run, build: Build) -> None:
     malo = build.child()
     first, second = father(build, malo), build.never_activated(children=[malo])
     confirm(app, build, first)
@@ -86,30 +86,30 @@ def test_pair_is_told_again_once_the_settled_notice_was_purged(app: Flask, act: 
     db.session.scalars(select(SchoolNotice)).one().settled_at = now() - timedelta(days=build.settings.audit_days + 1)
     db.session.commit()
     assert act("purge").code == 0
-    assert written() == [], "nobody is told without a new confirmation"
+    assert read_notices() == [], "nobody is told without a new confirmation"
     confirm_again(app, build, first)
-    assert written() == [(COLLEGE, first.id, second.id)]
+    assert read_notices() == [(COLLEGE, first.id, second.id)]
 
 
-def test_same_person_another_school_and_a_disabled_account_are_not_told(app: Flask, build: Build) -> None:
+def test_same_person_another_school_and_a_disabled_account_cause_no_notice(app: Flask, build: Build) -> None:
     malo = build.child()
     build.active(email=SHARED, children=[malo])
     build.active(email=SHARED, children=[build.child("Zoé", uai=LYCEE)], given_name="Ines", family_name="AUTRE")
     build.active(email=SHARED, children=[malo], given_name="Omar", family_name="PARTI", disabled_at=now())
     confirm(app, build, build.never_activated(children=[malo]))
-    assert written() == []
+    assert read_notices() == []
 
 
-def test_of_two_who_confirm_one_mailbox_at_once_the_school_hears(app: Flask, build: Build) -> None:
+def test_school_is_notified_when_two_accounts_confirm_a_mailbox_concurrently(app: Flask, build: Build) -> None:
     for round_ in range(3):
         mail = f"famille{round_}@exemple.fr"
         malo = build.child()
         pair = [father(build, malo), build.never_activated(children=[malo])]
         forms = []
         for account in pair:
-            one = app.test_client()
-            activate(one, account, mail=mail)
+            visitor = app.test_client()
+            activate(visitor, account, mail=mail)
             phone = app.test_client()
             forms.append(form(phone, phone.get(newest_link(build.settings, account.id))))
         assert [answer["status"] for answer in at_once(build.settings, forms)] == [200, 200]
-        assert len(written()) == round_ + 1
+        assert len(read_notices()) == round_ + 1

@@ -42,7 +42,7 @@ def live(database: str, username: str, countdown: int, points: str, note: Path) 
 
 def main(database: str, folder: str, points: str, *usernames: str) -> None:
     """Kill one child process after the other."""
-    found = []
+    responses = []
     inherited(settings_for(database, database_pool=2))
     for number, username in enumerate(usernames, start=1):
         note = Path(folder) / username
@@ -55,10 +55,10 @@ def main(database: str, folder: str, points: str, *usernames: str) -> None:
             assert os.WTERMSIG(status) == signal.SIGKILL
         elif os.WEXITSTATUS(status):
             sys.exit(f"the child failed at statement {number}")
-        found.append({"username": username, "killed_at": note.read_text()})
+        responses.append({"username": username, "killed_at": note.read_text()})
         if not os.WIFSIGNALED(status):
             break
-    json.dump(found, sys.stdout)
+    json.dump(responses, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -57,14 +57,14 @@ def main() -> None:
     inherited(settings_of(order))
     barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
     crowd = [context.Process(target=run, args=(order, form, barrier, answers)) for form in order["forms"]]
-    for one in crowd:
-        one.start()
-    found = [answers.get() for _ in crowd]
-    for one in crowd:
-        one.join(timeout=60)
-    if any(one.exitcode for one in crowd):
+    for process in crowd:
+        process.start()
+    responses = [answers.get() for _ in crowd]
+    for process in crowd:
+        process.join(timeout=60)
+    if any(process.exitcode for process in crowd):
         sys.exit("a process of the crowd failed")
-    json.dump(found, sys.stdout)
+    json.dump(responses, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
 
 
 @dataclass(frozen=True)
-class Kept:
+class AccountState:
     """The stored state of an account."""
 
     active: bool
@@ -74,13 +74,13 @@ class Kept:
     completions: int
 
 
-def kept(account_id: uuid.UUID) -> Kept:
+def read_state(account_id: uuid.UUID) -> AccountState:
     """Read the stored state of an account."""
     db.session.rollback()
     account = db.session.get_one(Account, account_id, populate_existing=True)
     links = [str(key) for key in db.session.scalars(select(OneTimeLink.id).where(OneTimeLink.account_id == account_id))]
     payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.finished_at.is_(None))).all()
-    found = Kept(
+    state = AccountState(
         active=account.activated_at is not None,
         letter=account.provisional_hash is not None,
         password=account.password_hash,
@@ -97,7 +97,7 @@ def kept(account_id: uuid.UUID) -> Kept:
         or 0,
     )
     db.session.rollback()
-    return found
+    return state
 
 
 def _count(model: type[Session], account_id: uuid.UUID) -> int:

@@ -21,9 +21,9 @@ from tests.activation.steps import (
     SENT,
     activate,
     fill_in,
-    kept,
     newest_link,
     open_activation,
+    read_state,
 )
 from tests.builders import LYCEE, PROVISIONAL, Build
 from tests.email_confirmation.post import post_office
@@ -74,7 +74,7 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 
 
 @pytest.mark.row("V-11")
-def test_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_link_alone_signs_nobody_in_and_shows_no_names(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -91,28 +91,28 @@ def test_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: F
         assert ("Tilleuls" in text) == (page is question)
     assert stranger.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     assert heading(follow(stranger, stranger.get("/mon-compte"))) == "Connexion"
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.email, after.pending, after.sessions) == (ADDRESS, None, 0)
 
 
 @pytest.mark.row("V-12")
-def test_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClient, build: Build) -> None:
+def test_activation_of_a_parent_leaves_the_other_parent_unchanged(browser: FlaskClient, build: Build) -> None:
     malo = build.child()
     mother, father = (build.never_activated(children=[malo]) for _ in range(2))
-    before = kept(father.id)
+    before = read_state(father.id)
     activate(browser, mother)
-    assert kept(father.id) == before
+    assert read_state(father.id) == before
 
 
 @pytest.mark.row("V-13")
-def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: FlaskClient, build: Build) -> None:
+def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(browser: FlaskClient, build: Build) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
     account = build.never_activated(children=[malo, lila])
     page = open_activation(browser, account)
     place = page.request.full_path.replace("/activation?", "/activation/non-representant?")
     question = browser.get(place)
     assert heading(question) == "Ce n’est pas votre enfant ?"
-    assert kept(account.id).letter, "looking burns nothing"
+    assert read_state(account.id).letter, "looking burns nothing"
     for _ in range(2):  # a double click sees the same page
         done = submit(browser, question, enfant=[malo.id.hex, lila.id.hex])
         assert heading(done) == "Merci, c’est noté"
@@ -126,7 +126,7 @@ def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: Fla
     refused = sign_in(browser, "/connexion", account.username, PROVISIONAL).text
     assert "La connexion n’a pas abouti" in refused
     assert "Je ne suis pas le représentant légal" in refused
-    after = kept(account.id)
+    after = read_state(account.id)
     assert not after.active
     assert not after.letter
     notices = db.session.scalars(select(School.name).join(SchoolNotice).where(SchoolNotice.account_id == account.id))
@@ -155,7 +155,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
     account = build.never_activated(children=[malo, lila, elsewhere], letter_school_id=malo.school_id)
     question = _question(browser, account)
     submit(browser, question, enfant=[malo.id.hex])
-    closed = kept(account.id)
+    closed = read_state(account.id)
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     notice.digested_at = now()
     db.session.commit()
@@ -163,7 +163,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
         again = submit(browser, question, enfant=[lila.id.hex])
         assert (again.status_code, heading(again)) == (200, "Merci, c’est noté")
     assert _disputed(account) == [malo.id.hex, lila.id.hex]
-    assert kept(account.id) == closed
+    assert read_state(account.id) == closed
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert notice.child_ids == [malo.id.hex, lila.id.hex]
     assert notice.digested_at is None, "the school hears of the second child too"
@@ -172,7 +172,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
 
 
 @pytest.mark.row("V-13")
-def test_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
+def test_a_second_child_after_the_schools_decision_is_not_reported_as_recorded(
     browser: FlaskClient, build: Build
 ) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
@@ -187,15 +187,15 @@ def test_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
 
 
 @pytest.mark.row("V-13")
-def test_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:
+def test_an_active_account_cannot_be_stopped_by_its_letter(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     fill_in(browser, page)
-    before = kept(account.id)
+    before = read_state(account.id)
     refused = submit(browser, question)
     assert (refused.status_code, heading(refused)) == (410, DEAD_LETTER)
-    assert kept(account.id) == before
+    assert read_state(account.id) == before
 
 
 @pytest.mark.row("V-14")
@@ -228,19 +228,19 @@ def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(browser
     assert heading(page) == ACTIVATION
     assert heading(browser.get(page.request.full_path)) == ACTIVATION
     sent = [fill_in(browser, page) for _ in range(2)]
-    assert [heading(one) for one in sent] == [SENT, SENT]
+    assert [heading(response) for response in sent] == [SENT, SENT]
     assert heading(follow(browser, browser.get(page.request.full_path))) == SENT, "the back button"
     assert heading(browser.get(sent[0].request.full_path)) == SENT
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
     link = browser.get(newest_link(build.settings, account.id))
     done = [submit(browser, link) for _ in range(2)]
-    assert [heading(one) for one in done] == [CONFIRMED, CONFIRMED]
+    assert [heading(response) for response in done] == [CONFIRMED, CONFIRMED]
     assert heading(follow(browser, browser.get(sent[0].request.full_path))) == CONFIRMED
 
 
 @pytest.mark.row("V-15")
-def test_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: FlaskClient, build: Build) -> None:
+def test_the_sign_in_form_sent_again_after_the_activation_is_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     first = browser.get("/connexion")
     token = form_token(first)
@@ -262,7 +262,7 @@ def test_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
             pass
         page = activate(browser, account)
         assert closed.deliver() == []
-        after = kept(account.id)
+        after = read_state(account.id)
         assert (after.active, after.pending, after.mails) == (True, ADDRESS, 1)
         assert "Le message peut mettre quelques minutes." in page.text
         clock.shift(timedelta(seconds=61))

@@ -14,25 +14,25 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
-from tests.activation.steps import ACTIVATION, kept, without_token
+from tests.activation.steps import ACTIVATION, read_state, without_token
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in
 
 
 @pytest.mark.row("V-08")
-def test_a_guessed_letter_stays_good_and_the_school_is_told_once(
+def test_a_guessed_letter_stays_valid_and_the_school_is_notified_once(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
     with time_machine.travel(now(), tick=False) as clock:
         for n in range(120):
-            assert told(account) == (1 if n >= limits.LETTER_NOTICE_AT else 0)
+            assert count_notices(account) == (1 if n >= limits.LETTER_NOTICE_AT else 0)
             guesser = app.test_client()
             guesser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
             assert sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}").status_code == 200
             clock.shift(timedelta(minutes=11))
-        assert kept(account.id).letter
-        assert told(account) == 1
+        assert read_state(account.id).letter
+        assert count_notices(account) == 1
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
 
 
@@ -53,7 +53,7 @@ def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_dela
 
 
 @pytest.mark.row("V-08")
-def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build) -> None:
+def test_a_flood_of_guesses_writes_a_bounded_number_of_rows(app: Flask, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False):
         for n in range(100):
@@ -63,11 +63,11 @@ def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build)
     entries = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
     db.session.rollback()
     assert entries <= 10, "the free tries, and one refusal that the process remembers"
-    assert told(account) == 0
+    assert count_notices(account) == 0
 
 
 @pytest.mark.row("V-08")
-def test_the_school_is_told_again_of_guesses_that_go_on_after_it_settled(app: Flask, build: Build) -> None:
+def test_the_school_is_notified_again_of_guesses_after_it_settled(app: Flask, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         for n in range(2 * limits.LETTER_NOTICE_AT):
@@ -76,21 +76,19 @@ def test_the_school_is_told_again_of_guesses_that_go_on_after_it_settled(app: Fl
             if n == limits.LETTER_NOTICE_AT:
                 school_notices.settle(account.id, by="test", sentence="a joke")
                 db.session.commit()
-    assert told(account) == 2
+    assert count_notices(account) == 2
 
 
-def told(account: Account) -> int:
+def count_notices(account: Account) -> int:
     """Return the number of notices about a guessed letter."""
     statement = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.account_id == account.id)
-    found = db.session.scalar(statement.where(SchoolNotice.kind == "letter_guessed")) or 0
+    count = db.session.scalar(statement.where(SchoolNotice.kind == "letter_guessed")) or 0
     db.session.rollback()
-    return found
+    return count
 
 
 @pytest.mark.row("V-18")
-def test_who_guesses_identifiers_is_stopped_at_the_same_count_whether_they_exist_or_not(
-    app: Flask, build: Build
-) -> None:
+def test_known_and_unknown_identifiers_are_rate_limited_at_the_same_count(app: Flask, build: Build) -> None:
     real = [build.never_activated().username for _ in range(35)]
     unknown = [f"x.inconnu{n}" for n in range(35)]
     outcomes = {}

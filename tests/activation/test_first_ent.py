@@ -42,25 +42,25 @@ def leads_to(host: str) -> str:
     return f'<a class="btn" href="https://{host}/">Accéder à l’ENT</a>'
 
 
-def test_the_first_ent_is_the_one_of_the_letters_school(build: Build, walk: Walk) -> None:
+def test_the_first_ent_serves_the_letters_school(build: Build, walk: Walk) -> None:
     other = build.ent("Passerelle", uais=[COLLEGE])
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     assert leads_to("horizon.test") in walk(other)
 
 
-def test_of_two_ents_of_that_school_it_is_the_one_that_the_person_came_from(build: Build, walk: Walk) -> None:
+def test_the_ent_that_the_person_came_from_is_preferred_at_the_letters_school(build: Build, walk: Walk) -> None:
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     second = build.ent("Internat", "internat.test", uais=[LYCEE])
     assert leads_to("internat.test") in walk(second)
 
 
-def test_where_that_school_has_no_ent_it_is_the_one_that_the_person_came_from(build: Build, walk: Walk) -> None:
+def test_a_school_without_ent_leads_to_the_ent_that_the_person_came_from(build: Build, walk: Walk) -> None:
     build.ent("Passerelle", uais=[COLLEGE])
     service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone")
     assert leads_to("cantines.test") in walk(service)
 
 
-def test_without_an_ent_the_last_page_sends_to_the_sign_in_and_names_none(walk: Walk) -> None:
+def test_without_an_ent_the_last_page_leads_to_the_sign_in(walk: Walk) -> None:
     text = walk(None)
     assert '<a class="btn" href="/connexion">Se connecter</a>' in text
     assert "Connectez-vous avec votre identifiant" in text
@@ -75,9 +75,7 @@ def test_an_ent_that_may_not_know_the_person_is_never_the_first(build: Build, wa
     assert "ailleurs.test" not in text
 
 
-def test_a_school_that_the_child_left_since_the_letter_decides_nothing(
-    build: Build, letter: Account, walk: Walk
-) -> None:
+def test_a_school_that_the_child_left_since_the_letter_is_ignored(build: Build, letter: Account, walk: Walk) -> None:
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     build.ent("Passerelle", uais=[COLLEGE])
     [tie] = [link for link in letter.guardianships if link.child.school.uai == LYCEE]
@@ -86,7 +84,7 @@ def test_a_school_that_the_child_left_since_the_letter_decides_nothing(
     assert leads_to("ent.test") in walk(None)
 
 
-def test_the_waiting_page_of_the_first_device_leads_there_too(
+def test_the_waiting_page_of_the_first_device_leads_to_the_first_ent(
     app: Flask, browser: FlaskClient, build: Build, letter: Account
 ) -> None:
     other = build.ent("Passerelle", uais=[COLLEGE])

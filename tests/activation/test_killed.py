@@ -10,7 +10,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from tests import forked, killing
-from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kept, open_activation
+from tests.activation.steps import ACTIVATION, ADDRESS, SENT, AccountState, fill_in, open_activation, read_state
 from tests.builders import Build
 from tests.pages import heading
 
@@ -20,11 +20,11 @@ _MOST = {killing.WRITES: 25, killing.STATEMENTS: 60}
 """More accounts than there are points."""
 
 
-def _untouched(state: Kept) -> bool:
+def _untouched(state: AccountState) -> bool:
     return not state.active and state.letter and (state.links, state.mails, state.completions) == (0, 0, 0)
 
 
-def _whole(state: Kept) -> bool:
+def _whole(state: AccountState) -> bool:
     return (
         state.active
         and not state.letter
@@ -54,7 +54,7 @@ def test_killed_at_any_statement_the_account_is_untouched_or_active_with_its_mai
     states = []
     for n, chapter in enumerate(story):
         account = db.session.scalars(select(Account).where(Account.username == chapter["username"])).one()
-        state = kept(account.id)
+        state = read_state(account.id)
         assert _untouched(state) or _whole(state), (chapter["killed_at"], state)
         states.append(state.active)
         if not state.active:

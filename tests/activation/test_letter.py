@@ -18,8 +18,8 @@ from tests.activation.steps import (
     LOST,
     activate,
     fill_in,
-    kept,
     open_activation,
+    read_state,
     without_token,
 )
 from tests.builders import PROVISIONAL, Build
@@ -30,11 +30,11 @@ _FAILED = "La connexion n’a pas abouti"
 
 
 @pytest.mark.row("V-01")
-def test_the_letter_opens_an_activation_and_nothing_else(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_the_letter_opens_an_activation_alone(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated()
     page = open_activation(browser, account, ent.url(Attempt()))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
-    assert kept(account.id).sessions == 0
+    assert read_state(account.id).sessions == 0
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
     resumed = browser.get("/authorize/resume", query_string=page.request.args)
     assert "code=" not in resumed.headers["Location"]
@@ -58,7 +58,7 @@ def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient
             assert heading(answer) == LOST
     for place in ("/adresse/confirmation", "/adresse/modifier"):
         assert browser.post(place, data=form).status_code == 400
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-02")
@@ -78,26 +78,24 @@ def test_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient
         username=other.username,
     )
     assert done.status_code == 200
-    assert kept(account.id).active
-    assert not kept(other.id).active
+    assert read_state(account.id).active
+    assert not read_state(other.id).active
 
 
 @pytest.mark.row("V-02")
 def test_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
-    former = kept(account.id).password
+    former = read_state(account.id).password
     fill_in(browser, page)
-    first = kept(account.id)
+    first = read_state(account.id)
     assert first.password != former
     fill_in(browser, page, password="marteau nuage girafe wagon", mail="autre@exemple.fr")
-    assert kept(account.id) == first
+    assert read_state(account.id) == first
 
 
 @pytest.mark.row("V-03")
-def test_the_address_of_an_activation_opens_nothing_in_another_browser(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_url_of_an_activation_is_refused_in_another_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     stranger = app.test_client()
@@ -109,7 +107,7 @@ def test_the_address_of_an_activation_opens_nothing_in_another_browser(
     )
     assert answer.status_code == 400
     assert "Noémie" not in answer.get_data(as_text=True)
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-03")
@@ -127,7 +125,7 @@ def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: Fla
         clock.shift(timedelta(seconds=1))
         late = fill_in(browser, page)
         assert heading(late) == LOST
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-04")
@@ -155,7 +153,7 @@ def test_a_letter_that_expires_while_its_page_is_open_still_activates(browser: F
         page = open_activation(browser, account)
         clock.shift(timedelta(minutes=5))
         fill_in(browser, page)
-    assert kept(account.id).active
+    assert read_state(account.id).active
 
 
 @pytest.mark.row("V-05")
@@ -171,7 +169,9 @@ def test_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClie
 
 
 @pytest.mark.row("V-07")
-def test_the_letters_secret_is_dead_once_the_account_is_active(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_letters_secret_is_refused_once_the_account_is_active(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -182,7 +182,7 @@ def test_the_letters_secret_is_dead_once_the_account_is_active(app: Flask, brows
 
 
 @pytest.mark.row("V-09")
-def test_nothing_about_the_family_is_shown_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
+def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     pages = [
         browser.get("/connexion"),

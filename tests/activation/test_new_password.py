@@ -8,14 +8,14 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, kept, open_activation
+from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in, submit
 
 
 def _errors(page: TestResponse) -> list[str]:
-    found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
-    return [unescape(text) for text in found]
+    messages = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
+    return [unescape(text) for text in messages]
 
 
 @pytest.mark.row("V-06")
@@ -44,7 +44,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     text = page.get_data(as_text=True)
     assert text.count(reason) == 2, "in the summary and beside the field"
     assert "<title>Erreur" in text
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("V-06")
@@ -73,14 +73,14 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
         ("n" * 300 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, mail: str, reason: str
 ) -> None:
     account = build.never_activated()
     page = fill_in(browser, open_activation(browser, account), mail=mail)
     [error] = _errors(page)
     assert error.startswith(reason), error
-    assert not kept(account.id).active
+    assert not read_state(account.id).active
 
 
 @pytest.mark.row("I-15")
@@ -107,7 +107,7 @@ def test_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
 
 
 @pytest.mark.row("I-15")
-def test_an_accent_is_one_password_however_the_keyboard_writes_it(browser: FlaskClient, build: Build) -> None:
+def test_composed_and_decomposed_accents_are_the_same_password(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "né à Orléans, élevé au bord"
     composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))
@@ -132,4 +132,4 @@ def test_four_hundred_thousand_accents_are_refused_at_once(
         "Ce mot de passe dépasse 128 caractères."
     )
     assert max(normalised, default=0) <= 128
-    assert not kept(account.id).active
+    assert not read_state(account.id).active

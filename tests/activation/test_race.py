@@ -12,7 +12,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.db import db
 from tests import forked
 from tests.activation.race import HOST
-from tests.activation.steps import DEAD_LETTER, activate, kept, newest_link, open_activation
+from tests.activation.steps import DEAD_LETTER, activate, newest_link, open_activation, read_state
 from tests.builders import Build
 from tests.pages import form_token
 
@@ -41,7 +41,7 @@ def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.row("Z-03")
-def test_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask, build: Build) -> None:
+def test_concurrent_activations_succeed_once_and_send_one_mail(app: Flask, build: Build) -> None:
     account = build.never_activated()
     forms = []
     for n in range(_CROWD):
@@ -53,21 +53,21 @@ def test_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask,
     answers = _at_once(build, forms)
     assert sorted(answer["status"] for answer in answers) == [303] + [410] * (_CROWD - 1)
     assert all(DEAD_LETTER in answer["text"] for answer in answers if answer["status"] == 410)
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.active, after.letter, after.links, after.mails, after.completions) == (True, False, 1, 1, 1)
     [winner] = [form["data"] for form in forms if form["data"]["mail"] == after.pending]
     assert Hasher(build.settings).verify(after.password, winner["nouveau"], "sign_in")
 
 
 @pytest.mark.row("Z-03")
-def test_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
+def test_concurrent_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "orage brique hamster violon"
     page = open_activation(browser, account)
     answers = _at_once(build, [_form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")] * _CROWD)
     assert all(answer["status"] == 303 for answer in answers)
     assert all(answer["location"].startswith("/adresse/confirmation?") for answer in answers)
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
 
 
@@ -83,4 +83,4 @@ def test_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Buil
     for answer in _at_once(build, forms):
         assert answer["status"] == 200
         assert "Votre compte a été validé." in answer["text"]
-    assert [kept(account.id).email for account in accounts] == [f"{a.username}@exemple.fr" for a in accounts]
+    assert [read_state(account.id).email for account in accounts] == [f"{a.username}@exemple.fr" for a in accounts]

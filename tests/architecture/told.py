@@ -4,29 +4,29 @@
 """
 
 _PAGES = "tests/web/test_telling.py"
-_SCHOOLS = f"{_PAGES}::test_only_a_school_with_an_address_is_said_to_be_told"
+_SCHOOLS = f"{_PAGES}::test_page_promises_a_notice_for_schools_with_an_address_alone"
 _CONTEST = "tests/email_confirmation/test_contest.py"
 
 TOLD = {
-    "L’établissement sera prévenu par mail : %(schools)s.": (
-        f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail"
+    "L’établissement sera prévenu par mail : %(schools)s.": (f"{_PAGES}::test_promised_notice_is_sent_to_the_school"),
+    "L’établissement sera prévenu par mail.": (
+        f"{_PAGES}::test_stopped_change_of_address_page_names_the_notified_schools"
     ),
-    "L’établissement sera prévenu par mail.": (f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it"),
     "Les établissements seront prévenus par mail : %(schools)s.": _SCHOOLS,
     "Les établissements seront prévenus par mail.": _SCHOOLS,
-    "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
+    "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_promised_notice_is_sent_to_the_school",
     "Ce n’est pas vous ? Quelqu’un a peut-être ouvert votre courrier. Dites-le ici :": (
         "tests/email_confirmation/test_report.py::test_link_reports_to_the_school_once_and_gives_no_control"
     ),
     "Ensuite : un mail prévient aussi votre ancienne adresse.": (
-        f"{_PAGES}::test_former_mailbox_hears_of_a_change_of_address"
+        f"{_PAGES}::test_former_mailbox_is_notified_of_a_change_of_address"
     ),
     "Nos messages arrivent maintenant à cette adresse. Un mail prévient aussi l’ancienne.": (
-        f"{_PAGES}::test_former_mailbox_hears_of_a_change_of_address"
+        f"{_PAGES}::test_former_mailbox_is_notified_of_a_change_of_address"
     ),
-    "Un mail vous prévient.": f"{_PAGES}::test_mail_is_promised_only_to_who_has_an_address",
+    "Un mail vous prévient.": f"{_PAGES}::test_mail_is_promised_only_to_accounts_with_an_address",
     "Par sécurité, tous vos appareils ont été déconnectés et un mail vous prévient du changement.": (
-        f"{_PAGES}::test_who_chose_a_forgotten_password_gets_a_mail"
+        f"{_PAGES}::test_new_password_after_recovery_sends_a_mail"
     ),
     "Nous le disons maintenant aux ENT que vous avez ouverts et qui le demandent.": (
         "tests/protocol/test_frontchannel.py::test_only_ents_of_this_session_that_registered_an_address_are_loaded"
@@ -40,9 +40,7 @@ TOLD = {
         "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
     ),
     "Le %(day)s à %(hour)s, quelqu’un a signalé avec le lien « Ce n’était pas moi » que l’adresse mail du compte "
-    "%(username)s avait changé sans son accord.": (
-        f"{_CONTEST}::test_both_mailboxes_are_told_what_to_do_and_get_no_link"
-    ),
+    "%(username)s avait changé sans son accord.": (f"{_CONTEST}::test_both_mailboxes_get_instructions_and_no_link"),
     "Dites-le au secrétariat de l’établissement de votre enfant.": (
         "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"
     ),
@@ -50,6 +48,6 @@ TOLD = {
         "tests/protocol/test_audience.py::test_a_school_without_an_ent_is_named"
     ),
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (
-        "tests/email_confirmation/test_correction.py::test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_told"
+        "tests/email_confirmation/test_correction.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
     ),
 }

@@ -52,8 +52,8 @@ def test_the_ent_reads_its_charter_and_records_an_acceptance(
         done = accept(browser, tokens["access_token"], "2026-09")
         assert done.status_code == 200
         assert (done.get_json()["accepted"], done.get_json()["accepted_at"]) == (True, int(moment.timestamp()))
-    [kept] = acceptances()
-    assert (kept.account_id, kept.accepted_at, kept.ip) == (account.id, moment, "127.0.0.1")
+    [acceptance] = acceptances()
+    assert (acceptance.account_id, acceptance.accepted_at, acceptance.ip) == (account.id, moment, "127.0.0.1")
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert info["charter_accepted"] is True
     assert info["charter_accepted_at"] == int(moment.timestamp())
@@ -75,7 +75,7 @@ def test_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
 
 
 @pytest.mark.row("C-02")
-def test_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_acceptance_without_a_valid_token_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     token = token_of(browser, ent, account)["access_token"]
     body = {"version": "2026-09"}
@@ -94,7 +94,7 @@ def test_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("C-02")
-def test_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_acceptance_without_the_scope_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active(), scope="openid profile")["access_token"]
     for answer in (ask(browser, token), accept(browser, token, "2026-09")):
         assert answer.status_code == 403
@@ -103,7 +103,7 @@ def test_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, build: 
 
 
 @pytest.mark.row("C-03")
-def test_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them(
+def test_claims_need_the_scope_and_cannot_be_sent_in_the_request(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
@@ -114,7 +114,7 @@ def test_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them(
 
 
 @pytest.mark.row("C-04")
-def test_twice_is_one_record_and_the_first_time_stays(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_repeated_acceptance_keeps_the_first_record(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     first = accept(browser, token, "2026-09")
     with time_machine.travel(now() + timedelta(minutes=5)):
@@ -142,7 +142,7 @@ def test_an_old_and_a_future_version_are_refused_and_the_current_one_is_shown(
 
 
 @pytest.mark.row("C-04")
-def test_a_new_version_is_owed_again_and_the_old_acceptance_is_kept(
+def test_a_new_version_has_to_be_accepted_and_the_old_acceptance_is_kept(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
@@ -185,9 +185,7 @@ def test_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, ent: R
         b"[" * 60_000,
     ],
 )
-def test_a_body_that_says_no_version_is_a_clear_error(
-    browser: FlaskClient, build: Build, ent: RelyingParty, body: bytes
-) -> None:
+def test_a_body_without_version_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty, body: bytes) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = browser.post("/charter/acceptance", data=body, headers=headers)
@@ -200,7 +198,7 @@ def test_a_body_that_says_no_version_is_a_clear_error(
 
 
 @pytest.mark.row("C-04")
-def test_a_form_is_no_json(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_a_form_body_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     answer = browser.post(
         "/charter/acceptance", data={"version": "2026-09"}, headers={"Authorization": f"Bearer {token}"}
@@ -209,7 +207,7 @@ def test_a_form_is_no_json(browser: FlaskClient, build: Build, ent: RelyingParty
     assert acceptances() == []
 
 
-def test_an_ent_that_published_no_charter_is_told_so(browser: FlaskClient, build: Build) -> None:
+def test_an_ent_without_charter_gets_an_explicit_error(browser: FlaskClient, build: Build) -> None:
     ent = build.ent("Horizon", "horizon.test", charter="ent")
     account = build.active()
     attempt = Attempt()

@@ -36,8 +36,10 @@ def _read(html: str) -> list[str]:
 
 def _version(ent: RelyingParty, version: str) -> uuid.UUID:
     statement = select(CharterVersion.id).join(Client, Client.id == CharterVersion.client_id)
-    [found] = db.session.scalars(statement.where(Client.client_id == ent.client_id, CharterVersion.version == version))
-    return found
+    [charter_version] = db.session.scalars(
+        statement.where(Client.client_id == ent.client_id, CharterVersion.version == version)
+    )
+    return charter_version
 
 
 def test_each_ent_of_my_schools_is_listed_with_what_i_accepted(browser: FlaskClient, build: Build) -> None:
@@ -58,7 +60,7 @@ def test_each_ent_of_my_schools_is_listed_with_what_i_accepted(browser: FlaskCli
     assert "Acceptée pour 1 ENT sur 2" in text_of(browser.get("/mon-compte"))
 
 
-def test_a_new_version_is_owed_and_the_former_stays_readable(browser: FlaskClient, build: Build) -> None:
+def test_a_new_version_is_pending_and_the_former_stays_readable(browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent()
     with time_machine.travel(MORNING, tick=False):
         build.publish(ent, "1", "# Charte\n\nPremière version.")
@@ -78,11 +80,11 @@ def test_a_new_version_is_owed_and_the_former_stays_readable(browser: FlaskClien
     assert "Vous l’avez acceptée le 2 septembre 2026 à 20 h 51." in former
 
 
-def test_what_i_accepted_stays_when_the_ent_no_longer_serves_my_school(browser: FlaskClient, build: Build) -> None:
+def test_accepted_charters_stay_when_the_ent_no_longer_serves_the_school(browser: FlaskClient, build: Build) -> None:
     account, ent, other = build.active(), build.ent("Ancien"), build.ent("Fermé", "ferme.test")
-    for one in (ent, other):
-        build.publish(one, "1")
-        _accept(one, account.id, "1")
+    for client in (ent, other):
+        build.publish(client, "1")
+        _accept(client, account.id, "1")
     rows = {row.name: row for row in db.session.query(Client)}
     db.session.execute(delete(ClientSchool).where(ClientSchool.client_id == rows["Ancien"].id))
     rows["Fermé"].disabled_at = now()
@@ -104,7 +106,7 @@ def test_a_version_of_an_ent_that_is_not_mine_is_not_found(browser: FlaskClient,
     assert "Horizon" not in browser.get(PAGE).text
 
 
-def test_an_acceptance_of_another_parent_is_not_mine(browser: FlaskClient, build: Build) -> None:
+def test_an_acceptance_of_another_parent_is_not_listed(browser: FlaskClient, build: Build) -> None:
     account, other, ent = build.active(), build.active(), build.ent()
     build.publish(ent, "1")
     _accept(ent, other.id, "1")
@@ -114,7 +116,7 @@ def test_an_acceptance_of_another_parent_is_not_mine(browser: FlaskClient, build
 
 
 @pytest.mark.row("C-05")
-def test_the_text_of_a_charter_runs_nothing(browser: FlaskClient, build: Build) -> None:
+def test_the_text_of_a_charter_is_escaped(browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent()
     build.publish(
         ent, "1", "# Charte\n\n<script>alert(1)</script>\n\n[ici](javascript:alert(1))\n\n![x](https://a.test/x)"
@@ -127,6 +129,6 @@ def test_the_text_of_a_charter_runs_nothing(browser: FlaskClient, build: Build) 
     assert page.text.count("<h1") == 1
 
 
-def test_without_a_charter_the_page_says_so(browser: FlaskClient, build: Build) -> None:
+def test_page_without_charters_shows_a_message(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())
     assert "Les ENT de vos établissements n’ont pas encore publié de charte." in text_of(browser.get(PAGE))

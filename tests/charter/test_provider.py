@@ -52,13 +52,15 @@ def test_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Bu
         answer = ent.answer(_accept(browser, page, "1"))
     claims = ent.tokens(browser, answer["code"], attempt)["claims"]
     assert claims["charter_accepted"] is True
-    [kept] = acceptances()
-    assert (kept.account_id, kept.accepted_at, kept.ip) == (account.id, moment, "127.0.0.1")
+    [acceptance] = acceptances()
+    assert (acceptance.account_id, acceptance.accepted_at, acceptance.ip) == (account.id, moment, "127.0.0.1")
     assert "code" in ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
 
 
 @pytest.mark.row("C-01")
-def test_no_page_no_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_prompt_none_is_refused_before_the_charter_is_accepted(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
     sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
     assert heading(follow(browser, browser.get(ent.url(Attempt())))) == CHARTER
@@ -66,7 +68,9 @@ def test_no_page_no_code(browser: FlaskClient, build: Build, ent: RelyingParty) 
 
 
 @pytest.mark.row("C-01")
-def test_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_refused_charter_gives_no_code_and_allows_sign_out(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
     attempt = Attempt()
     page = sign_in(browser, ent.url(attempt), build.active().username, PASSWORD)
     answer = ent.answer(follow(browser, browser.get(_refusal(page))))
@@ -81,7 +85,7 @@ def test_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, build: 
 
 
 @pytest.mark.row("C-01")
-def test_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_an_unticked_box_is_refused_with_an_instruction(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     again = submit(browser, page, version="1")
     assert heading(again) == CHARTER
@@ -91,7 +95,7 @@ def test_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build, ent
 
 
 @pytest.mark.row("C-01")
-def test_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_a_new_version_has_to_be_accepted_again(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     _accept(browser, sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD), "1")
     build.publish(ent, "2", "Nouvelle règle.")
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
@@ -103,7 +107,7 @@ def test_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent: Re
 
 @pytest.mark.row("C-04")
 @pytest.mark.parametrize("version", ["1", "3", "", "x" * 500, "2\x00"])
-def test_only_the_version_that_was_read_can_be_accepted(
+def test_acceptance_of_another_version_is_refused(
     browser: FlaskClient, build: Build, ent: RelyingParty, version: str
 ) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
@@ -116,7 +120,7 @@ def test_only_the_version_that_was_read_can_be_accepted(
 
 
 @pytest.mark.row("C-04")
-def test_two_clicks_make_one_record_and_one_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_two_clicks_create_one_record_and_one_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     assert "code" in ent.answer(_accept(browser, page, "1"))
     second = _accept(browser, page, "1")
@@ -125,7 +129,7 @@ def test_two_clicks_make_one_record_and_one_code(browser: FlaskClient, build: Bu
 
 
 @pytest.mark.row("C-02")
-def test_who_is_not_signed_in_accepts_nothing(
+def test_acceptance_without_a_session_is_refused(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
@@ -163,16 +167,16 @@ _HOSTILE = """# Titre <script>alert(1)</script>
 
 
 @pytest.mark.row("C-02")
-def test_who_signed_out_in_another_tab_signs_in_and_finds_the_charter_again(
+def test_sign_out_in_another_tab_leads_to_sign_in_and_back_to_the_charter(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
     page = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
     browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
-    for address in (page.request.full_path, _refusal(page)):
-        asked = follow(browser, browser.get(address))
-        assert heading(asked) == "Connexion"
-    assert heading(submit(browser, asked, identifiant=account.username, mot_de_passe=PASSWORD)) == CHARTER
+    for url in (page.request.full_path, _refusal(page)):
+        sign_in_page = follow(browser, browser.get(url))
+        assert heading(sign_in_page) == "Connexion"
+    assert heading(submit(browser, sign_in_page, identifiant=account.username, mot_de_passe=PASSWORD)) == CHARTER
 
 
 @pytest.mark.row("C-05")

@@ -38,19 +38,19 @@ class Browser:
 
     client: FlaskClient
 
-    def get(self, address: str) -> TestResponse:
-        return self.client.get(address.removeprefix(PUBLIC_URL))
+    def get(self, url: str) -> TestResponse:
+        return self.client.get(url.removeprefix(PUBLIC_URL))
 
-    def leave(self, address: str = "/login") -> str:
+    def leave(self, url: str = "/login") -> str:
         """Start a sign-in; return the URL of the provider's response without opening it."""
-        departure = self.get(address)
+        departure = self.get(url)
         assert departure.status_code == 303, departure.text
         answer = requests.get(departure.location, allow_redirects=False, timeout=60)
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
 
-    def sign_in(self, address: str = "/login") -> TestResponse:
-        return self.get(self.leave(address))
+    def sign_in(self, url: str = "/login") -> TestResponse:
+        return self.get(self.leave(url))
 
     def submit(self, page: str, action: str = "", **fields: str) -> TestResponse:
         """Send the form of a page with its hidden fields and `fields`."""
@@ -89,8 +89,8 @@ def browser(app: Flask) -> Browser:
     return Browser(app.test_client())
 
 
-def query(address: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+def query(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
 def change(**changes: object) -> Callable[[Claims], Claims]:

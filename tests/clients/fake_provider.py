@@ -83,10 +83,10 @@ class FakeProvider:
         return {"charter_accepted": self.charter_version in self.accepted, "charter_version": self.charter_version}
 
     def answer(self, code: str) -> dict[str, str]:
-        given = {"code": code, "state": self.requests[-1]["state"], "iss": self.issuer}
-        return {name: value for name, value in {**given, **self.answer_lie}.items() if value is not None}
+        parameters = {"code": code, "state": self.requests[-1]["state"], "iss": self.issuer}
+        return {name: value for name, value in {**parameters, **self.answer_lie}.items() if value is not None}
 
-    def id_token(self, asked: dict[str, str], access_token: str) -> str:
+    def id_token(self, parameters: dict[str, str], access_token: str) -> str:
         half = (hashlib.sha512 if self.algorithm == "EdDSA" else hashlib.sha256)(access_token.encode()).digest()
         moment = int(time.time())
         claims: Claims = {
@@ -96,8 +96,8 @@ class FakeProvider:
             "azp": self.client_id,
             "iat": moment,
             "exp": moment + 300,
-            "auth_time": int(asked.get("auth_time", moment)),
-            "nonce": asked.get("nonce"),
+            "auth_time": int(parameters.get("auth_time", moment)),
+            "nonce": parameters.get("nonce"),
             "at_hash": base64.urlsafe_b64encode(half[: len(half) // 2]).rstrip(b"=").decode(),
             "sid": "sid-1",
             **self.charter_claims,
@@ -185,13 +185,13 @@ def _application(provider: FakeProvider) -> Flask:
 
     @app.get("/authorize")
     def authorize() -> AnyResponse:
-        asked = request.args.to_dict()
+        parameters = request.args.to_dict()
         if provider.away:
             return redirect(provider.away, 303)
-        provider.requests.append(asked)
+        provider.requests.append(parameters)
         code = secrets.token_urlsafe(16)
-        provider.codes[code] = {**asked, "auth_time": str(int(time.time()))}
-        return redirect(f"{asked['redirect_uri']}?{urlencode(provider.answer(code))}", 303)
+        provider.codes[code] = {**parameters, "auth_time": str(int(time.time()))}
+        return redirect(f"{parameters['redirect_uri']}?{urlencode(provider.answer(code))}", 303)
 
     @app.route("/moved/<path:path>", methods=["GET", "POST"])
     def moved(path: str) -> AnyResponse:
@@ -213,19 +213,19 @@ def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
     def token() -> tuple[Response, int]:
         if not _is_client(provider):
             return jsonify(error="invalid_client"), 401
-        asked = _renewed(provider) if request.form["grant_type"] == "refresh_token" else _redeemed(provider)
-        if asked is None:
+        parameters = _renewed(provider) if request.form["grant_type"] == "refresh_token" else _redeemed(provider)
+        if parameters is None:
             return jsonify(error="invalid_grant"), 400
         access_token, refresh_token = "at-" + secrets.token_urlsafe(16), "rt-" + secrets.token_urlsafe(16)
         answer = {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": 600,
-            "id_token": provider.id_token(asked, access_token),
+            "id_token": provider.id_token(parameters, access_token),
         }
-        if "offline_access" in asked["scope"].split():
+        if "offline_access" in parameters["scope"].split():
             answer["refresh_token"] = refresh_token
-            provider.refreshes[refresh_token] = {name: asked[name] for name in ("scope", "auth_time")}
+            provider.refreshes[refresh_token] = {name: parameters[name] for name in ("scope", "auth_time")}
         return jsonify({k: v for k, v in (answer | provider.token_lie).items() if v is not None}), 200
 
 
@@ -234,17 +234,17 @@ def _is_client(provider: FakeProvider) -> bool:
     basic = request.authorization
     if basic is None:
         return not provider.client_secret and request.form.get("client_id") == provider.client_id
-    given = (unquote_plus(basic.username or ""), unquote_plus(basic.password or ""))
-    return given == (provider.client_id, provider.client_secret)
+    credentials = (unquote_plus(basic.username or ""), unquote_plus(basic.password or ""))
+    return credentials == (provider.client_id, provider.client_secret)
 
 
 def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
     """Return the authorization request of a valid code, or None."""
-    asked = provider.codes.pop(request.form["code"], None)
+    parameters = provider.codes.pop(request.form["code"], None)
     challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
-    if asked is None or asked["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
+    if parameters is None or parameters["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
         return None
-    return asked if request.form["redirect_uri"] == asked["redirect_uri"] else None
+    return parameters if request.form["redirect_uri"] == parameters["redirect_uri"] else None
 
 
 def _renewed(provider: FakeProvider) -> dict[str, str] | None:

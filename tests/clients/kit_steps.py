@@ -28,14 +28,14 @@ def query_of(url: str) -> str:
     return urlsplit(location).query
 
 
-def signed_in(kit: Provider, **parameters: str) -> SignedIn:
+def complete_sign_in(kit: Provider, **parameters: str) -> SignedIn:
     url, attempt = kit.start_sign_in("/devoirs", **parameters)
     answer = kit.parse_answer(query_of(url))
     assert answer["state"] == attempt.state
     return kit.finish_sign_in(answer, attempt)
 
 
-def refused(sign_in: Callable[[], object]) -> str:
+def catch_failed_check(sign_in: Callable[[], object]) -> str:
     """Return the name of the failed check. The error must not contain a secret."""
     with pytest.raises(CheckError) as caught:
         sign_in()

@@ -28,22 +28,24 @@ from tests.rows import each_row
 
 def test_the_request_carries_all_that_the_answer_will_have_to_prove(browser: Browser) -> None:
     departure = browser.get("/login")
-    asked = query(departure.location)
-    assert {name: asked[name] for name in ("response_type", "client_id", "redirect_uri", "code_challenge_method")} == {
+    parameters = query(departure.location)
+    assert {
+        name: parameters[name] for name in ("response_type", "client_id", "redirect_uri", "code_challenge_method")
+    } == {
         "response_type": "code",
         "client_id": CLIENT_ID,
         "redirect_uri": f"{PUBLIC_URL}/callback",
         "code_challenge_method": "S256",
     }
-    assert asked["scope"] == "openid profile email ent charter"
-    assert len(asked["state"]) >= 22
-    assert len(asked["nonce"]) >= 20
-    assert len(asked["code_challenge"]) == 43
+    assert parameters["scope"] == "openid profile email ent charter"
+    assert len(parameters["state"]) >= 22
+    assert len(parameters["nonce"]) >= 20
+    assert len(parameters["code_challenge"]) == 43
     again = query(browser.get("/login").location)
-    assert {asked[n] for n in ("state", "nonce", "code_challenge")}.isdisjoint(again.values())
+    assert {parameters[n] for n in ("state", "nonce", "code_challenge")}.isdisjoint(again.values())
 
 
-def test_from_home_to_inside_and_out(browser: Browser, provider: FakeProvider) -> None:
+def test_parent_signs_in_and_signs_out(browser: Browser, provider: FakeProvider) -> None:
     home = browser.get("/")
     assert "<h1>Passerelle</h1>" in home.text
     assert "Set-Cookie" not in home.headers
@@ -62,11 +64,11 @@ def test_from_home_to_inside_and_out(browser: Browser, provider: FakeProvider) -
     accepted = inside[inside.index("charter_accepted</th>") :][:120]
     assert "true" in accepted
     out = browser.submit("/bienvenue", "/logout")
-    asked = query(out.location)
+    parameters = query(out.location)
     assert out.location.startswith(f"{provider.issuer}/logout?")
-    assert asked["client_id"] == CLIENT_ID
-    assert asked["post_logout_redirect_uri"] == f"{PUBLIC_URL}/"
-    assert asked["id_token_hint"].count(".") == 2
+    assert parameters["client_id"] == CLIENT_ID
+    assert parameters["post_logout_redirect_uri"] == f"{PUBLIC_URL}/"
+    assert parameters["id_token_hint"].count(".") == 2
     back = requests.get(out.location, allow_redirects=False, timeout=60).headers["Location"]
     assert "Vous êtes déconnecté" in browser.get(back).text
     assert "Vous êtes déconnecté" not in browser.get(back).text, "a state counts once"
@@ -110,7 +112,7 @@ def _assert_refused(browser: Browser, check: str) -> None:
 
 
 @each_row("lie", LIES)
-def test_an_id_token_that_lies_is_refused(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
+def test_an_id_token_with_a_wrong_claim_is_refused(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
     with visited_ent(tmp_path_factory.mktemp("ent")) as (_, browser, provider):
         provider.claims_lie, check = LIES[lie]
         _assert_refused(browser, check)
@@ -131,7 +133,7 @@ SIGNATURES: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("forgery", SIGNATURES)
-def test_a_signature_that_does_not_hold_is_refused(browser: Browser, provider: FakeProvider, forgery: str) -> None:
+def test_an_invalid_signature_is_refused(browser: Browser, provider: FakeProvider, forgery: str) -> None:
     changes, check = SIGNATURES[forgery]
     for name, value in changes.items():
         setattr(provider, name, value)
@@ -141,16 +143,16 @@ def test_a_signature_that_does_not_hold_is_refused(browser: Browser, provider: F
 def test_a_changed_payload_is_refused(browser: Browser, provider: FakeProvider) -> None:
     good = provider.id_token
 
-    def altered(asked: dict[str, str], access_token: str) -> str:
-        header, _, signature = good(asked, access_token).split(".")
+    def altered(parameters: dict[str, str], access_token: str) -> str:
+        header, _, signature = good(parameters, access_token).split(".")
         provider.sub = "quelqu-un-d-autre"
-        return f"{header}.{good(asked, access_token).split('.')[1]}.{signature}"
+        return f"{header}.{good(parameters, access_token).split('.')[1]}.{signature}"
 
     provider.id_token = altered  # type: ignore[method-assign]
     _assert_refused(browser, "signature")
 
 
-def test_an_ent_that_registered_es256_believes_that(provider: FakeProvider, tmp_path: Path) -> None:
+def test_an_ent_that_registered_es256_accepts_es256(provider: FakeProvider, tmp_path: Path) -> None:
     provider.signing_key, provider.algorithm = EC, "ES256"
     app = create_app(read_settings(environment(provider.issuer, tmp_path) | {"ENT_ID_TOKEN_ALG": "ES256"}))
     assert Browser(app.test_client()).sign_in().location == "/charte"
@@ -211,9 +213,7 @@ def test_a_refusal_of_the_provider_is_a_page_with_a_way_on(
     assert "<b>x</b>" not in answer.text
 
 
-def test_whoever_turned_back_at_the_sign_in_did_not_refuse_the_charter(
-    browser: Browser, provider: FakeProvider
-) -> None:
+def test_cancelled_sign_in_page_mentions_no_refused_charter(browser: Browser, provider: FakeProvider) -> None:
     provider.answer_lie = {"code": None, "error": "access_denied"}
     [text] = re.findall(r"</h1>\s*<p>(.*?)</p>", browser.sign_in().text)
     assert text.startswith("La connexion a été arrêtée avant la fin. Pour entrer, touchez")
@@ -245,15 +245,13 @@ def test_a_token_response_without_id_token_is_refused(browser: Browser, provider
 
 
 @pytest.mark.parametrize("lie", [{"access_token": None}, {"token_type": "DPoP"}, {"access_token": "é"}])
-def test_a_token_response_that_makes_no_sense_opens_nothing(
-    browser: Browser, provider: FakeProvider, lie: Claims
-) -> None:
+def test_an_invalid_token_response_opens_no_session(browser: Browser, provider: FakeProvider, lie: Claims) -> None:
     provider.token_lie = lie
     assert browser.sign_in().status_code == 503
     assert browser.get("/bienvenue").location.startswith("/login?")
 
 
-def test_a_provider_that_does_not_answer_is_a_page_that_says_so(tmp_path: Path) -> None:
+def test_a_provider_that_does_not_answer_gives_an_error_page(tmp_path: Path) -> None:
     app = create_app(read_settings(environment("http://127.0.0.1:9", tmp_path)))
     answer = app.test_client().get("/login")
     assert answer.status_code == 503
@@ -262,7 +260,7 @@ def test_a_provider_that_does_not_answer_is_a_page_that_says_so(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("address", "hint"),
+    ("url", "hint"),
     [
         ("/login?profil=parent", "profil:parent"),
         ("/login?profil=PARENT", "profil:parent"),
@@ -271,11 +269,13 @@ def test_a_provider_that_does_not_answer_is_a_page_that_says_so(tmp_path: Path) 
         ("/login", None),
     ],
 )
-def test_the_profile_is_passed_on(browser: Browser, address: str, hint: str | None) -> None:
-    assert query(browser.get(address).location).get("login_hint") == hint
+def test_the_profile_is_passed_on(browser: Browser, url: str, hint: str | None) -> None:
+    assert query(browser.get(url).location).get("login_hint") == hint
 
 
-def test_a_sign_in_begun_elsewhere(browser: Browser, app: Flask, provider: FakeProvider) -> None:
+def test_sign_in_started_by_a_third_party_leads_to_pages_of_the_ent_alone(
+    browser: Browser, app: Flask, provider: FakeProvider
+) -> None:
     assert browser.client.get("/login", query_string={"iss": "https://ailleurs.example"}).status_code == 400
     posted = browser.client.post("/login", data={"iss": provider.issuer, "login_hint": "profil:parent"})
     assert posted.status_code == 303

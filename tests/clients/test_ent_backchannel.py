@@ -83,20 +83,20 @@ def is_inside(browser: Browser) -> bool:
     return False
 
 
-def believed(answer: TestResponse) -> None:
+def assert_accepted(answer: TestResponse) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Set-Cookie" not in answer.headers
     assert answer.data == b""
 
 
-def refused(answer: TestResponse) -> str:
+def read_refusal(answer: TestResponse) -> str:
     assert answer.status_code == 400, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.content_type == "application/json"
-    said = answer.get_json()
-    assert said["error"] == "invalid_request"
-    return str(said["error_description"])
+    body = answer.get_json()
+    assert body["error"] == "invalid_request"
+    return str(body["error_description"])
 
 
 def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
@@ -104,16 +104,16 @@ def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
 ) -> None:
     """A parent signs out and in again before the logout token arrives."""
     browser.enter()
-    address = browser.leave()
-    believed(tell(app, signed(claims_of(provider))))
-    assert browser.get(address).status_code == 303
+    url = browser.leave()
+    assert_accepted(tell(app, signed(claims_of(provider))))
+    assert browser.get(url).status_code == 303
     assert is_inside(browser)
 
 
 def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, provider: FakeProvider) -> None:
     browser.enter()
     assert is_inside(browser)
-    believed(tell(app, signed(claims_of(provider))))
+    assert_accepted(tell(app, signed(claims_of(provider))))
     assert not is_inside(browser)
     home = browser.get("/")
     assert "Se connecter" in home.text
@@ -126,17 +126,17 @@ def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, p
     [{"sub": None}, {"sid": None}, {"aud": [CLIENT_ID]}, {"events": {EVENT: {}, "https://exemple.fr/other": {}}}],
     ids=["a session alone", "a person alone", "a list of one audience", "another event too"],
 )
-def test_each_form_that_the_specification_allows_is_believed(
+def test_each_form_that_the_specification_allows_is_accepted(
     app: Flask, browser: Browser, provider: FakeProvider, changes: dict[str, object]
 ) -> None:
     browser.enter()
-    believed(tell(app, signed(claims_of(provider, **changes))))
+    assert_accepted(tell(app, signed(claims_of(provider, **changes))))
     assert not is_inside(browser)
 
 
-@pytest.mark.parametrize("given", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])
-def test_the_type_is_compared_as_media_types_are(app: Flask, provider: FakeProvider, given: str) -> None:
-    believed(tell(app, signed(claims_of(provider), typ=given)))
+@pytest.mark.parametrize("media_type", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])
+def test_the_type_is_compared_as_media_types_are(app: Flask, provider: FakeProvider, media_type: str) -> None:
+    assert_accepted(tell(app, signed(claims_of(provider), typ=media_type)))
 
 
 def test_a_session_ends_alone_and_a_person_s_all_together(app: Flask, provider: FakeProvider) -> None:
@@ -145,24 +145,26 @@ def test_a_session_ends_alone_and_a_person_s_all_together(app: Flask, provider: 
         provider.claims_lie = change(sid=sid, sub=sub)
         provider.userinfo_lie = change(sub=sub)
         browser.enter()
-    believed(tell(app, signed(claims_of(provider, sid="sid-1"))))
+    assert_accepted(tell(app, signed(claims_of(provider, sid="sid-1"))))
     assert (is_inside(phone), is_inside(computer), is_inside(neighbour)) == (False, True, True)
-    believed(tell(app, signed(claims_of(provider, sid="sid-3"))))
+    assert_accepted(tell(app, signed(claims_of(provider, sid="sid-3"))))
     assert is_inside(neighbour), "that session is not this person's"
-    believed(tell(app, signed(claims_of(provider, sid=None))))
+    assert_accepted(tell(app, signed(claims_of(provider, sid=None))))
     assert (is_inside(computer), is_inside(neighbour)) == (False, True)
 
 
-def test_a_session_that_is_not_here_is_over_all_the_same(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+def test_a_logout_token_for_an_unknown_session_is_accepted(
+    app: Flask, browser: Browser, provider: FakeProvider
+) -> None:
     browser.enter()
-    believed(tell(app, signed(claims_of(provider, sid="ailleurs"))))
+    assert_accepted(tell(app, signed(claims_of(provider, sid="ailleurs"))))
     assert is_inside(browser)
 
 
-def test_nobody_who_has_not_signed_in_is_touched(app: Flask, browser: Browser, provider: FakeProvider) -> None:
-    address = browser.leave()
-    believed(tell(app, signed(claims_of(provider))))
-    assert browser.get(address).status_code == 303, "the sign-in on its way goes on"
+def test_pending_sign_in_survives_a_logout_token(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+    url = browser.leave()
+    assert_accepted(tell(app, signed(claims_of(provider))))
+    assert browser.get(url).status_code == 303, "the sign-in on its way goes on"
 
 
 FOREIGN, NO_ONE = "the token is for another client", "the token names neither a person nor a session"
@@ -235,12 +237,12 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
 
 
 @each_row("lie", LIES)
-def test_a_logout_token_that_lies_ends_nothing(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
+def test_an_invalid_logout_token_ends_no_session(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
     """Back-Channel Logout 1.0, 2.6: each validation rule refuses a token."""
     with visited_ent(tmp_path_factory.mktemp("ent")) as (app, browser, provider):
         browser.enter()
         token, sentence = LIES[lie]
-        assert refused(tell(app, token(provider))) == sentence
+        assert read_refusal(tell(app, token(provider))) == sentence
         assert is_inside(browser)
 
 
@@ -268,7 +270,7 @@ def test_a_logout_token_may_leave_its_type_and_its_key_s_name_out(
 ) -> None:
     """Back-Channel Logout 1.0, 2.4: the explicit type is recommended, not required."""
     browser.enter()
-    believed(tell(app, forged(claims_of(provider), typ=typ, kid=kid)))
+    assert_accepted(tell(app, forged(claims_of(provider), typ=typ, kid=kid)))
     assert not is_inside(browser)
 
 
@@ -288,11 +290,11 @@ def test_a_token_counts_once_even_when_it_comes_eight_times_at_once(
         statuses = sorted(answer.status_code for answer in pool.map(lambda _: tell(app, token), range(8)))
     assert statuses == [200, *[400] * 7]
     browser.sign_in()
-    assert refused(tell(app, token)) == "the token was used before"
+    assert read_refusal(tell(app, token)) == "the token was used before"
     assert is_inside(browser), "who signed in again is not thrown out by an old token"
 
 
-def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask, provider: FakeProvider) -> None:
+def test_token_identifiers_are_kept_as_long_as_tokens_are_accepted(app: Flask, provider: FakeProvider) -> None:
     def names() -> int:
         with sqlite3.connect(app.extensions["ent_settings"].database) as connection:
             count: int = connection.execute("SELECT count(*) FROM logout_token").fetchone()[0]
@@ -301,12 +303,12 @@ def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask,
 
     start = time.time()
     endless = signed(claims_of(provider, exp=int(start) + 10**9))
-    believed(tell(app, endless))
+    assert_accepted(tell(app, endless))
     with time_machine.travel(start + 590, tick=True):
-        assert refused(tell(app, endless)) == "the token was used before"
+        assert read_refusal(tell(app, endless)) == "the token was used before"
     with time_machine.travel(start + 700, tick=True):
-        assert refused(tell(app, endless)) == "the token was not issued recently"
-        believed(tell(app, signed(claims_of(provider))))
+        assert read_refusal(tell(app, endless)) == "the token was not issued recently"
+        assert_accepted(tell(app, signed(claims_of(provider))))
     assert names() == 1
 
 
@@ -322,10 +324,10 @@ def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask,
         "",
     ],
 )
-def test_a_request_that_is_none_is_refused_in_json(app: Flask, body: Any) -> None:
+def test_an_invalid_request_is_refused_in_json(app: Flask, body: Any) -> None:
     client = app.test_client(use_cookies=False)
-    refused(client.post(PATH, data=body, content_type="application/x-www-form-urlencoded"))
-    refused(client.post(PATH, data=json.dumps({"logout_token": "x"}), content_type="application/json"))
+    read_refusal(client.post(PATH, data=body, content_type="application/x-www-form-urlencoded"))
+    read_refusal(client.post(PATH, data=json.dumps({"logout_token": "x"}), content_type="application/json"))
 
 
 def test_the_token_comes_in_the_body_of_a_post_alone(app: Flask, browser: Browser, provider: FakeProvider) -> None:
@@ -333,12 +335,12 @@ def test_the_token_comes_in_the_body_of_a_post_alone(app: Flask, browser: Browse
     token = signed(claims_of(provider))
     client = app.test_client(use_cookies=False)
     assert client.get(PATH, query_string={"logout_token": token}).status_code == 405
-    refused(client.post(PATH, query_string={"logout_token": token}))
+    read_refusal(client.post(PATH, query_string={"logout_token": token}))
     assert client.post(PATH, data={"logout_token": "x" * 100_000}).status_code in {400, 413}
     assert is_inside(browser)
 
 
-def test_when_the_keys_cannot_be_read_it_is_to_be_tried_again(app: Flask, provider: FakeProvider) -> None:
+def test_unreadable_keys_give_a_retryable_error(app: Flask, provider: FakeProvider) -> None:
     provider.metadata_lie = {"jwks_uri": f"{provider.issuer}/nowhere"}
     answer = tell(app, signed(claims_of(provider)))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
@@ -353,29 +355,29 @@ def test_a_new_key_is_fetched_and_a_flood_of_unknown_ones_asks_the_provider_once
     new = RSAKey.generate_key(2048, {"kid": "rsa-2", "use": "sig", "alg": "RS256"}, private=True)
     provider.keys = [*provider.keys, new]
     before = provider.calls.count("/jwks.json")
-    believed(tell(app, signed(claims_of(provider), new)))
+    assert_accepted(tell(app, signed(claims_of(provider), new)))
     assert not is_inside(browser)
     for index in range(20):
-        refused(tell(app, signed(claims_of(provider), kid=f"inconnue-{index}")))
+        read_refusal(tell(app, signed(claims_of(provider), kid=f"inconnue-{index}")))
     assert provider.calls.count("/jwks.json") == before + 1
 
 
 def test_a_database_of_the_former_version_is_taken_over(provider: FakeProvider, tmp_path: Path) -> None:
-    given = environment(provider.issuer, tmp_path)
-    with sqlite3.connect(given["ENT_DATABASE"]) as former:
+    variables = environment(provider.issuer, tmp_path)
+    with sqlite3.connect(variables["ENT_DATABASE"]) as former:
         former.execute(
             "CREATE TABLE session (digest BLOB PRIMARY KEY, content TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT"
         )
         former.execute("INSERT INTO session VALUES (x'00', '{}', 99999999999)")
     former.close()
-    app = create_app(read_settings(given))
+    app = create_app(read_settings(variables))
     browser = Browser(app.test_client())
     browser.enter()
-    believed(tell(app, signed(claims_of(provider))))
+    assert_accepted(tell(app, signed(claims_of(provider))))
     assert not is_inside(browser)
 
 
-def test_who_a_session_was_for_goes_with_it(app: Flask, browser: Browser) -> None:
+def test_person_of_an_ended_session_is_deleted(app: Flask, browser: Browser) -> None:
     browser.enter()
     browser.submit("/bienvenue", "/logout")
     with sqlite3.connect(app.extensions["ent_settings"].database) as connection:

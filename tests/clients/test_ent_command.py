@@ -29,15 +29,15 @@ def _start(settings: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_command_serves_until_it_receives_sigterm(tmp_path: Path) -> None:
     with _start(environment("http://127.0.0.1:9", tmp_path) | {"ENT_BIND": "127.0.0.1:0"}) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         port = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
         assert port is not None, line
-        address = f"http://127.0.0.1:{port[1]}"
-        assert requests.get(f"{address}/healthz", timeout=60).text == "ok\n"
-        assert "<h1>Passerelle</h1>" in requests.get(address, timeout=60).text
+        url = f"http://127.0.0.1:{port[1]}"
+        assert requests.get(f"{url}/healthz", timeout=60).text == "ok\n"
+        assert "<h1>Passerelle</h1>" in requests.get(url, timeout=60).text
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
     assert (tmp_path / "ent.db").stat().st_mode & 0o077 == 0, "the file that holds tokens is its owner's"
@@ -51,7 +51,7 @@ def _refused(settings: dict[str, str]) -> str:
     return complaint
 
 
-def test_a_busy_port_is_a_sentence(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         bind = f"127.0.0.1:{busy.getsockname()[1]}"
         complaint = _refused(environment("http://127.0.0.1:9", tmp_path) | {"ENT_BIND": bind})
@@ -59,7 +59,7 @@ def test_a_busy_port_is_a_sentence(tmp_path: Path) -> None:
     assert complaint.count("\n") == 1
 
 
-def test_a_file_that_is_no_database_is_a_sentence_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_and_stays_unchanged(tmp_path: Path) -> None:
     (tmp_path / "ent.db").write_text("une liste de courses, pas une base de données" * 20)
     before = (tmp_path / "ent.db").read_bytes()
     complaint = _refused(environment("http://127.0.0.1:9", tmp_path))
@@ -94,7 +94,7 @@ def test_a_wrong_setting_is_named_in_one_sentence(tmp_path: Path, name: str, val
     assert "trop-court" not in caught.value.faults[0]
 
 
-def test_every_fault_is_said_at_once() -> None:
+def test_every_fault_is_reported_together() -> None:
     complaint = _refused({"ENT_BIND": "rien"})
     for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "PUBLIC_URL", "DATABASE", "SECRET_KEY", "BIND"):
         assert f"ENT_{name} " in complaint

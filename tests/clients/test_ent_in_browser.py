@@ -31,14 +31,14 @@ def running_ent(provider: FakeProvider, folder: Path, accent: str) -> Iterator[s
     """Run an ENT on a free port, which is reserved first because the settings need its public URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        address = f"http://127.0.0.1:{port}"
-        given = environment(provider.issuer, folder) | {"ENT_PUBLIC_URL": address, "ENT_ACCENT": accent}
-        app = create_app(read_settings(given))
+        url = f"http://127.0.0.1:{port}"
+        variables = environment(provider.issuer, folder) | {"ENT_PUBLIC_URL": url, "ENT_ACCENT": accent}
+        app = create_app(read_settings(variables))
         server = make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno())
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
-            yield address
+            yield url
         finally:
             server.shutdown()
             thread.join()
@@ -95,15 +95,15 @@ def test_home_page_of_each_accent_is_accessible(
     page: Page, provider: FakeProvider, tmp_path: Path, accent: str
 ) -> None:
     """The other accents have another emblem and drawing, which this page shows."""
-    with running_ent(provider, tmp_path, accent) as address:
-        page.goto(address)
+    with running_ent(provider, tmp_path, accent) as url:
+        page.goto(url)
         expect(page.locator("html")).to_have_attribute("data-accent", accent)
         look(page, "home", [accent])
 
 
 def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: Path) -> None:
-    with running_ent(provider, tmp_path, ACCENTS[0]) as address:
-        page.goto(address)
+    with running_ent(provider, tmp_path, ACCENTS[0]) as url:
+        page.goto(url)
         look(page, "home")
         follow(page.get_by_role("link", name="Se connecter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
@@ -127,17 +127,17 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
         follow(page.get_by_role("button", name="Enregistrer"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
         look(page, "inside")
-        page.goto(f"{address}/callback?state=x&iss={provider.issuer}")
+        page.goto(f"{url}/callback?state=x&iss={provider.issuer}")
         look(page, "problem")
-        page.goto(f"{address}/accessibilite")
+        page.goto(f"{url}/accessibilite")
         look(page, "accessibility")
-        page.goto(f"{address}/bienvenue")
+        page.goto(f"{url}/bienvenue")
         follow(page.get_by_role("button", name="Se déconnecter"))
         expect(page.get_by_role("status")).to_contain_text("Vous êtes déconnecté")
         look(page, "home, signed out")
 
 
-def test_the_whole_way_by_keyboard_alone(page: Page, provider: FakeProvider, tmp_path: Path) -> None:
+def test_the_whole_journey_works_with_the_keyboard_alone(page: Page, provider: FakeProvider, tmp_path: Path) -> None:
     def reach(name: str) -> None:
         for _ in range(12):
             page.keyboard.press("Tab")
@@ -151,8 +151,8 @@ def test_the_whole_way_by_keyboard_alone(page: Page, provider: FakeProvider, tmp
         with page.expect_navigation():
             page.keyboard.press("Enter")
 
-    with running_ent(provider, tmp_path, "aubergine") as address:
-        page.goto(address)
+    with running_ent(provider, tmp_path, "aubergine") as url:
+        page.goto(url)
         enter("Se connecter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
         reach("J’ai lu et j’accepte la charte")

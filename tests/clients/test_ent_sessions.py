@@ -32,9 +32,9 @@ def test_an_answer_without_the_state_is_refused(browser: Browser, provider: Fake
 
 
 def test_an_answer_counts_once(browser: Browser, provider: FakeProvider) -> None:
-    address = browser.leave()
-    assert browser.get(address).status_code == 303
-    replayed = browser.get(address)
+    url = browser.leave()
+    assert browser.get(url).status_code == 303
+    replayed = browser.get(url)
     assert replayed.status_code == 400
     assert "Reprenons depuis le début" in replayed.text
     assert provider.calls.count("/token") == 1
@@ -57,18 +57,18 @@ def test_an_answer_counts_once_even_when_it_comes_eight_times_at_once(app: Flask
 
 
 def test_an_answer_opened_in_another_browser_is_refused(app: Flask, provider: FakeProvider) -> None:
-    address = Browser(app.test_client()).leave()
+    url = Browser(app.test_client()).leave()
     victim = Browser(app.test_client())
     victim.leave()
-    assert victim.get(address).status_code == 400
-    assert Browser(app.test_client()).get(address).status_code == 400
+    assert victim.get(url).status_code == 400
+    assert Browser(app.test_client()).get(url).status_code == 400
     assert "/token" not in provider.calls
 
 
 def test_an_answer_that_comes_after_an_hour_is_refused(browser: Browser, provider: FakeProvider) -> None:
-    address = browser.leave()
+    url = browser.leave()
     with time_machine.travel(time.time() + 3601, tick=True):
-        assert "Reprenons depuis le début" in browser.get(address).text
+        assert "Reprenons depuis le début" in browser.get(url).text
     assert "/token" not in provider.calls
 
 
@@ -101,13 +101,13 @@ def test_two_tabs_do_not_disturb_one_another(browser: Browser) -> None:
     assert browser.get(first).status_code == 303
 
 
-def test_an_answer_that_says_a_thing_twice_is_refused(browser: Browser, provider: FakeProvider) -> None:
-    address = browser.leave()
-    assert "<b>duplicate</b>" in browser.get(f"{address}&code=autre").text
+def test_an_answer_with_a_repeated_parameter_is_refused(browser: Browser, provider: FakeProvider) -> None:
+    url = browser.leave()
+    assert "<b>duplicate</b>" in browser.get(f"{url}&code=autre").text
     assert "/token" not in provider.calls
 
 
-def test_no_token_travels_in_the_cookie_and_none_opens_a_session_from_the_file(
+def test_cookie_holds_no_token_and_the_database_holds_no_session_id(
     browser: Browser, app: Flask, provider: FakeProvider
 ) -> None:
     browser.sign_in()
@@ -161,7 +161,7 @@ def test_a_request_that_ends_after_the_sign_out_does_not_bring_the_session_back(
         "javascript:alert(1)",
     ],
 )
-def test_nobody_is_sent_elsewhere_after_the_sign_in(browser: Browser, target: str) -> None:
+def test_target_link_of_another_site_is_ignored(browser: Browser, target: str) -> None:
     browser.enter()
     departure = browser.client.get("/login", query_string={"target_link_uri": target})
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
@@ -169,7 +169,7 @@ def test_nobody_is_sent_elsewhere_after_the_sign_in(browser: Browser, target: st
 
 
 @pytest.mark.parametrize("page", ["/charte", "/notifications", "/logout"])
-def test_a_form_of_another_site_does_nothing(browser: Browser, provider: FakeProvider, page: str) -> None:
+def test_a_form_of_another_site_is_refused(browser: Browser, provider: FakeProvider, page: str) -> None:
     browser.sign_in()
     answer = browser.client.post(page, data={"accord": "oui", "version": "2", "mail": "pirate@exemple.fr"})
     assert answer.status_code == 400
@@ -178,7 +178,7 @@ def test_a_form_of_another_site_does_nothing(browser: Browser, provider: FakePro
     assert browser.get("/charte").status_code == 200, "still signed in"
 
 
-def test_the_sign_out_ends_the_session_here_whatever_the_provider_does(
+def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.metadata_lie = {"end_session_endpoint": None}
@@ -205,8 +205,8 @@ def test_every_answer_carries_the_security_headers(browser: Browser, provider: F
 
 
 def test_an_https_ent_has_a_host_cookie_that_never_travels_in_clear(provider: FakeProvider, tmp_path: Path) -> None:
-    given = environment(provider.issuer, tmp_path) | {"ENT_PUBLIC_URL": "https://passerelle.exemple.fr"}
-    client = create_app(read_settings(given)).test_client()
+    variables = environment(provider.issuer, tmp_path) | {"ENT_PUBLIC_URL": "https://passerelle.exemple.fr"}
+    client = create_app(read_settings(variables)).test_client()
     answer = client.get("/login", base_url="https://passerelle.exemple.fr")
     [cookie] = answer.headers.getlist("Set-Cookie")
     assert cookie.startswith("__Host-ent_ent-de-test.browser=")
@@ -218,7 +218,7 @@ def test_an_https_ent_has_a_host_cookie_that_never_travels_in_clear(provider: Fa
 
 
 @pytest.mark.parametrize("path", ["/callback?state=%FF%00&iss=%ED%A0%80", "/login?login_hint=%00%FF", "/?state=%FF"])
-def test_bytes_that_are_no_text_are_no_server_error(browser: Browser, path: str) -> None:
+def test_bytes_that_are_no_text_cause_no_server_error(browser: Browser, path: str) -> None:
     cookie = {"Cookie": 'ent_ent-de-test="\\377\\000"'}
     assert browser.client.get(path, headers=cookie).status_code < 500
 

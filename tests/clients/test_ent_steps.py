@@ -16,7 +16,7 @@ from tests.clients.fake_provider import (
 )
 
 
-def test_the_charter_is_rendered_by_the_ent_and_trusted_in_nothing(browser: Browser) -> None:
+def test_the_charter_is_rendered_by_the_ent_and_escaped(browser: Browser) -> None:
     browser.sign_in()
     page = browser.get("/charte").text
     assert "<script" not in page
@@ -26,7 +26,7 @@ def test_the_charter_is_rendered_by_the_ent_and_trusted_in_nothing(browser: Brow
 
 
 @pytest.mark.parametrize("page", ["/notifications", "/bienvenue"])
-def test_no_address_skips_the_charter(browser: Browser, page: str) -> None:
+def test_pages_of_the_ent_require_the_charter(browser: Browser, page: str) -> None:
     browser.sign_in()
     assert browser.get(page).location == "/charte"
     refused = browser.get("/charte/refus").text
@@ -34,7 +34,7 @@ def test_no_address_skips_the_charter(browser: Browser, page: str) -> None:
     assert browser.get(page).location == "/charte"
 
 
-def test_no_address_skips_the_notifications(browser: Browser, provider: FakeProvider) -> None:
+def test_home_page_requires_the_notifications_step(browser: Browser, provider: FakeProvider) -> None:
     provider.accepted = ["2"]
     assert browser.sign_in().location == "/notifications"
     assert browser.get("/bienvenue").location == "/notifications"
@@ -71,13 +71,13 @@ def test_a_charter_accepted_on_another_device_is_not_asked_again(browser: Browse
     assert browser.get("/charte").location == "/notifications"
 
 
-def test_an_ent_whose_charter_was_never_published_has_none_to_show(browser: Browser, provider: FakeProvider) -> None:
+def test_an_ent_without_published_charter_skips_the_charter(browser: Browser, provider: FakeProvider) -> None:
     provider.charter_status = 404
     browser.sign_in()
     assert browser.get("/charte").location == "/notifications"
 
 
-def test_a_charter_that_is_withdrawn_while_it_is_read_is_not_owed(browser: Browser, provider: FakeProvider) -> None:
+def test_a_charter_that_is_withdrawn_while_it_is_read_is_not_required(browser: Browser, provider: FakeProvider) -> None:
     browser.sign_in()
     html = browser.get("/charte").text
     [token] = re.findall(r'name="csrf_token" value="([^"]+)"', html)
@@ -103,7 +103,7 @@ def test_a_slow_reader_is_signed_in_again_and_a_useless_token_does_not_turn_in_c
     ("provider", "openid profile email ent charter", "/notifications"),
     ("none", "openid profile email ent", "/notifications"),
 ])  # fmt: skip
-def test_an_ent_that_leaves_the_charter_to_others(
+def test_charter_setting_decides_the_scope_and_the_first_page(
     provider: FakeProvider, tmp_path: Path, charter: str, scope: str, first: str
 ) -> None:
     app = create_app(read_settings(environment(provider.issuer, tmp_path) | {"ENT_CHARTER": charter}))
@@ -115,7 +115,7 @@ def test_an_ent_that_leaves_the_charter_to_others(
 @pytest.mark.parametrize(
     "mail", ["", "noemie", "noemie@", "a@b@c", "x" * 300 + "@exemple.fr", "a@exemple.fr\nBcc: b@c.fr"]
 )
-def test_an_address_that_cannot_receive_is_said_and_kept_on_the_screen(
+def test_an_invalid_address_is_reported_and_kept_on_the_screen(
     browser: Browser, provider: FakeProvider, mail: str
 ) -> None:
     provider.accepted = ["2"]

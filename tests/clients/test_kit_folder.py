@@ -13,29 +13,29 @@ REFERENCE = CHECKOUT / "clients" / "reference"
 FILES = sorted(KIT.glob("**/*.py"))
 
 
-def test_it_is_short_enough_to_be_read_before_it_is_copied() -> None:
+def test_kit_is_shorter_than_650_lines() -> None:
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {"checks.py", "provider.py", "flask_ent.py"} <= lengths.keys()
     assert sum(lengths.values()) < 650, lengths
 
 
-def test_it_needs_two_libraries_and_flask_in_one_module() -> None:
+def test_kit_imports_two_libraries_and_flask_in_one_module() -> None:
     allowed = {*sys.stdlib_module_names, "requests", "joserfc"}
-    found = {path.name: {name.partition(".")[0] for _, name in imported(path)} for path in FILES}
+    imports = {path.name: {name.partition(".")[0] for _, name in imported(path)} for path in FILES}
     own = {path.stem for path in FILES}  # relative imports are listed without their dot
-    assert {name: needed - allowed - own for name, needed in found.items() if needed - allowed - own} == {
+    assert {name: needed - allowed - own for name, needed in imports.items() if needed - allowed - own} == {
         "flask_ent.py": {"flask"}
     }
 
 
-def test_the_reference_knows_the_kit_alone() -> None:
+def test_the_reference_imports_the_kit_alone() -> None:
     allowed = {*sys.stdlib_module_names, "requests"}
     for path in REFERENCE.glob("*.py"):
         foreign = {name for _, name in imported(path) if name.partition(".")[0] not in allowed}
         assert all(name.startswith(("clients.kit", "clients.reference")) for name in foreign), foreign
 
 
-def test_it_works_under_any_name_far_from_the_project_and_is_typed(tmp_path: Path) -> None:
+def test_kit_works_under_another_package_name_and_is_typed(tmp_path: Path) -> None:
     shutil.copytree(KIT, tmp_path / "vendored" / "oidc", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "vendored" / "__init__.py").touch()
     ent = tmp_path / "ent.py"

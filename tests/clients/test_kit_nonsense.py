@@ -47,14 +47,14 @@ READERS: list[Callable[[object], object]] = [
 
 
 @given(st.text() | st.from_regex(r"[\w.=-]*", fullmatch=True) | JSON)
-def test_what_is_no_token_is_refused_and_nothing_worse(token: object) -> None:
+def test_value_that_is_no_token_raises_check_error(token: object) -> None:
     for read in READERS:
         with pytest.raises(CheckError):
             read(token)
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), JSON), st.dictionaries(st.sampled_from(["typ", "cty"]), st.text()))
-def test_whatever_a_signed_token_says_it_is_refused_and_nothing_worse(claims: Claims, header: Claims) -> None:
+def test_signed_token_with_nonsense_raises_check_error(claims: Claims, header: Claims) -> None:
     now = int(time.time())
     good = {"iss": "https://connexion.exemple.fr", "aud": "ent", "iat": now, "exp": now + 60} | claims
     token = jwt.encode({**header, "alg": "RS256", "kid": "rsa-1"}, good, RSA, algorithms=["RS256"])
@@ -64,6 +64,6 @@ def test_whatever_a_signed_token_says_it_is_refused_and_nothing_worse(claims: Cl
 
 
 @given(JSON)
-def test_whatever_userinfo_says_it_is_refused_and_nothing_worse(told: object) -> None:
+def test_userinfo_with_nonsense_raises_check_error(userinfo: object) -> None:
     with pytest.raises(CheckError):
-        CHECKS.userinfo(told, "quelqu-un")
+        CHECKS.userinfo(userinfo, "quelqu-un")

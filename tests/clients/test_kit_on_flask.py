@@ -35,13 +35,13 @@ def example() -> str:
     return str(code)
 
 
-def settings(provider: FakeProvider, address: str) -> dict[str, str]:
+def settings(provider: FakeProvider, url: str) -> dict[str, str]:
     """Return the environment variables of the example."""
     return {
         "ENT_ISSUER": provider.issuer,
         "ENT_CLIENT_ID": CLIENT_ID,
         "ENT_CLIENT_SECRET": CLIENT_SECRET,
-        "ENT_PUBLIC_URL": address,
+        "ENT_PUBLIC_URL": url,
         "ENT_SECRET_KEY": "k" * 32,
     }
 
@@ -70,16 +70,16 @@ def client(flask_app: Flask) -> FlaskClient:
     return flask_app.test_client()
 
 
-def leave(client: FlaskClient, login: str = "/login", **asked: str) -> str:
+def leave(client: FlaskClient, login: str = "/login", **parameters: str) -> str:
     """Start a sign-in at the provider; return the path of its response."""
-    departure = client.get(login, query_string=asked)
+    departure = client.get(login, query_string=parameters)
     assert departure.status_code == 303, departure.text
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
     return answer.headers["Location"].removeprefix(PUBLIC_URL)
 
 
-def sign_in(client: FlaskClient, **asked: str) -> TestResponse:
-    return client.get(leave(client, **asked))
+def sign_in(client: FlaskClient, **parameters: str) -> TestResponse:
+    return client.get(leave(client, **parameters))
 
 
 def stopped(answer: TestResponse) -> tuple[int, str]:
@@ -98,7 +98,7 @@ def test_the_example_is_about_forty_lines() -> None:
     assert len([line for line in example().splitlines() if line.strip()]) <= 45
 
 
-def test_the_example_runs_as_the_text_says(provider: FakeProvider, tmp_path: Path) -> None:
+def test_the_example_of_the_text_runs(provider: FakeProvider, tmp_path: Path) -> None:
     """Run the kit's folder and one file with `flask run`, outside the project."""
     shutil.copytree(KIT, tmp_path / "kit", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "ent.py").write_text(example(), encoding="utf-8")
@@ -125,7 +125,7 @@ def test_the_example_runs_as_the_text_says(provider: FakeProvider, tmp_path: Pat
         process.wait(60)
 
 
-def test_a_parent_enters_and_leaves(client: FlaskClient, provider: FakeProvider) -> None:
+def test_a_parent_signs_in_and_signs_out(client: FlaskClient, provider: FakeProvider) -> None:
     assert not is_inside(client)
     assert sign_in(client).location == "/espace"
     assert is_inside(client)
@@ -137,7 +137,9 @@ def test_a_parent_enters_and_leaves(client: FlaskClient, provider: FakeProvider)
     assert client.post("/logout").location == f"{PUBLIC_URL}/", "nobody was inside"
 
 
-def test_the_sign_out_happens_here_whatever_the_provider_says(client: FlaskClient, provider: FakeProvider) -> None:
+def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
+    client: FlaskClient, provider: FakeProvider
+) -> None:
     sign_in(client)
     provider.metadata_lie = {"end_session_endpoint": None}
     other = passerelle(provider).test_client()
@@ -164,7 +166,7 @@ def test_the_sign_out_happens_here_whatever_the_provider_says(client: FlaskClien
         ("javascript:alert(1)", "/espace"),
     ],
 )
-def test_a_sign_in_begun_elsewhere_leads_to_a_page_of_this_ent_alone(
+def test_a_sign_in_started_by_a_third_party_leads_to_a_page_of_this_ent_alone(
     client: FlaskClient, provider: FakeProvider, wanted: str, target: str
 ) -> None:
     """OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
@@ -178,12 +180,12 @@ def test_a_sign_in_begun_elsewhere_leads_to_a_page_of_this_ent_alone(
     assert client.get(answer.removeprefix(PUBLIC_URL)).location == target
 
 
-def test_a_sign_in_begun_for_another_provider_is_refused(client: FlaskClient) -> None:
+def test_a_sign_in_started_for_another_provider_is_refused(client: FlaskClient) -> None:
     answer = client.get("/login?iss=https://ailleurs.example")
     assert stopped(answer) == (400, "login_iss")
 
 
-def test_the_routes_may_lie_under_a_prefix(provider: FakeProvider) -> None:
+def test_the_routes_may_be_under_a_prefix(provider: FakeProvider) -> None:
     app = Flask("prefixed")
     app.config.update(SECRET_KEY="k" * 32)
     agreed = Registration(
@@ -269,7 +271,7 @@ def test_a_refusal_of_the_provider_is_a_page_with_a_way_on(
     assert sign_in(client, login=again).location == "/espace"
 
 
-def test_a_provider_that_is_down_is_said(client: FlaskClient, provider: FakeProvider) -> None:
+def test_a_provider_that_is_down_gives_an_error_page(client: FlaskClient, provider: FakeProvider) -> None:
     provider.bodies["/token"] = (500, b"")
     answer = sign_in(client)
     assert stopped(answer) == (503, "token")
@@ -288,7 +290,7 @@ def test_an_ent_shows_a_page_of_its_own_by_the_lines_of_the_text(provider: FakeP
     assert stopped(sign_in(app.test_client())) == (400, "server_error")
 
 
-def test_a_lie_opens_nothing(client: FlaskClient, provider: FakeProvider) -> None:
+def test_a_wrong_claim_opens_no_session(client: FlaskClient, provider: FakeProvider) -> None:
     provider.claims_lie = change(nonce="autre")
     assert "nonce" in sign_in(client).text
     assert not is_inside(client)
@@ -318,7 +320,9 @@ def test_the_back_channel_ends_the_sessions_that_it_names(
     assert not is_inside(neighbour)
 
 
-def test_the_back_channel_believes_no_lie(flask_app: Flask, client: FlaskClient, provider: FakeProvider) -> None:
+def test_the_back_channel_refuses_an_invalid_logout_token(
+    flask_app: Flask, client: FlaskClient, provider: FakeProvider
+) -> None:
     sign_in(client)
     for form in ({}, {"logout_token": ""}, {"logout_token": signed(claims_of(provider, nonce="n"))}):
         answer = tell(flask_app, **form)

@@ -15,7 +15,7 @@ from clients.kit import Provider
 from clients.kit import provider as kit_provider
 from clients.kit.checks import CheckError, ProviderDownError
 from tests.clients.fake_provider import RSA, FakeProvider, running_provider
-from tests.clients.kit_steps import refused, registered, signed_in
+from tests.clients.kit_steps import catch_failed_check, complete_sign_in, registered
 from tests.protocol.ent_server import Answer, authority, listening_ent
 from tests.rows import each_row
 
@@ -34,12 +34,12 @@ BROKEN = {
 
 
 @each_row(("path", "broken"), itertools.product(PATHS, BROKEN))
-def test_an_answer_in_another_language_is_a_provider_that_is_down(path: str, broken: str) -> None:
+def test_a_response_that_is_no_json_is_a_provider_that_is_down(path: str, broken: str) -> None:
     with running_provider() as provider:
         provider.bodies[path] = BROKEN[broken]
         kit = Provider(registered(provider))
         with pytest.raises(ProviderDownError):
-            kit.charter(signed_in(kit).access_token)
+            kit.charter(complete_sign_in(kit).access_token)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_no_redirect_is_followed(provider: FakeProvider, endpoint: str, path: st
     """The code, the secret and the tokens go where discovery says, and nowhere else."""
     provider.metadata_lie = {endpoint: f"{provider.issuer}/moved/{path}"}
     with pytest.raises(ProviderDownError, match="307"):
-        signed_in(Provider(registered(provider)))
+        complete_sign_in(Provider(registered(provider)))
     assert f"/{path}" not in provider.calls
 
 
@@ -57,14 +57,12 @@ def test_no_redirect_is_followed(provider: FakeProvider, endpoint: str, path: st
 def test_an_address_that_cannot_be_talked_to_is_refused(provider: FakeProvider, lie: object) -> None:
     for endpoint in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"):
         provider.metadata_lie = {endpoint: lie}
-        assert refused(lambda: signed_in(Provider(registered(provider)))) == "metadata"
+        assert catch_failed_check(lambda: complete_sign_in(Provider(registered(provider)))) == "metadata"
     provider.metadata_lie = {"end_session_endpoint": "javascript:alert(1)"}
-    assert refused(lambda: signed_in(Provider(registered(provider)))) == "metadata"
+    assert catch_failed_check(lambda: complete_sign_in(Provider(registered(provider)))) == "metadata"
 
 
-def test_a_provider_that_says_nothing_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, provider: FakeProvider
-) -> None:
+def test_a_silent_provider_times_out(monkeypatch: pytest.MonkeyPatch, provider: FakeProvider) -> None:
     monkeypatch.setattr(kit_provider, "_TIMEOUT", 0.2)
     with listening_ent(None) as silent:
         silent.served["/.well-known/openid-configuration"] = lambda _handler: time.sleep(2)
@@ -92,64 +90,64 @@ def test_an_issuer_that_is_no_web_address_is_refused(provider: FakeProvider, iss
         Provider(registered(provider, issuer=issuer)).metadata()
 
 
-def test_nothing_is_remembered_between_two_runs_and_little_within_one(
+def test_metadata_and_keys_are_cached_within_one_provider_only(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     kit = Provider(registered(provider))
-    signed_in(kit)
-    signed_in(kit)
+    complete_sign_in(kit)
+    complete_sign_in(kit)
     assert [provider.calls.count(path) for path in PATHS[:2]] == [1, 1]
-    signed_in(Provider(registered(provider)))
+    complete_sign_in(Provider(registered(provider)))
     assert [provider.calls.count(path) for path in PATHS[:2]] == [2, 2]
     moment += 3601
     provider.keys = []
-    assert refused(lambda: signed_in(kit)) == "kid", "a key that was withdrawn is believed for an hour at most"
+    assert catch_failed_check(lambda: complete_sign_in(kit)) == "kid", (
+        "a key that was withdrawn is believed for an hour at most"
+    )
 
 
-def test_an_unknown_key_is_asked_for_at_once_and_then_not_for_ten_seconds(
+def test_an_unknown_key_is_fetched_at_most_every_ten_seconds(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     kit = Provider(registered(provider))
-    signed_in(kit)
+    complete_sign_in(kit)
     provider.header = {"kid": "inconnue"}
     for _ in range(5):
-        assert refused(lambda: signed_in(kit)) == "kid"
+        assert catch_failed_check(lambda: complete_sign_in(kit)) == "kid"
     assert provider.calls.count("/jwks.json") == 2
     new = RSAKey.generate_key(2048, {"kid": "rsa-2", "use": "sig", "alg": "RS256"}, private=True)
     provider.header, provider.keys, provider.signing_key = {}, [new], new
-    assert refused(lambda: signed_in(kit)) == "kid"
+    assert catch_failed_check(lambda: complete_sign_in(kit)) == "kid"
     moment += 11
-    assert signed_in(kit).claims["sub"] == provider.sub
+    assert complete_sign_in(kit).claims["sub"] == provider.sub
 
 
-def test_a_key_that_nobody_has_heard_of_does_not_shut_the_others_out(
-    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_key_does_not_block_the_known_keys(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody can post a logout token with any `kid`: if the keys cannot be requested again, cached keys stay valid."""
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     kit = Provider(registered(provider))
-    signed_in(kit)
+    complete_sign_in(kit)
     provider.bodies["/jwks.json"] = (503, b"")
     provider.header = {"kid": "inconnue"}
     for _ in range(3):
         with pytest.raises(ProviderDownError):
-            signed_in(kit)
+            complete_sign_in(kit)
     assert provider.calls.count("/jwks.json") == 2, "asked once more, and not again for a moment"
     provider.header = {}
-    assert signed_in(kit).claims["sub"] == provider.sub
+    assert complete_sign_in(kit).claims["sub"] == provider.sub
     assert provider.calls.count("/jwks.json") == 2
     moment += 6
     provider.header = {"kid": "inconnue"}
     provider.bodies.clear()
-    assert refused(lambda: signed_in(kit)) == "kid"
+    assert catch_failed_check(lambda: complete_sign_in(kit)) == "kid"
 
 
-def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not_for_one_each(
+def test_concurrent_callers_share_one_timeout_of_a_silent_provider(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment, over = 1000.0, Event()
@@ -169,7 +167,7 @@ def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not
                 kit.start_sign_in()
             return caught.value.check
 
-        def asked(times: int) -> bool:
+        def was_asked(times: int) -> bool:
             """Wait for the questions to arrive there, which may be later than they are given up here."""
             until = time.monotonic() + 20
             while len(silent.asked) < times and time.monotonic() < until:
@@ -178,19 +176,19 @@ def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(leave, range(8))) == ["discovery"] * 8
-        assert asked(1)
+        assert was_asked(1)
         moment += 6
         leave(0)
-        assert asked(2), "after a moment it is asked again"
+        assert was_asked(2), "after a moment it is asked again"
         over.set()
 
 
-def test_nobody_waits_for_the_keys_that_an_unknown_name_asks_for(provider: FakeProvider) -> None:
+def test_fetching_an_unknown_key_does_not_block_other_threads(provider: FakeProvider) -> None:
     keys = json.dumps({"keys": [RSA.as_dict(private=False)]}).encode()
-    asked, over = Event(), Event()
+    requested, over = Event(), Event()
 
     def late(_handler: object) -> Answer:
-        asked.set()
+        requested.set()
         over.wait(20)
         return 200, {}, keys
 
@@ -199,12 +197,12 @@ def test_nobody_waits_for_the_keys_that_an_unknown_name_asks_for(provider: FakeP
         elsewhere.served["/keys"] = (200, {}, keys)
         provider.metadata_lie = {"jwks_uri": f"http://127.0.0.1:{elsewhere.port}/keys"}
         kit = Provider(registered(provider))
-        signed_in(kit)
+        complete_sign_in(kit)
         elsewhere.served["/keys"] = late
         asking = pool.submit(kit.checks.logout_token, stranger)
         try:
-            assert asked.wait(20)
-            assert signed_in(kit).claims["sub"] == provider.sub
+            assert requested.wait(20)
+            assert complete_sign_in(kit).claims["sub"] == provider.sub
             assert not asking.done(), "the keys are asked for all the while"
         finally:
             over.set()

@@ -37,7 +37,7 @@ def test_names_are_kept_letter_by_letter() -> None:
     assert (vector.family_name, vector.given_name) == (" d’ARC ", "Jehanne  Marie-Ève")
 
 
-def test_there_may_be_none() -> None:
+def test_missing_claim_is_an_empty_list() -> None:
     assert parse_vectors({}) == []
     assert read() == []
 
@@ -66,7 +66,7 @@ def test_there_may_be_none() -> None:
         ["2", "LEROY", "Noémie", "701001", "0599001N"],
     ],
 )
-def test_what_is_no_vector_is_refused(value: object) -> None:
+def test_invalid_vector_is_refused(value: object) -> None:
     with pytest.raises(CheckError) as caught:
         read("2|LEROY|Noémie|701001|0599001N", value)
     assert caught.value.check == "FrEduVecteur"
@@ -82,7 +82,7 @@ NAMES = st.text(min_size=1, max_size=20).filter(lambda name: bool(name.replace("
 
 
 @given(st.sampled_from(Degree), NAMES, NAMES, st.from_regex(r"[0-9A-Z-]{1,12}", fullmatch=True))
-def test_what_the_provider_writes_is_read(degree: Degree, family: str, given_name: str, student: str) -> None:
+def test_vectors_of_the_provider_are_parsed(degree: Degree, family: str, given_name: str, student: str) -> None:
     """The kit parses the provider's vectors without shared code."""
     text = guardian_vector(degree, family_name=family, given_name=given_name, student_id=student, uai="0599001N")
     [vector] = read(text)

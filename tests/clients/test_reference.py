@@ -36,15 +36,15 @@ def signing_in(service: Service, *more: str, **changes: str) -> "subprocess.Comp
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     secret, password = changes.get("secret", service.secret), changes.get("password", service.password)
     done = run(*arguments, "--once", *more, **{SECRET: secret, PASSWORD: password})
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said, said
+    output = done.stdout + done.stderr
+    assert "Traceback" not in output, output
     for hidden in (secret, password, service.secret, service.password):
-        assert not hidden or hidden not in said
-    assert not re.search(r"eyJ|code=|[\w-]{40}", said), "neither a token nor a code nor a verifier is printed"
+        assert not hidden or hidden not in output
+    assert not re.search(r"eyJ|code=|[\w-]{40}", output), "neither a token nor a code nor a verifier is printed"
     return done
 
 
-def refused(done: "subprocess.CompletedProcess[str]") -> str:
+def read_failed_check(done: "subprocess.CompletedProcess[str]") -> str:
     """Return the step and the check by which it was refused."""
     assert done.returncode == 1, done.stdout + done.stderr
     [line] = done.stderr.splitlines()
@@ -122,11 +122,11 @@ def test_secrets_come_in_files_too(service: Service, tmp_path: Path) -> None:
         ({"issuer": "http://127.0.0.1:9"}, "discovery: discovery"),
     ],
 )
-def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check: str) -> None:
-    assert refused(signing_in(service, **changes)) == check
+def test_failed_check_is_named(service: Service, changes: dict[str, str], check: str) -> None:
+    assert read_failed_check(signing_in(service, **changes)) == check
 
 
-def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
+def test_message_of_a_page_for_developers_is_printed(service: Service) -> None:
     printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
     assert '"La demande de connexion n’est pas valable" (HTTP 400): invalid redirect_uri' in printed
 
@@ -143,9 +143,9 @@ def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, li
     assert line == "refused  tokens: token: invalid_grant: … [2J … is not good"
 
 
-def test_an_account_that_is_not_active_is_said_with_what_to_do(service: Service) -> None:
+def test_an_account_that_is_not_active_is_reported_with_an_instruction(service: Service) -> None:
     done = signing_in(service, username=service.newcomer, password=PROVISIONAL)
-    assert refused(done) == "pages: page"
+    assert read_failed_check(done) == "pages: page"
     assert '"Activez votre compte"' in done.stderr
     assert "in a browser first" in done.stderr
 
@@ -153,16 +153,16 @@ def test_an_account_that_is_not_active_is_said_with_what_to_do(service: Service)
 def test_another_issuer_is_refused(service: Service) -> None:
     """OpenID Connect Discovery 1.0, 4.3: "The issuer value returned MUST be identical to the Issuer URL"."""
     slash = signing_in(service, issuer=f"{service.issuer}/")
-    assert refused(slash) == "discovery: metadata_issuer"
+    assert read_failed_check(slash) == "discovery: metadata_issuer"
     assert f"'{service.issuer}'" in slash.stderr
     assert f"'{service.issuer}/'" in slash.stderr
     other = service.issuer.replace("127.0.0.1", "localhost")
-    assert refused(signing_in(service, issuer=other)) == "discovery: metadata_issuer"
+    assert read_failed_check(signing_in(service, issuer=other)) == "discovery: metadata_issuer"
 
 
 def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
     unknown = "--post-logout-redirect-uri=https://ent.test/ailleurs"
-    assert refused(signing_in(service, "--logout", unknown)) == "logout: post_logout_redirect_uri"
+    assert read_failed_check(signing_in(service, "--logout", unknown)) == "logout: post_logout_redirect_uri"
     assert signing_in(service, "--logout").returncode == 0
 
 
@@ -171,20 +171,20 @@ def test_a_provider_without_forms_is_enough(liar: FakeProvider) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_no_refresh_token_is_a_refusal(liar: FakeProvider) -> None:
+def test_missing_refresh_token_is_reported(liar: FakeProvider) -> None:
     liar.token_lie = {"refresh_token": None}
-    assert refused(signing_in(shown(liar), "--refresh")) == "refresh: refresh_token"
+    assert read_failed_check(signing_in(shown(liar), "--refresh")) == "refresh: refresh_token"
 
 
-def test_a_lie_is_named(liar: FakeProvider) -> None:
+def test_a_wrong_claim_is_named(liar: FakeProvider) -> None:
     liar.claims_lie = change(nonce="autre")
-    assert refused(signing_in(shown(liar))) == "tokens: nonce"
+    assert read_failed_check(signing_in(shown(liar))) == "tokens: nonce"
 
 
 def test_the_code_of_an_error_cannot_write_on_the_terminal(liar: FakeProvider) -> None:
     liar.answer_lie = {"code": None, "error": "access_denied\n\x1b[2Jok"}
     done = signing_in(shown(liar))
-    assert refused(done) == "tokens: authorization"
+    assert read_failed_check(done) == "tokens: authorization"
     assert "\x1b" not in done.stderr
 
 
@@ -194,7 +194,7 @@ def test_each_registered_signature_is_read_without_a_warning(liar: FakeProvider,
     liar.keys, liar.signing_key, liar.algorithm, liar.userinfo_key = [key], key, algorithm, key
     algorithms = (f"--id-token-alg={algorithm}", f"--userinfo-alg={algorithm}")
     assert signing_in(shown(liar), *algorithms).returncode == 0
-    assert refused(signing_in(shown(liar))) == "tokens: alg"
+    assert read_failed_check(signing_in(shown(liar))) == "tokens: alg"
 
 
 def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
@@ -214,12 +214,12 @@ def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
             assert '"Une page"' in done.stderr, "what the environment says counts where nothing else is said"
 
 
-def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:
+def test_credentials_are_not_typed_into_a_form_of_another_site(service: Service) -> None:
     """The password goes to the provider that was named, whatever its pages say."""
     with running_provider() as provider:
         provider.away = f"{service.issuer}/connexion"
         lured = Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, service.username)
-        assert refused(signing_in(lured)) == "pages: form"
+        assert read_failed_check(signing_in(lured)) == "pages: form"
 
 
 @pytest.mark.parametrize(

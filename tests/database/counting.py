@@ -39,11 +39,11 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(processes)
     crowd = [context.Process(target=run, args=(database_url, times, barrier)) for _ in range(processes)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join(300)
-    raise SystemExit(max(abs(one.exitcode) if one.exitcode is not None else 1 for one in crowd))
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(300)
+    raise SystemExit(max(abs(process.exitcode) if process.exitcode is not None else 1 for process in crowd))
 
 
 if __name__ == "__main__":

@@ -117,6 +117,8 @@ def _repeat(connection: Connection, table: Table, values: dict[str, Any], fresh:
         key, blob = "('000000000000400080' || lpad(to_hex({}), 14, '0'))::uuid", "convert_to('x' || n, 'UTF8')"
     words = {"key": key.format("n"), "few": key.format(f"(n - 1) / {PEOPLE // _OTHERS} + 1"), "blob": blob}
     constants = [literal(value, table.c[name].type) for name, value in values.items()]
-    expressions: list[ColumnElement[Any]] = [literal_column(one.format(**words)) for one in fresh.values()]
+    expressions: list[ColumnElement[Any]] = [
+        literal_column(expression.format(**words)) for expression in fresh.values()
+    ]
     rows = select(*constants, *expressions).select_from(text(numbers).bindparams(times=times))
     connection.execute(insert(table).from_select([*values, *fresh], rows))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.both_databases
 PROCESSES, TIMES = 4, 100
 
 
-def stored(moment: datetime) -> datetime:
+def store_and_read(moment: datetime) -> datetime:
     """Store `moment`; return the value read back."""
     with Session(db.engine) as session:
         session.add(ThrottleCounter(limit="x", key=b"k", count=1, since=now(), open_at=now(), expires_at=moment))
@@ -29,9 +29,9 @@ def stored(moment: datetime) -> datetime:
         return session.scalars(select(ThrottleCounter.expires_at)).one()
 
 
-def test_an_instant_comes_back_in_utc_whatever_its_zone(app: Flask) -> None:
+def test_an_instant_is_read_back_in_utc(app: Flask) -> None:
     moment = datetime(2026, 9, 1, 8, 30, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
-    back = stored(moment)
+    back = store_and_read(moment)
     assert back == moment
     assert back.tzinfo is UTC
     assert (back.hour, back.microsecond) == (3, 123456)
@@ -39,12 +39,12 @@ def test_an_instant_comes_back_in_utc_whatever_its_zone(app: Flask) -> None:
 
 def test_a_time_without_zone_is_refused(app: Flask) -> None:
     with pytest.raises(StatementError, match="a time without zone cannot be stored"):
-        stored(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - refused by the type
+        store_and_read(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - refused by the type
 
 
 def test_instants_compare_as_instants(app: Flask) -> None:
     moment = datetime(2026, 9, 1, 0, 30, tzinfo=timezone(timedelta(hours=2)))  # 31 August in UTC
-    stored(moment)
+    store_and_read(moment)
     for other, later in ((timedelta(microseconds=-1), 1), (timedelta(), 0), (timedelta(microseconds=1), 0)):
         query = select(ThrottleCounter).where(ThrottleCounter.expires_at > (moment + other).astimezone(UTC))
         assert len(db.session.scalars(query).all()) == later
@@ -70,7 +70,7 @@ def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:
     db.session.rollback()
 
 
-def test_what_is_read_then_written_is_never_lost(app: Flask, build: Build, database_url: str) -> None:
+def test_concurrent_read_and_write_loses_no_update(app: Flask, build: Build, database_url: str) -> None:
     build.ent()
     before = db.session.scalars(select(Client.version)).one()
     db.session.commit()

@@ -45,11 +45,11 @@ def write(settings: Settings, folder: Path) -> dict[str, int]:
     with app.app_context():
         db.session.execute(text("UPDATE school SET name = name"))
         db.session.commit()
-        found = modes(folder)
+        file_modes = modes(folder)
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()
-    return found
+    return file_modes
 
 
 @pytest.mark.row("K-03")
@@ -60,7 +60,7 @@ def test_a_new_database_is_its_owners_alone(lax: None, here: Settings, tmp_path:
 
 
 @pytest.mark.row("K-03")
-def test_a_database_that_was_open_to_others_is_closed_and_that_is_told(
+def test_a_database_that_was_open_to_others_is_closed_and_logged(
     here: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schema.upgrade(here)
@@ -71,14 +71,14 @@ def test_a_database_that_was_open_to_others_is_closed_and_that_is_told(
 
 
 @pytest.mark.row("K-03")
-def test_the_commands_make_it_so(lax: None, here: Settings, tmp_path: Path) -> None:
+def test_the_commands_restrict_the_file_modes(lax: None, here: Settings, tmp_path: Path) -> None:
     code = "import os, sys; os.umask(0); os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", code, IDP, "db", "upgrade"]
     subprocess.run(command, env=environment(here), check=True, capture_output=True, timeout=60)
     assert set(modes(tmp_path).values()) == {0o600}
 
 
-def test_a_path_that_cannot_be_opened_is_told_by_the_database_itself(here: Settings, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_opened_raises_the_database_error(here: Settings, tmp_path: Path) -> None:
     (tmp_path / "idp.db").mkdir()
     done = forked.run(forked.IDP, "client", "list", env=environment(here))
     assert done.returncode == 1

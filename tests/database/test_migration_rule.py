@@ -53,14 +53,14 @@ def operations(upgrade: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
 
 def new_tables(upgrade: ast.FunctionDef) -> set[object]:
     """Return the tables that `upgrade` creates, which the former release does not use."""
-    made = (call for name, call in operations(upgrade) if name == "create_table" and call.args)
-    return {getattr(call.args[0], "value", None) for call in made}
+    calls = (call for name, call in operations(upgrade) if name == "create_table" and call.args)
+    return {getattr(call.args[0], "value", None) for call in calls}
 
 
 def taken_away(tree: ast.Module) -> Iterator[str]:
     """Yield the operations of `upgrade` that can break a statement of the former release."""
     upgrade = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade")
-    made = new_tables(upgrade)
+    created = new_tables(upgrade)
     within = {id(call): table for table, calls in batches(upgrade) for call in calls}
     for name, call in operations(upgrade):
         table = within.get(id(call), getattr(call.args[1], "value", None) if len(call.args) > 1 else None)
@@ -69,7 +69,7 @@ def taken_away(tree: ast.Module) -> Iterator[str]:
             allowed = all(keyword.arg in {"existing_type", "nullable"} for keyword in call.keywords)
             allowed &= is_given(call, "nullable", True)
         if name == "create_index":
-            allowed = table in made or not is_given(call, "unique", True)
+            allowed = table in created or not is_given(call, "unique", True)
         if name == "add_column":
             [column] = [arg for arg in call.args if isinstance(arg, ast.Call)]
             is_free = not is_given(column, "nullable", False) or is_given(column, "server_default")
@@ -96,17 +96,17 @@ def constrained(column: ast.Call) -> bool:
 
 
 def faults(tree: ast.Module) -> list[str]:
-    said, taken = names(tree), list(taken_away(tree))
-    if said.get("phase") == "expand":
+    mentioned, taken = names(tree), list(taken_away(tree))
+    if mentioned.get("phase") == "expand":
         return taken
-    if said.get("phase") == "contract":
-        since = str(said.get("unused_since", ""))
+    if mentioned.get("phase") == "contract":
+        since = str(mentioned.get("unused_since", ""))
         older = since and [int(part) for part in since.split(".")] < [int(part) for part in __version__.split(".")]
         return [] if older else ["unused_since names no older release"]
     return ["no phase"]
 
 
-def test_an_expanding_revision_takes_nothing_away() -> None:
+def test_an_expanding_revision_drops_no_object() -> None:
     assert revisions()
     assert {path.name: faults(parsed(path)) for path in revisions() if faults(parsed(path))} == {}
 

@@ -41,7 +41,7 @@ def go_down(settings: Settings, revision: str) -> None:
         connection.commit()
 
 
-def test_from_nothing_to_the_models(empty: Settings) -> None:
+def test_migrations_lead_from_an_empty_database_to_the_models(empty: Settings) -> None:
     assert schema.upgrade(empty) == (None, schema.newest())
     assert differences(empty) == []
     assert tables(empty) == {*metadata.tables, "alembic_version"}
@@ -57,7 +57,7 @@ def test_a_difference_would_be_seen(empty: Settings) -> None:
     assert len(differences(empty)) == 2
 
 
-def test_down_and_up_again(empty: Settings) -> None:
+def test_downgrade_and_upgrade_restore_the_models(empty: Settings) -> None:
     schema.upgrade(empty)
     for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():  # each step down, then all, then up
         go_down(empty, str(script.down_revision or "base"))
@@ -67,26 +67,26 @@ def test_down_and_up_again(empty: Settings) -> None:
 
 
 def test_two_nodes_that_start_at_once_migrate_once(empty: Settings) -> None:
-    found: list[object] = []
+    results: list[object] = []
     barrier = threading.Barrier(2)
 
     def node() -> None:
         barrier.wait(60)
         try:
-            found.append(schema.upgrade(empty))
+            results.append(schema.upgrade(empty))
         except Exception as error:  # noqa: BLE001 - reported as the result
-            found.append(error)
+            results.append(error)
 
     nodes = [threading.Thread(target=node) for _ in range(2)]
-    for one in nodes:
-        one.start()
-    for one in nodes:
-        one.join(60)
-    assert sorted(map(str, found)) == sorted(map(str, [(None, schema.newest()), (schema.newest(), schema.newest())]))
+    for process in nodes:
+        process.start()
+    for process in nodes:
+        process.join(60)
+    assert sorted(map(str, results)) == sorted(map(str, [(None, schema.newest()), (schema.newest(), schema.newest())]))
     assert differences(empty) == []
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_is_rolled_back(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("the power went out")
 
@@ -99,7 +99,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Settings, monkeypat
     assert schema.upgrade(empty) == (None, schema.newest())
 
 
-def test_a_table_made_anew_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:
+def test_a_recreated_table_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:
     schema.upgrade(empty)
     with Session(seen(empty)) as session:
         school = School(uai="0599001N", name="Collège", degree=Degree.SECONDARY, postal_address=[], phone="03")
@@ -119,7 +119,7 @@ def test_a_table_made_anew_keeps_the_rows_that_refer_to_it(empty: Settings) -> N
         assert connection.scalar(text("SELECT telephone FROM school")) == "03"
 
 
-def test_there_is_one_head_and_a_file_names_it() -> None:
+def test_head_file_names_the_only_head() -> None:
     script = ScriptDirectory(str(MIGRATIONS))
     assert script.get_heads() == [(MIGRATIONS / "HEAD").read_text().strip()]
 

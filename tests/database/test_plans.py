@@ -49,8 +49,10 @@ def database_url(
     """One database with many rows for all tests of this module, which do not change these rows."""
     folder = tmp_path_factory.mktemp("crowd")
     with sqlite_copy(shared, folder) if request.param == "sqlite" else postgresql_copy(shared) as url:
-        address = make_url(url)
-        engine = create_engine(address if request.param == "sqlite" else address.set(drivername="postgresql+psycopg"))
+        server_url = make_url(url)
+        engine = create_engine(
+            server_url if request.param == "sqlite" else server_url.set(drivername="postgresql+psycopg")
+        )
         with engine.connect() as connection:
             crowd(connection)
         engine.dispose()
@@ -123,7 +125,7 @@ def test_tokens_walk_no_table(app: Flask, browser: FlaskClient, build: Build, da
     check_plans(seen, database_url, "authorization_code", "token", "session", "account", "guardianship", "child")
 
 
-def test_what_clients_with_keys_send_walks_no_table(
+def test_requests_of_clients_with_keys_walk_no_table(
     app: Flask, browser: FlaskClient, build: Build, database_url: str
 ) -> None:
     parent, key = build.active(), Key.new()

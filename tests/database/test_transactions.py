@@ -43,10 +43,10 @@ def another_process(database_url: str, way: str, folder: Path) -> Iterator[None]
 def version(app: Flask, build: Build) -> int:
     """The version of the only client."""
     build.ent()
-    return stored()
+    return read_version()
 
 
-def stored() -> int:
+def read_version() -> int:
     db.session.rollback()
     return db.session.scalars(select(Client.version)).one()
 
@@ -58,9 +58,9 @@ def raise_version() -> None:
 def test_reader_is_not_blocked_by_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
     with another_process(database_url, "writes", tmp_path):
         started = time.monotonic()
-        assert stored() == version
+        assert read_version() == version
         assert time.monotonic() - started < AT_ONCE
-    assert stored() == version + 1
+    assert read_version() == version + 1
 
 
 def test_reader_does_not_block_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
@@ -69,20 +69,20 @@ def test_reader_does_not_block_a_writer(version: int, database_url: str, tmp_pat
         with unit_of_work():
             raise_version()
         assert time.monotonic() - started < AT_ONCE
-    assert stored() == version + 1
+    assert read_version() == version + 1
 
 
 def test_unit_of_work_that_reads_first_sees_what_was_committed_since(
     version: int, database_url: str, tmp_path: Path
 ) -> None:
-    assert stored() == version  # a snapshot of this moment could not be written on
+    assert read_version() == version  # a snapshot of this moment could not be written on
     with another_process(database_url, "writes", tmp_path):
         pass
     with unit_of_work():
         client = db.session.scalars(select(Client).with_for_update().execution_options(populate_existing=True)).one()
         assert client.version == version + 1
         client.version += 1
-    assert stored() == version + 2
+    assert read_version() == version + 2
 
 
 def test_read_leaves_no_transaction_open(version: int) -> None:
@@ -102,7 +102,7 @@ def test_read_leaves_no_transaction_open(version: int) -> None:
 def test_unit_of_work_commits_at_its_end(version: int) -> None:
     with unit_of_work():
         raise_version()
-    assert stored() == version + 1
+    assert read_version() == version + 1
 
 
 def test_unit_of_work_is_rolled_back_by_an_exception(version: int) -> None:
@@ -113,13 +113,13 @@ def test_unit_of_work_is_rolled_back_by_an_exception(version: int) -> None:
 
     with pytest.raises(LookupError):
         fail()
-    assert stored() == version
+    assert read_version() == version
 
 
 def test_units_of_work_are_not_nested(version: int) -> None:
     with pytest.raises(RuntimeError, match="unit of work"), unit_of_work(), unit_of_work():
         raise_version()
-    assert stored() == version
+    assert read_version() == version
 
 
 def test_connection_is_not_released_within_a_unit_of_work(version: int) -> None:
@@ -130,7 +130,7 @@ def test_connection_is_not_released_within_a_unit_of_work(version: int) -> None:
 
     with pytest.raises(RuntimeError, match="unit of work"):
         compute_a_hash()
-    assert stored() == version
+    assert read_version() == version
 
 
 def test_change_outside_a_unit_of_work_is_refused(version: int) -> None:
@@ -138,7 +138,7 @@ def test_change_outside_a_unit_of_work_is_refused(version: int) -> None:
     client.version += 1
     with pytest.raises(RuntimeError, match="changes wait"), unit_of_work():
         pass
-    assert stored() == version
+    assert read_version() == version
 
 
 def change_client() -> None:
@@ -185,7 +185,7 @@ def test_write_outside_a_unit_of_work_is_refused_by_name(
 
     with pytest.raises(RuntimeError, match=rf"outside unit_of_work\(\).*: {named}"):
         contextvars.Context().run(product)
-    assert stored() == version + (write is write_after_a_unit)
+    assert read_version() == version + (write is write_after_a_unit)
 
 
 @pytest.mark.own_app
@@ -200,7 +200,7 @@ def test_change_that_a_view_leaves_unwritten_is_answered_as_a_fault(
     response = browser.get("/unwritten")
     assert response.status_code == 500
     assert "Référence" in response.text or "référence" in response.text
-    assert stored() == version
+    assert read_version() == version
 
 
 def test_released_connection_leaves_what_was_read(version: int) -> None:
@@ -222,4 +222,4 @@ def test_unit_of_work_is_retried_when_the_database_is_busy(version: int) -> None
         return len(tries)
 
     assert retry_unit_of_work(step) == 2
-    assert stored() == version + 1
+    assert read_version() == version + 1

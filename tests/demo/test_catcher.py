@@ -52,7 +52,7 @@ def test_pages_show_the_list_newest_first_and_a_mail_whose_link_can_be_followed(
     assert catcher.get("/static/tokens.css")[0] == catcher.get("/static/base.css")[0] == 200
 
 
-def test_the_html_frame_has_its_own_policy_and_runs_nothing(catcher: Catcher) -> None:
+def test_the_html_frame_has_its_own_policy_and_runs_no_script(catcher: Catcher) -> None:
     catcher.send(confirmation())
     status, headers, body = catcher.get(f"/messages/{catcher.mails()[0]['id']}/html")
     policy = [part.strip() for part in headers["Content-Security-Policy"].split(";")]
@@ -93,7 +93,7 @@ def test_odd_mails_are_kept_and_shown(catcher: Catcher) -> None:
     assert (catcher.store / "000004.eml").read_bytes().strip() == ODD["unknown charset"]
 
 
-def test_what_is_not_smtp_or_too_large_is_refused_and_the_catcher_lives(catcher: Catcher) -> None:
+def test_invalid_smtp_or_too_large_mail_is_refused_and_the_catcher_continues(catcher: Catcher) -> None:
     with socket.create_connection(("127.0.0.1", catcher.smtp_port)) as connection:
         connection.sendall(b"\xff\x00" * 3000 + b"\r\nGET / HTTP/1.1\r\n\r\nDATA\r\n.\r\n")
         assert connection.recv(3) == b"220"
@@ -119,7 +119,7 @@ def test_mails_survive_a_restart_and_spoilt_files_do_not_stop_it(catcher: Catche
         assert again.stop() == 0
 
 
-def test_other_addresses_and_names_get_a_page_that_says_so(catcher: Catcher) -> None:
+def test_unknown_paths_and_hosts_get_an_error_page(catcher: Catcher) -> None:
     for path in (
         "/messages/7",
         "/messages/../x",
@@ -134,7 +134,7 @@ def test_other_addresses_and_names_get_a_page_that_says_so(catcher: Catcher) -> 
     assert catcher.get("/mails.json", host="evil.example")[0] == 400
 
 
-def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -154,7 +154,7 @@ def test_a_message_that_cannot_be_written_is_not_accepted(catcher: Catcher) -> N
     assert len(catcher.mails()) == 1
 
 
-def test_the_oldest_messages_make_room(tmp_path: Path) -> None:
+def test_the_oldest_messages_are_deleted_at_the_limit(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path, kept=3)
     for number in range(5):
         mailbox.add(b"Subject: %d\r\n\r\n" % number, sender="a@exemple.fr", to=["b@exemple.fr"])

@@ -24,7 +24,7 @@ def run(data: Path, *arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(command, arguments, env={**clean, **environment})
 
 
-def refused(result: Result) -> str:
+def read_refusal(result: Result) -> str:
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
@@ -50,9 +50,9 @@ def block() -> int:
 
 def test_production_settings_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "demo"
-    assert "IDP_ENV=production" in refused(run(data, IDP_ENV="production"))
-    assert "IDP_DATABASE_URL" in refused(run(data, IDP_DATABASE_URL="postgresql://idp@db/idp"))
-    assert "IDP_CONFIG" in refused(run(data, IDP_CONFIG="/etc/idp.toml"))
+    assert "IDP_ENV=production" in read_refusal(run(data, IDP_ENV="production"))
+    assert "IDP_DATABASE_URL" in read_refusal(run(data, IDP_DATABASE_URL="postgresql://idp@db/idp"))
+    assert "IDP_CONFIG" in read_refusal(run(data, IDP_CONFIG="/etc/idp.toml"))
     assert not data.exists()
 
 
@@ -61,9 +61,9 @@ def test_a_busy_port_is_named_with_the_way_out(tmp_path: Path, block: int, offse
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", block + offset))
         taken.listen()
-        said = refused(run(tmp_path / "demo", DEMO_PORT=str(block)))
-    assert f"port {block + offset}, for" in said
-    assert "DEMO_PORT=" in said
+        message = read_refusal(run(tmp_path / "demo", DEMO_PORT=str(block)))
+    assert f"port {block + offset}, for" in message
+    assert "DEMO_PORT=" in message
     assert not (tmp_path / "demo").exists()
 
 
@@ -74,17 +74,17 @@ def test_an_impossible_port_is_a_usage_error(tmp_path: Path, port: str) -> None:
 
 def test_two_demonstrations_on_one_folder_are_refused(tmp_path: Path, block: int) -> None:
     with folder.alone(tmp_path / "demo"):
-        assert "another demonstration uses" in refused(run(tmp_path / "demo", "--port", str(block)))
+        assert "another demonstration uses" in read_refusal(run(tmp_path / "demo", "--port", str(block)))
 
 
-def test_without_the_sample_ents_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sample_ents_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("idp.paths.CHECKOUT", tmp_path)
-    assert "clients/" in refused(run(tmp_path / "demo"))
+    assert "clients/" in read_refusal(run(tmp_path / "demo"))
 
 
 def test_a_lost_secret_is_explained(tmp_path: Path, block: int) -> None:
     (tmp_path / "idp.db").touch()
-    assert "make demo-reset" in refused(run(tmp_path, "--port", str(block)))
+    assert "make demo-reset" in read_refusal(run(tmp_path, "--port", str(block)))
 
 
 def test_a_spoilt_list_is_not_overwritten(tmp_path: Path) -> None:

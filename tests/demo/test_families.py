@@ -28,9 +28,9 @@ from demo.siecle_files import siecle_files
 from idp.rostering.write import usernames
 
 
-def named(given_name: str) -> DemoGuardian:
-    [found] = [guardian for guardian in GUARDIANS if guardian.given_name == given_name]
-    return found
+def find_guardian(given_name: str) -> DemoGuardian:
+    [guardian_found] = [guardian for guardian in GUARDIANS if guardian.given_name == given_name]
+    return guardian_found
 
 
 def test_every_uai_has_its_control_letter() -> None:
@@ -56,11 +56,11 @@ def test_every_child_has_a_guardian_and_a_number_of_its_own() -> None:
     assert {child.school for child in CHILDREN} == set(SCHOOLS)
 
 
-def test_nobody_is_in_two_formats() -> None:
+def test_each_person_is_in_one_format() -> None:
     assert all(len({child.school.source for child in person.children}) == 1 for person in RESPONSIBLES)
 
 
-def test_who_gets_no_letter_is_no_legal_representative_of_a_pupil_in_a_class() -> None:
+def test_people_without_letter_represent_no_pupil_in_a_class() -> None:
     silent = RESPONSIBLES[len(GUARDIANS) :]
     contacts = [person for person in silent if person.authority != LEGAL]
     without_class = [p for p in silent if p.authority == LEGAL and not any(c.class_name for c in p.children)]
@@ -69,20 +69,20 @@ def test_who_gets_no_letter_is_no_legal_representative_of_a_pupil_in_a_class() -
 
 
 def test_a_family_has_two_children_in_the_two_schools() -> None:
-    assert {child.school for child in named("Samia").children} == {COLLEGE, LYCEE}
+    assert {child.school for child in find_guardian("Samia").children} == {COLLEGE, LYCEE}
 
 
 def test_separated_parents_of_one_child_live_at_two_addresses() -> None:
-    assert named("Claire").children == named("Julien").children
-    assert named("Claire").home != named("Julien").home
+    assert find_guardian("Claire").children == find_guardian("Julien").children
+    assert find_guardian("Claire").home != find_guardian("Julien").home
 
 
 def test_two_parents_share_a_home_and_a_child() -> None:
-    assert named("Noémie").children == named("Karim").children
-    assert named("Noémie").home == named("Karim").home
+    assert find_guardian("Noémie").children == find_guardian("Karim").children
+    assert find_guardian("Noémie").home == find_guardian("Karim").home
 
 
-def test_one_person_has_two_letters_from_two_formats_under_two_names() -> None:
+def test_a_person_has_two_letters_from_two_formats_under_two_names() -> None:
     dubois, rousseau = (guardian for guardian in GUARDIANS if guardian.given_name == "Sandrine")
     assert dubois.source != rousseau.source
     assert dubois.birth_name == rousseau.family_name != dubois.family_name
@@ -114,7 +114,7 @@ def test_the_aaf_is_utf_8_and_the_siecle_latin_9_without_a_character_reference()
 
 
 @pytest.mark.parametrize(("today", "year"), [(date(2027, 8, 31), "2026"), (date(2027, 9, 1), "2027")])
-def test_who_left_has_left_whatever_the_day_of_the_first_start(today: date, year: str) -> None:
+def test_departure_date_is_past_on_any_day_of_the_first_start(today: date, year: str) -> None:
     text = siecle_files(PROFESSIONAL_LYCEE, today)["ElevesAvecAdresses.xml"].decode("iso-8859-15")
     assert re.findall(r"<ANNEE_SCOLAIRE>(\d+)", text) == [year]
     assert re.findall(r"<DATE_SORTIE>(\S+)<", text) == [f"01/09/{year}"]

@@ -146,7 +146,7 @@ def test_the_files_give_these_families_letter_by_letter(house: House) -> None:
         assert stored.join_key == (guardian.key if guardian.source == "aaf" else None)
 
 
-def test_each_school_says_its_name_address_and_phone_on_its_letters(house: House) -> None:
+def test_letters_show_the_name_address_and_phone_of_their_school(house: House) -> None:
     letters = house.seed()
     first = {letter.printed.uai: letter.printed.letter for letter in letters.values()}
     assert {
@@ -164,7 +164,7 @@ def test_each_school_says_its_name_address_and_phone_on_its_letters(house: House
 
 
 @pytest.mark.usefixtures("house")
-def test_rows_of_the_files_that_open_nothing_are_told_and_nothing_else_is() -> None:
+def test_rows_without_account_are_the_only_reported_rows() -> None:
     assert sorted(db.session.scalars(select(ImportIssue.code))) == [
         "no_legal_authority",
         "no_open_student",
@@ -183,7 +183,7 @@ def test_rows_carry_the_contract_names(house: House) -> None:
     assert (row["username"], row["provisional_password"]) == (letter.username, letter.shown)
 
 
-def test_a_second_start_imports_again_changes_nothing_and_keeps_everything(house: House) -> None:
+def test_a_second_start_imports_again_and_changes_nothing(house: House) -> None:
     first = house.seed()
     numbers = [count(model) for model in EVERYTHING]
     hashes = {letter.username: account(letter).provisional_hash for letter in first.values()}
@@ -220,7 +220,7 @@ def test_a_file_that_a_visitor_changed_is_imported_at_the_next_start(house: Hous
     assert {name for name, letter in letters.items() if not letter.usable} == {"f.haddad"}
 
 
-def test_whoever_takes_a_whole_school_out_of_the_files_sees_what_becomes_of_it(house: House) -> None:
+def test_school_removed_from_the_files_disables_its_accounts(house: House) -> None:
     house.seed()
     change(house.files / "siecle" / "ResponsablesAvecAdresses.xml", "RESPONSABILITE>1<", "RESPONSABILITE>3<", ENCODING)
     house.seed()
@@ -243,7 +243,7 @@ def test_used_and_refused_letters_stay_so(house: House) -> None:
     assert letters["k.leroy"].printed == first["k.leroy"].printed
 
 
-def test_the_letter_of_an_account_that_another_took_over_stays_and_is_no_good(house: House) -> None:
+def test_the_letter_of_a_merged_account_stays_and_is_refused(house: House) -> None:
     first = house.seed()
     mine, other = account(first["s.dubois"]), account(first["s.rousseau"])
     db.session.add(RosterAlias(roster_key=str(other.roster_key), account_id=mine.id))
@@ -255,7 +255,7 @@ def test_the_letter_of_an_account_that_another_took_over_stays_and_is_no_good(ho
     assert (len(letters), count(Account)) == (40, 40)
 
 
-def test_a_letter_whose_time_is_over_is_drawn_again(house: House) -> None:
+def test_an_expired_letter_is_printed_again(house: House) -> None:
     first = house.seed()
     house.paper.print(in_order(list(first.values())))
     with time_machine.travel(now() + timedelta(days=61)):
@@ -274,7 +274,7 @@ def test_a_lost_list_of_letters_is_made_again(house: House) -> None:
     assert all(house.opens(letter) for letter in again.values())
 
 
-def test_a_letter_that_an_operator_printed_since_is_not_killed_by_a_start(house: House) -> None:
+def test_a_letter_that_an_operator_printed_since_stays_valid_after_a_start(house: House) -> None:
     letter = house.seed()["n.leroy"]
     order = PrintOrder(usernames=[letter.username], csv=house.folder / "list.csv")
     with time_machine.travel(now() + timedelta(minutes=5)):
@@ -286,7 +286,7 @@ def test_a_letter_that_an_operator_printed_since_is_not_killed_by_a_start(house:
     assert account(letter).provisional_hash == drawn
 
 
-def test_a_start_cut_at_any_commit_is_taken_up(empty: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_interrupted_at_any_commit_is_resumed(empty: House, monkeypatch: pytest.MonkeyPatch) -> None:
     commit, cuts = UnitSession.commit, 0
     for reached in itertools.count(1):
         left = reached
@@ -327,7 +327,7 @@ def test_another_port_moves_the_ents_and_what_the_letters_say_of_them(house: Hou
     assert letters["n.leroy"].usable
 
 
-def test_what_is_secret_is_for_its_owner_alone(house: House) -> None:
+def test_secret_files_are_readable_by_their_owner_alone(house: House) -> None:
     house.paper.print(in_order(list(house.seed().values())))
     secrets = [path for path in house.folder.iterdir() if not path.name.startswith("idp.db")]
     secrets += house.files.rglob("*")
@@ -383,7 +383,7 @@ def test_a_list_of_letters_that_is_not_ours_is_refused_with_the_way_out(
         house.seed()
 
 
-def test_what_was_printed_is_read_back_as_it_was(house: House) -> None:
+def test_printed_letters_are_read_back_unchanged(house: House) -> None:
     letters = house.seed()
     assert house.paper.printed() == {letter.printed.roster_key: letter.printed for letter in letters.values()}
     assert letters["n.leroy"].printed.letter.printed_on <= date.today()  # noqa: DTZ011 - the date on the letter

@@ -108,12 +108,12 @@ def pid_of(folder: Path, name: str) -> int:
 
 def running_in(folder: Path) -> list[int]:
     """Return the processes that were given `folder` as their place, whether or not they could say so themselves."""
-    place, found = f"PLACE={folder}".encode(), []
+    place, pids = f"PLACE={folder}".encode(), []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it has ended, or is another user's
             if place in environment.read_bytes().split(b"\0"):
-                found.append(int(environment.parent.name))
-    return [pid for pid in found if is_running(pid)]
+                pids.append(int(environment.parent.name))
+    return [pid for pid in pids if is_running(pid)]
 
 
 def is_running(pid: int) -> bool:
@@ -134,7 +134,7 @@ def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
     return condition()
 
 
-def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path, supervise: Supervise) -> None:
+def test_failing_process_ends_the_others_and_is_reported(tmp_path: Path, supervise: Supervise) -> None:
     process = supervise("gentle", GENTLE, "failing", FAILING)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
@@ -145,7 +145,7 @@ def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path, supervise: Su
     assert not is_running(pid_of(tmp_path, "gentle"))
 
 
-def test_one_killed_is_named_with_its_signal(tmp_path: Path, supervise: Supervise) -> None:
+def test_killed_process_is_named_with_its_signal(tmp_path: Path, supervise: Supervise) -> None:
     process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     os.kill(pid_of(tmp_path, "steady"), signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_one_killed_is_named_with_its_signal(tmp_path: Path, supervise: Supervis
     assert not is_running(pid_of(tmp_path, "gentle"))
 
 
-def test_one_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervise) -> None:
+def test_process_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervise) -> None:
     process = supervise("mute", MUTE, "steady", STEADY, patience=1)
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
@@ -164,7 +164,7 @@ def test_one_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervis
     assert running_in(tmp_path) == []
 
 
-def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
+def test_process_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
     program = PROGRAM.replace("[sys.executable, ", '["/nulle/part", ')
     ended = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path), "30", "absent", "pass"],
@@ -179,7 +179,7 @@ def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_wish_to_stop_ends_all_in_order(tmp_path: Path, supervise: Supervise, number: signal.Signals) -> None:
+def test_stop_signal_ends_all_processes_in_order(tmp_path: Path, supervise: Supervise, number: signal.Signals) -> None:
     process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     process.send_signal(number)
@@ -194,7 +194,7 @@ def test_a_terminal_that_closes_does_not_stop_what_nohup_started() -> None:
     assert ended.stdout.split() == ["False", "True"]
 
 
-def test_what_a_child_started_ends_with_it(tmp_path: Path, supervise: Supervise) -> None:
+def test_grandchild_process_ends_with_its_parent(tmp_path: Path, supervise: Supervise) -> None:
     process = supervise("parent", WITH_WORKER)
     wait_ready(process)
     assert eventually((tmp_path / "worker.up").is_file)
@@ -216,10 +216,10 @@ def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path, supervise: Supervi
     assert (tmp_path / "gentle.ended").exists()
 
 
-def test_a_taken_port_is_found() -> None:
+def test_a_taken_port_is_detected() -> None:
     with socket.socket() as taken, socket.socket() as left:
-        for one in (taken, left):
-            one.bind(("127.0.0.1", 0))
+        for listener in (taken, left):
+            listener.bind(("127.0.0.1", 0))
         taken.listen()
         port, free = taken.getsockname()[1], left.getsockname()[1]
         left.close()

@@ -27,8 +27,8 @@ from tests.my_account.changes import (
     enter,
     links,
     path_of,
-    stored,
-    told,
+    read_notices,
+    reload_account,
 )
 from tests.pages import form_token, heading, submit
 
@@ -47,20 +47,20 @@ def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account,
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_link_uses_nothing_however_often(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     scanner = app.test_client()
     for _ in range(10):
         assert heading(scanner.get(link)) == ASKS
     assert scanner.head(link).status_code == 200
     assert app.test_client().post(link).status_code == 400
-    assert (stored(account).email, stored(account).pending_email) == (OLD, NEW)
+    assert (reload_account(account).email, reload_account(account).pending_email) == (OLD, NEW)
     assert heading(submit(scanner, scanner.get(link))) == CONFIRMED
-    assert stored(account).email == NEW
+    assert reload_account(account).email == NEW
 
 
 @pytest.mark.row("E-02")
-def test_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_used_link_shows_its_result(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     phone = app.test_client()
     question = phone.get(link)
@@ -69,11 +69,11 @@ def test_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClien
         assert heading(done) == CONFIRMED
         assert "Votre nouvelle adresse est confirmée." in done.text
     assert "Cette adresse est déjà confirmée." in phone.get(link).text
-    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+    assert read_notices(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
 
 
 @pytest.mark.row("E-06", "V-11")
-def test_the_page_names_the_service_and_the_schools_and_nothing_of_the_person(
+def test_the_page_names_the_service_and_the_schools_but_not_the_person(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, link = _asked(browser, build, children=[build.child(), build.child("Inès", uai=LYCEE)])
@@ -96,7 +96,7 @@ def test_the_page_names_the_service_and_the_schools_and_nothing_of_the_person(
 
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "alarm"])
-def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+def test_a_damaged_link_gets_the_common_text_and_the_right_link_still_works(
     app: Flask, browser: FlaskClient, build: Build, damage: str
 ) -> None:
     account, link = _asked(browser, build)
@@ -115,7 +115,7 @@ def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     never = app.test_client().get(f"{head}/{'B' * 43}")
     assert _bare(page.text) == _bare(never.text)
     assert submit(phone, page).status_code == 410
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
     assert heading(submit(phone, phone.get(link))) == CONFIRMED
 
 
@@ -132,17 +132,15 @@ def test_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, browser:
         dead = phone.get(link)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
         assert submit(phone, dead).status_code == 410
-        asked = submit(phone, dead, renvoyer="1")
-        assert heading(asked) == "Regardez votre messagerie"
-        assert NEW not in asked.text
+        response = submit(phone, dead, renvoyer="1")
+        assert heading(response) == "Regardez votre messagerie"
+        assert NEW not in response.text
         fresh = [mail for mail in office.deliver() if mail["To"] == NEW][-1]
         assert heading(submit(phone, phone.get(link_of(fresh)))) == CONFIRMED
-    assert stored(account).email == NEW
+    assert reload_account(account).email == NEW
 
 
-def test_after_a_change_that_was_given_up_the_page_of_its_link_promises_nothing(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_link_of_a_cancelled_change_promises_no_message(app: Flask, browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         account, link = _asked(browser, build)
         keep_present(account.id)
@@ -153,10 +151,10 @@ def test_after_a_change_that_was_given_up_the_page_of_its_link_promises_nothing(
         dead = stranger.get(link)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
         assert "la demande a été arrêtée" in dead.text
-        asked = submit(stranger, dead, renvoyer="1")
-        assert "Si la demande est toujours en cours, un message part" in asked.text
+        response = submit(stranger, dead, renvoyer="1")
+        assert "Si la demande est toujours en cours, un message part" in response.text
         assert len(office.deliver()) == before
-    for page in (dead, asked):
+    for page in (dead, response):
         assert "Rien n’est perdu" not in page.text
         assert NEW not in page.text
 
@@ -171,18 +169,16 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
         clock.shift(timedelta(minutes=2))
         before = len([mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"])
         stranger = app.test_client()
-        asked = submit(stranger, stranger.get(link), renvoyer="1")
-        assert "derniere" not in asked.text
+        response = submit(stranger, stranger.get(link), renvoyer="1")
+        assert "derniere" not in response.text
         mails = [mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"]
         assert len(mails) == before + 1
         assert heading(submit(stranger, stranger.get(link_of(mails[-1])))) == CONFIRMED
-    assert stored(account).email == "derniere@exemple.fr"
+    assert reload_account(account).email == "derniere@exemple.fr"
 
 
 @pytest.mark.row("E-04")
-def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browser: FlaskClient, build: Build) -> None:
     """Also if only the generation changed, because the link may belong to a person with the former password."""
     with time_machine.travel(now(), tick=False) as clock:
         account, link = _asked(browser, build)
@@ -194,11 +190,11 @@ def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
         assert dead.status_code == 410
         assert submit(phone, dead, renvoyer="1").status_code == 200
         assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
 
 
 @pytest.mark.row("G-06")
-def test_a_reset_link_that_went_to_the_former_address_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_reset_link_sent_to_the_former_address_is_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     reset = one_time_links.issue(
         build.settings, Purpose.RESET_PASSWORD, account, email=OLD, lifetime=timedelta(minutes=30)
@@ -211,14 +207,12 @@ def test_a_reset_link_that_went_to_the_former_address_is_dead(app: Flask, browse
 
 
 @pytest.mark.row("E-05")
-def test_nothing_is_confirmed_while_two_people_claim_the_account(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_contested_account_confirms_no_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     _set(account.id, contested_at=now(), contested_email="avant@exemple.fr")
     phone = app.test_client()
     assert heading(submit(phone, phone.get(link))) != CONFIRMED
-    assert stored(account).email == OLD
+    assert reload_account(account).email == OLD
 
 
 def _set(account_id: uuid.UUID, **values: object) -> None:
@@ -227,7 +221,7 @@ def _set(account_id: uuid.UUID, **values: object) -> None:
 
 
 @pytest.mark.row("S-07")
-def test_the_mails_say_what_they_are_for_and_their_links_work(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_mails_state_their_purpose_and_their_links_work(app: Flask, browser: FlaskClient, build: Build) -> None:
     with post_office(app) as office:
         account, _ = _asked(browser, build)
         mails = {mail["To"]: mail for mail in office.deliver()}
@@ -255,7 +249,7 @@ def test_the_mails_say_what_they_are_for_and_their_links_work(app: Flask, browse
 
 
 @pytest.mark.row("S-07")
-def test_a_mail_of_a_change_that_was_given_up_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_mail_of_a_cancelled_change_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
     _asked(browser, build)
     submit(browser, browser.get(EMAIL_PAGE), garder="1")
     with post_office(app) as office:
@@ -263,7 +257,7 @@ def test_a_mail_of_a_change_that_was_given_up_is_not_sent(app: Flask, browser: F
 
 
 @pytest.mark.row("S-07")
-def test_a_notice_that_comes_late_carries_no_link_that_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_late_notice_carries_no_expired_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         _asked(browser, build)
         clock.shift(timedelta(hours=72))
@@ -289,5 +283,5 @@ def test_the_password_may_change_after_the_address_did(app: Flask, browser: Flas
     account, link = _asked(browser, build)
     submit(browser, browser.get(link))
     change_password(browser)
-    assert stored(account).email == NEW
-    assert told(account)[-1] == ("mot_de_passe_change", "")
+    assert reload_account(account).email == NEW
+    assert read_notices(account)[-1] == ("mot_de_passe_change", "")

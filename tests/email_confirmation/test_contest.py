@@ -30,8 +30,8 @@ from tests.my_account.changes import (
     journal,
     links,
     path_of,
-    stored,
-    told,
+    read_notices,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -79,18 +79,18 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
     page = _stop(app, alarm)
     assert "/mot-de-passe-oublie" in page
-    kept = stored(account)
-    assert (kept.email, kept.pending_email, kept.contested_at) == (OLD, None, None)
-    assert kept.password_blocked_at is not None
+    row = reload_account(account)
+    assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
+    assert row.password_blocked_at is not None
     assert not one_time_links.is_alive(change)
-    for one in (intruder, owner):
-        assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
+    for client in (intruder, owner):
+        assert heading(follow(client, client.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
     assert _notices(account) == [(COLLEGE, "email_change_stopped"), (LYCEE, "email_change_stopped")]
     assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
     assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1
-    assert told(account) == [("adresse_change", OLD), ("changement_arrete", "")]
+    assert read_notices(account) == [("adresse_change", OLD), ("changement_arrete", "")]
 
 
 @pytest.mark.row("E-05", "E-11")
@@ -111,18 +111,18 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         page = _stop(app, second, CLOSED)
         assert "l’établissement de votre enfant" in page
         assert "Tilleuls" not in page
-        kept = stored(account)
-        assert (kept.email, kept.mailbox, kept.pending_email) == (NEW, NEW, None)
-        assert (kept.contested_at, kept.contested_email) == (now(), OLD)
-        assert kept.password_blocked_at == now()
+        row = reload_account(account)
+        assert (row.email, row.mailbox, row.pending_email) == (NEW, NEW, None)
+        assert (row.contested_at, row.contested_email) == (now(), OLD)
+        assert row.password_blocked_at == now()
         assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
-        assert sorted(told(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
+        assert sorted(read_notices(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
 
 
 @pytest.mark.row("E-05", "E-11")
-def test_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_both_mailboxes_get_instructions_and_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     db.session.commit()
     account = build.active()
@@ -160,16 +160,16 @@ def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_scho
         own, _, intruders, _ = _alarms(build, account)
         clock.shift(timedelta(minutes=2))
         _stop(app, intruders, CLOSED)
-        assert stored(account).contested_email == NEW
+        assert reload_account(account).contested_email == NEW
         clock.shift(timedelta(minutes=2))
         _stop(app, own, CLOSED)
-    kept = stored(account)
-    assert (kept.email, kept.contested_email) == ("troisieme@exemple.fr", None)
-    assert kept.contested_at is not None
+    row = reload_account(account)
+    assert (row.email, row.contested_email) == ("troisieme@exemple.fr", None)
+    assert row.contested_at is not None
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_opening_the_alarm_does_not_stop_the_change(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -184,7 +184,7 @@ def test_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build
         assert secret not in page.text
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
-    assert stored(account).pending_email == NEW
+    assert reload_account(account).pending_email == NEW
     assert heading(browser.get("/mon-compte")) == ACCOUNT
 
 
@@ -201,12 +201,12 @@ def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: Flas
         answer = owner.post(alarm, data=data)
         assert (answer.status_code, answer.headers["Location"]) == (303, alarm)
     assert heading(owner.get(alarm)) == DONE
-    assert stored(account).generation == 2
+    assert reload_account(account).generation == 2
     assert len(_notices(account)) == 1
 
 
 @pytest.mark.row("Z-03")
-def test_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_concurrent_clicks_act_once_and_all_see_the_result(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -218,14 +218,16 @@ def test_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: Fla
         forms.append(form(owner, owner.get(alarm)))
     answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
-    kept = stored(account)
-    assert (kept.email, kept.contested_email, kept.generation) == (NEW, OLD, 2)
+    row = reload_account(account)
+    assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
     assert len(_notices(account)) == 1
     assert len(journal(account, "email.change_contested")) == 1
 
 
 @pytest.mark.row("Z-03")
-def test_the_alarm_and_the_confirmation_at_once_open_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     accounts, forms = [], []
     for number in range(3):
         account = build.active(email=f"mere{number}@exemple.fr")
@@ -239,28 +241,30 @@ def test_the_alarm_and_the_confirmation_at_once_open_nothing(app: Flask, browser
     answers = at_once(build.settings, forms)
     assert [a["text"] for a in answers if a["status"] not in {200, 303, 410}] == []
     for number, account in enumerate(accounts):
-        kept = stored(account)
+        row = reload_account(account)
         former, new = f"mere{number}@exemple.fr", f"voleur{number}@exemple.fr"
-        contested = kept.contested_at is not None
-        assert (kept.email, kept.contested_email) == ((new, former) if contested else (former, None))
-        assert kept.pending_email is None
-        assert kept.password_blocked_at is not None
+        contested = row.contested_at is not None
+        assert (row.email, row.contested_email) == ((new, former) if contested else (former, None))
+        assert row.pending_email is None
+        assert row.password_blocked_at is not None
 
 
 @pytest.mark.row("E-05")
-def test_the_alarm_outlives_the_intruders_change_of_password(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
     _confirm(app, build, account)
     assert heading(change_password(browser)) == ACCOUNT
     _stop(app, _alarms(build, account)[0], CLOSED)
-    assert stored(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
 @pytest.mark.row("E-05")
-def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_intruders_alarm_does_not_disable_the_owners_alarm(app: Flask, browser: FlaskClient, build: Build) -> None:
     """The intruder's confirmed email gets an alarm at the next change too, and must gain nothing."""
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
@@ -272,15 +276,15 @@ def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser:
         own, _, intruders = _alarms(build, account)
         clock.shift(timedelta(minutes=2))
         _stop(app, intruders)
-        assert stored(account).email == NEW
+        assert reload_account(account).email == NEW
         clock.shift(timedelta(minutes=2))
         _stop(app, own, CLOSED)
-        assert (stored(account).email, stored(account).contested_email) == (NEW, OLD)
+        assert (reload_account(account).email, reload_account(account).contested_email) == (NEW, OLD)
         assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
 
 
 @pytest.mark.row("E-05")
-def test_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_owners_alarm_disables_the_younger_alarms(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -293,11 +297,11 @@ def test_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskCl
         thief = app.test_client()
         dead = thief.get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
-    assert stored(account).contested_email == OLD
+    assert reload_account(account).contested_email == OLD
 
 
 @pytest.mark.row("E-03")
-def test_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_alarm_expires_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -311,12 +315,12 @@ def test_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build
         for page in (owner.get(alarm), owner.post(alarm, data={"csrf_token": form_token(question)})):
             assert page.status_code in {400, 410}
         assert heading(owner.get(alarm)) == DEAD
-    assert stored(account).pending_email == NEW
+    assert reload_account(account).pending_email == NEW
 
 
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "upper", "random", "change"])
-def test_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
+def test_a_damaged_alarm_is_refused(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -333,12 +337,12 @@ def test_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: B
     data = {"csrf_token": form_token(owner.get("/connexion"))}
     for page in (owner.get(f"{head}/{broken}"), owner.post(f"{head}/{broken}", data=data)):
         assert (page.status_code, heading(page)) == (410, DEAD)
-    assert stored(account).pending_email == NEW
-    assert stored(account).password_blocked_at is None
+    assert reload_account(account).pending_email == NEW
+    assert reload_account(account).password_blocked_at is None
 
 
 @pytest.mark.row("E-03")
-def test_who_tries_many_alarms_is_stopped(app: Flask) -> None:
+def test_guesses_at_alarms_are_rate_limited(app: Flask) -> None:
     thief = app.test_client()
     for n in range(30):
         assert thief.get(f"/adresse/contestation/{n:043}").status_code == 410

@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import ADDRESS, CHOSEN, DEAD_LETTER, LOST, SENT, activate, kept, newest_link
+from tests.activation.steps import ADDRESS, CHOSEN, DEAD_LETTER, LOST, SENT, activate, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, sign_in, submit
@@ -42,12 +42,12 @@ def test_an_address_in_the_history_names_no_mailbox_without_the_password(
     page = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=typed)
     assert (page.status_code, heading(page)) == (200, _FORM)
     assert f'value="{_THEIRS}"' in page.text, "what was typed is kept"
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.pending, after.links) == (ADDRESS, 1)
     assert outbox(NOTICE) == []
 
 
-def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_told(
+def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -56,13 +56,13 @@ def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_
     form = browser.get(place)
     assert "Celui que vous avez choisi, pas celui du courrier." in form.text
     assert heading(submit(browser, form, mail=ADDRESS, mot_de_passe=CHOSEN)) == SENT
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
     assert set(mails) == {"noemei@exemple.fr", ADDRESS}
-    told = mails["noemei@exemple.fr"]
-    assert told["Subject"] == "Une autre adresse mail a été donnée"
-    for text in (text_of(told), html_of(told)):
+    notice = mails["noemei@exemple.fr"]
+    assert notice["Subject"] == "Une autre adresse mail a été donnée"
+    for text in (text_of(notice), html_of(notice)):
         assert "Tilleuls" not in text, "perhaps a stranger reads it"
         assert "/adresse/" not in text, "no link that gives control"
         assert "/mot-de-passe" not in text
@@ -71,26 +71,26 @@ def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_
     assert browser.get(former).status_code == 410, "what the mail says of the former link is true"
 
 
-def test_the_same_address_in_another_spelling_abandons_nothing(browser: FlaskClient, build: Build) -> None:
+def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         place = _correction(activate(browser, account))
         clock.shift(timedelta(seconds=61))
         submit(browser, browser.get(place), mail=ADDRESS.title(), mot_de_passe=CHOSEN)
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
     assert outbox(NOTICE) == []
 
 
-def test_an_address_is_told_also_when_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
+def test_an_abandoned_mailbox_is_notified_after_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
     account = build.active(email=None, pending_email="attend@exemple.fr")
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
     [message] = outbox(NOTICE)
     assert message.payload["notice"] == Notice.EMAIL_ABANDONED.value
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
 
 
-def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
+def test_wrong_passwords_of_a_correction_share_the_counter_of_the_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -106,7 +106,7 @@ def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
         assert "Un peu de patience" in held.text
         db.session.rollback()
         assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
 
 
 def _signed_in_elsewhere(app: Flask, account: Account) -> None:
@@ -132,7 +132,7 @@ def test_the_binding_of_the_browser_ends_with_the_activation(
         assert ADDRESS not in page.text
 
 
-def test_the_history_opens_nothing_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
+def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
     sign_in(browser, "/connexion", account.username, CHOSEN)
@@ -141,7 +141,7 @@ def test_the_history_opens_nothing_after_a_sign_out(browser: FlaskClient, build:
     assert heading(browser.get(waiting.request.full_path)) == LOST
 
 
-def test_the_history_opens_nothing_when_the_time_of_the_activation_is_over(browser: FlaskClient, build: Build) -> None:
+def test_the_browser_history_is_refused_after_the_activation_expires(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -153,7 +153,7 @@ def test_the_history_opens_nothing_when_the_time_of_the_activation_is_over(brows
             assert heading(browser.get(place)) == LOST
 
 
-def test_once_confirmed_the_history_names_nobody_and_offers_no_form(
+def test_browser_history_shows_no_name_and_no_form_after_the_confirmation(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()
@@ -165,4 +165,4 @@ def test_once_confirmed_the_history_names_nobody_and_offers_no_form(
         assert heading(page) == _CONFIRMED
         assert not any(word in page.text for word in (ADDRESS, account.username, "Noémie", 'name="mail"'))
     submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")
-    assert kept(account.id).email == ADDRESS
+    assert read_state(account.id).email == ADDRESS

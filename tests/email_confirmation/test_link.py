@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
-from tests.activation.steps import CHOSEN, activate, kept, newest_link
+from tests.activation.steps import CHOSEN, activate, newest_link, read_state
 from tests.builders import Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -26,13 +26,11 @@ DEAD = "Ce lien ne marche plus"
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
-    before = kept(account.id)
+    before = read_state(account.id)
     scanner = app.test_client()
     for _ in range(10):
         assert heading(scanner.get(link)) == ASKS
@@ -40,30 +38,30 @@ def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     for headers in ({"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
         assert heading(app.test_client().get(link, headers=headers)) == ASKS
     assert app.test_client().post(link).status_code == 400, "a scanner that sends forms has no form token"
-    assert kept(account.id) == before
+    assert read_state(account.id) == before
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
-    assert kept(account.id).email == "noemie@exemple.fr"
+    assert read_state(account.id).email == "noemie@exemple.fr"
 
 
 @pytest.mark.row("E-02")
-def test_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
+def test_a_used_link_shows_its_result_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
     question = browser.get(link)
     submit(browser, question)
-    before = kept(account.id)
+    before = read_state(account.id)
     again = submit(browser, question)
     assert heading(again) == CONFIRMED
     opened = browser.get(link)
     assert heading(opened) == CONFIRMED
     assert "Cette adresse est déjà confirmée." in opened.text
-    assert kept(account.id) == before
+    assert read_state(account.id) == before
 
 
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
-def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+def test_a_damaged_link_gets_the_common_text_and_the_right_link_still_works(
     browser: FlaskClient, build: Build, damage: str
 ) -> None:
     account = build.never_activated()
@@ -84,12 +82,14 @@ def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     assert (page.status_code, heading(page)) == (410, DEAD)
     answer = submit(browser, page)
     assert (answer.status_code, heading(answer)) == (410, DEAD)
-    assert kept(account.id).email is None
+    assert read_state(account.id).email is None
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
 
 
 @pytest.mark.row("E-03")
-def test_expired_disabled_and_never_issued_links_are_one_text(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_expired_disabled_and_never_issued_links_show_the_same_text(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     expired, disabled = build.never_activated(), build.never_activated()
     stranger = app.test_client()
     with time_machine.travel(now(), tick=False) as clock:
@@ -112,8 +112,8 @@ def test_expired_disabled_and_never_issued_links_are_one_text(app: Flask, browse
             texts.add(page.text.replace(form_token(page), ""))
             texts.add(posted.text.replace(form_token(posted), ""))
         assert len(texts) == 1
-    assert kept(expired.id).email is None
-    assert kept(disabled.id).email is None
+    assert read_state(expired.id).email is None
+    assert read_state(disabled.id).email is None
 
 
 def _disable(account_id: uuid.UUID) -> None:
@@ -122,7 +122,7 @@ def _disable(account_id: uuid.UUID) -> None:
 
 
 @pytest.mark.row("E-03")
-def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> None:
+def test_guesses_at_links_are_rate_limited(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -141,34 +141,34 @@ def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> 
 
 
 @pytest.mark.row("E-04")
-def test_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     links = []
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account, mail="premiere@exemple.fr")
         links.append(newest_link(build.settings, account.id))
-        for address in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
+        for email in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
             clock.shift(timedelta(seconds=61))
             page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
-            assert address in submit(browser, page, mail=address, mot_de_passe=CHOSEN).text
+            assert email in submit(browser, page, mail=email, mot_de_passe=CHOSEN).text
             links.append(newest_link(build.settings, account.id))
         for dead in links[:2]:
             assert heading(browser.get(dead)) == DEAD
             assert heading(submit(browser, browser.get(dead))) == DEAD
-        assert kept(account.id).email is None
+        assert read_state(account.id).email is None
         assert heading(submit(browser, browser.get(links[2]))) == CONFIRMED
-    assert kept(account.id).email == "troisieme@exemple.fr"
+    assert read_state(account.id).email == "troisieme@exemple.fr"
 
 
 @pytest.mark.row("E-06")
-def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
+def test_a_strangers_click_confirms_the_address_without_a_session(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """The attacker gives the victim's address as his own; the victim clicks by mistake."""
     victim = build.active(email="victime@exemple.fr")
     attacker = build.never_activated()
     activate(browser, attacker, mail="victime@exemple.fr")
-    before = kept(victim.id)
+    before = read_state(victim.id)
     clicking = app.test_client()
     question = clicking.get(newest_link(build.settings, attacker.id))
     assert "Vous n’avez rien demandé\xa0?" in question.text
@@ -176,8 +176,8 @@ def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
     assert "Confirmez seulement si vous l’avez demandé." in question.text
     assert "Collège des Tilleuls" in question.text
     submit(clicking, question)
-    assert kept(victim.id) == before
-    assert kept(attacker.id).email == "victime@exemple.fr"
+    assert read_state(victim.id) == before
+    assert read_state(attacker.id).email == "victime@exemple.fr"
     assert heading(sign_in(browser, "/connexion", victim.username, CHOSEN)) == "Connexion"
 
 
@@ -189,7 +189,7 @@ def test_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app
         activate(app.test_client(), parent, mail="Famille.Leroy@exemple.fr")
         assert heading(submit(browser, browser.get(newest_link(build.settings, parent.id)))) == CONFIRMED
     for parent in parents:
-        assert kept(parent.id).email == "Famille.Leroy@exemple.fr"
+        assert read_state(parent.id).email == "Famille.Leroy@exemple.fr"
         fresh = app.test_client()
         assert heading(sign_in(fresh, "/connexion", parent.username, CHOSEN)) == "Gérer mon compte"
 
@@ -208,7 +208,7 @@ def test_the_claim_appears_once_the_address_is_confirmed(browser: FlaskClient, b
 
 
 @pytest.mark.row("E-09")
-def test_the_page_of_the_link_gives_its_address_to_nobody(
+def test_the_page_of_the_link_does_not_leak_its_url(
     app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
     account = build.never_activated()

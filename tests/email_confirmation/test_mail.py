@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from tests.activation.steps import ADDRESS, CHOSEN, activate, kept
+from tests.activation.steps import ADDRESS, CHOSEN, activate, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.pages import heading, submit
@@ -25,7 +25,7 @@ def _outcomes() -> list[str]:
     return list(db.session.scalars(select(OutboxMessage.outcome).order_by(OutboxMessage.created_at)))
 
 
-def test_the_mail_says_what_it_is_for_and_its_one_link_works(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     with post_office(app) as office:
@@ -46,11 +46,11 @@ def test_the_mail_says_what_it_is_for_and_its_one_link_works(app: Flask, browser
     page = app.test_client().get(link_of(mail))
     assert heading(page) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert kept(account.id).email == ADDRESS
+    assert read_state(account.id).email == ADDRESS
 
 
 @pytest.mark.row("S-07")
-def test_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_link_that_expired_in_the_outbox_is_issued_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)
@@ -58,7 +58,7 @@ def test_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: F
         [mail] = office.deliver()
         assert _outcomes() == ["dropped", "sent"]
         assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("S-07")
@@ -75,9 +75,7 @@ def test_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: 
 
 
 @pytest.mark.row("S-07")
-def test_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_mail_for_a_disabled_account_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     db.session.get_one(Account, account.id).disabled_at = now()
@@ -88,7 +86,7 @@ def test_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
 
 
 @pytest.mark.row("S-07")
-def test_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_expired_link_is_replaced_at_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)
@@ -97,14 +95,14 @@ def test_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: Fla
         stranger = app.test_client()
         dead = stranger.get(link_of(first))
         assert heading(dead) == "Ce lien ne marche plus"
-        asked = submit(stranger, dead, renvoyer="1")
-        assert heading(asked) == "Regardez votre messagerie"
-        assert ADDRESS not in asked.text
+        response = submit(stranger, dead, renvoyer="1")
+        assert heading(response) == "Regardez votre messagerie"
+        assert ADDRESS not in response.text
         submit(stranger, dead, renvoyer="1")  # no second mail within a minute
         _, second = office.deliver()
         assert second["To"] == ADDRESS
         assert heading(submit(stranger, stranger.get(link_of(second)))) == _CONFIRMED
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("S-07")

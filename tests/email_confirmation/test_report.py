@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
@@ -45,9 +45,9 @@ def path_of(build: Build, account: Account) -> str:
 
 def notices(account: Account) -> list[str]:
     """Return the kinds of the account's notices."""
-    found = list(db.session.scalars(select(SchoolNotice.kind).where(SchoolNotice.account_id == account.id)))
+    kinds = list(db.session.scalars(select(SchoolNotice.kind).where(SchoolNotice.account_id == account.id)))
     db.session.rollback()
-    return found
+    return kinds
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ def stolen(browser: FlaskClient, build: Build) -> Account:
     return account
 
 
-def test_file_mailbox_hears_of_an_activation_with_another_address(app: Flask, build: Build, stolen: Account) -> None:
+def test_mailbox_of_the_file_is_notified_of_an_activation_with_another_address(
+    app: Flask, build: Build, stolen: Account
+) -> None:
     with post_office(app) as office:
         mails = [mail for mail in office.deliver() if mail["Subject"] == SUBJECT]
     assert [mail["To"] for mail in mails] == [OF_FILE]
@@ -73,7 +75,7 @@ def test_file_mailbox_hears_of_an_activation_with_another_address(app: Flask, bu
 
 
 @pytest.mark.parametrize("of_file", [ADDRESS.upper(), f" {ADDRESS} ", None, "", "pas une adresse"])
-def test_nobody_is_told_when_the_address_is_the_files_or_the_file_has_none(
+def test_activation_sends_no_report_without_a_different_address_in_the_file(
     browser: FlaskClient, build: Build, of_file: str | None
 ) -> None:
     account = build.never_activated(school_email=of_file)
@@ -88,9 +90,9 @@ def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
     sent = activate(browser, account, mail=OF_FILE)
     assert links(account) == []
     correction = browser.get(sent.request.full_path.replace("/confirmation", "/modifier"))
-    for address in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
-        submit(browser, correction, mail=address, mot_de_passe=CHOSEN)
-        assert kept(account.id).pending == address
+    for email in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
+        submit(browser, correction, mail=email, mot_de_passe=CHOSEN)
+        assert read_state(account.id).pending == email
     assert [link.email for link in links(account)] == [OF_FILE], "once for each activation"
     with post_office(app) as office:
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
@@ -105,32 +107,32 @@ def test_a_first_address_that_is_corrected_late_does_not_go_unnoticed(
         thief = app.test_client()
         sign_in(thief, "/connexion", account.username, CHOSEN)
         submit(thief, thief.get("/adresse/modifier"), mail="voleur@exemple.fr", mot_de_passe=CHOSEN)
-        assert kept(account.id).pending == "voleur@exemple.fr"
+        assert read_state(account.id).pending == "voleur@exemple.fr"
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
         owner = app.test_client()
         assert heading(submit(owner, owner.get(path_of(build, account)))) == DONE
     assert notices(account) == ["other_mailbox"]
 
 
-def test_a_first_address_long_after_an_activation_without_one_says_nothing_of_the_letter(
+def test_a_first_address_long_after_an_activation_sends_no_report(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active(email=None, school_email=OF_FILE)
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
-    assert kept(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == ADDRESS
     assert links(account) == []
 
 
-def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: Build, stolen: Account) -> None:
-    path, before = path_of(build, stolen), kept(stolen.id)
+def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: Build, stolen: Account) -> None:
+    path, before = path_of(build, stolen), read_state(stolen.id)
     scanner = app.test_client()
     for _ in range(3):
         page = scanner.get(path)
         assert heading(page) == ASKS
     assert scanner.head(path).status_code == 200
     assert scanner.post(path).status_code == 400, "no form of ours"
-    assert kept(stolen.id) == before
+    assert read_state(stolen.id) == before
     assert notices(stolen) == []
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
         assert secret not in page.text
@@ -139,7 +141,7 @@ def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: B
 
 
 def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build: Build, stolen: Account) -> None:
-    path, before = path_of(build, stolen), kept(stolen.id)
+    path, before = path_of(build, stolen), read_state(stolen.id)
     owner = app.test_client()
     question = owner.get(path)
     data = {"csrf_token": form_token(question)}
@@ -150,7 +152,7 @@ def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build:
     assert heading(done) == DONE
     assert "Dites-le au secrétariat" in done.text
     assert notices(stolen) == ["other_mailbox"]
-    assert kept(stolen.id) == before, "nothing of the account changed"
+    assert read_state(stolen.id) == before, "nothing of the account changed"
     assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
         assert secret not in done.text
@@ -158,7 +160,7 @@ def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build:
     assert event.details == {"uais": ["0599001N"]}
 
 
-def test_of_clicks_at_once_one_reports(app: Flask, build: Build, stolen: Account) -> None:
+def test_concurrent_clicks_report_once(app: Flask, build: Build, stolen: Account) -> None:
     path, forms = path_of(build, stolen), []
     for _ in range(4):
         owner = app.test_client()
@@ -167,7 +169,7 @@ def test_of_clicks_at_once_one_reports(app: Flask, build: Build, stolen: Account
     assert notices(stolen) == ["other_mailbox"]
 
 
-def test_whoever_took_the_account_cannot_silence_the_link(app: Flask, build: Build, stolen: Account) -> None:
+def test_taken_over_account_cannot_disable_the_link(app: Flask, build: Build, stolen: Account) -> None:
     path = path_of(build, stolen)
     thief = app.test_client()
     submit(thief, thief.get(newest_link(build.settings, stolen.id)))  # not the report's own page: nothing is used
@@ -178,7 +180,7 @@ def test_whoever_took_the_account_cannot_silence_the_link(app: Flask, build: Bui
     assert notices(stolen) == ["other_mailbox"]
 
 
-def test_link_is_dead_after_its_time_and_after_a_new_letter(app: Flask, build: Build, stolen: Account) -> None:
+def test_link_expires_after_its_lifetime_and_after_a_new_letter(app: Flask, build: Build, stolen: Account) -> None:
     path = path_of(build, stolen)
     with time_machine.travel(now() + timedelta(hours=73)):
         late = app.test_client().get(path)
@@ -192,7 +194,7 @@ def test_link_is_dead_after_its_time_and_after_a_new_letter(app: Flask, build: B
     assert notices(stolen) == []
 
 
-def test_link_of_another_purpose_reports_nothing(app: Flask, build: Build, stolen: Account) -> None:
+def test_link_of_another_purpose_is_refused(app: Flask, build: Build, stolen: Account) -> None:
     confirm = select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CONFIRM_EMAIL.value)
     other = one_time_links.token(build.settings, db.session.scalars(confirm).one()) or ""
     assert app.test_client().get(f"/adresse/signalement/{other}").status_code == 410
@@ -200,7 +202,7 @@ def test_link_of_another_purpose_reports_nothing(app: Flask, build: Build, stole
     assert app.test_client().get(f"/adresse/lien/{report}").status_code == 410
 
 
-def test_every_school_of_the_account_is_told_and_those_with_an_address_are_said_to_be(
+def test_every_school_of_the_account_is_notified_and_the_page_names_those_with_an_address(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     build.school().email = "secretariat@college.test"
@@ -217,15 +219,15 @@ def test_every_school_of_the_account_is_told_and_those_with_an_address_are_said_
     assert f"L’établissement sera prévenu par mail. {tell}" in done.text
     assert "Votre signalement est enregistré\u00a0: vous n’avez pas activé le compte" in done.text
     assert "03 53 01 40 41" not in question.text + done.text
-    told = db.session.scalars(select(School.uai).join(SchoolNotice).order_by(School.uai)).all()
-    assert told == ["0599001N", LYCEE]
+    uais = db.session.scalars(select(School.uai).join(SchoolNotice).order_by(School.uai)).all()
+    assert uais == ["0599001N", LYCEE]
 
 
-def test_an_activation_without_any_address_is_told_too(app: Flask, build: Build) -> None:
+def test_an_activation_without_any_address_is_reported(app: Flask, build: Build) -> None:
     change_settings(app, mail_required=False)
     account = build.never_activated(school_email=OF_FILE)
     browser = app.test_client()
     fill_in(browser, open_activation(browser, account), mail="")
-    assert kept(account.id).active
+    assert read_state(account.id).active
     assert [link.email for link in links(account)] == [OF_FILE]
     assert sign_in(app.test_client(), "/connexion", account.username, CHOSEN).status_code == 200

@@ -15,7 +15,7 @@ from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db, unit_of_work
-from tests.activation.steps import CHOSEN, SENT, activate, kept, newest_link
+from tests.activation.steps import CHOSEN, SENT, activate, newest_link, read_state
 from tests.builders import Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -42,12 +42,12 @@ def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build
         early = submit(browser, browser.get(waiting.request.full_path))
         assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
         assert "Vous pourrez renvoyer le message dans 1&nbsp;s." in early.text
-        assert kept(account.id).links == 1
+        assert read_state(account.id).links == 1
         clock.shift(timedelta(seconds=1))
         sent = submit(browser, browser.get(waiting.request.full_path))
         assert sent.status_code == 200
         assert "Un nouveau message est parti à" in sent.text
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("E-10")
@@ -57,7 +57,7 @@ def test_mail_goes_only_to_the_mailbox_that_was_counted(
     """Another tab corrects the address after this one's mail was counted for the former mailbox."""
     account = build.never_activated()
     activate(browser, account)
-    before = kept(account.id)
+    before = read_state(account.id)
 
     def correct_meanwhile(_account_id: uuid.UUID, _email: str, _ip: str) -> int:
         with unit_of_work():
@@ -67,11 +67,11 @@ def test_mail_goes_only_to_the_mailbox_that_was_counted(
     monkeypatch.setattr(emails, "take_slots", correct_meanwhile)
     result = emails.resend(build.settings, account.id, ip="192.0.2.1", client_id=None)
     assert result == emails.NothingToConfirm()
-    assert (kept(account.id).links, kept(account.id).mails) == (before.links, before.mails)
+    assert (read_state(account.id).links, read_state(account.id).mails) == (before.links, before.mails)
 
 
 @pytest.mark.row("E-10")
-def test_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_mails_are_refused(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -107,7 +107,7 @@ def test_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build) ->
         eleventh = _resend(browser, account.username)
         assert eleventh.status_code == 429
         assert int(eleventh.headers["Retry-After"]) > 3600
-        assert kept(account.id).links == sent == 10
+        assert read_state(account.id).links == sent == 10
         clock.shift(timedelta(hours=24))
         assert _resend(browser, account.username).status_code == 200
 
@@ -145,7 +145,7 @@ def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, bu
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(click, range(50)))
     assert sorted(answers) == [303] + [429] * 49
-    assert kept(account.id).links == 2
+    assert read_state(account.id).links == 2
 
 
 @pytest.mark.row("E-10")
@@ -159,9 +159,9 @@ def test_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_wait
         page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
         early = submit(browser, page, mail="Noemei@exemple.fr", mot_de_passe=CHOSEN)
         assert (early.status_code, early.headers["Retry-After"]) == (429, "40")
-        assert kept(account.id).pending == "noemei@exemple.fr"
+        assert read_state(account.id).pending == "noemei@exemple.fr"
         assert heading(submit(browser, page, mail="noemie@exemple.fr", mot_de_passe=CHOSEN)) == SENT
-    assert (kept(account.id).pending, kept(account.id).links) == ("noemie@exemple.fr", 2)
+    assert (read_state(account.id).pending, read_state(account.id).links) == ("noemie@exemple.fr", 2)
 
 
 @pytest.mark.row("E-10")
@@ -177,7 +177,7 @@ def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClie
         assert (sixth.status_code, sixth.headers["Retry-After"]) == (429, "3600")
         assert 'value="p5@exemple.fr"' in sixth.text
         assert "60 minutes" in sixth.text
-        assert (kept(account.id).pending, kept(account.id).links) == ("p4@exemple.fr", 6)
+        assert (read_state(account.id).pending, read_state(account.id).links) == ("p4@exemple.fr", 6)
         clock.shift(timedelta(minutes=25))
         assert browser.get(place).status_code == 200
 
@@ -192,7 +192,7 @@ def test_the_waiting_page_belongs_to_the_browser_that_activated(app: Flask, brow
 
 
 @pytest.mark.row("E-10")
-def test_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
+def test_text_after_an_expired_link_is_true_with_and_without_a_new_message(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, stranger, texts = build.never_activated(), app.test_client(), []
@@ -205,15 +205,15 @@ def test_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
         assert "un message part à l’adresse donnée en dernier" in dead.text
         for _ in ("a message leaves", "it would be too soon for another"):
             texts.append(submit(stranger, dead, renvoyer="1").text)
-            assert kept(account.id).links == 2
+            assert read_state(account.id).links == 2
         sign_in(browser, "/connexion", account.username, CHOSEN)
         page = browser.get("/adresse/modifier")
         corrected = submit(browser, page, mail="autre@exemple.fr", mot_de_passe=CHOSEN)
         assert "autre@exemple.fr" in corrected.text
-        assert kept(account.id).links == 3
+        assert read_state(account.id).links == 3
         clock.shift(timedelta(minutes=2))
         texts.append(submit(stranger, dead, renvoyer="1").text)
-        assert kept(account.id).links == 4, "the message is for the other mailbox"
+        assert read_state(account.id).links == 4, "the message is for the other mailbox"
         assert newest_link(build.settings, account.id) != link
     assert len({text.replace(form_token(dead), "") for text in texts}) == 1
     assert "un message part maintenant à l’adresse donnée en dernier, ou il est déjà parti il y a peu" in texts[0]

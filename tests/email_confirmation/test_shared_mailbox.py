@@ -15,7 +15,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from tests import forked
-from tests.activation.steps import CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.activation.steps import CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import form_token, heading, sign_in, submit
@@ -42,32 +42,32 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     ],
     indirect=["settings"],
 )
-def test_what_sharing_means_is_told_to_who_reads_the_mailbox_and_to_nobody_before(
+def test_meaning_of_sharing_is_shown_to_readers_of_the_mailbox_alone(
     app: Flask, browser: FlaskClient, build: Build, hint: str, meaning: str
 ) -> None:
     build.active(email=_MAILBOX)
-    told: list[list[str]] = []
-    for address in ("Famille@exemple.fr", "seule@exemple.fr"):
+    texts: list[list[str]] = []
+    for email in ("Famille@exemple.fr", "seule@exemple.fr"):
         account, visitor = build.never_activated(), app.test_client()
         page = open_activation(visitor, account)
         assert hint in page.text, "the same for everybody"
-        waiting = fill_in(visitor, page, mail=address)
+        waiting = fill_in(visitor, page, mail=email)
         correction = visitor.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
         assert hint in correction.text
         assert not any(_TOLD in text for text in (page.text, waiting.text, correction.text)), "no mailbox is proved yet"
         question = browser.get(newest_link(build.settings, account.id))
-        told.append([question.text, submit(browser, question).text])
-        assert kept(account.id).email == address
-    for shared, alone in zip(*told, strict=True):
+        texts.append([question.text, submit(browser, question).text])
+        assert read_state(account.id).email == email
+    for shared, alone in zip(*texts, strict=True):
         assert _TOLD not in alone
         assert _TOLD in shared
         assert meaning in shared
         assert "que vous êtes seul" not in shared
-    assert "ne confirmez pas ici" in told[0][0]
-    assert "connectez-vous avec votre identifiant" in told[0][0], "and how to give another address"
+    assert "ne confirmez pas ici" in texts[0][0]
+    assert "connectez-vous avec votre identifiant" in texts[0][0], "and how to give another address"
 
 
-def test_the_link_of_a_change_says_where_to_give_another_address(browser: FlaskClient, build: Build) -> None:
+def test_the_page_of_a_change_names_the_form_for_another_address(browser: FlaskClient, build: Build) -> None:
     build.active(email=_MAILBOX)
     sign_in(browser, "/connexion", build.active(email="mienne@exemple.fr").username, PASSWORD)
     submit(browser, browser.get("/mon-compte/adresse"), actuel=PASSWORD, mail=_MAILBOX)
@@ -104,7 +104,7 @@ def test_a_mailbox_serves_one_account_where_sharing_is_refused(
         assert (answer.status_code, heading(answer)) == (200, _REFUSED)
         assert "Modifier l’adresse mail" in answer.text, "how to go on"
         assert first.username not in answer.text
-    after = kept(account.id)
+    after = read_state(account.id)
     assert (after.email, after.pending) == (None, "Famille@exemple.fr")
     correction = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     submit(browser, correction, mail="seule@exemple.fr", mot_de_passe=CHOSEN)
@@ -126,12 +126,12 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
     answer = browser.get(f"/adresse/lien/{one_time_links.token(settings, row)}")
     assert heading(answer) == _REFUSED
     assert "Votre compte garde son adresse actuelle." in answer.text
-    assert kept(account.id).email == "mienne@exemple.fr"
+    assert read_state(account.id).email == "mienne@exemple.fr"
 
 
 @pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
-def test_two_accounts_that_confirm_one_mailbox_at_once_do_not_both_get_it(
+def test_concurrent_confirmations_of_one_mailbox_succeed_once(
     app: Flask, build: Build, settings: Settings, database_url: str
 ) -> None:
     forms: list[dict[str, Any]] = []

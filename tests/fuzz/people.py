@@ -19,8 +19,8 @@ def _public(path: str) -> Make:
     """Open a public page, with or without an authorization request in progress."""
 
     def make(world: World, draw: random.Random) -> Shot:
-        browser, address = _open_profile(world)
-        query = address.partition("?")[2] if draw.random() < 0.5 else ""
+        browser, url = _open_profile(world)
+        query = url.partition("?")[2] if draw.random() < 0.5 else ""
         shot = opening(f"{path}?{query}", browser)
         shot.query.append(("ui_locales", "fr"))
         return shot
@@ -52,14 +52,14 @@ def _security_txt(world: World, _draw: random.Random) -> Shot:
 
 
 def _profile(world: World, draw: random.Random) -> Shot:
-    browser, address = _open_profile(world)
+    browser, url = _open_profile(world)
     profile, leads_to = draw.choice([("parent", "/authorize/resume?"), ("enseignant", "/profil/ailleurs?")])
-    return filled(browser.get(address), browser, {"profil": profile}, right=(303, leads_to))
+    return filled(browser.get(url), browser, {"profil": profile}, right=(303, leads_to))
 
 
 def _elsewhere(world: World, _draw: random.Random) -> Shot:
-    browser, address = _open_profile(world)
-    page = submit(browser, browser.get(address), profil="enseignant")
+    browser, url = _open_profile(world)
+    page = submit(browser, browser.get(url), profil="enseignant")
     return opening(page.request.full_path, browser)
 
 
@@ -82,22 +82,22 @@ def _open_activation(world: World) -> Opened:
 
 def _activation_page(path: str) -> Make:
     def make(world: World, _draw: random.Random) -> Shot:
-        browser, address = world.lasting("activation", lambda: _open_activation(world))
-        return opening(address.replace("/activation?", f"{path}?"), browser)
+        browser, url = world.lasting("activation", lambda: _open_activation(world))
+        return opening(url.replace("/activation?", f"{path}?"), browser)
 
     return make
 
 
 def _activation(world: World, _draw: random.Random) -> Shot:
-    browser, address = _open_activation(world)
-    fields = {**TWICE, "mail": world.address()}
-    return filled(browser.get(address), browser, fields, right=(303, "/adresse/confirmation?"))
+    browser, url = _open_activation(world)
+    fields = {**TWICE, "mail": world.new_email()}
+    return filled(browser.get(url), browser, fields, right=(303, "/adresse/confirmation?"))
 
 
 def _not_guardian(world: World, _draw: random.Random) -> Shot:
-    browser, address = _open_activation(world)
+    browser, url = _open_activation(world)
     return filled(
-        browser.get(address.replace("/activation?", "/activation/non-representant?")), browser, {"enfant": "0" * 32}
+        browser.get(url.replace("/activation?", "/activation/non-representant?")), browser, {"enfant": "0" * 32}
     )
 
 
@@ -116,7 +116,7 @@ def _resend(world: World, _draw: random.Random) -> Shot:
 
 def _correct(world: World, _draw: random.Random) -> Shot:
     browser = world.signed_in(world.unconfirmed())
-    fields = {"mail": world.address(), "mot-de-passe": PASSWORD}
+    fields = {"mail": world.new_email(), "mot-de-passe": PASSWORD}
     return filled(browser.get("/adresse/modifier"), browser, fields, right=(303, "/adresse/confirmation"))
 
 
@@ -136,7 +136,7 @@ def _use_link(purpose: Purpose, fields: dict[str, str], right: tuple[int, str]) 
 
 def _forgotten(path: str, field: str) -> Make:
     def make(world: World, _draw: random.Random) -> Shot:
-        value = world.parent().username if field == "identifiant" else world.address()
+        value = world.parent().username if field == "identifiant" else world.new_email()
         return filled(world.stranger.get(path), world.stranger, {field: value}, right=(303, f"{path}/envoye"))
 
     return make
@@ -149,16 +149,16 @@ def _owes_charter(world: World) -> Opened:
 
 def _charter_page(path: str, right: tuple[int, str]) -> Make:
     def make(world: World, _draw: random.Random) -> Shot:
-        browser, address = world.lasting("charter", lambda: _owes_charter(world))
-        return opening(address.replace("/charte?", f"{path}?"), browser, right)
+        browser, url = world.lasting("charter", lambda: _owes_charter(world))
+        return opening(url.replace("/charte?", f"{path}?"), browser, right)
 
     return make
 
 
 def _charter(world: World, _draw: random.Random) -> Shot:
-    browser, address = _owes_charter(world)
+    browser, url = _owes_charter(world)
     fields = {"version": "1", "accepte": "y"}
-    return filled(browser.get(address), browser, fields, right=(303, "/authorize/resume?"))
+    return filled(browser.get(url), browser, fields, right=(303, "/authorize/resume?"))
 
 
 def _owes_agreement(world: World) -> Opened:
@@ -167,32 +167,32 @@ def _owes_agreement(world: World) -> Opened:
 
 
 def _agreement_page(world: World, _draw: random.Random) -> Shot:
-    browser, address = _owes_agreement(world)
-    return opening(address, browser)
+    browser, url = _owes_agreement(world)
+    return opening(url, browser)
 
 
 def _agreement(world: World, _draw: random.Random) -> Shot:
-    browser, address = _owes_agreement(world)
-    return filled(browser.get(address), browser, {}, right=(303, "/authorize/resume?"))
+    browser, url = _owes_agreement(world)
+    return filled(browser.get(url), browser, {}, right=(303, "/authorize/resume?"))
 
 
 def _not_this_ent(world: World, _draw: random.Random) -> Shot:
     browser = world.at_home()
-    address = browser.get(world.foreign.url(Attempt())).headers["Location"]
-    return opening(address, browser)
+    url = browser.get(world.foreign.url(Attempt())).headers["Location"]
+    return opening(url, browser)
 
 
 def _resume(world: World, _draw: random.Random) -> Shot:
-    browser, address = _owes_agreement(world)
-    answer = browser.post(address, data={"csrf_token": form_token(browser.get(address))})
+    browser, url = _owes_agreement(world)
+    answer = browser.post(url, data={"csrf_token": form_token(browser.get(url))})
     return opening(answer.headers["Location"], browser, right=(303, f"{world.open.redirect_uri}?code="))
 
 
 def _deny(world: World, draw: random.Random) -> Shot:
     """Refuse the consent, or go back from the choice of the profile."""
-    browser, address = draw.choice([_owes_agreement, _open_profile])(world)
+    browser, url = draw.choice([_owes_agreement, _open_profile])(world)
     leads_to = f"{world.open.redirect_uri}?error=access_denied"
-    return opening(f"/authorize/refus?{address.partition('?')[2]}", browser, right=(303, leads_to))
+    return opening(f"/authorize/refus?{url.partition('?')[2]}", browser, right=(303, leads_to))
 
 
 def _mine(path: str) -> Make:
@@ -214,7 +214,7 @@ def _change(
     """Send a form of the account's pages, for a parent without further steps."""
 
     def make(world: World, _draw: random.Random) -> Shot:
-        browser = world.signed_in(world.parent(pending_email=world.address()) if pending else None)
+        browser = world.signed_in(world.parent(pending_email=world.new_email()) if pending else None)
         return filled(browser.get(f"{path}{query}"), browser, fields(world), right=(303, leads_to))
 
     return make
@@ -240,8 +240,8 @@ def _open_doubt(world: World) -> Opened:
 
 
 def _doubt(world: World, _draw: random.Random) -> Shot:
-    browser, address = world.lasting("doubt", lambda: _open_doubt(world))
-    return opening(address, browser)
+    browser, url = world.lasting("doubt", lambda: _open_doubt(world))
+    return opening(url, browser)
 
 
 _CONFIRM, _CHANGE, _CONTEST = Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL, Purpose.CONTEST_EMAIL
@@ -293,7 +293,7 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /mon-compte/courrier/doute": (_doubt,),
     "POST /mon-compte/mot-de-passe": (_change(_PASSWORD, lambda _: {"actuel": PASSWORD, **TWICE}, f"{_HOME}?"),),
     "POST /mon-compte/adresse": (
-        _change(_EMAIL, lambda world: {"actuel": PASSWORD, "mail": world.address()}, _EMAIL),
+        _change(_EMAIL, lambda world: {"actuel": PASSWORD, "mail": world.new_email()}, _EMAIL),
         _change(_EMAIL, lambda _: {"renvoyer": "1"}, f"{_EMAIL}?", pending=True),
         _change(_EMAIL, lambda _: {"garder": "1"}, f"{_HOME}?", pending=True),
     ),

@@ -176,10 +176,10 @@ def _register(world: World, draw: random.Random) -> Shot:
 def _registered(method: str) -> Make:
     def make(world: World, draw: random.Random) -> Shot:
         metadata = _metadata(world, draw)
-        told = registered(world.stranger, _invited(), **metadata)
-        shot = Shot(method, f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
+        response = registered(world.stranger, _invited(), **metadata)
+        shot = Shot(method, f"/register/{response['client_id']}", headers=bearer(response["registration_access_token"]))
         if method == "PUT":
-            shot.json = {**metadata, "client_id": told["client_id"], **of_another()}
+            shot.json = {**metadata, "client_id": response["client_id"], **of_another()}
         if method == "DELETE":
             shot.right = (204, "")
         return shot

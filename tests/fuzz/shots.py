@@ -48,9 +48,9 @@ class Shot:
         return query, body if self.raw is None else self.raw, self.headers.get("Content-Type", kind)
 
 
-def opening(address: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) -> Shot:
+def opening(url: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) -> Shot:
     """Return the request that opens a page of the service at its full URL."""
-    parts = urlsplit(address)
+    parts = urlsplit(url)
     return Shot("GET", parts.path, parse_qsl(parts.query), browser=browser, right=right)
 
 

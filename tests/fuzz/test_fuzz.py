@@ -110,7 +110,7 @@ def test_bent_request_gets_no_server_error_no_trace_and_no_redirect_to_a_strange
 
 @pytest.mark.long
 @pytest.mark.both_databases
-def test_200_000_bent_requests_are_answered_soundly(
+def test_200_000_bent_requests_get_sound_responses(
     app: Flask, build: Build, unhurried: None, canaries: Canaries
 ) -> None:
     sender = Sender(World(app, build))
@@ -136,15 +136,15 @@ def test_route_that_the_fuzzer_does_not_know_is_named(app: Flask) -> None:
 @one_database
 def test_server_error_is_found_and_reported_with_its_smallest_request(app: Flask, build: Build) -> None:
     break_page(app, ZeroDivisionError())
-    with pytest.raises(UnsoundError, match=r"^500 ") as found:
+    with pytest.raises(UnsoundError, match=r"^500 ") as raised:
         drawn(Sender(World(app, build)), "GET /mentions-legales", short, 20)()
-    request, *rest = found.value.__notes__
+    request, *rest = raised.value.__notes__
     assert request.startswith("GET /mentions-legales: Shot(method='GET', path='/mentions-legales'")
     assert "name='GET /mentions-legales',\n    number=0,\n    seed=0,\n    bends=[],\n" in "\n".join(rest)
 
 
 @one_database
-def test_unsound_answer_is_seen(app: Flask, build: Build) -> None:
+def test_unsound_response_is_detected(app: Flask, build: Build) -> None:
     world = World(app, build)
     sound = {
         "X-Content-Type-Options": "nosniff",

@@ -63,17 +63,17 @@ class World:
         ours = location.startswith("/") and not location.startswith(("//", "/\\"))
         return ours or location.startswith((*hosts, f"{ISSUER}/"))
 
-    def address(self) -> str:
+    def new_email(self) -> str:
         """Return a new email: rate limits apply to each mailbox."""
         return f"personne{next(self._numbers)}@exemple.fr"
 
     def parent(self, **more: object) -> Account:
         """Return a new parent with an active account."""
-        return self.build.active(**{"email": self.address(), **more})  # type: ignore[arg-type]
+        return self.build.active(**{"email": self.new_email(), **more})  # type: ignore[arg-type]
 
     def unconfirmed(self) -> Account:
         """Return a new parent with an unconfirmed email."""
-        return self.parent(email=None, pending_email=self.address())
+        return self.parent(email=None, pending_email=self.new_email())
 
     def signed_in(self, account: Account | None = None, url: str = "/connexion") -> FlaskClient:
         """Return a new browser in which that parent, or a new one, has just signed in to open `url`."""
@@ -83,10 +83,10 @@ class World:
 
     def lasting(self, key: str, opened: Callable[[], Opened]) -> Opened:
         """Return the page of `key`; open it again if the browser can no longer see it."""
-        kept = self._kept.get(key)
-        if kept is None or kept[0].get(kept[1]).status_code != 200:
-            kept = self._kept[key] = opened()
-        return kept
+        opened_before = self._kept.get(key)
+        if opened_before is None or opened_before[0].get(opened_before[1]).status_code != 200:
+            opened_before = self._kept[key] = opened()
+        return opened_before
 
     def at_home(self, path: str = "/mon-compte") -> FlaskClient:
         """Return the browser of a signed-in parent who can open that page."""
@@ -95,11 +95,11 @@ class World:
     def link(self, purpose: Purpose) -> str:
         """Return the path of a link in a mail to a new parent."""
         first = purpose is Purpose.CONFIRM_EMAIL
-        account = self.unconfirmed() if first else self.parent(pending_email=self.address())
+        account = self.unconfirmed() if first else self.parent(pending_email=self.new_email())
         changes = purpose in {Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL}
-        address = (account.pending_email if changes else account.email) or ""
+        email = (account.pending_email if changes else account.email) or ""
         row = one_time_links.issue(
-            self.build.settings, purpose, account, email=address, lifetime=timedelta(minutes=10), keep_older=True
+            self.build.settings, purpose, account, email=email, lifetime=timedelta(minutes=10), keep_older=True
         )
         db.session.commit()
         page = {
@@ -123,11 +123,11 @@ class World:
 
     def tokens(self) -> dict[str, str]:
         """Return valid tokens, which no request may revoke. `bound` is a token of the DPoP key."""
-        given_at, kept = self._tokens
-        if not kept or time.monotonic() - given_at > _TOKENS_KEPT:
+        given_at, tokens_before = self._tokens
+        if not tokens_before or time.monotonic() - given_at > _TOKENS_KEPT:
             code, attempt = self.code(self.secret)
             proof = self.secret.fresh_proof()
             bound = self.secret.redeem(self.stranger, code, attempt, proof).get_json()["access_token"]
-            kept = {**self.fresh_tokens(), "bound": bound}
-            self._tokens = (time.monotonic(), kept)
-        return kept
+            tokens_before = {**self.fresh_tokens(), "bound": bound}
+            self._tokens = (time.monotonic(), tokens_before)
+        return tokens_before

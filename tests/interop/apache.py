@@ -62,7 +62,7 @@ class Apache:
         return f"{self.origin}/espace"
 
 
-def seen(page: requests.Response) -> dict[str, str]:
+def read_variables(page: requests.Response) -> dict[str, str]:
     """Return the environment of the application behind Apache."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     return dict(line.split("=", 1) for line in page.content.decode().split("\0") if line)

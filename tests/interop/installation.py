@@ -74,8 +74,8 @@ class Installation:
         """
         parts = shlex.split(registration(section).replace(ENT, ent).replace("\\\n", " "))
         assert parts[:3] == ["idp", "client", "add"]
-        given = json.loads(self.idp(*parts[1:], *options, "--json"))
-        return Registered(given["client_id"], given.get("client_secret", ""))
+        registered_client = json.loads(self.idp(*parts[1:], *options, "--json"))
+        return Registered(registered_client["client_id"], registered_client.get("client_secret", ""))
 
     def idp(self, *arguments: str) -> str:
         """Run an `idp` command; return its output."""
@@ -91,16 +91,16 @@ class Installation:
         with self._inside():
             charters.publish(client.client_id, version, "# Charte\n\nSoyons polis.")
 
-    def asked(self, endpoint: str) -> int:
+    def count_requests(self, endpoint: str) -> int:
         """Return how many requests the provider has answered at an endpoint (`oidc.token`)."""
         return (self.folder / "serve.log").read_text().count(f'"endpoint": "{endpoint}", "status": ')
 
     def logout_token(self, client: Registered, subject: str, sid: str) -> str:
         """Return a logout token for the client."""
         with self._inside():
-            found = registry.find(client.client_id, fresh=True)
-            assert found
-            return back_channel.logout_token(services().server, found, subject, sid)
+            registered_client = registry.find(client.client_id, fresh=True)
+            assert registered_client
+            return back_channel.logout_token(services().server, registered_client, subject, sid)
 
     def log(self) -> str:
         """Return the last output of the processes."""

@@ -39,13 +39,13 @@ class Ent:
 
 def oauth2_proxy() -> str:
     """Return the path of the program, from PATH or built by .ci/install; skip the test without it."""
-    found = shutil.which("oauth2-proxy") or max(_CACHE.glob("oauth2-proxy-*/oauth2-proxy"), default=None)
-    if found is None:
+    path = shutil.which("oauth2-proxy") or max(_CACHE.glob("oauth2-proxy-*/oauth2-proxy"), default=None)
+    if path is None:
         pytest.skip("oauth2-proxy is not installed (.ci/install builds it)")
-    return str(found)
+    return str(path)
 
 
-def seen(page: requests.Response) -> dict[str, str]:
+def read_headers(page: requests.Response) -> dict[str, str]:
     """Return the headers that the application behind nginx received."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     headers: dict[str, str] = page.json()

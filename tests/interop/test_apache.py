@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import COLLEGE
 from tests.commands.processes import free_port
-from tests.interop.apache import Apache, apache, seen
+from tests.interop.apache import Apache, apache, read_variables
 from tests.interop.installation import HOST, Installation
 from tests.interop.visitor import PATIENCE, Visitor
 
@@ -38,24 +38,24 @@ def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
-    return seen(visitor.page)
+    return read_variables(visitor.page)
 
 
 def test_the_application_reads_who_signed_in_from_its_environment(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
     ent, parent = start(), installation.parent()
-    told = enter(visitor, ent, parent)
+    variables = enter(visitor, ent, parent)
     assert visitor.page.url == ent.inside
-    assert told["OIDC_CLAIM_iss"] == installation.issuer
-    assert told["REMOTE_USER"] == told["OIDC_CLAIM_sub"]
-    assert "OIDC_CLAIM_preferred_username" not in told, "the registration does not ask for it"
-    assert told["OIDC_CLAIM_name"] == "Noémie LEROY-VANDEPUTTE"
-    assert told["OIDC_CLAIM_ENTPersonProfils"] == "National_2"
-    assert told["OIDC_CLAIM_FrEduVecteur"].startswith("2|LEROY-VANDEPUTTE|Noémie|")
-    assert told["OIDC_CLAIM_uai"] == COLLEGE
-    assert (told["OIDC_CLAIM_charter_accepted"], told["OIDC_CLAIM_charter_version"]) == ("1", "1")
-    assert [child["uai"] for child in json.loads(told["OIDC_userinfo_json"])["children"]] == [COLLEGE]
+    assert variables["OIDC_CLAIM_iss"] == installation.issuer
+    assert variables["REMOTE_USER"] == variables["OIDC_CLAIM_sub"]
+    assert "OIDC_CLAIM_preferred_username" not in variables, "the registration does not ask for it"
+    assert variables["OIDC_CLAIM_name"] == "Noémie LEROY-VANDEPUTTE"
+    assert variables["OIDC_CLAIM_ENTPersonProfils"] == "National_2"
+    assert variables["OIDC_CLAIM_FrEduVecteur"].startswith("2|LEROY-VANDEPUTTE|Noémie|")
+    assert variables["OIDC_CLAIM_uai"] == COLLEGE
+    assert (variables["OIDC_CLAIM_charter_accepted"], variables["OIDC_CLAIM_charter_version"]) == ("1", "1")
+    assert [child["uai"] for child in json.loads(variables["OIDC_userinfo_json"])["children"]] == [COLLEGE]
 
 
 def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
@@ -69,14 +69,14 @@ def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
 
 def test_the_access_token_is_renewed(installation: Installation, start: Start, visitor: Visitor) -> None:
     ent = start()
-    told = enter(visitor, ent, installation.parent())
-    again = seen(visitor.open(ent.inside))
-    later = seen(visitor.open(ent.inside))
-    assert len({page["OIDC_access_token"] for page in (told, again, later)}) == 3
-    assert later["OIDC_CLAIM_sub"] == told["OIDC_CLAIM_sub"]
+    variables = enter(visitor, ent, installation.parent())
+    again = read_variables(visitor.open(ent.inside))
+    later = read_variables(visitor.open(ent.inside))
+    assert len({page["OIDC_access_token"] for page in (variables, again, later)}) == 3
+    assert later["OIDC_CLAIM_sub"] == variables["OIDC_CLAIM_sub"]
 
 
-def test_a_new_version_of_the_charter_closes_the_door_until_it_is_accepted(
+def test_a_new_version_of_the_charter_blocks_access_until_it_is_accepted(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
     ent, parent = start(), installation.parent()
@@ -109,15 +109,15 @@ def test_signing_out_goes_through_the_provider_and_comes_back(
     assert visitor.heading == "Connexion", "the session at the provider is over too"
 
 
-def test_the_end_of_a_session_elsewhere_is_told_from_server_to_server(
+def test_the_end_of_a_session_elsewhere_is_sent_by_back_channel(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
     ent = start(changes={RENEWAL: ""})  # which would notice by itself
     enter(visitor, ent, installation.parent())
     visitor.sign_out_at(installation.issuer)
-    told = "POST /oidc/callback?logout=backchannel 200"
+    log_line = "POST /oidc/callback?logout=backchannel 200"
     until = time.monotonic() + PATIENCE
-    while told not in ent.requests.read_text():
+    while log_line not in ent.requests.read_text():
         assert time.monotonic() < until, f"{ent.requests.read_text()}\n{installation.log()}"
         time.sleep(0.1)
     visitor.open(ent.inside)

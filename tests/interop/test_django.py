@@ -104,10 +104,10 @@ def test_two_parents_of_one_mail_address_are_two_people(
     before = accounts(ent)
     for _ in range(2):
         enter(new_visitor(), ent, installation.parent())
-    made = accounts(ent)[len(before) :]
-    assert len({sub for sub, _ in made}) == 2
-    assert [address for _, address in made] == ["noemie.leroy@exemple.fr"] * 2
-    assert not [sub for sub, _ in made if "@" in sub]
+    new_accounts = accounts(ent)[len(before) :]
+    assert len({sub for sub, _ in new_accounts}) == 2
+    assert [email for _, email in new_accounts] == ["noemie.leroy@exemple.fr"] * 2
+    assert not [sub for sub, _ in new_accounts if "@" in sub]
 
 
 def test_the_provider_is_asked_again_without_a_page(installation: Installation, ent: Ent, visitor: Visitor) -> None:
@@ -124,7 +124,7 @@ def test_the_provider_is_asked_again_without_a_page(installation: Installation, 
     assert visitor.heading == "Connexion"
 
 
-def test_a_new_version_of_the_charter_is_owed_when_the_provider_is_asked_again(
+def test_a_new_version_of_the_charter_is_required_when_the_provider_is_asked_again(
     installation: Installation, ent: Ent, visitor: Visitor
 ) -> None:
     enter(visitor, ent, installation.parent())
@@ -165,8 +165,8 @@ def asked_again(visitor: Visitor, ent: Ent) -> None:
 
 def test_the_addresses_of_the_settings_are_the_provider_s(installation: Installation) -> None:
     """mozilla-django-oidc asks for no metadata."""
-    address = f"{installation.issuer}/.well-known/openid-configuration"
-    metadata = requests.get(address, verify=str(installation.trusted), timeout=PATIENCE).json()
+    url = f"{installation.issuer}/.well-known/openid-configuration"
+    metadata = requests.get(url, verify=str(installation.trusted), timeout=PATIENCE).json()
     named = re.findall(r'^OIDC_OP_(\w+)_ENDPOINT = f"\{OIDC_OP_ISSUER\}(.+)"$', SETTINGS.read_text(), re.MULTILINE)
     assert {name: f"{installation.issuer}{path}" for name, path in named} == {
         "AUTHORIZATION": metadata["authorization_endpoint"],
@@ -201,7 +201,7 @@ LIES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_provider_that_lies_is_not_believed(
+def test_an_invalid_id_token_of_the_provider_is_refused(
     deceived: Ent, liar: FakeProvider, new_visitor: Callable[[], Visitor]
 ) -> None:
     honest = {name: getattr(liar, name) for lie in LIES.values() for name in lie}

@@ -60,10 +60,10 @@ def test_a_parent_signs_in_accepts_the_charter_and_comes_back_to_it(
 
 def test_tokens_are_renewed_and_claims_with_them(installation: Installation, ent: Ent, visitor: Visitor) -> None:
     enter(visitor, ent, installation.parent())
-    before = installation.asked("oidc.token")
+    before = installation.count_requests("oidc.token")
     for times in (1, 2):  # the second time with the refresh token of the first response
         assert visitor.open(ent.inside).status_code == 200
-        assert installation.asked("oidc.token") == before + times
+        assert installation.count_requests("oidc.token") == before + times
     installation.publish_charter(ent.client, "2")
     visitor.open(ent.inside)
     assert (visitor.heading, visitor.page.url) == ("Charte de l’ENT", f"{ent.origin}/charte")
@@ -73,21 +73,23 @@ def test_tokens_are_renewed_and_claims_with_them(installation: Installation, ent
     assert visitor.heading == "Mon espace"
 
 
-def test_a_session_ends_here_there_and_elsewhere(installation: Installation, ent: Ent, visitor: Visitor) -> None:
-    parent, told = installation.parent(), times_told(ent)
+def test_a_session_ends_by_sign_out_and_back_channel_logout(
+    installation: Installation, ent: Ent, visitor: Visitor
+) -> None:
+    parent, count = installation.parent(), times_told(ent)
     enter(visitor, ent, parent)
     visitor.submit()
     assert (visitor.heading, visitor.page.url) == ("Mon ENT", f"{ent.origin}/"), "through the provider and back"
-    wait_until_told(installation, ent, told + 1)
+    wait_until_told(installation, ent, count + 1)
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     assert visitor.heading == "Mon espace", "the session at the provider was over too"
     visitor.sign_out_at(installation.issuer)
-    wait_until_told(installation, ent, told + 2)
-    before = installation.asked("oidc.token")
+    wait_until_told(installation, ent, count + 2)
+    before = installation.count_requests("oidc.token")
     visitor.open(ent.inside)
     assert visitor.heading == "Connexion"
-    assert installation.asked("oidc.token") == before, "known without asking"
+    assert installation.count_requests("oidc.token") == before, "known without asking"
 
 
 def times_told(ent: Ent) -> int:
@@ -103,7 +105,7 @@ def wait_until_told(installation: Installation, ent: Ent, times: int) -> None:
         time.sleep(0.1)
 
 
-def test_a_logout_token_is_believed_once_and_nothing_else_is(installation: Installation, ent: Ent) -> None:
+def test_a_valid_logout_token_is_accepted_once(installation: Installation, ent: Ent) -> None:
     token = installation.logout_token(ent.client, "somebody", "a-session")
     others = installation.register(SECTION, "autre.exemple.fr")
     foreign = installation.logout_token(others, "somebody", "a-session")
@@ -114,24 +116,26 @@ def test_a_logout_token_is_believed_once_and_nothing_else_is(installation: Insta
         where = f"{ent.origin}/backchannel-logout"
         return requests.post(where, content, verify=str(installation.trusted), timeout=PATIENCE).status_code
 
-    assert [post({"logout_token": given}) for given in (foreign, swapped, f"{head}.{body}.", "x", "")] == [400] * 5
+    assert [
+        post({"logout_token": invalid_token}) for invalid_token in (foreign, swapped, f"{head}.{body}.", "x", "")
+    ] == [400] * 5
     assert post({}) == 400
     assert [post({"logout_token": token}) for _ in range(2)] == [200, 400]
 
 
-def test_an_answer_that_nobody_asked_for_is_a_page(ent: Ent, visitor: Visitor) -> None:
+def test_an_unrequested_answer_gives_an_error_page(ent: Ent, visitor: Visitor) -> None:
     for answer in ("code=x&state=forged", "error=access_denied&state=forged", "state=__proto__", ""):
         visitor.open(f"{ent.origin}/callback?{answer}")
         assert (visitor.page.status_code, visitor.heading) == (400, "Connexion impossible")
 
 
-def test_a_refusal_is_a_page_and_another_provider_s_word_is_none(
+def test_a_refusal_is_a_page_and_an_answer_of_another_provider_is_refused(
     installation: Installation, ent: Ent, visitor: Visitor
 ) -> None:
     for issuer, believed in ((installation.issuer, True), ("https://autre.exemple.fr", False)):
         visitor.open(f"{ent.origin}/login")
-        [asked] = [step for step in visitor.steps if "/authorize?" in step]
-        [state] = parse_qs(urlsplit(asked).query)["state"]
+        [request_url] = [step for step in visitor.steps if "/authorize?" in step]
+        [state] = parse_qs(urlsplit(request_url).query)["state"]
         visitor.open(f"{ent.origin}/callback?error=access_denied&state={state}&iss={quote(issuer, safe='')}")
         assert (visitor.page.status_code, visitor.heading) == (400, "Connexion impossible")
         assert ("La connexion a été annulée, ou vos enfants sont dans un autre ENT" in visitor.page.text) is believed

@@ -76,8 +76,8 @@ class Moodle:
             timeout=PATIENCE,
         )
         assert answer.status_code == 200, answer.text
-        given: dict[str, Any] = answer.json()
-        return given
+        tokens: dict[str, Any] = answer.json()
+        return tokens
 
     def user(self, access_token: str) -> dict[str, str]:
         """Return Moodle's fields of the person, by the mappings of the page."""
@@ -85,14 +85,12 @@ class Moodle:
         fields = {self.typed[name]: value for name, value in claims.items() if name in self.typed}
         return {**fields, "username": fields["username"].strip().lower()}
 
-    def _get(self, address: str, **headers: str) -> dict[str, Any]:
+    def _get(self, url: str, **headers: str) -> dict[str, Any]:
         trusted = str(self.installation.trusted)
-        answer = requests.get(
-            address, headers={"Accept": "application/json", **headers}, verify=trusted, timeout=PATIENCE
-        )
+        answer = requests.get(url, headers={"Accept": "application/json", **headers}, verify=trusted, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
 
 def test_discovery_has_what_moodle_looks_for(installation: Installation) -> None:

@@ -10,7 +10,7 @@ import requests
 
 from tests.commands.processes import free_port
 from tests.interop.installation import HOST, Installation
-from tests.interop.oauth2_proxy import Ent, ent_behind_nginx, seen
+from tests.interop.oauth2_proxy import Ent, ent_behind_nginx, read_headers
 from tests.interop.visitor import PATIENCE, Visitor
 
 SECTION = "nginx: oauth2-proxy"
@@ -50,32 +50,32 @@ def enter(visitor: Visitor, ent: Ent, parent: str, page: str = "") -> dict[str, 
     visitor.open(page or ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
-    return seen(visitor.page)
+    return read_headers(visitor.page)
 
 
 def test_the_application_reads_from_headers_who_signed_in(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
     ent, parent = start(), installation.parent()
-    told = enter(visitor, ent, parent, f"{ent.inside}/notes?trimestre=1&matiere=2")
-    assert told["path"] == "/espace/notes?trimestre=1&matiere=2", "back where the parent wanted to go"
-    assert told["X-Username"] == parent
+    headers = enter(visitor, ent, parent, f"{ent.inside}/notes?trimestre=1&matiere=2")
+    assert headers["path"] == "/espace/notes?trimestre=1&matiere=2", "back where the parent wanted to go"
+    assert headers["X-Username"] == parent
     who = requests.get(
         f"{installation.issuer}/userinfo",
-        headers={"Authorization": f"Bearer {told['X-Access-Token']}"},
+        headers={"Authorization": f"Bearer {headers['X-Access-Token']}"},
         verify=str(installation.trusted),
         timeout=PATIENCE,
     ).json()
-    assert (who["sub"], who["given_name"]) == (told["X-Sub"], "Noémie")
+    assert (who["sub"], who["given_name"]) == (headers["X-Sub"], "Noémie")
 
 
 def test_the_application_believes_nginx_alone(installation: Installation, start: Start, visitor: Visitor) -> None:
     ent = start()
-    told = enter(visitor, ent, installation.parent())
+    headers = enter(visitor, ent, installation.parent())
     forged = dict.fromkeys(("X-Sub", "X-Username", "X-Access-Token", "X-Auth-Request-User"), "forged")
-    again = seen(visitor.open(ent.inside, forged))
+    again = read_headers(visitor.open(ent.inside, forged))
     for name in ("X-Sub", "X-Username", "X-Access-Token"):
-        assert again[name] == told[name]
+        assert again[name] == headers[name]
 
 
 def test_the_session_fits_in_one_cookie(installation: Installation, start: Start, visitor: Visitor) -> None:
@@ -86,12 +86,12 @@ def test_the_session_fits_in_one_cookie(installation: Installation, start: Start
 
 def test_the_session_is_renewed(installation: Installation, start: Start, visitor: Visitor) -> None:
     ent = start(cookie_refresh=SOON)
-    told, cookie = enter(visitor, ent, installation.parent()), visitor.cookies["__Host-ent"]
-    tokens = [told["X-Access-Token"]]
+    headers, cookie = enter(visitor, ent, installation.parent()), visitor.cookies["__Host-ent"]
+    tokens = [headers["X-Access-Token"]]
     for _ in range(2):  # the second time with the refresh token of the first response
-        until(visitor, ent, lambda: seen(visitor.page)["X-Access-Token"] not in tokens)
-        tokens.append(seen(visitor.page)["X-Access-Token"])
-    assert seen(visitor.page)["X-Sub"] == told["X-Sub"]
+        until(visitor, ent, lambda: read_headers(visitor.page)["X-Access-Token"] not in tokens)
+        tokens.append(read_headers(visitor.page)["X-Access-Token"])
+    assert read_headers(visitor.page)["X-Sub"] == headers["X-Sub"]
     assert visitor.cookies["__Host-ent"] != cookie, "nginx hands the renewed session to the browser"
 
 

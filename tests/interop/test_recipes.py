@@ -19,7 +19,7 @@ RECIPES = CLIENTS / "recipes"
 README = (CLIENTS / "README.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"^idp client add(?:.*\\\n)*.*", re.MULTILINE)
 SECTIONS = {part.split("\n", 1)[0]: part for part in README.split("\n## ")}
-COMMANDS = {title: found[0] for title, part in SECTIONS.items() if (found := COMMAND.findall(part))}
+COMMANDS = {title: matches[0] for title, part in SECTIONS.items() if (matches := COMMAND.findall(part))}
 
 
 def test_entcore_is_sent_to_the_provider_s_own_addresses() -> None:

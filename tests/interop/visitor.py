@@ -35,18 +35,18 @@ class Visitor:
         """Close the connections."""
         self._session.close()
 
-    def open(self, address: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    def open(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
         """Open a URL."""
         self.steps = []
-        return self._arrive(self._send("GET", address, headers))
+        return self._arrive(self._send("GET", url, headers))
 
-    def submit(self, *kept: str, **filled_in: str) -> requests.Response:
+    def submit(self, *unchanged: str, **filled_in: str) -> requests.Response:
         """Send the form of the page with these fields; other fields keep their values.
 
         `_` in a name is replaced by `-`.
         """
         filled = {name.replace("_", "-"): value for name, value in filled_in.items()}
-        [form] = [form for form in self._tree().forms if {*kept, *filled} <= set(form.fields.keys())]
+        [form] = [form for form in self._tree().forms if {*unchanged, *filled} <= set(form.fields.keys())]
         parts = urlsplit(self.page.url)
         headers = {"Referer": self.page.url, "Origin": f"{parts.scheme}://{parts.netloc}"}
         self.steps = []
@@ -54,11 +54,9 @@ class Visitor:
         return self._arrive(self._send(form.method, target, headers, {**dict(form.form_values()), **filled}))
 
     def _send(
-        self, method: str, address: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None
     ) -> requests.Response:
-        return self._session.request(
-            method, address, headers=headers, data=form, allow_redirects=False, timeout=PATIENCE
-        )
+        return self._session.request(method, url, headers=headers, data=form, allow_redirects=False, timeout=PATIENCE)
 
     def _arrive(self, answer: requests.Response) -> requests.Response:
         while answer.is_redirect:
@@ -90,9 +88,9 @@ class Visitor:
     @property
     def heading(self) -> str:
         """The text of the page's h1, with single spaces."""
-        found = self._tree().xpath("string(//h1)")
-        assert isinstance(found, str)
-        return " ".join(found.split())
+        text = self._tree().xpath("string(//h1)")
+        assert isinstance(text, str)
+        return " ".join(text.split())
 
     @property
     def cookies(self) -> dict[str, str | None]:

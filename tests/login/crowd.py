@@ -39,8 +39,8 @@ class Crowd:
             return urlencode({"csrf_token": token.group(1), "identifiant": username, "mot-de-passe": password})
 
         async def send(place: int, username: str) -> Answer:
-            address = f"10.0.{place // 250}.{place % 250}"
-            answer = await self._exchange("POST", "/connexion", address, body(username), cookie.group(0))
+            ip = f"10.0.{place // 250}.{place % 250}"
+            answer = await self._exchange("POST", "/connexion", ip, body(username), cookie.group(0))
             self.answered += 1
             return answer
 
@@ -58,12 +58,12 @@ class Crowd:
             await asyncio.sleep(0.1)
         return answers
 
-    async def _exchange(self, method: str, path: str, address: str, body: str, cookie: str = "") -> Answer:
+    async def _exchange(self, method: str, path: str, ip: str, body: str, cookie: str = "") -> Answer:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         head = [
             f"{method} {path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
-            f"X-Forwarded-For: {address}",
+            f"X-Forwarded-For: {ip}",
             "Connection: close",
             "Content-Type: application/x-www-form-urlencoded",
             f"Content-Length: {len(body)}",

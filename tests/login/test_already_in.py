@@ -34,15 +34,15 @@ def test_back_after_a_finished_sign_in_leads_to_the_ent(
 ) -> None:
     ent = build.ent(initiate_login_uri="https://ent.test/entrer")
     behind = _sign_in_and_go_back(browser, build, ent, **wish)
-    for address in (behind, behind.replace("/connexion?", "/authorize/resume?")):
-        page = follow(browser, browser.get(address))
+    for url in (behind, behind.replace("/connexion?", "/authorize/resume?")):
+        page = follow(browser, browser.get(url))
         assert page.status_code == 303
         entrance = page.headers["Location"]
         assert entrance.startswith("https://ent.test/entrer?iss="), "a new sign-on: the state has served"
         assert "code=" not in entrance
 
 
-def test_back_leads_to_the_ents_home_where_no_sign_in_can_be_begun_from_here(
+def test_back_leads_to_the_home_of_an_ent_without_login_uri(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     page = follow(browser, browser.get(_sign_in_and_go_back(browser, build, ent)))
@@ -58,7 +58,7 @@ def test_another_person_who_signs_in_behind_a_finished_sign_in_gets_a_state_of_t
     assert page.headers["Location"] == "https://ent.test/", "the state that served once is not sent again"
 
 
-def test_the_page_of_a_second_tab_goes_on_with_its_own_request(
+def test_the_page_of_a_second_tab_continues_its_own_request(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     attempt = Attempt()
@@ -74,14 +74,17 @@ def test_a_form_that_a_second_tab_sends_returns_to_its_own_ent_with_its_own_stat
     browser: FlaskClient, build: Build, ent: RelyingParty, typed: str
 ) -> None:
     account, other = build.active(), build.ent("Horizon", "horizon.test")
-    one, two = Attempt(), Attempt()
-    first = follow(browser, browser.get(ent.url(one)))
-    second = follow(browser, browser.get(other.url(two)))
-    assert ent.answer(submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD))["state"] == one.state
+    first_attempt, second_attempt = Attempt(), Attempt()
+    first = follow(browser, browser.get(ent.url(first_attempt)))
+    second = follow(browser, browser.get(other.url(second_attempt)))
+    assert (
+        ent.answer(submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD))["state"]
+        == first_attempt.state
+    )
     page = submit(browser, second, identifiant=f" {account.username.upper()} ", mot_de_passe=typed)
     answer = other.answer(page)
-    assert answer["state"] == two.state
-    assert other.tokens(browser, answer["code"], two)["id_token"]
+    assert answer["state"] == second_attempt.state
+    assert other.tokens(browser, answer["code"], second_attempt)["id_token"]
 
 
 def test_a_second_tab_that_waits_for_fresh_proof_has_it_from_the_first(
@@ -136,20 +139,18 @@ def test_a_form_of_no_ent_that_a_second_tab_sends_leads_to_the_account(browser: 
     assert (page.request.method, heading(page)) == ("GET", "Gérer mon compte")
 
 
-def test_a_form_that_is_too_old_is_told_so_whatever_else_is_wrong(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+def test_a_form_that_is_too_old_is_reported_as_too_old(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     behind = _sign_in_and_go_back(browser, build, ent)
     broken = behind.replace("demande=", "demande=x")
-    for address, away in ((broken, False), (behind, True)):
+    for url, away in ((broken, False), (behind, True)):
         if away:
             db.session.execute(text("ALTER TABLE session RENAME TO away"))
             db.session.commit()
-        page = browser.post(address, data={"csrf_token": "x", "identifiant": "a", "mot-de-passe": "b"})
-        assert (page.status_code, heading(page)) == (400, "Cette page est restée ouverte trop longtemps"), address
+        page = browser.post(url, data={"csrf_token": "x", "identifiant": "a", "mot-de-passe": "b"})
+        assert (page.status_code, heading(page)) == (400, "Cette page est restée ouverte trop longtemps"), url
 
 
-def test_an_ent_without_an_address_is_named_and_the_way_there_is_told(browser: FlaskClient, build: Build) -> None:
+def test_an_ent_without_an_address_is_named_with_an_instruction(browser: FlaskClient, build: Build) -> None:
     page = follow(browser, browser.get(_sign_in_and_go_back(browser, build, build.ent(home_uri=""))))
     assert heading(page) == _ALREADY
     assert "Revenez à l’ENT de l’établissement" in page.text
@@ -174,7 +175,7 @@ def test_a_request_that_asks_for_more_than_the_session_has_gets_the_form(
             assert "redonnez votre identifiant" in page.text, wish
 
 
-def test_whose_age_is_over_signs_in_again_also_when_it_was_for_this_request(
+def test_sign_in_older_than_max_age_is_repeated_for_the_same_request(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     with time_machine.travel(now(), tick=False) as clock:
@@ -195,7 +196,7 @@ def test_a_request_for_one_person_keeps_the_form(browser: FlaskClient, build: Bu
     assert heading(browser.get(behind)) == "Connexion", "perhaps another person is wanted, and may sign in here"
 
 
-def test_a_second_tab_of_whose_address_waits_goes_on_to_its_page(
+def test_a_second_tab_with_an_unconfirmed_address_continues_to_the_waiting_page(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active(email=None, pending_email="noemei@exemple.fr")

@@ -56,7 +56,7 @@ def test_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
 
 @pytest.mark.row("I-06")
 @pytest.mark.both_databases
-def test_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
+def test_concurrent_guesses_are_verified_up_to_the_limit(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -98,7 +98,7 @@ def test_tries_on_one_account_never_stop_another(app: Flask, build: Build) -> No
 
 @pytest.mark.row("I-10")
 @pytest.mark.parametrize("forged", ["1.2.3.{n}", "garbage{n}", "1.2.3.{n}, 5.6.7.8", "::{n}", "\xff{n}"])
-def test_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: Build, forged: str, tries: int) -> None:
+def test_a_forged_ip_gets_no_new_budget(browser: FlaskClient, build: Build, forged: str, tries: int) -> None:
     build.active()
     with time_machine.travel(now(), tick=False):
         token = form_token(browser.get("/connexion"))
@@ -114,9 +114,7 @@ def test_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: Build
 
 
 @pytest.mark.row("I-11")
-def test_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(
-    app: Flask, build: Build, tries: int
-) -> None:
+def test_right_passwords_from_the_ip_of_a_school_are_not_rate_limited(app: Flask, build: Build, tries: int) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
         for _ in range(tries + 5):
@@ -124,7 +122,7 @@ def test_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(
 
 
 @pytest.mark.row("W-01")
-def test_with_every_place_taken_a_sign_in_is_sent_away_at_once_and_an_activation_is_not(
+def test_full_sign_in_lane_refuses_quickly_and_activation_continues(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, hasher = build.never_activated(), services_of(app).hasher
@@ -148,7 +146,7 @@ def _is_full(hasher: Hasher) -> bool:
 
 
 @pytest.mark.row("I-06")
-def test_who_is_told_to_wait_asks_nothing_more_of_the_database(browser: FlaskClient, app: Flask) -> None:
+def test_rate_limited_sign_in_writes_no_journal_entries(browser: FlaskClient, app: Flask) -> None:
     for _ in range(7):
         page = sign_in(browser, "/connexion", "personne", "x")
     assert page.status_code == 429

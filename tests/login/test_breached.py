@@ -24,7 +24,18 @@ from tests.databases import settings_for
 from tests.email_confirmation.post import post_office, text_of
 from tests.my_account.changes import change_password
 from tests.pages import follow, heading, sign_in
-from tests.recovery.steps import CHOSEN, DONE, FORM, choose, enters, journal, link_of, outbox, statements, stored
+from tests.recovery.steps import (
+    CHOSEN,
+    DONE,
+    FORM,
+    choose,
+    enters,
+    journal,
+    link_of,
+    outbox,
+    read_account_row,
+    statements,
+)
 from tests.relying_party import RelyingParty
 from tests.services import changed_services
 
@@ -58,7 +69,7 @@ def _living(account_id: uuid.UUID) -> int:
     return len(rows.all())
 
 
-def test_the_right_stolen_password_opens_nothing_and_ends_what_it_had_opened(
+def test_a_breached_password_opens_no_session_and_ends_former_sessions(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, thief = build.active(), app.test_client()
@@ -71,7 +82,7 @@ def test_the_right_stolen_password_opens_nothing_and_ends_what_it_had_opened(
     assert 'name="nouveau"' not in page.text, "whoever has the list must not choose the new one"
     assert _living(account.id) == 0
     assert heading(follow(thief, thief.get("/mon-compte"))) == "Connexion"
-    row = stored(account)
+    row = read_account_row(account)
     assert row["breached_at"] is not None
     assert row["password_blocked_at"] is not None
     assert row["updated_at"] == account.updated_at, "nothing that an ENT is told has changed"
@@ -93,7 +104,7 @@ def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone
     assert _LISTED in again.text, "another one of the list is refused at its choice"
     assert heading(choose(browser, link, CHOSEN)) == DONE
     assert enters(app, account, CHOSEN)
-    row = stored(account)
+    row = read_account_row(account)
     assert (row["breached_at"], row["password_blocked_at"]) == (None, None)
 
 
@@ -106,19 +117,19 @@ def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskC
     assert outbox(RESET_REQUESTED) == []
 
 
-def test_it_is_found_once_and_told_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
+def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for _ in range(2):
         assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
     assert len(journal("password.breached")) == 1
-    assert stored(account)["generation"] == 2
+    assert read_account_row(account)["generation"] == 2
 
 
-def test_a_password_that_an_operator_blocked_and_that_is_listed_says_why(browser: FlaskClient, build: Build) -> None:
+def test_a_blocked_and_listed_password_shows_the_reason(browser: FlaskClient, build: Build) -> None:
     blocked_at = now()
     account = build.active(password_blocked_at=blocked_at)
     assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
-    assert stored(account)["password_blocked_at"] == blocked_at
+    assert read_account_row(account)["password_blocked_at"] == blocked_at
 
 
 def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, build: Build) -> None:
@@ -136,7 +147,7 @@ def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, buil
         assert _LISTED not in page.text
         assert "La connexion n’a pas abouti" in page.text
     assert len(texts) == 1
-    assert stored(account)["breached_at"] is None
+    assert read_account_row(account)["breached_at"] is None
     assert enters(app, account, CHOSEN)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp.db import db
 from idp.sessions.models import Session
-from tests.activation.steps import activate, kept
+from tests.activation.steps import activate, read_state
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -56,7 +56,7 @@ def test_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str)
 
 
 @pytest.mark.row("I-13")
-def test_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_token_of_one_browser_is_refused_in_another(app: Flask, browser: FlaskClient, build: Build) -> None:
     token, other = form_token(browser.get("/connexion")), app.test_client()
     other.get("/connexion")
     data = {"csrf_token": token, "identifiant": build.active().username, "mot-de-passe": PASSWORD}
@@ -70,7 +70,7 @@ def test_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser: Fla
 @pytest.mark.parametrize(
     "target", ["https://evil.test", "//evil.test", "/\\evil.test", "/%09/evil.test", "javascript:alert(1)"]
 )
-def test_no_address_of_a_request_says_where_a_sign_in_leads(app: Flask, build: Build, target: str) -> None:
+def test_target_url_of_a_request_is_ignored_after_sign_in(app: Flask, build: Build, target: str) -> None:
     account = build.active()
     for name in ("next", "url", "redirect_uri", "continue", "retour"):
         browser = app.test_client()
@@ -90,7 +90,7 @@ def test_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Build)
 
 
 @pytest.mark.row("I-17")
-def test_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
+def test_a_second_person_on_the_same_browser_gets_no_data_of_the_first(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     first, second = build.active(), build.active(given_name="Paul", family_name="MARTIN", email="paul@exemple.fr")
@@ -119,11 +119,11 @@ def test_an_activation_left_open_never_acts_on_the_next_persons_account(browser:
     waiting = activate(browser, first, mail="noemie@exemple.fr")
     page = sign_in(browser, "/connexion", second.username, PASSWORD)
     assert "paul@exemple.fr" in page.text
-    before = kept(second.id)
+    before = read_state(second.id)
     tab = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     assert heading(tab) == "Reprenons depuis l’ENT"
     assert "exemple.fr" not in tab.text
-    assert kept(second.id) == before
+    assert read_state(second.id) == before
     assert "paul@exemple.fr" in follow(browser, browser.get("/mon-compte")).text
 
 

@@ -72,7 +72,7 @@ def _peaks(pid: int) -> dict[int, int]:
 
 @pytest.mark.row("W-01")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
-def test_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_when_to_come_back(
+def test_five_hundred_concurrent_sign_ins_are_served_or_get_retry_after(
     build: Build, tmp_path: Path, worker_id: str
 ) -> None:
     accounts = [build.active().username for _ in range(10)]

@@ -26,9 +26,9 @@ _ACCOUNT = "Gérer mon compte"
 _HOST = "connexion.exemple.test"
 
 
-def _from(app: Flask, address: str) -> FlaskClient:
+def _from(app: Flask, ip: str) -> FlaskClient:
     browser = app.test_client()
-    browser.environ_base["REMOTE_ADDR"] = address
+    browser.environ_base["REMOTE_ADDR"] = ip
     return browser
 
 
@@ -88,7 +88,7 @@ def test_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build:
 
 
 @pytest.mark.row("I-05")
-def test_a_success_on_the_phone_does_not_open_the_door_to_strangers(app: Flask, build: Build) -> None:
+def test_a_success_on_the_phone_does_not_reset_the_limit_of_other_devices(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -118,7 +118,7 @@ def test_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_know
 
 
 @pytest.mark.row("I-05")
-def test_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
+def test_the_phone_has_its_own_rate_limit(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
@@ -133,7 +133,7 @@ def test_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
 
 
 @pytest.mark.row("I-05")
-def test_what_was_known_before_a_change_of_password_is_a_stranger_again(app: Flask, build: Build) -> None:
+def test_known_device_is_unknown_after_a_change_of_password(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -166,7 +166,7 @@ def test_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forged: s
 
 
 @pytest.mark.row("I-05")
-def test_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build) -> None:
+def test_a_device_of_one_parent_is_unknown_for_another(app: Flask, build: Build) -> None:
     mine, other = build.active(), build.active(email="karim@exemple.fr")
     browser = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -178,7 +178,7 @@ def test_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build) -> 
 
 
 @pytest.mark.row("I-05")
-def test_one_browser_is_a_device_of_several_parents_and_forgets_after_ninety_days(app: Flask, build: Build) -> None:
+def test_a_browser_is_a_device_of_several_parents_for_ninety_days(app: Flask, build: Build) -> None:
     parents = [build.active(email=f"parent{number}@exemple.fr") for number in range(7)]
     browser = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -204,7 +204,7 @@ def test_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
 
 
 @pytest.mark.row("I-04")
-def test_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask, build: Build) -> None:
+def test_an_operator_resets_the_rate_limit_of_the_parents_phone(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -221,7 +221,7 @@ def test_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask,
 
 
 @pytest.mark.row("Z-15")
-def test_a_right_password_is_no_failure_when_the_database_is_away(
+def test_a_right_password_is_no_failure_when_the_database_is_unavailable(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -254,7 +254,7 @@ def test_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_cou
 
 
 @pytest.mark.row("W-02")
-def test_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_phone(app: Flask, build: Build) -> None:
+def test_guesses_from_the_parents_network_do_not_block_the_known_phone(app: Flask, build: Build) -> None:
     account = build.active()
     phone, neighbour = _from(app, "203.0.113.1"), _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
@@ -268,7 +268,7 @@ def test_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_p
 
 
 @pytest.mark.row("I-18")
-def test_a_browser_known_before_a_change_of_password_is_told_of_as_a_new_one(app: Flask, build: Build) -> None:
+def test_a_browser_known_before_a_change_of_password_is_reported_as_new(app: Flask, build: Build) -> None:
     account = build.active()
     former = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:

@@ -49,7 +49,7 @@ def test_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, build
 
 
 @pytest.mark.row("I-01")
-def test_who_must_wait_is_told_the_same_whether_the_account_exists_or_not(app: Flask, build: Build) -> None:
+def test_rate_limited_sign_in_gets_the_same_answer_for_an_unknown_account(app: Flask, build: Build) -> None:
     existing = build.active()
     shapes = []
     with time_machine.travel(now(), tick=False):
@@ -96,7 +96,7 @@ def test_all_spellings_of_an_identifier_share_one_counter(app: Flask, build: Bui
         (("n.leroy4821", ""), ["Tapez votre mot de passe."]),
     ],
 )
-def test_an_empty_field_is_named_and_nothing_is_tried(
+def test_an_empty_field_is_named_and_no_try_is_counted(
     browser: FlaskClient, typed: tuple[str, str], missing: list[str]
 ) -> None:
     for _ in range(10):
@@ -134,9 +134,7 @@ def test_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> None
     ],
     ids=["spaces", "129", "2000 more", "NUL", "space after", "space before", "cut", "emoji", "accents"],
 )
-def test_nothing_but_the_password_opens(
-    browser: FlaskClient, build: Build, normalised: list[int], password: str
-) -> None:
+def test_wrong_password_is_refused(browser: FlaskClient, build: Build, normalised: list[int], password: str) -> None:
     account = build.active()
     normalised.clear()
     page = sign_in(browser, "/connexion", account.username, password)
@@ -146,7 +144,7 @@ def test_nothing_but_the_password_opens(
 
 @pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["x" * 60_000, "x" * 1_000_000, "\u0301\u0323" * 200_000])
-def test_what_is_too_long_is_refused_before_it_is_looked_at(
+def test_too_long_credentials_are_refused_before_they_are_normalised(
     browser: FlaskClient, build: Build, normalised: list[int], password: str
 ) -> None:
     account = build.active()
@@ -158,7 +156,7 @@ def test_what_is_too_long_is_refused_before_it_is_looked_at(
 
 
 @pytest.mark.row("I-15")
-def test_composed_and_decomposed_accents_open_alike(app: Flask, build: Build) -> None:
+def test_composed_and_decomposed_accents_both_sign_in(app: Flask, build: Build) -> None:
     account = build.active(password=unicodedata.normalize("NFC", PASSWORD))
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         page = sign_in(app.test_client(), "/connexion", account.username, unicodedata.normalize(form, PASSWORD))

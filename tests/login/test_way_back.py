@@ -39,7 +39,7 @@ def test_the_ent_is_named_as_elsewhere(browser: FlaskClient, build: Build, name:
     assert links(submit(browser, page, profil="parent").text)[-1] == f"Revenir à {written}"
 
 
-def test_without_an_ent_there_is_nowhere_to_go_back_to(browser: FlaskClient, build: Build) -> None:
+def test_page_without_an_ent_has_no_link_back(browser: FlaskClient, build: Build) -> None:
     assert _BACK not in browser.get("/connexion").text
     profile = browser.get("/profil")
     assert _BACK not in profile.text

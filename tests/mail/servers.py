@@ -40,10 +40,10 @@ class Mailbox:
         return [parsed(envelope) for envelope in self.envelopes]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, email: str, _options: list[str]
     ) -> str:
         if self.at_rcpt.startswith("250"):
-            envelope.rcpt_tos.append(address)
+            envelope.rcpt_tos.append(email)
         return self.at_rcpt
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - same
@@ -122,12 +122,12 @@ class Certificate:
     context: ssl.SSLContext
 
 
-def certificate(folder: Path, address: str) -> Certificate:
+def certificate(folder: Path, ip: str) -> Certificate:
     """Create a certificate for the IP `address`, valid for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "smtp.test")])
     moment = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -135,12 +135,12 @@ def certificate(folder: Path, address: str) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(moment - timedelta(hours=1))
         .not_valid_after(moment + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(ip))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    file, key_file = folder / f"{address}.pem", folder / f"{address}.key"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    file, key_file = folder / f"{ip}.pem", folder / f"{ip}.key"
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

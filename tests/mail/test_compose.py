@@ -79,7 +79,7 @@ def test_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flask, s
 
 @pytest.mark.row("S-01")
 @pytest.mark.parametrize("recipient", ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"'])
-def test_no_mail_is_made_for_what_is_not_one_recipient(template_app: Flask, settings: Settings, recipient: str) -> None:
+def test_invalid_recipient_is_refused(template_app: Flask, settings: Settings, recipient: str) -> None:
     with pytest.raises(InvalidEmailError):
         composed(settings, recipient=recipient)
 
@@ -120,7 +120,7 @@ def test_a_name_is_words_on_one_line(template_app: Flask, settings: Settings, na
 
 
 @pytest.mark.row("S-02")
-def test_a_name_has_an_end() -> None:
+def test_a_long_name_is_truncated() -> None:
     assert len(plain_words("Zoé " * 10_000)) == 200
 
 
@@ -133,7 +133,7 @@ def test_markup_in_a_name_is_text(template_app: Flask, settings: Settings) -> No
 
 
 @pytest.mark.row("S-02")
-def test_only_links_of_this_service_stay_links() -> None:
+def test_links_of_other_sites_are_removed() -> None:
     own = "https://connexion.exemple.fr/"
     context = {"link": own + "lien/x", "bad": own + "lien/x http://evil.test", "rows": [("voir http://evil", 3, None)]}
     assert without_links(context, own) == {

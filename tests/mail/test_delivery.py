@@ -64,7 +64,7 @@ def test_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: Us
 
 @pytest.mark.row("S-04")
 @pytest.mark.parametrize("when", ["at_rcpt", "at_data"])
-def test_a_greylisted_mail_leaves_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
+def test_a_greylisted_mail_is_sent_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
     mailbox = Mailbox(**{when: "451 4.7.1 greylisted, come back"})  # type: ignore[arg-type]
     with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
         worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
@@ -118,7 +118,7 @@ def test_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: Use
 
 
 @pytest.mark.row("S-01")
-def test_a_mail_to_somebody_else_than_its_recipient_never_leaves(mail_app: Flask, use_server: UseServer) -> None:
+def test_a_mail_to_another_recipient_is_not_sent(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         settings = use_server(f"smtp://127.0.0.1:{port}")

@@ -136,7 +136,9 @@ def test_a_server_that_never_answers_after_the_mail_is_uncertain(
         ("at_rcpt", "550 5.1.1 unknown", PermanentDeliveryError),
     ],
 )
-def test_what_each_answer_means(mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]) -> None:
+def test_smtp_response_maps_to_its_failure(
+    mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]
+) -> None:
     mailbox = Mailbox(**{when: answer})  # type: ignore[arg-type]
     with smtp_server(mailbox) as port, pytest.raises(failure) as raised:
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
@@ -189,7 +191,7 @@ HELLO = (b"220 smtp.test\r\n", b"250 smtp.test\r\n")
         ),
     ],
 )
-def test_a_peer_that_speaks_badly_breaks_nothing(
+def test_an_invalid_response_of_the_server_raises_its_failure(
     mail_settings: SettingsFor, lines: tuple[bytes, ...], failure: type[Exception]
 ) -> None:
     port, thread = answering(*lines)
@@ -200,7 +202,7 @@ def test_a_peer_that_speaks_badly_breaks_nothing(
 
 
 @pytest.mark.row("S-04")
-def test_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None:
+def test_a_refused_starttls_stops_the_delivery(mail_settings: SettingsFor) -> None:
     port, thread = answering(
         b"220 smtp.test\r\n", b"250-smtp.test\r\n250 STARTTLS\r\n", b"454 no TLS today\r\n", b"250 OK\r\n"
     )
@@ -211,7 +213,7 @@ def test_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None
 
 @pytest.mark.row("S-04")
 @pytest.mark.parametrize("last", [b"", b"421 bye\r\n", b"500 what?\r\n"])
-def test_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
+def test_failure_after_quit_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
     accepted = (*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 taken\r\n")
     port, thread = answering(*accepted, *([last] if last else []))
     Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)

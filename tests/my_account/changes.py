@@ -48,36 +48,36 @@ def change_password(
     return submit(browser, page, actuel=current, nouveau=new, confirmation=new if again is None else again, **more)
 
 
-def change_email(browser: FlaskClient, address: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
+def change_email(browser: FlaskClient, email: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
     """Send the form, also while another change is pending; return the next page."""
     page = browser.get(f"{EMAIL_PAGE}?autre=1")
     assert heading(page) == EMAIL_TITLE
-    return submit(browser, page, actuel=current, mail=address, **more)
+    return submit(browser, page, actuel=current, mail=email, **more)
 
 
 def errors(page: TestResponse) -> list[str]:
     """Return the error messages beside the fields."""
-    found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
-    return [unescape(text) for text in found]
+    messages = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
+    return [unescape(text) for text in messages]
 
 
 def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
     """Return a cookie's value."""
-    found = browser.get_cookie(name, domain=HOST)
-    assert found is not None
-    return str(found.value)
+    value = browser.get_cookie(name, domain=HOST)
+    assert value is not None
+    return str(value.value)
 
 
-def stored(account: Account) -> Account:
+def reload_account(account: Account) -> Account:
     """Return the stored account."""
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 
-def addresses(account: Account) -> tuple[str | None, str | None]:
+def read_emails(account: Account) -> tuple[str | None, str | None]:
     """Return the account's email and the pending email."""
-    kept = stored(account)
-    return kept.email, kept.pending_email
+    row = reload_account(account)
+    return row.email, row.pending_email
 
 
 def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
@@ -95,18 +95,18 @@ def path_of(settings: Settings, link: OneTimeLink) -> str:
     return f"/adresse/{page}/{one_time_links.token(settings, link)}"
 
 
-def told(account: Account) -> list[tuple[str, str]]:
+def read_notices(account: Account) -> list[tuple[str, str]]:
     """Return the kind of each notice of a change, and the email of its link (empty for the account's own)."""
     db.session.rollback()
     rows = db.session.scalars(
         select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE).order_by(OutboxMessage.created_at)
     ).all()
-    found = []
+    notices = []
     for payload in rows:
         if payload["account"] == str(account.id) and payload["notice"] != Notice.NEW_DEVICE.value:
             link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
-            found.append((payload["notice"], link.email if link else ""))
-    return found
+            notices.append((payload["notice"], link.email if link else ""))
+    return notices
 
 
 def journal(account: Account, kind: str) -> list[dict[str, Any]]:
@@ -118,7 +118,9 @@ def journal(account: Account, kind: str) -> list[dict[str, Any]]:
 
 def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
     """Return a filled-in form for another process."""
-    cookies = {name: found.value for name in ("__Host-tx", "__Host-ss", "__Host-dv") if (found := _find(browser, name))}
+    cookies = {
+        name: morsel.value for name in ("__Host-tx", "__Host-ss", "__Host-dv") if (morsel := _find(browser, name))
+    }
     url = page.request.full_path.rstrip("?")
     return {"cookies": cookies, "url": url, "data": {"csrf_token": form_token(page), **data}}
 
@@ -136,6 +138,6 @@ def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, A
     return answers
 
 
-def is_password(build: Build, kept: str | None, password: str) -> bool:
+def is_password(build: Build, password_hash: str | None, password: str) -> bool:
     """Return whether a stored hash is that of `password`."""
-    return Hasher(build.settings).verify(kept, password, "sign_in")
+    return Hasher(build.settings).verify(password_hash, password, "sign_in")

@@ -29,11 +29,11 @@ def text_of(page: TestResponse) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-def device(app: Flask, user_agent: str = PHONE, address: str = "203.0.113.7") -> FlaskClient:
+def device(app: Flask, user_agent: str = PHONE, ip: str = "203.0.113.7") -> FlaskClient:
     """Return a browser with that user agent and IP."""
     browser = app.test_client()
     browser.environ_base["HTTP_USER_AGENT"] = user_agent
-    browser.environ_base["REMOTE_ADDR"] = address
+    browser.environ_base["REMOTE_ADDR"] = ip
     return browser
 
 
@@ -51,9 +51,9 @@ def is_in(browser: FlaskClient) -> bool:
 
 def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
     """Return the value of a cookie of the browser."""
-    kept = browser.get_cookie(name, domain=HOST)
-    assert kept is not None
-    return kept.value
+    value = browser.get_cookie(name, domain=HOST)
+    assert value is not None
+    return value.value
 
 
 def wait_out(clock: time_machine.Traveller) -> None:

@@ -56,7 +56,7 @@ def test_each_device_is_shown_in_plain_words_the_present_one_first(app: Flask, b
     assert text.count("cet appareil") == 1
 
 
-def test_the_last_ten_sign_ins_are_told_with_their_result(app: Flask, build: Build) -> None:
+def test_the_last_ten_sign_ins_are_listed_with_their_result(app: Flask, build: Build) -> None:
     account, phone = build.active(), device(app)
     with time_machine.travel(EVENING - timedelta(days=1, hours=2), tick=False) as clock:
         enter(device(app, LAPTOP, "82.64.17.9"), account)
@@ -81,7 +81,7 @@ def test_the_last_ten_sign_ins_are_told_with_their_result(app: Flask, build: Bui
         assert "Le 24 novembre 2026 à 20 h 40" in text_of(phone.get(PAGE))
 
 
-def test_nobody_elses_devices_or_sign_ins_are_shown(app: Flask, build: Build) -> None:
+def test_devices_and_sign_ins_of_other_accounts_are_hidden(app: Flask, build: Build) -> None:
     account, other = build.active(), build.active()
     enter(device(app, LAPTOP), other)
     phone = device(app)
@@ -92,7 +92,7 @@ def test_nobody_elses_devices_or_sign_ins_are_shown(app: Flask, build: Build) ->
 
 
 @pytest.mark.row("M-07")
-def test_ending_the_others_puts_them_out_at_their_next_request(app: Flask, build: Build) -> None:
+def test_ending_other_sessions_signs_them_out_at_their_next_request(app: Flask, build: Build) -> None:
     account, phone, laptop, tablet = build.active(), device(app), device(app, LAPTOP), device(app, "iPad")
     for browser in (laptop, tablet, phone):
         enter(browser, account)
@@ -108,7 +108,7 @@ def test_ending_the_others_puts_them_out_at_their_next_request(app: Flask, build
 
 
 @pytest.mark.row("M-07")
-def test_ending_one_leaves_the_rest(app: Flask, build: Build) -> None:
+def test_ending_a_session_leaves_the_other_sessions(app: Flask, build: Build) -> None:
     account, phone, laptop, tablet = build.active(), device(app), device(app, LAPTOP), device(app, "iPad")
     for browser in (laptop, tablet, phone):
         enter(browser, account)
@@ -136,7 +136,7 @@ def test_a_device_that_typed_its_password_again_meanwhile_is_ended_all_the_same(
     assert not is_in(laptop)
 
 
-def test_nothing_of_another_account_can_be_ended(app: Flask, build: Build) -> None:
+def test_sessions_of_another_account_cannot_be_ended(app: Flask, build: Build) -> None:
     account, other = build.active(), build.active()
     phone, stranger = device(app), device(app, LAPTOP)
     enter(stranger, other)
@@ -167,10 +167,10 @@ def test_others_are_ended_only_after_the_password_was_typed_again(app: Flask, bu
         page = phone.get(PAGE)
         assert "tapez à nouveau votre mot de passe" in text_of(page)
         fields = {"toutes": "1"} if act == "others" else {"connexion": _keys(page)[0]}
-        asked = submit(phone, page, **fields)
-        assert heading(asked) == "Confirmez que c’est vous"
+        response = submit(phone, page, **fields)
+        assert heading(response) == "Confirmez que c’est vous"
         assert is_in(laptop)
-        back = submit(phone, asked, mot_de_passe=PASSWORD)
+        back = submit(phone, response, mot_de_passe=PASSWORD)
         assert heading(back) == "Mes connexions"
         assert "Touchez à nouveau le bouton" in text_of(back)
         assert is_in(laptop)
@@ -180,22 +180,22 @@ def test_others_are_ended_only_after_the_password_was_typed_again(app: Flask, bu
 
 
 @pytest.mark.row("T-22")
-def test_the_refresh_token_of_an_ended_session_is_dead(app: Flask, build: Build) -> None:
+def test_the_refresh_token_of_an_ended_session_is_revoked(app: Flask, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes=OFFLINE)
     phone, laptop = device(app), device(app, LAPTOP)
     enter(laptop, account)
     enter(phone, account)
-    lost, kept = tokens_for(laptop, ent, scope=OFFLINE), tokens_for(phone, ent, scope=OFFLINE)
+    laptop_tokens, phone_tokens = tokens_for(laptop, ent, scope=OFFLINE), tokens_for(phone, ent, scope=OFFLINE)
     submit(phone, phone.get(PAGE), toutes="1")
-    refused(ent.refresh(laptop, lost["refresh_token"]), "invalid_grant")
-    assert ent.userinfo(laptop, lost["access_token"]).status_code == 401
-    assert ent.refresh(phone, kept["refresh_token"]).status_code == 200
+    refused(ent.refresh(laptop, laptop_tokens["refresh_token"]), "invalid_grant")
+    assert ent.userinfo(laptop, laptop_tokens["access_token"]).status_code == 401
+    assert ent.refresh(phone, phone_tokens["refresh_token"]).status_code == 200
 
 
 @pytest.mark.row("M-07")
 @pytest.mark.parametrize("alone", [timedelta(minutes=70), timedelta(days=3)], ids=["idle", "expired"])
 @pytest.mark.parametrize("button", ["connexion", "toutes"])
-def test_a_device_that_is_in_an_ent_only_is_shown_and_put_out(
+def test_a_device_that_is_in_an_ent_only_is_listed_and_can_be_ended(
     app: Flask, build: Build, alone: timedelta, button: str
 ) -> None:
     account, ent = build.active(), build.ent(scopes=OFFLINE)
@@ -218,7 +218,7 @@ def test_a_device_that_is_in_an_ent_only_is_shown_and_put_out(
         assert _keys(phone.get(PAGE)) == []
 
 
-def test_a_session_ended_elsewhere_ends_nobody(app: Flask, build: Build) -> None:
+def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build) -> None:
     account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
     enter(laptop, account)
     enter(phone, account)
@@ -230,7 +230,7 @@ def test_a_session_ended_elsewhere_ends_nobody(app: Flask, build: Build) -> None
 
 
 @pytest.mark.parametrize(
-    ("address", "here", "sentence"),
+    ("ip", "here", "sentence"),
     [
         ("82.64.17.9", "82.64.17.9", "même connexion internet que maintenant"),
         ("82.64.17.9", "82.64.17.8", "autre connexion internet (82.64.•.•)"),
@@ -241,9 +241,9 @@ def test_a_session_ended_elsewhere_ends_nobody(app: Flask, build: Build) -> None
         ("n’importe quoi", "82.64.17.9", "autre connexion internet"),
     ],
 )
-def test_an_origin_is_coarse(app: Flask, address: str, here: str, sentence: str) -> None:
+def test_an_origin_is_coarse(app: Flask, ip: str, here: str, sentence: str) -> None:
     with app.test_request_context():
-        assert origin_of(address, here) == sentence
+        assert origin_of(ip, here) == sentence
 
 
 def test_the_page_of_an_anonymous_device(app: Flask, build: Build) -> None:

@@ -28,15 +28,15 @@ from tests.my_account.changes import (
     OLD,
     WAITING,
     WRONG,
-    addresses,
     change_email,
     enter,
     errors,
     journal,
     links,
     path_of,
-    stored,
-    told,
+    read_emails,
+    read_notices,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 
@@ -54,12 +54,12 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert heading(page) == EMAIL_TITLE
         assert errors(page) == [WRONG if current else "Tapez votre mot de passe actuel."]
         assert f'value="{NEW}"' in page.text, "what was typed is not lost"
-        assert addresses(account) == (OLD, None)
-        assert told(account) == []
+        assert read_emails(account) == (OLD, None)
+        assert read_notices(account) == []
 
 
 @pytest.mark.row("E-05")
-def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
+def test_former_address_stays_and_is_notified_until_the_new_address_is_confirmed(
     browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -68,8 +68,8 @@ def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
     assert page.request.path == EMAIL_PAGE
     assert WAITING in page.text
     assert page.text.index(NEW) < page.text.index(OLD)
-    assert addresses(account) == (OLD, NEW)
-    assert told(account) == [("adresse_change", OLD)]
+    assert read_emails(account) == (OLD, NEW)
+    assert read_notices(account) == [("adresse_change", OLD)]
     [alarm], [change] = links(account, Purpose.CONTEST_EMAIL), links(account, Purpose.CHANGE_EMAIL)
     assert (alarm.email, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
     assert (change.email, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
@@ -77,7 +77,9 @@ def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
 
 
 @pytest.mark.row("E-05")
-def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_former_address_is_notified_again_after_the_confirmation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -85,9 +87,9 @@ def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: 
     phone = app.test_client()
     done = submit(phone, phone.get(path_of(build.settings, change)))
     assert "Votre nouvelle adresse est confirmée." in done.text
-    assert addresses(account) == (NEW, None)
-    assert stored(account).mailbox == NEW
-    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+    assert read_emails(account) == (NEW, None)
+    assert reload_account(account).mailbox == NEW
+    assert read_notices(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
     assert [link.email for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
     assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"
     assert NEW in browser.get("/mon-compte").text
@@ -96,12 +98,12 @@ def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: 
 
 @pytest.mark.row("M-06")
 @pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
-def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
+def test_the_present_address_is_refused_as_new_address(browser: FlaskClient, build: Build, same: str) -> None:
     account = build.active()
     enter(browser, account)
     page = change_email(browser, same)
     assert errors(page) == ["C’est déjà l’adresse de votre compte. Donnez-en une autre."]
-    assert addresses(account) == (OLD, None)
+    assert read_emails(account) == (OLD, None)
 
 
 @pytest.mark.row("M-06")
@@ -117,7 +119,7 @@ def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, sam
         ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, typed: str, reason: str
 ) -> None:
     account = build.active()
@@ -125,13 +127,13 @@ def test_an_address_that_is_none_is_refused_with_its_reason(
     page = change_email(browser, typed)
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert addresses(account) == (OLD, None)
+    assert read_emails(account) == (OLD, None)
     assert journal(account, "sign_in") == journal(account, "sign_in")[:1], "no try is counted for it"
 
 
 @pytest.mark.row("M-06")
 @pytest.mark.parametrize(
-    ("typed", "kept", "key"),
+    ("typed", "email", "key"),
     [
         ("N.Leroy@EXEMPLE.fr", "N.Leroy@exemple.fr", "n.leroy@exemple.fr"),
         ("nom@exemplé.fr", "nom@xn--exempl-gva.fr", "nom@xn--exempl-gva.fr"),
@@ -140,18 +142,18 @@ def test_an_address_that_is_none_is_refused_with_its_reason(
     ids=["upper case", "IDN", "homoglyph"],
 )
 def test_an_address_is_kept_as_typed_with_a_folded_key(
-    browser: FlaskClient, build: Build, typed: str, kept: str, key: str
+    browser: FlaskClient, build: Build, typed: str, email: str, key: str
 ) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser, typed)
     [link] = links(account, Purpose.CHANGE_EMAIL)
     submit(browser, browser.get(path_of(build.settings, link)))
-    assert (stored(account).email, stored(account).mailbox) == (kept, key)
+    assert (reload_account(account).email, reload_account(account).mailbox) == (email, key)
 
 
 @pytest.mark.row("M-04")
-def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_email(
@@ -162,12 +164,14 @@ def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build
         sub=str(other.id),
         is_admin="1",
     )
-    assert addresses(account) == (OLD, NEW)
-    assert addresses(other) == ("karim@exemple.fr", None)
+    assert read_emails(account) == (OLD, NEW)
+    assert read_emails(other) == ("karim@exemple.fr", None)
 
 
 @pytest.mark.row("M-05")
-def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_change_without_the_form_token_of_this_browser_is_refused(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -178,7 +182,7 @@ def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, brow
             assert browser.post(EMAIL_PAGE, data={**data, "csrf_token": token}).status_code == 400
         own = form_token(browser.get(EMAIL_PAGE))
         assert browser.get(EMAIL_PAGE, query_string={**data, "csrf_token": own}).status_code == 200
-    assert addresses(account) == (OLD, NEW)
+    assert read_emails(account) == (OLD, NEW)
     assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
 
 
@@ -191,7 +195,7 @@ def test_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -
     assert WAITING in page.text
     [link] = links(account, Purpose.CHANGE_EMAIL)
     submit(browser, browser.get(path_of(build.settings, link)))
-    assert addresses(account) == (NEW, None)
+    assert read_emails(account) == (NEW, None)
 
 
 @pytest.mark.row("I-09")
@@ -207,7 +211,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
         assert "Un peu de patience" in held.text
         assert f'value="{NEW}"' in held.text
         assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
-        assert addresses(account) == (OLD, None)
+        assert read_emails(account) == (OLD, None)
 
 
 def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:
@@ -221,10 +225,10 @@ def test_an_account_without_any_address_gives_its_first_one(database_url: str) -
         assert "Votre compte n’a pas encore d’adresse mail." in browser.get(EMAIL_PAGE).text
         page = change_email(browser)
         assert heading(page) == "Consultez votre messagerie"
-        assert told(account) == [], "nobody to tell"
+        assert read_notices(account) == [], "nobody to tell"
         [link] = links(account, Purpose.CONFIRM_EMAIL)
         assert "Votre compte a été validé." in submit(browser, browser.get(path_of(settings, link))).text
-        assert addresses(account) == (NEW, None)
+        assert read_emails(account) == (NEW, None)
         assert links(account, Purpose.CONTEST_EMAIL) == []
         db.session.remove()
         db.engine.dispose()
@@ -238,7 +242,7 @@ def _client_class() -> type[FlaskClient]:
 
 
 @pytest.mark.row("E-05")
-def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
+def test_session_ended_during_the_password_check_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner's « Ce n’était pas moi » arrives between the hash and the change."""
@@ -252,13 +256,13 @@ def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
         hasher = services_of(app).hasher
         verify = hasher.verify
 
-        def stopped_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
+        def stopped_meanwhile(password_hash: str | None, password: str, lane: Any) -> bool:
             contest.stop(build.settings, value)
-            return bool(verify(kept, password, lane))
+            return bool(verify(password_hash, password, lane))
 
         page = browser.get(f"{EMAIL_PAGE}?autre=1")
         monkeypatch.setattr(hasher, "verify", stopped_meanwhile)
         answer = submit(browser, page, actuel=PASSWORD, mail="voleur@exemple.fr")
     assert heading(answer) == "Connexion"
-    assert addresses(account) == (OLD, None)
+    assert read_emails(account) == (OLD, None)
     assert db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []

@@ -21,7 +21,6 @@ from tests.my_account.changes import (
     OLD,
     WAITING,
     WRONG,
-    addresses,
     change_email,
     cookie,
     enter,
@@ -29,15 +28,14 @@ from tests.my_account.changes import (
     journal,
     links,
     path_of,
-    told,
+    read_emails,
+    read_notices,
 )
 from tests.pages import form_token, heading, sign_in, submit
 
 
 @pytest.mark.row("E-04")
-def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_links_of_former_requested_addresses_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -49,22 +47,22 @@ def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
         dead = phone.get(path_of(build.settings, first))
         assert dead.status_code == 410
         assert submit(phone, dead).status_code == 410
-        assert addresses(account) == (OLD, "deuxieme@exemple.fr")
+        assert read_emails(account) == (OLD, "deuxieme@exemple.fr")
         submit(phone, phone.get(path_of(build.settings, second)))
-    assert addresses(account) == ("deuxieme@exemple.fr", None)
+    assert read_emails(account) == ("deuxieme@exemple.fr", None)
 
 
 @pytest.mark.row("E-05")
-def test_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
+def test_keeping_the_former_address_revokes_the_link_but_not_the_alarm(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
     enter(browser, account)
     waiting = change_email(browser)
-    kept = submit(browser, waiting, garder="1")
-    assert heading(kept) == ACCOUNT
-    assert "Vous gardez votre adresse mail actuelle." in kept.text
-    assert addresses(account) == (OLD, None)
+    response = submit(browser, waiting, garder="1")
+    assert heading(response) == ACCOUNT
+    assert "Vous gardez votre adresse mail actuelle." in response.text
+    assert read_emails(account) == (OLD, None)
     assert len(journal(account, "email.change_cancelled")) == 1
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
     assert (one_time_links.is_alive(change), one_time_links.is_alive(alarm)) == (False, True)
@@ -99,11 +97,11 @@ def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
         phone = app.test_client()
         assert phone.get(path_of(build.settings, first)).status_code == 410
         assert phone.get(path_of(build.settings, second)).status_code == 200
-    assert told(account) == [("adresse_change", OLD)], "the former mailbox is told once"
+    assert read_notices(account) == [("adresse_change", OLD)], "the former mailbox is told once"
 
 
 @pytest.mark.row("E-10")
-def test_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
+def test_page_shows_the_wait_after_five_messages_an_hour(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -128,7 +126,7 @@ def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: Fl
         assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
         assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
         assert f'value="{NEW.upper()}"' in early.text
-        assert addresses(account) == (OLD, None)
+        assert read_emails(account) == (OLD, None)
         # the pause applies to one mailbox only
         assert WAITING in change_email(browser, "encore@exemple.fr").text
 
@@ -140,7 +138,7 @@ def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: 
         enter(browser, account)
         assert errors(change_email(browser, current="faux")) == [WRONG]
         assert WAITING in change_email(browser).text
-    assert addresses(account) == (OLD, NEW)
+    assert read_emails(account) == (OLD, NEW)
 
 
 @pytest.mark.row("E-10")
@@ -178,9 +176,9 @@ def test_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first
         clock.shift(timedelta(minutes=6))
         data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "garder": "1"}
         assert browser.post(EMAIL_PAGE, data=data).headers["Location"] == "/mon-compte/verification?suite=adresse"
-        assert addresses(confirmed) == (OLD, NEW)
+        assert read_emails(confirmed) == (OLD, NEW)
         form = {"csrf_token": form_token(other.get("/adresse/confirmation")), "mail": "voleur@exemple.fr"}
         for typed in ({}, {"mot-de-passe": "faux"}):
             page = other.post("/adresse/modifier", data={**form, **typed})
             assert heading(page) == "Modifiez votre adresse mail"
-        assert addresses(waiting) == (None, "attend@exemple.fr")
+        assert read_emails(waiting) == (None, "attend@exemple.fr")

@@ -34,8 +34,8 @@ CHANGED = datetime(2026, 9, 14, 10, tzinfo=UTC)
 
 def _tiles(html: str) -> dict[str, str]:
     """Return the links of the tiles: accessible name and address."""
-    found = re.findall(r'<a class="tile" href="([^"]+)" aria-label="([^"]+)"', html)
-    return {name: url for url, name in found}
+    tiles = re.findall(r'<a class="tile" href="([^"]+)" aria-label="([^"]+)"', html)
+    return {name: url for url, name in tiles}
 
 
 def test_the_tiles_are_links_with_the_contracts_names_that_lead_somewhere(browser: FlaskClient, build: Build) -> None:
@@ -53,7 +53,7 @@ def test_the_tiles_are_links_with_the_contracts_names_that_lead_somewhere(browse
     assert heading(browser.get("/mon-compte/courrier")) == "Ajouter un autre courrier"
 
 
-def test_the_sentences_say_how_things_stand(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_sentences_describe_the_state_of_the_account(app: Flask, browser: FlaskClient, build: Build) -> None:
     children = [build.child(), build.child("Inès", uai=LYCEE)]
     account = build.active(children=children, password_changed_at=CHANGED, email_confirmed_at=CHANGED)
     enter(device(app), account)
@@ -69,7 +69,7 @@ def test_the_sentences_say_how_things_stand(app: Flask, browser: FlaskClient, bu
     assert "Un changement attend votre confirmation" in text_of(browser.get("/mon-compte"))
 
 
-def test_an_account_that_just_chose_its_password_says_when(browser: FlaskClient, build: Build) -> None:
+def test_an_account_that_just_chose_its_password_shows_the_time(browser: FlaskClient, build: Build) -> None:
     account = build.active(password_changed_at=None, email=None)
     text = text_of(enter(browser, account))
     assert "Celui que vous avez choisi" in text
@@ -87,7 +87,7 @@ def test_an_account_that_just_chose_its_password_says_when(browser: FlaskClient,
         ("connexions", "Vos autres appareils sont déconnectés."),
     ],
 )
-def test_what_was_done_is_said_once_by_name(browser: FlaskClient, build: Build, done: str, sentence: str) -> None:
+def test_completed_action_is_confirmed_once(browser: FlaskClient, build: Build, done: str, sentence: str) -> None:
     enter(browser, build.active())
     page = browser.get(f"/mon-compte?fait={done}")
     assert sentence in text_of(page)
@@ -102,12 +102,12 @@ def test_the_one_ent_is_the_pages_main_button_and_a_link_on_each_page_under_it(
     build.ent(initiate_login_uri="https://ent.test/entrer")
     build.ent("Ailleurs", "ailleurs.test", uais=[LYCEE])
     page = enter(browser, build.active())
-    [(kind, address, name)] = _ents(page)
+    [(kind, url, name)] = _ents(page)
     assert (kind, name) == (' class="btn"', "Accéder à l’ENT Passerelle")
-    assert address.startswith("https://ent.test/entrer?iss=https")
-    assert _ents(browser.get("/mon-compte?fait=mot-de-passe")) == [(kind, address, name)]
+    assert url.startswith("https://ent.test/entrer?iss=https")
+    assert _ents(browser.get("/mon-compte?fait=mot-de-passe")) == [(kind, url, name)]
     for path in SUB_PAGES:
-        assert _ents(browser.get(path)) == [("", address, name)], path
+        assert _ents(browser.get(path)) == [("", url, name)], path
 
 
 def test_several_ents_are_shown_by_name_and_one_without_an_address_is_not(browser: FlaskClient, build: Build) -> None:
@@ -123,7 +123,7 @@ def test_several_ents_are_shown_by_name_and_one_without_an_address_is_not(browse
         assert [name for _, _, name in _ents(browser.get(path))] == ["Accéder à l’ENT 59", "Accéder à l’ENT Horizon"]
 
 
-def test_where_no_ent_serves_the_children_none_is_shown(browser: FlaskClient, build: Build) -> None:
+def test_page_shows_no_ent_when_none_serves_the_children(browser: FlaskClient, build: Build) -> None:
     gone = build.ent()
     build.ent("Ailleurs", "ailleurs.test", uais=[LYCEE])
     db.session.execute(update(Client).where(Client.client_id == gone.client_id).values(disabled_at=now()))
@@ -155,7 +155,7 @@ def test_without_a_session_no_page_names_anybody(app: Flask, browser: FlaskClien
             assert word not in answer.text
 
 
-def test_no_page_is_kept_by_a_cache_or_sends_its_address_on(browser: FlaskClient, build: Build) -> None:
+def test_pages_forbid_caching_and_send_no_referrer(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())
     for path in PAGES:
         answer = browser.get(path)
@@ -165,7 +165,7 @@ def test_no_page_is_kept_by_a_cache_or_sends_its_address_on(browser: FlaskClient
 
 
 @pytest.mark.row("M-05")
-def test_no_act_by_get_nor_with_the_form_token_of_another_session(
+def test_actions_by_get_or_with_the_form_token_of_another_session_are_refused(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, other = build.active(), build.active()
@@ -255,7 +255,9 @@ def test_names_of_the_file_are_text_on_every_page_and_in_the_mails(
     assert PRODUCT not in mail_text(mail)
 
 
-def test_a_session_that_owes_its_address_is_led_there(browser: FlaskClient, build: Build) -> None:
+def test_a_session_without_confirmed_address_is_redirected_to_the_waiting_page(
+    browser: FlaskClient, build: Build
+) -> None:
     account = build.active(email=None, pending_email="noemie@exemple.fr")
     sign_in(browser, "/connexion", account.username, PASSWORD)
     for path in PAGES:

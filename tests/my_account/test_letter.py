@@ -34,7 +34,7 @@ def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestR
     return submit(browser, browser.get(PAGE), identifiant=username, mot_de_passe=secret)
 
 
-def kept(account: Account) -> Account:
+def read_account(account: Account) -> Account:
     """Return the stored account."""
     return db.session.get_one(Account, account.id, populate_existing=True)
 
@@ -47,14 +47,14 @@ def ranks(account: Account) -> list[tuple[str, int]]:
 
 def state(account: Account) -> dict[str, Any]:
     """Return every column of the account, and its children."""
-    row = kept(account)
+    row = read_account(account)
     return {"children": ranks(account), **{c.name: getattr(row, c.name) for c in Account.__table__.columns}}
 
 
 def test_the_children_of_the_letter_join_the_account_after_its_own(browser: FlaskClient, build: Build) -> None:
     mine = build.active(children=[build.child("Malo"), build.child("Tom")])
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Zoé", uai=LYCEE)])
-    username, before = letter.username, kept(mine).updated_at
+    username, before = letter.username, read_account(mine).updated_at
     enter(browser, mine)
     page = add(browser, f" {username.upper()} ", PROVISIONAL.lower())
     assert heading(page) == "Gérer mon compte"
@@ -62,12 +62,12 @@ def test_the_children_of_the_letter_join_the_account_after_its_own(browser: Flas
     assert "Inès LEROY 6e 1, Lycée Louise-Weber" in text_of(page)
     assert ranks(mine) == [("Malo", 0), ("Tom", 1), ("Inès", 2), ("Zoé", 3)]
     assert ranks(letter) == []
-    after = kept(letter)
+    after = read_account(letter)
     assert (after.provisional_hash, after.provisional_expires_at, after.activated_at) == (None, None, None)
     assert (after.merged_into_id, after.generation) == (mine.id, 1)
     assert after.disabled_at is not None
-    assert (kept(mine).generation, kept(mine).username) == (1, mine.username)
-    assert kept(mine).updated_at > before
+    assert (read_account(mine).generation, read_account(mine).username) == (1, mine.username)
+    assert read_account(mine).updated_at > before
     [event] = journal("letter.linked", mine)
     assert event.details == {"other": str(letter.id), "uais": [LYCEE]}
 
@@ -81,16 +81,16 @@ def test_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(browser: 
     token = tokens_for(browser, college)["access_token"]
     assert "autre-ent" in browser.get(lycee.url(Attempt())).headers["Location"], "no child there yet"
     add(browser, letter.username)
-    one = college.userinfo(browser, token).get_json()
+    userinfo = college.userinfo(browser, token).get_json()
     two = lycee.userinfo(browser, tokens_for(browser, lycee)["access_token"]).get_json()
-    assert [child["given_name"] for child in one["children"]] == ["Malo", "Tom"]
+    assert [child["given_name"] for child in userinfo["children"]] == ["Malo", "Tom"]
     assert [child["given_name"] for child in two["children"]] == ["Inès"]
-    assert [len(claims["FrEduVecteur"]) for claims in (one, two)] == [2, 1]
+    assert [len(claims["FrEduVecteur"]) for claims in (userinfo, two)] == [2, 1]
     assert two["FrEduVecteur"][0].startswith("2|LEROY-VANDEPUTTE|Noémie|")
-    assert {claims["ENTPersonJointure"] for claims in (one, two)} == {mine.join_key}
+    assert {claims["ENTPersonJointure"] for claims in (userinfo, two)} == {mine.join_key}
 
 
-def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_linked_letter_is_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated()
     half_way = open_activation(app.test_client(), letter)
     other = app.test_client()
@@ -102,7 +102,7 @@ def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, bui
     assert heading(late) == "Ce courrier ne sert plus"
     refused = sign_in(app.test_client(), "/connexion", letter.username, PROVISIONAL)
     assert "n’ouvrent pas de compte" in text_of(refused)
-    assert kept(letter).activated_at is None
+    assert read_account(letter).activated_at is None
 
 
 def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build) -> None:
@@ -111,7 +111,7 @@ def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0), ("Inès", 1)]
-    assert [child.given_name for child in kept(mine).children] == ["Malo", "Inès"]
+    assert [child.given_name for child in read_account(mine).children] == ["Malo", "Inès"]
 
 
 def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
@@ -122,7 +122,7 @@ def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, bui
     enter(browser, mine)
     assert DONE not in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0)]
-    assert kept(letter).merged_into_id is None
+    assert read_account(letter).merged_into_id is None
 
 
 def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build) -> None:
@@ -135,7 +135,7 @@ def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, bui
     db.session.commit()
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
-    assert [child.given_name for child in kept(mine).children] == ["Inès"]
+    assert [child.given_name for child in read_account(mine).children] == ["Inès"]
     moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
     assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
 
@@ -147,7 +147,7 @@ def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: 
     assert ranks(mine) == [("Inès", 0)]
 
 
-def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_person_is_notified_by_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated()
     with post_office(app) as office:
         enter(browser, mine)
@@ -155,11 +155,11 @@ def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Bui
         [mail] = office.deliver()
     assert (mail["Subject"], mail["To"]) == ("Un courrier est ajouté à votre compte", mine.email)
     for part in (mail_text(mail), html_of(mail)):
-        said = " ".join(part.split())
-        assert f"Un autre courrier a été ajouté au compte {mine.username} le " in said
-        assert letter.username not in said
-        assert "Malo" not in said
-        assert "http" not in said
+        text = " ".join(part.split())
+        assert f"Un autre courrier a été ajouté au compte {mine.username} le " in text
+        assert letter.username not in text
+        assert "Malo" not in text
+        assert "http" not in text
 
 
 @each_row(
@@ -246,7 +246,7 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     assert count(SchoolNotice) == 2, "asked anew after the school had looked"
 
 
-def test_in_doubt_the_school_that_hears_by_mail_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
+def test_in_doubt_the_notified_school_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
     school = build.school(LYCEE)
     school.phone, school.email = "03 53 01 40 41", "secretariat@lycee.test"
     db.session.commit()
@@ -264,7 +264,7 @@ def test_a_doubtful_letter_can_still_be_activated_by_itself(app: Flask, browser:
     assert heading(open_activation(app.test_client(), letter)) == "Activez votre compte"
 
 
-def test_ones_own_identifier_is_told_plainly_and_counts_nowhere(browser: FlaskClient, build: Build) -> None:
+def test_own_identifier_is_named_and_counts_in_no_rate_limit(browser: FlaskClient, build: Build) -> None:
     mine = build.active()
     enter(browser, mine)
     for typed in (mine.username, mine.username.upper(), f" {mine.username} "):
@@ -277,7 +277,7 @@ def test_ones_own_identifier_is_told_plainly_and_counts_nowhere(browser: FlaskCl
 @pytest.mark.parametrize(
     "case", ["wrong", "unknown", "activated", "expired", "burnt", "disabled", "own password", "empty"]
 )
-def test_whatever_opens_no_letter_is_refused_with_one_text(browser: FlaskClient, build: Build, case: str) -> None:
+def test_every_unusable_letter_is_refused_with_the_same_text(browser: FlaskClient, build: Build, case: str) -> None:
     mine = build.active()
     letter = build.active() if case in {"activated", "own password"} else build.never_activated()
     username, secret = letter.username, PROVISIONAL
@@ -330,7 +330,7 @@ def test_guesses_at_a_letter_close_its_activation_too(app: Flask, browser: Flask
         assert f'value="{letter.username}"' in answer.text
         page = sign_in(device(app, LAPTOP), "/connexion", letter.username, PROVISIONAL)
         assert "Un peu de patience" in text_of(page)
-    assert kept(letter).merged_into_id is None
+    assert read_account(letter).merged_into_id is None
 
 
 def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> None:
@@ -339,10 +339,10 @@ def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> 
         enter(browser, mine)
         form = browser.get(PAGE)
         wait_out(clock)
-        asked = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
-        assert heading(asked) == "Confirmez que c’est vous"
-        assert kept(letter).merged_into_id is None
-        back = submit(browser, asked, mot_de_passe=PASSWORD)
+        response = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
+        assert heading(response) == "Confirmez que c’est vous"
+        assert read_account(letter).merged_into_id is None
+        back = submit(browser, response, mot_de_passe=PASSWORD)
         assert heading(back) == TITLE
         assert DONE in text_of(submit(browser, back, identifiant=letter.username, mot_de_passe=PROVISIONAL))
 

@@ -14,7 +14,7 @@ from tests import forked
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.my_account.steps import LAPTOP, cookie, device, enter, journal
-from tests.my_account.test_letter import PAGE, kept
+from tests.my_account.test_letter import PAGE, read_account
 from tests.pages import form_token
 
 pytestmark = pytest.mark.both_databases
@@ -42,7 +42,7 @@ def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: 
         fields = {"nouveau": PASSWORD, "confirmation": PASSWORD, "mail": f"p{n}@exemple.fr"}
         orders.append(_order(browser, page.request.full_path, csrf_token=form_token(page), **fields))
     answers = _at_once(build, orders)
-    after = kept(letter)
+    after = read_account(letter)
     moved = [answer["location"] for answer in answers if answer["status"] == 303]
     linked = [location for location in moved if location.startswith("/mon-compte")]
     activated = [location for location in moved if location.startswith("/adresse/confirmation")]
@@ -62,7 +62,7 @@ def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: 
 
 
 @pytest.mark.row("Z-03")
-def test_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
+def test_concurrent_parents_link_a_letter_once(app: Flask, build: Build) -> None:
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
     for n, parent in enumerate(parents):
@@ -73,7 +73,7 @@ def test_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
         orders.append(_order(browser, PAGE, **fields))
     answers = _at_once(build, orders)
     assert sorted(answer["status"] for answer in answers) == [200, 200, 200, 303]
-    new_home = kept(letter).merged_into_id
+    new_home = read_account(letter).merged_into_id
     assert new_home in {parent.id for parent in parents}
     assert db.session.scalars(select(Guardianship.account_id)).all() == [new_home]
 

@@ -32,7 +32,7 @@ def unwanted(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.mark.row("I-18")
-def test_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
+def test_an_unknown_browser_is_reported_by_mail_and_a_known_browser_is_not(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -52,19 +52,19 @@ def test_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
         _, second = office.deliver()
     assert (mail["Subject"], mail["To"]) == (SUBJECT, account.email)
     for part in (text_of(mail), html_of(mail)):
-        said = " ".join(part.split())
-        assert f"Le compte {account.username} s’est ouvert sur un nouvel appareil" in said
-        assert "le 24 novembre 2026 à 20 h 43 : Ordinateur Windows, Firefox." in said
-        assert "C’était vous ? Tout va bien, vous n’avez rien à faire." in said
-        assert "« Mot de passe oublié »" in said
-        assert "http" not in said
-        assert "203.0.113" not in said
+        text = " ".join(part.split())
+        assert f"Le compte {account.username} s’est ouvert sur un nouvel appareil" in text
+        assert "le 24 novembre 2026 à 20 h 43 : Ordinateur Windows, Firefox." in text
+        assert "C’était vous ? Tout va bien, vous n’avez rien à faire." in text
+        assert "« Mot de passe oublié »" in text
+        assert "http" not in text
+        assert "203.0.113" not in text
     assert "Bonjour Noémie L.," in text_of(mail)
     assert "20 h 44 : Appareil inconnu." in " ".join(text_of(second).split())
 
 
 @pytest.mark.row("I-18")
-def test_a_browser_known_to_another_account_is_a_stranger(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_browser_known_to_another_account_is_unknown(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim.leroy@exemple.fr")
     enter(browser, other)
     enter(device(app), account)
@@ -87,7 +87,7 @@ def test_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted: Fla
 
 
 @pytest.mark.row("I-18")
-def test_an_account_without_an_address_is_told_nothing_and_signs_in(app: Flask, build: Build) -> None:
+def test_an_account_without_an_address_gets_no_mail_and_signs_in(app: Flask, build: Build) -> None:
     account = build.active(email=None)
     enter(device(app), account)
     enter(device(app, LAPTOP), account)
@@ -96,14 +96,14 @@ def test_an_account_without_an_address_is_told_nothing_and_signs_in(app: Flask, 
 
 
 @pytest.mark.row("I-05")
-def test_the_mail_of_many_tries_says_what_still_opens(app: Flask, build: Build) -> None:
+def test_the_mail_about_many_tries_names_the_devices_that_still_sign_in(app: Flask, build: Build) -> None:
     account = build.active()
     with time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False), post_office(app) as office:
         notices.tell(Notice.MANY_TRIES, account.id)
         db.session.commit()
         [mail] = office.deliver()
-    said = " ".join(text_of(mail).split())
+    text = " ".join(text_of(mail).split())
     assert mail["Subject"] == "Beaucoup d’essais sur votre compte"
-    assert f"pour le compte {account.username}. Le dernier : le 24 novembre 2026 à 20 h 43." in said
-    assert "Sur un appareil où vous vous êtes déjà connecté, rien ne change." in said
-    assert "« Mot de passe oublié »" in said
+    assert f"pour le compte {account.username}. Le dernier : le 24 novembre 2026 à 20 h 43." in text
+    assert "Sur un appareil où vous vous êtes déjà connecté, rien ne change." in text
+    assert "« Mot de passe oublié »" in text

@@ -34,8 +34,8 @@ from tests.my_account.changes import (
     journal,
     links,
     path_of,
-    stored,
-    told,
+    read_notices,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -57,14 +57,14 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
         assert "<title>Erreur" in page.text
         assert CHOSEN not in page.text
-        assert is_password(build, stored(account).password_hash, PASSWORD)
-        assert told(account) == []
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
+        assert read_notices(account) == []
         assert heading(change_password(browser)) == ACCOUNT
-    assert is_password(build, stored(account).password_hash, CHOSEN)
+    assert is_password(build, reload_account(account).password_hash, CHOSEN)
 
 
 @pytest.mark.row("M-02")
-def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
+def test_this_browser_gets_a_new_session_id_and_all_others_are_signed_out(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -83,7 +83,7 @@ def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
     thief = app.test_client()
     thief.set_cookie("__Host-ss", before, domain=HOST, secure=True)
     assert thief.get("/mon-compte").headers["Location"] == "/connexion"
-    assert told(account) == [("mot_de_passe_change", "")]
+    assert read_notices(account) == [("mot_de_passe_change", "")]
     assert len(journal(account, "password.changed")) == 1
     fresh = app.test_client()
     assert heading(sign_in(fresh, "/connexion", account.username, PASSWORD)) == "Connexion"
@@ -91,9 +91,7 @@ def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
 
 
 @pytest.mark.row("M-02")
-def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_goes_on(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     other = enter(app.test_client(), account)
@@ -105,7 +103,7 @@ def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_go
 
 
 @pytest.mark.row("M-02")
-def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_former_refresh_tokens_and_codes_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     refresh = []
     other = app.test_client()
@@ -127,9 +125,7 @@ def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: Fl
 
 
 @pytest.mark.row("M-02")
-def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_pending_reset_links_and_changes_of_address_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -142,7 +138,7 @@ def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         assert "Changer le mot de passe annule cette demande" in browser.get(PASSWORD_PAGE).text
         change_password(browser)
         clock.shift(timedelta(minutes=2))
-        assert stored(account).pending_email is None
+        assert reload_account(account).pending_email is None
         assert [one_time_links.is_alive(link) for link in (reset, change)] == [False, False]
         stranger = app.test_client()
         dead = stranger.get(path_of(build.settings, change))
@@ -174,7 +170,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     assert heading(page) == PASSWORD_TITLE
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert is_password(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-03")
@@ -196,7 +192,7 @@ def test_any_long_text_is_a_password(app: Flask, browser: FlaskClient, build: Bu
 
 
 @pytest.mark.row("M-03")
-def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: FlaskClient, build: Build) -> None:
+def test_a_refused_form_costs_no_try_and_reports_two_different_passwords(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     for _ in range(8):
@@ -208,7 +204,7 @@ def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: F
 
 
 @pytest.mark.row("M-04")
-def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_password(
@@ -222,13 +218,15 @@ def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build
         charter_version="2",
         mail="voleur@exemple.fr",
     )
-    assert is_password(build, stored(account).password_hash, CHOSEN)
-    assert is_password(build, stored(other).password_hash, PASSWORD)
-    assert (stored(account).email, stored(account).pending_email) == (OLD, None)
+    assert is_password(build, reload_account(account).password_hash, CHOSEN)
+    assert is_password(build, reload_account(other).password_hash, PASSWORD)
+    assert (reload_account(account).email, reload_account(account).pending_email) == (OLD, None)
 
 
 @pytest.mark.row("M-05")
-def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_change_without_the_form_token_of_this_browser_is_refused(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     other = enter(app.test_client(), build.active())
@@ -238,11 +236,11 @@ def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, brow
     token = form_token(browser.get(PASSWORD_PAGE))
     assert browser.get(PASSWORD_PAGE, query_string={**data, "csrf_token": token}).status_code == 200
     assert browser.put(PASSWORD_PAGE, data={**data, "csrf_token": token}).status_code in {400, 405}
-    assert is_password(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-05")
-def test_the_form_token_of_before_is_dead_after_the_change(browser: FlaskClient, build: Build) -> None:
+def test_the_former_form_token_is_refused_after_the_change(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())
     token = form_token(browser.get(PASSWORD_PAGE))
     change_password(browser)
@@ -264,7 +262,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         assert "Nouvel essai dans 5 secondes." in held.text
         assert sign_in(stranger, "/connexion", account.username, PASSWORD).status_code == 429
-        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
         clock.shift(timedelta(seconds=5))
         assert heading(change_password(browser)) == ACCOUNT
     assert {entry["door"] for entry in journal(account, "sign_in") if "door" in entry} == {
@@ -274,7 +272,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
 
 
 @pytest.mark.row("I-09")
-def test_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
+def test_guesses_on_the_known_phone_are_rate_limited_on_that_phone_alone(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -296,5 +294,5 @@ def test_an_account_without_any_address_changes_its_password_too(browser: FlaskC
     account = build.active(email=None)
     enter(browser, account)
     assert heading(change_password(browser)) == ACCOUNT
-    assert stored(account).email is None
+    assert reload_account(account).email is None
     assert NEW not in browser.get("/mon-compte").text

@@ -27,8 +27,8 @@ from tests.my_account.changes import (
     form,
     is_password,
     journal,
-    stored,
-    told,
+    read_notices,
+    reload_account,
 )
 from tests.pages import follow, form_token, heading, submit
 
@@ -50,9 +50,7 @@ def test_the_second_of_two_clicks_sees_the_result_of_the_first(app: Flask, brows
 
 
 @pytest.mark.row("Z-03")
-def test_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_password(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_the_former_cookie_is_refused_without_the_new_password(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     thief = app.test_client()
@@ -68,7 +66,7 @@ def test_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_passwor
 
 
 @pytest.mark.row("Z-03")
-def test_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flask, build: Build) -> None:
+def test_concurrent_changes_succeed_once_and_keep_one_browser_signed_in(app: Flask, build: Build) -> None:
     account = build.active()
     forms: list[dict[str, Any]] = []
     for n in range(6):
@@ -79,16 +77,16 @@ def test_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flas
     answers = at_once(build.settings, forms)
     assert all(answer["status"] in {200, 303, 429} for answer in answers)
     assert [a["location"] for a in answers].count("/mon-compte?fait=mot-de-passe") == 1
-    kept = stored(account)
-    assert kept.generation == 2
-    assert sum(is_password(build, kept.password_hash, one["data"]["nouveau"]) for one in forms) == 1
+    row = reload_account(account)
+    assert row.generation == 2
+    assert sum(is_password(build, row.password_hash, order["data"]["nouveau"]) for order in forms) == 1
     alive = db.session.scalars(select(Session.id).where(Session.account_id == account.id, Session.ended_at.is_(None)))
     assert len(alive.all()) == 1
-    assert told(account) == [("mot_de_passe_change", "")]
+    assert read_notices(account) == [("mot_de_passe_change", "")]
 
 
 @pytest.mark.row("W-03")
-def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_back(
+def test_busy_hasher_changes_nothing_and_refunds_the_try(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -104,7 +102,7 @@ def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_ba
             for _ in range(8):
                 answer = submit(browser, page, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(account).password_hash, PASSWORD)
         assert heading(change_password(browser)) == ACCOUNT
 
 
@@ -117,14 +115,14 @@ def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
     hasher = services_of(app).hasher
     verify, key = hasher.verify, account.id
 
-    def put_out_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
+    def put_out_meanwhile(password_hash: str | None, password: str, lane: Any) -> bool:
         _end_sessions(key)
-        return verify(kept, password, lane)
+        return verify(password_hash, password, lane)
 
     monkeypatch.setattr(hasher, "verify", put_out_meanwhile)
     assert heading(change_password(browser)) == "Connexion"
-    assert is_password(build, stored(account).password_hash, PASSWORD)
-    assert told(account) == []
+    assert is_password(build, reload_account(account).password_hash, PASSWORD)
+    assert read_notices(account) == []
 
 
 def _end_sessions(account_id: uuid.UUID) -> None:

@@ -22,7 +22,7 @@ PAGE = "/mon-compte/verification"
 TITLE = "Confirmez que c’est vous"
 
 
-def test_the_session_goes_on_under_another_cookie_and_the_former_one_is_dead(
+def test_the_session_gets_a_new_cookie_and_the_former_cookie_is_refused(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -47,7 +47,9 @@ def test_the_session_goes_on_under_another_cookie_and_the_former_one_is_dead(
     assert db.session.scalars(select(OutboxMessage)).all() == [], "no ENT is told: the session goes on"
 
 
-def test_a_wrong_password_is_told_beside_its_field_and_never_written_back(browser: FlaskClient, build: Build) -> None:
+def test_a_wrong_password_is_reported_beside_its_field_and_never_written_back(
+    browser: FlaskClient, build: Build
+) -> None:
     account = build.active()
     enter(browser, account)
     former = cookie(browser)
@@ -61,7 +63,7 @@ def test_a_wrong_password_is_told_beside_its_field_and_never_written_back(browse
 
 
 @pytest.mark.row("I-09")
-def test_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     browser.delete_cookie("__Host-dv", domain=HOST)  # a thief has the session, not the device
@@ -99,7 +101,7 @@ def test_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskClient,
         ("x" * 5000, "/mon-compte"),
     ],
 )
-def test_the_way_on_is_a_name_of_ours(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
+def test_the_next_page_is_one_of_a_fixed_list(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
     enter(browser, build.active())
     page = browser.get(PAGE, query_string={"suite": suite})
     assert "evil" not in page.text
@@ -116,13 +118,13 @@ def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskC
     second = app.test_client()  # the same browser, which lost the first response
     for name in ("__Host-ss", "__Host-tx"):
         second.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
-    answers = [one.post(f"{PAGE}?suite=connexions", data=data) for one in (browser, second)]
+    answers = [client.post(f"{PAGE}?suite=connexions", data=data) for client in (browser, second)]
     assert {answer.headers["Location"] for answer in answers} == {"/mon-compte/sessions?fait=verifie"}
     assert is_in(second)
     assert not is_in(browser), "one session, one cookie"
 
 
-def test_a_former_cookie_without_the_password_opens_and_tells_nothing(
+def test_a_former_cookie_without_the_password_is_refused_without_details(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -140,7 +142,7 @@ def test_a_former_cookie_without_the_password_opens_and_tells_nothing(
             assert not is_in(thief)
 
 
-def test_a_session_that_was_ended_is_not_revived(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_an_ended_session_is_not_renewed(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, laptop = build.active(), device(app, LAPTOP)
     enter(laptop, account)
     enter(browser, account)
@@ -151,7 +153,7 @@ def test_a_session_that_was_ended_is_not_revived(app: Flask, browser: FlaskClien
     assert not is_in(laptop)
 
 
-def test_a_blocked_password_proves_nothing(browser: FlaskClient, build: Build) -> None:
+def test_a_blocked_password_is_refused(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     page = browser.get(PAGE)
@@ -172,7 +174,7 @@ def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build
 
 
 @pytest.mark.row("T-22")
-def test_a_password_typed_again_takes_nothing_from_the_ents(browser: FlaskClient, build: Build) -> None:
+def test_reauthentication_keeps_the_tokens_of_the_ents(browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     attempt = Attempt()
     sign_in(browser, "/connexion", account.username, PASSWORD)

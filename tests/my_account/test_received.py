@@ -47,17 +47,20 @@ def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them
     enter(browser, account)
     sections = _sections(browser.get(PAGE).text)
     assert list(sections) == ["Horizon", "Passerelle"]
-    for ent, name, given, other in ((college, "Passerelle", "Malo", "Inès"), (lycee, "Horizon", "Inès", "Malo")):
-        told = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
-        assert [child["given_name"] for child in told["children"]] == [given]
-        assert all(vector in sections[name] for vector in told["FrEduVecteur"])
-        assert f"{given} LEROY" in sections[name]
-        assert other not in sections[name]
+    for ent, name, child_shown, hidden_child in (
+        (college, "Passerelle", "Malo", "Inès"),
+        (lycee, "Horizon", "Inès", "Malo"),
+    ):
+        userinfo = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
+        assert [child["given_name"] for child in userinfo["children"]] == [child_shown]
+        assert all(vector in sections[name] for vector in userinfo["FrEduVecteur"])
+        assert f"{child_shown} LEROY" in sections[name]
+        assert hidden_child not in sections[name]
         for sentence in TOLD.values():
             assert sentence in sections[name]
 
 
-def test_an_ent_is_said_to_receive_what_it_is_registered_for_and_no_more(browser: FlaskClient, build: Build) -> None:
+def test_an_ent_is_listed_with_its_registered_claims_alone(browser: FlaskClient, build: Build) -> None:
     build.ent("Sobre", scopes="openid profile", always_claims=["charter"])
     enter(browser, build.active())
     text = _sections(browser.get(PAGE).text)["Sobre"]
@@ -120,7 +123,7 @@ def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClie
     assert "Vos dernières entrées aujourd’hui à" in text
 
 
-def test_nothing_of_another_parent_is_told(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, build: Build) -> None:
     ent, other = build.ent("Horizon", uais=[LYCEE]), build.active(children=[build.child("Zoé", uai=LYCEE)])
     theirs = app.test_client()
     enter(theirs, other)

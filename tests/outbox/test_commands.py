@@ -57,7 +57,7 @@ def outcome(message_id: uuid.UUID) -> str:
         return session.get_one(OutboxMessage, message_id).outcome
 
 
-def test_once_hands_over_all_that_is_ready_and_ends(queue_app: Flask) -> None:
+def test_worker_once_delivers_all_ready_messages_and_ends(queue_app: Flask) -> None:
     change_services(queue_app, outbox_handlers=HANDLERS)
     for _ in range(120):
         enqueue("sent", {})
@@ -67,7 +67,7 @@ def test_once_hands_over_all_that_is_ready_and_ends(queue_app: Flask) -> None:
         assert session.query(OutboxMessage).filter_by(outcome="sent").count() == 120
 
 
-def test_once_says_when_the_database_cannot_be_used(queue_app: Flask) -> None:
+def test_worker_once_reports_an_unusable_database(queue_app: Flask) -> None:
     change_services(queue_app, outbox_handlers=HANDLERS)
     OutboxMessage.__table__.drop(db.engine)  # type: ignore[attr-defined]
     result = run("worker", "--once")
@@ -75,7 +75,7 @@ def test_once_says_when_the_database_cannot_be_used(queue_app: Flask) -> None:
     assert "the database cannot be used" in result.output
 
 
-def test_list_shows_what_waits_and_what_was_given_up(ids: dict[str, uuid.UUID]) -> None:
+def test_list_shows_waiting_and_dead_messages(ids: dict[str, uuid.UUID]) -> None:
     rows = json.loads(run("list", "--json").output)
     assert {row["id"] for row in rows} == {str(ids[name]) for name in ("dead", "later", "new")}
     dead = next(row for row in rows if row["id"] == str(ids["dead"]))
@@ -103,7 +103,7 @@ def test_list_leaves_the_database_free(ids: dict[str, uuid.UUID]) -> None:
         other.execute(update(OutboxMessage).values(attempts=0))
 
 
-def test_retry_of_all_dead_messages_makes_them_leave(ids: dict[str, uuid.UUID]) -> None:
+def test_retry_of_all_dead_messages_sends_them(ids: dict[str, uuid.UUID]) -> None:
     result = run("retry", "--dead")
     assert (result.exit_code, result.output) == (0, "1 message ready for delivery\n")
     assert outcome(ids["dead"]) == "waiting"
@@ -126,7 +126,7 @@ def test_retry_by_id_shortens_a_wait_and_counts_from_zero(ids: dict[str, uuid.UU
         ("leased", "a worker is delivering it"),
     ],
 )
-def test_one_wrong_id_and_none_is_touched(ids: dict[str, uuid.UUID], wrong: str, reason: str) -> None:
+def test_retry_with_a_wrong_id_changes_no_message(ids: dict[str, uuid.UUID], wrong: str, reason: str) -> None:
     wrong_id = ids.get(wrong, uuid.uuid4())
     if wrong == "leased":
         claimed = leases.claim(["sent"])
@@ -139,6 +139,6 @@ def test_one_wrong_id_and_none_is_touched(ids: dict[str, uuid.UUID], wrong: str,
 
 
 @pytest.mark.parametrize("arguments", [(), ("not-an-id",), ("--dead", "3ecb5d39-ee22-49e6-8237-3b8aec173744")])
-def test_retry_wants_ids_or_all_dead(ids: dict[str, uuid.UUID], arguments: tuple[str, ...]) -> None:
+def test_retry_needs_ids_or_all_dead(ids: dict[str, uuid.UUID], arguments: tuple[str, ...]) -> None:
     assert run("retry", *arguments).exit_code == 2
     assert outcome(ids["dead"]) == "dead"

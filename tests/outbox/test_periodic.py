@@ -36,8 +36,8 @@ def noting(done: list[datetime]) -> Handler:
 
 def rows() -> list[tuple[str, str]]:
     with Session(db.engine) as session:
-        found = session.execute(select(OutboxMessage.kind, OutboxMessage.outcome).order_by(OutboxMessage.created_at))
-        return [(kind, outcome) for kind, outcome in found]
+        messages = session.execute(select(OutboxMessage.kind, OutboxMessage.outcome).order_by(OutboxMessage.created_at))
+        return [(kind, outcome) for kind, outcome in messages]
 
 
 def at(**time: float) -> time_machine.travel:
@@ -46,15 +46,15 @@ def at(**time: float) -> time_machine.travel:
 
 def test_a_job_is_done_once_in_each_period_and_after_a_pause_only_once(queue_app: Flask) -> None:
     done: list[datetime] = []
-    one = worker(noting(done))
+    crew = worker(noting(done))
     for minutes in (0, 1, 29, 30, 31, 89, 90, 5000, 5001):
         with at(minutes=minutes):
-            one.run_once()
+            crew.run_once()
     assert done == [START + timedelta(minutes=minutes) for minutes in (0, 30, 90, 5000)]
 
 
 @pytest.mark.row("Z-08")
-def test_a_worker_that_starts_again_does_not_do_it_again(queue_app: Flask) -> None:
+def test_a_restarted_worker_does_not_repeat_the_job(queue_app: Flask) -> None:
     done: list[datetime] = []
     for minutes in (0, 10, 20, 30):
         with at(minutes=minutes):
@@ -63,7 +63,7 @@ def test_a_worker_that_starts_again_does_not_do_it_again(queue_app: Flask) -> No
 
 
 @pytest.mark.row("Z-08")
-def test_of_eight_workers_at_once_one_does_it(queue_app: Flask) -> None:
+def test_concurrent_workers_do_a_job_once(queue_app: Flask) -> None:
     done: list[datetime] = []
     handler = noting(done)
 
@@ -83,7 +83,7 @@ def test_of_eight_workers_at_once_one_does_it(queue_app: Flask) -> None:
 
 
 @pytest.mark.row("Z-08")
-def test_workers_whose_clocks_differ_do_it_once(queue_app: Flask) -> None:
+def test_workers_whose_clocks_differ_do_a_job_once(queue_app: Flask) -> None:
     done: list[datetime] = []
     ahead, behind = worker(noting(done)), worker(noting(done))
     for minutes in range(0, 180, 3):
@@ -94,7 +94,7 @@ def test_workers_whose_clocks_differ_do_it_once(queue_app: Flask) -> None:
     assert len(done) == len({moment.hour for moment in done}) == 4
 
 
-def test_a_job_that_fails_is_tried_again_and_none_waits_behind_it(queue_app: Flask) -> None:
+def test_a_failed_job_is_retried_and_delays_no_other_job(queue_app: Flask) -> None:
     tries: list[int] = []
 
     def failing(message: OutboxMessage) -> Outcome:

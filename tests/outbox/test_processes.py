@@ -105,7 +105,7 @@ def test_four_workers_send_each_mail_once(queue_app: Flask, start_worker: StartW
 
 
 @pytest.mark.row("L-07")
-def test_mails_leave_while_a_slow_ent_has_the_worker_wait(
+def test_mails_are_sent_while_the_worker_waits_for_a_slow_ent(
     queue_app: Flask, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     started, wanted, mailbox = tmp_path / "started", tmp_path / "wanted", Mailbox()
@@ -128,7 +128,7 @@ def test_mails_leave_while_a_slow_ent_has_the_worker_wait(
 
 
 @pytest.mark.row("Z-11", "S-06")
-def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
+def test_the_mail_of_a_killed_worker_is_sent_again_after_the_lease_with_the_same_id(
     queue_app: Flask, start_worker: StartWorker
 ) -> None:
     queue_mails(1)
@@ -156,7 +156,7 @@ def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_
     assert outcomes() == {"sent": 1}
 
 
-def test_a_worker_that_is_told_to_stop_finishes_the_mail_in_hand(queue_app: Flask, start_worker: StartWorker) -> None:
+def test_a_stopped_worker_finishes_its_current_mail(queue_app: Flask, start_worker: StartWorker) -> None:
     queue_mails(2)
     mailbox = Mailbox(delay=0.5)
     with smtp_server(mailbox) as port, soon() as wait:

@@ -11,7 +11,7 @@ from idp.outbox.queue import enqueue
 pytestmark = pytest.mark.both_databases
 
 
-def test_a_message_lives_and_dies_with_the_transaction_that_tells_it(queue_app: Flask) -> None:
+def test_a_message_is_committed_or_rolled_back_with_its_transaction(queue_app: Flask) -> None:
     message = enqueue("mail.confirmation", {"token": 7})
     assert message.id
     db.session.rollback()

@@ -38,7 +38,7 @@ def queued(kind: str = "mail", payload: dict[str, Any] | None = None) -> uuid.UU
     return message.id
 
 
-def stored(message_id: uuid.UUID) -> OutboxMessage:
+def read_message(message_id: uuid.UUID) -> OutboxMessage:
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
         return session.get_one(OutboxMessage, message_id)
 
@@ -55,13 +55,13 @@ def done(message: OutboxMessage) -> Outcome:
 
 
 @pytest.mark.parametrize(("outcome", "word"), [(Outcome.DONE, "sent"), (Outcome.DROPPED, "dropped")])
-def test_what_is_handed_over_or_dropped_is_emptied_and_never_taken_again(
+def test_delivered_or_dropped_message_is_emptied_and_never_claimed_again(
     queue_app: Flask, outcome: Outcome, word: str
 ) -> None:
     message_id = queued()
     worker = Worker({"mail": lambda _message: outcome})
     assert worker.run_once() == 1
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.payload, message.last_error) == (word, {}, "")
     assert message.finished_at is not None
     assert message.lease is None
@@ -81,20 +81,20 @@ def test_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask
 
     assert Worker({"mail": handler}).run_once() == 2
     assert sent == [fresh]
-    assert stored(expired).outcome == "dropped"
+    assert read_message(expired).outcome == "dropped"
 
 
 def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue_app: Flask) -> None:
     message_id = queued()
     with capture_logs() as logs:
         Worker({"mail": failing(PermanentDeliveryError("550 no such mailbox"))}).run_once()
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.last_error) == ("dead", "550 no such mailbox")
     assert message.payload == {"to": "noemie@exemple.test"}
     assert [entry["log_level"] for entry in logs] == ["error"]
 
 
-def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: Flask) -> None:
+def test_a_temporary_failure_backs_off_until_the_message_is_sent(queue_app: Flask) -> None:
     message_id = queued()
     worker = Worker({"mail": failing(TemporaryDeliveryError("451 greylisted\r\n"))})
     pauses = []
@@ -102,7 +102,7 @@ def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: F
         for attempt in (1, 2, 3):
             assert worker.run_once() == 1
             assert worker.run_once() == 0, "not before its time"
-            message = stored(message_id)
+            message = read_message(message_id)
             assert (message.attempts, message.outcome, message.last_error) == (attempt, "waiting", "451 greylisted  ")
             pauses.append((message.available_at - now()).total_seconds())
             clock.move_to(message.available_at)
@@ -110,17 +110,17 @@ def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: F
     assert 24 <= pauses[0] <= 36
     assert 48 <= pauses[1] <= 72
     assert 96 <= pauses[2] <= 144
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
-def test_the_other_side_may_ask_for_a_longer_pause_but_not_for_ever() -> None:
+def test_requested_retry_delay_is_honoured_up_to_a_maximum() -> None:
     assert back_off(1, timedelta(minutes=10)) == timedelta(minutes=10)
     assert back_off(1, timedelta(days=400)) == timedelta(days=1)
     assert back_off(5, timedelta(seconds=1)) > timedelta(minutes=6)
     assert back_off(10_000) <= timedelta(hours=1.2)
 
 
-def test_what_failed_together_does_not_come_back_together() -> None:
+def test_back_off_is_randomised() -> None:
     assert len({back_off(3) for _ in range(50)}) > 10
 
 
@@ -129,7 +129,7 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
     worker = Worker({"mail": failing(TemporaryDeliveryError("no delivery: connection refused"))})
     with time_machine.travel(now(), tick=False) as clock:
         begun = now()
-        while (message := stored(message_id)).finished_at is None:
+        while (message := read_message(message_id)).finished_at is None:
             clock.move_to(message.available_at)
             assert worker.run_once() == 1
         assert timedelta(days=2.7) < now() - begun < timedelta(days=3.3)
@@ -137,29 +137,29 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
 
 
 @pytest.mark.row("S-04")
-def test_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
+def test_a_response_lost_twice_ends_the_message_without_a_third_copy(queue_app: Flask) -> None:
     message_id = queued()
     lost = Worker({"mail": failing(UncertainDeliveryError("no answer after the whole mail"))})
     busy = Worker({"mail": failing(TemporaryDeliveryError("451 later"))})
     with time_machine.travel(now(), tick=False) as clock:
         for worker, outcome in ((busy, "waiting"), (lost, "uncertain"), (busy, "uncertain"), (lost, "dead")):
             assert worker.run_once() == 1
-            assert stored(message_id).outcome == outcome
+            assert read_message(message_id).outcome == outcome
             clock.shift(timedelta(hours=2))
 
 
-def test_a_fault_in_a_handler_holds_up_no_other_message_and_tells_no_secret(queue_app: Flask) -> None:
+def test_a_fault_in_a_handler_delays_no_other_message_and_logs_no_secret(queue_app: Flask) -> None:
     broken, fine = queued("broken"), queued("mail")
     with capture_logs() as logs:
         assert Worker({"broken": failing(KeyError(SECRET)), "mail": done}).run_once() == 2
-    assert stored(fine).outcome == "sent"
-    message = stored(broken)
+    assert read_message(fine).outcome == "sent"
+    message = read_message(broken)
     assert message.outcome == "waiting"
     assert message.last_error.startswith("KeyError at test_worker.py:")
     assert SECRET not in str(logs)
 
 
-def test_one_line_of_log_for_a_hand_over_without_address_or_payload(queue_app: Flask) -> None:
+def test_delivery_logs_one_line_without_address_or_payload(queue_app: Flask) -> None:
     message_id = queued(payload={"to": "noemie@exemple.test", "token": "t0k3n"})
     with capture_logs() as logs:
         Worker({"mail": done}).run_once()
@@ -183,15 +183,15 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
         assert older.run_once() == 0
         assert older.run_once() == 0
     assert [entry["event"] for entry in logs] == ["outbox.no_handler"], "told once"
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.attempts, message.finished_at) == ("waiting", 0, None)
     assert message.last_error == leases.NO_HANDLER
     assert Worker({"mail": done, "webhook": done}).run_once() == 1
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
 @pytest.mark.row("Z-11")
-def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
+def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
         assert leases.claim(["mail"]) is not None
@@ -199,11 +199,11 @@ def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) ->
         assert Worker({"mail": done}).run_once() == 0
         clock.shift(timedelta(seconds=1))
         assert Worker({"mail": done}).run_once() == 1
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.outcome, message.attempts) == ("sent", 2)
 
 
-def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Flask) -> None:
+def test_a_worker_whose_lease_expired_changes_nothing(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
 
@@ -215,7 +215,7 @@ def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Fla
         with capture_logs() as logs:
             Worker({"mail": slow}, batch=1).run_once()
     assert logs[-1]["outcome"] == "lease_lost"
-    message = stored(message_id)
+    message = read_message(message_id)
     assert (message.finished_at, message.attempts) == (None, 2)
     assert message.lease is not None
 
@@ -246,7 +246,7 @@ def test_the_database_is_free_while_a_message_is_handed_over(queue_app: Flask) -
     assert logs[-1]["outcome"] == "sent"
 
 
-def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
+def test_open_transaction_of_a_handler_is_rolled_back(queue_app: Flask) -> None:
     queued()
 
     def handler(message: OutboxMessage) -> Outcome:
@@ -258,7 +258,7 @@ def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
     assert leases.claim(["other"]) is None
 
 
-def test_a_stop_waits_for_the_message_in_hand_only(queue_app: Flask) -> None:
+def test_a_stop_waits_for_the_current_message_only(queue_app: Flask) -> None:
     first, second = queued(), queued()
     stop = threading.Event()
 
@@ -267,8 +267,8 @@ def test_a_stop_waits_for_the_message_in_hand_only(queue_app: Flask) -> None:
         return Outcome.DONE
 
     Worker({"mail": handler}).run_forever(stop)
-    assert sorted(stored(each).outcome for each in (first, second)) == ["sent", "waiting"]
-    assert {stored(each).lease for each in (first, second)} == {None}
+    assert sorted(read_message(each).outcome for each in (first, second)) == ["sent", "waiting"]
+    assert {read_message(each).lease for each in (first, second)} == {None}
 
 
 def hide_table() -> None:
@@ -289,7 +289,7 @@ def in_context(app: Flask, act: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
+def test_the_worker_waits_for_an_unavailable_database(queue_app: Flask) -> None:
     message_id = queued()
     stop = threading.Event()
     hide_table()
@@ -309,11 +309,11 @@ def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
     pauses = [entry["pause"] for entry in logs if entry["event"] == "outbox.database_unavailable"]
     assert len(pauses) >= 2
     assert pauses == sorted(pauses)
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"
 
 
 @pytest.mark.row("S-06")
-def test_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(queue_app: Flask) -> None:
+def test_a_sent_mail_is_marked_after_a_short_outage_of_the_database(queue_app: Flask) -> None:
     message_id = queued()
     back = threading.Timer(0.3, in_context(queue_app, show_table))
     calls = []
@@ -329,4 +329,4 @@ def test_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(qu
     back.join()
     assert worker.run_once() == 0
     assert calls == [message_id]
-    assert stored(message_id).outcome == "sent"
+    assert read_message(message_id).outcome == "sent"

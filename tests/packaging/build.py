@@ -50,8 +50,8 @@ class Installed:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables of its processes, without paths of the sources."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "PYTHON", "VIRTUAL_ENV"))}
-        return {**kept, **self.settings}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "PYTHON", "VIRTUAL_ENV"))}
+        return {**environment, **self.settings}
 
 
 def build(folder: Path) -> Built:

@@ -17,11 +17,13 @@ MAKEFILE = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
 def uv() -> str:
     """Return the path of uv, in the Makefile's version."""
     [version] = re.findall(r"^UV_VERSION := (\S+)$", MAKEFILE, re.MULTILINE)
-    for found in (str(CHECKOUT / ".tools" / "bin" / "uv"), shutil.which("uv")):
-        if found and Path(found).exists():
-            said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
-            if said.split()[1] == version:
-                return found
+    for path in (str(CHECKOUT / ".tools" / "bin" / "uv"), shutil.which("uv")):
+        if path and Path(path).exists():
+            version_text = subprocess.run(
+                [path, "--version"], capture_output=True, text=True, check=True, timeout=60
+            ).stdout
+            if version_text.split()[1] == version:
+                return path
     pytest.skip(f"uv {version} is not here (make setup brings it)")
 
 
@@ -31,7 +33,7 @@ def test_the_makefile_uses_the_uv_that_it_names_and_no_other() -> None:
     assert "uv==$(UV_VERSION)" in MAKEFILE
 
 
-def test_constraints_are_what_the_lock_file_says(tmp_path: Path) -> None:
+def test_constraints_match_the_lock_file(tmp_path: Path) -> None:
     [options] = re.findall(r"^EXPORT := (.+)$", MAKEFILE, re.MULTILINE)
     out = tmp_path / "constraints.txt"
     command = [uv(), "export", *options.split(), "--offline", "--output-file", str(out)]
@@ -47,12 +49,12 @@ def test_every_requirement_has_one_version_and_a_hash() -> None:
         assert re.findall(r"--hash=sha256:[0-9a-f]{64}", entry), entry
 
 
-def test_every_dependency_of_the_service_is_there_and_none_of_its_development() -> None:
+def test_constraints_list_the_dependencies_of_the_service_alone() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {re.split(r"[\[<>=~! ]", name)[0] for name in project["project"]["dependencies"]}
-    found = set(re.findall(r"^([a-z0-9-]+)==", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE))
-    assert wanted <= found
-    assert not found & {"pytest", "ruff", "mypy", "playwright", "cyclonedx-bom"}
+    names = set(re.findall(r"^([a-z0-9-]+)==", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert wanted <= names
+    assert not names & {"pytest", "ruff", "mypy", "playwright", "cyclonedx-bom"}
 
 
 def test_ci_lists_what_an_installation_holds() -> None:

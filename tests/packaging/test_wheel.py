@@ -91,9 +91,9 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
 
 def test_the_command_finds_its_data_inside_the_package(installed: Installed) -> None:
     code = "from idp import paths; print(paths.TEMPLATES, paths.MIGRATIONS, paths.STATIC, sep='\\n')"
-    found = [Path(line) for line in installed.run("python", "-c", code).split()]
-    assert [path.is_relative_to(installed.environment) for path in found] == [True, True, True]
-    assert [path.name for path in found] == ["templates", "migrations", "static"]
+    paths = [Path(line) for line in installed.run("python", "-c", code).split()]
+    assert [path.is_relative_to(installed.environment) for path in paths] == [True, True, True]
+    assert [path.name for path in paths] == ["templates", "migrations", "static"]
     assert installed.run("idp", "--version") == f"idp, version {__version__}\n"
 
 

@@ -18,7 +18,7 @@ def _url(ent: RelyingParty, hint: str | None = None) -> str:
     return ent.url(Attempt(), login_hint=hint)
 
 
-def test_a_parent_goes_on_to_the_sign_in_and_comes_to_the_ent(
+def test_a_parent_continues_to_the_sign_in_and_reaches_the_ent(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account, attempt = build.active(), Attempt()
@@ -67,7 +67,7 @@ def test_a_hint_of_the_request_skips_the_page(app: Flask, ent: RelyingParty) -> 
 
 
 @pytest.mark.parametrize("profile", ["eleve", "enseignant", "personnel"])
-def test_another_profile_is_told_where_its_door_is(browser: FlaskClient, ent: RelyingParty, profile: str) -> None:
+def test_another_profile_is_directed_to_another_sign_in(browser: FlaskClient, ent: RelyingParty, profile: str) -> None:
     page = submit(browser, follow(browser, browser.get(_url(ent))), profil=profile)
     assert heading(page) == "Votre connexion est ailleurs"
     assert "Ici, seuls les parents se connectent." in page.text
@@ -75,13 +75,13 @@ def test_another_profile_is_told_where_its_door_is(browser: FlaskClient, ent: Re
 
 
 @pytest.mark.parametrize("chosen", ["", "admin", "parent\x00", "x" * 5_000, "PARENT"])
-def test_a_profile_that_is_none_is_asked_again(browser: FlaskClient, ent: RelyingParty, chosen: str) -> None:
+def test_an_invalid_profile_shows_the_choice_again(browser: FlaskClient, ent: RelyingParty, chosen: str) -> None:
     page = submit(browser, follow(browser, browser.get(_url(ent))), profil=chosen)
     assert (page.status_code, heading(page)) == (200, _ASKED)
     assert browser.get_cookie("__Host-profil", domain=_HOST) is None
 
 
-def test_a_cookie_that_is_no_profile_is_ignored(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_an_invalid_profile_cookie_is_ignored(browser: FlaskClient, ent: RelyingParty) -> None:
     for value in ("admin", "x" * 3_000, '"', "éé"):
         browser.set_cookie("__Host-profil", value, domain=_HOST, secure=True)
         assert heading(follow(browser, browser.get(_url(ent)))) == _ASKED

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.registration import registrations
 from tests.builders import PASSWORD, Build
-from tests.my_account.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, stored
+from tests.my_account.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, reload_account
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import HOST, OFFLINE, refused, tokens_for
 from tests.protocol.test_logout import confirm
@@ -224,10 +224,10 @@ def test_a_form_of_another_tab_is_refused_with_a_readable_page(
     """Security row L-09."""
     second = browser.get(PASSWORD_PAGE)
     assert heading(second) == PASSWORD_TITLE
-    before = stored(session).password_hash
+    before = reload_account(session).password_hash
     sign_out(browser)
     after = submit(browser, second, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
     assert after.status_code == 200
     assert heading(after) == "Connexion"
     assert form_token(after)
-    assert stored(session).password_hash == before
+    assert reload_account(session).password_hash == before

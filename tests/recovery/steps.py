@@ -34,9 +34,9 @@ WAIT = "Un peu de patience"
 _LINK = re.compile(r"https://connexion\.exemple\.test(/mot-de-passe/lien/[A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
 
 
-def ask_username(browser: FlaskClient, address: str) -> TestResponse:
+def ask_username(browser: FlaskClient, email: str) -> TestResponse:
     """Send « Identifiant oublié »; return the next page."""
-    return submit(browser, browser.get(USERNAME), mail=address)
+    return submit(browser, browser.get(USERNAME), mail=email)
 
 
 def ask_password(browser: FlaskClient, username: str) -> TestResponse:
@@ -99,7 +99,7 @@ def outbox(kind: str) -> list[OutboxMessage]:
     return list(rows)
 
 
-def stored(account: Account) -> dict[str, Any]:
+def read_account_row(account: Account) -> dict[str, Any]:
     """Return every column of the account's row."""
     db.session.rollback()
     row = db.session.execute(select(Account.__table__).where(Account.__table__.c.id == account.id)).mappings().one()
@@ -122,10 +122,10 @@ def statements() -> Iterator[list[str]]:
         event.remove(db.engine, "before_cursor_execute", note)
 
 
-def from_address(app: Flask, address: str) -> FlaskClient:
+def from_ip(app: Flask, ip: str) -> FlaskClient:
     """Return a browser with another IP."""
     browser = app.test_client()
-    browser.environ_base["REMOTE_ADDR"] = address
+    browser.environ_base["REMOTE_ADDR"] = ip
     return browser
 
 

@@ -21,7 +21,7 @@ from tests.recovery.steps import (
     answers,
     ask_password,
     choose,
-    from_address,
+    from_ip,
     link_of,
     outbox,
 )
@@ -85,7 +85,7 @@ def test_a_link_that_waited_is_sent_with_time_left(
 
 @pytest.mark.row("S-07")
 @pytest.mark.parametrize("tried", [False, True])
-def test_after_a_day_nobody_waits_for_an_answer(app: Flask, browser: FlaskClient, build: Build, *, tried: bool) -> None:
+def test_a_request_expires_after_a_day(app: Flask, browser: FlaskClient, build: Build, *, tried: bool) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -141,7 +141,7 @@ def test_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browser: F
 
 @pytest.mark.row("S-07")
 @pytest.mark.parametrize("change", ["disabled_at", "contested_at", "email"])
-def test_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
+def test_mail_is_not_sent_again_after_a_change_of_the_account(
     app: Flask, browser: FlaskClient, build: Build, change: str
 ) -> None:
     account = build.active()
@@ -169,7 +169,7 @@ def test_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: FlaskCl
 
 
 @pytest.mark.row("S-07")
-def test_no_reminder_goes_to_who_activated_meanwhile(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_reminder_is_not_sent_after_the_activation(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated(school_email="ecole@exemple.fr")
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -185,7 +185,7 @@ def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(
     parents = [build.active(email="famille@exemple.fr"), build.active(email="Famille@exemple.fr")]
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for number, parent in enumerate(parents):
-            ask_password(from_address(app, f"203.0.113.{number}"), parent.username)
+            ask_password(from_ip(app, f"203.0.113.{number}"), parent.username)
         assert len(office.deliver()) == 1
         assert answers() == ["link"]
         clock.shift(timedelta(seconds=61))
@@ -194,8 +194,8 @@ def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(
         browser = app.test_client()
         for mail in mails:
             assert heading(choose(browser, link_of(mail))) == DONE
-    told = [parent.username for parent in parents for mail in mails if parent.username in text_of(mail)]
-    assert sorted(told) == sorted(parent.username for parent in parents)
+    usernames = [parent.username for parent in parents for mail in mails if parent.username in text_of(mail)]
+    assert sorted(usernames) == sorted(parent.username for parent in parents)
 
 
 @pytest.mark.row("F-04")
@@ -204,7 +204,7 @@ def test_a_mailbox_of_many_accounts_gets_five_links_an_hour(app: Flask, build: B
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for number, account in enumerate(accounts):
             clock.shift(timedelta(minutes=2))
-            ask_password(from_address(app, f"203.0.113.{number}"), account.username)
+            ask_password(from_ip(app, f"203.0.113.{number}"), account.username)
             office.deliver()
         assert len(office.mailbox.mails()) == 5
         assert answers() == ["link"] * 5 + ["capped"] * 2

@@ -9,12 +9,12 @@ from idp.db import db
 from idp.services import services_of
 from tests.builders import Build
 from tests.pages import form_token
-from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
+from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal, statements
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
 
 
-def written() -> int:
+def count_entries() -> int:
     db.session.rollback()
     number = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
     db.session.rollback()
@@ -23,7 +23,7 @@ def written() -> int:
 
 @pytest.mark.parametrize(("path", "field"), [(PASSWORD, "identifiant"), (USERNAME, "mail")])
 def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path: str, field: str) -> None:
-    browser = from_address(app, "203.0.113.7")
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get(path))
     statuses = [
         browser.post(path, data={"csrf_token": token, field: f"parent{number}@exemple.fr"}).status_code
@@ -31,16 +31,16 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
     ]
     assert (statuses[:20], set(statuses[20:])) == ([303] * 20, {429})
     assert len(journal("recovery.throttled")) == 1, "40 refusals, one entry"
-    before = written()
+    before = count_entries()
     with statements() as run:
         for number in range(60):
             browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
     assert [line for line in run if line.startswith(("INSERT", "UPDATE", "DELETE"))] == []
-    assert written() == before
+    assert count_entries() == before
 
 
-def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build) -> None:
-    browser = from_address(app, "203.0.113.7")
+def test_refusals_after_a_restart_write_no_more_entries(app: Flask, build: Build) -> None:
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get(PASSWORD))
     for number in range(40):
         services_of(app).refusals.clear()  # another worker, or ten seconds later
@@ -50,7 +50,7 @@ def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build
 
 def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> None:
     for number in range(3):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         token = form_token(browser.get(PASSWORD))
         for _ in range(3):
             browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
@@ -58,10 +58,10 @@ def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> Non
 
 
 def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) -> None:
-    browser = from_address(app, "203.0.113.7")
+    browser = from_ip(app, "203.0.113.7")
     token = form_token(browser.get("/connexion"))
     for _ in range(12):
         services_of(app).refusals.clear()
         browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
-    found = [entry.result for entry in journal("sign_in")]
-    assert found == ["refused"] * 5 + ["throttled"]
+    results = [entry.result for entry in journal("sign_in")]
+    assert results == ["refused"] * 5 + ["throttled"]

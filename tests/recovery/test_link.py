@@ -34,22 +34,20 @@ from tests.recovery.steps import (
     link_of,
     mailed_link,
     outbox,
-    stored,
+    read_account_row,
     token_of,
 )
 from tests.relying_party import Attempt, RelyingParty
 
 
 @pytest.mark.row("G-02")
-def test_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     ask_password(browser, account.username)
     [request] = outbox("recovery.password")
     guesses = ["A" * 43, "null", "undefined", "0", "[]", "%00", str(request.id), request.id.hex, str(account.id)]
     guesses += [account.username, "token[]=x", "x" * 5000]
-    before = stored(account)
+    before = read_account_row(account)
     fields = {"nouveau": CHOSEN, "confirmation": CHOSEN, "identifiant": account.username, "account": str(account.id)}
     for guess in guesses:
         data = {**token_of(browser), **fields, "token": str(request.id), "token[]": "x"}
@@ -58,17 +56,17 @@ def test_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do(
         assert heading(answer) == DEAD
     for place in ("/mot-de-passe/lien/", "/mot-de-passe/lien", "/mot-de-passe/change", "/mot-de-passe"):
         assert browser.post(place, data={**token_of(browser), **fields}).status_code in {404, 405}
-    assert stored(account) == before
+    assert read_account_row(account) == before
     with post_office(app) as office:
         [mail] = office.deliver()
-    assert stored(account) == before, "a link that nobody opened changes nothing"
+    assert read_account_row(account) == before, "a link that nobody opened changes nothing"
     assert heading(choose(browser, link_of(mail))) == DONE
 
 
 @pytest.mark.row("G-03")
 def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
     own, other = build.active(email="a@exemple.fr"), build.active(email="b@exemple.fr")
-    link, before = mailed_link(app, browser, own), stored(other)
+    link, before = mailed_link(app, browser, own), read_account_row(other)
     page = browser.get(link)
     assert own.username not in page.text
     data = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN}
@@ -76,13 +74,13 @@ def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient
     data |= {"account": str(other.id), "account_id": str(other.id)}
     answer = browser.post(f"{link}?user_id={other.id}&identifiant={other.username}", data=data)
     assert heading(follow(browser, answer)) == DONE
-    assert stored(other) == before
+    assert read_account_row(other) == before
     assert enters(app, own, CHOSEN)
     assert enters(app, other, KNOWN)
 
 
 @pytest.mark.row("G-05")
-def test_only_the_link_of_the_last_request_works(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_links_of_former_requests_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         first = mailed_link(app, browser, account)
@@ -119,7 +117,7 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
 
 @pytest.mark.row("G-06")
 @pytest.mark.parametrize("death", _DEATHS)
-def test_a_dead_link_is_told_before_the_password_is_looked_at(
+def test_an_invalid_link_is_reported_before_the_password_is_checked(
     app: Flask, browser: FlaskClient, build: Build, death: str
 ) -> None:
     account = build.active()
@@ -132,24 +130,24 @@ def test_a_dead_link_is_told_before_the_password_is_looked_at(
             assert heading(browser.get(link)) == FORM, "the last second counts"
             clock.shift(timedelta(seconds=1))
         change(account)
-        before = stored(account)
+        before = read_account_row(account)
         for password in (WEAK, CHOSEN):
             answer = submit(browser, page, nouveau=password, confirmation=password)
             assert (answer.status_code, heading(answer)) == (410, DEAD)
             assert "caractères" not in answer.text
         assert browser.get(link).status_code == 410
-        assert stored(account) == before
+        assert read_account_row(account) == before
 
 
 @pytest.mark.row("G-06")
-def test_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
+def test_a_used_link_is_reported_on_the_second_click_and_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
     link = mailed_link(app, browser, account)
     page = browser.get(link)
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
-    before = stored(account)
+    before = read_account_row(account)
     for password in (CHOSEN, OTHER, WEAK):
         again = submit(browser, page, nouveau=password, confirmation=password)
         assert (again.status_code, heading(again)) == (200, USED)
@@ -157,21 +155,19 @@ def test_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
     assert heading(opened) == USED
     assert 'href="/connexion"' in opened.text
     assert account.username not in opened.text
-    assert stored(account) == before
+    assert read_account_row(account) == before
 
 
 @pytest.mark.row("G-06")
-def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
-    link, before = mailed_link(app, browser, account), stored(account)
+    link, before = mailed_link(app, browser, account), read_account_row(account)
     for headers in ({}, {"Sec-Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
         scanner = app.test_client()
         assert heading(scanner.get(link, headers=headers)) == FORM
         assert scanner.head(link).status_code == 200
         assert scanner.post(link).status_code == 400, "a scanner that sends forms has no form token"
-    assert stored(account) == before
+    assert read_account_row(account) == before
     assert heading(choose(browser, link)) == DONE
 
 
@@ -198,7 +194,7 @@ def test_the_token_is_long_stored_as_a_digest_and_good_for_one_purpose(
     assert heading(browser.get(link)) == FORM
 
 
-def test_who_tries_many_links_is_stopped_and_a_right_one_is_no_try(
+def test_guesses_at_links_are_rate_limited_and_a_right_link_is_not_counted(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     link = mailed_link(app, browser, build.active())
@@ -212,7 +208,7 @@ def test_who_tries_many_links_is_stopped_and_a_right_one_is_no_try(
     assert heading(browser.get(link)) == FORM
 
 
-def test_the_page_of_the_link_gives_its_address_to_nobody(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_page_of_the_link_does_not_leak_its_url(app: Flask, browser: FlaskClient, build: Build) -> None:
     link = mailed_link(app, browser, build.active())
     page = browser.get(link)
     assert page.headers["Referrer-Policy"] == "no-referrer"
@@ -221,7 +217,7 @@ def test_the_page_of_the_link_gives_its_address_to_nobody(app: Flask, browser: F
     assert link.rpartition("/")[2] not in page.text, "the form goes back to the page's own address"
 
 
-def test_a_dead_link_leads_to_a_new_one(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_an_invalid_link_leads_to_a_new_request(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     sign_in_page = follow(browser, browser.get(ent.url(Attempt())))
     place = f"/mot-de-passe/lien/{'A' * 43}?{sign_in_page.request.query_string.decode()}"
     for where in (place, place[:-9] + "x" * 9):

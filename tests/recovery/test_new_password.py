@@ -39,13 +39,13 @@ from tests.recovery.steps import (
     link_of,
     mailed_link,
     outbox,
-    stored,
+    read_account_row,
 )
 from tests.relying_party import Attempt
 
 
 @pytest.mark.parametrize("entrance", ["https://ent.test/", "https://ent.test/entrer"])
-def test_whoever_chose_a_new_password_goes_on_to_the_ent(
+def test_page_after_a_new_password_leads_to_the_ent(
     app: Flask, browser: FlaskClient, build: Build, entrance: str
 ) -> None:
     begins = "" if entrance.endswith("/") else entrance
@@ -62,8 +62,8 @@ def test_whoever_chose_a_new_password_goes_on_to_the_ent(
 
 def _way_on(page: TestResponse) -> list[tuple[str, str]]:
     """Return the buttons of a page that lead on: what is written on each, and where it leads."""
-    found = re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
-    return [(text, unescape(address)) for address, text in found]
+    links = re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
+    return [(text, unescape(href)) for href, text in links]
 
 
 def _told(build: Build) -> str:
@@ -76,7 +76,7 @@ def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: Fl
 
 
 @pytest.mark.row("G-07")
-def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Build) -> None:
+def test_new_password_ends_all_sessions_and_signs_nobody_in(app: Flask, build: Build) -> None:
     account, ent = build.active(email="noemie@exemple.fr"), build.ent(scopes=OFFLINE)
     phone, attempt = app.test_client(), Attempt()
     answer = ent.answer(sign_in(phone, ent.url(attempt, scope=OFFLINE), account.username, KNOWN))
@@ -88,16 +88,16 @@ def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Bu
     assert (heading(done), done.request.path) == (DONE, "/mot-de-passe/change")
     assert "tous vos appareils ont été déconnectés" in done.text
     assert browser.get_cookie("__Host-ss", domain=HOST) is None
-    for one in (browser, phone):
-        assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
+    for client in (browser, phone):
+        assert heading(follow(client, client.get("/mon-compte"))) == "Connexion"
     refused(ent.refresh(phone, granted["refresh_token"]), "invalid_grant")
     assert ent.userinfo(phone, granted["access_token"]).status_code == 401
     assert one_time_links.look_up(Purpose.CHANGE_EMAIL, change).state is LinkState.DEAD
     assert one_time_links.look_up(Purpose.CONTEST_EMAIL, contest).state is LinkState.ALIVE, (
         "« Ce n’était pas moi » outlives it"
     )
-    [told] = outbox(SESSIONS_ENDED)
-    assert len(told.payload["sessions"]) == 1
+    [message] = outbox(SESSIONS_ENDED)
+    assert len(message.payload["sessions"]) == 1
     with post_office(app) as office:
         [notice] = office.deliver()
     assert (notice["To"], notice["Subject"]) == ("noemie@exemple.fr", "Votre mot de passe a changé")
@@ -119,15 +119,17 @@ def _issue(build: Build, account: Account, purpose: Purpose) -> str:
 
 
 @pytest.mark.row("G-07")
-def test_a_change_of_address_that_waits_is_given_up(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_pending_change_of_address_is_cancelled(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie@exemple.fr", pending_email="intrus@exemple.fr")
     choose(browser, mailed_link(app, browser, account))
-    after = stored(account)
+    after = read_account_row(account)
     assert (after["email"], after["pending_email"]) == ("noemie@exemple.fr", None)
 
 
 @pytest.mark.row("G-07")
-def test_whoever_was_signed_in_on_that_browser_leaves_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_new_password_ends_the_session_of_another_account_in_that_browser(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     karim, noemie = build.active(email="k@exemple.fr"), build.active(email="n@exemple.fr")
     sign_in(browser, "/connexion", karim.username, KNOWN)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)
@@ -163,7 +165,7 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
         ("", None, "Il faut 12 caractères au moins"),
     ],
 )
-def test_a_refused_password_leaves_the_link_alive(
+def test_a_refused_password_leaves_the_link_valid(
     app: Flask, browser: FlaskClient, build: Build, password: str, again: str | None, reason: str
 ) -> None:
     account = build.active()
@@ -174,18 +176,18 @@ def test_a_refused_password_leaves_the_link_alive(
     assert "<title>Erreur\u00a0:" in page.text
     assert not password or f'value="{password}"' not in page.text
     assert account.username not in page.text
-    assert stored(account)["generation"] == 1
+    assert read_account_row(account)["generation"] == 1
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 
 
 @pytest.mark.row("G-11")
-def test_a_blocked_password_is_not_taken_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(password_blocked_at=now())
     link = mailed_link(app, browser, account)
     page = choose(browser, link, KNOWN)
     assert "C’est votre mot de passe actuel" in page.text
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
-    after = stored(account)
+    after = read_account_row(account)
     assert after["password_blocked_at"] is None
     assert Hasher(build.settings).verify(after["password_hash"], CHOSEN, "sign_in")
     assert enters(app, account, CHOSEN)
@@ -208,7 +210,7 @@ def test_the_accents_of_another_keyboard_are_the_same_password(app: Flask, brows
 
 
 @pytest.mark.row("W-02")
-def test_whoever_chose_the_password_here_does_not_wait_behind_those_who_guess_at_it(
+def test_browser_that_chose_the_password_is_not_rate_limited_by_guesses(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from idp.accounts.notices import NOTICE, RESET_REQUESTED
 from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
-from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
+from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, read_account_row
 
 pytestmark = pytest.mark.both_databases
 
@@ -15,25 +15,25 @@ _CROWD = 8
 
 
 @pytest.mark.row("G-12")
-def test_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
+def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
-    link, before = mailed_link(app, browser, account), stored(account)
+    link, before = mailed_link(app, browser, account), read_account_row(account)
     forms = []
     for number in range(_CROWD):
-        one = app.test_client()
+        visitor = app.test_client()
         chosen = f"orage brique hamster {number} violon"
-        forms.append(form(one, one.get(link), nouveau=chosen, confirmation=chosen))
+        forms.append(form(visitor, visitor.get(link), nouveau=chosen, confirmation=chosen))
     sent = at_once(build.settings.database_url, forms)
     assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
     assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
-    after = stored(account)
+    after = read_account_row(account)
     assert after["generation"] == before["generation"] + 1
     right = [
-        one["data"]["nouveau"]
-        for one in forms
-        if Hasher(build.settings).verify(after["password_hash"], one["data"]["nouveau"], "sign_in")
+        visitor["data"]["nouveau"]
+        for visitor in forms
+        if Hasher(build.settings).verify(after["password_hash"], visitor["data"]["nouveau"], "sign_in")
     ]
     assert len(right) == 1
     assert len(outbox(NOTICE)) == 1
@@ -41,12 +41,12 @@ def test_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
 
 
 @pytest.mark.row("G-13")
-def test_of_many_requests_at_once_one_is_taken(app: Flask, build: Build) -> None:
+def test_concurrent_requests_are_accepted_once(app: Flask, build: Build) -> None:
     account = build.active()
     forms = []
     for _ in range(_CROWD):
-        one = app.test_client()
-        forms.append(form(one, one.get(PASSWORD), identifiant=account.username))
+        visitor = app.test_client()
+        forms.append(form(visitor, visitor.get(PASSWORD), identifiant=account.username))
     sent = at_once(build.settings.database_url, forms)
     assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
     assert len(outbox(RESET_REQUESTED)) == 1

@@ -22,12 +22,12 @@ from tests.recovery.steps import (
     WAIT,
     answers,
     ask_password,
-    from_address,
+    from_ip,
     journal,
     link_of,
     outbox,
+    read_account_row,
     statements,
-    stored,
 )
 from tests.recovery.test_username import _shown
 from tests.relying_party import RelyingParty
@@ -77,7 +77,7 @@ def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build:
     typed = _typed(build)
     assert set(typed) == set(_CASES)
     for number, (case, identifier) in enumerate(typed.items()):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": identifier}
         with statements() as run:
             answer = browser.post(PASSWORD, data=data)
@@ -96,10 +96,10 @@ def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build:
 def test_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: RelyingParty) -> None:
     typed = _typed(build)
     for number, identifier in enumerate(typed.values()):
-        ask_password(from_address(app, f"203.0.113.{number}"), identifier)
+        ask_password(from_ip(app, f"203.0.113.{number}"), identifier)
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
-    subjects = {address: str(mail["Subject"]) for address, mail in mails.items()}
+    subjects = {email: str(mail["Subject"]) for email, mail in mails.items()}
     assert subjects == {
         "active@exemple.fr": "Choisissez un nouveau mot de passe",
         "bloquee@exemple.fr": "Choisissez un nouveau mot de passe",
@@ -115,7 +115,7 @@ def test_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: Rel
         assert "Le secrétariat de l’établissement (Collège des Tilleuls) vous en donne un nouveau." in part
 
 
-def test_the_mail_says_whose_password_how_long_and_what_if_it_was_not_asked_for(
+def test_the_mail_states_the_account_the_lifetime_and_the_advice(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active(email="Noemie@exemple.fr")
@@ -135,7 +135,7 @@ def test_the_mail_says_whose_password_how_long_and_what_if_it_was_not_asked_for(
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "\x00"])
-def test_nothing_typed_is_told(browser: FlaskClient, typed: str) -> None:
+def test_empty_identifier_is_reported(browser: FlaskClient, typed: str) -> None:
     page = ask_password(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Mot de passe oublié")
     assert "Tapez votre identifiant." in page.text
@@ -154,7 +154,7 @@ def test_nothing_typed_is_told(browser: FlaskClient, typed: str) -> None:
     ],
     ids="+".join,
 )
-def test_no_header_of_the_request_is_in_the_mails_link(
+def test_headers_of_the_request_do_not_change_the_mails_link(
     app: Flask, browser: FlaskClient, build: Build, headers: dict[str, str]
 ) -> None:
     account = build.active()
@@ -178,10 +178,10 @@ def test_no_header_of_the_request_is_in_the_mails_link(
 @pytest.mark.row("G-13")
 def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
     account = build.active()
-    before, taken = stored(account), 0
+    before, taken = read_account_row(account), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for minute in range(0, 24 * 60, 7):
-            answer = ask_password(from_address(app, f"2001:db8:{minute:x}::1"), account.username)
+            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
             assert answer.status_code in {200, 429}
             if answer.status_code == 200:
                 taken += 1
@@ -194,12 +194,12 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
             text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")
         }
-    assert stored(account) == before
+    assert read_account_row(account) == before
     assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
 
 
 @pytest.mark.row("G-13")
-def test_a_page_of_another_site_asks_for_nothing(browser: FlaskClient, build: Build) -> None:
+def test_a_form_of_another_site_is_refused(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for data in ({"identifiant": account.username}, {"identifiant": account.username, "csrf_token": "x" * 60}):
         assert browser.post(PASSWORD, data=data).status_code == 400
@@ -215,25 +215,27 @@ def test_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask,
         "disabled": build.active(disabled_at=now()).username,
         "unknown": "x.inconnu1234",
     }
-    told: dict[str, list[tuple[int, str | None, str, int]]] = {}
+    responses: dict[str, list[tuple[int, str | None, str, int]]] = {}
     with time_machine.travel(now(), tick=False) as clock:
         start = now()
         for place, (case, username) in enumerate(known.items()):
             clock.move_to(start)
-            told[case] = []
+            responses[case] = []
             for number, pause in enumerate((0, 30, 31, 61, 61, 61, 61, 3600, 61, 61, 61, 61, 3600)):
                 clock.shift(timedelta(seconds=pause))
                 spelled = username.upper() if number % 2 else f" {username} "
-                page = ask_password(from_address(app, f"2001:db8:{place:x}:{number:x}::1"), spelled)
-                told[case].append((page.status_code, page.headers.get("Retry-After"), heading(page), len(page.text)))
-    assert len({str(value) for value in told.values()}) == 1, told
-    statuses = [status for status, *_ in told["unknown"]]
+                page = ask_password(from_ip(app, f"2001:db8:{place:x}:{number:x}::1"), spelled)
+                responses[case].append(
+                    (page.status_code, page.headers.get("Retry-After"), heading(page), len(page.text))
+                )
+    assert len({str(value) for value in responses.values()}) == 1, responses
+    statuses = [status for status, *_ in responses["unknown"]]
     assert statuses == [200, 429, 200, 200, 200, 200, 429, 200, 200, 200, 200, 200, 429]
-    assert told["unknown"][1][1:3] == ("30", WAIT)
+    assert responses["unknown"][1][1:3] == ("30", WAIT)
 
 
 @pytest.mark.row("N-02")
-def test_one_network_has_one_budget_for_both_pages(browser: FlaskClient, build: Build) -> None:
+def test_both_pages_share_the_rate_limit_of_a_network(browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False):
         for number in range(20):
             assert heading(ask_password(browser, f"x.inconnu{number}")) == LOOK

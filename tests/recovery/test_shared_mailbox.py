@@ -101,7 +101,7 @@ def _confirm_another(app: Flask, build: Build, account: Account, email: str) -> 
     assert "Votre nouvelle adresse est confirmée." in done.text
 
 
-def test_who_moved_their_own_address_away_still_reads_the_mailbox(
+def test_account_that_changed_its_address_still_counts_as_a_reader(
     app: Flask, browser: FlaskClient, build: Build, parents: tuple[Account, Account]
 ) -> None:
     mother, father = parents
@@ -114,7 +114,7 @@ def test_who_moved_their_own_address_away_still_reads_the_mailbox(
     assert answers() == ["by_letter"]
 
 
-def test_who_confirms_another_mailbox_than_the_shared_one_gets_a_link_again(
+def test_confirming_an_unshared_mailbox_allows_a_link_again(
     app: Flask, browser: FlaskClient, build: Build, parents: tuple[Account, Account]
 ) -> None:
     mother, father = parents
@@ -137,7 +137,7 @@ def test_a_new_letter_does_not_make_the_mailbox_forget_its_readers(
         assert [mail["Subject"] for mail in office.deliver()] == [_NO_LINK]
 
 
-def test_whose_account_the_school_disabled_still_reads_the_mailbox(
+def test_disabled_account_still_counts_as_a_reader(
     app: Flask, browser: FlaskClient, parents: tuple[Account, Account]
 ) -> None:
     mother, father = parents
@@ -148,7 +148,7 @@ def test_whose_account_the_school_disabled_still_reads_the_mailbox(
         assert [mail["Subject"] for mail in office.deliver()] == [_NO_LINK]
 
 
-def test_the_page_and_its_statements_say_nothing_of_the_mailbox(
+def test_the_page_and_its_statements_do_not_depend_on_the_mailbox(
     app: Flask, browser: FlaskClient, build: Build, parents: tuple[Account, Account]
 ) -> None:
     alone, seen = build.active(email="seule@exemple.fr"), []
@@ -180,7 +180,7 @@ def test_a_blocked_password_of_a_shared_mailbox_is_renewed_by_letter_from_an_unk
 
 
 @pytest.mark.parametrize("settings", ["allow"], indirect=True)
-def test_where_sharing_is_allowed_each_gets_a_link_on_any_device(
+def test_allowed_sharing_gives_a_link_on_any_device(
     app: Flask, browser: FlaskClient, parents: tuple[Account, Account], settings: Settings
 ) -> None:
     page = ask_password(browser, parents[0].username)

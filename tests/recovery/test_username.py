@@ -14,7 +14,7 @@ from idp.db import db
 from tests.builders import LYCEE, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, submit
-from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_address, journal, outbox, statements
+from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_ip, journal, outbox, statements
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -43,7 +43,7 @@ def _shown(answer: TestResponse) -> tuple[int, list[tuple[str, str]]]:
 def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
     shown, pages, work = {}, {}, {}
     for number, (case, typed) in enumerate(_mailboxes(build).items()):
-        browser = from_address(app, f"203.0.113.{number}")
+        browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(USERNAME)), "mail": typed}
         with statements() as run:
             answer = browser.post(USERNAME, data=data)
@@ -61,7 +61,7 @@ def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Bu
 @pytest.mark.row("F-01")
 def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) -> None:
     for number, typed in enumerate(_mailboxes(build).values()):
-        ask_username(from_address(app, f"203.0.113.{number}"), typed)
+        ask_username(from_ip(app, f"203.0.113.{number}"), typed)
     with post_office(app) as office:
         mails = office.deliver()
     assert sorted(str(mail["To"]) for mail in mails) == ["connue@exemple.fr", "partagee@exemple.fr"]
@@ -74,7 +74,7 @@ def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) ->
 
 @pytest.mark.row("F-01")
 @pytest.mark.parametrize("typed", ["pas une adresse", "n.leroy4821 (moi)", "x" * 300])
-def test_what_has_no_at_sign_is_no_address(browser: FlaskClient, typed: str) -> None:
+def test_text_without_at_sign_is_refused(browser: FlaskClient, typed: str) -> None:
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
     assert 'aria-invalid="true"' in page.text
@@ -83,7 +83,7 @@ def test_what_has_no_at_sign_is_no_address(browser: FlaskClient, typed: str) -> 
 
 @pytest.mark.row("F-01")
 @pytest.mark.parametrize("typed", ["", "noemie", "noemie@", "@exemple.fr", "noemie@exemple"])
-def test_what_is_not_finished_is_told_and_kept(browser: FlaskClient, build: Build, typed: str) -> None:
+def test_incomplete_address_is_reported_and_kept(browser: FlaskClient, build: Build, typed: str) -> None:
     build.active(email="noemie@exemple.fr")
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
@@ -120,9 +120,7 @@ def test_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
 
 
 @pytest.mark.row("F-02")
-def test_who_moved_to_another_mailbox_after_the_request_is_not_told_of(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_account_moved_to_another_mailbox_is_not_in_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     stays, moves = build.active(email="famille@exemple.fr"), build.active(email="famille@exemple.fr")
     ask_username(browser, "famille@exemple.fr")
     moved = db.session.get_one(Account, moves.id)
@@ -136,7 +134,7 @@ def test_who_moved_to_another_mailbox_after_the_request_is_not_told_of(
 
 
 @pytest.mark.row("F-03")
-def test_the_web_shows_no_identifier_whatever_is_sent_and_says_where_to_ask(browser: FlaskClient, build: Build) -> None:
+def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = browser.get(USERNAME)
     assert "Courrier perdu\u00a0: le secrétariat vous en donne un autre." in page.text
@@ -157,7 +155,7 @@ def test_the_web_shows_no_identifier_whatever_is_sent_and_says_where_to_ask(brow
 
 
 @pytest.mark.row("F-04")
-def test_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Flask, browser: FlaskClient) -> None:
+def test_requests_of_a_network_are_limited_to_twenty_an_hour(app: Flask, browser: FlaskClient) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         for number in range(20):
             assert heading(ask_username(browser, f"p{number}@exemple.fr")) == LOOK
@@ -165,20 +163,20 @@ def test_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Flask, 
         assert (stopped.status_code, heading(stopped)) == (429, WAIT)
         assert stopped.headers["Retry-After"] == "3600"
         assert "Nouvel essai possible dans 60 minutes." in stopped.text
-        assert heading(ask_username(from_address(app, "2001:db8:1:1::1"), "p20@exemple.fr")) == LOOK
+        assert heading(ask_username(from_ip(app, "2001:db8:1:1::1"), "p20@exemple.fr")) == LOOK
         clock.shift(timedelta(hours=1))
         assert heading(ask_username(browser, "p21@exemple.fr")) == LOOK
 
 
 @pytest.mark.row("F-04")
-def test_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_asks(app: Flask, build: Build) -> None:
+def test_mails_to_a_mailbox_are_limited_by_minute_hour_and_day(app: Flask, build: Build) -> None:
     build.active(email="victime@exemple.fr")
     taken = 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for minute in range(24 * 60):
             if minute % 10 in {0, 1}:
                 spelled = "Victime@exemple.fr" if minute % 4 else "victime@EXEMPLE.fr"
-                answer = ask_username(from_address(app, f"2001:db8:{minute:x}::1"), spelled)
+                answer = ask_username(from_ip(app, f"2001:db8:{minute:x}::1"), spelled)
                 taken += answer.status_code == 200
             if minute in {0, 59, 24 * 60 - 1}:
                 office.deliver()
@@ -187,7 +185,7 @@ def test_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_asks(ap
 
 
 @pytest.mark.row("F-05")
-def test_the_mail_opens_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_mail_holds_no_link_with_a_token(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie@exemple.fr")
     ask_username(browser, "noemie@exemple.fr")
     with post_office(app) as office:
@@ -201,14 +199,14 @@ def test_the_mail_opens_nothing(app: Flask, browser: FlaskClient, build: Build) 
 
 
 @pytest.mark.row("F-01")
-def test_an_address_that_was_given_up_finds_nobody_and_the_new_one_does(
+def test_former_address_finds_no_account_and_the_new_address_does(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active(email="avant@exemple.fr")
     db.session.get_one(Account, account.id).email = "apres@exemple.fr"
     db.session.commit()
-    for address in ("avant@exemple.fr", "apres@exemple.fr"):
-        assert heading(ask_username(browser, address)) == LOOK
+    for email in ("avant@exemple.fr", "apres@exemple.fr"):
+        assert heading(ask_username(browser, email)) == LOOK
     with post_office(app) as office:
         [mail] = office.deliver()
     assert mail["To"] == "apres@exemple.fr"

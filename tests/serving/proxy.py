@@ -50,10 +50,10 @@ CipherString = ALL:@SECLEVEL=0
 
 def program(name: str) -> str:
     """Return the path of a server's program; skip the test without it."""
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"]))
-    if found is None:
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"]))
+    if path is None:
         pytest.skip(f"{name} is not installed (.ci/install brings it)")
-    return found
+    return path
 
 
 @contextmanager

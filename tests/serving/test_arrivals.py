@@ -27,7 +27,7 @@ def arrive(parts: Sequence[bytes]) -> tuple[Arrival, list[Progress]]:
 
 @given(whole=st.sampled_from([GET, POST, b"\r\n\r\n" + POST]), sizes=st.lists(st.integers(1, 30)))
 @settings(max_examples=300, deadline=None)
-def test_it_is_whole_at_its_last_byte_and_not_before(whole: bytes, sizes: list[int]) -> None:
+def test_request_is_whole_at_its_last_byte(whole: bytes, sizes: list[int]) -> None:
     parts, rest = [], whole
     for size in sizes:
         if len(rest) > size:
@@ -41,7 +41,7 @@ def test_it_is_whole_at_its_last_byte_and_not_before(whole: bytes, sizes: list[i
     parts=st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"\r\n", b"\r\n\r\n", b"Content-Length: 9"]))
 )
 @settings(max_examples=500, deadline=None)
-def test_no_bytes_are_a_fault(parts: list[bytes]) -> None:
+def test_arbitrary_bytes_raise_no_error(parts: list[bytes]) -> None:
     arrival, _ = arrive(parts)
     assert bytes(arrival.received) in b"".join(parts)
 
@@ -55,7 +55,7 @@ def test_no_bytes_are_a_fault(parts: list[bytes]) -> None:
         b"\r\n\r\n\r\n",
     ],
 )
-def test_what_is_missing_is_waited_for(part: bytes) -> None:
+def test_incomplete_request_is_partial(part: bytes) -> None:
     assert arrive([part])[1] == [Progress.PARTIAL]
 
 
@@ -79,7 +79,7 @@ def test_what_is_missing_is_waited_for(part: bytes) -> None:
         *((b"Content-Length: " + size + b"\r\n", Progress.MALFORMED) for size in LENGTHS),
     ],
 )
-def test_what_has_no_length_or_no_certain_one_is_refused_at_its_head(fields: bytes, progress: Progress) -> None:
+def test_body_without_a_certain_length_is_refused_at_its_head(fields: bytes, progress: Progress) -> None:
     whole = HEAD + fields + b"\r\n"
     assert arrive([whole])[1] == [progress]
     assert arrive([whole + b"5\r\nabcde\r\n"])[1] == [progress]

@@ -93,7 +93,7 @@ ANSWERS = {
 
 @pytest.mark.row("B-02")
 @pytest.mark.parametrize("name", ANSWERS)
-def test_no_answer_of_the_application_lacks_the_headers(port: int, name: str) -> None:
+def test_every_response_of_the_application_has_the_security_headers(port: int, name: str) -> None:
     sent, expected = ANSWERS[name]
     status, head, body = ask(port, sent)
     assert status == expected, head
@@ -123,7 +123,7 @@ def test_no_answer_of_the_application_lacks_the_headers(port: int, name: str) ->
     ],
     ids=lambda sent: repr(sent[:20]),
 )
-def test_what_the_server_says_itself_has_no_body(port: int, sent: bytes) -> None:
+def test_error_responses_of_the_server_have_no_body(port: int, sent: bytes) -> None:
     status, head, body = ask(port, sent)
     assert 400 <= status < 500
     assert body == b""
@@ -134,7 +134,7 @@ def test_what_the_server_says_itself_has_no_body(port: int, sent: bytes) -> None
 @pytest.mark.row("B-08")
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "PATH_INFO", "SCRIPT-NAME", "Path-Info"])
 @pytest.mark.parametrize("value", ["/connexion", "/mentions", "/", "//evil.test", "x"])
-def test_no_header_says_what_path_was_asked_for(port: int, name: str, value: str) -> None:
+def test_headers_do_not_override_the_requested_path(port: int, name: str, value: str) -> None:
     status, head, body = ask(port, request("GET", "/mentions-legales", f"{name}: {value}\r\n"))
     plain = ask(port, request("GET", "/mentions-legales"))
     assert (status, body) == (plain[0], plain[2])
@@ -153,6 +153,6 @@ def test_no_header_says_what_path_was_asked_for(port: int, name: str, value: str
         "wsgi.url_scheme: http",
     ],
 )
-def test_no_header_passes_for_a_variable_of_the_server(port: int, header: str) -> None:
+def test_headers_do_not_override_variables_of_the_server(port: int, header: str) -> None:
     status, _, _ = ask(port, request("GET", "/connexion", f"{header}\r\n"))
     assert status == 200

@@ -88,7 +88,7 @@ def registered(settings: Settings) -> RelyingParty:
     return ent
 
 
-def test_the_service_answers_through_it(proxied: Proxied) -> None:
+def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:
     assert proxied.ask().startswith(b"HTTP/1.1 200 ")
     body = BODY + b"&client_id=x"
     answer = proxied.ask(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -120,23 +120,23 @@ def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **ch
 def test_the_longest_request_passes(proxied: Proxied, attempt: Attempt) -> None:
     """nginx responds with 502 if the response headers, with the state in a URL, are larger than its buffer."""
     assert urlsplit(redirected(proxied, attempt)).path == "/connexion"
-    assert refused(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
+    assert read_refusal(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
 
 
 def test_the_longest_answer_passes(proxied: Proxied) -> None:
     answer = redirected(proxied, WIDEST, posted=True, prompt="none")
     assert len(answer) > 49_000
-    assert refused(proxied, answer) == ["login_required", WIDEST.state]
+    assert read_refusal(proxied, answer) == ["login_required", WIDEST.state]
 
 
-def refused(proxied: Proxied, location: str) -> list[str]:
+def read_refusal(proxied: Proxied, location: str) -> list[str]:
     """Return the error and the state that the ENT receives."""
     assert location.startswith(f"{proxied.ent.redirect_uri}?")
-    told = parse_qs(urlsplit(location).query)
-    return [*told["error"], *told["state"]]
+    parameters = parse_qs(urlsplit(location).query)
+    return [*parameters["error"], *parameters["state"]]
 
 
-def test_the_proxy_does_not_say_its_version(proxied: Proxied) -> None:
+def test_the_proxy_hides_its_version(proxied: Proxied) -> None:
     for request in (ASK, HEAD + b"Transfer-Encoding: xchunked\r\n\r\n"):
         answer = proxied.ask(request)
         assert b"\r\nServer: nginx\r\n" in answer
@@ -193,7 +193,7 @@ def drip(connections: list[ssl.SSLSocket], stop: threading.Event) -> None:
 
 @pytest.mark.row("W-03")
 @pytest.mark.parametrize("begun", [SLOW_HEAD, SLOW_BODY], ids=["heads", "bodies"])
-def test_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun: bytes) -> None:
+def test_clients_at_a_byte_a_second_do_not_delay_other_clients(proxied: Proxied, begun: bytes) -> None:
     """While slow clients send, other requests are answered; the slow connections are still open afterwards."""
     stop = threading.Event()
     with ExitStack() as stack:
@@ -295,9 +295,9 @@ def test_tls_1_2_with_an_rsa_certificate_takes_no_other_exchange(tmp_path: Path)
 
 
 def test_tls_1_3_is_offered_and_preferred(proxied: Proxied) -> None:
-    found = agreed(proxied.port, ssl.create_default_context(cafile=proxied.trusted))
-    assert found
-    assert found[0] == "TLSv1.3"
+    agreement = agreed(proxied.port, ssl.create_default_context(cafile=proxied.trusted))
+    assert agreement
+    assert agreement[0] == "TLSv1.3"
 
 
 def rsa_certificate(folder: Path) -> Path:

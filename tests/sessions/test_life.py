@@ -45,7 +45,7 @@ def test_an_hour_without_a_request_ends_a_session(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("B-05")
-def test_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+def test_a_session_ends_after_twelve_hours_of_use(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -60,7 +60,7 @@ def test_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, build
 
 
 @pytest.mark.row("B-05")
-def test_the_browsers_clock_and_a_servers_that_goes_back_open_nothing(browser: FlaskClient, build: Build) -> None:
+def test_clocks_that_go_back_do_not_extend_a_session(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -80,15 +80,15 @@ def test_a_disabled_account_and_a_new_generation_end_a_session(browser: FlaskCli
         account = build.active()
         sign_in(browser, "/connexion", account.username, PASSWORD)
         assert _shown(browser) == _OPEN
-        kept = db.session.get_one(Account, account.id)
+        row = db.session.get_one(Account, account.id)
         for name, value in change.items():
-            setattr(kept, name, value)
+            setattr(row, name, value)
         db.session.commit()
         assert _shown(browser) == _CLOSED
 
 
 @pytest.mark.row("B-06")
-def test_a_cookie_with_one_sign_changed_opens_nothing(browser: FlaskClient, build: Build) -> None:
+def test_a_cookie_with_one_character_changed_is_refused(browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
     for place in range(len(value)):
@@ -101,7 +101,7 @@ def test_a_cookie_with_one_sign_changed_opens_nothing(browser: FlaskClient, buil
 
 
 @pytest.mark.row("B-06")
-def test_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: Build) -> None:
+def test_garbage_in_any_cookie_is_anonymous_and_causes_no_error(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
@@ -128,17 +128,17 @@ def test_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: Buil
 
 
 @pytest.mark.row("B-06")
-def test_of_two_cookies_of_one_name_the_planted_one_gains_nothing(app: Flask, build: Build) -> None:
+def test_a_planted_second_cookie_gains_nothing(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value, stranger = _value(browser), app.test_client(use_cookies=False)
     for pair in ((value, "A" * 43), ("A" * 43, value), (value, value)):
-        answer = stranger.get("/mon-compte", headers={"Cookie": "; ".join(f"__Host-ss={one}" for one in pair)})
+        answer = stranger.get("/mon-compte", headers={"Cookie": "; ".join(f"__Host-ss={cookie}" for cookie in pair)})
         assert answer.status_code in {200, 303}
         assert answer.status_code == 303 or "LEROY-VANDEPUTTE" in answer.text
 
 
-def test_only_the_digest_of_a_cookie_is_stored(browser: FlaskClient, build: Build) -> None:
+def test_cookie_is_stored_as_a_digest_alone(browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
     [session] = db.session.scalars(select(Session))

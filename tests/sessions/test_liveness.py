@@ -66,9 +66,9 @@ def admitted(condition: ColumnElement[bool]) -> set[str]:
 
 
 def admitted_by_text(condition: str, moment: datetime) -> set[str]:
-    given = {"now": moment, "idle_since": moment - IDLE}
+    parameters = {"now": moment, "idle_since": moment - IDLE}
     statement = text(f"SELECT s.sid FROM session s JOIN account a ON a.id = s.account_id WHERE {condition}")  # noqa: S608
-    used = {name: value for name, value in given.items() if f":{name}" in condition}
+    used = {name: value for name, value in parameters.items() if f":{name}" in condition}
     typed = [bindparam(name, type_=UtcDateTime()) for name in used]
     return set(db.session.scalars(statement.bindparams(*typed), used))
 
@@ -103,13 +103,13 @@ def test_a_session_is_listed_while_it_is_live_or_a_client_can_renew_its_tokens(
     assert admitted(liveness.listed(settings, moment, true())) == HOLDING
 
 
-def test_only_a_sign_out_ends_a_session(moment: datetime) -> None:
+def test_ended_sessions_are_those_signed_out(moment: datetime) -> None:
     assert admitted(liveness.unended()) == ALL - {"ended"}
     assert admitted(liveness.ended_since(moment)) == {"ended"}
     assert admitted(liveness.ended_since(moment + timedelta(seconds=1))) == set()
 
 
-def test_a_row_says_whether_its_time_is_over(settings: Settings, moment: datetime) -> None:
+def test_a_session_row_reports_its_expiry(settings: Settings, moment: datetime) -> None:
     over = {session.sid for session, _ in rows() if liveness.is_out_of_time(session, settings, moment)}
     assert over == {"expired", "just expired", "idle", "just idle"}
     assert admitted(~liveness.unexpired(moment)) == {"expired", "just expired"}
@@ -118,4 +118,7 @@ def test_a_row_says_whether_its_time_is_over(settings: Settings, moment: datetim
 def test_a_request_is_noted_once_the_last_noted_one_is_five_minutes_old() -> None:
     moment = now()
     noted = [moment - liveness.TOUCH_AFTER, moment - liveness.TOUCH_AFTER - timedelta(microseconds=1)]
-    assert [liveness.is_touch_due(Session(last_seen_at=one), moment) for one in noted] == [False, True]
+    assert [liveness.is_touch_due(Session(last_seen_at=last_seen_at), moment) for last_seen_at in noted] == [
+        False,
+        True,
+    ]

@@ -46,11 +46,11 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(order["processes"]), context.SimpleQueue()
     crowd = [context.Process(target=run, args=(order, barrier, answers)) for _ in range(order["processes"])]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join(timeout=90)
-    if any(one.exitcode for one in crowd):
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(timeout=90)
+    if any(process.exitcode for process in crowd):
         sys.exit("a process of the rush failed")
     sys.stdout.write(f"{sum(answers.get() for _ in crowd)}\n")
 

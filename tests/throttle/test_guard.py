@@ -79,7 +79,7 @@ def test_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(clock
 
 
 @pytest.mark.row("I-04")
-def test_a_refused_try_is_not_counted_and_prolongs_nothing(clock: time_machine.Traveller) -> None:
+def test_a_refused_try_is_not_counted_and_does_not_prolong_the_wait(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     for _ in range(40):
@@ -88,7 +88,7 @@ def test_a_refused_try_is_not_counted_and_prolongs_nothing(clock: time_machine.T
     assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
 
 
-def test_a_month_of_quiet_or_a_success_forgets_the_failures(clock: time_machine.Traveller) -> None:
+def test_a_month_of_quiet_or_a_success_resets_the_failures(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     clock.shift(timedelta(days=29, hours=23, minutes=59))
@@ -106,7 +106,7 @@ def test_a_clock_that_goes_back_neither_opens_nor_breaks_a_counter(clock: time_m
     assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 3605
 
 
-def test_one_subject_does_not_pay_for_another_nor_one_limit_for_another(clock: time_machine.Traveller) -> None:
+def test_budgets_of_subjects_and_limits_are_separate(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     assert not granted(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
@@ -185,7 +185,7 @@ def test_right_passwords_from_a_school_are_not_counted(clock: time_machine.Trave
     assert guard.take(limits.SIGN_IN_ACCOUNT, "parent7") == Granted(1)
 
 
-def test_a_success_takes_back_its_own_try_only(clock: time_machine.Traveller) -> None:
+def test_a_success_refunds_its_own_try_only(clock: time_machine.Traveller) -> None:
     for _ in range(100):
         guard.take(limits.SIGN_IN_IP, "192.0.2.7")
     guard.uncount(limits.SIGN_IN_IP, "192.0.2.7")
@@ -193,7 +193,7 @@ def test_a_success_takes_back_its_own_try_only(clock: time_machine.Traveller) ->
     assert not granted(limits.SIGN_IN_IP, "192.0.2.7")
 
 
-def test_a_try_that_got_no_turn_for_its_hash_costs_nothing(clock: time_machine.Traveller) -> None:
+def test_a_try_refused_by_a_busy_hasher_is_refunded(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     clock.shift(5)
@@ -203,7 +203,7 @@ def test_a_try_that_got_no_turn_for_its_hash_costs_nothing(clock: time_machine.T
     assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 15
 
 
-def test_giving_back_what_was_never_taken_gains_nothing(clock: time_machine.Traveller) -> None:
+def test_a_refund_without_a_try_gains_nothing(clock: time_machine.Traveller) -> None:
     guard.uncount(limits.BAD_LINK_IP, "192.0.2.7")
     guard.take(limits.BAD_LINK_IP, "192.0.2.7")
     for _ in range(5):
@@ -212,7 +212,7 @@ def test_giving_back_what_was_never_taken_gains_nothing(clock: time_machine.Trav
 
 
 @pytest.mark.row("E-10")
-def test_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller) -> None:
+def test_mails_are_limited_by_minute_hour_and_day(clock: time_machine.Traveller) -> None:
     assert granted(limits.RESEND_LINK_ACCOUNT, "one")
     assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 60
     for _ in range(4):
@@ -231,7 +231,7 @@ def test_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller)
     assert granted(limits.RESEND_LINK_ACCOUNT, "one")
 
 
-def test_look_tells_the_wait_and_counts_nothing(clock: time_machine.Traveller) -> None:
+def test_look_returns_the_wait_and_counts_no_try(clock: time_machine.Traveller) -> None:
     assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 0
     db.session.rollback()
     guard.take(limits.RESEND_LINK_ACCOUNT, "one")
@@ -256,7 +256,7 @@ def test_several_limits_are_taken_together_or_not_at_all(clock: time_machine.Tra
     assert guard.take(limits.RESEND_LINK_IP, "192.0.2.7") == Granted(1)
 
 
-def test_a_try_stays_counted_whatever_becomes_of_the_callers_work(clock: time_machine.Traveller) -> None:
+def test_a_try_stays_counted_after_the_caller_rolls_back(clock: time_machine.Traveller) -> None:
     guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     db.session.add(ThrottleCounter(limit="x", key=b"x", count=1, since=NOON, open_at=NOON, expires_at=NOON))
     db.session.flush()
@@ -274,7 +274,7 @@ def test_a_transaction_left_open_by_the_caller_is_an_error_of_the_program(clock:
     assert rows() == 0
 
 
-def test_purge_deletes_in_batches_what_no_longer_counts_and_nothing_else(
+def test_purge_deletes_expired_counters_alone_in_batches(
     clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "_PURGE_BATCH", 3)
@@ -288,12 +288,12 @@ def test_purge_deletes_in_batches_what_no_longer_counts_and_nothing_else(
     assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(2)
 
 
-def test_the_table_names_nobody(app: Flask, settings: Settings, clock: time_machine.Traveller) -> None:
+def test_the_table_holds_no_identifiers(app: Flask, settings: Settings, clock: time_machine.Traveller) -> None:
     guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
-    kept = db.session.execute(select(ThrottleCounter.limit, ThrottleCounter.key)).all()
+    counters = db.session.execute(select(ThrottleCounter.limit, ThrottleCounter.key)).all()
     db.session.rollback()
-    assert {limit for limit, _key in kept} == {f"resend_link_mailbox:{span}" for span in (60, 3600, 86400)}
-    assert all(len(key) == 32 and b"exemple" not in key for _limit, key in kept)
+    assert {limit for limit, _key in counters} == {f"resend_link_mailbox:{span}" for span in (60, 3600, 86400)}
+    assert all(len(key) == 32 and b"exemple" not in key for _limit, key in counters)
     other = config.load(
         env="development", issuer="http://127.0.0.1:8000", secret_key="another secret key, of 32 bytes or more"
     )

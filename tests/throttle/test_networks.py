@@ -28,9 +28,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.mark.row("I-10")
 @pytest.mark.parametrize("limit", [FEW, SLOW], ids=lambda limit: limit.name)
-def test_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
-    clock: time_machine.Traveller, limit: limits.Limit
-) -> None:
+def test_networks_of_a_48_share_a_budget(clock: time_machine.Traveller, limit: limits.Limit) -> None:
     for number in range(2 * SITE_FACTOR):
         assert isinstance(guard.take(limit, f"2001:db8:7:{number:x}::1"), Granted)
     verdict = guard.take(limit, "2001:db8:7:ffff::1")
@@ -41,7 +39,7 @@ def test_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
 
 
 @pytest.mark.row("I-10")
-def test_one_network_of_a_48_does_not_use_up_the_others_room(clock: time_machine.Traveller) -> None:
+def test_a_network_of_a_48_leaves_budget_for_the_others(clock: time_machine.Traveller) -> None:
     for _ in range(10):
         guard.take(FEW, "2001:db8:7:1::1")
     for number in range(2, 2 * SITE_FACTOR):
@@ -67,7 +65,7 @@ def test_every_name_of_a_counter_fits_its_column() -> None:
             assert len(counter.name) <= 40
 
 
-def test_a_budget_in_memory_refuses_what_is_too_much_until_its_window_ends(clock: time_machine.Traveller) -> None:
+def test_a_budget_in_memory_refuses_excess_requests_until_its_window_ends(clock: time_machine.Traveller) -> None:
     assert [local.take((ONE, "a")) for _ in range(4)] == [0, 0, 60, 60]
     clock.shift(59)
     assert local.take((ONE, "a")) == 1
@@ -85,7 +83,7 @@ def test_a_refused_request_counts_in_no_budget(clock: time_machine.Traveller) ->
     assert local.take((ONE, "a"), (FEW, "192.0.2.9")) == 0
 
 
-def test_a_budget_in_memory_knows_networks_and_their_48(clock: time_machine.Traveller) -> None:
+def test_a_budget_in_memory_counts_networks_and_their_48(clock: time_machine.Traveller) -> None:
     assert [local.take((FEW, f"2001:db8:7:1::{n}")) for n in range(3)] == [0, 0, 60]
     for number in range(2, 2 * SITE_FACTOR):
         assert local.take((FEW, f"2001:db8:7:{number:x}::1")) == 0
@@ -99,7 +97,7 @@ def test_a_clock_that_goes_back_closes_no_budget_for_long(clock: time_machine.Tr
     assert local.take((ONE, "a")) == 0
 
 
-def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: time_machine.Traveller) -> None:
+def test_a_flood_of_subjects_uses_bounded_memory_and_resets_no_budget(clock: time_machine.Traveller) -> None:
     counts = local.Counts()
     rule = Window(10, MINUTE)
     for _ in range(10):
@@ -114,7 +112,9 @@ def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: 
     assert len(counts) <= local.MAX_SUBJECTS
 
 
-def test_a_schools_first_evening_meets_no_budget_of_the_authorization_endpoint(clock: time_machine.Traveller) -> None:
+def test_a_schools_first_evening_stays_within_the_budget_of_the_authorization_endpoint(
+    clock: time_machine.Traveller,
+) -> None:
     for second in range(60):  # 300 parents behind one IP, 60 sign-ins per second, three requests each
         for number in range(180):
             parent = (60 * second + number // 3) % 300

@@ -14,7 +14,7 @@ from tests.web.tour import break_page, pages
 _REFERENCE = re.compile(r"\b[2-9A-HJKMNP-TV-Z]{4}-[2-9A-HJKMNP-TV-Z]{4}\b")
 
 
-def test_a_fault_is_a_page_with_the_reference_of_its_log_line(app: Flask, browser: FlaskClient) -> None:
+def test_a_server_error_page_shows_the_reference_of_its_log_line(app: Flask, browser: FlaskClient) -> None:
     app.testing = False
     break_page(app, RuntimeError("boom"))
     references = []
@@ -34,7 +34,7 @@ def test_a_fault_is_a_page_with_the_reference_of_its_log_line(app: Flask, browse
     assert references[0] != references[1]
 
 
-def test_no_page_is_a_dead_end(app: Flask, build: Build) -> None:
+def test_every_page_has_links_to_help(app: Flask, build: Build) -> None:
     for name, page in pages(app, build):
         for gesture in (
             "03 53 01 12 12",
@@ -70,7 +70,7 @@ def test_each_way_of_going_wrong_has_its_page(
         assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
-def test_who_is_nowhere_finds_the_sign_in_or_the_account(browser: FlaskClient, build: Build) -> None:
+def test_unknown_page_leads_to_the_sign_in_or_the_account(browser: FlaskClient, build: Build) -> None:
     for place in ("/rien", "/profil/ailleurs"):
         page = browser.get(place)
         [way_on] = re.findall(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)

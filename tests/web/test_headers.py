@@ -66,7 +66,7 @@ def test_every_page_has_every_header(app: Flask, build: Build) -> None:
         (TooManyRequestsError(60), 429),
     ],
 )
-def test_an_answer_to_a_fault_has_every_header_and_no_detail(
+def test_a_server_error_has_every_header_and_no_detail(
     app: Flask, browser: FlaskClient, fault: Exception, status: int
 ) -> None:
     app.testing = False
@@ -96,7 +96,7 @@ def test_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask, bu
 
 
 @pytest.mark.row("B-07")
-def test_no_page_that_touches_a_session_may_be_kept(browser: FlaskClient, build: Build) -> None:
+def test_pages_that_depend_on_a_session_forbid_caching(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for place in ("/mon-compte", "/connexion", "/logout", "/profil"):
         for _ in range(2):
@@ -121,7 +121,7 @@ def test_static_files_are_kept_and_set_no_cookie(browser: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "//", "//evil.test", "/connexion/"])
-def test_no_redirect_leads_to_the_host_of_the_request(app: Flask, path: str) -> None:
+def test_redirects_ignore_the_host_of_the_request(app: Flask, path: str) -> None:
     environ = EnvironBuilder(base_url="https://evil.test").get_environ()
     _, _, headers = run_wsgi_app(app.wsgi_app, environ | {"PATH_INFO": path})
     assert "evil.test" not in headers.get("Location", "")

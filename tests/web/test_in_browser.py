@@ -31,8 +31,8 @@ _TORN = """element => {
 }"""
 
 
-def sign_in(page: Page, address: str, username: str, password: str) -> None:
-    page.goto(address)
+def sign_in(page: Page, url: str, username: str, password: str) -> None:
+    page.goto(url)
     page.get_by_label("Identifiant", exact=True).fill(username)
     page.get_by_label("Mot de passe", exact=True).fill(password)
     follow(page.get_by_role("button", name="Se connecter"))
@@ -59,7 +59,7 @@ def whole(page: Page, *, wider: Collection[str] = ()) -> None:
     look(page)
 
 
-def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, loopback: str) -> None:
+def test_refusal_link_is_large_enough_for_a_thumb(browser_process: Browser, build: Build, loopback: str) -> None:
     ent = build.ent(charter="provider", policy_uri="https://ent.test/donnees")
     build.publish(ent, "1")
     with new_page(browser_process) as page:
@@ -72,16 +72,16 @@ def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, 
         look_narrow_and_wide(page, refusal, page.get_by_role("link", name="Ce qu’il fait de ces informations"))
 
 
-def test_whoever_is_no_guardian_hits_the_link_and_a_manager_keeps_the_identifier(
+def test_not_guardian_link_is_large_enough_and_a_password_manager_gets_the_identifier(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
     account = build.never_activated()
     with new_page(browser_process) as page:
         sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
         fits_a_thumb(page.get_by_role("link", name=re.compile("Je ne suis pas le représentant légal")))
-        kept = page.locator("form input[autocomplete=username]")
-        expect(kept).to_be_hidden()
-        expect(kept).to_have_value(account.username)
+        username_field = page.locator("form input[autocomplete=username]")
+        expect(username_field).to_be_hidden()
+        expect(username_field).to_have_value(account.username)
         look(page)
 
 

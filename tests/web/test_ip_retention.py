@@ -26,7 +26,7 @@ def facts(browser: FlaskClient) -> dict[str, str]:
     return {name.replace("\u00a0", " ").strip(): value.replace("\u00a0", " ").strip() for name, value in pairs}
 
 
-def test_privacy_page_says_where_ip_addresses_are_and_how_long(browser: FlaskClient, build: Build) -> None:
+def test_privacy_page_states_the_places_and_retention_of_ip_addresses(browser: FlaskClient, build: Build) -> None:
     assert facts(browser) == {
         "Journal de sécurité": "12 mois ; pour les refus 6 mois",
         "Liste de vos connexions": "7 jours après leur fin ; 32 jours en tout si un ENT garde un accès",
@@ -37,7 +37,7 @@ def test_privacy_page_says_where_ip_addresses_are_and_how_long(browser: FlaskCli
     }
 
 
-def test_privacy_page_says_what_schools_hear_and_how_long_it_is_kept(browser: FlaskClient, build: Build) -> None:
+def test_privacy_page_states_the_notices_to_schools_and_their_retention(browser: FlaskClient, build: Build) -> None:
     page = browser.get("/donnees-personnelles", base_url=ISSUER).get_data(as_text=True).replace("\u00a0", " ")
     receives = page.split("Qui les reçoit</h2>")[1].split("<h2>")[0]
     assert "Le secrétariat de l’établissement : votre nom et celui de l’enfant, quand quelque chose est à v" in receives
@@ -47,7 +47,7 @@ def test_privacy_page_says_what_schools_hear_and_how_long_it_is_kept(browser: Fl
     )
 
 
-def test_what_the_page_says_in_figures_is_what_is_done() -> None:
+def test_figures_of_the_page_match_the_constants() -> None:
     assert timedelta(days=7) == ENDED_KEPT
     tried = sum((min(FIRST_DELAY * (1 << min(n, 20)), MAX_DELAY) for n in range(MAX_ATTEMPTS - 1)), timedelta())
     assert tried + SENT_KEPT < timedelta(days=33.5)
@@ -57,16 +57,16 @@ def test_what_the_page_says_in_figures_is_what_is_done() -> None:
 def test_figures_of_the_page_follow_the_settings() -> None:
     longer = {"audit_days": 730, "audit_failure_days": 40, "refresh_absolute": 60 * 86400}
     app = create_app(settings_for("sqlite:///:memory:", **longer))
-    told = facts(app.test_client())
-    assert told["Journal de sécurité"] == "24 mois ; pour les refus 40 jours"
-    assert "62 jours" in told["Liste de vos connexions"]
+    figures = facts(app.test_client())
+    assert figures["Journal de sécurité"] == "24 mois ; pour les refus 40 jours"
+    assert "62 jours" in figures["Liste de vos connexions"]
 
 
 def test_every_column_for_an_ip_address_is_on_the_page(app: Flask) -> None:
-    found = {
+    columns = {
         (table.name, column.name)
         for table in metadata.tables.values()
         for column in table.columns
         if isinstance(column.type, String) and column.type.length == 45
     }
-    assert found == IP_COLUMNS
+    assert columns == IP_COLUMNS

@@ -63,16 +63,16 @@ def test_long_addresses_and_cookies_are_refused(app: Flask, browser: FlaskClient
     "strange",
     ["\x00", "%00", "%ff%fe", "é", "\u202e", "%0d%0aSet-Cookie:x=1", "../../etc/passwd", "{{7*7}}", "' OR 1=1 --", "%"],
 )
-def test_strange_signs_are_a_page_and_never_a_fault(browser: FlaskClient, build: Build, strange: str) -> None:
+def test_strange_characters_give_a_page_and_no_server_error(browser: FlaskClient, build: Build, strange: str) -> None:
     token = form_token(browser.get("/connexion"))
     data = {"csrf_token": token, "identifiant": strange, "mot-de-passe": strange, "profil": strange, "version": strange}
     places = ["/connexion", "/profil", "/activation", "/adresse/confirmation", "/adresse/modifier", "/charte"]
     places += ["/charte/refus", "/profil/ailleurs", "/mon-compte", "/identifiant-oublie", "/authorize/resume"]
     places += [f"/adresse/lien/{strange}"]
     for place in places:
-        for address in (f"{place}?demande={strange}&ui_locales={strange}", place):
-            for answer in (browser.get(address), browser.post(address, data=data)):
-                assert answer.status_code < 500, address
+        for url in (f"{place}?demande={strange}&ui_locales={strange}", place):
+            for answer in (browser.get(url), browser.post(url, data=data)):
+                assert answer.status_code < 500, url
                 assert answer.headers.get("X") is None
                 assert "Traceback" not in answer.text
     headers = {"Accept-Language": "fr;q=x, \xe9, *;q=9", "User-Agent": "\xff" * 400, "Cookie": "lang=\xff; profil=\xff"}
@@ -81,7 +81,7 @@ def test_strange_signs_are_a_page_and_never_a_fault(browser: FlaskClient, build:
 
 @pytest.mark.parametrize("sent", [b" 3\r\nabc", b"0x3\r\nabc", b"3\r\nabcXX", b"3\r\na", b"0\r\n: x\r\n\r\n"])
 @pytest.mark.parametrize("path", ["/connexion", "/token"])
-def test_a_body_that_a_server_cannot_parse_is_its_senders_fault(browser: FlaskClient, path: str, sent: bytes) -> None:
+def test_an_unparsable_body_is_a_client_error(browser: FlaskClient, path: str, sent: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"  # `idp serve` refuses them; other servers may not
     request = Request(Config(), IterUnreader([head + sent]), ("127.0.0.1", 1))
     answer = browser.post(path, environ_overrides={"wsgi.input": request.body, "wsgi.input_terminated": True})

@@ -68,7 +68,7 @@ def test_each_request_is_one_line(browser: FlaskClient, lines: Lines) -> None:
     assert before <= datetime.fromisoformat(line["timestamp"]) <= after
 
 
-def test_a_path_is_never_in_it(browser: FlaskClient, lines: Lines) -> None:
+def test_a_log_line_never_contains_the_path(browser: FlaskClient, lines: Lines) -> None:
     lines()
     for path in ("/adresse/lien/JETON-SECRET", "/JETON-SECRET", "/connexion?demande=JETON-SECRET"):
         browser.get(path)
@@ -86,17 +86,15 @@ def test_probes_and_static_files_are_not_logged(browser: FlaskClient, lines: Lin
     assert lines() == []
 
 
-def test_all_lines_of_a_request_have_its_id_and_those_after_it_none(
-    app: Flask, browser: FlaskClient, lines: Lines
-) -> None:
+def test_log_lines_of_a_request_alone_have_its_id(app: Flask, browser: FlaskClient, lines: Lines) -> None:
     app.testing = False
     break_page(app, RuntimeError("boom"))
     lines()
     page = browser.get("/mentions-legales")
     structlog.get_logger().info("afterwards")
-    fault, asked, afterwards = lines()
-    assert (fault["event"], asked["event"], asked["status"]) == ("fault", "request", 500)
-    assert fault["request_id"] == asked["request_id"]
+    fault, access_line, afterwards = lines()
+    assert (fault["event"], access_line["event"], access_line["status"]) == ("fault", "request", 500)
+    assert fault["request_id"] == access_line["request_id"]
     assert fault["request_id"] in page.text
     assert "request_id" not in afterwards
 
@@ -105,11 +103,11 @@ def test_the_journal_has_the_same_id(app: Flask, browser: FlaskClient, build: Bu
     lines()
     sign_in(browser, "/connexion", build.active().username, "faux mot de passe")
     [posted] = [line for line in lines() if line["method"] == "POST"]
-    kept = db.session.execute(text("SELECT request_id FROM audit WHERE kind = 'sign_in'")).scalars().all()
-    assert kept == [posted["request_id"]]
+    request_ids = db.session.execute(text("SELECT request_id FROM audit WHERE kind = 'sign_in'")).scalars().all()
+    assert request_ids == [posted["request_id"]]
 
 
-def test_what_goes_wrong_around_a_page_is_logged_without_its_path(
+def test_error_outside_a_view_is_logged_without_its_path(
     app: Flask, browser: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = app.session_interface.save_session
@@ -146,7 +144,7 @@ def test_a_failed_sign_in_forges_no_line(browser: FlaskClient, lines: Lines, ide
 
 @pytest.mark.row("O-02")
 @pytest.mark.parametrize("value", FORGED)
-def test_what_is_logged_stays_one_line_whoever_logs_it(lines: Lines, value: str) -> None:
+def test_every_logger_writes_one_line(lines: Lines, value: str) -> None:
     log_lines.configure()
     lines()
     structlog.get_logger().warning("tested", value=value)
@@ -157,7 +155,7 @@ def test_what_is_logged_stays_one_line_whoever_logs_it(lines: Lines, value: str)
 
 
 @pytest.mark.row("O-02")
-def test_a_method_is_no_way_in_either(app: Flask, lines: Lines) -> None:
+def test_a_method_forges_no_line(app: Flask, lines: Lines) -> None:
     lines()
     app.test_client().open("/connexion", method='X"}\n' + "Y" * 500)
     [line] = lines()
@@ -178,13 +176,13 @@ def test_the_text_of_an_exception_is_not_logged(lines: Lines) -> None:
         assert "mot de passe" not in str(line)
 
 
-def test_a_library_whose_arguments_do_not_fit_stops_nothing(lines: Lines) -> None:
+def test_a_log_call_with_wrong_arguments_raises_no_error(lines: Lines) -> None:
     lines()
     log_lines._Handler().handle(logging.LogRecord("some.library", logging.WARNING, "", 0, "%d", ("x",), None))
     assert [line["event"] for line in lines()] == ["%d"]
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_log_raises_no_error(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def write(self, _line: str) -> int:
             raise OSError(28, "No space left on device")
@@ -220,7 +218,7 @@ def test_the_level_is_the_setting(database_url: str, lines: Lines, level: str, l
         db.engine.dispose()
 
 
-def test_the_cost_of_a_line_is_not_felt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_a_line_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sign-on is three requests, of thousands of calls each: numbering and logging are some sixty more."""
     written: list[str] = []
     monkeypatch.setattr(request_context, "write", written.append)

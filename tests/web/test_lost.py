@@ -28,49 +28,47 @@ def _way_back(page: TestResponse) -> list[tuple[str, str]]:
 
 
 @pytest.mark.row("A-22")
-def test_another_browser_is_led_back_to_the_ent_and_told_nothing_else(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_another_browser_is_led_back_to_the_ent_without_details(app: Flask, browser: FlaskClient, build: Build) -> None:
     ent, account, attempt = build.ent(), build.never_activated(), Attempt()
-    address = open_activation(browser, account, ent.url(attempt)).request.full_path
+    url = open_activation(browser, account, ent.url(attempt)).request.full_path
     for stranger in (app.test_client(), browser):
         if stranger is browser:
             browser.delete_cookie("__Host-tx", domain="connexion.exemple.test")
-        page = stranger.get(address)
+        page = stranger.get(url)
         assert _way_back(page) == [("https://ent.test/", "Revenir à l’ENT Passerelle")]
-        said = page.text + str(page.headers)
+        text = page.text + str(page.headers)
         for secret in (account.username, str(account.id), attempt.state, attempt.nonce, "LEROY", "/cb", "demande="):
-            assert secret not in said, secret
+            assert secret not in text, secret
 
 
 def test_an_address_that_was_changed_names_no_ent(browser: FlaskClient, ent: RelyingParty) -> None:
-    address = browser.get(ent.url(Attempt())).headers["Location"]
-    head, _, signature = address.partition("demande=")[2].rpartition(".")
+    url = browser.get(ent.url(Attempt())).headers["Location"]
+    head, _, signature = url.partition("demande=")[2].rpartition(".")
     for bent in ("x", f"{head}.{signature[::-1]}", f"{head[:-2]}.{signature}", f".{head}.{signature}", head):
         assert _way_back(browser.get("/connexion", query_string={"demande": bent})) == []
 
 
-def test_where_the_ent_has_no_address_there_is_no_button(app: Flask, browser: FlaskClient, build: Build) -> None:
-    address = browser.get(build.ent(home_uri="").url(Attempt())).headers["Location"]
-    assert _way_back(app.test_client().get(address)) == []
+def test_page_shows_no_button_for_an_ent_without_an_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+    url = browser.get(build.ent(home_uri="").url(Attempt())).headers["Location"]
+    assert _way_back(app.test_client().get(url)) == []
 
 
 @pytest.mark.parametrize("place", ["/activation", "/adresse/confirmation", "/adresse/modifier"])
-def test_whoever_opens_a_step_by_itself_finds_the_sign_in(browser: FlaskClient, place: str) -> None:
+def test_step_opened_by_itself_leads_to_the_sign_in(browser: FlaskClient, place: str) -> None:
     page = browser.get(place)
     assert _way_back(page) == []
     assert '<a class="btn alt" href="/connexion">Se connecter</a>' in page.text
 
 
-def test_an_activation_that_took_too_long_leads_back_too(browser: FlaskClient, build: Build) -> None:
+def test_an_expired_activation_leads_back_to_the_ent(browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        address = open_activation(browser, build.never_activated(), build.ent().url(Attempt())).request.full_path
+        url = open_activation(browser, build.never_activated(), build.ent().url(Attempt())).request.full_path
         clock.shift(timedelta(minutes=31))
-        for place in (address, address.replace("/activation?", "/activation/non-representant?")):
+        for place in (url, url.replace("/activation?", "/activation/non-representant?")):
             assert _way_back(browser.get(place)) == [("https://ent.test/", "Revenir à l’ENT Passerelle")]
 
 
-def test_a_waiting_page_that_is_somebody_elses_leads_back_too(browser: FlaskClient, build: Build) -> None:
-    address = open_activation(browser, build.never_activated(), build.ent().url(Attempt())).request.full_path
-    waiting = address.replace("/activation?", "/adresse/confirmation?")
+def test_a_waiting_page_of_another_browser_leads_back_to_the_ent(browser: FlaskClient, build: Build) -> None:
+    url = open_activation(browser, build.never_activated(), build.ent().url(Attempt())).request.full_path
+    waiting = url.replace("/activation?", "/adresse/confirmation?")
     assert _way_back(follow(browser, browser.get(waiting))) == [("https://ent.test/", "Revenir à l’ENT Passerelle")]

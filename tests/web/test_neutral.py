@@ -106,10 +106,10 @@ def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
     return answer.status_code, text, headers, cookies
 
 
-def _send(app: Flask, path: str, person: Person, address: str) -> list[TestResponse]:
+def _send(app: Flask, path: str, person: Person, ip: str) -> list[TestResponse]:
     """Send the form in a new browser and follow redirects."""
     browser = app.test_client()
-    browser.environ_base["REMOTE_ADDR"] = address
+    browser.environ_base["REMOTE_ADDR"] = ip
     page = browser.get(path)
     answers = [browser.post(path, data={"csrf_token": form_token(page), **FORMS[path](person)})]
     while "Location" in answers[-1].headers:
@@ -119,38 +119,36 @@ def _send(app: Flask, path: str, person: Person, address: str) -> list[TestRespo
 
 @pytest.mark.row("N-01")
 @pytest.mark.parametrize("path", FORMS)
-def test_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, build: Build, path: str) -> None:
+def test_pages_and_statements_are_the_same_for_every_account(app: Flask, build: Build, path: str) -> None:
     people = {name: make(build) for name, make in PEOPLE.items()}
-    found: dict[str, object] = {}
+    outcomes: dict[str, object] = {}
     for number, (name, person) in enumerate(people.items()):
         release_connection()
         with _statements() as statements:
             answers = _send(app, path, person, f"203.0.113.{number}")
-        found[name] = [_seen(answer, person) for answer in answers], statements
-    for name, seen in found.items():
-        assert seen == found["unknown"], name
+        outcomes[name] = [_seen(answer, person) for answer in answers], statements
+    for name, seen in outcomes.items():
+        assert seen == outcomes["unknown"], name
 
 
 @pytest.mark.row("N-01", "N-02")
 @pytest.mark.parametrize("path", FORMS)
-def test_whoever_must_wait_waits_as_long_whether_the_account_is_there_or_not(
-    app: Flask, build: Build, path: str
-) -> None:
+def test_wait_of_a_rate_limit_is_the_same_for_unknown_accounts(app: Flask, build: Build, path: str) -> None:
     people = {name: make(build) for name, make in PEOPLE.items()}
-    found: dict[str, object] = {}
+    outcomes: dict[str, object] = {}
     for number, (name, person) in enumerate(people.items()):
         codes = [_send(app, path, person, f"203.0.113.{10 * number + time}")[0].status_code for time in range(7)]
         assert codes[-1] == 429
         _, text, headers, cookies = _seen(_send(app, path, person, f"203.0.113.{10 * number + 8}")[0], person)
         waits = re.compile(r"\d+ ?\u00a0?secondes?|(?<=data-wait=\")\d+|(?<=Retry-After: )\d+")
         plain = [(n, "some" if n == "Retry-After" else v) for n, v in headers]  # type: ignore[attr-defined]
-        found[name] = codes, waits.sub("some", str(text)), plain, cookies
-    for name, seen in found.items():
-        assert seen == found["unknown"], name
+        outcomes[name] = codes, waits.sub("some", str(text)), plain, cookies
+    for name, seen in outcomes.items():
+        assert seen == outcomes["unknown"], name
 
 
 @pytest.mark.row("N-02")
-def test_the_throttled_are_throttled_by_what_was_typed_alone(app: Flask, build: Build) -> None:
+def test_rate_limits_depend_on_the_typed_text_alone(app: Flask, build: Build) -> None:
     for person in (_active(build), _unknown(build)):
         folded = fold_username(person.username) or ""
         release_connection()

@@ -39,13 +39,13 @@ def test_the_mail_spaces_its_punctuation_too(app: Flask, browser: FlaskClient, b
         assert not _UNSPACED.search(text), _UNSPACED.search(text)
 
 
-def test_spaces_go_where_they_are_wanted_and_nowhere_else() -> None:
+def test_spaces_are_added_before_french_punctuation_alone() -> None:
     assert french_spacing("Prêt ? « Oui » : 20 % ; bien !") == "Prêt\xa0? «\xa0Oui\xa0»\xa0: 20\xa0%\xa0; bien\xa0!"
     assert french_spacing("https://exemple.fr/a?b=c") == "https://exemple.fr/a?b=c"
     assert french_spacing("Encore %(n)s s") == "Encore %(n)s s"
 
 
-def test_a_language_that_is_not_there_gives_french(browser: FlaskClient) -> None:
+def test_an_unknown_language_gives_french(browser: FlaskClient) -> None:
     for wish in ("en", "ar", "tlh", "fr-FR-u-x", "x" * 200, "-", "en_US.UTF-8", "fr fr fr", "\x00"):
         page = browser.get("/connexion", query_string={"ui_locales": wish}, headers={"Accept-Language": "de"})
         assert '<html lang="fr" dir="ltr">' in page.text

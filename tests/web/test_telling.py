@@ -50,7 +50,7 @@ OTHER_HEARS, MUTE = school("École C", by_mail=True), school("École D", by_mail
 
 
 @pytest.mark.parametrize(
-    ("schools", "how", "said"),
+    ("schools", "how", "promise"),
     [
         ([HEARS], {}, "L’établissement sera prévenu par mail : Collège A."),
         ([HEARS, OTHER_HEARS], {}, "Les établissements seront prévenus par mail : Collège A, École C."),
@@ -70,17 +70,17 @@ OTHER_HEARS, MUTE = school("École C", by_mail=True), school("École D", by_mail
         ([school("50 %(x)s & <b>", "0%d", by_mail=False)], {}, "Dites-le au secrétariat : 50 %(x)s & <b>, 0%d."),
     ],
 )
-def test_only_a_school_with_an_address_is_said_to_be_told(
-    app: Flask, schools: list[Tellable], how: dict[str, bool], said: str
+def test_page_promises_a_notice_for_schools_with_an_address_alone(
+    app: Flask, schools: list[Tellable], how: dict[str, bool], promise: str
 ) -> None:
     with app.test_request_context():
         page = on_page(schools, **how)
     shown = page.striptags().replace(_NBSP, " ")
-    assert shown.removesuffix(f" {HELP}") == said
-    sends, phones = "Dites-le" in said, any(number in said for number in ("01.", "02", "0%d"))
+    assert shown.removesuffix(f" {HELP}") == promise
+    sends, phones = "Dites-le" in promise, any(number in promise for number in ("01.", "02", "0%d"))
     assert shown.endswith(HELP) == (sends and not phones), "a telephone, or the help line"
     assert page.count('<a class="tel ltr" href="tel:') == sends
-    assert sentence(schools, **how).replace(_NBSP, " ") == said, "in a mail too, outside any request"
+    assert sentence(schools, **how).replace(_NBSP, " ") == promise, "in a mail too, outside any request"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def digests(app: Flask) -> list[str]:
 
 
 @pytest.mark.usefixtures("two_schools")
-def test_school_that_is_said_to_be_told_gets_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_promised_notice_is_sent_to_the_school(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine = build.active()
     children = [build.child("Zoé"), build.child("Lou", uai=LYCEE)]
     letter = build.never_activated(given_name="Karim", children=children)
@@ -118,7 +118,7 @@ def test_school_that_is_said_to_be_told_gets_the_mail(app: Flask, browser: Flask
 
 
 @pytest.mark.usefixtures("two_schools")
-def test_who_is_not_the_guardian_reads_who_hears_of_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_not_guardian_page_names_the_notified_schools(app: Flask, browser: FlaskClient, build: Build) -> None:
     children = [build.child(), build.child("Lila", uai=LYCEE)]
     account = build.never_activated(children=children)
     page = open_activation(browser, account)
@@ -130,7 +130,9 @@ def test_who_is_not_the_guardian_reads_who_hears_of_it(app: Flask, browser: Flas
 
 
 @pytest.mark.usefixtures("two_schools")
-def test_who_stops_a_change_of_address_reads_who_hears_of_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_stopped_change_of_address_page_names_the_notified_schools(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
     enter(browser, account)
     change_email(browser)
@@ -151,7 +153,7 @@ def test_who_stops_a_change_of_address_reads_who_hears_of_it(app: Flask, browser
 
 
 @pytest.mark.usefixtures("two_schools")
-def test_mail_of_a_change_says_who_would_hear_of_its_end(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_mail_of_a_change_names_the_schools_notified_of_a_stop(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
     enter(browser, account)
     change_email(browser)
@@ -165,7 +167,7 @@ def test_mail_of_a_change_says_who_would_hear_of_its_end(app: Flask, browser: Fl
             assert not any(word in text for word in ("Tilleuls", "Weber", "03 53 01 40 41"))
 
 
-def test_former_mailbox_hears_of_a_change_of_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_former_mailbox_is_notified_of_a_change_of_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     assert "un mail prévient aussi votre ancienne adresse" in browser.get("/mon-compte/adresse").text
@@ -180,7 +182,7 @@ def test_former_mailbox_hears_of_a_change_of_address(app: Flask, browser: FlaskC
 
 
 @pytest.mark.parametrize("email", [OLD, None])
-def test_mail_is_promised_only_to_who_has_an_address(
+def test_mail_is_promised_only_to_accounts_with_an_address(
     app: Flask, browser: FlaskClient, build: Build, email: str | None
 ) -> None:
     account = build.active(email=email)
@@ -192,7 +194,7 @@ def test_mail_is_promised_only_to_who_has_an_address(
     assert ("Votre mot de passe a changé" in subjects) == (email is not None)
 
 
-def test_who_chose_a_forgotten_password_gets_a_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_new_password_after_recovery_sends_a_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     link = mailed_link(app, browser, account)
     done = submit(browser, browser.get(link), nouveau=CHOSEN, confirmation=CHOSEN)
