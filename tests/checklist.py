@@ -104,22 +104,22 @@ def main(arguments: list[str] | None = None, *, checklist: Path = CHECKLIST, fol
     text = checklist.read_text(encoding="utf-8")
     try:
         tests = marked_tests(folder)
-        found = problems(text, tests)
+        faults = problems(text, tests)
     except ValueError as error:
         return _refuse([f"{checklist.name} cannot be filled: {error}."])
     current = render(text, tests, checklist.parent)
     if check and current != text:
-        found.append(f'{checklist.name} does not name the tests of today: run "make checklist" and commit it.')
+        faults.append(f'{checklist.name} does not name the tests of today: run "make checklist" and commit it.')
     if not check:
         checklist.write_text(current, encoding="utf-8")
-    return _refuse(found)
+    return _refuse(faults)
 
 
-def _refuse(found: list[str]) -> int:
+def _refuse(faults: list[str]) -> int:
     """Print the problems; return the exit code."""
-    for sentence in found:
+    for sentence in faults:
         print(sentence, file=sys.stderr)  # noqa: T201 - a command
-    return int(bool(found))
+    return int(bool(faults))
 
 
 def _with_tests(row: str, rule: str, tests: list[MarkedTest], folder: Path) -> str:

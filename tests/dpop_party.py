@@ -151,8 +151,8 @@ class KeyedParty(RelyingParty):
         self, browser: FlaskClient, attempt: Attempt, proof: str | None = None, **changes: str | None
     ) -> TestResponse:
         """Push an authorization request (RFC 9126 2.1)."""
-        wanted = dict(parse_qsl(urlsplit(self.url(attempt)).query))
-        return self.post(browser, "/par", {**wanted, **changes}, proof)
+        parameters = dict(parse_qsl(urlsplit(self.url(attempt)).query))
+        return self.post(browser, "/par", {**parameters, **changes}, proof)
 
     def opened(self, request_uri: str, **more: str) -> str:
         """Return the URL of a pushed request (RFC 9126 4)."""
@@ -194,7 +194,7 @@ class KeyedParty(RelyingParty):
         headers = without({"Authorization": f"{scheme} {token}", "DPoP": proof})
         return browser.open(path, method=method, headers=headers)
 
-    def told(self, browser: FlaskClient, token: str) -> dict[str, Any]:
+    def read_userinfo(self, browser: FlaskClient, token: str) -> dict[str, Any]:
         """Return the UserInfo claims, requested with a valid proof."""
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)

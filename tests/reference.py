@@ -168,14 +168,14 @@ def _values(field: FieldInfo) -> str:
         [kind] = [part for part in get_args(kind) if part is not NoneType]
     if get_origin(kind) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(kind))
-    said = _TYPES[get_origin(kind) or kind]
+    described = _TYPES[get_origin(kind) or kind]
     for rule in field.metadata:
         if isinstance(rule, MaxLen):
-            said += f", at most {rule.max_length} characters"
+            described += f", at most {rule.max_length} characters"
         elif type(rule) in _BOUNDS:
             attribute, sign = _BOUNDS[type(rule)]
-            said += f", {sign} {getattr(rule, attribute)}"
-    return said
+            described += f", {sign} {getattr(rule, attribute)}"
+    return described
 
 
 def _default(field: FieldInfo) -> str:

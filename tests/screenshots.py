@@ -97,8 +97,8 @@ def _fill(page: Page, letter: SeededLetter) -> None:
 
 def _paper(letter: SeededLetter) -> bytes:
     """Return the letter's page as an image."""
-    one = letter.printed.letter
-    data = {"letters": [pdf._page(one)], "codes": {one.ent_url: pdf._qr_code(one.ent_url)}}
+    page = letter.printed.letter
+    data = {"letters": [pdf._page(page)], "codes": {page.ent_url: pdf._qr_code(page.ent_url)}}
     folder = TEMPLATES / "letter"
     image = typst.compile(
         folder / "letter.typ",

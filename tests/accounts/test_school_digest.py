@@ -32,7 +32,7 @@ pytestmark = pytest.mark.both_databases
 
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris
-ADDRESS = "secretariat@college.test"
+SCHOOL_EMAIL = "secretariat@college.test"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def work(app: Flask) -> None:
     db.session.expire_all()
 
 
-def with_address(build: Build, uai: str = COLLEGE, email: str | None = ADDRESS) -> School:
+def with_address(build: Build, uai: str = COLLEGE, email: str | None = SCHOOL_EMAIL) -> School:
     school = build.school(uai)
     school.email = email
     db.session.commit()
@@ -83,7 +83,7 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
         work(app)
         notice(second, school)
         work(app)
-    assert [mail["To"] for mail in mailbox.mails()] == [ADDRESS]
+    assert [mail["To"] for mail in mailbox.mails()] == [SCHOOL_EMAIL]
     with at(hours=10):
         work(app)
         notice(third, school)

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.activation.steps import ADDRESS, CHOSEN, open_activation
+from tests.activation.steps import EMAIL, CHOSEN, open_activation
 from tests.applications import inherited
 from tests.conftest import Browser
 from tests.databases import settings_for
@@ -33,7 +33,7 @@ def live(database: str, username: str, countdown: int, points: str, note: Path) 
     with app.app_context():
         browser = app.test_client()
         page = open_activation(browser, Account(username))  # type: ignore[arg-type]
-        form = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
+        form = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL}
         arm(countdown, note, points)
         answer = browser.post(page.request.full_path, data=form)
         assert answer.status_code == 303, answer.text

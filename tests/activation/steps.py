@@ -18,7 +18,7 @@ from tests.builders import PROVISIONAL
 from tests.pages import form_token, heading, sign_in, submit
 
 CHOSEN = "orage brique hamster violon"
-ADDRESS = "noemie@exemple.fr"
+EMAIL = "noemie@exemple.fr"
 ACTIVATION = "Activez votre compte"
 SENT = "Consultez votre messagerie"
 LOST = "Reprenons depuis l’ENT"
@@ -37,12 +37,12 @@ def open_activation(browser: FlaskClient, account: Account, url: str = "/connexi
     return page
 
 
-def fill_in(browser: FlaskClient, page: TestResponse, password: str = CHOSEN, mail: str = ADDRESS) -> TestResponse:
+def fill_in(browser: FlaskClient, page: TestResponse, password: str = CHOSEN, mail: str = EMAIL) -> TestResponse:
     """Send the activation form with a password and an email."""
     return submit(browser, page, nouveau=password, confirmation=password, mail=mail)
 
 
-def activate(browser: FlaskClient, account: Account, url: str = "/connexion", mail: str = ADDRESS) -> TestResponse:
+def activate(browser: FlaskClient, account: Account, url: str = "/connexion", mail: str = EMAIL) -> TestResponse:
     """Activate the account; return the page « Consultez votre messagerie »."""
     page = fill_in(browser, open_activation(browser, account, url), mail=mail)
     assert heading(page) == SENT, heading(page)

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.operations.helpdesk import disputes
 from tests.activation.steps import (
     ACTIVATION,
-    ADDRESS,
+    EMAIL,
     CHOSEN,
     DEAD_LETTER,
     SENT,
@@ -55,7 +55,7 @@ def test_before_the_address_is_confirmed_no_client_gets_a_code(
     code = ent.answer(browser.get(ent.url(attempt)))["code"]
     tokens = ent.tokens(browser, code, attempt)
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
-    assert (info["email"], info["email_verified"]) == (ADDRESS, True)
+    assert (info["email"], info["email_verified"]) == (EMAIL, True)
 
 
 @pytest.mark.row("V-10")
@@ -85,14 +85,14 @@ def test_the_link_alone_signs_nobody_in_and_shows_no_names(app: Flask, browser: 
     assert heading(done) == CONFIRMED
     for page in (question, done, stranger.get(link)):
         text = page.get_data(as_text=True)
-        secrets = (account.username, ADDRESS, "Noémie", "LEROY", "Malo", 'type="password"')
+        secrets = (account.username, EMAIL, "Noémie", "LEROY", "Malo", 'type="password"')
         assert not any(word in text for word in secrets)
         # the question names the school, so that nobody confirms what they did not ask for (E-06); the answers do not
         assert ("Tilleuls" in text) == (page is question)
     assert stranger.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     assert heading(follow(stranger, stranger.get("/mon-compte"))) == "Connexion"
     after = read_state(account.id)
-    assert (after.email, after.pending, after.sessions) == (ADDRESS, None, 0)
+    assert (after.email, after.pending, after.sessions) == (EMAIL, None, 0)
 
 
 @pytest.mark.row("V-12")
@@ -263,12 +263,12 @@ def test_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
         page = activate(browser, account)
         assert closed.deliver() == []
         after = read_state(account.id)
-        assert (after.active, after.pending, after.mails) == (True, ADDRESS, 1)
+        assert (after.active, after.pending, after.mails) == (True, EMAIL, 1)
         assert "Le message peut mettre quelques minutes." in page.text
         clock.shift(timedelta(seconds=61))
         assert "Un nouveau message est parti" in submit(browser, browser.get(page.request.full_path)).text
         with post_office(app) as office:
             [mail] = office.deliver()
-            assert mail["To"] == ADDRESS
+            assert mail["To"] == EMAIL
             clock.shift(timedelta(hours=2))
             assert len(office.deliver()) == 1, "the first one's link was replaced: it is not sent dead"

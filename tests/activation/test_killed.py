@@ -10,7 +10,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from tests import forked, killing
-from tests.activation.steps import ACTIVATION, ADDRESS, SENT, AccountState, fill_in, open_activation, read_state
+from tests.activation.steps import ACTIVATION, EMAIL, SENT, AccountState, fill_in, open_activation, read_state
 from tests.builders import Build
 from tests.pages import heading
 
@@ -28,7 +28,7 @@ def _whole(state: AccountState) -> bool:
     return (
         state.active
         and not state.letter
-        and state.pending == ADDRESS
+        and state.pending == EMAIL
         and (state.links, state.mails, state.completions) == (1, 1, 1)
     )
 

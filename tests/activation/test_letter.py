@@ -12,7 +12,7 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import (
     ACTIVATION,
-    ADDRESS,
+    EMAIL,
     CHOSEN,
     DEAD_LETTER,
     LOST,
@@ -46,7 +46,7 @@ def test_the_letter_opens_an_activation_alone(browser: FlaskClient, build: Build
 def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     token = form_token(browser.get("/connexion"))
-    form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
+    form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL}
     for place in (
         "/activation",
         "/activation?demande=",
@@ -73,7 +73,7 @@ def test_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient
         page,
         nouveau=CHOSEN,
         confirmation=CHOSEN,
-        mail=ADDRESS,
+        mail=EMAIL,
         account_id=str(other.id),
         username=other.username,
     )
@@ -102,9 +102,7 @@ def test_the_url_of_an_activation_is_refused_in_another_browser(app: Flask, brow
     token = form_token(stranger.get("/connexion"))
     place = page.request.full_path
     assert heading(stranger.get(place)) == LOST
-    answer = stranger.post(
-        place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
-    )
+    answer = stranger.post(place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL})
     assert answer.status_code == 400
     assert "Noémie" not in answer.get_data(as_text=True)
     assert not read_state(account.id).active

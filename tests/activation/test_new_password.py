@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, open_activation, read_state
+from tests.activation.steps import ACTIVATION, EMAIL, CHOSEN, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in, submit
 
@@ -51,11 +51,11 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
 def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
-    page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=ADDRESS)
+    page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=EMAIL)
     [error] = _errors(page)
     assert error.startswith("Les deux mots de passe ne sont pas les mêmes.")
     text = page.get_data(as_text=True)
-    assert f'value="{ADDRESS}"' in text
+    assert f'value="{EMAIL}"' in text
     assert CHOSEN not in text
     assert heading(fill_in(browser, page)) == SENT
 
@@ -112,7 +112,7 @@ def test_composed_and_decomposed_accents_are_the_same_password(browser: FlaskCli
     chosen = "né à Orléans, élevé au bord"
     composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))
     assert composed != apart
-    page = submit(browser, open_activation(browser, account), nouveau=composed, confirmation=apart, mail=ADDRESS)
+    page = submit(browser, open_activation(browser, account), nouveau=composed, confirmation=apart, mail=EMAIL)
     assert heading(page) == SENT
     assert heading(sign_in(browser, "/connexion", account.username, apart)) == SENT
 
@@ -125,10 +125,10 @@ def test_four_hundred_thousand_accents_are_refused_at_once(
     page = open_activation(browser, account)
     normalised.clear()
     marks = "a" + "\u0301\u0323" * 200_000
-    assert submit(browser, page, nouveau=marks, confirmation=marks, mail=ADDRESS).status_code == 413
+    assert submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL).status_code == 413
     assert normalised == []
     marks = "a" + "\u0301\u0323" * 2_500
-    assert _errors(submit(browser, page, nouveau=marks, confirmation=marks, mail=ADDRESS))[0].startswith(
+    assert _errors(submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL))[0].startswith(
         "Ce mot de passe dépasse 128 caractères."
     )
     assert max(normalised, default=0) <= 128

@@ -23,14 +23,14 @@ DECIDES = {
 
 def texts(path: Path) -> list[str]:
     """Return the literal texts of a module, those of an f-string in one."""
-    found = []
+    matches = []
     for node in ast.walk(parsed(path)):
         match node:
             case ast.JoinedStr(values=values):
-                found.append("".join(str(part.value) for part in values if isinstance(part, ast.Constant)))
+                matches.append("".join(str(part.value) for part in values if isinstance(part, ast.Constant)))
             case ast.Constant(value=str() as value):
-                found.append(value)
-    return found
+                matches.append(value)
+    return matches
 
 
 def names(path: Path) -> set[str]:
@@ -46,19 +46,19 @@ def joins_by_hand(text: str) -> bool:
 
 
 def test_no_statement_spells_the_rule_a_second_time() -> None:
-    found = [shown(path) for path in modules("idp") if any(map(joins_by_hand, texts(path)))]
-    assert found == []
+    matches = [shown(path) for path in modules("idp") if any(map(joins_by_hand, texts(path)))]
+    assert matches == []
 
 
 def test_no_query_spells_the_rule_a_second_time() -> None:
     both = {"Guardianship", "ClientSchool"}
-    found = [shown(path) for path in modules("idp") if both <= names(path)]
-    assert found == [HOME]
+    matches = [shown(path) for path in modules("idp") if both <= names(path)]
+    assert matches == [HOME]
 
 
 def test_no_other_module_decides_by_the_audience() -> None:
-    found = {shown(path) for path in modules("idp") if "Audience" in names(path)}
-    assert found == {HOME, *DECIDES}
+    matches = {shown(path) for path in modules("idp") if "Audience" in names(path)}
+    assert matches == {HOME, *DECIDES}
 
 
 def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:

@@ -43,10 +43,10 @@ def faults(use: str) -> list[str]:
     while words and all(isinstance(command, click.Group) for command in commands):
         names = words.pop(0).split("|")
         groups = [command for command in commands if isinstance(command, click.Group)]
-        found = [group.commands.get(name) for group in groups for name in names]
-        if None in found:
+        matches = [group.commands.get(name) for group in groups for name in names]
+        if None in matches:
             return [f"{use}: no command {' or '.join(names)}"]
-        commands = [command for command in found if command is not None]
+        commands = [command for command in matches if command is not None]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
     known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
     given = {option for word in words for option in re.findall(r"^\[?(--[a-z][\w-]*)", word)}

@@ -16,7 +16,7 @@ OWN_LISTS = {
     "idp/clients/registry.py": "what a request reads of a row, as a value that cannot change",
 }
 """The modules with a list of their own; `tests/registration/test_metadata.py` holds both to the declarations."""
-NAMES = {name for one in FIELDS for name in (one.name, one.member, one.column) if "_" in name}
+NAMES = {name for item in FIELDS for name in (item.name, item.member, item.column) if "_" in name}
 """The names that can only be those of fields: a `name` or a `scope` may be that of anything."""
 MOST = 7
 """A function that treats some fields differently names these; a mapper names all fields."""
@@ -24,14 +24,14 @@ MOST = 7
 
 def listed(node: ast.AST) -> set[str]:
     """Return the fields that a piece of code names as keywords, texts or targets of assignments."""
-    found = set()
+    matches = set()
     for part in ast.walk(node):
         match part:
             case ast.keyword(arg=str() as name) | ast.Constant(value=str() as name):
-                found.add(name)
+                matches.add(name)
             case ast.Attribute(attr=name, ctx=ast.Store()) | ast.AnnAssign(target=ast.Name(id=name)):
-                found.add(name)
-    return found & NAMES
+                matches.add(name)
+    return matches & NAMES
 
 
 def second_lists(module: ast.Module) -> Iterator[int]:
@@ -71,18 +71,18 @@ def _is_call_with_arguments(node: ast.AST) -> bool:
 
 
 def test_no_other_module_lists_the_fields_of_a_client() -> None:
-    found = {shown(path): lines for path in modules("idp") if (lines := list(second_lists(parsed(path))))}
-    assert set(found) == {HOME, *OWN_LISTS}, found
+    matches = {shown(path): lines for path in modules("idp") if (lines := list(second_lists(parsed(path))))}
+    assert set(matches) == {HOME, *OWN_LISTS}, matches
 
 
 def test_no_module_judges_the_text_of_a_fault() -> None:
-    found = {shown(path): lines for path in modules("idp") if (lines := list(texts_judged(parsed(path))))}
-    assert found == {}
+    matches = {shown(path): lines for path in modules("idp") if (lines := list(texts_judged(parsed(path))))}
+    assert matches == {}
 
 
-def test_one_module_adds_clients() -> None:
-    found = {shown(path) for path in modules("idp", "demo", "bench") if any(clients_made(parsed(path)))}
-    assert found == {"idp/registration/registrations.py"}
+def test_a_single_module_adds_clients() -> None:
+    matches = {shown(path) for path in modules("idp", "demo", "bench") if any(clients_made(parsed(path)))}
+    assert matches == {"idp/registration/registrations.py"}
 
 
 def test_a_client_added_elsewhere_would_be_seen() -> None:

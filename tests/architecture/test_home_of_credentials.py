@@ -21,11 +21,11 @@ def _counts(node: ast.expr | ast.stmt) -> bool:
         case ast.AugAssign(target=target):
             return _is_generation(target)
         case ast.Assign(targets=targets):
-            return any(_is_generation(one) for target in targets for one in ast.walk(target) if _is_attribute(one))
+            return any(_is_generation(part) for target in targets for part in ast.walk(target) if _is_attribute(part))
         case ast.BinOp(op=ast.Add(), left=left, right=right):
             return _is_generation(left) or _is_generation(right)
         case ast.Call(func=ast.Attribute(attr="values"), keywords=keywords):
-            return any(one.arg == "generation" and not _is_the_home(one.value) for one in keywords)
+            return any(keyword.arg == "generation" and not _is_the_home(keyword.value) for keyword in keywords)
         case _:
             return False
 
@@ -43,8 +43,8 @@ def _is_the_home(value: ast.expr) -> bool:
 
 
 def test_no_module_counts_a_change_of_credentials_by_hand() -> None:
-    found = {shown(path): lines for path in modules("idp") if (lines := counted_by_hand(parsed(path)))}
-    assert list(found) == [HOME], found
+    matches = {shown(path): lines for path in modules("idp") if (lines := counted_by_hand(parsed(path)))}
+    assert list(matches) == [HOME], matches
 
 
 def test_no_text_counts_a_change_of_credentials_by_hand() -> None:

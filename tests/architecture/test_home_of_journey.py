@@ -82,18 +82,18 @@ def blueprints(package: str) -> frozenset[str]:
 
 
 def test_no_module_but_the_journey_lists_steps() -> None:
-    found = [(shown(path), step) for path in modules("idp") if shown(path) != HOME for step in in_lists(parsed(path))]
-    assert found == []
+    matches = [(shown(path), step) for path in modules("idp") if shown(path) != HOME for step in in_lists(parsed(path))]
+    assert matches == []
 
 
 def test_no_slice_redirects_to_a_page_of_another_slice() -> None:
-    found = {
+    matches = {
         (shown(path), endpoint)
         for path in modules("idp")
         for endpoint in (*redirects(parsed(path)), *returned(parsed(path)))
         if endpoint.partition(".")[0] not in blueprints(package_of(path))
     }
-    assert found == set(LEADS_ELSEWHERE)
+    assert matches == set(LEADS_ELSEWHERE)
 
 
 @each_row(

@@ -38,9 +38,9 @@ def spells_the_rule(text: str) -> bool:
 
 
 def test_no_query_spells_the_liveness_of_a_session_a_second_time() -> None:
-    found = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
-    assert {column for module, column in found if module == HOME} == _DECIDING, "the check no longer sees the home"
-    assert {one for one in found if one[0] != HOME} == set(ELSEWHERE)
+    matches = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
+    assert {column for module, column in matches if module == HOME} == _DECIDING, "the check no longer sees the home"
+    assert {row for row in matches if row[0] != HOME} == set(ELSEWHERE)
 
 
 def test_no_text_spells_the_liveness_of_a_session_a_second_time() -> None:

@@ -43,8 +43,8 @@ def _imported(path: Path) -> set[str]:
 
 def test_each_name_is_imported_from_its_home() -> None:
     imports = {_dotted(path): _imported(path) for path in modules(*PACKAGES)}
-    found = {shown(path): names for path in modules(*PACKAGES) if (names := list(handed_on(parsed(path), imports)))}
-    assert found == {}
+    matches = {shown(path): names for path in modules(*PACKAGES) if (names := list(handed_on(parsed(path), imports)))}
+    assert matches == {}
 
 
 @each_row(

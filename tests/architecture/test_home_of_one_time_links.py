@@ -31,9 +31,9 @@ def names_states(tree: ast.Module) -> set[str]:
 
 
 def test_no_query_spells_the_state_of_a_link_a_second_time() -> None:
-    found = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
-    assert {column for module, column in found if module == HOME} == _DECIDING, "the check no longer sees the home"
-    assert {one for one in found if one[0] != HOME} == set(ELSEWHERE)
+    matches = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
+    assert {column for module, column in matches if module == HOME} == _DECIDING, "the check no longer sees the home"
+    assert {match for match in matches if match[0] != HOME} == set(ELSEWHERE)
 
 
 def test_no_other_module_reads_whether_a_link_was_used() -> None:

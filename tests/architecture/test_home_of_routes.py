@@ -68,14 +68,14 @@ def routes_named(tree: ast.Module) -> Iterator[str]:
 def test_the_web_layer_names_no_route_of_another_layer(wired: Flask) -> None:
     rules = list(wired.url_map.iter_rules())
     own = {rule.rule for rule in rules if wired.view_functions[rule.endpoint].__module__.startswith("idp.web.")}
-    found = {
+    matches = {
         (shown(path), text)
         for path in modules("idp")
         if shown(path).startswith(_FOLDER)
         for text in routes_named(parsed(path))
         if text in wired.view_functions or (text.startswith("/") and text not in {*NAMESPACES, *own})
     }
-    assert found == set()
+    assert matches == set()
 
 
 def test_every_declaration_is_listed(wired: Flask) -> None:
@@ -101,7 +101,7 @@ def test_a_variable_path_that_no_set_can_hold_is_refused_at_the_start() -> None:
 
 
 @each_row(
-    ("text", "found"),
+    ("text", "matches"),
     [
         ('MAY_LEAVE = frozenset({"/profil"})', ["/profil"]),
         ('see_other(url_for("account_password.change"))', ["account_password.change"]),
@@ -110,5 +110,5 @@ def test_a_variable_path_that_no_set_can_hold_is_refused_at_the_start() -> None:
         ('"""`/token` is described."""', []),
     ],
 )
-def test_a_route_of_another_layer_would_be_seen(text: str, found: list[str]) -> None:
-    assert list(routes_named(ast.parse(text))) == found
+def test_a_route_of_another_layer_would_be_seen(text: str, matches: list[str]) -> None:
+    assert list(routes_named(ast.parse(text))) == matches

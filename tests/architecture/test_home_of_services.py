@@ -61,13 +61,13 @@ def upward(module: ast.Module) -> list[int]:
 def test_only_the_services_touch_the_extensions_of_the_application() -> None:
     allowed = {HOME, *_OWN_ROUTES, *_CLIENTS, *_BY_HAND}
     named = [path for path in modules("idp", "tests", "bench") if "extensions" in path.read_text(encoding="utf-8")]
-    found = {shown(path) for path in named if extensions_read(parsed(path))}
-    assert found == allowed
+    matches = {shown(path) for path in named if extensions_read(parsed(path))}
+    assert matches == allowed
 
 
 def test_no_function_gives_a_service_another_name() -> None:
-    found = {shown(path): list(second_names(parsed(path))) for path in modules("idp")}
-    assert {path: names for path, names in found.items() if names} == {}
+    matches = {shown(path): list(second_names(parsed(path))) for path in modules("idp")}
+    assert {path: names for path, names in matches.items() if names} == {}
 
 
 def test_the_services_import_their_types_for_the_type_checker_only() -> None:
@@ -75,14 +75,14 @@ def test_the_services_import_their_types_for_the_type_checker_only() -> None:
 
 
 def test_each_service_says_what_it_is() -> None:
-    [found] = [node for node in ast.parse(inspect.getsource(Services)).body if isinstance(node, ast.ClassDef)]
-    followed = zip(found.body, found.body[1:], strict=False)
-    told = {
+    [matches] = [node for node in ast.parse(inspect.getsource(Services)).body if isinstance(node, ast.ClassDef)]
+    followed = zip(matches.body, matches.body[1:], strict=False)
+    documented = {
         node.target.id
         for node, after in followed
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr)
     }
-    assert told == {item.name for item in fields(Services)}
+    assert documented == {item.name for item in fields(Services)}
 
 
 @each_row(

@@ -46,8 +46,8 @@ def spells_the_rule(text: str) -> bool:
 
 
 def test_no_query_spells_the_state_of_a_tie_a_second_time() -> None:
-    found = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
-    assert {one for one in found if one[0] != HOME} == set(ELSEWHERE)
+    matches = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
+    assert {match for match in matches if match[0] != HOME} == set(ELSEWHERE)
 
 
 def test_no_text_spells_the_state_of_a_tie_a_second_time() -> None:

@@ -44,18 +44,18 @@ def controls(tree: ast.AST) -> Iterator[int]:
 
 
 def test_transactions_begin_and_end_in_one_module() -> None:
-    found = {shown(path) for path in modules("idp", "demo") if any(controls(parsed(path)))}
-    assert found == {HOME, *OWN_TRANSACTIONS, *NO_DATABASE}
+    matches = {shown(path) for path in modules("idp", "demo") if any(controls(parsed(path)))}
+    assert matches == {HOME, *OWN_TRANSACTIONS, *NO_DATABASE}
 
 
 def test_connection_is_released_by_what_is_slow_and_not_by_its_callers() -> None:
-    found = {
+    matches = {
         shown(path)
         for path in modules("idp", "demo")
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and named(node.func).endswith("release_connection")
     }
-    assert found == {HOME, *SLOW}
+    assert matches == {HOME, *SLOW}
 
 
 @each_row(

@@ -35,13 +35,13 @@ def prose(path: Path) -> set[int]:
 
 
 def test_a_uai_is_checked_and_normalised_in_one_module() -> None:
-    found = {
+    matches = {
         f"{shown(path)}:{line}"
         for path in modules("idp")
         if shown(path) != HOME
         for line in set(second_rules(parsed(path))) - prose(path)
     }
-    assert found == set()
+    assert matches == set()
 
 
 @each_row(

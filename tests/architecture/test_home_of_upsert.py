@@ -50,13 +50,13 @@ def writes_conflict(path: Path) -> bool:
 
 
 def test_the_dialect_of_an_insert_is_chosen_in_one_function() -> None:
-    found = {
+    matches = {
         f"{shown(path)}:{line}"
         for path in modules("idp")
         if shown(path) != HOME
         for line in chooses_dialect(parsed(path))
     }
-    assert found == set()
+    assert matches == set()
 
 
 def test_on_conflict_is_text_only_where_the_database_is_known() -> None:

@@ -48,58 +48,60 @@ def test_imports_go_down_only() -> None:
 
 
 def test_only_the_protocol_knows_authlib() -> None:
-    found = [
+    matches = [
         f"{shown(path)}:{line}"
         for path in modules("idp")
         for line, name in imported(path)
         if name.partition(".")[0] == "authlib" and not shown(path).startswith("idp/oidc/")
     ]
-    assert found == []
+    assert matches == []
 
 
 def test_the_sample_ents_know_the_provider_by_http_alone() -> None:
-    found = [
+    matches = [
         f"{shown(path)}:{line}"
         for path in modules("clients")
         for line, name in imported(path)
         if name.partition(".")[0] == "idp"
     ]
-    assert found == []
+    assert matches == []
 
 
 def test_no_product_module_imports_the_tests() -> None:
-    found = [
+    matches = [
         f"{shown(path)}:{line}"
         for path in modules(*PRODUCT)
         for line, name in imported(path)
         if name.partition(".")[0] in {"tests", "pytest", "bench"}
     ]
-    assert found == []
+    assert matches == []
 
 
 def test_only_the_settings_read_the_environment() -> None:
     assert set(READS_ENVIRONMENT) <= {shown(path) for path in modules(*PRODUCT)}, "a reason for a file that is gone"
-    found = [
+    matches = [
         f"{shown(path)}:{line}"
         for path in modules(*PRODUCT)
         if shown(path) not in READS_ENVIRONMENT
         for line in (*attributes(path, {"os.environ", "os.getenv"}), *imports(path, {"os.environ", "os.getenv"}))
     ]
-    assert found == []
+    assert matches == []
 
 
 def test_only_the_clock_asks_the_time() -> None:
     clocks = {*CLOCKS, *(f"datetime.{clock}" for clock in CLOCKS)}
-    found = [
+    matches = [
         f"{shown(path)}:{line}"
         for path in modules("idp")
         if shown(path) != "idp/clock.py"
         for line in (*attributes(path, clocks), *imports(path, clocks))
     ]
-    assert found == []
+    assert matches == []
 
 
 @each_row("word", ["utils", "helpers", "common", "core", "misc"])
-def test_no_module_is_called_after_nothing(word: str) -> None:
-    found = [shown(path) for path in modules("idp", "clients", "tests", "bench") if word in path.with_suffix("").parts]
-    assert found == []
+def test_no_module_has_a_name_without_meaning(word: str) -> None:
+    matches = [
+        shown(path) for path in modules("idp", "clients", "tests", "bench") if word in path.with_suffix("").parts
+    ]
+    assert matches == []

@@ -35,16 +35,16 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.services import change_services
 
 CHOSEN = "canari jaune nuage bizarre"
-ADDRESS = "canari.jaune@exemple.fr"
+EMAIL = "canari.jaune@exemple.fr"
 WRONG_VERIFIER = "canari-verificateur-faux-" + "x" * 24
 WRONG = "faux canari perdu ailleurs"
 
 
 def caught(canaries: Canaries) -> list[str]:
     """Return what was found, and let this test pass all the same: it wrote down what it did on purpose."""
-    found = canaries.places()
+    matches = canaries.places()
     canaries.forget()
-    return found
+    return matches
 
 
 @pytest.mark.row("O-01")
@@ -83,7 +83,7 @@ def test_a_secret_that_the_service_logs_is_seen(canaries: Canaries, make: Callab
 
 
 @pytest.mark.row("O-01")
-def test_what_somebody_typed_is_seen(app: Flask, canaries: Canaries) -> None:
+def test_a_typed_value_in_a_log_is_seen(app: Flask, canaries: Canaries) -> None:
     services_of(app).hasher.verify(None, WRONG, "sign_in")
     structlog.get_logger().info("tested", value=WRONG)
     assert caught(canaries) == ["what somebody typed as a password in the log (tested)"]
@@ -123,7 +123,7 @@ def test_no_secret_of_a_first_sign_in_is_written_down(
     for what, secret in secrets.items():
         canaries.add(secret, what)
     canaries.keep_stored(db.engine)
-    text = "\n".join(said for _, said in canaries.written).casefold()
+    text = "\n".join(text_of_line for _, text_of_line in canaries.written).casefold()
     for line in ("outbox.handed_over", "oidc.token", "sign_in"):
         assert line in text, "something was logged"
     assert canaries.places() == []
@@ -138,7 +138,7 @@ def activation(app: Flask, browser: FlaskClient, ent: RelyingParty, username: st
     continuation = parse_qs(urlsplit(page.request.url).query)["demande"][0]
     token = form_token(page)
     assert heading(submit(browser, page, nouveau=WRONG, confirmation=CHOSEN, mail="rien")) == "Activez votre compte"
-    page = submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN, mail=ADDRESS)
+    page = submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN, mail=EMAIL)
     assert heading(page) == "Consultez votre messagerie"
     link = mailed_link(app)
     assert heading(submit(browser, browser.get(link))) == "Confirmation de votre adresse mail"
@@ -149,7 +149,7 @@ def activation(app: Flask, browser: FlaskClient, ent: RelyingParty, username: st
         "mistyped provisional password": mistyped,
         "password": CHOSEN,
         "mistyped password": WRONG,
-        "mail address": ADDRESS,
+        "mail address": EMAIL,
         "mail token": link.rpartition("/")[2],
         "continuation": continuation,
         "form token": token,

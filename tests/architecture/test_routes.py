@@ -168,8 +168,8 @@ def routes() -> set[tuple[str, str]]:
 
 @pytest.mark.row("K-08")
 def test_every_route_is_listed_and_nothing_that_is_gone() -> None:
-    found = {(path, method) for path, method in routes() if method not in {"HEAD", "OPTIONS"}}
-    assert found == {(path, method) for path, guards in ROUTES.items() for method in guards}
+    matches = {(path, method) for path, method in routes() if method not in {"HEAD", "OPTIONS"}}
+    assert matches == {(path, method) for path, guards in ROUTES.items() for method in guards}
 
 
 @pytest.mark.row("M-05")
@@ -207,7 +207,7 @@ def test_a_form_token_of_another_browser_is_refused(app: Flask, browser: FlaskCl
 @pytest.mark.row("L-01")
 @pytest.mark.parametrize("data", [{}, {"csrf_token": ""}, {"csrf_token": "x" * 60}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nobody_is_signed_out_by_the_page_of_another(
+def test_a_page_of_another_site_signs_nobody_out(
     browser: FlaskClient, build: Build, method: str, data: dict[str, str]
 ) -> None:
     account = build.active()

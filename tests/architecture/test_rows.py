@@ -13,10 +13,10 @@ def test_every_row_that_fails_is_reported_with_its_values() -> None:
         seen.append(number)
         assert (number % base == 0) is even
 
-    with pytest.raises(ExceptionGroup, match="2 of 4 rows fail") as found:
+    with pytest.raises(ExceptionGroup, match="2 of 4 rows fail") as matches:
         is_even(base=2)
     assert seen == [1, 2, 3, 4]
-    notes = [note for failure in found.value.exceptions for note in failure.__notes__]
+    notes = [note for failure in matches.value.exceptions for note in failure.__notes__]
     assert notes == ["row {'number': 2, 'even': False}", "row {'number': 4, 'even': False}"]
 
 

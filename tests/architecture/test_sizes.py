@@ -28,24 +28,24 @@ def test_no_module_is_longer_than_what_is_read_at_once() -> None:
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
-    found = dict(pair for path in modules(*PRODUCT) for pair in functions(path))
-    assert len(found) > 100
-    assert {name: lines for name, lines in found.items() if lines > FUNCTION} == {}
+    matches = dict(pair for path in modules(*PRODUCT) for pair in functions(path))
+    assert len(matches) > 100
+    assert {name: lines for name, lines in matches.items() if lines > FUNCTION} == {}
 
 
 def test_no_folder_of_the_service_has_more_modules_than_a_list_shows() -> None:
-    found = Counter(shown(path.parent) for path in modules("idp"))
-    assert len(found) > 20
-    assert {name: count for name, count in found.items() if count > FOLDER and name != "idp"} == {}
+    matches = Counter(shown(path.parent) for path in modules("idp"))
+    assert len(matches) > 20
+    assert {name: count for name, count in matches.items() if count > FOLDER and name != "idp"} == {}
 
 
 def test_no_conftest_becomes_a_library() -> None:
-    found = {shown(path): length(path) for path in CHECKOUT.joinpath("tests").rglob("conftest.py")}
-    assert found
-    assert {name: lines for name, lines in found.items() if lines > CONFTEST} == {}
+    matches = {shown(path): length(path) for path in CHECKOUT.joinpath("tests").rglob("conftest.py")}
+    assert matches
+    assert {name: lines for name, lines in matches.items() if lines > CONFTEST} == {}
 
 
 def test_pages_are_pages_and_no_programs() -> None:
-    found = {shown(path): (length(path), len(_LOGIC.findall(path.read_text(encoding="utf-8")))) for path in pages()}
-    assert any(logic for _, logic in found.values())
-    assert {name: size for name, size in found.items() if size[0] > PAGE_LINES or size[1] > PAGE_LOGIC} == {}
+    matches = {shown(path): (length(path), len(_LOGIC.findall(path.read_text(encoding="utf-8")))) for path in pages()}
+    assert any(logic for _, logic in matches.values())
+    assert {name: size for name, size in matches.items() if size[0] > PAGE_LINES or size[1] > PAGE_LOGIC} == {}

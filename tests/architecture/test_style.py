@@ -113,7 +113,7 @@ def test_no_docstring_or_comment_has_a_private_idiom() -> None:
 def test_names_say_what_they_hold() -> None:
     assert [
         f"{shown(path)}:{line}: {name}"
-        for path in modules(*PACKAGES)
+        for path in modules(*PACKAGES, "tests")
         for line, name in names(path)
         if name.lower() in _VAGUE_NAMES
     ] == []

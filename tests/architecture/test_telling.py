@@ -9,7 +9,7 @@ from jinja2 import Environment, nodes
 
 from idp.app import create_app
 from idp.paths import CHECKOUT
-from tests.architecture.told import TOLD
+from tests.architecture.told import SENTENCES
 from tests.architecture.tree import PRODUCT, modules, named, parsed, templates
 from tests.databases import settings_for
 from tests.rows import each_row
@@ -50,12 +50,12 @@ def in_python() -> Iterator[str]:
 def test_every_sentence_about_telling_somebody_has_its_proof(environment: Environment) -> None:
     sentences = {text for text in (*in_templates(environment), *in_python()) if isinstance(text, str)}
     assert len(sentences) > 300, "a check of nothing would always pass"
-    told = {text for text in sentences if _TELLS.search(text)}
-    assert sorted(told - TOLD.keys()) == [], "name the test that proves it in `told.py`"
-    assert sorted(TOLD.keys() - told) == [], "this sentence is on no page any more"
+    telling = {text for text in sentences if _TELLS.search(text)}
+    assert sorted(telling - SENTENCES.keys()) == [], "name the test that proves it in `told.py`"
+    assert sorted(SENTENCES.keys() - telling) == [], "this sentence is on no page any more"
 
 
-@each_row("proof", sorted(set(TOLD.values())))
+@each_row("proof", sorted(set(SENTENCES.values())))
 def test_every_proof_is_a_test(proof: str) -> None:
     file, _, name = proof.partition("::")
     functions = {node.name for node in ast.walk(parsed(CHECKOUT / file)) if isinstance(node, ast.FunctionDef)}
@@ -79,5 +79,5 @@ def test_a_new_sentence_would_be_seen(sentence: str) -> None:
 
 
 @each_row("sentence", ["Prévenez le secrétariat.", "Vous signalez une erreur.", "Signaler une difficulté"])
-def test_what_the_reader_is_asked_to_do_is_no_such_sentence(sentence: str) -> None:
+def test_a_request_to_the_reader_is_no_such_sentence(sentence: str) -> None:
     assert not _TELLS.search(sentence)

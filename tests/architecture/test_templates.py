@@ -47,8 +47,8 @@ def test_every_page_extends_the_layout_and_has_a_title_that_its_heading_repeats(
     assert isinstance(extended.template, nodes.Const)
     assert extended.template.value == ("demo/demo.html" if path.parent.name == "demo" else "layout.html")
     blocks = {block.name: block for block in tree.find_all(nodes.Block)}
-    said = list(blocks["title"].find_all((nodes.Call, nodes.Getattr, nodes.Filter)))
-    assert said, "a title that says something"
+    parts = list(blocks["title"].find_all((nodes.Call, nodes.Getattr, nodes.Filter)))
+    assert parts, "a title that says something"
     assert list(blocks["card"].find_all(nodes.Output))
     assert "<h1>" in path.read_text(encoding="utf-8")
 
@@ -87,7 +87,7 @@ def test_a_bare_word_would_be_seen(source: str, words: list[str]) -> None:
 
 
 @each_row("path", [*templates(".html"), *templates(".txt")])
-def test_what_is_translated_is_a_whole_literal_sentence(environments: dict[str, Environment], path: Path) -> None:
+def test_a_translated_text_is_a_whole_literal_sentence(environments: dict[str, Environment], path: Path) -> None:
     tree = environment(environments, path).parse(path.read_text(encoding="utf-8"))
     for call in tree.find_all(nodes.Call):
         if not (isinstance(call.node, nodes.Name) and call.node.name in _TRANSLATES):

@@ -33,13 +33,13 @@ def files() -> Iterator[Path]:
 
 @each_row("what", FORBIDDEN)
 def test_no_file_holds(what: str) -> None:
-    found = [
+    matches = [
         f"{shown(path)}: {match.group(0)}"
         for path in files()
         if path != Path(__file__)
         for match in FORBIDDEN[what].finditer(path.read_text(encoding="utf-8"))
     ]
-    assert found == []
+    assert matches == []
 
 
 @each_row(
@@ -56,15 +56,15 @@ def test_it_would_be_seen(what: str, text: str) -> None:
 
 
 def test_every_file_is_text_as_it_should_be() -> None:
-    found = list(files())
-    assert len(found) > 200
-    for path in found:
+    matches = list(files())
+    assert len(matches) > 200
+    for path in matches:
         raw = path.read_bytes()
         assert b"\r\n" not in raw, shown(path)
         assert not raw.startswith(b"\xef\xbb\xbf"), shown(path)
 
 
-def test_what_a_run_leaves_behind_is_ignored() -> None:
+def test_files_of_a_run_are_ignored_by_git() -> None:
     ignored = set((CHECKOUT / ".gitignore").read_text(encoding="utf-8").split())
     left = {"var/", ".venv/", ".tools/", "dist/", "__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/"}
     assert left | {".import_linter_cache/", ".hypothesis/", "node_modules/"} <= ignored

@@ -7,7 +7,7 @@ _PAGES = "tests/web/test_telling.py"
 _SCHOOLS = f"{_PAGES}::test_page_promises_a_notice_for_schools_with_an_address_alone"
 _CONTEST = "tests/email_confirmation/test_contest.py"
 
-TOLD = {
+SENTENCES = {
     "L’établissement sera prévenu par mail : %(schools)s.": (f"{_PAGES}::test_promised_notice_is_sent_to_the_school"),
     "L’établissement sera prévenu par mail.": (
         f"{_PAGES}::test_stopped_change_of_address_page_names_the_notified_schools"

@@ -13,9 +13,9 @@ PRODUCT = ("idp", "demo", "clients")
 @cache
 def modules(*folders: str) -> tuple[Path, ...]:
     """Return the Python files of `folders`."""
-    found = tuple(path for folder in folders for path in sorted((CHECKOUT / folder).rglob("*.py")))
-    assert len(found) > 10, "a check of nothing would always pass"
-    return found
+    matches = tuple(path for folder in folders for path in sorted((CHECKOUT / folder).rglob("*.py")))
+    assert len(matches) > 10, "a check of nothing would always pass"
+    return matches
 
 
 @cache
@@ -31,9 +31,9 @@ def shown(path: Path) -> str:
 
 def templates(suffix: str = ".html") -> list[Path]:
     """Return the templates that end with `suffix`."""
-    found = sorted(path for path in TEMPLATES.rglob(f"*{suffix}"))
-    assert found
-    return found
+    matches = sorted(path for path in TEMPLATES.rglob(f"*{suffix}"))
+    assert matches
+    return matches
 
 
 def pages() -> list[Path]:

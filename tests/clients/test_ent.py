@@ -281,6 +281,6 @@ def test_sign_in_started_by_a_third_party_leads_to_pages_of_the_ent_alone(
     assert posted.status_code == 303
     assert query(browser.get(posted.location).location)["login_hint"] == "profil:parent"
     browser.enter()
-    wanted = f"/login?iss={provider.issuer}&target_link_uri={PUBLIC_URL}/notifications"
-    assert browser.sign_in(wanted).location == "/notifications"
+    expected_url = f"/login?iss={provider.issuer}&target_link_uri={PUBLIC_URL}/notifications"
+    assert browser.sign_in(expected_url).location == "/notifications"
     assert browser.submit("/notifications", mail="a@exemple.fr").location == "/bienvenue"

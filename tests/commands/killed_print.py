@@ -50,15 +50,15 @@ def main(database: str, order: str) -> None:
     """Print until the process is killed."""
     # The processes of the pool import the module that was started: an empty one instead of all that this one imports.
     sys.modules["__main__"] = ModuleType("__main__")
-    wanted = json.loads(order)
-    arm(wanted["batch"], wanted["where"])
+    options = json.loads(order)
+    arm(options["batch"], options["where"])
     settings = settings_for(database, database_pool=2)
     app = create_app(settings)
     with app.app_context():
         printing.print_letters(
             settings,
             services_of(app).hasher,
-            PrintOrder(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
+            PrintOrder(uai=options["uai"], out=Path(options["out"]), csv=Path(options["csv"]), per_class=True),
             print,
         )
     sys.exit("it was not killed")

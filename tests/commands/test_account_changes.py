@@ -98,7 +98,7 @@ def test_an_operator_sends_the_reset_mail_without_seeing_a_password(
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert living(account) == 0
     assert heading(page) != "Gérer mon compte"
-    assert [wanted["account"] for wanted in waiting(RESET_REQUESTED)] == [str(account.id)]
+    assert [payload["account"] for payload in waiting(RESET_REQUESTED)] == [str(account.id)]
     for command in (*ACTS, "force-password-change", "find"):
         options = bare("account", command, "--help").out.partition("Options:")[2]
         assert "--password" not in options

@@ -97,8 +97,8 @@ def test_self_service_change_records_before_and_after(
     bearer = {"Authorization": f"Bearer {invitation['initial_access_token']}"}
     registration = browser.post("/register", json=body, headers=bearer).get_json()
     own = {"Authorization": f"Bearer {registration['registration_access_token']}"}
-    wanted = {**body, "client_id": registration["client_id"], "client_name": "Horizon"}
-    assert browser.put(f"/register/{registration['client_id']}", json=wanted, headers=own).status_code == 200
+    expected = {**body, "client_id": registration["client_id"], "client_name": "Horizon"}
+    assert browser.put(f"/register/{registration['client_id']}", json=expected, headers=own).status_code == 200
     [changed] = [entry for entry in details(events, "client.changed_itself") if entry["change"] == "changed"]
     assert changed["before"]["name"] == "Estuaire"
     assert changed["after"]["name"] == "Horizon"

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from idp.accounts.models import Account
 from idp.db import db
-from tests.activation.steps import ACTIVATION, ADDRESS, activate, fill_in, open_activation
+from tests.activation.steps import ACTIVATION, EMAIL, activate, fill_in, open_activation
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, reload_account
 from tests.commands.conftest import Events, Run
@@ -156,7 +156,7 @@ def test_a_rejected_dispute_gives_the_parent_a_new_letter(
     page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(page) == ACTIVATION
     assert heading(fill_in(parent, page)) == "Consultez votre messagerie"
-    assert reload_account(account).pending_email == ADDRESS
+    assert reload_account(account).pending_email == EMAIL
 
 
 def test_a_confirmed_dispute_ends_only_the_disputed_tie(

@@ -112,9 +112,9 @@ def test_developer_pages_are_not_served(browser: FlaskClient, place: str) -> Non
 
 @pytest.mark.row("K-01")
 def test_the_werkzeug_debugger_is_disabled(browser: FlaskClient) -> None:
-    plain, wanted = browser.get("/"), browser.get("/?__debugger__=yes&cmd=resource&f=debugger.js")
-    assert (wanted.status_code, wanted.headers["Location"]) == (plain.status_code, plain.headers["Location"])
-    assert wanted.get_data() == plain.get_data()
+    plain, debugged = browser.get("/"), browser.get("/?__debugger__=yes&cmd=resource&f=debugger.js")
+    assert (debugged.status_code, debugged.headers["Location"]) == (plain.status_code, plain.headers["Location"])
+    assert debugged.get_data() == plain.get_data()
 
 
 @pytest.mark.row("K-02")

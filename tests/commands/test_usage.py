@@ -25,11 +25,11 @@ def test_help_needs_no_settings(bare: Run, path: tuple[str, ...]) -> None:
 
 
 def test_the_required_commands_exist() -> None:
-    wanted = """config check; db upgrade; db current; serve; worker; demo; client add; client list; client show;
+    expected = """config check; db upgrade; db current; serve; worker; demo; client add; client list; client show;
         client rotate-secret; client disable; keys list; keys rotate; keys retire; charter publish; charter list;
         outbox list; outbox retry; account find; account show; account unlock; account disable; account enable;
         account end-sessions; account force-password-change; audit show; purge; letters print"""
-    assert {tuple(name.split()) for name in wanted.split(";")} <= set(all_commands(cli))
+    assert {tuple(name.split()) for name in expected.split(";")} <= set(all_commands(cli))
 
 
 def test_version(bare: Run) -> None:

@@ -52,14 +52,14 @@ def test_instants_compare_as_instants(app: Flask) -> None:
 
 @pytest.mark.row("Z-13")
 def test_each_engine_is_set_up_for_a_service(app: Flask) -> None:
-    wanted = (
+    expected = (
         {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
         if db.engine.dialect.name == "sqlite"
         else {"statement_timeout": "5s", "lock_timeout": "2s", "timezone": "UTC"}
     )
     show = "PRAGMA" if db.engine.dialect.name == "sqlite" else "SHOW"
     with db.engine.connect() as connection:
-        assert {name: connection.scalar(text(f"{show} {name}")) for name in wanted} == wanted
+        assert {name: connection.scalar(text(f"{show} {name}")) for name in expected} == expected
 
 
 def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:

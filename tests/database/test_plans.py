@@ -59,10 +59,10 @@ def database_url(
         yield url
 
 
-def check_plans(seen: Seen, database_url: str, *wanted: str) -> None:
+def check_plans(seen: Seen, database_url: str, *indexes: str) -> None:
     """Check the plans of the recorded statements; each table of `wanted` must be among theirs."""
     statements = {text: values for text, values in seen if _is_work(text)}
-    for table in wanted:
+    for table in indexes:
         assert any(re.search(rf"\b{table}\b", text) for text in statements), (table, list(statements))
     walks = [
         f"{walked}\n{text}" for text, values in statements.items() for walked in _walks(text, values, database_url)
@@ -135,7 +135,7 @@ def test_requests_of_clients_with_keys_walk_no_table(
     with listening(app) as seen:
         code = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))["code"]
         tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
-        party.told(browser, tokens["access_token"])
+        party.read_userinfo(browser, tokens["access_token"])
         for path in ("/introspect", "/revoke"):
             assert party.post(browser, path, {"token": tokens["access_token"]}, None).status_code == 200
         assert party.post(browser, "/revoke", {"token": "x", "client_id": "another"}, None).status_code == 401

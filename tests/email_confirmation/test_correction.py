@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import ADDRESS, CHOSEN, DEAD_LETTER, LOST, SENT, activate, newest_link, read_state
+from tests.activation.steps import EMAIL, CHOSEN, DEAD_LETTER, LOST, SENT, activate, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, sign_in, submit
@@ -43,7 +43,7 @@ def test_an_address_in_the_history_names_no_mailbox_without_the_password(
     assert (page.status_code, heading(page)) == (200, _FORM)
     assert f'value="{_THEIRS}"' in page.text, "what was typed is kept"
     after = read_state(account.id)
-    assert (after.pending, after.links) == (ADDRESS, 1)
+    assert (after.pending, after.links) == (EMAIL, 1)
     assert outbox(NOTICE) == []
 
 
@@ -55,11 +55,11 @@ def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_n
     former = newest_link(build.settings, account.id)
     form = browser.get(place)
     assert "Celui que vous avez choisi, pas celui du courrier." in form.text
-    assert heading(submit(browser, form, mail=ADDRESS, mot_de_passe=CHOSEN)) == SENT
-    assert read_state(account.id).pending == ADDRESS
+    assert heading(submit(browser, form, mail=EMAIL, mot_de_passe=CHOSEN)) == SENT
+    assert read_state(account.id).pending == EMAIL
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
-    assert set(mails) == {"noemei@exemple.fr", ADDRESS}
+    assert set(mails) == {"noemei@exemple.fr", EMAIL}
     notice = mails["noemei@exemple.fr"]
     assert notice["Subject"] == "Une autre adresse mail a été donnée"
     for text in (text_of(notice), html_of(notice)):
@@ -67,7 +67,7 @@ def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_n
         assert "/adresse/" not in text, "no link that gives control"
         assert "/mot-de-passe" not in text
         assert account.username not in text
-        assert ADDRESS not in text
+        assert EMAIL not in text
     assert browser.get(former).status_code == 410, "what the mail says of the former link is true"
 
 
@@ -76,7 +76,7 @@ def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClie
     with time_machine.travel(now(), tick=False) as clock:
         place = _correction(activate(browser, account))
         clock.shift(timedelta(seconds=61))
-        submit(browser, browser.get(place), mail=ADDRESS.title(), mot_de_passe=CHOSEN)
+        submit(browser, browser.get(place), mail=EMAIL.title(), mot_de_passe=CHOSEN)
     assert read_state(account.id).links == 2
     assert outbox(NOTICE) == []
 
@@ -84,10 +84,10 @@ def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClie
 def test_an_abandoned_mailbox_is_notified_after_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
     account = build.active(email=None, pending_email="attend@exemple.fr")
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
+    submit(browser, browser.get("/adresse/modifier"), mail=EMAIL, mot_de_passe=PASSWORD)
     [message] = outbox(NOTICE)
     assert message.payload["notice"] == Notice.EMAIL_ABANDONED.value
-    assert read_state(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == EMAIL
 
 
 def test_wrong_passwords_of_a_correction_share_the_counter_of_the_account(
@@ -106,7 +106,7 @@ def test_wrong_passwords_of_a_correction_share_the_counter_of_the_account(
         assert "Un peu de patience" in held.text
         db.session.rollback()
         assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
-    assert read_state(account.id).pending == ADDRESS
+    assert read_state(account.id).pending == EMAIL
 
 
 def _signed_in_elsewhere(app: Flask, account: Account) -> None:
@@ -129,7 +129,7 @@ def test_the_binding_of_the_browser_ends_with_the_activation(
     for place in (waiting.request.full_path, _correction(waiting), activation):
         page = follow(browser, browser.get(place))
         assert (page.status_code, heading(page)) in {(400, LOST), (410, DEAD_LETTER)}, place
-        assert ADDRESS not in page.text
+        assert EMAIL not in page.text
 
 
 def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
@@ -163,6 +163,6 @@ def test_browser_history_shows_no_name_and_no_form_after_the_confirmation(
     for place in (waiting.request.full_path, _correction(waiting)):
         page = browser.get(place)
         assert heading(page) == _CONFIRMED
-        assert not any(word in page.text for word in (ADDRESS, account.username, "Noémie", 'name="mail"'))
+        assert not any(word in page.text for word in (EMAIL, account.username, "Noémie", 'name="mail"'))
     submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")
-    assert read_state(account.id).email == ADDRESS
+    assert read_state(account.id).email == EMAIL

@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from tests.activation.steps import ADDRESS, CHOSEN, activate, read_state
+from tests.activation.steps import EMAIL, CHOSEN, activate, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.pages import heading, submit
@@ -31,7 +31,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     with post_office(app) as office:
         [mail] = office.deliver()
     assert mail["Subject"] == "Activez votre compte"
-    assert mail["To"] == ADDRESS
+    assert mail["To"] == EMAIL
     assert mail["From"].addresses[0].addr_spec == "ne-pas-repondre@exemple.fr"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html = text_of(mail), html_of(mail)
@@ -46,7 +46,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     page = app.test_client().get(link_of(mail))
     assert heading(page) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert read_state(account.id).email == ADDRESS
+    assert read_state(account.id).email == EMAIL
 
 
 @pytest.mark.row("S-07")
@@ -97,10 +97,10 @@ def test_an_expired_link_is_replaced_at_the_same_address(app: Flask, browser: Fl
         assert heading(dead) == "Ce lien ne marche plus"
         response = submit(stranger, dead, renvoyer="1")
         assert heading(response) == "Regardez votre messagerie"
-        assert ADDRESS not in response.text
+        assert EMAIL not in response.text
         submit(stranger, dead, renvoyer="1")  # no second mail within a minute
         _, second = office.deliver()
-        assert second["To"] == ADDRESS
+        assert second["To"] == EMAIL
         assert heading(submit(stranger, stranger.get(link_of(second)))) == _CONFIRMED
     assert read_state(account.id).links == 2
 

@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, newest_link, open_activation, read_state
+from tests.activation.steps import EMAIL, CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
@@ -54,7 +54,7 @@ def notices(account: Account) -> list[str]:
 def stolen(browser: FlaskClient, build: Build) -> Account:
     """An account whose letter somebody else used; the school's file knows the right person's address."""
     account = build.never_activated(school_email=OF_FILE)
-    activate(browser, account, mail=ADDRESS)
+    activate(browser, account, mail=EMAIL)
     return account
 
 
@@ -69,17 +69,17 @@ def test_mailbox_of_the_file_is_notified_of_an_activation_with_another_address(
         assert set(re.findall(r"https://connexion\.exemple\.test/\S+?(?=[\s\"<])", text)) == {
             f"{build.settings.issuer}{path}"
         }
-        for secret in (ADDRESS, stolen.username, "LEROY-VANDEPUTTE", "noemie@", "Tilleuls"):
+        for secret in (EMAIL, stolen.username, "LEROY-VANDEPUTTE", "noemie@", "Tilleuls"):
             assert secret not in text, "who uses which address is not told, nor where the children are"
         assert "Noémie L." in text
 
 
-@pytest.mark.parametrize("of_file", [ADDRESS.upper(), f" {ADDRESS} ", None, "", "pas une adresse"])
+@pytest.mark.parametrize("of_file", [EMAIL.upper(), f" {EMAIL} ", None, "", "pas une adresse"])
 def test_activation_sends_no_report_without_a_different_address_in_the_file(
     browser: FlaskClient, build: Build, of_file: str | None
 ) -> None:
     account = build.never_activated(school_email=of_file)
-    activate(browser, account, mail=ADDRESS)
+    activate(browser, account, mail=EMAIL)
     assert links(account) == []
 
 
@@ -119,8 +119,8 @@ def test_a_first_address_long_after_an_activation_sends_no_report(
 ) -> None:
     account = build.active(email=None, school_email=OF_FILE)
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
-    assert read_state(account.id).pending == ADDRESS
+    submit(browser, browser.get("/adresse/modifier"), mail=EMAIL, mot_de_passe=PASSWORD)
+    assert read_state(account.id).pending == EMAIL
     assert links(account) == []
 
 
@@ -134,7 +134,7 @@ def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: 
     assert scanner.post(path).status_code == 400, "no form of ours"
     assert read_state(stolen.id) == before
     assert notices(stolen) == []
-    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
+    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", EMAIL, OF_FILE):
         assert secret not in page.text
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
@@ -154,7 +154,7 @@ def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build:
     assert notices(stolen) == ["other_mailbox"]
     assert read_state(stolen.id) == before, "nothing of the account changed"
     assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
-    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
+    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", EMAIL, OF_FILE):
         assert secret not in done.text
     event = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "activation.reported")).one()
     assert event.details == {"uais": ["0599001N"]}

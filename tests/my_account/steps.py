@@ -63,10 +63,10 @@ def wait_out(clock: time_machine.Traveller) -> None:
 
 def journal(kind: str, account: Account | None = None) -> list[AuditEntry]:
     """Return the journal's entries of one kind, of one account or of all, oldest first."""
-    wanted = select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)
+    statement = select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)
     if account is not None:
-        wanted = wanted.where(AuditEntry.account_id == account.id)
-    return list(db.session.scalars(wanted))
+        statement = statement.where(AuditEntry.account_id == account.id)
+    return list(db.session.scalars(statement))
 
 
 def count(model: type) -> int:

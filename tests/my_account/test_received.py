@@ -22,7 +22,7 @@ from tests.pages import heading
 from tests.protocol.flow import tokens_for
 
 PAGE = "/mon-compte/ent"
-TOLD = {
+RECEIVED = {
     "profile": "votre prénom, votre nom et votre langue",
     "email": "votre adresse mail confirmée",
     "ent": "que vous êtes parent",
@@ -56,7 +56,7 @@ def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them
         assert all(vector in sections[name] for vector in userinfo["FrEduVecteur"])
         assert f"{child_shown} LEROY" in sections[name]
         assert hidden_child not in sections[name]
-        for sentence in TOLD.values():
+        for sentence in RECEIVED.values():
             assert sentence in sections[name]
 
 
@@ -64,10 +64,10 @@ def test_an_ent_is_listed_with_its_registered_claims_alone(browser: FlaskClient,
     build.ent("Sobre", scopes="openid profile", always_claims=["charter"])
     enter(browser, build.active())
     text = _sections(browser.get(PAGE).text)["Sobre"]
-    assert TOLD["profile"] in text
-    assert TOLD["charter"] in text
-    assert TOLD["email"] not in text
-    assert TOLD["ent"] not in text
+    assert RECEIVED["profile"] in text
+    assert RECEIVED["charter"] in text
+    assert RECEIVED["email"] not in text
+    assert RECEIVED["ent"] not in text
     assert "Malo" not in text
     assert "Cet ENT ne reçoit rien sur vos enfants." in text
 

@@ -23,9 +23,9 @@ def main(database_url: str, smtp_url: str, *options: str) -> None:
 
 
 def _wait_for_file(message: OutboxMessage) -> Outcome:
-    started, wanted = Path(message.payload["started"]), Path(message.payload["wanted"])
+    started, release = Path(message.payload["started"]), Path(message.payload["wanted"])
     started.touch()
-    while not wanted.exists():
+    while not release.exists():
         time.sleep(0.05)
     return Outcome.DONE
 

@@ -108,9 +108,9 @@ def test_four_workers_send_each_mail_once(queue_app: Flask, start_worker: StartW
 def test_mails_are_sent_while_the_worker_waits_for_a_slow_ent(
     queue_app: Flask, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    started, wanted, mailbox = tmp_path / "started", tmp_path / "wanted", Mailbox()
+    started, release, mailbox = tmp_path / "started", tmp_path / "wanted", Mailbox()
     for _ in range(3):
-        enqueue("slow", {"started": str(started), "wanted": str(wanted)})
+        enqueue("slow", {"started": str(started), "wanted": str(release)})
     db.session.commit()
     with smtp_server(mailbox) as port, soon() as wait:
         worker = start_worker(port)
@@ -120,7 +120,7 @@ def test_mails_are_sent_while_the_worker_waits_for_a_slow_ent(
         while outcomes() != {"sent": 20, "waiting": 3}:
             wait()
         worker.process.terminate()  # both threads finish their messages
-        wanted.touch()
+        release.touch()
         assert worker.process.wait(_PATIENCE) == 0
     assert outcomes() == {"sent": 21, "waiting": 2}
     with Session(db.engine) as session:

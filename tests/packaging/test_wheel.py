@@ -81,11 +81,11 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
 def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
-    wanted |= {"CONTRIBUTING.md", "PKG-INFO"}
+    expected = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
+    expected |= {"CONTRIBUTING.md", "PKG-INFO"}
     for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
-        wanted |= sources(folder)
-    assert wanted <= names
+        expected |= sources(folder)
+    assert expected <= names
     assert not [name for name in names if re.search(r"(^|/)(var|\.venv|\.git|node_modules|__pycache__)(/|$)", name)]
 
 

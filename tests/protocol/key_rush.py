@@ -109,8 +109,8 @@ class Client(threading.Thread):
                 raise AssertionError(f"{kid}, with which {signer} signs, is not in the JWKS of {other}")
         verify("RS256", self.keys[kid], f"{head}.{claims}".encode(), unb64(signature))
         payload = json.loads(unb64(claims))
-        wanted = {"iss": self.ent.issuer, "aud": self.ent.client_id, "nonce": attempt.nonce}
-        if any(payload[name] != value for name, value in wanted.items()) or payload["exp"] <= time.time():
+        expected = {"iss": self.ent.issuer, "aud": self.ent.client_id, "nonce": attempt.nonce}
+        if any(payload[name] != value for name, value in expected.items()) or payload["exp"] <= time.time():
             raise AssertionError(f"claims: {payload}")
         if payload["at_hash"] != at_hash("RS256", tokens["access_token"]):
             raise AssertionError("at_hash")

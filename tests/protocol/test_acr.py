@@ -131,14 +131,14 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
-    attempt, wanted = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
+    attempt, required = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
     db.session.commit()
-    assert step_of(browser.get(ent.url(attempt, claims=wanted))) == "/connexion"
-    page = sign_in(browser, ent.url(attempt, claims=wanted), known.username, PASSWORD)
+    assert step_of(browser.get(ent.url(attempt, claims=required))) == "/connexion"
+    page = sign_in(browser, ent.url(attempt, claims=required), known.username, PASSWORD)
     claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
     assert claims["acr"] == KNOWN_DEVICE_CLASS
-    assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # without another sign-in
+    assert acr_of(browser, ent, claims=required, prompt="none") == KNOWN_DEVICE_CLASS  # without another sign-in
 
 
 @pytest.mark.row("A-26")
@@ -170,8 +170,8 @@ def test_an_unreachable_essential_acr_is_refused_at_once(
 ) -> None:
     """Unmet Authentication Requirements 1.0."""
     for visitor in (browser, app.test_client()):
-        for wanted in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
-            assert ent.answer(visitor.get(ent.url(Attempt(), claims=wanted)))["error"] == UNMET, wanted
+        for required in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
+            assert ent.answer(visitor.get(ent.url(Attempt(), claims=required)))["error"] == UNMET, required
 
 
 @pytest.mark.row("A-26")
@@ -179,11 +179,11 @@ def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
-    wanted = essential(KNOWN_DEVICE_CLASS)
-    assert acr_of(browser, ent, claims=wanted) == KNOWN_DEVICE_CLASS
+    required = essential(KNOWN_DEVICE_CLASS)
+    assert acr_of(browser, ent, claims=required) == KNOWN_DEVICE_CLASS
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
     db.session.commit()
-    assert step_of(browser.get(ent.url(Attempt(), claims=wanted))) == "/connexion"
+    assert step_of(browser.get(ent.url(Attempt(), claims=required))) == "/connexion"
 
 
 @pytest.mark.row("T-20")

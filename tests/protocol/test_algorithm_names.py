@@ -94,7 +94,7 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
     token = answer.get_json()["access_token"]
     for name in NAMES:
         party.key = called(party.key, name)
-        assert party.told(browser, token)["sub"]
+        assert party.read_userinfo(browser, token)["sub"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -32,8 +32,8 @@ def jwks(*keys: Key, **members: Any) -> dict[str, Any]:
 
 def signing(build: Build, key: Key, **more: Any) -> KeyedParty:
     """Return an ENT that signs with `key`."""
-    wanted = {"auth_method": "private_key_jwt", "jwks": jwks(key), **more}
-    return KeyedParty.of(build.ent(**wanted), client=key)
+    options = {"auth_method": "private_key_jwt", "jwks": jwks(key), **more}
+    return KeyedParty.of(build.ent(**options), client=key)
 
 
 def shown(browser: FlaskClient, ent: KeyedParty, assertion: dict[str, str]) -> Any:

@@ -81,7 +81,7 @@ def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskCli
     # … and confirm that the public key to which the access token is bound matches the public key from the DPoP proof
     unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.url, token)), "invalid_token")
     unauthorized(party.resource(browser, token, without_signature(at)), "invalid_dpop_proof")
-    assert party.told(browser, token)["sub"]
+    assert party.read_userinfo(browser, token)["sub"]
 
 
 def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: KeyedParty) -> None:

@@ -39,7 +39,7 @@ def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient
     party.key = Key.new()
     second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
     assert second["token_type"] == "DPoP"
-    assert party.told(browser, second["access_token"])["sub"]
+    assert party.read_userinfo(browser, second["access_token"])["sub"]
 
 
 def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
@@ -57,7 +57,7 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty)
     other = Key.new().proof("POST", f"{public.issuer}/token")
     refused(public.renew(browser, first["refresh_token"], other), "invalid_grant")
     second = public.renew(browser, first["refresh_token"], public.fresh_proof()).get_json()
-    assert public.told(browser, second["access_token"])["sub"]
+    assert public.read_userinfo(browser, second["access_token"])["sub"]
 
 
 @pytest.mark.row("T-22")
@@ -81,7 +81,7 @@ def test_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, publ
     answers = [public.renew(browser, token, public.fresh_proof()).get_json() for _ in range(2)]
     assert answers[0]["refresh_token"] == answers[1]["refresh_token"]
     for answer in answers:
-        assert public.told(browser, answer["access_token"])["sub"]
+        assert public.read_userinfo(browser, answer["access_token"])["sub"]
     assert public.renew(browser, answers[1]["refresh_token"], public.fresh_proof()).status_code == 200
 
 
@@ -93,7 +93,7 @@ def test_a_client_with_a_secret_gets_the_lost_answer_with_a_new_key(browser: Fla
     party.key = Key.new()
     second = party.renew(browser, token, party.fresh_proof()).get_json()
     assert second["refresh_token"] == first["refresh_token"]
-    assert party.told(browser, second["access_token"])["sub"]
+    assert party.read_userinfo(browser, second["access_token"])["sub"]
 
 
 @pytest.mark.both_databases

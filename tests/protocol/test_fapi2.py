@@ -75,14 +75,14 @@ def test_a_whole_sign_on_by_the_profile(
     body = response.get_json()
     assert body["token_type"] == "DPoP"
     claims = party.verify(browser, body["id_token"], attempt, body["access_token"])
-    info = party.told(browser, body["access_token"])
+    info = party.read_userinfo(browser, body["access_token"])
     assert info["sub"] == claims["sub"]
     assert info["given_name"] == parent.given_name
     for _ in range(2):
         again = party.renew(browser, body["refresh_token"], party.fresh_proof()).get_json()
         assert "refresh_token" not in again
         assert again["token_type"] == "DPoP"
-        assert party.told(browser, again["access_token"])["sub"] == claims["sub"]
+        assert party.read_userinfo(browser, again["access_token"])["sub"] == claims["sub"]
     assert party.userinfo(browser, body["access_token"]).status_code == 401
 
 
@@ -126,7 +126,7 @@ def test_a_client_may_change_its_key_between_refreshes(
     for _ in range(2):
         party.key = Key.new()
         body = party.renew(browser, token, party.fresh_proof()).get_json()
-        assert party.told(browser, body["access_token"])["sub"]
+        assert party.read_userinfo(browser, body["access_token"])["sub"]
 
 
 def test_a_proof_signed_with_rs256_is_refused(
@@ -145,7 +145,7 @@ def test_a_proof_signed_with_rs256_is_refused(
     assert (response.status_code, response.get_json()["error"]) == (401, "invalid_dpop_proof")
     renewed = party.renew(browser, tokens["refresh_token"], weak.proof("POST", f"{party.issuer}/token"))
     refused(renewed, "invalid_dpop_proof")
-    assert party.told(browser, tokens["access_token"])["sub"]
+    assert party.read_userinfo(browser, tokens["access_token"])["sub"]
 
 
 @pytest.mark.row("T-01")

@@ -64,9 +64,9 @@ def test_the_page_of_a_confirmed_email_links_to_the_ent(browser: FlaskClient, bu
     assert heading(page) == "Confirmation de votre adresse mail"
     client = registry.find(ent.client_id)
     assert client
-    wanted = client.entrance(build.settings.issuer)
-    assert wanted.startswith(begin or HOME)
-    assert f'href="{wanted}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
+    expected_url = client.entrance(build.settings.issuer)
+    assert expected_url.startswith(begin or HOME)
+    assert f'href="{expected_url}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
@@ -79,5 +79,5 @@ def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})
     assert heading(page) == "Vous êtes déconnecté"
-    wanted = home or f"{BEGIN}?{urlencode({'iss': build.settings.issuer})}"
-    assert f'href="{wanted}">Revenir à' in unescape(page.get_data(as_text=True))
+    expected_url = home or f"{BEGIN}?{urlencode({'iss': build.settings.issuer})}"
+    assert f'href="{expected_url}">Revenir à' in unescape(page.get_data(as_text=True))

@@ -65,7 +65,7 @@ YES_OR_NO = {
     "request_uri_parameter_supported": False,
     "require_pushed_authorization_requests": False,
 }
-ADDRESSES = {
+URLS = {
     *("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint"),
     *("registration_endpoint", "revocation_endpoint", "introspection_endpoint", "check_session_iframe"),
     "pushed_authorization_request_endpoint",
@@ -110,7 +110,7 @@ def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None
     documents = [browser.get(path) for path in DOCUMENTS]
     assert documents[0].get_json() == documents[1].get_json()
     document = documents[0].get_json()
-    assert document.keys() == {"issuer", "claims_supported"} | EVERY_WAY.keys() | YES_OR_NO.keys() | ADDRESSES
+    assert document.keys() == {"issuer", "claims_supported"} | EVERY_WAY.keys() | YES_OR_NO.keys() | URLS
     for name, values in EVERY_WAY.items():
         assert set(document[name]) == values, name
         assert len(document[name]) == len(values), name
@@ -123,7 +123,7 @@ def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None
 def test_every_address_is_there(browser: FlaskClient) -> None:
     """RFC 8414, 2."""
     document = metadata(browser)
-    for name in ADDRESSES:
+    for name in URLS:
         assert document[name].startswith(f"{ISSUER}/"), name
         assert browser.get(path_of(document, name)).status_code != 404, name
         assert browser.get(f"{path_of(document, name)}/").status_code == 404, name

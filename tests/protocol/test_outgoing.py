@@ -67,11 +67,9 @@ def test_an_internal_ip_is_refused_before_any_connection(host: str, connections:
     "addresses",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
-def test_a_name_with_one_internal_ip_is_refused(
-    addresses: list[str], resolver: Resolver, connections: list[Any]
-) -> None:
+def test_a_name_with_one_internal_ip_is_refused(ips: list[str], resolver: Resolver, connections: list[Any]) -> None:
     """Security row L-07."""
-    resolver.hosts["rebind.test"] = addresses
+    resolver.hosts["rebind.test"] = ips
     with pytest.raises(UrlRefusedError):
         production("autre.test", "192.168.0.0/16").post_form("https://rebind.test/", FORM)
     assert connections == []

@@ -253,12 +253,12 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, registrati
 def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None:
     """RFC 7592, 2.2."""
     client = row()
-    wanted = rows.read(client)
+    metadata = rows.read(client)
     db.session.commit()
     with db.engine.begin() as elsewhere:
         elsewhere.execute(update(Client).values(version=Client.version + 1, name="Entre-temps"))
     with pytest.raises(RegistrationRefusedError, match="changed by somebody else"), unit_of_work():
-        registrations.change(client, wanted)
+        registrations.change(client, metadata)
     assert row().name == "Entre-temps"
 
 

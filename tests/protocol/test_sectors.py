@@ -39,7 +39,7 @@ def sub(browser: FlaskClient, ent: RelyingParty) -> str:
     return str(tokens_for(browser, ent, scope="openid")["claims"]["sub"])
 
 
-def wanted(client_id: str) -> ClientMetadata:
+def requested(client_id: str) -> ClientMetadata:
     return rows.read(registrations.get(client_id))
 
 

@@ -44,7 +44,7 @@ class Ent:
 
     party: RelyingParty
     server: EntServer
-    address: str
+    origin: str
 
     def serve(self, path: str, html: str, **headers: str) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -101,7 +101,7 @@ def test_a_frame_says_whether_the_session_is_the_same(
     ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>", **policy)
     with new_page(browser_process) as page:
         answer = sign_in(page, loopback, ent, parent, Attempt())
-        page.goto(f"{ent.address}/rp", wait_until="load")
+        page.goto(f"{ent.origin}/rp", wait_until="load")
         good = f"{ent.party.client_id} {answer['session_state']}"
         assert page.evaluate(ASK, good) == ["unchanged", loopback]
         assert page.evaluate(ASK, f"x{good}") == ["changed", loopback]
@@ -135,7 +135,7 @@ def test_a_frame_without_cookies_reports_an_error_and_no_change(
         ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>")
         hide_cookies_from_frames(page)
         answer = sign_in(page, loopback, ent, parent, Attempt())
-        page.goto(f"{ent.address}/rp", wait_until="load")
+        page.goto(f"{ent.origin}/rp", wait_until="load")
         assert page.frames[1].evaluate("document.hasStorageAccess()") is False, "this browser hides cookies"
         assert page.evaluate(ASK, f"{ent.party.client_id} {answer['session_state']}") == ["error", loopback]
 
@@ -145,7 +145,7 @@ def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: 
     attempt = Attempt()
     answer = sign_in(page, loopback, ent, account, attempt)
     tokens = ent.party.tokens(app.test_client(), answer["code"], attempt)
-    hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={ent.address}/bye&state=s"
+    hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={ent.origin}/bye&state=s"
     page.goto(f"{loopback}/logout?{hint}")
 
 
@@ -191,10 +191,10 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         attempt = Attempt()
         page.goto(loopback + passerelle.party.url(attempt))  # sans rien retaper
         tokens = passerelle.party.tokens(app.test_client(), passerelle.asked("/cb")[0]["code"][0], attempt)
-        hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={passerelle.address}/bye&state=s"
+        hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={passerelle.origin}/bye&state=s"
         page.goto(f"{loopback}/logout?{hint}")
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
-        assert page.url == f"{passerelle.address}/bye?state=s"
+        assert page.url == f"{passerelle.origin}/bye?state=s"
 
         sid = tokens["claims"]["sid"]
         front_requests = [request for request in horizon.server.asked if request.path.startswith("/front?")]

@@ -32,11 +32,11 @@ RESPONSABLES = """<?xml version="1.0" encoding="ISO-8859-15"?>
 
 def siecle(folder: Path, *, eleves: bool = True, responsables: bool = True) -> Path:
     folder.mkdir(exist_ok=True)
-    for wanted, name, text in (
+    for expected, name, text in (
         (eleves, "ElevesAvecAdresses.xml", ELEVES),
         (responsables, "ResponsablesAvecAdresses.xml", RESPONSABLES),
     ):
-        if wanted:
+        if expected:
             (folder / name).write_text(text, encoding="iso-8859-15")
     return folder
 

@@ -21,8 +21,8 @@ from bench.academy.writers.output import Folder
 SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 
 
-def _made(out: Path, form: str, **wanted: object) -> Produced:
-    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
+def _made(out: Path, form: str, **options: object) -> Produced:
+    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | options
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
 

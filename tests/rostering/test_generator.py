@@ -28,8 +28,8 @@ SEED, PUPILS, SCHOOLS = 7, 500, 8
 Records = dict[tuple[str, str], dict[str, list[str]]]
 
 
-def _made(out: Path, form: str, **wanted: object) -> Produced:
-    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
+def _made(out: Path, form: str, **options: object) -> Produced:
+    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | options
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
 
@@ -100,9 +100,9 @@ def _apply(records: Records, folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, form: str) -> None:
-    wanted = {"mistakes": 0.05, "archive": True, "delta": 0.05 if form.startswith("aaf") else 0}
+    options = {"mistakes": 0.05, "archive": True, "delta": 0.05 if form.startswith("aaf") else 0}
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):
-        _made(tmp_path / name, form, seed=seed, **wanted)
+        _made(tmp_path / name, form, seed=seed, **options)
 
     assert _digest(tmp_path / "one") == _digest(tmp_path / "again")
     assert not set(_digest(tmp_path / "one").values()) & set(_digest(tmp_path / "other").values())
@@ -227,8 +227,8 @@ def test_an_aaf_holds_exactly_the_expected_accounts(tmp_path: Path, *, latin9: b
     assert encodings == {b"ISO-8859-15" if latin9 else b"UTF-8"}
 
 
-def _rows(wanted: Iterable[Family]) -> Iterator[tuple[str, ...]]:
-    for family in wanted:
+def _rows(options: Iterable[Family]) -> Iterator[tuple[str, ...]]:
+    for family in options:
         for guardian in family.guardians:
             for child in guardian.children:
                 names = guardian.family_name, guardian.given_name, guardian.mail

@@ -100,11 +100,11 @@ def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, for
     for kind in ("students", "guardians"):
         for counts in (report[kind] for report in reports):
             assert counts["read"] == counts["created"] + counts["changed"] + counts["unchanged"] + counts["refused"]
-    wanted, there = links_of(expected(SEED, PUPILS, SCHOOLS), form), links_there(form)
+    expected_links, there = links_of(expected(SEED, PUPILS, SCHOOLS), form), links_there(form)
     if form == "onde":
-        wanted, there = without_namesakes(wanted, there)
-        assert len(wanted) > 80
-    assert there == wanted
+        expected_links, there = without_namesakes(expected_links, there)
+        assert len(expected_links) > 80
+    assert there == expected_links
     before = state()
     for folder in folders:
         school = ("--school", folder.name) if form in NAME_NO_SCHOOL else ()

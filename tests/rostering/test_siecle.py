@@ -17,7 +17,7 @@ from tests.rows import each_row
 
 NAME = "ElevesAvecAdresses.xml"
 NO_SCHOOL = replace(FORM, school=None)
-FOUND = School(place=Place(NAME, 3), key="0599001N", uai="0599001N", degree=Degree.SECONDARY)
+KNOWN_SCHOOL = School(place=Place(NAME, 3), key="0599001N", uai="0599001N", degree=Degree.SECONDARY)
 
 
 def read(root: str, *rows: str, uaj: str = SCHOOL, form: Form = NO_SCHOOL) -> list[Record]:
@@ -26,20 +26,20 @@ def read(root: str, *rows: str, uaj: str = SCHOOL, form: Form = NO_SCHOOL) -> li
 
 def pupils(*rows: str) -> list[Record]:
     school, *records = read("BEE_ELEVES", *rows)
-    assert school == FOUND
+    assert school == KNOWN_SCHOOL
     return records
 
 
 def people(*rows: str) -> list[Record]:
     school, *records = read("BEE_RESPONSABLES", *rows)
-    assert school == FOUND
+    assert school == KNOWN_SCHOOL
     return records
 
 
 @pytest.mark.parametrize("root", ["BEE_ELEVES", "BEE_EPHC_ELEVES"])
 def test_a_pupil_is_read_with_a_later_class(root: str) -> None:
     assert read(root, xml.pupil("812"), xml.pupil("813"), xml.placed("812", ("6ESP1", "G"), ("6A", "D"))) == [
-        FOUND,
+        KNOWN_SCHOOL,
         Student(
             place=Place(NAME, 5),
             key="siecle:812",
@@ -71,7 +71,7 @@ def test_a_person_is_read_with_a_later_postal_address(root: str) -> None:
         xml.postal_address("70", LIGNE2_ADRESSE=" ", LIGNE3_ADRESSE="Bât. B", LL_PAYS="FRANCE"),
     ]
     assert read(root, *rows) == [
-        FOUND,
+        KNOWN_SCHOOL,
         StudentLink(place=Place(NAME, 6), student="siecle:812", link=Link("siecle:5", "10", 1)),
         Guardian(
             place=Place(NAME, 5),
@@ -246,7 +246,7 @@ def test_people_share_a_postal_address_or_have_none() -> None:
 )
 def test_a_refused_row_is_counted(root: str, row: str, code: str) -> None:
     school, *records = read(root, row)
-    assert school == FOUND
+    assert school == KNOWN_SCHOOL
     assert issues(records) == [(code, 5, "student" if root == "BEE_ELEVES" else "guardian")]
     assert len(records) == 1
 
@@ -274,7 +274,7 @@ def test_unknown_attributes_are_reported_once_and_dropped() -> None:
 def test_the_operator_names_the_school_of_a_file_without_uai(uaj: str, root: str) -> None:
     rows = [xml.pupil("812"), xml.placed("812", ("6A", "D"))] if root == "BEE_ELEVES" else []
     school, *records = read(root, *rows, uaj=uaj, form=FORM)
-    assert school == FOUND
+    assert school == KNOWN_SCHOOL
     assert issues(records) == []
     refused = read(root, *rows, uaj=uaj)
     rest = [("school_unknown", 5, "student")] if rows else []

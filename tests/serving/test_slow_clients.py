@@ -179,7 +179,7 @@ def test_two_requests_sent_at_once_get_two_answers(served: Served) -> None:
             assert read_all(connection).count(b"HTTP/1.1 200 ") == 2
 
 
-def test_who_asks_whether_to_go_on_is_told(served: Served) -> None:
+def test_a_client_that_expects_100_continue_gets_it(served: Served) -> None:
     head = b"POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
     head += FORM + b"Content-Length: 12\r\n\r\n"
     with served.connect() as connection:
@@ -210,13 +210,13 @@ def test_a_body_in_chunks_is_refused_unread(served: Served, body: bytes) -> None
     assert seconds < SOON
 
 
-def test_what_follows_a_body_in_chunks_is_no_request(served: Served) -> None:
+def test_bytes_after_a_chunked_body_are_no_request(served: Served) -> None:
     first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     answer, _ = served.ask(first + CHUNKED + b"0\r\n\r\n" + first)
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"411"]
 
 
-def test_who_asks_whether_to_send_chunks_is_told_not_to(served: Served) -> None:
+def test_a_client_that_expects_to_send_chunks_is_refused(served: Served) -> None:
     answer, _ = served.ask(CHUNKED[:-2] + b"Expect: 100-continue\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 411 ")
 
@@ -265,7 +265,7 @@ def post(body: bytes, kind: bytes = FORM) -> bytes:
         *("announced", "two-lengths", "no-number", "folded", "spaced", "tls"),
     ],
 )
-def test_what_no_browser_sends_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:
+def test_a_malformed_request_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:
     before = processor_seconds(served.pid)
     answer, seconds = served.ask(request_)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
@@ -274,7 +274,7 @@ def test_what_no_browser_sends_is_refused_at_once(served: Served, request_: byte
 
 
 @pytest.mark.row("W-04")
-def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
+def test_a_refused_request_is_logged_without_its_content(served: Served) -> None:
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
     shown = served.log.read_text()
@@ -284,7 +284,7 @@ def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
 
 
 @pytest.mark.row("W-03")
-def test_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(lasting: Lasting) -> None:
+def test_a_slow_request_is_closed_and_an_idle_connection_is_not(lasting: Lasting) -> None:
     """This test comes last of those with the server: the connections were opened for the first one."""
     assert worker.READ_SECONDS == 10, "the product's deadline, which the served one shortens"
     for closing in lasting.closings:
@@ -317,9 +317,9 @@ def processor_seconds(pid: int) -> float:
 )
 def test_the_proxy_that_we_supply_has_time_limits(directive: str, most: int) -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
-    found = re.findall(rf"^\s*{directive} (\d+)s;", text, re.MULTILINE)
-    assert found
-    assert all(0 < int(seconds) <= most for seconds in found)
+    values = re.findall(rf"^\s*{directive} (\d+)s;", text, re.MULTILINE)
+    assert values
+    assert all(0 < int(seconds) <= most for seconds in values)
 
 
 @pytest.mark.row("W-03")

@@ -147,15 +147,15 @@ class Site:
 
     def start(self, *names: str) -> None:
         """Start the named parts (all without names) and wait until they answer."""
-        wanted = names or tuple(self.children)
-        for name in wanted:
+        parts = names or tuple(self.children)
+        for name in parts:
             child = self.children[name]
             inherited = {k: v for k, v in os.environ.items() if not k.startswith(("IDP_", "ENT_"))}
             with (self.folder / f"{name}.log").open("ab") as log:
                 environment = {**inherited, **child.environment}
                 self.running[name] = forked.Program(*forked.forkable(child.command), env=environment, output=log)
         until = time.monotonic() + _PATIENCE
-        for name in wanted:
+        for name in parts:
             while not self.children[name].answers():
                 assert self.running[name].poll() is None, self.log(name)
                 assert time.monotonic() < until, f"{name} does not answer: {self.log(name)}"
@@ -222,16 +222,16 @@ class Site:
 
     def mails(self, recipient: str = "") -> list[dict[str, Any]]:
         """Return the mails that arrived, oldest first."""
-        found: list[dict[str, Any]] = requests.get(
+        mails_found: list[dict[str, Any]] = requests.get(
             f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=_PATIENCE
         ).json()
-        return [mail for mail in found if not recipient or mail["to"] == [recipient]]
+        return [mail for mail in mails_found if not recipient or mail["to"] == [recipient]]
 
     def wait_for_mail(self, recipient: str, count: int = 1) -> dict[str, Any]:
         """Return the newest mail to `recipient`, as soon as there are `count`."""
         until = time.monotonic() + _PATIENCE
-        while len(found := self.mails(recipient)) < count:
+        while len(mails_found := self.mails(recipient)) < count:
             assert time.monotonic() < until, f"no mail for {recipient}: {self.log('worker')}"
             time.sleep(0.1)
-        assert len(found) == count
-        return found[-1]
+        assert len(mails_found) == count
+        return mails_found[-1]

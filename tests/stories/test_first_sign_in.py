@@ -20,7 +20,7 @@ from tests.stories.gestes import (
 )
 from tests.stories.site import Site
 
-ADDRESS = "noemie.leroy@exemple.fr"
+EMAIL = "noemie.leroy@exemple.fr"
 pytestmark = pytest.mark.browser
 
 
@@ -34,14 +34,14 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site)
     se_connecte(phone, f"  {courrier.username.upper()} ", courrier.provisional_password.lower().replace("-", " "))
     expect(phone.get_by_text("Mme Noémie LEROY-VANDEPUTTE")).to_be_visible()
     expect(phone.get_by_text("Malo")).to_be_visible()
-    active(phone, ADDRESS)
+    active(phone, EMAIL)
     look(phone)
-    expect(phone.get_by_text(ADDRESS)).to_be_visible()
-    confirme(phone, lien_du_mail(site, ADDRESS))
+    expect(phone.get_by_text(EMAIL)).to_be_visible()
+    confirme(phone, lien_du_mail(site, EMAIL))
     follow(phone.get_by_role("link", name="Accéder à l’ENT"))  # l’ENT relance la connexion de lui-même
     se_connecte(phone, courrier.username, NEW_PASSWORD)  # le profil est retenu
     accepte_la_charte(phone)
-    donne_son_adresse(phone, ADDRESS)
+    donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
     look(phone)
     for claim in ("sub", "charter_accepted", "FrEduVecteur", "email_verified"):

@@ -30,21 +30,21 @@ pytestmark = pytest.mark.browser
 class FromAddress(HTTPAdapter):
     """Envoie les requêtes depuis une adresse de la boucle locale : autant d'adresses que l'on veut, bien réelles."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, ip: str) -> None:
+        self._address = ip
         super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its signature
         super().init_poolmanager(connections, maxsize, block=block, source_address=(self._address, 0), **more)
 
 
-def devine(site: Site, address: str, identifiant: str) -> int:
+def devine(site: Site, ip: str, identifiant: str) -> int:
     """Essaie un mot de passe depuis une adresse ; donne le statut de la réponse."""
     with requests.Session() as session:
-        session.mount("http://", FromAddress(address))
+        session.mount("http://", FromAddress(ip))
         page = session.get(f"{site.settings.issuer}/connexion", timeout=60)
         [token] = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {address}"}
+        data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {ip}"}
         return session.post(f"{site.settings.issuer}/connexion", data=data, timeout=60).status_code
 
 
@@ -53,8 +53,8 @@ def test_cent_adresses_devinent_et_le_parent_entre_avec_son_telephone(phone: Pag
     entre_dans_son_compte(phone, site, noemie)
     ferme_le_navigateur(phone)
     with ThreadPoolExecutor(8) as crowd:
-        addresses = [f"127.0.7.{number}" for number in range(1, 101)]
-        answers = list(crowd.map(lambda address: devine(site, address, noemie), addresses))
+        ips = [f"127.0.7.{number}" for number in range(1, 101)]
+        answers = list(crowd.map(lambda ip: devine(site, ip, noemie), ips))
     assert answers.count(429) >= 80
     assert set(answers) <= {200, 429, 503}
     entre_dans_son_compte(phone, site, noemie)

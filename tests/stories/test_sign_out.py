@@ -18,7 +18,7 @@ from tests.stories.gestes import (
 )
 from tests.stories.site import Site
 
-ADDRESS = "samia.haddad@exemple.fr"
+EMAIL = "samia.haddad@exemple.fr"
 INSIDE = "/bienvenue"
 PATIENCE = 60.0
 pytestmark = pytest.mark.browser
@@ -36,18 +36,18 @@ def est_dehors(page: Page, site: Site, ent: int) -> None:
 
 
 def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre(phone: Page, other_device: Page, site: Site) -> None:
-    samia = a_un_compte(phone, site, "s.haddad", ADDRESS)
+    samia = a_un_compte(phone, site, "s.haddad", EMAIL)
     ouvre_la_connexion(other_device, site)
     choisit_parent(other_device)
     se_connecte(other_device, samia, NEW_PASSWORD)
     accepte_la_charte(other_device)
-    donne_son_adresse(other_device, ADDRESS)
+    donne_son_adresse(other_device, EMAIL)
     ouvre_la_connexion(phone, site, ent=0)
     choisit_parent(phone)
     se_connecte(phone, samia, NEW_PASSWORD)
     ouvre_la_connexion(phone, site, ent=1)
     accepte_la_charte(phone)
-    donne_son_adresse(phone, ADDRESS)
+    donne_son_adresse(phone, EMAIL)
     for ent in (0, 1):
         phone.goto(f"{site.ents[ent].url}{INSIDE}")
         expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")

@@ -19,7 +19,7 @@ from tests.stories.gestes import (
 )
 from tests.stories.site import Site
 
-ADDRESS = "samia.haddad@exemple.fr"
+EMAIL = "samia.haddad@exemple.fr"
 LAST_PASSWORD = "hibou cartable verger sel"
 pytestmark = pytest.mark.browser
 
@@ -31,12 +31,12 @@ def test_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, 
         ouvre_la_connexion(phone, site)
         choisit_parent(phone)
         se_connecte(phone, courrier.username, courrier.provisional_password)
-        active(phone, ADDRESS)
-        confirme(phone, lien_du_mail(site, ADDRESS))
+        active(phone, EMAIL)
+        confirme(phone, lien_du_mail(site, EMAIL))
         follow(phone.get_by_role("link", name="Accéder à l’ENT"))
         se_connecte(phone, courrier.username, NEW_PASSWORD)
         accepte_la_charte(phone)
-        donne_son_adresse(phone, ADDRESS)
+        donne_son_adresse(phone, EMAIL)
         titre(phone, "Bienvenue Samia HADDAD")
 
         follow(phone.get_by_role("link", name="Gérer mon compte"))
@@ -48,7 +48,7 @@ def test_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, 
         titre(phone, "Gérer mon compte")
         ouvre_la_connexion(phone, site, ent=1)  # le second ENT ne redemande rien que sa charte
         accepte_la_charte(phone)
-        donne_son_adresse(phone, ADDRESS)
+        donne_son_adresse(phone, EMAIL)
         titre(phone, "Bienvenue Samia HADDAD")
         follow(phone.get_by_role("button", name="Se déconnecter"))
         titre(phone, site.ents[1].name)
@@ -60,7 +60,7 @@ def test_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, 
         follow(phone.get_by_role("button", name="Recevoir un lien"))
         titre(phone, "Regardez votre messagerie")
         # activation, mot de passe changé, lien
-        phone.goto(lien_du_mail(site, ADDRESS, 3, "Choisissez un nouveau mot de passe"))
+        phone.goto(lien_du_mail(site, EMAIL, 3, "Choisissez un nouveau mot de passe"))
         phone.get_by_label("Nouveau mot de passe").fill(LAST_PASSWORD)
         phone.get_by_label("Confirmez le mot de passe").fill(LAST_PASSWORD)
         follow(phone.get_by_role("button", name="Enregistrer"))

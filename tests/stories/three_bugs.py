@@ -82,13 +82,13 @@ def succeeded(demo: dict[str, Any]) -> Iterator[str]:
     attacker.post(mine)  # sent to the attacker's mailbox: must not confirm the victim's email
     attacker.http.cookies.clear()
     attacker.post(mine, identifiant=victim["username"], mail="pirate@exemple.test")
-    for username, address in ((own["username"], "victime@exemple.test"), (victim["username"], "pirate@exemple.test")):
+    for username, email in ((own["username"], "victime@exemple.test"), (victim["username"], "pirate@exemple.test")):
         attacker.enters(username, OURS)
         account = attacker.http.get(f"{attacker.issuer}/mon-compte", timeout=60).text
-        if "Gérer mon compte" in account and address in account:
-            yield f"3: {username} has {address}, which never answered"
+        if "Gérer mon compte" in account and email in account:
+            yield f"3: {username} has {email}, which never answered"
 
 
 if __name__ == "__main__":
-    found = list(succeeded(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
-    sys.exit("\n".join(found) if found else 0)
+    successes = list(succeeded(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    sys.exit("\n".join(successes) if successes else 0)

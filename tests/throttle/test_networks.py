@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 FEW = Budget("few", (Window(2, MINUTE),), by_network=True)
 SLOW = Backoff("slow", 2, (MINUTE,), quiet=timedelta(hours=1), by_network=True)
-ONE = Budget("one", (Window(2, MINUTE),))
+TWO_A_MINUTE = Budget("one", (Window(2, MINUTE),))
 
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
@@ -66,21 +66,21 @@ def test_every_name_of_a_counter_fits_its_column() -> None:
 
 
 def test_a_budget_in_memory_refuses_excess_requests_until_its_window_ends(clock: time_machine.Traveller) -> None:
-    assert [local.take((ONE, "a")) for _ in range(4)] == [0, 0, 60, 60]
+    assert [local.take((TWO_A_MINUTE, "a")) for _ in range(4)] == [0, 0, 60, 60]
     clock.shift(59)
-    assert local.take((ONE, "a")) == 1
-    assert local.take((ONE, "b")) == 0
+    assert local.take((TWO_A_MINUTE, "a")) == 1
+    assert local.take((TWO_A_MINUTE, "b")) == 0
     clock.shift(1)
-    assert [local.take((ONE, "a")) for _ in range(3)] == [0, 0, 60]
+    assert [local.take((TWO_A_MINUTE, "a")) for _ in range(3)] == [0, 0, 60]
 
 
 def test_a_refused_request_counts_in_no_budget(clock: time_machine.Traveller) -> None:
     for _ in range(2):
         local.take((FEW, "192.0.2.7"))
     for _ in range(5):
-        assert local.take((ONE, "a"), (FEW, "192.0.2.7"))
-    assert local.take((ONE, "a"), (FEW, "192.0.2.8")) == 0
-    assert local.take((ONE, "a"), (FEW, "192.0.2.9")) == 0
+        assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.7"))
+    assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.8")) == 0
+    assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.9")) == 0
 
 
 def test_a_budget_in_memory_counts_networks_and_their_48(clock: time_machine.Traveller) -> None:
@@ -92,9 +92,9 @@ def test_a_budget_in_memory_counts_networks_and_their_48(clock: time_machine.Tra
 
 def test_a_clock_that_goes_back_closes_no_budget_for_long(clock: time_machine.Traveller) -> None:
     for _ in range(3):
-        local.take((ONE, "a"))
+        local.take((TWO_A_MINUTE, "a"))
     clock.shift(timedelta(hours=-5))
-    assert local.take((ONE, "a")) == 0
+    assert local.take((TWO_A_MINUTE, "a")) == 0
 
 
 def test_a_flood_of_subjects_uses_bounded_memory_and_resets_no_budget(clock: time_machine.Traveller) -> None:

@@ -33,7 +33,7 @@ from tests.recovery.steps import DONE, mailed_link
 
 pytestmark = pytest.mark.row("S-08")
 
-TOLD = "L’établissement sera prévenu par mail : Collège des Tilleuls."
+SENTENCE = "L’établissement sera prévenu par mail : Collège des Tilleuls."
 TOLD_UNNAMED = "L’établissement sera prévenu par mail."
 TELL = "Dites-le au secrétariat : Lycée Louise-Weber, 03 53 01 40 41."
 TELL_ANY = "Dites-le au secrétariat de l’établissement de votre enfant."
@@ -112,7 +112,7 @@ def test_promised_notice_is_sent_to_the_school(app: Flask, browser: FlaskClient,
     letter = build.never_activated(given_name="Karim", children=children)
     enter(browser, mine)
     page = submit(browser, browser.get("/mon-compte/courrier"), identifiant=letter.username, mot_de_passe=PROVISIONAL)
-    assert f"{TOLD} {TELL}" in read(page)
+    assert f"{SENTENCE} {TELL}" in read(page)
     assert len(db.session.scalars(select(SchoolNotice)).all()) == 2, "each has it in its list"
     assert digests(app) == ["secretariat@college.test"]
 
@@ -125,7 +125,7 @@ def test_not_guardian_page_names_the_notified_schools(app: Flask, browser: Flask
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     assert f"L’établissement sera prévenu par mail : Collège des Tilleuls. {TELL}" in read(question)
     done = submit(browser, question, enfant=[child.id.hex for child in children])
-    assert f"{TOLD} {TELL}" in read(done)
+    assert f"{SENTENCE} {TELL}" in read(done)
     assert digests(app) == ["secretariat@college.test"]
 
 
@@ -148,7 +148,7 @@ def test_stopped_change_of_address_page_names_the_notified_schools(
         mails = {mail["Subject"]: mail for mail in office.deliver()}
     stopped = mails["Le changement d’adresse mail est arrêté"]
     for text in (text_of(stopped), html_of(stopped)):
-        assert f"{TOLD} {TELL}" in text.replace(_NBSP, " ")
+        assert f"{SENTENCE} {TELL}" in text.replace(_NBSP, " ")
     assert digests(app) == ["secretariat@college.test"]
 
 
