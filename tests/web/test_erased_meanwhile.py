@@ -16,7 +16,9 @@ from idp.clock import now
 from idp.db import db
 from idp.operations.personal_data import erasure
 from tests.builders import PASSWORD, Build
-from tests.pages import sign_in
+from tests.charter.tokens import accept, acceptances, token_of
+from tests.pages import heading, sign_in, submit
+from tests.relying_party import Attempt
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("K-10")]
 
@@ -56,3 +58,29 @@ def test_session_that_an_erasure_removes_before_it_is_touched_is_none(
         answer = browser.get("/mon-compte")
     assert (answer.status_code, answer.headers.get("Location")) == (303, "/connexion")
     assert db.session.get(Account, key) is None
+
+
+def test_person_erased_before_the_charter_is_accepted_has_to_sign_in(
+    browser: FlaskClient, build: Build, erase_before_write: EraseBeforeWrite
+) -> None:
+    ent, account = build.ent(charter="provider"), build.active()
+    key = account.id
+    build.publish(ent, "1")
+    page = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
+    erase_before_write(key)
+    assert heading(submit(browser, page, accepte="y", version="1")) == "Connexion"
+    assert acceptances() == []
+    assert db.session.get(Account, key) is None
+
+
+def test_access_token_of_a_person_erased_before_the_acceptance_is_invalid(
+    browser: FlaskClient, build: Build, erase_before_write: EraseBeforeWrite
+) -> None:
+    ent, account = build.ent(charter="ent"), build.active()
+    build.publish(ent, "1")
+    token = token_of(browser, ent, account)["access_token"]
+    erase_before_write(account.id)
+    refused = accept(browser, token, "1")
+    assert (refused.status_code, refused.get_json()["error"]) == (401, "invalid_token")
+    assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
+    assert acceptances() == []
