@@ -15,9 +15,10 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.operations.personal_data import erasure
+from tests.activation.steps import activate
 from tests.builders import PASSWORD, Build
 from tests.charter.tokens import accept, acceptances, token_of
-from tests.pages import heading, sign_in, submit
+from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("K-10")]
@@ -84,3 +85,18 @@ def test_access_token_of_a_person_erased_before_the_acceptance_is_invalid(
     assert (refused.status_code, refused.get_json()["error"]) == (401, "invalid_token")
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
     assert acceptances() == []
+
+
+def test_interaction_of_a_person_erased_before_the_link_is_sent_again_is_lost(
+    browser: FlaskClient, build: Build, erase_before_write: EraseBeforeWrite
+) -> None:
+    account = build.never_activated()
+    key = account.id
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        clock.shift(timedelta(seconds=61))
+        erase_before_write(key)
+        place, data = waiting.request.full_path, {"csrf_token": form_token(waiting)}
+        assert browser.post(place, data=data).status_code == 400
+        assert db.session.get(Account, key) is None
+        assert browser.post(place, data=data).status_code == 400
