@@ -57,14 +57,21 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
         try:
             accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_ip(), shown_by="ent")
+        except service.AccountRemovedError:
+            return accept()  # the token was removed with the account: now it is refused
         except service.UnknownVersionError:
-            charter = service.current(bearer.client_id, bearer.account_id)
-            if charter is None:
-                return _error(404, "no_charter", "this client has published no charter")
-            return _json(409, charter, error="version_conflict")
+            return _conflict(bearer)
         return _json(200, accepted)
 
     return routes
+
+
+def _conflict(bearer: Bearer) -> Response:
+    """Return the charter that is current instead of the version that was sent."""
+    charter = service.current(bearer.client_id, bearer.account_id)
+    if charter is None:
+        return _error(404, "no_charter", "this client has published no charter")
+    return _json(409, charter, error="version_conflict")
 
 
 def _version() -> str | None:

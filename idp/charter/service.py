@@ -8,6 +8,7 @@ from datetime import datetime
 from markdown_it import MarkdownIt
 from sqlalchemy import select, update
 
+from idp.accounts import directory
 from idp.audit import log
 from idp.audit.events import CharterAccepted, CharterPublished, CharterRefused
 from idp.charter.models import CharterAcceptance, CharterVersion
@@ -33,6 +34,10 @@ class UnknownVersionError(Exception):
     """The named version is not the current one."""
 
 
+class AccountRemovedError(Exception):
+    """The account was removed, and its sessions and tokens with it."""
+
+
 def current(client_id: uuid.UUID, account_id: uuid.UUID) -> Current | None:
     """Return the client's current charter and this account's acceptance of it; None if the client has no charter."""
     row = db.session.execute(
@@ -52,11 +57,14 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, ip: str
 
     Raises:
         UnknownVersionError: another version is current; the person still has to accept that one.
+        AccountRemovedError: the account was removed meanwhile.
     """
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
         raise UnknownVersionError
     with unit_of_work():
+        if directory.get_for_change(account_id) is None:
+            raise AccountRemovedError
         added = db.session.scalar(
             upsert(CharterAcceptance)
             .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), ip=ip)

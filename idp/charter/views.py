@@ -1,6 +1,7 @@
 """`/charte`: for clients whose charter this service shows, between the sign-in and the code."""
 
 import uuid
+from contextlib import suppress
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
@@ -34,7 +35,8 @@ def show() -> Response:
         if form.accept.data:
             try:
                 shown = request.form.get("version", "")[: service.LONGEST_VERSION]
-                service.accept(client.key, account_id, shown, ip=remote_ip(), shown_by="provider")
+                with suppress(service.AccountRemovedError):  # signed out: the next step is the sign-in
+                    service.accept(client.key, account_id, shown, ip=remote_ip(), shown_by="provider")
                 return see_other(store.resume_url(interaction))
             except service.UnknownVersionError:
                 form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]

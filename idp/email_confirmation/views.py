@@ -156,9 +156,11 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
 
 
 def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:
+    """Send the message again, and read the account again: another request may have changed or removed it."""
     client = _client(interaction)
     outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=client.key if client else None)
-    db.session.refresh(account)
+    if db.session.get(Account, account.id, populate_existing=True) is None:
+        raise InteractionLostError(client)
     return outcome
 
 

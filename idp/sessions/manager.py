@@ -7,6 +7,7 @@ alive.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import Response, g, request
@@ -243,10 +244,16 @@ def find(value: str) -> tuple[Session, Account] | None:
     if row is None:
         return None
     session, account = row
-    if liveness.is_touch_due(session, moment):
-        with unit_of_work():
-            session.last_seen_at = moment
+    if liveness.is_touch_due(session, moment) and not _touch(session, moment):
+        return None
     return session, account
+
+
+@unit_of_work()
+def _touch(session: Session, moment: datetime) -> bool:
+    """Note that the session is in use; return whether its row still exists: an erasure may have removed it."""
+    touching = update(Session).where(Session.id == session.id).values(last_seen_at=moment)
+    return db.session.scalar(touching.returning(Session.id)) is not None
 
 
 def unended() -> tuple[Session, Account] | None:

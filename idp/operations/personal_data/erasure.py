@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
@@ -21,6 +21,10 @@ from idp.operations.personal_data.redactions import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
 from idp.throttle import guard
+
+
+class _RemovedError(RefusedError):
+    """The account was removed since the command read it."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,33 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
 
     No mail is sent, since its message would have to keep the address. Answer the person in writing.
 
+    If the database erased the person but its answer to COMMIT was lost, the retry finds no account: the result is then
+    that of the attempt before.
+
     Raises:
         RefusedError: the account must stay; nothing was done.
     """
-    erased, username = retry_unit_of_work(partial(_erase, settings, account_id, reason))
+    attempts: list[tuple[Erased, str]] = []
+
+    def attempt() -> tuple[Erased, str]:
+        try:
+            attempts.append(_erase(settings, account_id, reason))
+        except _RemovedError:
+            if not attempts or not _is_recorded(account_id, reason):
+                raise
+        return attempts[-1]
+
+    erased, username = retry_unit_of_work(attempt)
     db.session.expunge_all()
     guard.clear_account(username)
     return erased
+
+
+def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
+    """Return whether the journal has the erasure of an account by this operator, for this reason."""
+    of_account = select(AuditEntry).where(AuditEntry.account_id == account_id, AuditEntry.kind == AccountErased.kind)
+    entry = db.session.scalar(of_account)
+    return entry is not None and (entry.actor, entry.details["reason"]) == (log.current_origin().actor, reason)
 
 
 def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
@@ -90,12 +114,12 @@ def _locked(account_id: uuid.UUID) -> dict[uuid.UUID, Account]:
     merged another account, so the accounts are read again under the locks.
 
     Raises:
-        RefusedError: an account was removed, or another one was merged meanwhile.
+        RefusedError: the account was removed (`_RemovedError`), or the merged ones changed meanwhile.
     """
     locked = {key: directory.get_for_change(key) for key in sorted(export.accounts_of(account_id))}
     accounts = {key: account for key, account in locked.items() if account is not None}
     if account_id not in accounts:
-        raise RefusedError("the account was removed meanwhile")
+        raise _RemovedError("the account was removed meanwhile")
     if accounts.keys() != export.accounts_of(account_id):
         raise RefusedError(f"the accounts merged into {accounts[account_id].username} changed meanwhile: try again")
     return accounts
