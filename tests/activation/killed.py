@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.activation.steps import EMAIL, CHOSEN, open_activation
+from tests.activation.steps import CHOSEN, EMAIL, open_activation
 from tests.applications import inherited
 from tests.conftest import Browser
 from tests.databases import settings_for

@@ -15,9 +15,9 @@ from idp.db import db
 from idp.operations.helpdesk import disputes
 from tests.activation.steps import (
     ACTIVATION,
-    EMAIL,
     CHOSEN,
     DEAD_LETTER,
+    EMAIL,
     SENT,
     activate,
     fill_in,

@@ -12,9 +12,9 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import (
     ACTIVATION,
-    EMAIL,
     CHOSEN,
     DEAD_LETTER,
+    EMAIL,
     LOST,
     activate,
     fill_in,

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.activation.steps import ACTIVATION, EMAIL, CHOSEN, SENT, fill_in, open_activation, read_state
+from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in, submit
 

@@ -393,9 +393,7 @@ def test_an_ent_has_its_present_secret_and_a_salt_of_its_own(house: House) -> No
     house.seed()
     (house.folder / "passerelle.client-secret").unlink()
     house.seed()
-    client = db.session.scalars(select(Client).where(Client.client_id == "passerelle")).one()
+    client = db.session.scalars(select(Client).filter_by(client_id="passerelle")).one()
     assert client.secret_digest == opaque.digest(ents_at(8000, house.folder)[0].client_secret)
     assert client.former_secret_digest is None
-    assert len(set(db.session.scalars(select(Client.subject_salt)))) == 2, (
-        "the two ENTs cannot link a person by its sub"
-    )
+    assert len({*db.session.scalars(select(Client.subject_salt))}) == 2, "so that ENTs cannot link a person"

@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import EMAIL, CHOSEN, DEAD_LETTER, LOST, SENT, activate, newest_link, read_state
+from tests.activation.steps import CHOSEN, DEAD_LETTER, EMAIL, LOST, SENT, activate, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, sign_in, submit

@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from tests.activation.steps import EMAIL, CHOSEN, activate, read_state
+from tests.activation.steps import CHOSEN, EMAIL, activate, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.pages import heading, submit

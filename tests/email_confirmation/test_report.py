@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from tests.activation.steps import EMAIL, CHOSEN, activate, fill_in, newest_link, open_activation, read_state
+from tests.activation.steps import CHOSEN, EMAIL, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
