@@ -149,7 +149,7 @@ def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "target"),
+    ("wanted_url", "target"),
     [
         (f"{PUBLIC_URL}/devoirs", "/devoirs"),
         (f"{PUBLIC_URL}/devoirs?jour=1&x=%2F", "/devoirs?jour=1&x=%2F"),

@@ -110,7 +110,7 @@ def test_a_huge_text_is_refused_quickly(sign: str) -> None:
 
 @pytest.mark.row("S-01")
 @each_row(
-    "address",
+    "email",
     ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"a"@b.test', " a@b.test", "a@B.test"],
 )
 def test_a_recipient_is_exactly_one_stored_address(email: str) -> None:

@@ -48,11 +48,11 @@ def change_password(
     return submit(browser, page, actuel=current, nouveau=new, confirmation=new if again is None else again, **more)
 
 
-def change_email(browser: FlaskClient, email: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
+def change_email(browser: FlaskClient, new_email: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
     """Send the form, also while another change is pending; return the next page."""
     page = browser.get(f"{EMAIL_PAGE}?autre=1")
     assert heading(page) == EMAIL_TITLE
-    return submit(browser, page, actuel=current, mail=email, **more)
+    return submit(browser, page, actuel=current, mail=new_email, **more)
 
 
 def errors(page: TestResponse) -> list[str]:

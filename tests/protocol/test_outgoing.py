@@ -64,7 +64,7 @@ def test_an_internal_ip_is_refused_before_any_connection(host: str, connections:
 
 @pytest.mark.row("L-07")
 @pytest.mark.parametrize(
-    "addresses",
+    "ips",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
 def test_a_name_with_one_internal_ip_is_refused(ips: list[str], resolver: Resolver, connections: list[Any]) -> None:
