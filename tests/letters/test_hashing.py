@@ -90,7 +90,8 @@ import sys
 sys.path.insert(0, {str(CHECKOUT)!r})
 from idp.letters.process_pool import process_pool
 if __name__ == "__main__":
-    import time
+    import signal, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests without it
     pool = process_pool(1)
     print("ready", pool.submit(abs, -1).result(), flush=True)
     try:
