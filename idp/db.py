@@ -169,7 +169,7 @@ def refuse_unwritten_changes(response: Response) -> Response:
     Raises:
         RuntimeError: it has. At the end of the request it would be too late for an error page.
     """
-    if db.session.registry.has() and cast("UnitSession", db.session()).unwritten():
+    if db.session.registry.has() and _session().unwritten():
         db.session.close()
     return response
 
@@ -272,7 +272,7 @@ def release_connection() -> None:
     if not has_app_context() or not db.session.registry.has():
         return
     session = _session()
-    if session.is_writing or session.new or session.dirty or session.deleted:
+    if session.is_writing or session.unwritten():
         raise RuntimeError("a unit of work is open, or changes wait for one: end it before this call")
     if session.in_transaction():
         try:
