@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
-from flask import Flask, Request
+from flask import Flask, Request, Response
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
@@ -15,7 +16,6 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
-from idp.charter import api as charter_api
 from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
@@ -41,7 +41,7 @@ from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
 from idp.oidc.store.choice import open_store
-from idp.oidc.tokens import bearer, issued
+from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -55,6 +55,8 @@ from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
 from idp.web import browser, declarations, errors, i18n, legal, request_context, security, telling, theme, well_known
+from idp.web import http as plain
+from idp.web.door.door import Door
 
 _PAGES = (
     profile_choice,
@@ -95,6 +97,12 @@ class _Application(Flask):
             adapter.path_info = adapter.path_info or "/"
         return adapter
 
+    def make_response(self, rv: Any) -> Response:
+        """Return the result of a view as a response of Flask; endpoints of the protocol return plain ones."""
+        if isinstance(rv, plain.Response):
+            return self.response_class(rv.body, rv.status, rv.headers)
+        return super().make_response(rv)
+
 
 def create_app(settings: Settings) -> Flask:
     """Return the application. It opens no connection and creates no key before its first request."""
@@ -106,16 +114,18 @@ def create_app(settings: Settings) -> Flask:
     _database(app, settings)
     declarations.configure(app)
     browser.configure(app, settings)
+    door = Door(app, app.wsgi_app)
+    app.wsgi_app = door  # type: ignore[method-assign]
     request_context.configure(app, settings)
     theme.configure(app, settings)  # before security, which adds headers to static files too
-    security.configure(app, settings)
+    security.configure(app, door, settings)
     i18n.configure(app)
     errors.configure(app)
-    app.before_request(_remember_origin)
-    proxies.configure(app, settings)
+    door.before(_remember_origin)
+    proxies.configure(door, declarations.of(app), settings)
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
-    _protocol(app)
+    _protocol(app, door)
     declarations.of(app).read(app)
     app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
@@ -169,15 +179,19 @@ def _database(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings.database_url, pool_size=settings.database_pool)
     db.init_app(app)
-    app.after_request(refuse_unwritten_changes)
+    app.after_request(_refuse_unwritten_changes)
 
 
-def _protocol(app: Flask) -> None:
-    api = charter_api.blueprint(bearer.authenticate_charter)
-    for blueprint in (routes.blueprint, registration.blueprint, api):
+def _refuse_unwritten_changes(response: Response) -> Response:
+    refuse_unwritten_changes()
+    return response
+
+
+def _protocol(app: Flask, door: Door) -> None:
+    for blueprint in (*routes.blueprints(door), registration.blueprint):
         app.register_blueprint(blueprint)
         security.csrf.exempt(blueprint)  # clients authenticate these requests
 
 
-def _remember_origin() -> None:
-    log.set_origin(log.Origin(ip=request_context.remote_ip(), request_id=request_context.request_id()))
+def _remember_origin(request: plain.Request) -> None:
+    log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
-from flask import Response, has_app_context
+from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, types
@@ -163,15 +163,14 @@ class UnitSession(Session):
         raise RuntimeError(f"outside unit_of_work(), where nothing commits it: {statement}")
 
 
-def refuse_unwritten_changes(response: Response) -> Response:
-    """Return the response of a request, if its session has no changes that nothing will write (`after_request`).
+def refuse_unwritten_changes() -> None:
+    """Check that the session of a request has no changes that nothing will write.
 
     Raises:
         RuntimeError: it has. At the end of the request it would be too late for an error page.
     """
     if db.session.registry.has() and _session().unwritten():
         db.session.close()
-    return response
 
 
 def _named(mapper: Any | None, clause: Any | None) -> str:

@@ -1,16 +1,16 @@
 """`GET /charter`, `POST /charter/acceptance`: for ENTs that show their charter themselves (Bearer token, RFC 6750)."""
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, request
-
 from idp.charter import service
 from idp.charter.service import Current
 from idp.web.declarations import for_programs
-from idp.web.request_context import remote_ip
+from idp.web.door.endpoints import Endpoint
+from idp.web.http import Request, Response, json_response
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,16 @@ class Bearer:
     shows_charter: bool
 
 
-Authenticate = Callable[[], Bearer | Response]
-"""Reads the token of the present request; returns a `Bearer`, or the response that refuses it (RFC 6750 3)."""
+Authenticate = Callable[[Request], Bearer | Response]
+"""Reads the token of a request; returns a `Bearer`, or the response that refuses it (RFC 6750 3)."""
 
 
-def blueprint(authenticate: Authenticate) -> Blueprint:
-    """Return the blueprint of the two routes; `authenticate` comes from the protocol's layer, above this one."""
-    routes = Blueprint("charter_api", __name__)
+def endpoints(authenticate: Authenticate) -> tuple[Endpoint, ...]:
+    """Return the two endpoints; `authenticate` comes from the protocol's layer, above this one."""
 
-    @routes.get("/charter")
     @for_programs
-    def show() -> Response:
-        bearer = authenticate()
+    def show(request: Request) -> Response:
+        bearer = authenticate(request)
         if isinstance(bearer, Response):
             return bearer
         charter = service.current(bearer.client_id, bearer.account_id)
@@ -44,26 +42,27 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
             return _error(404, "no_charter", "this client has published no charter")
         return _json(200, charter)
 
-    @routes.post("/charter/acceptance")
     @for_programs
-    def accept() -> Response:
-        bearer = authenticate()
+    def accept(request: Request) -> Response:
+        bearer = authenticate(request)
         if isinstance(bearer, Response):
             return bearer
         if not bearer.shows_charter:
             return _error(403, "access_denied", "the provider shows the charter of this client (--charter provider)")
-        version = _version()
+        version = _version(request)
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
         try:
-            accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_ip(), shown_by="ent")
+            accepted = service.accept(
+                bearer.client_id, bearer.account_id, version, ip=request.remote_ip, shown_by="ent"
+            )
         except service.AccountRemovedError:
-            return accept()  # the token was removed with the account: now it is refused
+            return accept(request)  # the token was removed with the account: now it is refused
         except service.UnknownVersionError:
             return _conflict(bearer)
         return _json(200, accepted)
 
-    return routes
+    return Endpoint("/charter", "show", show, ("GET",)), Endpoint("/charter/acceptance", "accept", accept, ("POST",))
 
 
 def _conflict(bearer: Bearer) -> Response:
@@ -74,10 +73,12 @@ def _conflict(bearer: Bearer) -> Response:
     return _json(409, charter, error="version_conflict")
 
 
-def _version() -> str | None:
+def _version(request: Request) -> str | None:
+    if request.media_type != "application/json":
+        return None
     try:
-        body = request.get_json(silent=True) if request.is_json else None
-    except RecursionError:  # deeply nested JSON: `silent` does not cover this error
+        body = json.loads(request.body)
+    except (ValueError, RecursionError):
         return None
     version = body.get("version") if isinstance(body, dict) else None
     return version if isinstance(version, str) and 0 < len(version) <= service.LONGEST_VERSION else None
@@ -94,8 +95,8 @@ def _json(status: int, charter: Current, **more: str) -> Response:
     }
     if charter.accepted_at:
         body["accepted_at"] = int(charter.accepted_at.timestamp())
-    return make_response(body, status)
+    return json_response(body, status)
 
 
 def _error(status: int, code: str, description: str) -> Response:
-    return make_response({"error": code, "error_description": description}, status)
+    return json_response({"error": code, "error_description": description}, status)

@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import request, url_for
 from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
 from idp.clients import registry
 from idp.clock import now
 from idp.services import services
-from idp.web import i18n
+from idp.web import declarations, i18n
 from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLostError
+from idp.web.http import current_request
 
 PARAMETER = "demande"
 _LONGEST = 12_000
@@ -120,7 +120,7 @@ def current() -> Interaction | None:
         InteractionLostError: it expired, was changed, or belongs to another browser. The error names the ENT, unless
             the value was changed.
     """
-    signed = request.args.get(PARAMETER)
+    signed = current_request().arguments.get(PARAMETER)
     if signed is None:
         return None
     opened = _open(signed)
@@ -145,12 +145,12 @@ def has_answer(interaction: Interaction) -> bool:
 def page_url(endpoint: str, interaction: Interaction | None) -> str:
     """Return the URL of a page of this service, with `interaction` and the language that it is shown in."""
     if interaction is None:
-        return url_for(endpoint)
-    values: dict[str, Any] = {PARAMETER: sign(interaction)}
+        return declarations.url(endpoint)
+    values: dict[str, str] = {PARAMETER: sign(interaction)}
     wished = interaction.request.ui_locales if interaction.request else ""
-    if language := i18n.served(request.args.get("ui_locales", "")) or wished:
+    if language := i18n.served(current_request().arguments.get("ui_locales", "")) or wished:
         values["ui_locales"] = language
-    return url_for(endpoint, **values)
+    return declarations.url(endpoint, **values)
 
 
 def resume_url(interaction: Interaction | None) -> str:
@@ -162,7 +162,7 @@ def resume_url(interaction: Interaction | None) -> str:
     if interaction is not None and interaction.person is not None:
         return page_url("activation.activate", interaction)
     if interaction is None or interaction.request is None:
-        return url_for("my_account.show")
+        return declarations.url("my_account.show")
     return page_url("oidc.resume", interaction)
 
 

@@ -5,18 +5,19 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response
-
 from idp.oidc.authorization.responses import RESPONSE_MODES
 from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
+from idp.web.door.endpoints import Endpoint
+from idp.web.http import Request, Response
 from idp.web.i18n import LANGUAGES
 
-_CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
-_KEYS_CACHED = {**_CACHED, "Cache-Control": "public, max-age=60"}
+_JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
+_CACHED = (*_JSON, ("Cache-Control", "public, max-age=3600"))
+_KEYS_CACHED = (*_JSON, ("Cache-Control", "public, max-age=60"))
 """In an emergency a new key signs at once. A client that does not know its `kid` reads the JWKS again, and a proxy must
 not answer with an old copy."""
 
@@ -74,21 +75,21 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
     return json.dumps(metadata(issuer, list(algorithms), services().registrable)).encode()
 
 
-def discovery() -> Response:
+def discovery(_request: Request) -> Response:
     """Return the metadata."""
     body = _document(services().settings.issuer, tuple(services().server.ring.algorithms()))
-    return Response(body, headers=_CACHED, content_type="application/json")
+    return Response(body, headers=_CACHED)
 
 
 @for_programs
 @for_other_sites
-def jwks() -> Response:
+def jwks(_request: Request) -> Response:
     """Return the public keys."""
-    return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")
+    return Response(services().server.ring.document(), headers=_KEYS_CACHED)
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the three documents."""
-    blueprint.add_url_rule("/.well-known/openid-configuration", "discovery", discovery)
-    blueprint.add_url_rule("/.well-known/oauth-authorization-server", "discovery_oauth", discovery)
-    blueprint.add_url_rule("/jwks.json", "jwks", jwks)
+ENDPOINTS = (
+    Endpoint("/.well-known/openid-configuration", "discovery", discovery, ("GET",)),
+    Endpoint("/.well-known/oauth-authorization-server", "discovery_oauth", discovery, ("GET",)),
+    Endpoint("/jwks.json", "jwks", jwks, ("GET",)),
+)

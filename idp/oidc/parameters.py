@@ -9,9 +9,8 @@ from urllib.parse import parse_qsl, quote_from_bytes
 
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from flask import Request, Response, request
 
-from idp.web.redirects import see_other
+from idp.web.http import Request, Response, see_other
 
 MAX_LENGTHS = {
     "state": 4096,
@@ -29,7 +28,6 @@ MAX_LENGTHS = {
 }
 _MAX_LENGTH = 10_000
 _MAX_PARAMETERS = 50
-_FORM = "application/x-www-form-urlencoded"
 _MAX_QUERY_LENGTH = 6000
 _QUERY = "!$&'()*+,;=:@/?%~"
 """Characters of a query beside letters, digits and -._ (RFC 3986 3.4); `%` because the form is already encoded."""
@@ -85,7 +83,7 @@ class ParsedRequest(OAuth2Request):
     """
 
     def __init__(self, http: Request, parameters: dict[str, str]) -> None:
-        header = http.headers.get("Authorization")
+        header = http.header("Authorization")
         super().__init__(http.method, "https://issuer.invalid/", headers={"Authorization": header} if header else {})
         self.payload = BasicOAuth2Payload(parameters)
         self._parameters = parameters
@@ -101,15 +99,12 @@ class ParsedRequest(OAuth2Request):
         return self._parameters
 
 
-def posted() -> bytes:
-    """Return the encoded form in the body of this request; empty for a body of another type."""
-    return request.get_data() if request.mimetype == _FORM else b""
-
-
-def as_get(encoded: bytes) -> Response | None:
-    """Return a redirect to the same request by GET, or None if it is too long for a URL.
+def as_get(request: Request) -> Response | None:
+    """Return a redirect from a POST to the same request by GET, or None if it is too long for a URL.
 
     A POST from another site has no `SameSite=Lax` cookies; the GET after the redirect has them.
     """
-    query = quote_from_bytes(encoded, safe=_QUERY)
-    return see_other(f"{request.path}?{query}") if len(query) <= _MAX_QUERY_LENGTH else None
+    query = quote_from_bytes(request.form, safe=_QUERY)
+    if len(query) > _MAX_QUERY_LENGTH:
+        return None
+    return see_other(f"{request.path}?{query}" if query else request.path)

@@ -1,38 +1,36 @@
-"""The blueprint with all endpoints of the protocol."""
+"""The endpoints of the protocol, and the blueprint of its pages."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
+from idp.charter import api as charter_api
 from idp.oidc import discovery
 from idp.oidc.authorization import consent, other_ent, par
 from idp.oidc.authorization import endpoint as authorize
 from idp.oidc.logout import rp_initiated, session_state
+from idp.oidc.tokens import bearer, introspection, revocation, userinfo
 from idp.oidc.tokens import endpoint as token
-from idp.oidc.tokens import introspection, revocation, userinfo
 from idp.web import declarations
+from idp.web.door.door import Door
+from idp.web.http import Response
 
-blueprint = Blueprint("oidc", __name__)
-_ENDPOINTS = (
-    authorize,
-    consent,
-    other_ent,
-    par,
-    token,
-    revocation,
-    session_state,
-    introspection,
-    userinfo,
-    discovery,
-    rp_initiated,
-)
+_ENDPOINTS = (authorize, par, token, revocation, introspection, userinfo, discovery)
+_PAGES = (consent, other_ent, session_state, rp_initiated)
 
 
-@blueprint.before_request
-def answer_head() -> Response | None:
+def blueprints(door: Door) -> tuple[Blueprint, ...]:
+    """Return new blueprints with all routes; their endpoints are added to `door`."""
+    protocol, charter = Blueprint("oidc", __name__), Blueprint("charter_api", __name__)
+    for module in _ENDPOINTS:
+        door.add(protocol, module.ENDPOINTS)
+    door.add(charter, charter_api.endpoints(bearer.authenticate_charter))
+    for page in _PAGES:
+        page.add_routes(protocol)
+    protocol.before_request(_answer_head)
+    return protocol, charter
+
+
+def _answer_head() -> Response | None:
     """Answer HEAD without calling a view that acts on GET: HEAD must be safe (RFC 9110 9.2.1, 9.3.2)."""
     if request.method == "HEAD" and declarations.view_acts_on_get():
-        return Response(headers={"Cache-Control": "no-store"})
+        return Response(headers=[("Cache-Control", "no-store")])
     return None
-
-
-for endpoint in _ENDPOINTS:
-    endpoint.add_routes(blueprint)

@@ -10,7 +10,6 @@ import logging
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError
-from flask import Response
 
 from idp import opaque
 from idp.config import Settings
@@ -18,6 +17,7 @@ from idp.oidc.client_auth import client, private_key_jwt, rate_limits
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.store.contract import Store
 from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
+from idp.web.http import Response
 
 # Authlib logs valid tokens at DEBUG, so its level is fixed, whatever the operator configures.
 logging.getLogger("authlib").setLevel(logging.WARNING)
@@ -67,9 +67,5 @@ class Server(AuthorizationServer):
         return request
 
     def handle_response(self, status: int, body: Any, headers: Any) -> Response:
-        """Return Authlib's response as Flask's, not to be cached (RFC 6749 5.1)."""
-        text = body if isinstance(body, str) else json.dumps(body)
-        response = Response(text, status=status, headers=dict(headers))
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Pragma"] = "no-cache"
-        return response
+        """Return Authlib's response as ours. Its headers say that it is not to be cached (RFC 6749 5.1)."""
+        return Response(body if isinstance(body, str) else json.dumps(body), status, headers)

@@ -7,7 +7,6 @@ none: the service leaves a mark in the database, and the command reads it.
 from contextlib import suppress
 
 import structlog
-from flask import Flask, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.audit import log
@@ -15,18 +14,19 @@ from idp.audit.events import ForwardedIgnored
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.throttle import guard, limits
-from idp.web import declarations
 from idp.web.declarations import Declarations
+from idp.web.door.door import Door
+from idp.web.http import Request
 
 logger = structlog.get_logger()
 
 _HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
 
 
-def configure(app: Flask, settings: Settings) -> None:
-    """Check the requests of `app` for forwarded headers, if no proxy is declared."""
+def configure(door: Door, declared: Declarations, settings: Settings) -> None:
+    """Check all requests for forwarded headers, if no proxy is declared."""
     if not settings.trusted_proxies:
-        app.before_request(_Watch(declarations.of(app)))
+        door.before(_Watch(declared))
 
 
 class _Watch:
@@ -36,7 +36,7 @@ class _Watch:
         self._noticed = False
         self._declared = declared
 
-    def __call__(self) -> None:
+    def __call__(self, request: Request) -> None:
         if self._noticed or request.path in self._declared.probes:
             return
         if not any(name in request.environ for name in _HEADERS):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from flask import request
 from flask_babel import lazy_gettext as _l
 
 from idp.services import services
 from idp.web.browser import cookie_name
+from idp.web.http import current_request
 
 _COOKIE = "profil"
 _HINT = "profil:"
@@ -69,5 +69,5 @@ def cookie() -> str:
 
 def remembered() -> str:
     """Return the profile that this browser chose earlier, or an empty string."""
-    key = request.cookies.get(cookie(), "")[:20]
+    key = current_request().cookies.get(cookie(), "")[:20]
     return key if key in _BY_KEY else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from sqlalchemy import select
 
 from idp import opaque
@@ -32,6 +32,7 @@ from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
 from idp.web.errors import TooManyRequestsError
+from idp.web.http import Response
 from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
@@ -232,7 +233,7 @@ def _end(client: Client, token: str) -> Response:
     client.pending_metadata = None
     access_tokens.take(client)
     log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
-    return Response(status=204, headers={"Cache-Control": "no-store"})
+    return Response(status=204, headers=[("Cache-Control", "no-store")])
 
 
 def _answer(client: Client, token: str, secret: str | None) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
         raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
     response = client_request.refuse(401, "invalid_token", text)
-    response.headers["WWW-Authenticate"] = challenge
+    response.headers.append(("WWW-Authenticate", challenge))
     return response
 
 

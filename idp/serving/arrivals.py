@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from gunicorn.workers.gthread import TConn
 
-from idp.web.security import MAX_BODY
+from idp.web.http import MAX_BODY
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers, at most; gunicorn's own limits allow a mebibyte."""

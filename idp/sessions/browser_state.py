@@ -5,11 +5,10 @@ OpenID Connect Session Management 1.0 calls it the OP browser state (section 2).
 It gives no access, contains no name, and does not reveal the session.
 """
 
-from flask import Response, request
-
 from idp import opaque
 from idp.services import services
 from idp.web.browser import cookie_name
+from idp.web.http import AnyResponse, current_request
 
 _OPTIONS = {"path": "/", "secure": True, "httponly": False, "samesite": "None"}
 """`Secure` also over plain http: browsers accept that from loopback, the only place where plain http is used."""
@@ -27,10 +26,10 @@ def value(sid: str) -> str:
 
 def kept() -> str:
     """Return the state that this browser sent; empty if it sent none."""
-    return request.cookies.get(name(), "")
+    return current_request().cookies.get(name(), "")
 
 
-def keep(response: Response, state: str) -> None:
+def keep(response: AnyResponse, state: str) -> None:
     """Set the browser's state if it differs; an empty state deletes the cookie."""
     if kept() == state:
         return
@@ -40,11 +39,11 @@ def keep(response: Response, state: str) -> None:
         forget(response)
 
 
-def forget(response: Response) -> None:
+def forget(response: AnyResponse) -> None:
     """Delete the browser's state: every ENT that checks it learns that something changed."""
     response.delete_cookie(name(), **_OPTIONS)  # type: ignore[arg-type]
 
 
-def forget_if_kept(response: Response) -> None:
+def forget_if_kept(response: AnyResponse) -> None:
     """Delete the browser's state if there is one: the next answer to an ENT sets that of the new session."""
     keep(response, "")

@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flask import Response, request
 from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
@@ -18,6 +17,7 @@ from idp.accounts.authentication import Device
 from idp.clock import now
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
+from idp.web.http import AnyResponse, current_request
 
 LIFETIME = timedelta(days=90)
 _MOST_ACCOUNTS = 6
@@ -50,7 +50,7 @@ def known(username: str) -> Device | None:
     return Device(entry.number, datetime.fromtimestamp(entry.since, UTC), datetime.fromtimestamp(entry.first, UTC))
 
 
-def remember(response: Response, username: str) -> None:
+def remember(response: AnyResponse, username: str) -> None:
     """Make this browser a device of the account; call it after the password was verified."""
     settings, name, known_here = services().settings, _name(username), _entries()
     others = [entry for entry in known_here if entry.name != name]
@@ -69,7 +69,7 @@ def remember(response: Response, username: str) -> None:
 
 
 def _entries() -> list[_Entry]:
-    value = request.cookies.get(cookie_name(services().settings, "dv"), "")
+    value = current_request().cookies.get(cookie_name(services().settings, "dv"), "")
     if not value or len(value) > _LONGEST:
         return []
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Response, g, request
+from flask import g
 from sqlalchemy import select, update
 
 from idp import opaque
@@ -24,6 +24,7 @@ from idp.services import services
 from idp.sessions import browser_state, liveness
 from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
+from idp.web.http import AnyResponse, current_request
 from idp.web.user_agent import describe
 
 SESSIONS_ENDED = "sessions.ended"
@@ -220,7 +221,7 @@ def _announce(ended: Sequence[uuid.UUID]) -> None:
 
 def cookie_value() -> str | None:
     """Return the session cookie of this request, if it looks like one."""
-    value = request.cookies.get(cookie_name(services().settings, "ss"))
+    value = current_request().cookies.get(cookie_name(services().settings, "ss"))
     return value if value and len(value) == 43 else None  # noqa: PLR2004 - 256 bits in base64url
 
 
@@ -283,14 +284,14 @@ def end(session: Session, *, by: str) -> None:
     g.pop("idp_session", None)
 
 
-def set_cookie(response: Response, value: str) -> None:
+def set_cookie(response: AnyResponse, value: str) -> None:
     """Set the session cookie, without `Max-Age`: closing the browser ends the session on shared computers."""
     settings = services().settings
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
     browser_state.forget_if_kept(response)
 
 
-def clear_cookie(response: Response) -> None:
+def clear_cookie(response: AnyResponse) -> None:
     """Delete the session cookie and the browser state."""
     settings = services().settings
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))

@@ -1,21 +1,22 @@
 """The browser cookie: it binds forms and authorization requests to a browser, before any sign-in.
 
-It is Flask's signed session cookie, with a random value and the CSRF token; it identifies no person. Protocol endpoints
-do not read it. Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
+It is Flask's signed session cookie, with a random value and the CSRF token; it identifies no person. Endpoints for
+programs do not read it. Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
-from flask import Flask, Request, Response, session
+from flask import Flask, current_app
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 from idp import opaque
 from idp.config import Settings
 from idp.web import declarations
+from idp.web.http import Request, Response, current_request
 
 _MAX_ANSWERED = 12
+_KEY = "idp.browser"
 
 
 class _NoSession(SecureCookieSession):
@@ -25,13 +26,14 @@ class _NoSession(SecureCookieSession):
 class _LazySession(SessionMixin):
     """A session that verifies and reads its cookie at its first use."""
 
-    def __init__(self, read: Callable[[], SecureCookieSession]) -> None:
-        self._read = read
+    def __init__(self, app: Flask, request: Request) -> None:
+        self._app = app
+        self._request = request
         self.opened: SecureCookieSession | None = None
 
     def _open(self) -> SecureCookieSession:
         if self.opened is None:
-            self.opened = self._read()
+            self.opened = _interface(self._app).read(self._app, self._request)
         return self.opened
 
     def __getitem__(self, key: str) -> Any:
@@ -53,18 +55,45 @@ class _LazySession(SessionMixin):
 class _BrowserSessionInterface(SecureCookieSessionInterface):
     """Opens the browser cookie, except at endpoints for programs."""
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # not a SecureCookieSession
+    def open_session(self, app: Flask, request: Any) -> SessionMixin:  # type: ignore[override] # not a SecureCookieSession
         path = request.path
         if declarations.of(app).is_for_programs(path) or path.startswith(declarations.NAMESPACES):
             return _NoSession()
-        return _LazySession(partial(self._read, app, request))
+        return _session_of(app, request)
 
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+    def save_session(self, app: Flask, session: SessionMixin, response: Any) -> None:
         if isinstance(session, _LazySession) and session.opened is not None:
             super().save_session(app, session.opened, response)
 
-    def _read(self, app: Flask, request: Request) -> SecureCookieSession:
+    def read(self, app: Flask, request: Any) -> SecureCookieSession:
+        """Return the content of the cookie; empty if it is missing or invalid."""
         return super().open_session(app, request) or _NoSession()
+
+
+def _interface(app: Flask) -> _BrowserSessionInterface:
+    return cast("_BrowserSessionInterface", app.session_interface)
+
+
+def _session_of(app: Flask, request: Any) -> _LazySession:
+    """Return the session of a request. Flask's request and ours share it, by the environment."""
+    known: _LazySession | None = request.environ.get(_KEY)
+    if known is None:
+        known = request.environ[_KEY] = _LazySession(app, request)
+    return known
+
+
+def _session() -> _LazySession:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask documents it
+    return _session_of(app, current_request())
+
+
+def save(app: Flask, request: Request, response: Response) -> None:
+    """Write the browser cookie of `request` to `response`, if it was read or changed."""
+    session = request.environ.get(_KEY)
+    if session is not None and session.opened is not None:
+        carrier = app.response_class()
+        app.session_interface.save_session(app, session, carrier)
+        response.headers += [("Set-Cookie", cookie) for cookie in carrier.headers.getlist("Set-Cookie")]
 
 
 def cookie_name(settings: Settings, name: str) -> str:
@@ -94,6 +123,7 @@ def configure(app: Flask, settings: Settings) -> None:
 
 def binding() -> str:
     """Return the random value of this browser; create it at the first call."""
+    session = _session()
     value = session.get("b")
     if not isinstance(value, str):
         value = session["b"] = opaque.new_value()
@@ -104,7 +134,7 @@ def binding() -> str:
 def note_answered(name: str) -> None:
     """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
     names = [answered for answered in _answered() if answered != name]
-    session["d"] = [name, *names][:_MAX_ANSWERED]
+    _session()["d"] = [name, *names][:_MAX_ANSWERED]
 
 
 def was_answered(name: str) -> bool:
@@ -113,10 +143,10 @@ def was_answered(name: str) -> bool:
 
 
 def _answered() -> list[str]:
-    names = session.get("d")
+    names = _session().get("d")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def renew_form_token() -> None:
     """Remove the CSRF token, so that forms from before a sign-in are refused (security row I-12)."""
-    session.pop("csrf_token", None)
+    _session().pop("csrf_token", None)

@@ -8,8 +8,11 @@ import enum
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from flask import Flask, current_app, request
+
+from idp.web.http import current_request
 
 NAMESPACES = ("/.well-known/", "/static/")
 """Paths for other sites without a view: the namespace of RFC 8615, and static files."""
@@ -78,6 +81,7 @@ class Declarations:
         self.leading_to_ent: frozenset[str] = frozenset()
         self.for_other_sites: tuple[str, ...] = NAMESPACES
         self.probes: frozenset[str] = frozenset()
+        self._paths: dict[str, str] = {}
         self._programs: frozenset[str] = frozenset()
         self._below_programs: tuple[str, ...] = ()
 
@@ -88,6 +92,7 @@ class Declarations:
             ValueError: a path with a variable part has a trait that needs an exact path.
         """
         paths: defaultdict[Trait, set[str]] = defaultdict(set)
+        self._paths = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules() if "<" not in rule.rule}
         for rule in app.url_map.iter_rules():
             for trait in declared(app.view_functions[rule.endpoint]):
                 if "<" in rule.rule and trait in _EXACT:
@@ -99,6 +104,10 @@ class Declarations:
         programs = paths[Trait.FOR_PROGRAMS]
         self._programs = frozenset(path for path in programs if "<" not in path)
         self._below_programs = tuple(path.partition("<")[0] for path in programs - self._programs)
+
+    def url(self, endpoint: str, **parameters: str) -> str:
+        """Return the URL of an endpoint whose path has no variable part, below the host of this service."""
+        return f"{self._paths[endpoint]}?{urlencode(parameters)}" if parameters else self._paths[endpoint]
 
     def is_for_programs(self, path: str) -> bool:
         """Return whether `path` is for programs. All paths below a path with a variable part are too."""
@@ -118,9 +127,14 @@ def of(app: Flask) -> Declarations:
 
 def is_called_by_program() -> bool:
     """Return whether the path of the current request is for programs."""
-    return of(current_app).is_for_programs(request.path)
+    return of(current_app).is_for_programs(current_request().path)
+
+
+def url(endpoint: str, **parameters: str) -> str:
+    """Return the URL of an endpoint of the current application, which has no variable part (`Declarations.url`)."""
+    return of(current_app).url(endpoint, **parameters)
 
 
 def view_acts_on_get() -> bool:
-    """Return whether the view of the current request declares `acts_on_get`."""
+    """Return whether the view of Flask's current request declares `acts_on_get`."""
     return Trait.ACTS_ON_GET in declared(current_app.view_functions[request.endpoint or ""])

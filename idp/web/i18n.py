@@ -7,11 +7,14 @@ from urllib.parse import urlencode
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from flask import Flask, has_request_context, request
+from flask import Flask, request
 from flask_babel import Babel, get_locale, gettext, ngettext
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from idp.clock import PARIS
 from idp.paths import TRANSLATIONS
+from idp.web.http import current_request, has_request
 
 LANGUAGES = ("fr",)
 """Languages with complete translations."""
@@ -42,10 +45,13 @@ def _language() -> str:
 
 def choose_locale() -> str:
     """Return the preferred language of the request, or French."""
-    if not has_request_context():
+    if not has_request():
         return "fr"
-    requested = served(request.args.get("ui_locales", "")) or served(request.cookies.get("lang", ""))
-    return requested or request.accept_languages.best_match(LANGUAGES) or "fr"
+    asking = current_request()
+    requested = served(asking.arguments.get("ui_locales", "")) or served(asking.cookies.get("lang", ""))
+    if requested:
+        return requested
+    return parse_accept_header(asking.header("Accept-Language"), LanguageAccept).best_match(LANGUAGES) or "fr"
 
 
 def served(tags: str) -> str:

@@ -1,10 +1,10 @@
-"""Redirects with 303, which browsers follow by GET, so that a password is not sent on (RFC 9700 4.12)."""
+"""Redirects of pages."""
 
-from flask import Response, make_response, redirect
+from flask import Response, make_response
+
+from idp.web import http
 
 
 def see_other(location: str) -> Response:
-    """Return a redirect to `location`, which must be built or checked by our code, never taken from a request."""
-    response = make_response(redirect(location, 303))
-    response.autocorrect_location_header = False
-    return response
+    """Return the redirect of `http.see_other` as a response of Flask."""
+    return make_response(http.see_other(location))

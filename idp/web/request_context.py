@@ -16,14 +16,16 @@ from idp.config import Settings
 from idp.logging import stamp, write
 from idp.web import declarations
 from idp.web.declarations import Declarations
+from idp.web.http import current_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _KEY = "idp.request_id"
+ENDPOINT = "idp.endpoint"
+"""The key of the endpoint's name in the WSGI environment, for the log."""
 _LONGEST_METHOD = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-_IP_LENGTH = 45
 
 
 def configure(app: Flask, settings: Settings) -> None:
@@ -32,12 +34,17 @@ def configure(app: Flask, settings: Settings) -> None:
     The last `trusted_proxies` hops of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, without the first) are read;
     forwarded hosts are ignored.
     """
+    app.before_request(_note_endpoint)
     logged = settings.log_level in {"DEBUG", "INFO"}
     app.wsgi_app = _Numbered(app.wsgi_app, declarations.of(app), logged=logged)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
         app.wsgi_app = _Forwarded(fixed, count)  # type: ignore[method-assign]
+
+
+def _note_endpoint() -> None:
+    request.environ[ENDPOINT] = request.endpoint
 
 
 class _Forwarded:
@@ -111,13 +118,11 @@ class _Numbered:
         self._logged = logged
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        start, status, endpoint = perf_counter(), 500, None
+        start, status = perf_counter(), 500
 
         def note(line: str, *rest: Any) -> Any:
-            nonlocal status, endpoint
+            nonlocal status
             status = int(line[:3])
-            request_object = environ.get("werkzeug.request")  # set until the application returns
-            endpoint = request_object.endpoint if request_object is not None else None
             return start_response(line, *rest)
 
         environ[_KEY] = new_id = _new_id()
@@ -126,16 +131,16 @@ class _Numbered:
             return self._app(environ, note)
         finally:
             if self._logged and environ.get("PATH_INFO") not in self._declared.probes:
-                write(_line(environ, endpoint, status, perf_counter() - start))
+                write(_line(environ, status, perf_counter() - start))
             unbind_contextvars("request_id")
 
 
-def _line(environ: "WSGIEnvironment", endpoint: str | None, status: int, seconds: float) -> str:
+def _line(environ: "WSGIEnvironment", status: int, seconds: float) -> str:
     event = {
         "event": "request",
         "request_id": environ[_KEY],
         "method": environ["REQUEST_METHOD"][:_LONGEST_METHOD],
-        "endpoint": endpoint,
+        "endpoint": environ.get(ENDPOINT),
         "status": status,
         "ms": round(seconds * 1000, 1),
         "level": "info",
@@ -146,12 +151,12 @@ def _line(environ: "WSGIEnvironment", endpoint: str | None, status: int, seconds
 
 def remote_ip() -> str:
     """Return the IP of the browser or client, or an empty string."""
-    return (request.remote_addr or "")[:_IP_LENGTH]
+    return current_request().remote_ip
 
 
 def user_agent() -> str:
     """Return the `User-Agent` header, 300 characters at most."""
-    return request.user_agent.string[:300]
+    return current_request().user_agent
 
 
 def request_id() -> str:
@@ -159,7 +164,8 @@ def request_id() -> str:
 
     An id such as 7F3K-92QD is short enough to read out on the phone.
     """
-    value: str = request.environ.get(_KEY) or request.environ.setdefault(_KEY, _new_id())
+    environ = current_request().environ
+    value: str = environ.get(_KEY) or environ.setdefault(_KEY, _new_id())
     return value
 
 

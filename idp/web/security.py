@@ -3,20 +3,20 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, request
+from flask import Flask
 from flask_wtf import CSRFProtect
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
 from idp import opaque
 from idp.config import Settings
 from idp.web import declarations
 from idp.web.declarations import Declarations
+from idp.web.door.door import Door
+from idp.web.http import MAX_BODY, Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-MAX_BODY = 64 * 1024
 MAX_FIELDS = 50
 MAX_COOKIES = 16 * 1024
 MAX_QUERY = 16 * 1024
@@ -41,27 +41,23 @@ _REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})
 _CSP = "content-security-policy"
 
 
-def _limit() -> None:
-    """Refuse long queries, many cookies and many fields, before anything is parsed."""
+def check_limits(request: Request) -> None:
+    """Refuse long queries, many cookies and many fields, before anything is parsed.
+
+    Raises:
+        HTTPException: The request exceeds a limit.
+    """
     if len(request.query_string) > MAX_QUERY:
         raise RequestURITooLarge
-    if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
+    if len(request.header("Cookie")) > MAX_COOKIES:
         raise RequestEntityTooLarge
-    if request.mimetype == "multipart/form-data" and not declarations.is_called_by_program():
+    if request.media_type == "multipart/form-data" and not declarations.is_called_by_program():
         raise UnsupportedMediaType  # no page uploads files
-    if request.method == "POST" and _body().count(b"&") > MAX_FIELDS:
+    if request.method == "POST" and request.body.count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
 
 
-def _body() -> bytes:
-    """Return the body of the request; answer 400 if its framing is invalid."""
-    try:
-        return request.get_data()
-    except ParseException as fault:
-        raise BadRequest from fault
-
-
-def configure(app: Flask, settings: Settings) -> None:
+def configure(app: Flask, door: Door, settings: Settings) -> None:
     """Configure the limits, headers and CSRF tokens of `app`."""
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
@@ -72,7 +68,7 @@ def configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
         WTF_CSRF_SSL_STRICT=False,  # it needs a Referer, which our Referrer-Policy suppresses
     )
-    app.before_request(_limit)  # first, because the check of the CSRF token parses the form
+    door.before(check_limits)  # first, because the check of the CSRF token parses the form
     csrf.init_app(app)
     fixed = list(_HEADERS)
     if settings.https:

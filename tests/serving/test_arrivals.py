@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp.serving.arrivals import MAX_HEAD, Arrival, Progress
-from idp.web.security import MAX_BODY
+from idp.web.http import MAX_BODY
 from tests.rows import each_row
 
 GET = b"GET /connexion HTTP/1.1\r\nHost: x\r\n\r\n"

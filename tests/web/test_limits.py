@@ -7,9 +7,6 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gunicorn.config import Config
-from gunicorn.http.message import Request
-from gunicorn.http.unreader import IterUnreader
 
 from tests.builders import Build
 from tests.pages import form_token, heading
@@ -77,12 +74,3 @@ def test_strange_characters_give_a_page_and_no_server_error(browser: FlaskClient
                 assert "Traceback" not in answer.text
     headers = {"Accept-Language": "fr;q=x, \xe9, *;q=9", "User-Agent": "\xff" * 400, "Cookie": "lang=\xff; profil=\xff"}
     assert browser.get("/connexion", headers=headers).status_code == 200
-
-
-@pytest.mark.parametrize("sent", [b" 3\r\nabc", b"0x3\r\nabc", b"3\r\nabcXX", b"3\r\na", b"0\r\n: x\r\n\r\n"])
-@pytest.mark.parametrize("path", ["/connexion", "/token"])
-def test_an_unparsable_body_is_a_client_error(browser: FlaskClient, path: str, sent: bytes) -> None:
-    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"  # `idp serve` refuses them; other servers may not
-    request = Request(Config(), IterUnreader([head + sent]), ("127.0.0.1", 1))
-    answer = browser.post(path, environ_overrides={"wsgi.input": request.body, "wsgi.input_terminated": True})
-    assert answer.status_code == 400

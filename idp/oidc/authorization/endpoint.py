@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from authlib.oauth2.rfc6749 import OAuth2Error
-from flask import Blueprint, Response, make_response, render_template, request
 
 from idp import journey, opaque
 from idp.audit import chain
@@ -25,15 +24,17 @@ from idp.oidc.authorization.checks import check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import session_state
-from idp.oidc.parameters import ParsedRequest, as_get, posted
+from idp.oidc.parameters import ParsedRequest, as_get
 from idp.oidc.store.contract import CodeRequest
 from idp.oidc.tokens.grants import CodeGrant, StepOwedError
 from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
 from idp.web.declarations import acts_on_get
+from idp.web.door import pages
+from idp.web.door.endpoints import Endpoint
 from idp.web.errors import InteractionLostError
-from idp.web.redirects import see_other
+from idp.web.http import Request, Response, see_other
 from idp.web.request_context import remote_ip, request_id
 
 _MAX_URL_LENGTH = 7800
@@ -42,43 +43,42 @@ _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
 @acts_on_get
-def authorize() -> Response:
+def authorize(request: Request) -> Response:
     """Issue a code at once, or redirect to the first step that is owed (`/authorize`)."""
     encoded = request.query_string
     if request.method == "POST":
-        encoded = posted()
-        redirect = as_get(encoded)
-        if redirect:
+        if redirect := as_get(request):
             return redirect
+        encoded = request.form
     try:
         if seconds := rate_limits.seconds_to_wait():
             rate_limits.refuse(encoded, seconds)
-        return _at_once(encoded) or _begin(encoded)
+        return _at_once(request, encoded) or _begin(request, encoded)
     except UntrustedRequestError as untrusted:
-        return errors.page(untrusted)
+        return errors.page(request, untrusted)
     except RequestRefusedError as refused:
         return errors.refuse(refused)
 
 
-def _at_once(encoded: bytes) -> Response | None:
+def _at_once(request: Request, encoded: bytes) -> Response | None:
     """Issue a code if a live session owes no step; otherwise return None, and `_begin` asks the journey."""
     try:
         checked = check(services().settings, services().server.ring, encoded)
     except (UntrustedRequestError, RequestRefusedError):
         return None
-    return _issue(checked.client, checked.request) if checked.needs_session_only else None
+    return _issue(request, checked.client, checked.request) if checked.needs_session_only else None
 
 
-def _begin(encoded: bytes) -> Response:
+def _begin(request: Request, encoded: bytes) -> Response:
     """Start an interaction, on the registration in the database, and redirect to the first step that is owed."""
     checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
-    return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
+    return _dispatch(request, Interaction(request=checked.request, profile=profile), checked.client)
 
 
 @acts_on_get
-def resume() -> Response:
+def resume(request: Request) -> Response:
     """Redirect to the next step that is owed, or issue the code (`/authorize/resume`)."""
     if seconds := rate_limits.seconds_to_wait():
         rate_limits.stop(seconds)
@@ -91,9 +91,9 @@ def resume() -> Response:
             return _enter(client)
         if interaction.request is not None and interaction.request.redirect_uri in client.redirect_uris:
             check_again(client, interaction.request)
-        return _dispatch(interaction, client)
+        return _dispatch(request, interaction, client)
     except UntrustedRequestError as untrusted:
-        return errors.page(untrusted)
+        return errors.page(request, untrusted)
     except RequestRefusedError as refused:
         return errors.refuse(refused)
 
@@ -102,11 +102,11 @@ def _enter(client: Registration) -> Response:
     """Redirect to the ENT's entrance: the response was sent before, and the ENT accepts its `state` once."""
     if client.home:
         return see_other(client.entrance(services().settings.issuer))
-    return make_response(render_template("oidc/deja_connecte.html", dest=client))
+    return pages.render("oidc/deja_connecte.html", dest=client)
 
 
 @acts_on_get
-def deny() -> Response:
+def deny(_request: Request) -> Response:
     """Send `access_denied` to the client, because the person declined a step or turned back (`/authorize/refus`).
 
     Another tab may have completed the step: if the step that is owed now cannot be declined, redirect to it.
@@ -123,7 +123,7 @@ def deny() -> Response:
     return errors.refuse(_error(requested, "access_denied", step.declined_text))
 
 
-def _dispatch(interaction: Interaction, client: Registration) -> Response:
+def _dispatch(request: Request, interaction: Interaction, client: Registration) -> Response:
     """Redirect to the first step that is owed, or issue the code."""
     requested = interaction.request
     if requested is None or requested.redirect_uri not in client.redirect_uris:
@@ -140,7 +140,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
         subject = release.subject(client, state.account.id, state.account.join_key)
         if subject not in requested.subject.split("\n"):
             raise _error(requested, "login_required", "another person is signed in")
-    response = _issue(client, requested)
+    response = _issue(request, client, requested)
     if response:
         store.note_answer(interaction)
         return response
@@ -185,7 +185,7 @@ def _audit_binding(settings: Settings, client: Registration, moment: datetime) -
     return {"journal_salt": salt, "journal_key": key}
 
 
-def _issue(client: Registration, requested: AuthorizationRequest) -> Response | None:
+def _issue(request: Request, client: Registration, requested: AuthorizationRequest) -> Response | None:
     """Return the response with a code, or None if the token store issues none (`StepOwedError`)."""
     cookie = manager.cookie_value()
     if cookie is None:
@@ -266,8 +266,8 @@ def _client(interaction: Interaction | None) -> Registration | None:
     return registry.find(interaction.request.client_id, fresh=True) if interaction and interaction.request else None
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint and the dispatcher."""
-    blueprint.add_url_rule("/authorize", "authorize", authorize, methods=["GET", "POST"])
-    blueprint.add_url_rule("/authorize/resume", "resume", resume, methods=["GET"])
-    blueprint.add_url_rule("/authorize/refus", "deny", deny, methods=["GET"])
+ENDPOINTS = (
+    Endpoint("/authorize", "authorize", authorize, ("GET", "POST")),
+    Endpoint("/authorize/resume", "resume", resume, ("GET",)),
+    Endpoint("/authorize/refus", "deny", deny, ("GET",)),
+)

@@ -1,9 +1,9 @@
 """Errors of the authorization endpoint: sent to the client (RFC 6749 4.1.2.1), or shown if it cannot be trusted."""
 
 import enum
+from urllib.parse import parse_qsl
 
 import structlog
-from flask import Response, make_response, render_template, request
 
 from idp.clients import registry
 from idp.clock import now
@@ -11,6 +11,9 @@ from idp.interaction import store
 from idp.oidc.authorization import responses
 from idp.oidc.logout import session_state
 from idp.sessions import browser_state, manager
+from idp.web import declarations
+from idp.web.door import pages
+from idp.web.http import Request, Response
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -86,7 +89,7 @@ def _browser_state() -> str:
     return "" if manager.cookie_value() else browser_state.kept()
 
 
-def page(untrusted: UntrustedRequestError) -> Response:
+def page(request: Request, untrusted: UntrustedRequestError) -> Response:
     """Show the error to the person, with a reference for support.
 
     The page repeats nothing of the request. Its link leads to the client's registered home, never to a URL of the
@@ -94,21 +97,22 @@ def page(untrusted: UntrustedRequestError) -> Response:
     """
     log.warning("authorization request refused", phrase=untrusted.phrase, reference=request_id())
     template = "errors/expire.html" if untrusted.cause is Cause.EXPIRED else "errors/demande.html"
-    html = render_template(
+    return pages.render(
         template,
-        dest=_client(),
+        status=400,
+        dest=_client(request),
         reference=request_id(),
         code=untrusted.phrase,
         cause=untrusted.cause.value,
         at=now(),
     )
-    return make_response(html, 400)
 
 
-def _client() -> registry.Registration | None:
+def _client(request: Request) -> registry.Registration | None:
     """Return the client that the request names once, or that the request in progress is for."""
-    if request.endpoint == "oidc.resume":
+    if request.path == declarations.url("oidc.resume"):
         interaction = store.current()
         return registry.find(interaction.request.client_id) if interaction and interaction.request else None
-    client_ids = request.values.getlist("client_id")
+    pairs = parse_qsl(b"&".join(filter(None, (request.query_string, request.form))).decode(errors="replace"))
+    client_ids = [value for name, value in pairs if name == "client_id"]
     return registry.find(client_ids[0]) if len(client_ids) == 1 else None

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
 from idp.oidc.authorization import pushed_requests
@@ -19,8 +18,9 @@ from idp.oidc.client_auth import client_request, dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
+from idp.web.door.endpoints import Endpoint
 from idp.web.errors import TooManyRequestsError
-from idp.web.request_context import remote_ip
+from idp.web.http import Request, Response
 
 _MAX_STORED_LENGTH = 16_000
 """Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
@@ -28,15 +28,15 @@ the name of a public client."""
 
 
 @for_programs
-def push() -> Response:
+def push(request: Request) -> Response:
     """Store an authorization request and return its `request_uri`."""
     settings = services().settings
     try:
         parameters = client_request.read(request, "client_id")
-        client = _authenticate(parameters)
+        client = _authenticate(request, parameters)
         if client.auth_method == "none":
-            _count()
-        proof = dpop.read_proof(settings.issuer)
+            _count(request.remote_ip)
+        proof = dpop.read_proof(request, settings.issuer)
         requested = _request_parameters(client, parameters, proof)
         check_parameters(settings, services().server.ring, client, requested)
         dpop.use_proof(proof)
@@ -55,26 +55,26 @@ def push() -> Response:
     return client_request.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
 
 
-def _authenticate(parameters: dict[str, str]) -> Registration:
+def _authenticate(request: Request, parameters: dict[str, str]) -> Registration:
     """Return the registration that the database has for the client.
 
     Raises:
         InvalidClientError: The authentication failed.
         InvalidRequestError: `client_id` is another client.
     """
-    client = client_request.authenticate_current(parameters, "par")
+    client = client_request.authenticate_current(request, parameters, "par")
     if parameters["client_id"] != client.client_id:
         raise InvalidRequestError("The client_id must be that of the client that authenticates.")
     return client
 
 
-def _count() -> None:
+def _count(ip: str) -> None:
     """Count a pushed request of a public client.
 
     Raises:
         TooManyRequestsError: There were too many from that IP address.
     """
-    verdict = guard.take_all((limits.PUSHED_IP, remote_ip()))
+    verdict = guard.take_all((limits.PUSHED_IP, ip))
     if isinstance(verdict, guard.Wait):
         raise TooManyRequestsError(verdict.seconds)
 
@@ -99,6 +99,4 @@ def _request_parameters(
     return requested
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/par", "push", push, methods=["POST"], provide_automatic_options=False)
+ENDPOINTS = (Endpoint("/par", "push", push, ("POST",), options=False),)

@@ -5,10 +5,9 @@ They are sent in the query of the redirect URI, or with `response_mode=form_post
 
 from urllib.parse import urlencode
 
-from flask import Response, make_response, render_template
-
 from idp.services import services
-from idp.web.redirects import see_other
+from idp.web.door import pages
+from idp.web.http import Response, see_other
 from idp.web.security import POLICY
 
 QUERY, FORM_POST = "query", "form_post"
@@ -31,6 +30,6 @@ def _form(redirect_uri: str, pairs: list[tuple[str, str]]) -> Response:
 
     Its Content-Security-Policy has no `form-action`, since the form goes to another site, which may redirect.
     """
-    response = make_response(render_template("oidc/form_post.html", action=redirect_uri, fields=pairs))
-    response.headers["Content-Security-Policy"] = POLICY
+    response = pages.render("oidc/form_post.html", action=redirect_uri, fields=pairs)
+    response.headers.append(("Content-Security-Policy", POLICY))
     return response

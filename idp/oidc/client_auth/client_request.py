@@ -1,17 +1,14 @@
 """Reads and authenticates the requests that clients POST to the token endpoint and its siblings."""
 
-import json
 import re
 from typing import cast
-
-from flask import Request, Response, request
 
 from idp.clients.registry import Registration
 from idp.oidc.client_auth import client
 from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.services import services
+from idp.web.http import FORM, Request, Response, json_response
 
-FORM = "application/x-www-form-urlencoded"
 _FORBIDDEN = re.compile(r"[^ !#-\[\]-~]")
 
 
@@ -28,23 +25,23 @@ class MalformedRequestError(Exception):
         return refuse(self.status, "invalid_request", self.description)
 
 
-def read(http: Request, *required: str) -> dict[str, str]:
+def read(request: Request, *required: str) -> dict[str, str]:
     """Return the parameters of the body.
 
     Raises:
         MalformedRequestError: The body is not a form, the query is not empty, a `required` parameter is missing, or
             the client authenticates in two ways (RFC 6749 2.3).
     """
-    if http.mimetype != FORM:
+    if request.media_type != FORM:
         raise MalformedRequestError(f"the body must be {FORM}", 415)
-    if http.query_string:
+    if request.query_string:
         raise MalformedRequestError("parameters belong in the body")
     try:
-        parameters = parse(http.get_data())
+        parameters = parse(request.body)
     except ParameterError as error:
         raise MalformedRequestError(str(error)) from error
     credentials = {"client_secret", "client_assertion"} & parameters.keys()
-    if len(credentials) + bool(http.headers.get("Authorization")) > 1:
+    if len(credentials) + bool(request.header("Authorization")) > 1:
         raise MalformedRequestError("the client authenticates in two ways at once")
     for name in required:
         if name not in parameters:
@@ -52,7 +49,7 @@ def read(http: Request, *required: str) -> dict[str, str]:
     return parameters
 
 
-def authenticate(parameters: dict[str, str], endpoint: str) -> client.ProtocolClient:
+def authenticate(request: Request, parameters: dict[str, str], endpoint: str) -> client.ProtocolClient:
     """Return the client that sends this request.
 
     Raises:
@@ -62,7 +59,7 @@ def authenticate(parameters: dict[str, str], endpoint: str) -> client.ProtocolCl
     return cast("client.ProtocolClient", services().server.authenticate_client(parsed, client.AUTH_METHODS, endpoint))
 
 
-def authenticate_current(parameters: dict[str, str], endpoint: str) -> Registration:
+def authenticate_current(request: Request, parameters: dict[str, str], endpoint: str) -> Registration:
     """Return the registration that the database has for the client that sends this request.
 
     It is for endpoints whose statements do not check the client's version.
@@ -70,7 +67,7 @@ def authenticate_current(parameters: dict[str, str], endpoint: str) -> Registrat
     Raises:
         InvalidClientError: The authentication failed, or the client was disabled or changed meanwhile.
     """
-    known = authenticate(parameters, endpoint).registration
+    known = authenticate(request, parameters, endpoint).registration
     fresh = client.find(known.client_id, fresh=True)
     if fresh is None or not client.is_authentication_current(known, fresh.registration):
         raise client.authentication_error()
@@ -88,5 +85,4 @@ def refuse(status: int, error: str, description: str) -> Response:
 
 def answer(body: object, status: int = 200) -> Response:
     """Return a JSON response that is not cached (RFC 6749 5.1)."""
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
-    return Response(json.dumps(body), status, headers)
+    return json_response(body, status, [("Cache-Control", "no-store"), ("Pragma", "no-cache")])

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from flask import request
 
 from idp.clients.registry import Registration
 from idp.clock import now
@@ -29,6 +28,7 @@ from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
 from idp.oidc.keys.material import FAPI2_ALGORITHMS
+from idp.web.http import Request
 
 HEADER = "DPoP"
 WINDOW = timedelta(seconds=60)
@@ -69,7 +69,7 @@ class Proof:
     remember_until: datetime
 
 
-def read_proof(issuer: str) -> Proof | None:
+def read_proof(request: Request, issuer: str) -> Proof | None:
     """Return the checked proof of this request to one of the provider's own endpoints; None without a proof.
 
     The caller calls `use_proof` before it issues a token for the proof, but only for a code or token that exists:
@@ -78,11 +78,10 @@ def read_proof(issuer: str) -> Proof | None:
     Raises:
         ProofError: The proof is invalid.
     """
-    value = request.headers.get(HEADER)
-    if value is None:
+    if not request.has_header(HEADER):
         return None
     try:
-        proof, _ = _check(issuer, value)
+        proof, _ = _check(request, issuer)
     except InvalidTokenError as bad:
         raise _proof_error(bad) from bad
     return proof
@@ -101,18 +100,17 @@ def use_proof(proof: Proof | None) -> None:
         raise _proof_error(bad) from bad
 
 
-def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
+def confirm(request: Request, issuer: str, client: Registration, token: str, jkt: str) -> None:
     """Check that this request proves the key `jkt` of its access token, and mark the proof as used.
 
     Raises:
         ProofError: The proof is missing or invalid.
         WrongKeyError: The proof is signed by another key.
     """
-    value = request.headers.get(HEADER)
-    if value is None:
+    if not request.has_header(HEADER):
         raise ProofError(_NEEDED)
     try:
-        proof, claims = _check(issuer, value)
+        proof, claims = _check(request, issuer)
         check_policy(client, proof)
         check_token(claims, token)
         check_binding(proof, jkt)
@@ -125,11 +123,12 @@ def _proof_error(bad: InvalidTokenError) -> ProofError:
     return ProofError(f"The DPoP proof is refused: {bad}.")
 
 
-def _check(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
+def _check(request: Request, issuer: str) -> tuple[Proof, Mapping[str, Any]]:
     """Check rows 1 to 11, which are the same at each endpoint.
 
     Two header fields (row 1) arrive as one value with a comma, which is not a JWT (row 2).
     """
+    value = request.header(HEADER)
     head, claims = jose.parts(value)
     check_typ(head)
     check_required(claims)

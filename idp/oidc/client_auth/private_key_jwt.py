@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 from authlib.oauth2.rfc6749 import OAuth2Request
-from flask import request as http
 
 from idp.clients.registry import Registration
 from idp.clock import now
@@ -19,6 +18,7 @@ from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
 from idp.services import services
+from idp.web.http import current_request
 
 log = structlog.get_logger()
 
@@ -116,7 +116,9 @@ def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
             raise InvalidTokenError("aud must be the issuer, as a string")
         return
     values = audience if isinstance(audience, list) else [audience]
-    if not {issuer, f"{issuer}/token", f"{issuer}{http.path}"}.intersection(a for a in values if isinstance(a, str)):
+    if not {issuer, f"{issuer}/token", f"{issuer}{current_request().path}"}.intersection(
+        a for a in values if isinstance(a, str)
+    ):
         raise InvalidTokenError("aud is not this provider")
 
 

@@ -23,13 +23,14 @@ from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
 from idp.oidc.models import AuthorizationCode
-from idp.oidc.parameters import ParameterError, as_get, parse, posted
+from idp.oidc.parameters import ParameterError, as_get, parse
 from idp.oidc.tokens import issued
 from idp.oidc.tokens.id_token_hint import read_id_token
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
 from idp.web.declarations import acts_on_get, leads_to_ent
+from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
@@ -68,8 +69,8 @@ def logout() -> Response:
     confirmed = request.method == "POST" and "csrf_token" in request.form
     if confirmed:
         csrf.protect()
-    elif request.method == "POST" and (redirect := as_get(posted())):
-        return redirect
+    elif request.method == "POST" and (redirect := as_get(current_request())):
+        return make_response(redirect)
     plan = _read(manager.unended(), confirmed=confirmed)
     current = plan.current
     # A POST that is too long for a redirect comes without cookies from another site; the confirmation's form has them.
@@ -89,7 +90,7 @@ def logout() -> Response:
 
 
 def _read(current: _Current, *, confirmed: bool) -> _LogoutPlan:
-    encoded = request.get_data() if request.method == "POST" and request.form else request.query_string
+    encoded = current_request().form or request.query_string
     try:
         parameters = parse(encoded)
     except ParameterError:

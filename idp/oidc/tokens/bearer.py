@@ -4,8 +4,6 @@ A token that is bound to a key needs the scheme `DPoP` and a proof of that key (
 scheme `Bearer`.
 """
 
-from flask import Response, make_response, request
-
 from idp import opaque
 from idp.charter.api import Bearer
 from idp.clients import registry
@@ -18,9 +16,9 @@ from idp.oidc.keys import jose
 from idp.oidc.parameters import ParameterError, parse
 from idp.oidc.store.contract import Holder
 from idp.services import services
+from idp.web.http import Request, Response, json_response
 
 _TOKEN_LENGTH = 43
-_FORM = "application/x-www-form-urlencoded"
 _BEARER, _DPOP = 'Bearer realm="idp"', "DPoP"
 _ALGORITHMS = f'algs="{" ".join(jose.CLIENT_ALGORITHMS)}"'
 
@@ -40,14 +38,15 @@ class AccessTokenError(Exception):
         self.error = error
         self.description = description
 
-    def response(self) -> Response:
+    def response(self, request: Request) -> Response:
         """Return the response. The challenge of the scheme that was tried comes first, with the error."""
         error = {"error": self.error} if self.error else {}  # no code for a request without a token (RFC 6750 3.1)
-        response = make_response({**error, "error_description": self.description}, self.status)
-        by_dpop = _presented_scheme() == "dpop"
-        for scheme in (_DPOP, _BEARER) if by_dpop else (_BEARER, _DPOP):
-            response.headers.add("WWW-Authenticate", self._challenge(scheme, tried=(scheme is _DPOP) == by_dpop))
-        return response
+        by_dpop = _scheme(request) == "dpop"
+        challenges = [
+            ("WWW-Authenticate", self._challenge(scheme, tried=(scheme is _DPOP) == by_dpop))
+            for scheme in ((_DPOP, _BEARER) if by_dpop else (_BEARER, _DPOP))
+        ]
+        return json_response({**error, "error_description": self.description}, self.status, challenges)
 
     def _challenge(self, scheme: str, *, tried: bool) -> str:
         parts = [f'error="{self.error}"', f'error_description="{self.description}"'] if tried and self.error else []
@@ -56,20 +55,20 @@ class AccessTokenError(Exception):
         return ", ".join([_BEARER, *parts])
 
 
-def find_holder() -> Holder:
+def find_holder(request: Request) -> Holder:
     """Return the holder of the access token of this request.
 
     Raises:
         AccessTokenError: The token is missing or invalid, or bound to a key that this request does not prove.
     """
-    scheme, value = _presented()
+    scheme, value = _presented(request)
     if len(value) != _TOKEN_LENGTH:
         raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
     holder = services().server.store.find_holder(opaque.digest(value), now())
     if holder is None:
         raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
     if scheme != "bearer" or holder.jkt is not None:
-        _check_binding(scheme, value, holder)
+        _check_binding(request, scheme, value, holder)
     return holder
 
 
@@ -87,19 +86,19 @@ def registration(holder: Holder) -> Registration:
     return client
 
 
-def authenticate_charter() -> Bearer | Response:
+def authenticate_charter(request: Request) -> Bearer | Response:
     """Return the holder of a token with the scope `charter`, or the response that refuses it (`idp.charter.api`)."""
     try:
-        holder = find_holder()
+        holder = find_holder(request)
         client = registration(holder)
     except AccessTokenError as refused:
-        return refused.response()
+        return refused.response(request)
     if "charter" not in release.effective_scopes(client, holder.scope):
-        return AccessTokenError(403, "insufficient_scope", "the scope charter is needed").response()
+        return AccessTokenError(403, "insufficient_scope", "the scope charter is needed").response(request)
     return Bearer(holder.account_id, holder.client_key, client.charter_mode is not CharterMode.PROVIDER)
 
 
-def _check_binding(scheme: str, value: str, holder: Holder) -> None:
+def _check_binding(request: Request, scheme: str, value: str, holder: Holder) -> None:
     """Check that a bound token comes with a proof of its key, and no other with a proof (RFC 9449 7.1, 7.2).
 
     Raises:
@@ -110,27 +109,27 @@ def _check_binding(scheme: str, value: str, holder: Holder) -> None:
     if scheme != "dpop":
         raise AccessTokenError(401, "invalid_token", "the access token is bound to a key: it is no Bearer token")
     try:
-        dpop.confirm(services().settings.issuer, registration(holder), value, holder.jkt)
+        dpop.confirm(request, services().settings.issuer, registration(holder), value, holder.jkt)
     except dpop.ProofError as refused:
         raise AccessTokenError(401, refused.error, str(refused.description)) from refused
     except dpop.WrongKeyError as wrong:
         raise AccessTokenError(401, "invalid_token", "the access token is bound to another key") from wrong
 
 
-def _presented() -> tuple[str, str]:
+def _presented(request: Request) -> tuple[str, str]:
     """Return the scheme, in lower case, and the token of this request.
 
     Raises:
         AccessTokenError: There is no token, more than one, or one in the query.
     """
-    header = request.headers.get("Authorization", "")
+    header = request.header("Authorization")
     in_body = None
-    if request.method == "POST" and request.mimetype == _FORM:
+    if request.method == "POST" and request.form:
         try:
-            in_body = parse(request.get_data()).get("access_token")
+            in_body = parse(request.form).get("access_token")
         except ParameterError as error:
             raise AccessTokenError(400, "invalid_request", str(error)) from error
-    if request.query_string and "access_token" in request.args:
+    if request.query_string and "access_token" in request.arguments:
         raise AccessTokenError(400, "invalid_request", "an access token must not be sent in the query")
     if header and in_body is not None:
         raise AccessTokenError(400, "invalid_request", "the request has two access tokens")
@@ -142,5 +141,5 @@ def _presented() -> tuple[str, str]:
     return scheme.lower(), value.strip()
 
 
-def _presented_scheme() -> str:
-    return request.headers.get("Authorization", "").partition(" ")[0].lower()
+def _scheme(request: Request) -> str:
+    return request.header("Authorization").partition(" ")[0].lower()

@@ -2,8 +2,6 @@
 
 from typing import cast
 
-from flask import Blueprint, Response, request
-
 from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.client_auth.client_request import refuse
@@ -11,13 +9,13 @@ from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.parameters import ParsedRequest
 from idp.services import services
 from idp.web.declarations import for_programs
+from idp.web.door.endpoints import Endpoint
 from idp.web.errors import ServiceBusyError
-
-__all__ = ["add_routes", "refuse", "token"]
+from idp.web.http import Request, Response
 
 
 @for_programs
-def token() -> Response:
+def token(request: Request) -> Response:
     """Exchange a code or a refresh token for tokens."""
     try:
         parameters = client_request.read(request, "grant_type")
@@ -31,6 +29,4 @@ def token() -> Response:
     return response
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/token", "token", token, methods=["POST"], provide_automatic_options=False)
+ENDPOINTS = (Endpoint("/token", "token", token, ("POST",), options=False),)

@@ -29,6 +29,7 @@ from idp.oidc.client_auth import dpop
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
 from idp.oidc.tokens import replay
+from idp.web.http import current_request
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _AUTH_METHODS = list(clients.AUTH_METHODS)
@@ -70,7 +71,7 @@ class CodeGrant(AuthorizationCodeGrant):
         if not code:
             raise InvalidRequestError("The code is missing.")
         self.request.client = client
-        proof = dpop.read_proof(self.server.settings.issuer)
+        proof = dpop.read_proof(current_request(), self.server.settings.issuer)
         if proof and _exists(AuthorizationCode.digest == opaque.digest(code)):
             dpop.use_proof(proof)
         self._redeem(code, client, proof)
@@ -136,7 +137,7 @@ class RefreshGrant(RefreshTokenGrant):
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        proof = dpop.read_proof(self.server.settings.issuer)
+        proof = dpop.read_proof(current_request(), self.server.settings.issuer)
         if proof and _exists(Token.digest == opaque.digest(old)):
             dpop.use_proof(proof)
         self._rotate(old, client, proof)

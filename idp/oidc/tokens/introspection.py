@@ -6,7 +6,6 @@ A public client proves nothing, so it gets no answer: anybody who finds a token 
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
 from idp.oidc.claims import release
@@ -15,14 +14,16 @@ from idp.oidc.client_auth import client_request
 from idp.oidc.tokens import issued
 from idp.services import services
 from idp.web.declarations import for_programs
+from idp.web.door.endpoints import Endpoint
+from idp.web.http import Request, Response
 
 
 @for_programs
-def introspect() -> Response:
+def introspect(request: Request) -> Response:
     """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.authenticate_current(parameters, "introspection")
+        client = client_request.authenticate_current(request, parameters, "introspection")
         if client.auth_method == "none":
             raise clients.authentication_error()
     except client_request.MalformedRequestError as malformed:
@@ -54,6 +55,4 @@ def _members(client: Registration, valid: issued.Issued) -> dict[str, Any]:
     return members
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/introspect", "introspect", introspect, methods=["POST"], provide_automatic_options=False)
+ENDPOINTS = (Endpoint("/introspect", "introspect", introspect, ("POST",), options=False),)

@@ -1,23 +1,24 @@
 """The revocation endpoint (RFC 7009)."""
 
 from authlib.oauth2 import OAuth2Error
-from flask import Blueprint, Response, request
 
 from idp.oidc.client_auth import client_request
 from idp.oidc.tokens import issued
 from idp.services import services
 from idp.web.declarations import for_programs
+from idp.web.door.endpoints import Endpoint
+from idp.web.http import Request, Response
 
 
 @for_programs
-def revoke() -> Response:
+def revoke(request: Request) -> Response:
     """Revoke the token; answer 200 also for an unknown or invalid token (2.2), an error for another client's (2.1).
 
     `token_type_hint` is not needed: a token of each type is found by its digest.
     """
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.authenticate_current(parameters, "revocation")
+        client = client_request.authenticate_current(request, parameters, "revocation")
     except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
@@ -29,6 +30,4 @@ def revoke() -> Response:
     return client_request.answer({})
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/revoke", "revoke", revoke, methods=["POST"], provide_automatic_options=False)
+ENDPOINTS = (Endpoint("/revoke", "revoke", revoke, ("POST",), options=False),)

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
 from joserfc import jws
 
 from idp.clients.registry import Registration
@@ -12,21 +11,23 @@ from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.tokens import bearer
 from idp.services import services
 from idp.web.declarations import for_programs
+from idp.web.door.endpoints import Endpoint
 from idp.web.errors import ServiceBusyError
+from idp.web.http import Request, Response, json_response
 
 
 @for_programs
-def userinfo() -> Response:
+def userinfo(request: Request) -> Response:
     """Return the claims that the scope, the claims request and the client's registration release."""
     try:
-        holder = bearer.find_holder()
+        holder = bearer.find_holder(request)
         client = bearer.registration(holder)
     except bearer.AccessTokenError as refused:
-        return refused.response()
+        return refused.response(request)
     if "openid" not in holder.scope.split():  # a refresh may have narrowed the scope
-        return bearer.AccessTokenError(403, "insufficient_scope", "the scope openid is needed").response()
+        return bearer.AccessTokenError(403, "insufficient_scope", "the scope openid is needed").response(request)
     claims = release.userinfo_claims(client, holder)
-    return _signed(client, claims) if client.userinfo_alg else jsonify(claims)
+    return _signed(client, claims) if client.userinfo_alg else json_response(claims)
 
 
 def _signed(client: Registration, claims: dict[str, Any]) -> Response:
@@ -44,6 +45,4 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     return Response(token, content_type="application/jwt")
 
 
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/userinfo", "userinfo", userinfo, methods=["GET", "POST"], provide_automatic_options=False)
+ENDPOINTS = (Endpoint("/userinfo", "userinfo", userinfo, ("GET", "POST"), options=False),)

@@ -1,0 +1,1 @@
+"""Endpoints of the protocol, which are answered before Flask."""

@@ -1,0 +1,188 @@
+"""Plain HTTP messages, which the endpoints of the protocol read and return without a web framework.
+
+A `Request` reads a WSGI environment, each part at its first use. A `Response` is a WSGI application, as those of
+Werkzeug are, so that both kinds can be returned to the server.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from flask import has_request_context
+from flask import request as flask_request
+from werkzeug.http import dump_cookie, parse_cookie
+from werkzeug.wrappers import Response as WerkzeugResponse
+from werkzeug.wsgi import get_input_stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body, at most."""
+FORM = "application/x-www-form-urlencoded"
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_IP_LENGTH = 45
+_AGENT_LENGTH = 300
+_MAX_PARAMETERS = 50
+_KEY = "idp.request"
+
+
+class Request:
+    """A request.
+
+    Attributes:
+        environ: The WSGI environment.
+        method: The method, in upper case.
+        path: The decoded path, with one slash at its start.
+        query_string: The query, still encoded.
+    """
+
+    def __init__(self, environ: "WSGIEnvironment") -> None:
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        path: str = environ.get("PATH_INFO", "")
+        self.path = "/" + (path if path.isascii() else path.encode("latin-1").decode(errors="replace")).lstrip("/")
+        self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
+
+    def header(self, name: str, default: str = "") -> str:
+        """Return a header by its name, such as `Authorization`; lines of one name are joined by commas."""
+        value: str = self.environ.get(f"HTTP_{name.upper().replace('-', '_')}", default)
+        return value
+
+    def has_header(self, name: str) -> bool:
+        """Return whether the request has a header of this name."""
+        return f"HTTP_{name.upper().replace('-', '_')}" in self.environ
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by their names; of several with one name, the first."""
+        return parse_cookie(self.header("Cookie")).to_dict()
+
+    @cached_property
+    def arguments(self) -> dict[str, str]:
+        """The parameters of the query by their names; of several with one name, the first."""
+        pairs = parse_qsl(self.query_string.decode(errors="replace"), keep_blank_values=True)
+        return dict(reversed(pairs))
+
+    @cached_property
+    def media_type(self) -> str:
+        """The media type of the body, in lower case and without parameters; empty if none is declared."""
+        content_type: str = self.environ.get("CONTENT_TYPE", "")
+        return content_type.partition(";")[0].strip().lower()
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body. Flask can read it from the environment afterwards.
+
+        Raises:
+            RequestEntityTooLarge: It is longer than `MAX_BODY`.
+        """
+        content = get_input_stream(self.environ, max_content_length=MAX_BODY).read()
+        self.environ["wsgi.input"] = BytesIO(content)
+        return content
+
+    @property
+    def form(self) -> bytes:
+        """The body if it is a form, still encoded; empty for a body of another type."""
+        return self.body if self.media_type == FORM else b""
+
+    @property
+    def remote_ip(self) -> str:
+        """The IP of the browser or client, or an empty string."""
+        return (self.environ.get("REMOTE_ADDR") or "")[:_IP_LENGTH]
+
+    @property
+    def user_agent(self) -> str:
+        """The `User-Agent` header, 300 characters at most."""
+        return self.header("User-Agent")[:_AGENT_LENGTH]
+
+
+class Response:
+    """A response with a whole body, and the headers in their order."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        body: bytes | str = b"",
+        status: int = 200,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        content_type: str = "",
+    ) -> None:
+        self.body = body.encode() if isinstance(body, str) else body
+        self.status = status
+        self.headers = list(headers)
+        if content_type:
+            self.headers.append(("Content-Type", content_type))
+
+    def set_cookie(self, name: str, value: str = "", **options: Any) -> None:
+        """Add a cookie; the options are those of Werkzeug's `dump_cookie`."""
+        self.headers.append(("Set-Cookie", dump_cookie(name, value, **options)))
+
+    def delete_cookie(self, name: str, **options: Any) -> None:
+        """Tell the browser to delete a cookie."""
+        self.set_cookie(name, expires=0, max_age=0, **options)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Sequence[bytes]:
+        """Send the response (PEP 3333)."""
+        has_body = self.status >= HTTPStatus.OK and self.status not in {204, 304}
+        length = [("Content-Length", str(len(self.body)))] if has_body else []
+        start_response(_STATUS_LINES.get(self.status, f"{self.status} "), [*self.headers, *length])
+        return [self.body] if has_body and environ["REQUEST_METHOD"] != "HEAD" else []
+
+
+def json_response(content: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Return a response with `content` as JSON."""
+    return Response(json.dumps(content, separators=(",", ":")), status, headers, content_type="application/json")
+
+
+def see_other(location: str) -> Response:
+    """Return a redirect with 303 to `location`, which our code built or checked, and took from no request.
+
+    Browsers follow a 303 by GET, so that a password is not sent on (RFC 9700 4.12).
+    """
+    return Response(status=303, headers=[("Location", location)])
+
+
+AnyResponse = Response | WerkzeugResponse
+"""A response of an endpoint of the protocol, or of a page."""
+
+_current: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+@contextmanager
+def answering(request: Request) -> Iterator[None]:
+    """Make `request` the current one in the block."""
+    token = _current.set(request)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def has_request() -> bool:
+    """Return whether a request is being answered."""
+    return _current.get() is not None or has_request_context()
+
+
+def current_request() -> Request:
+    """Return the request that is being answered: by an endpoint of the protocol, or by a page of Flask.
+
+    Raises:
+        RuntimeError: None is.
+    """
+    request = _current.get()
+    if request is not None:
+        return request
+    environ = flask_request.environ
+    known: Request | None = environ.get(_KEY)
+    if known is None:
+        known = environ[_KEY] = Request(environ)
+    return known
