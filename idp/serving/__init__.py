@@ -1,1 +1,1 @@
-"""`idp serve`, and a gunicorn worker that buffers requests, so that no thread waits for a slow client."""
+"""`idp serve`: granian receives whole requests, and threads answer them."""

@@ -1,38 +1,34 @@
-"""`idp serve`: gunicorn with one process per core and threads, behind a proxy."""
+"""`idp serve`: granian with one process per core and threads, behind a proxy."""
 
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask
-from gunicorn.app.base import BaseApplication
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
 
 from idp.config import Settings
+from idp.serving.bridge import MAX_HEAD, READ_SECONDS, Bridge
 
-_MAX_REQUEST_LINE = 8190
+_BACKLOG = 2048
+_CONNECTIONS = 8192
+"""The most open connections of one worker."""
+_HEAD_MS = int(1000 * READ_SECONDS)
+_STOP_SECONDS = 20
+_LOGGING: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+"""Lines of granian go to the handler of `idp.logging`."""
 _MAX_PORT = 65535
 _UNIX = "unix:"
 _LoadSettings = Callable[[], Settings]
 _CreateApp = Callable[[Settings], Flask]
 _NoteSettings = Callable[[Settings], None]
-
-
-class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    """Gunicorn, configured by options instead of a file."""
-
-    def __init__(self, load: Callable[[], Flask], options: dict[str, Any]) -> None:
-        self._load_app = load
-        self._options = options
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return self._load_app()
 
 
 def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings: _NoteSettings) -> click.Command:
@@ -54,41 +50,39 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
         settings = load_settings()
         _check_free(bind)
         note_settings(settings)
-        options = {
-            "bind": bind,
-            "workers": workers,
-            "threads": threads,
-            "worker_class": "idp.serving.worker.BufferingWorker",
-            "logger_class": "idp.serving.log.Log",
-            "errorlog": None,
-            # IDP_TRUSTED_PROXIES alone decides about forwarded headers. Gunicorn would accept SCRIPT_NAME and PATH_INFO
-            # headers from any client on this machine, and from clients behind a proxy on it.
-            "secure_scheme_headers": {},
-            "forwarder_headers": "",
-            "forwarded_allow_ips": "",
-            "header_map": "drop",
-            "keepalive": 75,
-            "timeout": 30,
-            "graceful_timeout": 20,
-            "limit_request_line": _MAX_REQUEST_LINE,
-            "limit_request_field_size": 16 * 1024,
-            "limit_request_fields": 64,
-            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112 - the heartbeat file, in memory
-            "proc_name": "idp serve",
-            "loglevel": "warning",
-            "http_parser": "python",  # the tests compare this parser with `arrivals`
-            "control_socket_disable": True,
-        }
-        try:
-            _Gunicorn(lambda: create_app(settings), options).run()
-        except SystemExit as stop:  # gunicorn has special codes for workers that cannot start
-            raise click.exceptions.Exit(1 if stop.code else 0) from stop
+        socket_file = Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
+        host, _, port = bind.rpartition(":")
+        server = Granian(
+            "idp",
+            address="127.0.0.1" if socket_file else host.strip("[]"),
+            port=0 if socket_file else int(port),
+            uds=socket_file,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            loop=Loops.uvloop,
+            websockets=False,
+            workers=workers,
+            backlog=_BACKLOG,
+            backpressure=_CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS, max_buffer_size=MAX_HEAD),
+            log_dictconfig=_LOGGING,
+            log_level=LogLevels.warning,
+            respawn_failed_workers=True,
+            workers_kill_timeout=_STOP_SECONDS,
+        )
+        loader: Any = partial(_load, create_app, settings, threads)  # granian's type is that of functions
+        server.serve(target_loader=loader, wrap_loader=False)
 
     return serve
 
 
+def _load(create_app: _CreateApp, settings: Settings, threads: int) -> Bridge:
+    """Return the application of one worker; granian calls this in the worker's process."""
+    return Bridge(create_app(settings).wsgi_app, threads)
+
+
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
-    """Refuse a value that gunicorn would misread: it takes a single word for a host, with port 8000."""
+    """Refuse a value that is neither an address nor a socket file."""
     if value.startswith(_UNIX):
         return value
     host, colon, port = value.rpartition(":")
@@ -98,7 +92,7 @@ def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> st
 
 
 def _check_free(bind: str) -> None:
-    """Fail at once if the port is in use; gunicorn would retry for five seconds."""
+    """Fail if the port is in use: granian shares a port, so that a second server would get a part of the requests."""
     if bind.startswith(_UNIX):
         return
     host, _, port = bind.rpartition(":")

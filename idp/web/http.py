@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 
 from flask import has_request_context
 from flask import request as flask_request
-from werkzeug.http import dump_cookie, parse_cookie
+from werkzeug.http import dump_cookie
+from werkzeug.sansio.http import parse_cookie
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import get_input_stream
 
@@ -46,8 +47,7 @@ class Request:
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
-        path: str = environ.get("PATH_INFO", "")
-        self.path = "/" + (path if path.isascii() else path.encode("latin-1").decode(errors="replace")).lstrip("/")
+        self.path = "/" + _utf8(environ.get("PATH_INFO", "")).lstrip("/")
         self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
 
     def header(self, name: str, default: str = "") -> str:
@@ -62,7 +62,7 @@ class Request:
     @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies by their names; of several with one name, the first."""
-        return parse_cookie(self.header("Cookie")).to_dict()
+        return parse_cookie(_utf8(self.header("Cookie"))).to_dict()
 
     @cached_property
     def arguments(self) -> dict[str, str]:
@@ -101,6 +101,11 @@ class Request:
     def user_agent(self) -> str:
         """The `User-Agent` header, 300 characters at most."""
         return self.header("User-Agent")[:_AGENT_LENGTH]
+
+
+def _utf8(text: str) -> str:
+    """Return a text of the environment, each character of which is one byte, decoded."""
+    return text if text.isascii() else text.encode("latin-1").decode(errors="replace")
 
 
 class Response:

@@ -62,7 +62,9 @@ def test_serve_listens_on_a_socket_file(settings: Settings, tmp_path: Path) -> N
             time.sleep(0.05)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
-            connection.connect(str(path))
+            while connection.connect_ex(str(path)):  # the file is there a moment before the worker listens
+                assert time.monotonic() < until
+                time.sleep(0.05)
             connection.sendall(HEALTH)
             assert read_all(connection).startswith(b"HTTP/1.1 200 ")
         process.terminate()

@@ -140,7 +140,7 @@ def test_the_proxy_hides_its_version(proxied: Proxied) -> None:
     for request in (ASK, HEAD + b"Transfer-Encoding: xchunked\r\n\r\n"):
         answer = proxied.ask(request)
         assert b"\r\nServer: nginx\r\n" in answer
-        assert not re.search(rb"nginx/|gunicorn", answer)
+        assert not re.search(rb"nginx/|granian", answer)
 
 
 AMBIGUOUS = {
