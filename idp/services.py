@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
@@ -62,6 +63,8 @@ class Services:
     """The marked subjects of this process (`idp.throttle.local`)."""
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
+    sign_in_pages: dict[tuple[uuid.UUID, int, str], str] = field(default_factory=dict)
+    """The cached sign-in pages of this process (`idp.login.plain_page`), by client, its version and language."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
     """The handler of each kind of outbox message."""
     outbox_apart: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ import hmac
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -205,5 +206,10 @@ def _is_over(interaction: Interaction) -> bool:
 
 
 def _serializer() -> URLSafeSerializer:
-    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(services().settings.secrets)]
+    return _serializer_of(tuple(services().settings.secrets))
+
+
+@lru_cache(maxsize=8)
+def _serializer_of(secrets: tuple[bytes, ...]) -> URLSafeSerializer:
+    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(secrets)]
     return URLSafeSerializer(keys, salt="interaction", signer_kwargs={"digest_method": hashlib.sha256})

@@ -16,7 +16,7 @@ from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
-from idp.login import service
+from idp.login import plain_page, service
 from idp.login.forms import SignInForm
 from idp.services import services
 from idp.sessions import attempts, devices, freshness, manager
@@ -169,20 +169,14 @@ def _page(
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
-    html = render_template(
-        "login/connexion.html",
-        dest=client,
+    html = plain_page.render(
+        client,
+        form,
+        plain_page.links(lambda endpoint: store.page_url(endpoint, interaction and interaction.without_person())),
         connected=current[1].short_name if current else "",
         shut_out=shut_out,
-        form=form,
         failed=failed,
         wait=wait,
-        profile_title="Parent",
-        change_profile_url=store.page_url("profile_choice.choose", interaction),
-        forgotten_username_url=store.page_url("recovery.username", interaction),
-        forgotten_password_url=store.page_url("recovery.password", interaction),
-        back_url=store.decline_url(interaction),
-        letter_days=services().settings.provisional_days,
     )
     return make_response(html, status)
 

@@ -4,11 +4,15 @@ It is Flask's signed session cookie, with a random value and the CSRF token; it 
 programs do not read it. Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, cast
 
 from flask import Flask, current_app
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from itsdangerous import URLSafeTimedSerializer
 
 from idp import opaque
 from idp.config import Settings
@@ -17,6 +21,7 @@ from idp.web.http import Request, Response, current_request
 
 _MAX_ANSWERED = 12
 _KEY = "idp.browser"
+_TOKEN = "csrf_token"  # noqa: S105 - the name in the cookie
 
 
 class _NoSession(SecureCookieSession):
@@ -147,6 +152,23 @@ def _answered() -> list[str]:
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
+def form_token() -> str:
+    """Return the CSRF token of this browser, in the form that Flask-WTF checks.
+
+    Its own `generate_csrf` needs Flask's request, which the endpoints of the door do not have.
+    """
+    session = _session()
+    if _TOKEN not in session:
+        session[_TOKEN] = hashlib.sha1(os.urandom(64)).hexdigest()  # noqa: S324 - random, as Flask-WTF makes it
+    signed: str = _token_serializer(*current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(session[_TOKEN])
+    return signed
+
+
+@lru_cache(maxsize=8)
+def _token_serializer(*keys: bytes) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(list(keys), salt="wtf-csrf-token")
+
+
 def renew_form_token() -> None:
     """Remove the CSRF token, so that forms from before a sign-in are refused (security row I-12)."""
-    _session().pop("csrf_token", None)
+    _session().pop(_TOKEN, None)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import PublicKey, at_hash, public_key, unb64, verify
@@ -124,3 +125,9 @@ class Client(threading.Thread):
         response = line.getresponse()
         content = response.read()
         return response.status, response.headers.get("Location", ""), content
+
+
+def published(port: int) -> set[str]:
+    """Return the `kid` of each key in the JWKS of a node."""
+    with urlopen(f"http://127.0.0.1:{port}/jwks.json") as answer:
+        return {jwk["kid"] for jwk in json.load(answer)["keys"]}

@@ -17,7 +17,7 @@ from idp.sessions import manager
 from idp.sessions.models import PASSWORD
 from tests.builders import Build
 from tests.commands.processes import connect, free_port, running
-from tests.protocol.key_rush import Client, Tally
+from tests.protocol.key_rush import Client, Tally, published
 from tests.relying_party import RelyingParty
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
@@ -101,6 +101,7 @@ def test_no_sign_in_fails_across_rotations(
 
     wait_for(tally, lambda: everywhere(first) and tally.sign_ins >= sign_ins // 5)
     second = rotation.rotate(settings).kid
+    wait_for(tally, lambda: all(second in published(port) for port in ports))
     for client in careful:
         client.refresh.set()  # as clients that cache the JWKS for an hour do within the next day
     wait_for(tally, lambda: all(second in client.keys for client in careful))

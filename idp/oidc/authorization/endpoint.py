@@ -20,7 +20,7 @@ from idp.config import Settings
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
-from idp.oidc.authorization.checks import check, check_again
+from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import session_state
@@ -53,25 +53,32 @@ def authorize(request: Request) -> Response:
     try:
         if seconds := rate_limits.seconds_to_wait():
             rate_limits.refuse(encoded, seconds)
-        return _at_once(request, encoded) or _begin(request, encoded)
+        checked = _check(encoded)
+        at_once = _issue(request, checked.client, checked.request) if checked.needs_session_only else None
+        return at_once or _begin(request, encoded, checked)
     except UntrustedRequestError as untrusted:
         return errors.page(request, untrusted)
     except RequestRefusedError as refused:
         return errors.refuse(refused)
 
 
-def _at_once(request: Request, encoded: bytes) -> Response | None:
-    """Issue a code if a live session owes no step; otherwise return None, and `_begin` asks the journey."""
+def _check(encoded: bytes) -> Checked:
+    """Check the request by the cached registration; before a refusal, by the one in the database."""
+    settings, ring = services().settings, services().server.ring
     try:
-        checked = check(services().settings, services().server.ring, encoded)
+        return check(settings, ring, encoded)
     except (UntrustedRequestError, RequestRefusedError):
-        return None
-    return _issue(request, checked.client, checked.request) if checked.needs_session_only else None
+        return check(settings, ring, encoded, fresh=True)
 
 
-def _begin(request: Request, encoded: bytes) -> Response:
-    """Start an interaction, on the registration in the database, and redirect to the first step that is owed."""
-    checked = check(services().settings, services().server.ring, encoded, fresh=True)
+def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
+    """Start an interaction, and redirect to the first step that is owed.
+
+    If the client gets a response now, the registration is read from the database. Otherwise it may be that of a minute
+    ago, since `resume` reads it before the client gets anything.
+    """
+    if manager.cookie_value() or "none" in checked.request.prompt:
+        checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
     return _dispatch(request, Interaction(request=checked.request, profile=profile), checked.client)
@@ -83,6 +90,8 @@ def resume(request: Request) -> Response:
     if seconds := rate_limits.seconds_to_wait():
         rate_limits.stop(seconds)
     interaction = store.current()
+    if response := _at_once(request, interaction):
+        return response
     client = _client(interaction)
     if interaction is None or client is None:
         raise InteractionLostError
@@ -96,6 +105,29 @@ def resume(request: Request) -> Response:
         return errors.page(request, untrusted)
     except RequestRefusedError as refused:
         return errors.refuse(refused)
+
+
+def _at_once(request: Request, interaction: Interaction | None) -> Response | None:
+    """Issue a code if the session that a sign-in just opened owes no further step; otherwise return None."""
+    requested = interaction.request if interaction else None
+    if interaction is None or requested is None or store.has_answer(interaction):
+        return None
+    client = registry.find(requested.client_id)
+    if client is None or not Checked(client, requested).needs_session_only or not _is_allowed(client, requested):
+        return None
+    response = _issue(request, client, requested)
+    if response:
+        store.note_answer(interaction)
+    return response
+
+
+def _is_allowed(client: Registration, requested: AuthorizationRequest) -> bool:
+    """Return whether a registration still allows the request; the statement checks that it is the present one."""
+    try:
+        check_again(client, requested)
+    except RequestRefusedError:
+        return False
+    return requested.redirect_uri in client.redirect_uris
 
 
 def _enter(client: Registration) -> Response:

@@ -2,21 +2,25 @@
 
 A private key is loaded once, because loading takes as long as a hundred signatures. Nodes agree without messages:
 
-- Each request for the JWKS reads the table. A key is committed before a node signs with it, so a client finds its
-  `kid` at any node, even if the key signs at once.
+- The JWKS is at most a second old. A new key is published long before it signs; only a key that signs at once, after
+  an emergency (`drop`), may be missing at another node for that second.
 - The signing keys are read every five seconds. Meanwhile a node may sign with a replaced key, which is still
-  published. After an emergency (`drop`), tokens of these seconds are refused, as intended.
+  published. After an emergency, tokens of these seconds are refused, as intended.
 - An unknown `kid` or algorithm is looked up again, once a second at most.
 """
 
 import json
 import threading
 import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
 from sqlalchemy import Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -63,9 +67,27 @@ class Signer:
     alg: str
     key: JoseKey
 
+    def sign(self, claims: Mapping[str, Any], typ: str = "") -> str:
+        """Return `claims` as a signed JWT in the compact form (RFC 7515 7.1), with this `typ` in its header, if any.
+
+        `joserfc.jwt.encode` checks key and header anew for each token, which costs half as much as the signature.
+        """
+        signed = b".".join((_header(self.alg, self.kid, typ), _segment(json.dumps(claims, separators=(",", ":")))))
+        signature: bytes = JWSRegistry.algorithms[self.alg].sign(signed, self.key)
+        return b".".join((signed, urlsafe_b64encode(signature).rstrip(b"="))).decode()
+
     def half_hash(self, value: str) -> str:
         """Return `at_hash` of an access token, for an ID token signed by this key (Core 3.1.3.6)."""
         return material.half_hash(self.alg, value)
+
+
+@lru_cache(maxsize=64)
+def _header(alg: str, kid: str, typ: str) -> bytes:
+    return _segment(json.dumps({"alg": alg, "kid": kid, **({"typ": typ} if typ else {})}, separators=(",", ":")))
+
+
+def _segment(text: str) -> bytes:
+    return urlsafe_b64encode(text.encode()).rstrip(b"=")
 
 
 class KeyRing:
@@ -92,8 +114,8 @@ class KeyRing:
         raise NoSigningKeyError(f"no key signs {alg}: run `idp keys rotate`")
 
     def document(self) -> bytes:
-        """Return the JWKS of the database, or the last one while the database is unreachable."""
-        return self._current(0.0).document
+        """Return the JWKS, at most a second old, or the last one while the database is unreachable."""
+        return self._current(_MAX_AGE_IF_UNKNOWN).document
 
     def published(self, kid: str = "") -> KeySet:
         """Return the published keys, to verify ID tokens that come back as hints.

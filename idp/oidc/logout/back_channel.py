@@ -10,7 +10,6 @@ import re
 import uuid
 from datetime import timedelta
 
-from joserfc import jwt
 from sqlalchemy import or_, select
 from sqlalchemy.orm import aliased
 
@@ -179,8 +178,7 @@ def logout_token(server: Server, client: Registration, subject: str, sid: str) -
         "events": {EVENT: {}},
         "sid": sid,
     }
-    header = {"alg": signer.alg, "kid": signer.kid, "typ": "logout+jwt"}
-    return jwt.encode(header, body, signer.key, algorithms=[signer.alg])
+    return signer.sign(body, "logout+jwt")
 
 
 def _error_code(answer: Answer) -> str:

@@ -16,7 +16,6 @@ from authlib.oauth2.rfc6749 import (
     UnauthorizedClientError,
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
-from joserfc import jwt
 from sqlalchemy import ColumnElement, literal, select
 
 from idp import opaque
@@ -277,4 +276,5 @@ def _id_token(server: Any, client: Registration, grant: Grant, access: str) -> s
         "exp": issued_at + server.settings.id_token_lifetime,
         "at_hash": signer.half_hash(access),
     }
-    return jwt.encode({"alg": signer.alg, "kid": signer.kid, "typ": "JWT"}, body, signer.key, algorithms=[signer.alg])
+    id_token: str = signer.sign(body, "JWT")
+    return id_token

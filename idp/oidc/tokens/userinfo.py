@@ -1,9 +1,6 @@
 """The UserInfo endpoint (OpenID Connect Core 5.3)."""
 
-import json
 from typing import Any
-
-from joserfc import jws
 
 from idp.clients.registry import Registration
 from idp.oidc.claims import release
@@ -39,9 +36,7 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
         signer = services().server.ring.signer(client.userinfo_alg)
     except NoSigningKeyError:
         raise ServiceBusyError from None
-    body = json.dumps({**claims, "iss": services().settings.issuer, "aud": client.client_id})
-    header = {"alg": signer.alg, "kid": signer.kid}
-    token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])
+    token = signer.sign({**claims, "iss": services().settings.issuer, "aud": client.client_id})
     return Response(token, content_type="application/jwt")
 
 

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from idp.db import refuse_unwritten_changes
 from idp.web import browser
 from idp.web.door.endpoints import Endpoint, add_route
-from idp.web.http import AnyResponse, Request, answering, current_request
+from idp.web.http import AnyResponse, Request, Response, answering, current_request
 from idp.web.request_context import ENDPOINT
 
 if TYPE_CHECKING:
@@ -23,13 +23,17 @@ Check = Callable[[Request], None]
 """What is done before a request is answered: it may raise an error."""
 
 
+Answer = Callable[[Request], Response | None]
+"""Answers a request, or leaves it to Flask by returning None."""
+
+
 class Door:
     """The WSGI application that chooses between the endpoints and `pages`, the application of Flask."""
 
     def __init__(self, app: Flask, pages: "WSGIApplication") -> None:
         self._app = app
         self._pages = pages
-        self._endpoints: dict[tuple[str, str], tuple[str, Endpoint]] = {}
+        self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
         self._checks: list[Check] = []
 
     def before(self, check: Check) -> None:
@@ -42,24 +46,30 @@ class Door:
         for endpoint in endpoints:
             add_route(blueprint, endpoint)
             for method in endpoint.methods:
-                self._endpoints[method, endpoint.path] = f"{blueprint.name}.{endpoint.name}", endpoint
+                self._answers[method, endpoint.path] = f"{blueprint.name}.{endpoint.name}", endpoint.function
+
+    def add_page(self, path: str, name: str, function: Answer) -> None:
+        """Add the plain case of a page, which has its route and its view, `name`, in Flask."""
+        self._answers["GET", path] = name, function
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        name, endpoint = self._endpoints.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), ("", None))
-        if endpoint is None:
+        name, function = self._answers.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), ("", None))
+        if function is None:
             return self._pages(environ, start_response)
         environ[ENDPOINT] = name
-        return self._answer(endpoint, Request(environ))(environ, start_response)
+        response = self._answer(function, Request(environ))
+        return self._pages(environ, start_response) if response is None else response(environ, start_response)
 
-    def _answer(self, endpoint: Endpoint, request: Request) -> AnyResponse:
+    def _answer(self, function: Answer, request: Request) -> AnyResponse | None:
         with self._app.app_context(), answering(request):
             try:
                 for check in self._checks:
                     check(request)
-                response = endpoint.function(request)
+                response = function(request)
                 refuse_unwritten_changes()
-                browser.save(self._app, request, response)
+                if response is not None:
+                    browser.save(self._app, request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
                 return self._error(error, request)
             return response
