@@ -1,13 +1,16 @@
 """Driver connections for the store, from a pool of SQLAlchemy.
 
-`Connection.execute` of SQLAlchemy would double the time that a statement takes, so the store uses the driver's cursor.
+`Connection.execute` of SQLAlchemy would double the time that a statement takes, so the store uses the driver itself.
 """
 
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import OperationalError
 
 from idp.db import release_connection
@@ -17,7 +20,7 @@ _TIMEOUTS = frozenset({"57014", "55P03"})
 
 
 class Connections:
-    """Lends cursors of autocommitted connections."""
+    """Lends autocommitted connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -27,10 +30,12 @@ class Connections:
             driver.InterfaceError,
             driver.InternalError,  # a server that became read-only after a failover
         )
+        if engine.dialect.name == "postgresql" and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
 
     @contextmanager
-    def cursor(self) -> Iterator[Any]:
-        """Lend a cursor.
+    def lend(self) -> Iterator[PoolProxiedConnection]:
+        """Lend a connection.
 
         Discard a broken connection and all idle ones, so that the next request reconnects.
 
@@ -41,7 +46,7 @@ class Connections:
         connection = None
         try:
             connection = self._engine.raw_connection()
-            yield connection.cursor()
+            yield connection
         except self._unavailable as error:
             if connection is not None and self._is_broken(error):
                 connection.invalidate(error)
@@ -59,3 +64,12 @@ class Connections:
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
+
+    def leave_to_parent(self) -> None:
+        """Forget the connections of the parent process in a forked one, without a word to the server."""
+        self._engine.dispose(close=False)
+
+
+def _leave_to_parent(connections: weakref.ref[Connections]) -> None:
+    if known := connections():
+        known.leave_to_parent()

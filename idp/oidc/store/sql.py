@@ -1,11 +1,11 @@
 """The SQL that both databases share, as text.
 
-The notation is PostgreSQL's, with placeholders `:name`. Each dialect module has a function `_dialect` that turns a
-statement into the notation of its database: SQLite knows neither `::type` nor IS [NOT] DISTINCT FROM, psycopg writes
-`%(name)s`. The casts tell PostgreSQL the type of a parameter that may be NULL.
+The notation is PostgreSQL's, with placeholders `:name`; `sqlite.py` turns it into that of SQLite. The casts tell a
+reader the type of a parameter that may be NULL.
 
-A placeholder is a field of the request (`idp.oidc.store.contract`). The columns of an answer are the fields of the
-result, in their order: the list is made of the fields, so that a row can be unpacked into the result.
+A placeholder is a field of the request (`idp.oidc.store.contract`), and its annotation is the type of the parameter.
+The columns of an answer are the fields of the result, in their order: the list is made of the fields, so that a row can
+be unpacked into the result.
 """
 
 from dataclasses import fields

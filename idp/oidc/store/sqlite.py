@@ -131,8 +131,8 @@ class SqliteStore:
 
     def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return the holder of a valid access token."""
-        with self._connections.cursor() as cursor:
-            row = _one(cursor, _FIND_HOLDER, {"digest": access_digest, "now": _stored(moment)})
+        with self._connections.lend() as connection:
+            row = _one(connection.cursor(), _FIND_HOLDER, {"digest": access_digest, "now": _stored(moment)})
         return Holder(**_read(row)) if row else None
 
     @contextmanager
@@ -144,7 +144,8 @@ class SqliteStore:
         """
         in_turn = self._turn.acquire(timeout=_TURN_TIMEOUT)
         try:
-            with self._connections.cursor() as cursor:
+            with self._connections.lend() as connection:
+                cursor = connection.cursor()
                 cursor.execute("BEGIN IMMEDIATE")
                 try:
                     yield cursor
