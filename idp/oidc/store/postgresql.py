@@ -16,14 +16,14 @@ WITH ready AS MATERIALIZED (
   UPDATE pushed_request SET used_at = :now WHERE {sql.UNUSED_PUSHED_REQUEST} AND EXISTS (SELECT 1 FROM ready)
   RETURNING digest
 ), s AS MATERIALIZED (
-  SELECT * FROM ready WHERE :pushed_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM pushed)
+  SELECT * FROM ready WHERE :pushed_digest IS NULL OR EXISTS (SELECT 1 FROM pushed)
 ), touched AS (
   UPDATE session SET last_seen_at = :now WHERE id = (SELECT id FROM s WHERE last_seen_at < :touch_before)
 ), code AS (
   {sql.INSERT_CODE} FROM s
 ), journal AS (
-  {sql.INSERT_AUDIT} s.account_id, json_build_object('sid', s.sid), substring(:journal_key::bytea FROM 1 FOR 4)
-    || sha256(convert_to(s.account_id::text || s.sid, 'UTF8') || :journal_key::bytea) FROM s
+  {sql.INSERT_AUDIT} s.account_id, json_build_object('sid', s.sid), substring(:journal_key FROM 1 FOR 4)
+    || sha256(convert_to(s.account_id::text || s.sid, 'UTF8') || :journal_key) FROM s
 )
 SELECT sid FROM s
 """,  # noqa: S608 - made of constants
@@ -53,7 +53,7 @@ _REDEEM_CODE = _exchange(sql.CLAIM_CODE, Redemption)
 _REFRESH = _exchange(
     sql.CLAIM_REFRESH_TOKEN,
     Rotation,
-    """(:refresh_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
+    """(:refresh_digest IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
     OR EXISTS (SELECT 1 FROM token WHERE digest = :refresh_digest)) AS is_successor_seen""",
 )
 
