@@ -97,6 +97,11 @@ def test_text_that_postgresql_cannot_store_is_refused(connections: Connections, 
     assert row_of(connections, statement, value="é 😀") == ("é 😀", before)
 
 
+def test_a_value_that_fills_the_buffers_of_the_network_passes(connections: Connections) -> None:
+    value = "é" * 8_000_000
+    assert row_of(connections, Statement("SELECT :value", {"value": str}), value=value) == (value,)
+
+
 def test_an_instant_without_zone_is_refused(connections: Connections) -> None:
     with pytest.raises(TypeError):
         row_of(connections, Statement("SELECT :value", {"value": datetime}), value=datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001
