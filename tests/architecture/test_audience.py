@@ -63,12 +63,10 @@ def test_no_other_module_decides_by_the_audience() -> None:
 
 def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
     rule = audience.admits_sql(client="c", account="a.id")
-    statements = {
-        postgresql: ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"),
-        sqlite: ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"),
-    }
-    for module, own in statements.items():
-        assert [name for name in own if rule not in getattr(module, name)] == [], module.__name__
+    for name in ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"):
+        assert rule in getattr(postgresql, name).text, name
+    for name in ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"):
+        assert rule in getattr(sqlite, name), name
 
 
 @each_row(

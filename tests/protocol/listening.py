@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from idp.db import db
+from idp.oidc.store.prepared import Statement
 from idp.services import services_of
 
 
@@ -27,6 +29,11 @@ class Seen(list[tuple[str, Any]]):
 def listening(app: Flask) -> Iterator[Seen]:
     """Record all statements of connections of any SQLAlchemy pool until the end of the block."""
     seen = Seen()
+    fetch = Statement.fetch_row
+
+    def fetch_row(self: Statement, connection: Any, values: Any) -> Any:
+        seen.append((self.text, values))
+        return fetch(self, connection, values)
 
     class Cursor(psycopg.Cursor[Any]):
         def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
@@ -47,7 +54,9 @@ def listening(app: Flask) -> Iterator[Seen]:
     fresh_connections(app)
     event.listen(Engine, "connect", connected)
     try:
-        yield seen
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Statement, "fetch_row", fetch_row)
+            yield seen
     finally:
         event.remove(Engine, "connect", connected)
         fresh_connections(app)

@@ -9,6 +9,10 @@ from idp.oidc.store.contract import Store
 from idp.oidc.store.postgresql import PostgresqlStore
 from idp.oidc.store.sqlite import SqliteStore
 
+_PLANS_BY_KEY = "-c enable_mergejoin=off -c enable_hashjoin=off -c plan_cache_mode=force_generic_plan"
+"""Each statement reads few rows by key, whatever its parameters are. Without statistics, the planner would scan whole
+indexes to merge or hash them."""
+
 
 def open_store(settings: Settings) -> Store:
     """Return the store for the database of `settings`, with a pool of autocommitted connections of its own."""
@@ -23,13 +27,12 @@ def open_store(settings: Settings) -> Store:
         pool_recycle=300,
         hide_parameters=True,
         pool_timeout=5,
+        pool_use_lifo=True,  # the connection used last is in the caches of both processors
         pool_reset_on_return=None,
         connect_args={
             "autocommit": True,
-            "prepare_threshold": 0,
             **POSTGRESQL_PATIENCE,
-            # Each statement reads few rows by key. Without statistics, the planner would scan whole indexes instead.
-            "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
+            "options": f"{POSTGRESQL_SETTINGS} {_PLANS_BY_KEY}",
         },
     )
     return PostgresqlStore(Connections(engine))

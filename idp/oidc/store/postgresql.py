@@ -1,66 +1,65 @@
 """The store on PostgreSQL: one statement a request. All parts of a statement see one snapshot, and commit together."""
 
-import re
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from idp.oidc.store import sql
 from idp.oidc.store.connections import Connections
 from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
+from idp.oidc.store.prepared import Statement
 
-
-def _dialect(statement: str) -> str:
-    """Return the statement with psycopg's placeholders."""
-    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement)
-
-
-_ISSUE_CODE = _dialect(f"""
+_ISSUE_CODE = Statement(
+    f"""
 WITH ready AS MATERIALIZED (
   SELECT s.id, s.account_id, s.sid, s.last_seen_at, s.acr, s.auth_time {sql.READY_SESSION}
 ), pushed AS (
   UPDATE pushed_request SET used_at = :now WHERE {sql.UNUSED_PUSHED_REQUEST} AND EXISTS (SELECT 1 FROM ready)
   RETURNING digest
 ), s AS MATERIALIZED (
-  SELECT * FROM ready WHERE :pushed_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM pushed)
+  SELECT * FROM ready WHERE :pushed_digest IS NULL OR EXISTS (SELECT 1 FROM pushed)
 ), touched AS (
   UPDATE session SET last_seen_at = :now WHERE id = (SELECT id FROM s WHERE last_seen_at < :touch_before)
 ), code AS (
   {sql.INSERT_CODE} FROM s
 ), journal AS (
-  {sql.INSERT_AUDIT} s.account_id, json_build_object('sid', s.sid), substring(:journal_key::bytea FROM 1 FOR 4)
-    || sha256(convert_to(s.account_id::text || s.sid, 'UTF8') || :journal_key::bytea) FROM s
+  {sql.INSERT_AUDIT} s.account_id, json_build_object('sid', s.sid), substring(:journal_key FROM 1 FOR 4)
+    || sha256(convert_to(s.account_id::text || s.sid, 'UTF8') || :journal_key) FROM s
 )
 SELECT sid FROM s
-""")  # noqa: S608 - made of constants
+""",  # noqa: S608 - made of constants
+    get_type_hints(CodeRequest),
+)
 
 _INSERT_TOKENS = sql.INSERT_TOKENS.format(
     claimed="live claimed", is_offline="'offline_access' = ANY (string_to_array(claimed.scope, ' '))"
 )
 
 
-def _exchange(claim: str, *more_columns: str) -> str:
+def _exchange(claim: str, request: type, *more_columns: str) -> Statement:
     """Return the statement that runs `claim`, stores the tokens and returns the grant, with `more_columns`."""
     claimed = ", ".join(f"claimed.{name}" for name in sql.CLAIMED)
     answer = ", ".join((sql.GRANT, *more_columns))
-    return _dialect(f"""
+    text = f"""
 WITH claimed AS ({claim}), live AS MATERIALIZED (
   SELECT {claimed}, {sql.GRANT_COLUMNS} FROM claimed JOIN session s ON s.id = claimed.session_id {sql.GRANT_TABLES}
 ), tokens AS ({_INSERT_TOKENS} RETURNING kind)
 SELECT {answer} FROM live
-""")  # noqa: S608 - made of constants
+"""  # noqa: S608 - made of constants
+    return Statement(text, {"access_scope": str} | get_type_hints(request))
 
 
-_REDEEM_CODE = _exchange(sql.CLAIM_CODE)
+_REDEEM_CODE = _exchange(sql.CLAIM_CODE, Redemption)
 
 _REFRESH = _exchange(
     sql.CLAIM_REFRESH_TOKEN,
-    """(:refresh_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
+    Rotation,
+    """(:refresh_digest IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
     OR EXISTS (SELECT 1 FROM token WHERE digest = :refresh_digest)) AS is_successor_seen""",
 )
 
 _CHILDREN = f"""(SELECT coalesce(json_agg(json_build_object({sql.CHILD_MEMBERS}) ORDER BY k.rank), '[]')
   FROM {sql.CHILDREN} k)"""  # noqa: S608 - made of constants
-_FIND_HOLDER = _dialect(sql.HOLDER.format(children=_CHILDREN))
+_FIND_HOLDER = Statement(sql.HOLDER.format(children=_CHILDREN), {"digest": bytes, "now": datetime})
 
 
 def _values(request: Any) -> dict[str, Any]:
@@ -102,7 +101,6 @@ class PostgresqlStore:
         row = self._one(_FIND_HOLDER, {"digest": access_digest, "now": moment})
         return Holder(*row) if row else None
 
-    def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
-        with self._connections.cursor() as cursor:
-            row: tuple[Any, ...] | None = cursor.execute(statement, values).fetchone()
-            return row
+    def _one(self, statement: Statement, values: dict[str, Any]) -> tuple[Any, ...] | None:
+        with self._connections.lend() as connection:
+            return statement.fetch_row(connection, values)

@@ -1,11 +1,10 @@
 """The SQL that both databases share, as text.
 
-The notation is PostgreSQL's, with placeholders `:name`. Each dialect module has a function `_dialect` that turns a
-statement into the notation of its database: SQLite knows neither `::type` nor IS [NOT] DISTINCT FROM, psycopg writes
-`%(name)s`. The casts tell PostgreSQL the type of a parameter that may be NULL.
+The notation is PostgreSQL's, with placeholders `:name`; `sqlite.py` turns it into that of SQLite.
 
-A placeholder is a field of the request (`idp.oidc.store.contract`). The columns of an answer are the fields of the
-result, in their order: the list is made of the fields, so that a row can be unpacked into the result.
+A placeholder is a field of the request (`idp.oidc.store.contract`); its annotation is the type of the parameter. The
+columns of an answer are the fields of the result, in their order: the list is made of the fields, so that a row can be
+unpacked into the result.
 """
 
 from dataclasses import fields
@@ -78,24 +77,24 @@ UPDATE authorization_code SET used_at = :now
 WHERE digest = :code_digest AND used_at IS NULL AND client_id = :client AND expires_at > :now
   AND redirect_uri = :redirect_uri AND code_challenge IS NOT DISTINCT FROM :challenge
   AND (jkt IS NULL OR jkt = :jkt) {_STILL_HOLDS}
-RETURNING family, account_id, session_id, scope, nonce, acr, claims, auth_time, :jkt::text AS jkt,
-  :family_expires_at::timestamptz AS family_expires_at
+RETURNING family, account_id, session_id, scope, nonce, acr, claims, auth_time, :jkt AS jkt,
+  :family_expires_at AS family_expires_at
 """  # noqa: S608 - made of constants
 
 CLAIM_REFRESH_TOKEN = f"""
 UPDATE token SET
-  used_at = CASE WHEN :refresh_digest::bytea IS NULL THEN used_at ELSE coalesce(used_at, :now) END,
+  used_at = CASE WHEN :refresh_digest IS NULL THEN used_at ELSE coalesce(used_at, :now) END,
   expires_at = CASE
-    WHEN :refresh_digest::bytea IS NOT NULL THEN expires_at
-    WHEN :refresh_expires_at::timestamptz < family_expires_at THEN :refresh_expires_at
+    WHEN :refresh_digest IS NOT NULL THEN expires_at
+    WHEN :refresh_expires_at < family_expires_at THEN :refresh_expires_at
     ELSE family_expires_at END
 WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL
   AND expires_at > :now AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since)
-  AND (jkt IS NULL OR (:jkt::text IS NOT NULL AND (NOT :same_key OR jkt = :jkt))) {_STILL_HOLDS}
+  AND (jkt IS NULL OR (:jkt IS NOT NULL AND (NOT :same_key OR jkt = :jkt))) {_STILL_HOLDS}
   AND NOT EXISTS (SELECT 1 FROM token successor WHERE successor.digest = :refresh_digest
-    AND successor.jkt IS DISTINCT FROM :jkt::text
-    AND (:same_key OR successor.jkt IS NULL OR :jkt::text IS NULL))
-RETURNING family, account_id, session_id, scope, NULL::text AS nonce, acr, claims, auth_time, :jkt::text AS jkt,
+    AND successor.jkt IS DISTINCT FROM :jkt
+    AND (:same_key OR successor.jkt IS NULL OR :jkt IS NULL))
+RETURNING family, account_id, session_id, scope, NULL AS nonce, acr, claims, auth_time, :jkt AS jkt,
   family_expires_at
 """  # noqa: S608 - made of constants
 """Refuse if the successor is bound to another DPoP key: the caller is not the client whose answer was lost."""
@@ -109,9 +108,8 @@ SELECT new.digest, new.kind, claimed.family, :client, claimed.account_id, claime
     ELSE claimed.family_expires_at END,
   CASE WHEN new.kind = 'r' THEN claimed.family_expires_at END
 FROM {claimed} CROSS JOIN (
-  SELECT :access_digest::bytea AS digest, 'a' AS kind, :access_scope::text AS scope,
-    :access_expires_at::timestamptz AS expires_at
-  UNION ALL SELECT :refresh_digest::bytea, 'r', NULL, :refresh_expires_at::timestamptz) new
+  SELECT :access_digest AS digest, 'a' AS kind, :access_scope AS scope, :access_expires_at AS expires_at
+  UNION ALL SELECT :refresh_digest, 'r', NULL, :refresh_expires_at) new
 WHERE new.digest IS NOT NULL AND (new.kind = 'a' OR {is_offline})
 ON CONFLICT (digest) DO NOTHING
 """

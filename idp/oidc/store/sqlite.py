@@ -1,7 +1,6 @@
 """The store on SQLite: few statements inside one BEGIN IMMEDIATE transaction, since it has no data-modifying CTE."""
 
 import json
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,10 +15,8 @@ from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rota
 
 
 def _dialect(statement: str) -> str:
-    """Return the statement as SQLite reads it: without casts, which it does not need, and with IS for any operand."""
-    for text, own in ((r"::\w+", ""), ("IS NOT DISTINCT FROM", "IS"), ("IS DISTINCT FROM", "IS NOT")):
-        statement = re.sub(text, own, statement)
-    return statement
+    """Return the statement as SQLite reads it: its IS takes any operand."""
+    return statement.replace("IS NOT DISTINCT FROM", "IS").replace("IS DISTINCT FROM", "IS NOT")
 
 
 _ISSUE_CODE = _dialect(f"""
@@ -131,8 +128,8 @@ class SqliteStore:
 
     def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return the holder of a valid access token."""
-        with self._connections.cursor() as cursor:
-            row = _one(cursor, _FIND_HOLDER, {"digest": access_digest, "now": _stored(moment)})
+        with self._connections.lend() as connection:
+            row = _one(connection.cursor(), _FIND_HOLDER, {"digest": access_digest, "now": _stored(moment)})
         return Holder(**_read(row)) if row else None
 
     @contextmanager
@@ -144,7 +141,8 @@ class SqliteStore:
         """
         in_turn = self._turn.acquire(timeout=_TURN_TIMEOUT)
         try:
-            with self._connections.cursor() as cursor:
+            with self._connections.lend() as connection:
+                cursor = connection.cursor()
                 cursor.execute("BEGIN IMMEDIATE")
                 try:
                     yield cursor

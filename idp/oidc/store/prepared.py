@@ -1,0 +1,111 @@
+"""Prepared statements on PostgreSQL, run by psycopg's wrapper of libpq (`psycopg.pq`).
+
+A psycopg cursor parses the statement and chooses the types of the parameters at each execution, and wakes for each step
+of the protocol. That takes longer than the exchange with the server. Here the types are known from the annotations of
+the request, each connection prepares a statement once, and psycopg converts the values, in binary format.
+
+libpq waits without Python's global lock, until the whole result is there. What ends a wait is what ends that of a
+cursor: the time limits of the server, and those of libpq (`idp.db.POSTGRESQL_PATIENCE`).
+"""
+
+import itertools
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from types import NoneType
+from typing import Any, get_args
+
+import psycopg
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGresult
+from sqlalchemy import PoolProxiedConnection
+
+_PLACEHOLDER = re.compile(r"(?<!:):(\w+)")
+_TYPES = {
+    bool: "bool",
+    bytes: "bytea",
+    datetime: "timestamptz",
+    int: "int4",
+    str: "text",
+    uuid.UUID: "uuid",
+}
+_UNUSABLE = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
+"""The server lost the statement (DISCARD, a pooler), or a migration changed the types of its result."""
+_numbers = itertools.count()
+
+
+class Statement:
+    """A statement that returns one row or none.
+
+    Args:
+        text: The statement with placeholders `:name`.
+        types: The type of each parameter, as its annotation in the request.
+    """
+
+    def __init__(self, text: str, types: Mapping[str, Any]) -> None:
+        names = list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+        self.text = text
+        self.numbered = _PLACEHOLDER.sub(lambda match: f"${names.index(match[1]) + 1}", text).encode()
+        self.types = [psycopg.adapters.types[_TYPES[_plain(types[name])]].oid for name in names]
+        self._names = names
+
+    def fetch_row(self, connection: PoolProxiedConnection, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Return the row, or None. A statement that the server cannot use any more is prepared again, once.
+
+        Args:
+            connection: An autocommitted connection.
+            values: The parameters by name; others are ignored.
+
+        Raises:
+            psycopg.Error: The server refused the statement, or the connection is lost.
+        """
+        ordered = [values[name] for name in self._names]
+        prepared: _Prepared = connection.info.get(self) or self._prepare(connection)
+        try:
+            return prepared.fetch_row(ordered)
+        except _UNUSABLE:  # nothing was executed
+            return self._prepare(connection).fetch_row(ordered)
+
+    def _prepare(self, connection: PoolProxiedConnection) -> "_Prepared":
+        driver_connection: Any = connection.driver_connection
+        prepared = connection.info[self] = _Prepared(driver_connection, self)
+        return prepared
+
+
+class _Prepared:
+    """A statement on one connection. Its name is new, because the server may still have the one before it."""
+
+    def __init__(self, connection: psycopg.Connection, statement: Statement) -> None:
+        self._pgconn = connection.pgconn
+        self._name = b"store_%d" % next(_numbers)
+        self._transformer = Transformer(connection)
+        self._transformer.set_dumper_types(statement.types, Format.BINARY)
+        result = self._pgconn.prepare(self._name, statement.numbered, statement.types)
+        if result.status != ExecStatus.COMMAND_OK:
+            raise _error(result)
+
+    def fetch_row(self, values: list[Any]) -> tuple[Any, ...] | None:
+        """Return the row, or None; there must be as many values as types. See `Statement.fetch_row`."""
+        transformer = self._transformer
+        parameters: Any = transformer.dump_sequence(values, ())
+        result = self._pgconn.exec_prepared(self._name, parameters, transformer.formats, Format.BINARY)
+        if result.status != ExecStatus.TUPLES_OK:
+            raise _error(result)
+        if not result.ntuples:
+            return None
+        transformer.set_pgresult(result)
+        row: tuple[Any, ...] = transformer.load_row(0, tuple)
+        return row
+
+
+def _plain(annotation: Any) -> Any:
+    """Return the type of an annotation `type` or `type | None`."""
+    return next((part for part in get_args(annotation) if part is not NoneType), annotation)
+
+
+def _error(result: PGresult) -> psycopg.Error:
+    """Return the error of a result. An error without SQLSTATE is not the server's: the connection is lost."""
+    error = psycopg.errors.error_from_result(result)
+    return error if error.sqlstate else psycopg.OperationalError(str(error))
