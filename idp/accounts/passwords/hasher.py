@@ -5,7 +5,6 @@ Every length is checked before Unicode normalisation: normalising a very long ru
 
 import os
 import re
-import secrets
 import threading
 import unicodedata
 import weakref
@@ -15,9 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import extract_parameters
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 
+from idp.accounts.passwords.huge_pages import HugePageHasher
 from idp.config import Settings
 from idp.db import release_connection
 
@@ -109,8 +109,8 @@ def _is_gap(character: str) -> bool:
 class _Queue:
     """A fixed number of threads that hash, and a bounded wait for one of them.
 
-    The threads of the web server only wait. The C library keeps the memory of a hash for each thread that ever computed
-    one, so many threads would hold 19 MiB each, even if few of them hash at once.
+    The threads of the web server only wait. Each thread that ever computed a hash keeps its memory, so many threads
+    would hold 20 MiB each, even if few of them hash at once.
     """
 
     def __init__(self, size: int, wait: float) -> None:
@@ -133,16 +133,15 @@ class _Queue:
 class Hasher:
     """Computes argon2id hashes (19 MiB, 2 passes, 1 lane), a bounded number at once; make one per process.
 
-    More concurrent hashes than cores only take more memory: at most (`concurrency` + 1) × 19 MiB are in use. A request
+    More concurrent hashes than cores only take more memory: at most (`concurrency` + 1) × 20 MiB are in use. A request
     that gets no thread in `hash_wait` seconds ends with `HasherBusyError`, so that the queue cannot grow.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._argon2 = PasswordHasher(time_cost=_ITERATIONS, memory_cost=_MEMORY_KIB, parallelism=1)
+        self._argon2 = HugePageHasher(time_cost=_ITERATIONS, memory_cost=_MEMORY_KIB)
         self._wait = settings.hash_wait
         self.concurrency = settings.hash_concurrency or _cores()
-        # Computed here, so that it always has the parameters of real hashes.
-        self._dummy = self._argon2.hash(secrets.token_bytes())
+        self._dummy = self._argon2.unknown()
         self._open_queues()
         if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
             os.register_at_fork(after_in_child=partial(_reopen_queues, weakref.ref(self)))
@@ -166,7 +165,7 @@ class Hasher:
         A password that is too long is refused at once, for every account.
 
         Raises:
-            HasherBusyError: no thread is free.
+            HasherBusyError: no thread is free, or there is no memory.
         """
         try:
             secret = _to_bytes(password)
@@ -178,6 +177,8 @@ class Hasher:
             self._queues[lane].run(lambda: self._argon2.verify(compared, secret))
         except (VerificationError, InvalidHashError):
             return False
+        except OSError as error:
+            raise HasherBusyError from error
         return usable
 
     @contextmanager
