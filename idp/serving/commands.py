@@ -3,26 +3,27 @@
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from idp.config import Settings
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from idp.config import Settings
 
 _MAX_REQUEST_LINE = 8190
 _MAX_PORT = 65535
 _UNIX = "unix:"
-_LoadSettings = Callable[[], Settings]
-_CreateApp = Callable[[Settings], Flask]
-_NoteSettings = Callable[[Settings], None]
+_LoadSettings = Callable[[], "Settings"]
+_CreateApp = Callable[["Settings"], "Flask"]
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     """Gunicorn, configured by options instead of a file."""
 
-    def __init__(self, load: Callable[[], Flask], options: dict[str, Any]) -> None:
+    def __init__(self, load: "Callable[[], Flask]", options: dict[str, Any]) -> None:
         self._load_app = load
         self._options = options
         super().__init__()
@@ -31,12 +32,12 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> "Flask":
         return self._load_app()
 
 
-def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings: _NoteSettings) -> click.Command:
-    """Return `idp serve`, which reads the settings and journals their changes when it runs."""
+def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Command:
+    """Return `idp serve`, which reads the settings when it runs; each worker calls `create_app`."""
 
     @click.command("serve")
     @click.option(
@@ -53,7 +54,6 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
         """Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop."""
         settings = load_settings()
         _check_free(bind)
-        note_settings(settings)
         options = {
             "bind": bind,
             "workers": workers,
