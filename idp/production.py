@@ -17,9 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
-from zxcvbn import zxcvbn
 
-from idp.accounts.passwords import breached
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
 from idp.mail.emails import InvalidEmailError, parse_email
@@ -83,6 +81,8 @@ def key_weakness(secret: str) -> str:
 
     Random bytes in hexadecimal or base64, and UUIDs, are accepted: they have no spaces, words, sequences, repetitions.
     """
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - most processes check no key, and its word lists take 10 MiB
+
     if not secret:  # zxcvbn does not accept an empty text
         return "is empty"
     if hashlib.sha256(secret.encode()).hexdigest() in _PUBLISHED:
@@ -203,6 +203,8 @@ def _is_local(email: str) -> bool:
 def _list_faults(settings: Settings) -> Iterator[str]:
     if settings.breached_passwords is None:
         return
+    from idp.accounts.passwords import breached  # noqa: PLC0415 - it imports the database's models
+
     try:
         breached.describe(settings.breached_passwords)
     except OSError as fault:

@@ -5,7 +5,7 @@ import babel
 
 import clients.reference.steps
 import idp.app
-import idp.cli
+import idp.cli.application
 import idp.serving
 import tests.builders
 import tests.databases
@@ -14,6 +14,7 @@ from idp.http_client import connections
 from idp.web.i18n import LANGUAGES
 
 connections.tls_context(None)
+list(idp.cli.cli.commands.values())  # imports all of them
 for load in (lists.common, lists.school_types, lists._phrase, lists._postcodes):
     load()  # takes longer than the first request of a process
 for language in LANGUAGES:

@@ -5,7 +5,6 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from markdown_it import MarkdownIt
 from sqlalchemy import select, update
 
 from idp.accounts import directory
@@ -18,8 +17,6 @@ from idp.db import db, unit_of_work, upsert
 
 LONGEST_TEXT = 100_000
 LONGEST_VERSION = 40
-
-_markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
 
 
 @dataclass(frozen=True)
@@ -116,5 +113,7 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
 
 def render(text: str) -> str:
     """Return the charter's Markdown as HTML. Raw HTML, images and script links are shown as text (row C-05)."""
-    html: str = _markdown.render(text)
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - 60 modules, and few requests show a charter
+
+    html: str = MarkdownIt("commonmark", {"html": False}).disable("image").render(text)
     return html.replace("<h1>", "<h2>").replace("</h1>", "</h2>")

@@ -152,7 +152,7 @@ def connect(endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:
 def tls_context(authorities: Path | None) -> ssl.SSLContext:
     """Return the TLS context that trusts the system's authorities, and those of a PEM file if one is given.
 
-    Loading the system's authorities takes 20 ms, so each process does it once.
+    Loading the system’s authorities takes 20 ms, so each process does it once, for its first request.
     """
     context = ssl.create_default_context()
     if authorities:

@@ -81,7 +81,7 @@ class Outgoing:
         self._development = settings.development
         self._names, self._networks = _allowed(settings.outgoing_allow)
         self._resting: dict[str, float] = {}
-        self._tls = tls_context(settings.ca_bundle)
+        self._authorities = settings.ca_bundle
 
     def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
         """Send a form by POST; return the response, whatever its status.
@@ -135,7 +135,8 @@ class Outgoing:
         with ExitStack() as opened:
             connected = opened.enter_context(connect(endpoints, deadline))
             if target.secure:
-                connected = opened.enter_context(secure(connected, target.host, deadline, self._tls))
+                context = tls_context(self._authorities)
+                connected = opened.enter_context(secure(connected, target.host, deadline, context))
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.sock = DeadlineSocket(connected, deadline, _LONGEST_HEAD + _LONGEST_BODY)
             connection.request(method, target.path, body, headers)

@@ -6,8 +6,6 @@ and no server needs SMTPUTF8.
 
 from enum import StrEnum
 
-from email_validator import EmailNotValidError, validate_email
-
 MAX_LENGTH = 254
 """RFC 5321, 4.5.3.1.3, allows a path of 256, its angle brackets included."""
 
@@ -77,6 +75,8 @@ def fold_email(email: str) -> str:
 
 
 def _normalised(email: str) -> str:
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - it compiles large patterns
+
     try:
         validated = validate_email(
             email,

@@ -2,8 +2,6 @@
 
 from functools import cache
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Blueprint, Response, make_response
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,6 +37,8 @@ def ready() -> Response:
 
 def _missing() -> str:
     """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer."""
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
+
     try:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if MigrationContext.configure(connection).get_current_heads() != _needed():
@@ -52,6 +52,8 @@ def _missing() -> str:
 
 @cache
 def _needed() -> tuple[str, ...]:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
     return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())
 
 

@@ -20,17 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
 
+from idp.serving import limits
 from idp.web.http import MAX_BODY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-READ_SECONDS = 10.0
-"""Seconds until the body of a request must be complete, and the longest pause before a head."""
-MAX_TARGET = 8190
-"""Characters of the path and the query of a request."""
-MAX_HEAD = 64 * 1024
-"""Bytes of the request line and the headers."""
 _LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
 _PARENT_SECONDS = 2.0
@@ -84,11 +79,11 @@ class Bridge:
         body, refusal = b"", 0
         if "transfer-encoding" in headers:
             refusal = 411
-        elif len(scope.path) + len(scope.query_string) > MAX_TARGET:
+        elif len(scope.path) + len(scope.query_string) > limits.MAX_TARGET:
             refusal = 414
         elif length != "0" and not oversized:
             try:
-                async with asyncio.timeout(READ_SECONDS):
+                async with asyncio.timeout(limits.READ_SECONDS):
                     body = await protocol()
             except TimeoutError:
                 refusal = 408

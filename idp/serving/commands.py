@@ -5,34 +5,36 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from idp.config import Settings
-from idp.serving.bridge import MAX_HEAD, READ_SECONDS, Bridge
+from idp.serving import limits
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from idp.config import Settings
+    from idp.serving.bridge import Bridge
 
 _BACKLOG = 2048
 _CONNECTIONS = 8192
 """The most open connections of one worker."""
-_HEAD_MS = int(1000 * READ_SECONDS)
 _STOP_SECONDS = 20
 _LOGGING: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 """Lines of granian go to the handler of `idp.logging`."""
 _MAX_PORT = 65535
 _UNIX = "unix:"
-_LoadSettings = Callable[[], Settings]
-_CreateApp = Callable[[Settings], Flask]
-_NoteSettings = Callable[[Settings], None]
+_LoadSettings = Callable[[], "Settings"]
+_CreateApp = Callable[["Settings"], "Flask"]
 
 
-def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings: _NoteSettings) -> click.Command:
-    """Return `idp serve`, which reads the settings and journals their changes when it runs."""
+def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Command:
+    """Return `idp serve`, which reads the settings when it runs; each worker calls `create_app`."""
 
     @click.command("serve")
     @click.option(
@@ -49,7 +51,6 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
         """Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop."""
         settings = load_settings()
         _check_free(bind)
-        note_settings(settings)
         socket_file = Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
         host, _, port = bind.rpartition(":")
         server = Granian(
@@ -64,7 +65,9 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
             workers=workers,
             backlog=_BACKLOG,
             backpressure=_CONNECTIONS,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS, max_buffer_size=MAX_HEAD),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(1000 * limits.READ_SECONDS), max_buffer_size=limits.MAX_HEAD
+            ),
             log_dictconfig=_LOGGING,
             log_level=LogLevels.warning,
             respawn_failed_workers=True,
@@ -76,8 +79,10 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
     return serve
 
 
-def _load(create_app: _CreateApp, settings: Settings, threads: int) -> Bridge:
+def _load(create_app: _CreateApp, settings: "Settings", threads: int) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
+    from idp.serving.bridge import Bridge  # noqa: PLC0415 - the parent process does not need the application
+
     return Bridge(create_app(settings).wsgi_app, threads)
 
 

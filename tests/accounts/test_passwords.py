@@ -257,9 +257,9 @@ def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str
 
 
 @pytest.mark.row("W-01")
-def test_concurrent_hashes_are_limited_by_the_setting() -> None:
-    hasher = make_hasher(concurrency=2)
-    hasher._argon2 = watched = Watched()
+def test_concurrent_hashes_are_limited_by_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, watched = make_hasher(concurrency=2), Watched()
+    monkeypatch.setattr(hasher, "_argon2", watched)
     crowd = [threading.Thread(target=hasher.verify, args=(None, "faux", "sign_in")) for _ in range(12)]
     for thread in crowd:
         thread.start()

@@ -10,7 +10,7 @@ from tests.rows import each_row
 READS_ENVIRONMENT = {
     "idp/config.py": "it is the settings",
     "idp/letters/process_pool.py": "it sets PYTHONSAFEPATH for the interpreters that it starts",
-    "idp/cli.py": "SUDO_UID says who became root, for the journal",
+    "idp/cli/application.py": "SUDO_UID says who became root, for the journal",
     "demo/commands.py": "it hands the environment on to the processes that it starts",
     "clients/ent/__main__.py": "the sample ENT is another program: its entry hands the environment to its settings",
     "clients/ent/app.py": "its other entry, for any WSGI server, does the same",

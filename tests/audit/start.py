@@ -5,16 +5,16 @@ import sys
 import time
 from pathlib import Path
 
-from idp import cli
+from idp.cli import application, settings
 
 
 def main() -> None:
     """Wait for the file, then record the settings."""
-    settings = cli._settings()
+    chosen = settings.load()
     Path(sys.argv[1]).touch()
     while not Path(os.environ["GO"]).exists():
         time.sleep(0.01)
-    cli._note_settings(settings)
+    application.create_for_service(chosen)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from idp.accounts.models import Account
-from idp.cli import _operator
+from idp.cli.application import _operator
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.sessions import liveness

@@ -12,9 +12,8 @@ from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.pool import NullPool
 
 from demo.processes import exported
-from idp import cli
 from idp.audit.models import AuditEntry
-from idp.cli import main
+from idp.cli import application, main
 from idp.config import PREFIX, Settings
 from idp.db import _PAUSES, db
 from tests import applications
@@ -37,7 +36,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """The command in an environment without any setting."""
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(cli, "create_app", applications.for_command)
+    monkeypatch.setattr(application, "create_app", applications.for_command)
 
     def run(*arguments: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["idp", *arguments])

@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from idp import cli
 from idp.audit.models import AuditEntry
+from idp.cli import application
 from idp.config import Settings
 from idp.db import db
 from tests import forked
@@ -58,7 +58,7 @@ def test_sudo_user_is_trusted_for_root_only(
     if sudo is not None:
         monkeypatch.setenv("SUDO_UID", sudo)
     monkeypatch.setattr("os.getuid", lambda: uid)
-    assert cli._operator() == actor
+    assert application._operator() == actor
 
 
 def test_longest_actor_fits_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,4 +66,4 @@ def test_longest_actor_fits_the_journal(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SUDO_UID", "4294967294")
     long = pwd.struct_passwd(("n" * 200, "x", 0, 0, "", "", ""))
     monkeypatch.setattr("pwd.getpwuid", lambda _uid: long)
-    assert len(cli._operator()) <= 80
+    assert len(application._operator()) <= 80

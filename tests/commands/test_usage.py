@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from click import Group
+from click import Command, Group
 
 from idp import __version__
-from idp.cli import cli
+from idp.cli import ENTRIES, cli
 from tests.commands.conftest import Run
 from tests.rows import each_row
 
@@ -22,6 +22,14 @@ def test_help_needs_no_settings(bare: Run, path: tuple[str, ...]) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"Usage: {' '.join(('idp', *path))} ")
     assert len(answer.out.splitlines()[2].strip()) > 5
+
+
+@each_row("name", ENTRIES)
+def test_list_of_commands_has_the_first_sentence_of_each_help(name: str) -> None:
+    command = cli.commands[name]
+    assert command.name == name
+    listed = Command(name, help=ENTRIES[name].help)
+    assert listed.get_short_help_str(limit=200) == command.get_short_help_str(limit=200)
 
 
 def test_the_required_commands_exist() -> None:

@@ -5,8 +5,8 @@ Every length is checked before Unicode normalisation: normalising a very long ru
 
 import os
 import re
-import secrets
 import threading
+import time
 import unicodedata
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import extract_parameters
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 
+from idp.accounts.passwords.huge_pages import HugePageHasher
 from idp.config import Settings
 from idp.db import release_connection
 
@@ -38,6 +39,7 @@ _ITERATIONS = 2
 _MOST_MEMORY_KIB: Final = 8 * 19_456
 _MOST_ITERATIONS: Final = 16
 _ACTIVATIONS_AT_ONCE = 1
+_MEASURED = 8
 _CROWD: Final = 16
 """The most people in each queue of a process, waiting or served: at some 50 ms each, about a second of work."""
 _MINUS = "\u2212"
@@ -109,8 +111,8 @@ def _is_gap(character: str) -> bool:
 class _Queue:
     """A fixed number of threads that hash, and a bounded wait for one of them.
 
-    The threads of the web server only wait. The C library keeps the memory of a hash for each thread that ever computed
-    one, so many threads would hold 19 MiB each, even if few of them hash at once.
+    The threads of the web server only wait. Each thread that ever computed a hash keeps its memory, so many threads
+    would hold 20 MiB each, even if few of them hash at once.
     """
 
     def __init__(self, size: int, wait: float) -> None:
@@ -133,16 +135,15 @@ class _Queue:
 class Hasher:
     """Computes argon2id hashes (19 MiB, 2 passes, 1 lane), a bounded number at once; make one per process.
 
-    More concurrent hashes than cores only take more memory: at most (`concurrency` + 1) × 19 MiB are in use. A request
+    More concurrent hashes than cores only take more memory: at most (`concurrency` + 1) × 20 MiB are in use. A request
     that gets no thread in `hash_wait` seconds ends with `HasherBusyError`, so that the queue cannot grow.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._argon2 = PasswordHasher(time_cost=_ITERATIONS, memory_cost=_MEMORY_KIB, parallelism=1)
+        self._argon2 = HugePageHasher(time_cost=_ITERATIONS, memory_cost=_MEMORY_KIB)
         self._wait = settings.hash_wait
         self.concurrency = settings.hash_concurrency or _cores()
-        # Computed here, so that it always has the parameters of real hashes.
-        self._dummy = self._argon2.hash(secrets.token_bytes())
+        self._dummy = self._argon2.unknown()
         self._open_queues()
         if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
             os.register_at_fork(after_in_child=partial(_reopen_queues, weakref.ref(self)))
@@ -166,7 +167,7 @@ class Hasher:
         A password that is too long is refused at once, for every account.
 
         Raises:
-            HasherBusyError: no thread is free.
+            HasherBusyError: no thread is free, or there is no memory.
         """
         try:
             secret = _to_bytes(password)
@@ -178,6 +179,8 @@ class Hasher:
             self._queues[lane].run(lambda: self._argon2.verify(compared, secret))
         except (VerificationError, InvalidHashError):
             return False
+        except OSError as error:
+            raise HasherBusyError from error
         return usable
 
     @contextmanager
@@ -197,6 +200,13 @@ class Hasher:
             yield
         finally:
             places.release()
+
+    def rate(self) -> float:
+        """Return how many hashes a second a core of this machine computes, measured for about a tenth of a second."""
+        begun = time.process_time()
+        for _ in range(_MEASURED):
+            self.verify(None, "", "sign_in")
+        return _MEASURED / (time.process_time() - begun)
 
     def needs_rehash(self, stored: str) -> bool:
         """Return whether `stored` was made with other parameters than today's; call it after a successful `verify`."""

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 
 from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH, fold_provisional, looks_provisional, normalise
-from idp.accounts.passwords.words import lists, strength
+from idp.accounts.passwords.words import lists
 from idp.folding import fold
 
 EXAMPLE = "fenêtre pinceau lapin caramel"
@@ -150,6 +150,8 @@ def _guessing_faults(text: str, person: Identity, is_breached: Callable[[str], b
             "Prenez quatre mots sans rapport entre eux."
         )
         return [Fault(FaultCode.BREACHED, message)]
+    from idp.accounts.passwords.words import strength  # noqa: PLC0415 - its lists take 15 MiB, and few requests choose a password
+
     services = _words(person.services)
     personal = {fold(person.username), *_words([*person.names, *person.children]), *_school_words(person.schools)}
     personal |= services

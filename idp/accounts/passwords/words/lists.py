@@ -4,8 +4,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
-
 from idp.folding import fold
 
 _FOLDER = Path(__file__).parent
@@ -35,6 +33,8 @@ def postcodes() -> list[str]:
 @cache
 def common() -> frozenset[str]:
     """Return the texts that are refused as a whole password: zxcvbn's 30,000 most used, our own words and phrases."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - 7 MiB, for the first new password
+
     ours = (entry for name in RANKED for entry in read(name))
     return frozenset(ours) | frozenset(fold(entry) for entry in FREQUENCY_LISTS["passwords"])
 

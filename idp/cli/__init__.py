@@ -1,0 +1,177 @@
+"""The `idp` command, with the commands of all packages.
+
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage. Errors are one message on stderr.
+
+The module of a command is imported when the command is called. Otherwise, `idp --help` and the parent process of
+`idp serve` would import the whole application, which takes a second and 100 MiB.
+"""
+
+import gc
+import os
+import sys
+from collections import UserDict
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from idp import __version__
+from idp.paths import DEMO
+
+
+class Entry(NamedTuple):
+    """Where a command is defined.
+
+    Attributes:
+        home: the module and the name of the command, or of a function that returns it.
+        help: the first sentence of the command's help.
+        parts: commands of other packages, to add to the group.
+        in_application: whether the command runs in an application.
+        notes_settings: whether it is a start of the service, at which changed settings are journaled.
+    """
+
+    home: str
+    help: str
+    parts: Sequence[str] = ()
+    in_application: bool = True
+    notes_settings: bool = False
+
+
+ENTRIES = {
+    "account": Entry("idp.operations.account_commands:account", "Show, disable and enable people's accounts."),
+    "audit": Entry(
+        "idp.operations.audit_commands:audit",
+        "Show, check and export the journal: who did what, when, from where, with what result.",
+        parts=("idp.operations.audit_chain:verify", "idp.operations.audit_chain:export"),
+    ),
+    "charter": Entry("idp.charter.commands:charter", "Charters of the ENTs: what parents accept before they enter."),
+    "client": Entry(
+        "idp.registration.commands:client",
+        "ENTs that may ask who signs in.",
+        parts=("idp.registration.trial.commands:try_client",),
+    ),
+    "config": Entry("idp.cli.config:config", "Check the settings.", in_application=False),
+    "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
+    "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
+    "letters": Entry(
+        "idp.letters.commands:letters",
+        "Letters that schools hand out: an identifier and a provisional password on paper.",
+    ),
+    "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry those that failed."),
+    "passwords": Entry(
+        "idp.operations.helpdesk.password_commands:passwords",
+        "Stolen passwords: they are refused at a sign-in and as a new password.",
+    ),
+    "purge": Entry(
+        "idp.operations.purge.commands:purge",
+        "Remove expired links, sessions, messages, old events and unused accounts.",
+    ),
+    "roster": Entry("idp.rostering.commands:roster", "Import school files: AAF, SIECLE, ONDE, CSV."),
+    "school": Entry(
+        "idp.rostering.commands:school",
+        "List schools, and change what files do not say about them.",
+        parts=("idp.operations.helpdesk.notice_commands:notices",),
+    ),
+    "serve": Entry("idp.cli.serve:serve", "Serve pages and protocol endpoints.", in_application=False),
+    "worker": Entry(
+        "idp.outbox.commands:worker",
+        "Deliver the messages of the outbox and run the periodic jobs, until SIGTERM or Ctrl-C.",
+        notes_settings=True,
+    ),
+}
+if DEMO.is_file():  # a wheel does not have the demonstration
+    ENTRIES["demo"] = Entry(
+        "demo.commands:command",
+        "Run the service, two ENTs, the mail worker and a mailbox with invented families, until Ctrl-C.",
+        in_application=False,
+    )
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name. A command is imported when it is looked up for the first time."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        known = super().__getitem__(name)
+        if isinstance(known, Entry):
+            known = self[name] = _command(known)
+        assert isinstance(known, click.Command)  # noqa: S101 - a mistake in the table
+        return known
+
+
+class _Group(click.Group):
+    """The group of all commands, whose help imports none of them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        described = click.Group(commands=[click.Command(name, help=entry.help) for name, entry in ENTRIES.items()])
+        described.format_commands(ctx, formatter)
+
+
+def _command(entry: Entry) -> click.Command:
+    # Imported modules are not garbage: looking for garbage among them would add a sixth to the time.
+    gc.disable()
+    try:
+        command = _imported(entry.home)
+        for part in entry.parts:
+            assert isinstance(command, click.Group)  # noqa: S101 - as above
+            command.add_command(_imported(part))
+        if entry.in_application:
+            from idp.cli import application  # noqa: PLC0415 - as the commands
+
+            command = application.in_application(command, notes_settings=entry.notes_settings)
+    finally:
+        gc.enable()
+    return command
+
+
+def _imported(home: str) -> click.Command:
+    module, _, name = home.partition(":")
+    value = getattr(import_module(module), name)
+    command: click.Command = value if isinstance(value, click.Command) else value()
+    return command
+
+
+@click.group(cls=_Group, commands=_Commands(ENTRIES))
+@click.version_option(__version__, prog_name="idp")
+def cli() -> None:
+    """Scolarité Services: an OpenID Connect identity provider for French school sites."""
+    from idp import logging as log_lines  # noqa: PLC0415 - `--help` needs none
+
+    log_lines.configure()
+
+
+def main() -> None:
+    """Run the command. Errors of the database and of files are one message, not a trace."""
+    if not all(_is_text(argument) for argument in sys.argv[1:]):
+        click.echo("Error: an argument is not UTF-8 text.", err=True)
+        raise SystemExit(2)
+    try:
+        cli.main(prog_name="idp")
+    except OSError as fault:
+        _discard_output()
+        click.echo(f"Error: {fault.strerror or type(fault).__name__}: a file could not be read or written.", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        from idp.cli import database_faults  # noqa: PLC0415 - as the commands
+
+        if not (message := database_faults.message(error)):
+            raise
+        click.echo(f"Error: {message}", err=True)
+        raise SystemExit(1) from None
+
+
+def _discard_output() -> None:
+    """Discard buffered output: Python would try to write it at exit, and print a trace."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_text(argument: str) -> bool:
+    """Return whether an argument is UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

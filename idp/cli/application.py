@@ -1,0 +1,96 @@
+"""The application in which commands run: it is created when a command is called, and closed at its end."""
+
+import contextvars
+import copy
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask import Flask
+
+from idp.app import create_app
+from idp.audit import log, noted_settings
+from idp.cli import settings as command_settings
+from idp.config import Settings
+from idp.db import db
+from idp.services import services_of
+
+_MAX_UID = 2**32 - 2
+_MAX_USER_NAME = 20
+"""Two names with their user ids fit into the journal's column of 80 characters."""
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Flask]:
+    """Open the application for one command, and close its connections."""
+    app = create_app(settings or command_settings.load())
+    with app.app_context():
+        log.set_origin(log.Origin(actor=_operator()))
+        try:
+            yield app
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+            services_of(app).close()
+
+
+def _operator() -> str:
+    """Return the operator for the journal: the real user id of the process, and the user who became root by sudo.
+
+    User names in the environment are not read, since users can set them. `SUDO_UID` is read only if the process runs as
+    root, since any other user can set it.
+    """
+    uid = os.getuid()
+    sudo_uid = os.environ.get("SUDO_UID", "")
+    if uid == 0 and sudo_uid.isascii() and sudo_uid.isdigit() and int(sudo_uid) <= _MAX_UID:
+        return f"{_user(uid)} via sudo from {_user(int(sudo_uid))}"
+    return _user(uid)
+
+
+def _user(uid: int) -> str:
+    """Return a user id with its name, such as `uid 1000 (anne)`."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+    return f"uid {uid} ({name[:_MAX_USER_NAME]})"
+
+
+def in_application(command: click.Command, *, notes_settings: bool = False) -> click.Command:
+    """Return `command` with each leaf run in an application, created when it runs: `--help` needs no settings."""
+    wrapped = copy.copy(command)
+    if isinstance(wrapped, click.Group):
+        wrapped.commands = {name: in_application(part) for name, part in wrapped.commands.items()}
+        return wrapped
+    callback: Callable[..., Any] | None = command.callback
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with opened() as app:
+            if notes_settings:
+                noted_settings.note(services_of(app).settings)
+            return callback(*args, **kwargs) if callback else None
+
+    wrapped.callback = run
+    return wrapped
+
+
+def create_for_service(settings: Settings) -> Flask:
+    """Return the application of a process that serves requests; journal the settings that changed since the last start.
+
+    Each worker compares: the first one records the change, and the row's lock makes the others find nothing new.
+    """
+    app = create_app(settings)
+    contextvars.copy_context().run(_note_settings, app, settings)
+    return app
+
+
+def _note_settings(app: Flask, settings: Settings) -> None:
+    with app.app_context():
+        log.set_origin(log.Origin(actor=_operator()))
+        try:
+            noted_settings.note(settings)
+        finally:
+            db.session.remove()

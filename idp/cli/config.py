@@ -1,0 +1,83 @@
+"""`idp config check`."""
+
+from collections.abc import Iterator
+from importlib.metadata import distribution
+
+import click
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp import schema
+from idp.accounts.passwords.hasher import Hasher
+from idp.cli import settings as command_settings
+from idp.cli.application import opened
+from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
+from idp.operations import proxies
+from idp.production import production_faults
+
+
+@click.group("config")
+def config() -> None:
+    """Check the settings."""
+
+
+@config.command()
+def check() -> None:
+    """Show all settings that can be read, with secrets hidden, all errors, and the rate of password hashes."""
+    try:
+        load()
+    except ConfigurationError as error:
+        raise command_settings.faults_exception(_all_faults(error)) from None
+    settings = command_settings.load()
+    _show(settings)
+    _show_hash_rate(settings)
+    if not settings.trusted_proxies:
+        _check_proxies(settings)
+    if faults := production_faults(settings):
+        raise command_settings.faults_exception(faults)
+
+
+def _all_faults(error: ConfigurationError) -> Iterator[str]:
+    """Show the settings that can be read; yield all faults, with those for production."""
+    yield from error.faults
+    if error.readable is not None:
+        _show(error.readable, error.wrong)
+        known = {fault.partition(": ")[0] for fault in error.faults}
+        for fault in production_faults(error.readable):
+            if not concerns(fault, error.wrong) and fault.partition(": ")[0] not in known:
+                yield fault
+
+
+def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
+    for name, value in settings.rows():
+        if name.removeprefix(PREFIX).lower() not in wrong:
+            click.echo(f"{name} = {value}")
+
+
+def _show_hash_rate(settings: Settings) -> None:
+    """Say how many sign-ins a core allows, and whether argon2 could be faster."""
+    line = f"password hashes: {Hasher(settings).rate():.0f} a second on one core"
+    # The wheels of the registry are for every Linux (PEP 600, PEP 656), and so for the oldest CPU.
+    wheel = distribution("argon2-cffi-bindings").read_text("WHEEL") or ""
+    if "manylinux" in wheel or "musllinux" in wheel:
+        line += "; argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, section 2"
+    click.echo(line)
+
+
+def _check_proxies(settings: Settings) -> None:
+    """Warn if the service ignored forwarded headers in the last week."""
+    try:
+        if None in schema.current(settings):
+            return  # there are no tables yet
+        with opened(settings):
+            was_noticed = proxies.was_noticed()
+    except (SQLAlchemyError, OSError, CommandError):
+        click.echo("Note: the database does not answer, so that undeclared proxies cannot be detected.", err=True)
+        return
+    if was_noticed:
+        click.echo(
+            "Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded headers, which are "
+            "ignored. If there is a proxy, set it to the number of proxies. Without this, all parents have the proxy's "
+            "IP and share its rate limits.",
+            err=True,
+        )

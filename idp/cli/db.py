@@ -1,0 +1,6 @@
+"""`idp db`."""
+
+from idp import schema
+from idp.cli import settings
+
+db = schema.commands(settings.load)

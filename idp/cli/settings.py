@@ -1,0 +1,51 @@
+"""The settings of a command, or a message that names all faults."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from sqlalchemy import make_url
+
+from idp import config
+from idp import logging as log_lines
+from idp.config import ConfigurationError, Settings
+from idp.production import production_faults
+
+
+def load() -> Settings:
+    """Return the settings, and log at their level.
+
+    Raises:
+        ClickException: a setting is missing, wrong or unknown.
+    """
+    try:
+        settings = config.load()
+    except ConfigurationError as error:
+        raise faults_exception(error.faults) from None
+    log_lines.configure(settings.log_level)
+    return settings.model_copy(update={"database_url": _with_absolute_path(settings.database_url)})
+
+
+def load_for_production() -> Settings:
+    """Return the settings.
+
+    Raises:
+        ClickException: they cannot be read, or must not be used in production.
+    """
+    settings = load()
+    if faults := production_faults(settings):
+        raise faults_exception(faults)
+    return settings
+
+
+def faults_exception(faults: Iterable[str]) -> click.ClickException:
+    """Return the error that ends the command with a line for each fault."""
+    return click.ClickException("\n".join(("the settings cannot be used:", *faults)))
+
+
+def _with_absolute_path(database_url: str) -> str:
+    """Make the path of a SQLite URL absolute, since Flask-SQLAlchemy resolves it in another folder."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return database_url
+    return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)

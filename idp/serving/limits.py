@@ -1,0 +1,8 @@
+"""The limits of a request to `idp serve`, beside those of `idp.web.security`."""
+
+READ_SECONDS = 10.0
+"""Seconds until the body of a request must be complete, and the longest pause before its head."""
+MAX_HEAD = 64 * 1024
+"""Bytes of the request line and the headers."""
+MAX_TARGET = 8190
+"""Characters of the path and the query."""

@@ -1,0 +1,120 @@
+"""What a process imports at its start: modules that few requests need would cost each process time and memory.
+
+A module that is named here is imported by a function, at its first use.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from demo.processes import exported
+from idp.cli import ENTRIES
+from idp.paths import CHECKOUT
+from tests.databases import settings_for
+from tests.rows import each_row
+
+HELP = """
+import idp.__main__
+try:
+    idp.__main__.main()
+except SystemExit:
+    pass
+"""
+PARENT = """
+from idp.cli import cli
+cli.commands["serve"]
+from idp.cli import settings
+settings.load_for_production()
+"""
+WORKER = """
+from idp.app import create_app
+from idp import config
+app = create_app(config.load())
+assert app.test_client().get("/healthz").status_code == 200
+"""
+
+PARENT_MODULES = {
+    "idp",
+    "idp.cli",
+    "idp.cli.serve",
+    "idp.cli.settings",
+    "idp.config",
+    "idp.config_display",
+    "idp.config_rules",
+    "idp.logging",
+    "idp.mail",
+    "idp.mail.emails",
+    "idp.paths",
+    "idp.production",
+}
+"""What the parent process of `idp serve` has of the product, beside `idp.serving`."""
+LATE = {
+    "alembic": "/readyz and `idp db`",
+    "email_validator": "an email that is stored, or that a mail is sent to",
+    "fontTools": "letters",
+    "idp.accounts.passwords.words.strength": "a new password",
+    "idp.letters": "letters",
+    "idp.rostering.commands": "school files",
+    "mako": "alembic",
+    "markdown_it": "a charter",
+    "segno": "letters",
+    "typst": "letters",
+    "zxcvbn": "a new password",
+}
+"""What a worker must not import before a request needs it, and what does need it."""
+
+
+def loaded(program: str, *arguments: str) -> set[str]:
+    """Run a program in a new interpreter; return the modules that it imported."""
+    environment = {**os.environ, **exported(settings_for("postgresql://idp@127.0.0.1:1/idp"))}
+    code = f"{program}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def within(modules: set[str], *packages: str) -> set[str]:
+    """Return those of `modules` that are one of `packages` or inside one."""
+    return {name for name in modules if any(f"{name}.".startswith(f"{package}.") for package in packages)}
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_imports_no_command(argument: str) -> None:
+    modules = loaded(HELP, argument)
+    assert within(modules, "idp") == {"idp", "idp.__main__", "idp.cli", "idp.paths"}
+    assert within(modules, "flask", "sqlalchemy", "pydantic", "structlog", "alembic") == set()
+
+
+def test_parent_of_the_workers_does_not_import_the_application() -> None:
+    modules = loaded(PARENT)
+    assert within(modules, "idp") - within(modules, "idp.serving") == PARENT_MODULES
+    application = {"flask", "werkzeug", "jinja2", "sqlalchemy.orm", "authlib", "joserfc", "wtforms", "babel", "argon2"}
+    checks = {"email_validator", "zxcvbn"}  # of the emails and the key that it must have in production
+    assert within(modules, *application, *LATE.keys() - checks) == set()
+
+
+def test_worker_imports_what_requests_need() -> None:
+    modules = loaded(WORKER)
+    assert within(modules, *LATE) == set()
+    assert within(modules, "idp.app", "flask", "sqlalchemy.orm"), "the program is a worker"
+    assert len(modules) < 1_300, "modules; each takes half a millisecond of the start"
+
+
+@each_row("module", LATE)
+def test_late_module_exists(module: str) -> None:
+    assert within(loaded(f"import {module}"), module)
+
+
+def test_every_command_can_be_imported() -> None:
+    program = "from idp.cli import cli\nassert all(cli.commands[name].name == name for name in cli.commands)"
+    assert within(loaded(program), *(entry.home.partition(":")[0] for entry in ENTRIES.values()))
