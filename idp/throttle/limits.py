@@ -7,6 +7,7 @@ Unknown subjects are counted like known ones, so that a limit does not tell whet
 import ipaddress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -194,6 +195,7 @@ def for_site(rule: Window | Backoff) -> Window | Backoff:
     return replace(rule, free=rule.free * SITE_FACTOR)
 
 
+@lru_cache(maxsize=1024)
 def _parsed(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(ip.strip())
