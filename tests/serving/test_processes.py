@@ -1,0 +1,79 @@
+"""The processes of `idp serve`: what is lost when one of them is killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import forked
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.databases import settings_for, sqlite_copy
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def served(shared: Path, tmp_path: Path) -> Iterator[tuple[int, forked.Program, Path]]:
+    """A server with two workers that have answered a request each."""
+    port, log = free_port(), tmp_path / "log"
+    arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4")
+    with sqlite_copy(shared, tmp_path) as url, running(settings_for(url), log, *arguments) as process:
+        wait_for(lambda: len(workers(process.pid)) == 2)
+        for _ in range(20):
+            answer(port, process, log)
+        yield port, process, log
+
+
+def workers(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def wait_for(what: "object") -> None:
+    until = time.monotonic() + PATIENCE
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def answer(port: int, process: forked.Program, log: Path) -> bytes:
+    """Return the answer to one request; empty if its worker was killed meanwhile."""
+    try:
+        with connect(port, process, log) as connection:
+            connection.sendall(HEALTH)
+            return read_all(connection)
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.row("W-03")
+def test_a_killed_worker_is_replaced_and_the_others_answer(served: tuple[int, forked.Program, Path]) -> None:
+    port, process, log = served
+    killed, other = workers(process.pid)
+    os.kill(killed, signal.SIGKILL)
+    lost = sum(not answer(port, process, log).startswith(b"HTTP/1.1 200 ") for _ in range(40))
+    assert lost <= 2, "only connections that the killed worker had"
+    wait_for(lambda: len(workers(process.pid)) == 2 and killed not in workers(process.pid))
+    assert other in workers(process.pid)
+    for _ in range(20):
+        assert answer(port, process, log).startswith(b"HTTP/1.1 200 ")
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+
+
+def test_workers_end_when_their_parent_is_killed(served: tuple[int, forked.Program, Path]) -> None:
+    _, process, _ = served
+    left = workers(process.pid)
+    process.kill()
+    process.wait(PATIENCE)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and _is_alive(pid) for pid in left))
+
+
+def _is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
