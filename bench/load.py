@@ -54,7 +54,7 @@ def compare(
     """Run the rounds, print the tables, and return the faults and the windows."""
     where = "servers pinned to one core, driver and database to another" if core is not None else "nothing is pinned"
     click.echo(f"rounds: {plan.rounds} of {plan.seconds:g} s, medians; {where}")
-    click.echo(f"the driver's ceiling: {driver_ceiling(folder, core):,.0f} requests/s\n")
+    click.echo(f"the driver's ceiling: {driver_ceiling(folder, core):,.0f} requests in a second of its core\n")
     running = [(each.provider, each.processes) for each in contenders]
     measured = run(plan, scenarios, running, lambda line: click.echo(line, err=True))
     rows = [figures.row(key, each) for key, each in measured.items()]
@@ -70,6 +70,10 @@ def _show(contender: Contender, rows: Sequence[figures.Row], measured: Mapping[K
     """Print what belongs to one provider: memory, version, hash rate, statements."""
     name = contender.provider.name
     click.echo(table.footprint(name, figures.largest_footprint(measured, name), contender.cold_start))
+    if name == PRODUCT:
+        click.echo(
+            f"  goals: worker {goals.WORKER:g} MiB, master {goals.MASTER:g} MiB, cold start {goals.COLD_START:g} s"
+        )
     click.echo(f"  {contender.version}; {contender.hash_rate:.1f} password hashes in a second of the core")
     for row in rows:
         if row.key[:2] == (name, Login.name):
@@ -97,8 +101,9 @@ def _warn(rows: Sequence[figures.Row], plan: Plan) -> None:
 
 
 def driver_ceiling(folder: Path, core: int | None) -> float:
-    """Return how many requests a second the driver gets from a server with one canned answer."""
+    """Return how many requests to a server with one canned answer a second of the driver's core would send."""
     port = process.free_port()
     command = process.Command([sys.executable, "-m", "bench.driver.ceiling", str(port)], environ, DISCOVERY, CHECKOUT)
     with process.running(command, port, core, folder / "ceiling.log") as server:
-        return measure(Discovery, ceiling.provider(port), Processes(server.pid), 8, _CEILING_SECONDS).rate
+        window = measure(Discovery, ceiling.provider(port), Processes(server.pid), 8, _CEILING_SECONDS)
+        return window.rate / window.driver if window.driver else window.rate

@@ -25,6 +25,14 @@ RATIOS: Mapping[tuple[str, int], float] = {
 """The rate by scenario and clients, as a multiple of that of node-oidc-provider in memory."""
 
 
+def rate_goal(scenario: str, clients: int) -> str:
+    """Return the goal for a rate, as the table of ratios shows it."""
+    if scenario == "login_page":
+        return f"≥ {LOGIN_PAGES:,.0f} flows/s"
+    ratio = RATIOS.get((scenario, clients))
+    return f"≥ {ratio:g} of memory" if ratio else "–"
+
+
 def broken_limits(scenario: str, requests: Sequence[Request]) -> list[str]:
     """Return a sentence for a flow that costs more statements or commits than its limit."""
     most, cost = LIMITS.get(scenario), total(requests)

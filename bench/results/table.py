@@ -57,8 +57,7 @@ def ratios(measured: Mapping[Key, Measured], product: str, peers: Sequence[str])
         theirs = [measured.get((peer, scenario, clients)) for peer in peers]
         rates = (_ratio(figures.ratio(mine, each) if each else None) for each in theirs)
         times = (_ratio(figures.ratio(each, mine, "cpu") if each else None) for each in theirs)
-        goal = goals.RATIOS.get((scenario, clients))
-        lines.append((scenario, str(clients), *rates, f"≥ {goal:g} of memory" if goal else "–", *times))
+        lines.append((scenario, str(clients), *rates, goals.rate_goal(scenario, clients), *times))
     return aligned(lines)
 
 

@@ -1,23 +1,18 @@
 """Windows of the closed loop, and when a disturbed window is repeated."""
 
 import asyncio
+from dataclasses import replace
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.driver.campaign import Plan, quietest
+from bench.driver.campaign import Plan, _steps, quietest
 from bench.driver.closed_loop import ClosedLoop, Errors, Flows
 from bench.driver.relying_party import Party, WrongAnswerError
-from bench.driver.scenarios import Scenario
+from bench.driver.scenarios import Login, Refresh, Scenario
 from bench.driver.transport import InProcess, runner
-from bench.driver.window import Window
+from bench.driver.window import Processes, Window
 from tests.bench.fake_provider import provider
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.driver.provider import Person
 
 PLAN = Plan(seconds=1, rounds=1, most_foreign=0.2, retries=2)
 
@@ -48,7 +43,7 @@ def _clients(kind: type[Scenario], count: int = 4) -> list[Scenario]:
     known = provider()
     endpoints = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
     party = Party(known, {"issuer": known.issuer, **dict.fromkeys(endpoints, f"{known.issuer}/x")})
-    people: Iterator[Person] = cycle(known.people)
+    people = cycle(known.people)
     return [kind(party, InProcess(None), people) for _ in range(count)]
 
 
@@ -93,6 +88,20 @@ def test_rates_and_percentiles() -> None:
     assert flows.percentile(95) == pytest.approx(95.95)
     assert Flows(2, [0.004]).percentile(95) == 4
     assert Flows(2, []).percentile(50) == 0
+
+
+def test_providers_take_turns_in_each_round() -> None:
+    first, second = provider(), replace(provider(left_out=frozenset({"login"})), name="other")
+    running = [(each, Processes(1)) for each in (first, second)]
+    steps = [(kind.name, clients, each.name) for kind, clients, each, _ in _steps(2, [Login, Refresh], running)]
+    once = [
+        ("login", 8, "fake"),
+        ("refresh", 8, "fake"),
+        ("refresh", 8, "other"),
+        ("refresh", 16, "fake"),
+        ("refresh", 16, "other"),
+    ]
+    assert steps == once * 2
 
 
 def _attempts(*foreign: float, errors: int = 0) -> tuple[Window, int]:
