@@ -39,7 +39,8 @@ def measure_service(
     with product.contender(settings, provider, scenarios, core, folder) as contender:
         if scenarios:
             faults, _ = compare(plan, scenarios, [contender], core, folder)
-            faults += [fault for name, cost in contender.costs.items() for fault in goals.broken_limits(name, cost)]
+            for name, requests in contender.costs.items():
+                faults += goals.broken_limits(contender.limits, name, requests)
         if slowly:
             usual, windows, errors = slow.run(provider, plan.seconds)
             click.echo("\n".join((*table.slowed(usual, windows), "")))
@@ -79,7 +80,7 @@ def _show(contender: Contender, rows: Sequence[figures.Row], measured: Mapping[K
         if row.key[:2] == (name, Login.name):
             click.echo(f"  {_login(row, contender)}")
     if contender.costs:
-        click.echo(f"\n{table.costs(contender.costs, limits=name == PRODUCT)}")
+        click.echo(f"\n{table.costs(contender.costs, contender.limits)}")
     click.echo()
 
 

@@ -54,7 +54,7 @@ def application(settings: Settings) -> Iterator[tuple[Transport, SqliteCounter]]
         counter.attach(connection)
 
     event.listen(Engine, "connect", attach)
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"log_level": "WARNING"}))  # no line about each request
     try:
         yield InProcess(app), counter
     finally:

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from bench.counting.cost import Cost, Request, total
 
-LIMITS = {"sso": Cost(statements=6, commits=2), "login": Cost(statements=5, commits=4), "refresh": Cost(3, 1)}
-"""The most statements and commits of a flow."""
+_SIGN_ON = {"sso": Cost(statements=6, commits=2), "refresh": Cost(statements=3, commits=1)}
+LIMITS: Mapping[str, Mapping[str, Cost]] = {
+    "postgresql": _SIGN_ON | {"login": Cost(statements=5, commits=4)},
+    "sqlite": _SIGN_ON,
+}
+"""The most statements and commits of a flow of the service, by kind of database."""
 LOGIN_OF_HASH = 0.8
 """Logins per second, as a share of the password hashes per second of the core."""
 LOGIN_PAGES = 5000.0
@@ -33,9 +37,9 @@ def rate_goal(scenario: str, clients: int) -> str:
     return f"≥ {ratio:g} of memory" if ratio else "–"
 
 
-def broken_limits(scenario: str, requests: Sequence[Request]) -> list[str]:
+def broken_limits(limits: Mapping[str, Cost], scenario: str, requests: Sequence[Request]) -> list[str]:
     """Return a sentence for a flow that costs more statements or commits than its limit."""
-    most, cost = LIMITS.get(scenario), total(requests)
+    most, cost = limits.get(scenario), total(requests)
     if most is None or (cost.statements <= most.statements and cost.commits <= most.commits):
         return []
     limit = f"{most.statements} and {most.commits} are the limit"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.counting.cost import Request, total
+from bench.counting.cost import Cost, Request, total
 from bench.driver.campaign import Key, Measured
 from bench.driver.closed_loop import Flows
 from bench.driver.slow import CONNECTIONS, Slowed
@@ -65,16 +65,13 @@ def _ratio(value: figures.Ratio | None) -> str:
     return f"{value.value:.2f} ({value.lowest:.2f}–{value.highest:.2f})" if value else "–"
 
 
-def costs(counted: Mapping[str, Sequence[Request]], *, limits: bool) -> str:
-    """Return the table of statements: the sum of each flow, and its requests as statements+commits.
-
-    `limits` says whether the goals are this provider's.
-    """
+def costs(counted: Mapping[str, Sequence[Request]], limits: Mapping[str, Cost]) -> str:
+    """Return the table of statements: the sum of each flow, its limit, and its requests as statements+commits."""
     lines: list[tuple[str, ...]] = [
         ("scenario", "statements", "commits", "control", "pings", "limit", "each request: statements+commits")
     ]
     for scenario, requests in counted.items():
-        cost, most = total(requests), goals.LIMITS.get(scenario) if limits else None
+        cost, most = total(requests), limits.get(scenario)
         limit = f"≤ {most.statements} (≤ {most.commits})" if most else "–"
         each = ", ".join(f"{request.name} {request.cost.statements}+{request.cost.commits}" for request in requests)
         numbers = (str(number) for number in (cost.statements, cost.commits, cost.control, cost.pings))

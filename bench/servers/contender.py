@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.counting.cost import Request
+from bench.counting.cost import Cost, Request
 from bench.driver.provider import Provider
 from bench.driver.window import Processes
 
@@ -17,6 +17,7 @@ class Contender:
         hash_rate: passwords that a second of processor time verifies with its argon2.
         version: its software, for the report.
         costs: the requests of each scenario's flow, where they are counted.
+        limits: the most that a flow may cost, by scenario.
     """
 
     provider: Provider
@@ -25,3 +26,4 @@ class Contender:
     hash_rate: float
     version: str
     costs: Mapping[str, Sequence[Request]] = field(default_factory=dict)
+    limits: Mapping[str, Cost] = field(default_factory=dict)

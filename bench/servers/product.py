@@ -16,6 +16,7 @@ from bench.driver.provider import Provider
 from bench.driver.scenarios import Scenario
 from bench.driver.transport import HOST, runner
 from bench.driver.window import Processes
+from bench.results import goals
 from bench.servers import process
 from bench.servers.contender import Contender
 from idp import __version__
@@ -75,7 +76,8 @@ def contender(
     with running(settings, core, folder / "serve.log") as server:
         processes = Processes(server.pid, databases.server_pid(settings.database_url))
         version = f"idp {__version__}, Python {python_version()}"
-        yield Contender(provider, processes, server.cold_start, hashes, version, costs)
+        limits = goals.LIMITS["sqlite" if settings.database_url.startswith("sqlite") else "postgresql"]
+        yield Contender(provider, processes, server.cold_start, hashes, version, costs, limits)
 
 
 def _count(

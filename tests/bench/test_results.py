@@ -68,9 +68,10 @@ def test_the_cost_of_a_flow_is_the_sum_of_its_requests() -> None:
 
 @pytest.mark.parametrize(("cost", "is_broken"), [(Cost(5, 4), False), (Cost(6, 4), True), (Cost(5, 5), True)])
 def test_a_limit_holds_statements_and_commits(cost: Cost, *, is_broken: bool) -> None:
-    assert goals.LIMITS["login"] == Cost(5, 4)
-    assert bool(goals.broken_limits("login", [Request("POST /a", cost)])) is is_broken
-    assert goals.broken_limits("discovery", [Request("GET /a", cost)]) == []
+    limits = goals.LIMITS["postgresql"]
+    assert limits["login"] == Cost(5, 4)
+    assert bool(goals.broken_limits(limits, "login", [Request("POST /a", cost)])) is is_broken
+    assert goals.broken_limits(limits, "discovery", [Request("GET /a", cost)]) == []
 
 
 def test_the_table_of_ratios_names_goals_and_gaps() -> None:
