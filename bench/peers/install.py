@@ -81,6 +81,8 @@ def install(folder: Path = FOLDER) -> Installation:
     stamp = folder / f".installed-{_digest()}"
     if not stamp.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        for former in folder.glob(".installed-*"):
+            former.unlink()
         _install_python(installation)
         _install_node(installation)
         stamp.touch()
