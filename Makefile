@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench bench-peers format lock sbom clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
@@ -27,7 +27,8 @@ help:
 	@echo "make reference    write the settings, commands and events into docs/reference/"
 	@echo "make screenshots  take the screenshots of the README with Chromium"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
-	@echo "make bench        run the load scenarios and print a table of results"
+	@echo "make bench        measure the service under load (BENCH=--quick: a minute; BENCH=--help: options)"
+	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"
 	@echo "make lock         write uv.lock and constraints.txt after a change of dependencies"
 	@echo "make sbom         write dist/sbom.cdx.json, the list of dependencies (CycloneDX)"
 	@echo "make demo-reset   delete the demonstration's data"
@@ -91,7 +92,10 @@ format: setup
 	.venv/bin/ruff format .
 
 bench: setup
-	.venv/bin/python -m bench
+	.venv/bin/python -m bench $(BENCH)
+
+bench-peers: setup
+	.venv/bin/python -m bench.peers $(BENCH)
 
 # Run it after a change of the dependencies in pyproject.toml. `make setup` reads uv.lock; the wheel includes constraints.txt.
 lock: | $(UV_INSTALLED)

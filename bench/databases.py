@@ -11,6 +11,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
+from bench import machine
+
 NAMES = ("postgresql", "sqlite")
 GIVEN = "TEST_DATABASE_URL"
 
@@ -32,13 +34,19 @@ def postgresql(folder: Path) -> Iterator[str]:
     Raises:
         UnavailableError: no server is given, and none can be started.
     """
-    with _server(folder) as server:
-        name = f"idp_bench_{uuid.uuid4().hex}"
-        _run(server, "CREATE DATABASE {}", name)
-        try:
-            yield _text(server.set(database=name))
-        finally:
-            _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    with postgresql_server(folder) as server, temporary(server) as url:
+        yield url
+
+
+@contextmanager
+def temporary(server: URL) -> Iterator[str]:
+    """Yield the URL of a new database on a PostgreSQL server, dropped afterwards."""
+    name = f"idp_bench_{uuid.uuid4().hex}"
+    _run(server, "CREATE DATABASE {}", name)
+    try:
+        yield _text(server.set(database=name))
+    finally:
+        _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 OPENED: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql": postgresql, "sqlite": sqlite}
@@ -58,8 +66,22 @@ def version(database_url: str) -> str:
     return f"PostgreSQL {number[0]}, fsync={fsync[0]}, synchronous_commit={waits[0]}"
 
 
+def server_pid(database_url: str) -> int | None:
+    """Return the first process of the database's server; None for SQLite, and for a server of another machine."""
+    if database_url.startswith("sqlite"):
+        return None
+    with psycopg.connect(database_url) as connection:
+        pid = connection.execute("SELECT pg_backend_pid()").fetchone()
+        return machine.parent_of(pid[0], "postgres") if pid else None
+
+
 @contextmanager
-def _server(folder: Path) -> Iterator[URL]:
+def postgresql_server(folder: Path) -> Iterator[URL]:
+    """Yield the URL of the given PostgreSQL server, or of a server that is started in `folder`.
+
+    Raises:
+        UnavailableError: no server is given, and none can be started.
+    """
     given = os.environ.get(GIVEN)
     if given:
         yield make_url(given).set(drivername="postgresql")

@@ -15,7 +15,7 @@ from datetime import date
 
 from bench import machine, process
 from bench.academy.families import families
-from bench.service import settings_for
+from bench.servers.product import settings_for
 from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
 from idp.letters.hashing import BatchHasher

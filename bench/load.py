@@ -1,117 +1,110 @@
-"""The closed loop: eight clients, each sending its next request after the last answer, for some seconds."""
+"""The load scenarios on the service alone: counts, rounds, memory, cold start, slow connections, and their report."""
 
-import asyncio
-import statistics
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping, Sequence
+from os import environ
+from pathlib import Path
 
-from bench import machine
-from bench.population import Populated
-from bench.relying_party import WrongAnswerError
-from bench.scenarios import Scenario
-from bench.service import Service
-from bench.transport import Connection
+import click
 
-CLIENTS = 8
-WARM_UP = 1.0
-_MOST_ERRORS = 200
-"""The number of errors after which the run stops."""
+from bench import databases
+from bench.driver import ceiling, slow
+from bench.driver.campaign import Key, Measured, Plan, run
+from bench.driver.relying_party import DISCOVERY
+from bench.driver.scenarios import Discovery, Login, Scenario
+from bench.driver.window import Processes, measure
+from bench.population import ACCOUNTS, PRODUCT, populate
+from bench.results import figures, goals, table
+from bench.servers import process, product
+from bench.servers.contender import Contender
+from idp.paths import CHECKOUT
 
-
-@dataclass
-class Tally:
-    """The results of the clients: each flow's duration in seconds, and the errors."""
-
-    durations: list[float] = field(default_factory=list)
-    errors: int = 0
-    first_error: str = ""
-
-    def wrong(self, message: str) -> None:
-        """Count an error."""
-        self.errors += 1
-        self.first_error = self.first_error or message
+_CEILING_SECONDS = 1.0
+_NEAR_CEILING = 0.9
+"""A driver that takes more of its core than this may be what was measured."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """The results of a scenario; times in milliseconds, None if the machine does not tell.
+def measure_service(
+    url: str, folder: Path, scenarios: Sequence[type[Scenario]], plan: Plan, core: int | None, *, slowly: bool
+) -> list[str]:
+    """Run the scenarios on one database, print the report, and return the faults.
 
-    Attributes:
-        cpu: processor time of the server for one flow.
-        foreign: share of the server's core that other processes used.
+    With `slowly`, measure beside slow connections too.
     """
-
-    rate: float
-    p50: float
-    p95: float
-    cpu: float | None
-    foreign: float | None
-    errors: int
-    first_error: str
-
-
-async def run(
-    scenario: type[Scenario], populated: Populated, service: Service, *, seconds: float, core: int | None
-) -> Figures:
-    """Run a scenario for `seconds`, after a second of warm-up, and verify the sampled ID tokens."""
-    connections = [Connection(service.port) for _ in range(CLIENTS)]
-    parents = populated.one_after_the_other()
-    clients = [scenario(populated.party, connection, parents) for connection in connections]
-    tally = Tally()
-    await _together(tally, [client.begin for client in clients])
-    await _loop(clients, Tally(), WARM_UP)
-    used, busy, began = service.cpu_seconds(), machine.busy_seconds(core), time.monotonic()
-    await _loop(clients, tally, seconds)
-    elapsed = time.monotonic() - began
-    used, busy = _since(used, service.cpu_seconds()), _since(busy, machine.busy_seconds(core))
-    for fault in await populated.party.verify_samples(connections[0]):
-        tally.wrong(fault)
-    for connection in connections:
-        connection.close()
-    return _figures(tally, elapsed, used, busy)
+    settings = product.settings_for(url, process.free_port())
+    provider = populate(settings)
+    click.echo(f"{databases.version(url)}: {ACCOUNTS:,} accounts; one worker, {product.THREADS} threads")
+    slow.allow_files(2 * slow.CONNECTIONS)  # the server inherits it
+    faults: list[str] = []
+    with product.contender(settings, provider, scenarios, core, folder) as contender:
+        if scenarios:
+            faults, _ = compare(plan, scenarios, [contender], core, folder)
+            for name, requests in contender.costs.items():
+                faults += goals.broken_limits(contender.limits, name, requests)
+        if slowly:
+            usual, windows, errors = slow.run(provider, plan.seconds)
+            click.echo("\n".join((*table.slowed(usual, windows), "")))
+            if errors.count:
+                faults.append(f"slow connections: {errors.count} wrong answers, the first: {errors.first}")
+    return faults
 
 
-async def _loop(clients: list[Scenario], tally: Tally, seconds: float) -> None:
-    until = time.monotonic() + seconds
-
-    async def client_loop(client: Scenario) -> None:
-        while (began := time.monotonic()) < until and tally.errors < _MOST_ERRORS:
-            if await _tried(tally, client.flow):
-                tally.durations.append(time.monotonic() - began)
-
-    await asyncio.gather(*(client_loop(client) for client in clients))
-
-
-async def _together(tally: Tally, works: list[Callable[[], Awaitable[None]]]) -> None:
-    await asyncio.gather(*(_tried(tally, work) for work in works))
-
-
-async def _tried(tally: Tally, work: Callable[[], Awaitable[None]]) -> bool:
-    """Run `work` and return whether it succeeded; count an error, and continue."""
-    try:
-        await work()
-    except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
-        tally.wrong(f"{type(error).__name__}: {error}" if not isinstance(error, WrongAnswerError) else str(error))
-        return False
-    return True
+def compare(
+    plan: Plan, scenarios: Sequence[type[Scenario]], contenders: Sequence[Contender], core: int | None, folder: Path
+) -> tuple[list[str], Mapping[Key, Measured]]:
+    """Run the rounds, print the tables, and return the faults and the windows."""
+    where = "servers pinned to one core, driver and database to another" if core is not None else "nothing is pinned"
+    click.echo(f"rounds: {plan.rounds} of {plan.seconds:g} s, medians; {where}")
+    click.echo(f"the driver's ceiling: {driver_ceiling(folder, core):,.0f} requests in a second of its core\n")
+    running = [(each.provider, each.processes) for each in contenders]
+    measured = run(plan, scenarios, running, lambda line: click.echo(line, err=True))
+    rows = [figures.row(key, each) for key, each in measured.items()]
+    click.echo(f"{table.results(rows)}\n")
+    for contender in contenders:
+        _show(contender, rows, measured)
+    _warn(rows, plan)
+    faults = [f"{' '.join(map(str, row.key))}: {row.errors} wrong answers" for row in rows if row.errors]
+    return faults, measured
 
 
-def _since(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
+def _show(contender: Contender, rows: Sequence[figures.Row], measured: Mapping[Key, Measured]) -> None:
+    """Print what belongs to one provider: memory, version, hash rate, statements."""
+    name = contender.provider.name
+    click.echo(table.footprint(name, figures.largest_footprint(measured, name), contender.cold_start))
+    if name == PRODUCT:
+        click.echo(
+            f"  goals: worker {goals.WORKER:g} MiB, master {goals.MASTER:g} MiB, cold start {goals.COLD_START:g} s"
+        )
+    click.echo(f"  {contender.version}; {contender.hash_rate:.1f} password hashes in a second of the core")
+    for row in rows:
+        if row.key[:2] == (name, Login.name):
+            click.echo(f"  {_login(row, contender)}")
+    if contender.costs:
+        click.echo(f"\n{table.costs(contender.costs, contender.limits)}")
+    click.echo()
 
 
-def _figures(tally: Tally, elapsed: float, used: float | None, busy: float | None) -> Figures:
-    count = len(tally.durations)
-    if not count:
-        tally.wrong("no flow was completed")
-    spread = statistics.quantiles(tally.durations, n=20) if count > 1 else [0.0] * 19
-    return Figures(
-        rate=count / elapsed,
-        p50=spread[9] * 1000,
-        p95=spread[18] * 1000,
-        cpu=used / count * 1000 if used is not None and count else None,
-        foreign=max(0.0, busy - used) / elapsed if busy is not None and used is not None else None,
-        errors=tally.errors,
-        first_error=tally.first_error,
+def _login(row: figures.Row, contender: Contender) -> str:
+    share = row.rate / contender.hash_rate
+    return (
+        f"login: {row.rate:.1f}/s are {share:.0%} of the hash rate (goal of {PRODUCT}: ≥ {goals.LOGIN_OF_HASH:.0%});"
+        f" the hash is {1000 / contender.hash_rate / row.cpu if row.cpu else 0:.0%} of its CPU time"
     )
+
+
+def _warn(rows: Sequence[figures.Row], plan: Plan) -> None:
+    """Name the rows that say less than they seem to."""
+    limited = [row for row in rows if row.driver > _NEAR_CEILING]
+    disturbed = [row for row in rows if row.foreign > plan.most_foreign]
+    for what, some in (("the driver may be the bottleneck", limited), ("other processes took CPU time", disturbed)):
+        if some:
+            click.echo(f"{what}: {', '.join(' '.join(map(str, row.key)) for row in some)}\n", err=True)
+
+
+def driver_ceiling(folder: Path, core: int | None) -> float:
+    """Return how many requests to a server with one canned answer a second of the driver's core would send."""
+    port = process.free_port()
+    command = process.Command([sys.executable, "-m", "bench.driver.ceiling", str(port)], environ, DISCOVERY, CHECKOUT)
+    with process.running(command, port, core, folder / "ceiling.log") as server:
+        window = measure(Discovery, ceiling.provider(port), Processes(server.pid), 8, _CEILING_SECONDS)
+        return window.rate / window.driver if window.driver else window.rate

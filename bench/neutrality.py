@@ -4,7 +4,6 @@ Each form is sent two hundred times for each kind of account, in turn, so that a
 request names another account and has another IP, so that no limit is reached.
 """
 
-import asyncio
 import re
 import secrets
 import statistics
@@ -17,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from bench.driver.relying_party import WrongAnswerError, expect
+from bench.driver.transport import Browser, Connection, runner
 from bench.population import PASSWORD
-from bench.relying_party import WrongAnswerError, expect
-from bench.transport import Browser, Connection
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
@@ -151,6 +150,7 @@ def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) 
 def run(port: int) -> tuple[list[str], list[str]]:
     """Run `measure`, and turn a wrong answer into a fault."""
     try:
-        return asyncio.run(measure(port))
+        with runner() as loop:
+            return loop.run(measure(port))
     except (WrongAnswerError, OSError, EOFError) as error:
         return [], [f"neutral: {error}"]

@@ -5,14 +5,13 @@ an index do badly.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
 from sqlalchemy import insert, text
 
-from bench.relying_party import SCOPES, Party
+from bench.driver.provider import Client, Person, Provider
 from idp import schema
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher
@@ -30,34 +29,22 @@ from idp.web.browser import cookie_name
 
 ACCOUNTS = 20_000
 PASSWORD = "tasse vélo nuage citron"  # noqa: S105 - of all accounts, in a temporary database
+PRODUCT = "idp"
+"""The service's name in the tables."""
 REDIRECT_URI = "http://127.0.0.1:9/callback"
-_WITH_SESSION = 800  # enough that no session reaches its rate limit
+SCOPES = "openid profile email ent charter offline_access"
+_CLAIMS = frozenset({"sub", "name", "email", "children"})
+_WITH_SESSION = 2_000  # enough that no session reaches its rate limit
 _SCHOOLS = 40
 _AT_ONCE = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """A parent with a session; `cookies` are those of the browser."""
+def populate(settings: Settings) -> Provider:
+    """Migrate the database of `settings`, fill it, register the client and open sessions.
 
-    username: str
-    cookies: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Populated:
-    """The database's client, and the parents who sign in."""
-
-    party: Party
-    parents: Sequence[Parent]
-
-    def one_after_the_other(self) -> Iterator[Parent]:
-        """Yield parents for ever, each again after all others."""
-        return cycle(self.parents)
-
-
-def populate(settings: Settings) -> Populated:
-    """Migrate the database of `settings`, fill it, register the client and open sessions."""
+    Returns:
+        The service, with the parents who sign in.
+    """
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
@@ -66,13 +53,12 @@ def populate(settings: Settings) -> Populated:
         with unit_of_work():
             uais = _schools()
             accounts = _families(password_hash, uais)
-        # without a signature in a refresh, since it costs more than the rest
         metadata = ClientMetadata(
             name="Banc d’essai",
             redirect_uris=[REDIRECT_URI],
             uais=list(uais),
             scopes=SCOPES.split(),
-            refresh_id_token=False,
+            refresh_id_token=True,
         )
         client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")
@@ -83,7 +69,18 @@ def populate(settings: Settings) -> Populated:
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()
-    return Populated(Party(settings.issuer, client.client_id, secret or "", REDIRECT_URI), parents)
+        client_id = client.client_id
+    return Provider(
+        name=PRODUCT,
+        port=int(settings.issuer.rpartition(":")[2]),
+        client=Client(client_id, secret or "", REDIRECT_URI, SCOPES, {"login_hint": "profil:parent"}),
+        username_field="identifiant",
+        password_field="mot-de-passe",  # noqa: S106 - the name of a field
+        password=PASSWORD,
+        people=parents,
+        claims=_CLAIMS,
+        at_hash=True,
+    )
 
 
 def _schools() -> dict[str, uuid.UUID]:
@@ -155,11 +152,11 @@ def _username(number: int) -> str:
     return f"n.leroy{number:05d}"
 
 
-def _with_session(key: uuid.UUID, cookie: str) -> Parent:
+def _with_session(key: uuid.UUID, cookie: str) -> Person:
     account = db.session.get_one(Account, key)
     browser = manager.Browser("127.0.0.1", "bench")
     value = manager.open_session(account, ["pwd"], browser, former=None)
-    return Parent(account.username, {cookie: value})
+    return Person(account.username, {cookie: value})
 
 
 def _insert(table: type[Base], rows: Iterator[dict[str, Any]]) -> None:

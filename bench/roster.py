@@ -14,12 +14,15 @@ from pathlib import Path
 
 import click
 
-from bench import databases, process, service
+from bench import databases, process
 from bench.academy.produce import Order, produce
-from bench.population import Parent, Populated, populate
-from bench.relying_party import WrongAnswerError
-from bench.scenarios import Login
-from bench.transport import Connection
+from bench.driver.provider import Person, Provider
+from bench.driver.relying_party import Party, WrongAnswerError
+from bench.driver.scenarios import Login
+from bench.driver.transport import Connection, runner
+from bench.population import populate
+from bench.servers import process as servers
+from bench.servers import product
 from idp import schema
 from idp.config import Settings
 
@@ -74,13 +77,13 @@ def measure(name: str, files: Files, folder: Path) -> list[str]:
 
     Raises:
         databases.UnavailableError: there is no such database here.
-        service.StartError: the service for the sign-ins did not start.
+        servers.StartError: the service for the sign-ins did not start.
     """
     folder.mkdir()
     opened = databases.OPENED[name]
     with opened(folder) as url:
         click.echo(f"roster on {databases.version(url)}")
-        settings = service.settings_for(url, service.free_port())
+        settings = product.settings_for(url, servers.free_port())
         if name == "postgresql":
             faults = _first_with_sign_ins(settings, files, folder)
         else:
@@ -92,7 +95,7 @@ def measure(name: str, files: Files, folder: Path) -> list[str]:
         college = folder / "college"
         college.mkdir()
         with opened(college) as url:
-            settings = service.settings_for(url, service.free_port())
+            settings = product.settings_for(url, servers.free_port())
             schema.upgrade(settings)
             faults += _imported("college", settings, files.college, files)
     click.echo()
@@ -109,7 +112,7 @@ def _imported(kind: str, settings: Settings, path: Path, files: Files) -> list[s
 
 
 def _import(settings: Settings, path: Path) -> process.Ended:
-    return process.run([service.IDP, "roster", "import", "--json", str(path)], service.environment(settings))
+    return process.run([product.IDP, "roster", "import", "--json", str(path)], product.environment(settings))
 
 
 def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
@@ -138,12 +141,11 @@ def _promised(kind: str, files: Files) -> float:
 
 def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list[str]:
     """Run the first import while people sign in; print its measurements, and how long they waited."""
-    populated = populate(settings)
-    port = int(settings.issuer.rpartition(":")[2])
+    provider = populate(settings)
     try:
-        with service.running(settings, port, None, folder / "serve.log"):
-            usual, ended, during = asyncio.run(_compared(populated, port, lambda: _import(settings, files.complete)))
-    except process.ProcessFailedError as failure:
+        with product.running(settings, None, folder / "serve.log"), runner() as loop:
+            usual, ended, during = loop.run(_compared(provider, lambda: _import(settings, files.complete)))
+    except (process.ProcessFailedError, WrongAnswerError) as failure:
         return [f"roster: {failure}"]
     faults = _shown("first", ended, files) + [f"roster: sign-in: {fault}" for fault in usual.faults + during.faults]
     if len(usual.seconds) > 1 and len(during.seconds) > 1:
@@ -163,42 +165,43 @@ class _Waits:
     faults: list[str] = field(default_factory=list)
 
 
-async def _compared(
-    populated: Populated, port: int, work: Callable[[], process.Ended]
-) -> tuple[_Waits, process.Ended, _Waits]:
+async def _compared(provider: Provider, work: Callable[[], process.Ended]) -> tuple[_Waits, process.Ended, _Waits]:
     """Let people sign in for a while, then during `work`, and again, to notice other load on the machine.
 
     Returns:
         The waits before and after, the result of `work`, and the waits during it.
     """
     usual, during = _Waits(), _Waits()
+    connection = Connection(provider.port)
+    party = await Party.discover(provider, connection)
+    connection.close()
     alone = asyncio.create_task(asyncio.sleep(_WITHOUT_IMPORT))
-    await _sign_ins(populated, port, alone.done, usual)
+    await _sign_ins(party, alone.done, usual)
     working = asyncio.create_task(asyncio.to_thread(work))
-    await _sign_ins(populated, port, working.done, during)
+    await _sign_ins(party, working.done, during)
     alone = asyncio.create_task(asyncio.sleep(_WITHOUT_IMPORT))
-    await _sign_ins(populated, port, alone.done, usual)
+    await _sign_ins(party, alone.done, usual)
     return usual, await working, during
 
 
-async def _sign_ins(populated: Populated, port: int, over: Callable[[], bool], waits: _Waits) -> None:
+async def _sign_ins(party: Party, over: Callable[[], bool], waits: _Waits) -> None:
     """Start a sign-in every fifth of a second until `over`, whether or not earlier ones have ended."""
     running: set[asyncio.Task[None]] = set()
-    parents = populated.one_after_the_other()
+    people = party.provider.one_after_the_other()
     while not over():
-        task = asyncio.create_task(_sign_in(populated, port, parents, waits))
+        task = asyncio.create_task(_sign_in(party, people, waits))
         running.add(task)
         task.add_done_callback(running.discard)
         await asyncio.sleep(1 / _SIGN_INS)
     await asyncio.gather(*running)
 
 
-async def _sign_in(populated: Populated, port: int, parents: Iterator[Parent], waits: _Waits) -> None:
+async def _sign_in(party: Party, people: Iterator[Person], waits: _Waits) -> None:
     """Sign one parent in, on a new connection."""
-    connection = Connection(port)
+    connection = Connection(party.provider.port)
     began = time.monotonic()
     try:
-        await Login(populated.party, connection, parents).flow()
+        await Login(party, connection, people).flow()
     except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
         waits.faults.append(str(error))
     else:

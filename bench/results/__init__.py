@@ -1,0 +1,1 @@
+"""The arithmetic of the results, the goals, and the tables."""
