@@ -124,7 +124,7 @@ def create_app(settings: Settings) -> Flask:
     errors.configure(app)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
-    door.add_page("/connexion", "login.sign_in", plain_page.show)
+    door.add_page("/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_page.show)
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app, door)

@@ -19,22 +19,20 @@ from idp.sessions import manager
 from idp.web import browser, declarations, i18n
 from idp.web.http import Request, Response, answering
 
-_LINKS = {
-    "change_profile_url": "profile_choice.choose",
-    "forgotten_username_url": "recovery.username",
-    "forgotten_password_url": "recovery.password",
-    "back_url": "oidc.deny",
-}
-"""The links of the page: the name in the template, and the endpoint."""
 _MARK = f"mark{secrets.token_hex(16)}"
 _TOKEN_MARK = f"mark{secrets.token_hex(16)}"
 _MOST = 200
 _TYPE = "text/html; charset=utf-8"
 
 
-def links(url: Callable[[str], str]) -> dict[str, str]:
-    """Return the links of the page; `url` returns the URL of an endpoint."""
-    return {name: url(endpoint) for name, endpoint in _LINKS.items()}
+def links(url: Callable[[str], str], back_url: str) -> dict[str, str]:
+    """Return the links of the page; `url` returns the URL of an endpoint with the interaction."""
+    return {
+        "change_profile_url": url("profile_choice.choose"),
+        "forgotten_username_url": url("recovery.username"),
+        "forgotten_password_url": url("recovery.password"),
+        "back_url": back_url,
+    }
 
 
 def render(
@@ -98,7 +96,9 @@ def show(request: Request) -> Response | None:
 def _plain_client(interaction: Interaction | None) -> Registration | None:
     """Return the client of a request whose page depends on the client alone, or None."""
     requested = interaction.request if interaction else None
-    if requested is None or requested.ui_locales or (requested.login_hint and ":" not in requested.login_hint):
+    if interaction is None or requested is None or interaction.person is not None:
+        return None
+    if requested.ui_locales or (requested.login_hint and ":" not in requested.login_hint):
         return None
     return registry.find(requested.client_id)
 
@@ -109,7 +109,10 @@ def _render_marked(client: Registration, language: str) -> str:
     with marked, answering(Request(marked.request.environ)):
         g.csrf_token = _TOKEN_MARK
         try:
-            urls = links(lambda endpoint: declarations.url(endpoint, **{store.PARAMETER: _MARK}))
-            return render(client, SignInForm(), urls)
+            return render(client, SignInForm(), links(_marked_url, _marked_url("oidc.deny")))
         finally:
             del g.csrf_token
+
+
+def _marked_url(endpoint: str) -> str:
+    return declarations.url(endpoint, **{store.PARAMETER: _MARK})

@@ -172,7 +172,7 @@ def _page(
     html = plain_page.render(
         client,
         form,
-        plain_page.links(lambda endpoint: store.page_url(endpoint, interaction and interaction.without_person())),
+        plain_page.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
         connected=current[1].short_name if current else "",
         shut_out=shut_out,
         failed=failed,

@@ -23,7 +23,7 @@ LEADS_ELSEWHERE = {
     ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
 }
 """The redirects to a page of another package and the URLs of steps that functions return, each with its reason."""
-_URLS = {"url_for", "page_url"}
+_URLS = {"url_for", "page_url", "url"}
 
 
 def in_lists(tree: ast.AST) -> Iterator[str]:

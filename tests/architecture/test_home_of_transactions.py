@@ -17,7 +17,6 @@ OWN_TRANSACTIONS = {
     "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
 }
 """The modules that have transactions of their own, and why."""
-NO_DATABASE = {"idp/serving/worker.py": "`begin` of a connection of the HTTP server"}
 SLOW = {
     "idp/accounts/passwords/hasher.py": "a hash",
     "idp/accounts/passwords/breached.py": "the first reading of a large file",
@@ -45,7 +44,7 @@ def controls(tree: ast.AST) -> Iterator[int]:
 
 def test_transactions_begin_and_end_in_one_module() -> None:
     matches = {shown(path) for path in modules("idp", "demo") if any(controls(parsed(path)))}
-    assert matches == {HOME, *OWN_TRANSACTIONS, *NO_DATABASE}
+    assert matches == {HOME, *OWN_TRANSACTIONS}
 
 
 def test_connection_is_released_by_what_is_slow_and_not_by_its_callers() -> None:

@@ -43,7 +43,7 @@ def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def start(app: Flask, ent: RelyingParty, **parameters: str) -> tuple[FlaskClient, str]:
-    """Return a new browser and the address of its sign-in page."""
+    """Return a new browser and the url of its sign-in page."""
     browser = app.test_client()
     answer = browser.get(ent.url(Attempt(), login_hint="profil:parent", **parameters))
     assert answer.status_code == 303
@@ -56,9 +56,9 @@ def test_two_browsers_get_the_same_page_each_with_its_own_values(app: Flask, ent
     tokens: list[str] = []
     links: list[str] = []
     for _ in range(3):
-        browser, address = start(app, ent)
-        page = browser.get(address)
-        text, token, [link] = page.get_data(as_text=True), form_token(page), {*_LINK.findall(address)}
+        browser, url = start(app, ent)
+        page = browser.get(url)
+        text, token, [link] = page.get_data(as_text=True), form_token(page), {*_LINK.findall(url)}
         assert {*_LINK.findall(text)} == {link}
         assert text.count(link) == 4
         assert text.count(token) == 1
@@ -75,13 +75,13 @@ def test_two_browsers_get_the_same_page_each_with_its_own_values(app: Flask, ent
 @limits(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_plain_page_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[str], name: str) -> None:
     ent = build.ent(name=f"{name} <b>&amp;", host=f"h{abs(hash(name))}.test")
-    browser, address = start(app, ent)
+    browser, url = start(app, ent)
     ordinary.clear()
-    plain = browser.get(address)
-    again = browser.get(address)
+    plain = browser.get(url)
+    again = browser.get(url)
     marked = len(ordinary)
     assert marked <= 1, "it is rendered once"
-    full = browser.get(f"{address}&x=1")
+    full = browser.get(f"{url}&x=1")
     assert len(ordinary) == marked + 1, "Flask's view rendered this one"
     texts = [page.get_data(as_text=True).replace(form_token(page), "") for page in (plain, again, full)]
     assert len(set(texts)) == 1
@@ -92,7 +92,7 @@ def test_the_page_of_a_person_or_of_a_hint_is_never_the_plain_one(
     app: Flask, build: Build, ent: RelyingParty, ordinary: list[str]
 ) -> None:
     account = build.active()
-    browser, address = start(app, ent)
+    browser, url = start(app, ent)
     signed_in = app.test_client()
     sign_in(signed_in, "/connexion", account.username, PASSWORD)
     ordinary.clear()
@@ -101,26 +101,26 @@ def test_the_page_of_a_person_or_of_a_hint_is_never_the_plain_one(
     hinted = app.test_client()
     answer = follow(hinted, hinted.get(ent.url(Attempt(), login_hint="profil:parent")))
     assert answer.status_code == 200
-    assert browser.get(address).status_code == 200
-    assert account.short_name not in browser.get(address).get_data(as_text=True)
-    assert account.username not in browser.get(address).get_data(as_text=True)
+    assert browser.get(url).status_code == 200
+    assert account.short_name not in browser.get(url).get_data(as_text=True)
+    assert account.username not in browser.get(url).get_data(as_text=True)
 
 
 def test_a_changed_registration_gets_a_page_of_its_own(app: Flask, ent: RelyingParty, settings: Settings) -> None:
-    browser, address = start(app, ent)
-    assert "Passerelle" in browser.get(address).get_data(as_text=True)
+    browser, url = start(app, ent)
+    assert "Passerelle" in browser.get(url).get_data(as_text=True)
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
     change_registration(settings, client, replace(rows.read(client), name="Estuaire"))
     registry.forget()
-    text = browser.get(address).get_data(as_text=True)
+    text = browser.get(url).get_data(as_text=True)
     assert "Estuaire" in text
     assert "Passerelle" not in text
 
 
-def test_another_browser_s_address_and_a_changed_one_are_refused(app: Flask, ent: RelyingParty) -> None:
-    _, address = start(app, ent)
+def test_another_browser_s_url_and_a_changed_one_are_refused(app: Flask, ent: RelyingParty) -> None:
+    _, url = start(app, ent)
     stranger, _ = start(app, ent)
-    for refused in (address, f"{address}x", "/connexion?demande="):
+    for refused in (url, f"{url}x", "/connexion?demande="):
         page = stranger.get(refused)
         assert page.status_code == 400
         assert "Pages de l’ENT" not in page.get_data(as_text=True)
@@ -129,10 +129,10 @@ def test_another_browser_s_address_and_a_changed_one_are_refused(app: Flask, ent
 def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_page, "_MOST", 1)
     for name in ("un", "deux", "trois"):
-        browser, address = start(app, ent)
+        browser, url = start(app, ent)
         for key in list(services_of(app).sign_in_pages):
             services_of(app).sign_in_pages[key[0], key[1] - 1, name] = services_of(app).sign_in_pages.pop(key)
-        assert browser.get(address).status_code == 200
+        assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1
 
 
@@ -140,7 +140,7 @@ def test_a_browser_without_a_session_costs_no_statement_before_it_signs_in(app: 
     start(app, ent)
     app.test_client().get("/.well-known/openid-configuration")
     with listening(app) as seen:
-        browser, address = start(app, ent)
-        assert browser.get(address).status_code == 200
+        browser, url = start(app, ent)
+        assert browser.get(url).status_code == 200
         assert browser.get("/.well-known/openid-configuration").status_code == 200
         assert seen.work() == []

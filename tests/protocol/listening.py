@@ -1,5 +1,6 @@
 """Records the SQL statements of the application, on every connection of every pool."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def listening(app: Flask) -> Iterator[Seen]:
     fetch = Statement.fetch_row
 
     def fetch_row(self: Statement, connection: Any, values: Any) -> Any:
-        seen.append((self.text, values))
+        seen.append((_for_a_cursor(self), values))
         return fetch(self, connection, values)
 
     class Cursor(psycopg.Cursor[Any]):
@@ -66,3 +67,11 @@ def fresh_connections(app: Flask) -> None:
     db.session.remove()
     db.engine.dispose()
     services_of(app).close()
+
+
+def _for_a_cursor(statement: Statement) -> str:
+    """Return a statement of the token store as a cursor of psycopg takes it, with the types of its parameters."""
+    types = [psycopg.adapters.types[oid].name for oid in statement.types]
+    numbered = statement.numbered.decode().replace("%", "%%")
+    names = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", statement.text)))
+    return re.sub(r"\$(\d+)", lambda found: f"%({names[int(found[1]) - 1]})s::{types[int(found[1]) - 1]}", numbered)

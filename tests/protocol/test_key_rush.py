@@ -114,7 +114,7 @@ def test_no_sign_in_fails_across_rotations(
     wait_for(tally, lambda: everywhere(third) and tally.sign_ins >= 4 * sign_ins // 5)
     pass_time(timedelta(days=31))
     assert rotation.tend(settings)
-    wait_for(tally, lambda: tally.sign_ins >= sign_ins)
+    wait_for(tally, lambda: tally.sign_ins >= sign_ins and published(ports[0]) == {third})
     tally.stop.set()
     for client in clients:
         client.join(PATIENCE)
