@@ -74,4 +74,4 @@ def _for_a_cursor(statement: Statement) -> str:
     types = [psycopg.adapters.types[oid].name for oid in statement.types]
     numbered = statement.numbered.decode().replace("%", "%%")
     names = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", statement.text)))
-    return re.sub(r"\$(\d+)", lambda found: f"%({names[int(found[1]) - 1]})s::{types[int(found[1]) - 1]}", numbered)
+    return re.sub(r"\$(\d+)", lambda match: f"%({names[int(match[1]) - 1]})s::{types[int(match[1]) - 1]}", numbered)
