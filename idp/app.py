@@ -115,10 +115,9 @@ def create_app(settings: Settings) -> Flask:
     _database(app, settings)
     declarations.configure(app)
     browser.configure(app, settings)
-    door = Door(app, app.wsgi_app)
+    door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
-    request_context.configure(app, settings)
-    theme.configure(app, settings)  # before security, which adds headers to static files too
+    theme.configure(app, door, settings)
     security.configure(app, door, settings)
     i18n.configure(app)
     errors.configure(app)

@@ -89,7 +89,7 @@ def jwks(_request: Request) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("/.well-known/openid-configuration", "discovery", discovery, ("GET",)),
-    Endpoint("/.well-known/oauth-authorization-server", "discovery_oauth", discovery, ("GET",)),
-    Endpoint("/jwks.json", "jwks", jwks, ("GET",)),
+    Endpoint("/.well-known/openid-configuration", "discovery", discovery, ("GET",), is_in_memory=True),
+    Endpoint("/.well-known/oauth-authorization-server", "discovery_oauth", discovery, ("GET",), is_in_memory=True),
+    Endpoint("/jwks.json", "jwks", jwks, ("GET",), is_in_memory=True),
 )

@@ -1,8 +1,8 @@
-"""The application as granian calls it (RSGI), answered by threads as WSGI (PEP 3333).
+"""The application as granian calls it (RSGI): an event loop receives requests, and threads answer them.
 
 Granian parses requests in its own threads and calls `__rsgi__` when it has the head of one. The body is collected in
-the event loop until a deadline, so that a slow client has a socket but no thread. The threads of this module then run
-the WSGI application: they wait for the database and for password hashes.
+the event loop until a deadline, so that a slow client has a socket but no thread. What needs no more than memory is
+answered there too; all else by the threads of this module, which wait for the database and for password hashes.
 
 Requests with a body must have a `Content-Length` (RFC 9112 6.3 allows a server to require it): browsers and the
 libraries of ENTs send it, and a buffering proxy adds it. Granian would collect chunks without a limit.
@@ -13,18 +13,22 @@ import os
 import signal
 import sys
 import threading
+from functools import cached_property
 from io import BytesIO
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.serving import limits
-from idp.web.http import MAX_BODY
+from idp.web.door.door import Door
+from idp.web.http import MAX_BODY, Request, Response
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Flask
 
 _LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
@@ -37,32 +41,98 @@ _CLOSE = ("connection", "close")
 log = structlog.get_logger()
 
 
-class _Task(NamedTuple):
-    """A whole request."""
+class _Request(Request):
+    """A request as granian describes it."""
 
-    scope: Scope
-    protocol: HTTPProtocol
-    body: bytes
-    length: str
-    answered: "asyncio.Future[None]"
-    oversized: bool
+    def __init__(self, scope: Scope, headers: list[tuple[str, str]]) -> None:
+        self.method = scope.method
+        self.path = "/" + scope.path.lstrip("/")
+        self.query_string = scope.query_string.encode(errors="replace")
+        self.remote_ip = _host(scope.client)
+        self.scheme = scope.scheme
+        self.content = b""
+        self.length = "0"
+        self._scope = scope
+        self._headers: dict[str, str] = {}
+        for name, value in headers:
+            self._headers[name] = f"{self._headers[name]},{value}" if name in self._headers else value
 
+    def header(self, name: str, default: str = "") -> str:
+        """Return a header by its name; lines of one name are joined by commas."""
+        return self._headers.get(name.lower(), default)
 
-class Bridge:
-    """The RSGI application around a WSGI application, with `threads` threads."""
+    def has_header(self, name: str) -> bool:
+        """Return whether the request has a header of this name."""
+        return name.lower() in self._headers
 
-    def __init__(self, application: "WSGIApplication", threads: int) -> None:
-        self._application = application
-        self._threads = threads
-        self._tasks: SimpleQueue[_Task] = SimpleQueue()
-        self._fixed: WSGIEnvironment = {
+    @property
+    def content_type(self) -> str:
+        """The header `Content-Type`, or an empty text."""
+        return self._headers.get("content-type", "")
+
+    @property
+    def oversized(self) -> bool:
+        """Whether the body is longer than any that is read: it was not received."""
+        return len(self.length) > _DIGITS or int(self.length) > MAX_BODY
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body.
+
+        Raises:
+            RequestEntityTooLarge: It is longer than `MAX_BODY`.
+        """
+        if self.oversized:
+            raise RequestEntityTooLarge
+        return self.content
+
+    @cached_property
+    def environ(self) -> "WSGIEnvironment":  # type: ignore[override] # made at its first use
+        """The WSGI environment (PEP 3333), for Flask."""
+        headers = {
+            # a header with an underscore would be taken for the one with a hyphen, which a proxy checks
+            f"HTTP_{name.upper().replace('-', '_')}": value
+            for name, value in self._headers.items()
+            if "_" not in name and name not in {"content-type", "content-length"}
+        }
+        server, _, port = self._scope.server.rpartition(":")
+        return {
+            "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
+            "PATH_INFO": _latin(self.path),
+            "QUERY_STRING": self.query_string.decode("latin-1"),
+            "REMOTE_ADDR": self.remote_ip,
+            "SERVER_NAME": server.strip("[]"),
+            "SERVER_PORT": port,
+            "SERVER_PROTOCOL": f"HTTP/{self._scope.http_version}",
+            "CONTENT_TYPE": self.content_type,
+            "CONTENT_LENGTH": self.length,
             "wsgi.version": (1, 0),
+            "wsgi.url_scheme": self.scheme,
+            "wsgi.input": BytesIO(self.content),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
+            **headers,
         }
+
+
+class _Task(NamedTuple):
+    """A whole request, and what to do with its response."""
+
+    request: _Request
+    protocol: HTTPProtocol
+    answered: "asyncio.Future[None]"
+
+
+class Bridge:
+    """The RSGI application around the door, with `threads` threads for what waits."""
+
+    def __init__(self, door: Door, threads: int) -> None:
+        self._door = door
+        self._threads = threads
+        self._tasks: SimpleQueue[_Task] = SimpleQueue()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads, in the worker's process."""
@@ -72,32 +142,22 @@ class Bridge:
         loop.call_later(_PARENT_SECONDS, self._watch_parent, os.getppid())
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        """Collect a request, and wait until a thread has answered it."""
-        headers = scope.headers
-        length = headers.get("content-length") or "0"
-        oversized = len(length) > _DIGITS or int(length) > MAX_BODY
-        body, refusal = b"", 0
-        if "transfer-encoding" in headers:
-            refusal = 411
-        elif len(scope.path) + len(scope.query_string) > limits.MAX_TARGET:
-            refusal = 414
-        elif length != "0" and not oversized:
-            try:
-                async with asyncio.timeout(limits.READ_SECONDS):
-                    body = await protocol()
-            except TimeoutError:
-                refusal = 408
-            except (ProtocolClosed, ProtocolError):
-                refusal = 400
-        if refusal:
+        """Collect a request, and answer it from memory or wait until a thread has answered it."""
+        headers = scope.headers.items()
+        request = _Request(scope, headers)
+        if refusal := await _receive(request, protocol):
             log.warning("request refused before it was answered", status=refusal)
             protocol.response_empty(refusal, [_CLOSE])
             await _discard(protocol)
             return
-        task = _Task(scope, protocol, body, length, self._loop.create_future(), oversized)
-        self._tasks.put(task)
-        await task.answered
-        if oversized:
+        response = self._door.answer_at_once(request)
+        if response is not None:
+            _send(request, response, protocol)
+            return
+        answered = self._loop.create_future()
+        self._tasks.put(_Task(request, protocol, answered))
+        await answered
+        if request.oversized:
             await _discard(protocol)
 
     def _work(self) -> None:
@@ -107,55 +167,11 @@ class Bridge:
     def _answer(self, task: _Task) -> None:
         """Answer a request. No reference to it stays: granian closes a connection when nobody can read from it."""
         try:
-            self._run(task)
+            _send(task.request, self._door.answer(task.request), task.protocol)
         except Exception:
             log.exception("a request failed in the server")
             task.protocol.response_empty(500, [])
         self._loop.call_soon_threadsafe(_note, task.answered)
-
-    def _run(self, task: _Task) -> None:
-        """Run the application, and send its response."""
-        started: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            del exc_info  # nothing is sent before the end
-            started[:] = status, headers
-            return None
-
-        parts = self._application(self._environment(task), start_response)
-        try:
-            content = b"".join(parts)
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
-        status, headers = started
-        if task.oversized:
-            headers = [*headers, _CLOSE]
-        task.protocol.response_bytes(int(status[:3]), headers, content)
-
-    def _environment(self, task: _Task) -> "WSGIEnvironment":
-        scope = task.scope
-        environ = {
-            **self._fixed,
-            "REQUEST_METHOD": scope.method,
-            "PATH_INFO": _latin(scope.path),
-            "QUERY_STRING": _latin(scope.query_string),
-            "REMOTE_ADDR": _host(scope.client),
-            "SERVER_NAME": _host(scope.server),
-            "SERVER_PORT": scope.server.rpartition(":")[2],
-            "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-            "CONTENT_LENGTH": task.length,
-            "wsgi.url_scheme": scope.scheme,
-            "wsgi.input": BytesIO(task.body),
-        }
-        for name, value in scope.headers.items():
-            if "_" in name:  # it would be taken for the header with a hyphen, which a proxy checks
-                continue
-            key = f"HTTP_{name.upper().replace('-', '_')}"
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
-        environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
-        environ.pop("HTTP_CONTENT_LENGTH", None)
-        return environ
 
     def _watch_parent(self, parent: int) -> None:
         """Stop this worker when its master is gone, which cannot stop it any more."""
@@ -163,6 +179,32 @@ class Bridge:
             self._loop.call_later(_PARENT_SECONDS, self._watch_parent, parent)
         else:
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _receive(request: _Request, protocol: HTTPProtocol) -> int:
+    """Receive the body of a request; return 0, or the status of a refusal."""
+    request.length = request.header("content-length") or "0"
+    if request.has_header("transfer-encoding"):
+        return 411
+    if len(request.path) + len(request.query_string) > limits.MAX_TARGET:
+        return 414
+    if request.length != "0" and not request.oversized:
+        try:
+            async with asyncio.timeout(limits.READ_SECONDS):
+                request.content = await protocol()
+        except TimeoutError:
+            return 408
+        except (ProtocolClosed, ProtocolError):
+            return 400
+    return 0
+
+
+def _send(request: _Request, response: Response, protocol: HTTPProtocol) -> None:
+    """Give a response to granian."""
+    headers = [*response.headers, _CLOSE] if request.oversized else response.headers
+    if request.method == "HEAD" and not response.has_length:
+        headers = [*headers, ("content-length", str(len(response.body)))]
+    protocol.response_bytes(response.status, headers, b"" if request.method == "HEAD" else response.body)
 
 
 async def _discard(protocol: HTTPProtocol) -> None:
@@ -188,3 +230,8 @@ def _latin(text: str) -> str:
 def _host(peer: str) -> str:
     """Return the IP of an address such as `127.0.0.1:4711` or `[::1]:4711`; empty for a socket file."""
     return "" if peer.startswith(_PORTLESS) else peer.rpartition(":")[0].strip("[]")
+
+
+def door_of(app: "Flask") -> Door:
+    """Return the door of an application."""
+    return cast("Door", app.wsgi_app)

@@ -81,9 +81,9 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Comma
 
 def _load(create_app: _CreateApp, settings: "Settings", threads: int) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
-    from idp.serving.bridge import Bridge  # noqa: PLC0415 - the parent process does not need the application
+    from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - the parent process does not need the application
 
-    return Bridge(create_app(settings).wsgi_app, threads)
+    return Bridge(door_of(create_app(settings)), threads)
 
 
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:

@@ -28,27 +28,45 @@ MAX_BODY = 64 * 1024
 """Bytes of a request's body, at most."""
 FORM = "application/x-www-form-urlencoded"
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-_IP_LENGTH = 45
+IP_LENGTH = 45
+"""Characters of an IP, at most."""
 _AGENT_LENGTH = 300
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _MAX_PARAMETERS = 50
-_KEY = "idp.request"
+KEY = "idp.request"
+"""The key of the request in its WSGI environment."""
 
 
 class Request:
-    """A request.
+    """A request, as a WSGI server describes it.
 
     Attributes:
-        environ: The WSGI environment.
         method: The method, in upper case.
         path: The decoded path, with one slash at its start.
         query_string: The query, still encoded.
+        remote_ip: The IP of the browser or client, or an empty text.
+        scheme: `http` or `https`.
+        id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
+        endpoint: The name of the endpoint or page, for the log; None if there is none.
     """
+
+    id = ""
+    endpoint: str | None = None
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.path = "/" + _utf8(environ.get("PATH_INFO", "")).lstrip("/")
         self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
+        self.remote_ip: str = (environ.get("REMOTE_ADDR") or "")[:IP_LENGTH]
+        self.scheme: str = environ.get("wsgi.url_scheme", "http")
+
+    def for_flask(self) -> "WSGIEnvironment":
+        """Return the environment for Flask, which finds this request there."""
+        self.environ[KEY] = self
+        self.environ["REMOTE_ADDR"] = self.remote_ip
+        self.environ["wsgi.url_scheme"] = self.scheme
+        return self.environ
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header by its name, such as `Authorization`; lines of one name are joined by commas."""
@@ -58,6 +76,12 @@ class Request:
     def has_header(self, name: str) -> bool:
         """Return whether the request has a header of this name."""
         return f"HTTP_{name.upper().replace('-', '_')}" in self.environ
+
+    @property
+    def content_type(self) -> str:
+        """The header `Content-Type`, or an empty text."""
+        value: str = self.environ.get("CONTENT_TYPE", "")
+        return value
 
     @cached_property
     def cookies(self) -> dict[str, str]:
@@ -73,8 +97,7 @@ class Request:
     @cached_property
     def media_type(self) -> str:
         """The media type of the body, in lower case and without parameters; empty if none is declared."""
-        content_type: str = self.environ.get("CONTENT_TYPE", "")
-        return content_type.partition(";")[0].strip().lower()
+        return self.content_type.partition(";")[0].strip().lower()
 
     @cached_property
     def body(self) -> bytes:
@@ -93,11 +116,6 @@ class Request:
         return self.body if self.media_type == FORM else b""
 
     @property
-    def remote_ip(self) -> str:
-        """The IP of the browser or client, or an empty string."""
-        return (self.environ.get("REMOTE_ADDR") or "")[:_IP_LENGTH]
-
-    @property
     def user_agent(self) -> str:
         """The `User-Agent` header, 300 characters at most."""
         return self.header("User-Agent")[:_AGENT_LENGTH]
@@ -109,9 +127,12 @@ def _utf8(text: str) -> str:
 
 
 class Response:
-    """A response with a whole body, and the headers in their order."""
+    """A response with a whole body, and the headers in their order.
 
-    __slots__ = ("body", "headers", "status")
+    `has_length` says that one of them is `Content-Length`.
+    """
+
+    __slots__ = ("body", "has_length", "headers", "status")
 
     def __init__(
         self,
@@ -124,6 +145,7 @@ class Response:
         self.body = body.encode() if isinstance(body, str) else body
         self.status = status
         self.headers = list(headers)
+        self.has_length = False
         if content_type:
             self.headers.append(("Content-Type", content_type))
 
@@ -137,9 +159,11 @@ class Response:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Sequence[bytes]:
         """Send the response (PEP 3333)."""
-        has_body = self.status >= HTTPStatus.OK and self.status not in {204, 304}
-        length = [("Content-Length", str(len(self.body)))] if has_body else []
-        start_response(_STATUS_LINES.get(self.status, f"{self.status} "), [*self.headers, *length])
+        has_body = self.status not in _BODILESS
+        headers = self.headers
+        if has_body and not self.has_length:
+            headers = [*headers, ("Content-Length", str(len(self.body)))]
+        start_response(_STATUS_LINES.get(self.status, f"{self.status} "), headers)
         return [self.body] if has_body and environ["REQUEST_METHOD"] != "HEAD" else []
 
 
@@ -186,8 +210,7 @@ def current_request() -> Request:
     request = _current.get()
     if request is not None:
         return request
-    environ = flask_request.environ
-    known: Request | None = environ.get(_KEY)
-    if known is None:
-        known = environ[_KEY] = Request(environ)
+    known: Request | None = flask_request.environ.get(KEY)
+    if known is None:  # a context that a test or a command opened
+        known = flask_request.environ[KEY] = Request(flask_request.environ)
     return known

@@ -1,7 +1,6 @@
 """Headers of all responses, size limits of all requests, CSRF protection of forms."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask_wtf import CSRFProtect
@@ -13,9 +12,6 @@ from idp.web import declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
 from idp.web.http import MAX_BODY, Request
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_FIELDS = 50
 MAX_COOKIES = 16 * 1024
@@ -70,30 +66,18 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     )
     door.before(check_limits)  # first, because the check of the CSRF token parses the form
     csrf.init_app(app)
-    fixed = list(_HEADERS)
-    if settings.https:
-        fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
-
-    app.wsgi_app = _Protected(app.wsgi_app, fixed, declarations.of(app))  # type: ignore[method-assign]
+    https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
+    door.protect = Protection([*_HEADERS, *https], declarations.of(app))
 
 
-class _Protected:
-    """Adds the security headers to all responses, also to static files, which do not pass through Flask."""
+class Protection:
+    """The security headers of all responses, also of static files, which do not pass through Flask."""
 
-    def __init__(self, app: "WSGIApplication", fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
-        self._app = app
+    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
         self._fixed = tuple(fixed)
         self._declared = declared
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path = f"/{environ.get('PATH_INFO', '').lstrip('/')}"  # as in werkzeug
-
-        def protect(line: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(line, self._protected(path, headers), *rest)
-
-        return self._app(environ, protect)
-
-    def _protected(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def __call__(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers of a response with the security headers; only public responses may be cached."""
         ours = [*self._fixed]
         given = {name.lower(): value for name, value in headers}

@@ -10,6 +10,7 @@ from whitenoise import WhiteNoise
 
 from idp.config import Settings
 from idp.paths import STATIC
+from idp.web.door.door import Door
 
 
 def phone_link(number: str) -> str:
@@ -32,7 +33,7 @@ class Support:
         return phone_link(self.phone)
 
 
-def configure(app: Flask, settings: Settings) -> None:
+def configure(app: Flask, door: Door, settings: Settings) -> None:
     """Serve `idp/static` and the theme, and set the globals of templates."""
     files = {f"static/{path.relative_to(STATIC)}": path for path in STATIC.rglob("*") if path.is_file()}
     if settings.theme:
@@ -42,11 +43,11 @@ def configure(app: Flask, settings: Settings) -> None:
     def asset(name: str) -> str:
         return f"/static/{name}?v={versions.get(f'static/{name}', '0')}"
 
-    white = WhiteNoise(app.wsgi_app, max_age=31536000, add_headers_function=_headers)
+    white = WhiteNoise(door.pages, max_age=31536000, add_headers_function=_headers)
     _add(white, STATIC, "static/")
     if settings.theme:
         _add(white, settings.theme, "static/theme/")
-    app.wsgi_app = white  # type: ignore[method-assign]
+    door.pages = white
     app.jinja_env.filters["phone_link"] = phone_link
     app.jinja_env.globals.update(
         asset=asset,

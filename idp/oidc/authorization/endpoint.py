@@ -299,7 +299,7 @@ def _client(interaction: Interaction | None) -> Registration | None:
 
 
 ENDPOINTS = (
-    Endpoint("/authorize", "authorize", authorize, ("GET", "POST")),
+    Endpoint("/authorize", "authorize", authorize, ("GET", "POST"), is_in_memory=True),
     Endpoint("/authorize/resume", "resume", resume, ("GET",)),
     Endpoint("/authorize/refus", "deny", deny, ("GET",)),
 )

@@ -1,40 +1,56 @@
-"""The door before Flask: it answers requests to endpoints of the protocol, and leaves all others to Flask.
+"""The door of the service: it answers requests to endpoints of the protocol, and leaves all others to Flask.
 
-An endpoint gets the same limits, origin for the journal, cookie and error pages as a page of Flask; only the request
-context, the matching of routes and the hooks of extensions are left out, which cost more than the endpoint's own work.
+Each request gets its id, the IP that the declared proxies tell, the security headers and its line in the log here. An
+endpoint gets the same limits, origin for the journal, cookie and error pages as a page of Flask; only Flask's request
+context, its matching of routes and the hooks of extensions are left out, which cost more than the endpoint's own work.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask
-from werkzeug.wrappers import Response as WerkzeugResponse
+from flask import request as flask_request
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from idp.db import refuse_unwritten_changes
-from idp.web import browser
+from idp.config import Settings
+from idp.db import WouldWaitError, refuse_unwritten_changes, without_waiting
+from idp.web import browser, declarations
+from idp.web.door import forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
-from idp.web.http import AnyResponse, Request, Response, answering, current_request
-from idp.web.request_context import ENDPOINT
+from idp.web.http import Request, Response, answering, current_request
+from idp.web.request_context import new_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Check = Callable[[Request], None]
 """What is done before a request is answered: it may raise an error."""
-
-
 Answer = Callable[[Request], Response | None]
 """Answers a request, or leaves it to Flask by returning None."""
+Headers = list[tuple[str, str]]
 
 
 class Door:
-    """The WSGI application that chooses between the endpoints and `pages`, the application of Flask."""
+    """The WSGI application of the service.
 
-    def __init__(self, app: Flask, pages: "WSGIApplication") -> None:
+    Attributes:
+        pages: The WSGI application of static files and Flask.
+        protect: Returns the headers of a response to a path with the security headers.
+    """
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self.pages: WSGIApplication = app.wsgi_app
+        self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
         self._app = app
-        self._pages = pages
+        self._declared = declarations.of(app)
+        self._proxies = settings.trusted_proxies
+        self._logged = settings.log_level in {"DEBUG", "INFO"}
         self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
+        self._in_memory: set[tuple[str, str]] = set()
+        self._session_cookie = browser.cookie_name(settings, "ss")
         self._checks: list[Check] = []
+        app.before_request(_note_endpoint)
 
     def before(self, check: Check) -> None:
         """Add a check of all requests, those to pages too. Checks run in the order in which they were added."""
@@ -47,22 +63,60 @@ class Door:
             add_route(blueprint, endpoint)
             for method in endpoint.methods:
                 self._answers[method, endpoint.path] = f"{blueprint.name}.{endpoint.name}", endpoint.function
+                if endpoint.is_in_memory:
+                    self._in_memory.add((method, endpoint.path))
 
     def add_page(self, path: str, name: str, function: Answer) -> None:
         """Add the plain case of a page, which has its route and its view, `name`, in Flask."""
         self._answers["GET", path] = name, function
+        self._in_memory.add(("GET", path))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        name, function = self._answers.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), ("", None))
-        if function is None:
-            return self._pages(environ, start_response)
-        environ[ENDPOINT] = name
-        response = self._answer(function, Request(environ))
-        return self._pages(environ, start_response) if response is None else response(environ, start_response)
+        return self.answer(Request(environ))(environ, start_response)
 
-    def _answer(self, function: Answer, request: Request) -> AnyResponse | None:
-        with self._app.app_context(), answering(request):
+    def answer_at_once(self, request: Request) -> Response | None:
+        """Return the response if it needs nothing but the memory of this process, and None otherwise."""
+        key = request.method, request.path
+        if key not in self._in_memory or self._session_cookie in request.header("Cookie"):
+            return None
+        try:
+            with without_waiting():
+                return self.answer(request)
+        except WouldWaitError:
+            return None
+
+    def answer(self, request: Request) -> Response:
+        """Return the response to a request."""
+        start = perf_counter()
+        if self._proxies:
+            forwarded.read(request, self._proxies)
+        request.id = request.id or new_id()
+        bind_contextvars(request_id=request.id)
+        try:
+            with answering(request):
+                response = self._respond(request)
+        finally:
+            unbind_contextvars("request_id")
+        response.headers = self.protect(request.path, response.headers)
+        if self._logged and not self._is_unlogged(request.path):
+            log_line.write_line(request, response.status, perf_counter() - start)
+        return response
+
+    def _is_unlogged(self, path: str) -> bool:
+        return path in self._declared.probes or path.startswith(declarations.STATIC)
+
+    def _respond(self, request: Request) -> Response:
+        name, function = self._answers.get((request.method, request.path), (None, None))
+        if function is not None:
+            request.endpoint = name
+            response = self._endpoint_s(function, request)
+            if response is not None:
+                return response
+        return self._page_s(request)
+
+    def _endpoint_s(self, function: Answer, request: Request) -> Response | None:
+        with self._app.app_context():
             try:
                 for check in self._checks:
                     check(request)
@@ -71,9 +125,33 @@ class Door:
                 if response is not None:
                     browser.save(self._app, request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
-                return self._error(error, request)
+                return self._error_s(error, request)
             return response
 
-    def _error(self, error: Exception, request: Request) -> WerkzeugResponse:
-        with self._app.request_context(request.environ):
-            return self._app.make_response(self._app.handle_user_exception(error))
+    def _error_s(self, error: Exception, request: Request) -> Response:
+        """Return the response of Flask's handler of an error."""
+        with self._app.request_context(request.for_flask()):
+            response = self._app.make_response(self._app.handle_user_exception(error))
+        return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
+
+    def _page_s(self, request: Request) -> Response:
+        """Return the response of the WSGI application of static files and Flask."""
+        started: list[Any] = []
+
+        def start_response(status: str, headers: Headers, _exc_info: Any = None) -> Any:
+            started[:] = status, headers  # the last call counts: an error page replaces what was begun
+
+        parts = self.pages(request.for_flask(), start_response)
+        try:
+            body = b"".join(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+        status, headers = started
+        response = Response(body, int(status[:3]), headers)
+        response.has_length = any(name.lower() == "content-length" for name, _ in headers)
+        return response
+
+
+def _note_endpoint() -> None:
+    current_request().endpoint = flask_request.endpoint

@@ -25,6 +25,7 @@ class Endpoint:
         function: What answers its requests.
         methods: The methods that it has.
         options: Whether Flask answers OPTIONS.
+        is_in_memory: Whether the memory of the process is enough for most requests without a session.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Endpoint:
     function: Function
     methods: tuple[str, ...]
     options: bool = True
+    is_in_memory: bool = False
 
 
 def add_route(blueprint: Blueprint, endpoint: Endpoint) -> None:

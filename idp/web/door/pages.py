@@ -10,6 +10,6 @@ def render(template: str, *, status: int = 200, **context: object) -> Response:
     if has_request_context():
         html = render_template(template, **context)
     else:
-        with current_app.request_context(current_request().environ):
+        with current_app.request_context(current_request().for_flask()):
             html = render_template(template, **context)
     return Response(html, status, content_type="text/html; charset=utf-8")

@@ -1,0 +1,22 @@
+"""The line of a request in the log: method, endpoint, status and milliseconds.
+
+The path may have a secret (links of mails) and the IP is in the journal: neither is logged. The line does not pass
+through structlog, which would double its cost.
+"""
+
+import json
+
+from idp.clock import now
+from idp.logging import stamp, write
+from idp.web.http import Request
+
+_LONGEST_METHOD = 20
+
+
+def write_line(request: Request, status: int, seconds: float) -> None:
+    """Write the line as JSON: `json.dumps` of the whole would take three times as long."""
+    method, endpoint = json.dumps(request.method[:_LONGEST_METHOD]), json.dumps(request.endpoint)
+    write(
+        f'{{"event": "request", "request_id": "{request.id}", "method": {method}, "endpoint": {endpoint}, '
+        f'"status": {status}, "ms": {seconds * 1000:.1f}, "level": "info", "timestamp": "{stamp(now())}"}}'
+    )
