@@ -24,7 +24,7 @@ from idp import opaque
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
 from idp.letters import provisional
-from idp.web import request_context
+from idp.web.door import log_line
 from tests.builders import PASSWORD, PROVISIONAL
 from tests.databases import SECRET
 
@@ -152,7 +152,7 @@ def _everything_is_heard() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_lines, "configure", loudly)
         patch.setattr(log_lines, "write", keep)
-        patch.setattr(request_context, "write", keep)
+        patch.setattr(log_line, "write", keep)
         random = SimpleNamespace(token_urlsafe=_noting(secrets.token_urlsafe, "an unguessable value"))
         patch.setattr(opaque, "secrets", random)
         patch.setattr(opaque, "keyed_value", _noting(opaque.keyed_value, "a link's token"))

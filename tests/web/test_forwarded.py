@@ -9,7 +9,7 @@ from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
-from idp.web.request_context import plain_ip
+from idp.web.door.forwarded import plain_ip
 from tests.databases import ISSUER, settings_for
 
 
