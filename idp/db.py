@@ -34,6 +34,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from idp import pool
+
 logger = structlog.get_logger()
 
 POSTGRESQL_SETTINGS = (
@@ -295,7 +297,7 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
         "pool_size": pool_size,
         "max_overflow": 2,
         "pool_timeout": 5,
-        "pool_pre_ping": True,
+        "pool_events": pool.LISTENERS,
     }
 
 
