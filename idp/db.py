@@ -283,6 +283,18 @@ def release_connection() -> None:
             session.rollback()
 
 
+@contextmanager
+def autocommitted() -> Iterator[Connection]:
+    """Lend a connection on which each statement is a transaction of its own, without BEGIN and COMMIT.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    release_connection()
+    with _in_autocommit(db.engine).connect() as connection:
+        yield connection
+
+
 def _session() -> UnitSession:
     return cast("UnitSession", db.session())
 

@@ -143,13 +143,15 @@ def test_hot_statements_scan_no_table(
                     assert not re.search(rf"Seq Scan on {table}\b", plan), plan
 
 
-def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any]) -> str:
+def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any] | tuple[Any, ...]) -> str:
     """Return the generic plan of a statement, with the driver's parameter types."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
-    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
-    types = ", ".join(TYPES.get(type(values[name]), "unknown") for name in names)
-    connection.execute(f"PREPARE hot ({types}) AS {numbered}")
-    nothing = ", ".join("NULL" for _ in names)
+    if isinstance(values, dict):
+        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+        text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
+        values = tuple(values[name] for name in names)
+    types = ", ".join(TYPES.get(type(value), "unknown") for value in values)
+    connection.execute(f"PREPARE hot ({types}) AS {text}")
+    nothing = ", ".join("NULL" for _ in values)
     lines = connection.execute(f"EXPLAIN EXECUTE hot ({nothing})").fetchall()
     connection.execute("DEALLOCATE hot")
     return "\n".join(line[0] for line in lines)
