@@ -187,6 +187,16 @@ class Account(UuidKey, Base):
         self.mailbox = mailbox
         return email
 
+    @hybrid_property
+    def has_signed_in(self) -> bool:
+        """Whether anybody has signed in with the account's own password."""
+        return self.last_sign_in_at is not None
+
+    @has_signed_in.inplace.expression
+    @classmethod
+    def _has_signed_in(cls) -> ColumnElement[bool]:
+        return cls.last_sign_in_at.is_not(None)
+
     def credentials_changed(self) -> None:
         """Count a change of credentials: all sessions, codes, tokens and links issued before are refused.
 
