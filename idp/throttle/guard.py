@@ -215,20 +215,15 @@ def _settling(deletes: tuple[bool, ...]) -> Chain:
 
 def purge_expired() -> int:
     """Delete the expired counters, in short transactions; return how many were deleted."""
-    moment = now()
-    batch = (
-        select(ThrottleCounter.limit, ThrottleCounter.key)
-        .where(ThrottleCounter.expires_at <= moment)
-        .limit(_PURGE_BATCH)
-    )
-    # The condition is repeated, because a concurrent try may renew a counter while this statement waits for its row.
-    statement = delete(ThrottleCounter).where(
-        ThrottleCounter.expires_at <= moment, tuple_(ThrottleCounter.limit, ThrottleCounter.key).in_(batch)
-    )
+    moment, key = now(), (ThrottleCounter.limit, ThrottleCounter.key)
+    # A locked counter is in use: a try locks several, and would wait for this statement in another order.
+    expired = select(*key).where(ThrottleCounter.expires_at <= moment).limit(_PURGE_BATCH)
+    batch = expired.with_for_update(skip_locked=True).cte("batch")
+    statement = delete(ThrottleCounter).where(tuple_(*key).in_(select(batch))).returning(ThrottleCounter.limit)
     total = 0
     while True:
         with _connection() as connection:
-            deleted = connection.execute(statement).rowcount
+            deleted = len(connection.execute(statement).all())
             connection.commit()
         total += deleted
         if deleted < _PURGE_BATCH:
