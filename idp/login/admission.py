@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, cast
 
-from sqlalchemy import Table, Update, bindparam, insert, inspect, select, true, update
+from sqlalchemy import ColumnElement, Table, Update, bindparam, exists, insert, inspect, select, true, update
 from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
 
+from idp import opaque
 from idp.accounts import account_state
 from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account
 from idp.chained import Chain, Gates, Step
 from idp.clock import now
 from idp.db import Base, UtcDateTime, db
+from idp.sessions import liveness
+from idp.sessions.models import Session
 from idp.throttle import counters
 from idp.throttle.guard import Settlement
 
@@ -29,10 +32,11 @@ def note(verified: VerifiedSecret) -> None:
     db.session.connection().execute(noting, {"account": verified.account_id, **_noted(verified)})
 
 
-def admit(verified: VerifiedSecret, rows: Sequence[Base]) -> bool:
+def admit(verified: VerifiedSecret, rows: Sequence[Base], former: str | None) -> bool:
     """Record the sign-in on the account, insert `rows` and settle the try, by one statement on PostgreSQL.
 
-    Return False, without any change, if the account is not as it was read.
+    Return False, without any change, if the account is not as it was read, or if nobody has ended the session of the
+    cookie `former`, which the browser sent.
 
     Raises:
         RuntimeError: a unit of work is open.
@@ -41,19 +45,22 @@ def admit(verified: VerifiedSecret, rows: Sequence[Base]) -> bool:
     values = verified.account.values() | _noted(verified) | counters.values_to_settle(settlement.counters)
     for row in rows:
         values |= _values(row)
-    admitting = _admitting(tuple(type(row) for row in rows), settlement.deletes)
+    if former:
+        values["former_digest"] = opaque.digest(former)
+    admitting = _admitting(tuple(type(row) for row in rows), settlement.deletes, has_former=bool(former))
     return admitting.run(values)[1] is not None
 
 
 @lru_cache(maxsize=32)
-def _admitting(tables: tuple[type[Base], ...], deletes: tuple[bool, ...]) -> Chain:
-    steps = [Step(_ACCOUNT, _changed, required=True)]
+def _admitting(tables: tuple[type[Base], ...], deletes: tuple[bool, ...], *, has_former: bool) -> Chain:
+    former = exists().where(Session.digest == bindparam("former_digest"), liveness.unended())
+    steps = [Step(_ACCOUNT, partial(_changed, ~former if has_former else true()), required=True)]
     steps += [Step(f"new_{table.__tablename__}", partial(_inserted, table)) for table in tables]
     return Chain([*steps, *counters.settling(deletes)], answer=_ACCOUNT)
 
 
-def _changed(gates: Gates) -> UpdateBase:
-    return _noting().where(account_state.is_unchanged(), *gates).returning(Account.id)
+def _changed(when: ColumnElement[bool], gates: Gates) -> UpdateBase:
+    return _noting().where(account_state.is_unchanged(), when, *gates).returning(Account.id)
 
 
 def _noting() -> Update:

@@ -106,9 +106,9 @@ def sign_in(
         return breached.holds(attempt.password)
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
-        if verified.provisional or former or _is_refused(verified.account, closed=verified.account.closed):
+        if verified.provisional or _is_refused(verified.account, closed=verified.account.closed) or is_stolen():
             return None
-        return None if is_stolen() else _admit_at_once(settings, verified, attempt)
+        return _admit_at_once(settings, verified, attempt, former)
 
     def admit(verified: VerifiedSecret) -> _Admitted | None:
         stolen = not verified.provisional and is_stolen()
@@ -165,12 +165,17 @@ def _admit(
     return SignedIn(cookie, account.username)
 
 
-def _admit_at_once(settings: Settings, verified: VerifiedSecret, attempt: Attempt) -> SignedIn | None:
-    """Open a session for the account as it was read, in one transaction; return None if the account has changed."""
+def _admit_at_once(
+    settings: Settings, verified: VerifiedSecret, attempt: Attempt, former: str | None
+) -> SignedIn | None:
+    """Open a session for the account as it was read, in one transaction.
+
+    Return None, without any change, if the account has changed or the browser's former session has not ended.
+    """
     account, browser = verified.account, manager.Browser(attempt.ip, attempt.user_agent)
     cookie, rows = manager.new_session(account, _AMR, browser, acr=_acr(verified, attempt))
     rows += _new_device_notices(settings, verified, account, attempt)
-    return SignedIn(cookie, account.username) if admission.admit(verified, rows) else None
+    return SignedIn(cookie, account.username) if admission.admit(verified, rows, former) else None
 
 
 def _is_refused(account: Account | AccountState, *, closed: bool) -> bool:

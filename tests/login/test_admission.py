@@ -16,7 +16,6 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.outbox.models import OutboxMessage
-from idp.sessions import manager
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 from tests.builders import PASSWORD, Build
@@ -218,15 +217,37 @@ _DIFFERENT = {
 """Columns whose values are drawn or are a time; only whether they have one is compared."""
 
 
-def test_a_browser_with_a_former_session_continues_it(app: Flask, build: Build) -> None:
-    account, browser = build.active(), app.test_client()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    before = db.session.scalars(select(Session.sid)).all()
-    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
-    assert cookie is not None
+@pytest.mark.parametrize(
+    ("ended", "owner"),
+    [(True, "same"), (False, "same"), (True, "another"), (False, "another")],
+    ids=["ended", "continued", "another's, ended", "another's"],
+)
+def test_a_former_session_is_ended_or_continued(
+    app: Flask,
+    build: Build,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: bool,  # noqa: FBT001 - a row of the table above
+    owner: str,
+) -> None:
+    """Security rows A-17, I-17. The statement admits nobody while the cookie's session has not ended."""
+    account, browser, admit, answers = build.active(), app.test_client(), admission.admit, []
+    before = account if owner == "same" else build.active()
+    sign_in(browser, "/connexion", before.username, PASSWORD)
+    sid = db.session.scalars(select(Session.sid)).one()
+    if ended:
+        db.session.execute(update(Session).values(ended_at=now()))
+        db.session.commit()
+
+    def noting(*arguments: object) -> bool:
+        answers.append(admit(*arguments))  # type: ignore[arg-type]
+        return answers[-1]
+
+    monkeypatch.setattr(admission, "admit", noting)
     data = {"identifiant": account.username, "mot-de-passe": PASSWORD}
-    data["csrf_token"] = form_token(browser.get("/mon-compte"))
-    browser.post("/connexion", data=data)
-    db.session.rollback()
-    assert set(db.session.scalars(select(Session.sid))) == set(before)
-    assert manager.find(cookie.value) is None
+    data["csrf_token"] = form_token(browser.get("/mot-de-passe-oublie"))
+    assert browser.post("/connexion", data=data).status_code == 303
+    assert answers == [ended]
+    rows = db.session.execute(select(Session.sid, Session.account_id, Session.ended_at)).all()
+    alive = [(row.account_id, row.sid == sid) for row in rows if row.ended_at is None]
+    assert alive == [(account.id, owner == "same" and not ended)]
+    assert len(rows) == 2

@@ -22,12 +22,14 @@ TABLES = "account|guardianship|session|throttle"
 
 
 def recorded(app: Flask, build: Build) -> Seen:
-    """Return the statements of a sign-in in a new browser, and in the same one without its session."""
+    """Return the statements of a sign-in in a new browser, in the same one, and in one whose session has ended."""
     account, browser = build.active(children=[build.child()]), app.test_client()
     with listening(app) as seen:
         for _ in range(2):
             sign_in(browser, "/connexion", account.username, PASSWORD)
             browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+        browser.set_cookie("__Host-ss", "x" * 43, domain="connexion.exemple.test")
+        sign_in(browser, "/connexion", account.username, PASSWORD)
     return seen
 
 
@@ -63,7 +65,7 @@ def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, datab
             if analysed:
                 multiply(connection)
             plans = list(generic_plans(seen, connection))
-            assert len(plans) == 4, "two for a new device, two for a known one"
+            assert len(plans) == 5, "two for a new device, two for a known one, one after a session"
             for plan in plans:
                 assert not re.search("Merge|Hash", plan), plan
                 if analysed:
