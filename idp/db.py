@@ -35,6 +35,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from idp import pool
+
 logger = structlog.get_logger()
 
 POSTGRESQL_SETTINGS = (
@@ -312,6 +314,18 @@ def release_connection() -> None:
             session.rollback()
 
 
+@contextmanager
+def autocommitted() -> Iterator[Connection]:
+    """Lend a connection on which each statement is a transaction of its own, without BEGIN and COMMIT.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    release_connection()
+    with _in_autocommit(db.engine).connect() as connection:
+        yield connection
+
+
 def _session() -> UnitSession:
     return cast("UnitSession", db.session())
 
@@ -326,7 +340,7 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
         "pool_size": pool_size,
         "max_overflow": 2,
         "pool_timeout": 5,
-        "pool_pre_ping": True,
+        "pool_events": pool.LISTENERS,
     }
 
 

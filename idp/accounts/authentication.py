@@ -1,8 +1,8 @@
 """Verifies the secrets of accounts, for every page that asks for one.
 
-The rate limits come first, with one counter for each account over all pages. Then one hash is computed, also if the
-account does not exist. Then one transaction does what the right secret allows. Neither the text nor the time of a
-refusal tells the reason.
+One statement reads the account and counts the try in the rate limits, with one counter for each account over all
+pages. Then one hash is computed, also if the account does not exist. Then one transaction does what the right secret
+allows. Neither the text nor the time of a refusal tells the reason.
 """
 
 import uuid
@@ -15,7 +15,8 @@ from typing import Literal, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import alarm, directory, disputes, notices, school_notices
+from idp.accounts import account_state, alarm, directory, disputes, notices, school_notices
+from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
@@ -30,7 +31,10 @@ from idp.web.user_agent import describe
 
 Door = Literal["sign_in", "reauthentication", "letter"]
 Reason = Literal["unknown", "disabled", "no_secret", "expired", "wrong", "changed", "shut"]
+Slots = tuple[tuple[limits.Limit, str], ...]
 _T = TypeVar("_T")
+_WITH_DEVICE = account_state.by_username(with_device=True)
+_WITHOUT_DEVICE = account_state.by_username(with_device=False)
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,6 @@ class Device:
     number: str
     since: datetime
     first: datetime
-
-    def proved_since(self, moment: datetime | None) -> bool:
-        """Return whether the account's password was verified on this browser after `moment`."""
-        return moment is None or self.since > moment
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,32 @@ class VerifiedSecret:
     """A right secret, for the account as it was read. Before acting on it, lock the row and check `still_holds`.
 
     Attributes:
-        account_id: the account.
+        account: the account as it was read.
+        slots: the limits in which the try was counted, with their subjects.
         stored: the hash that the secret was compared with.
         provisional: whether it is the letter's secret.
         rehashed: the hash of the same password under today's parameters, if it was stored under older ones.
-        known_device: whether it was typed in a browser that verified the present password before.
     """
 
-    account_id: uuid.UUID
+    account: AccountState
+    slots: Slots
     stored: str
     provisional: bool
     rehashed: str | None
-    known_device: bool = False
+
+    @property
+    def account_id(self) -> uuid.UUID:
+        """The account's id."""
+        return self.account.id
+
+    @property
+    def known_device(self) -> bool:
+        """Whether it was typed in a browser that verified the present password before."""
+        return self.account.known_device
 
     def still_holds(self, account: Account | None) -> bool:
-        """Return whether the locked row still has the secret that was verified."""
-        if account is None or account.disabled_at is not None:
+        """Return whether the locked row still has the secret that was verified, and no credential changed since."""
+        if account is None or account.disabled_at is not None or account.generation != self.account.generation:
             return False
         if self.provisional:
             is_same = account.activated_at is None and account.provisional_hash == self.stored
@@ -118,21 +128,38 @@ class Throttled:
 class _Candidate:
     """The stored hash that the typed secret is compared with; `stored` is None if no secret can be right."""
 
-    account_id: uuid.UUID | None
+    account: AccountState | None
     stored: str | None
     typed: str
     reason: Reason
     provisional: bool = False
-    known_device: bool = False
+
+    @property
+    def account_id(self) -> uuid.UUID | None:
+        return self.account.id if self.account else None
+
+
+def _never(_verified: VerifiedSecret) -> None:
+    return None
 
 
 def verify_secret(
-    settings: Settings, hasher: Hasher, attempt: Attempt, admit: Callable[[VerifiedSecret], _T | None]
+    settings: Settings,
+    hasher: Hasher,
+    attempt: Attempt,
+    admit: Callable[[VerifiedSecret], _T | None],
+    at_once: Callable[[VerifiedSecret], _T | None] = _never,
 ) -> _T | Refused | Throttled:
-    """Verify a secret; if it is right, call `admit` and return its result.
+    """Verify a secret; if it is right, call `at_once`, or else `admit`, and return the result.
 
-    `admit` runs a unit of work of its own. It returns None, without any change, if the account changed since the secret
-    was compared.
+    Args:
+        settings: the settings.
+        hasher: computes the hash.
+        attempt: the try.
+        admit: runs a unit of work of its own. It returns None, without any change, if the account changed since the
+            secret was compared.
+        at_once: does the same for the ordinary case and settles the counted try (`VerifiedSecret.slots`) in the same
+            transaction. It returns None, without any change, in all other cases, for which `admit` decides.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
@@ -143,12 +170,31 @@ def verify_secret(
     if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
     with hasher.place("sign_in"):
-        candidate = _candidate(folded, attempt)
-        slots = _counters(subject, attempt.ip, attempt.device if candidate.known_device else None)
-        return _try(settings, hasher, attempt, candidate, slots, admit)
+        account, verdict, slots = _look_up_and_count(folded, subject, attempt)
+        candidate = _candidate(account, attempt)
+        if isinstance(verdict, guard.Wait):
+            return _throttled(settings, attempt, candidate, verdict)
+        return _try(settings, hasher, attempt, candidate, slots, verdict.count, admit, at_once)
 
 
-def _counters(subject: str, ip: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
+def _look_up_and_count(
+    folded: str | None, subject: str, attempt: Attempt
+) -> tuple[AccountState | None, guard.Granted | guard.Wait, Slots]:
+    """Read the account and count the try: in its device's counter if the account knows the device, else in the others.
+
+    A device that the account does not know takes a second statement.
+    """
+    for device in (attempt.device, None) if attempt.device else (None,):
+        slots = _counters(subject, attempt.ip, device)
+        values = {"username": folded, "device_since": device.since if device else None}
+        lookup, only_if = (_WITH_DEVICE, "known_device") if device else (_WITHOUT_DEVICE, "")
+        row, verdict = guard.look_up_and_take(lookup, values, *slots, only_if=only_if)
+        if verdict is not None:
+            return AccountState.of(row), verdict, slots
+    raise AssertionError("without a device, nothing keeps the try from being counted")
+
+
+def _counters(subject: str, ip: str, device: Device | None) -> Slots:
     """Return the counters of a try, the account's first; a known browser has one counter and no other.
 
     A known browser does not use the IP's counters: an attacker in the parent's own school or telephone network must not
@@ -163,37 +209,43 @@ def _counters(subject: str, ip: str, device: Device | None) -> tuple[tuple[limit
     )
 
 
+def _throttled(settings: Settings, attempt: Attempt, candidate: _Candidate, refusal: guard.Wait) -> Throttled:
+    if guard.is_first_refusal(refusal):
+        digest = username_digest(settings, attempt.username)
+        with unit_of_work():
+            log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
+    return Throttled(refusal.seconds)
+
+
 def _try(
     settings: Settings,
     hasher: Hasher,
     attempt: Attempt,
     candidate: _Candidate,
-    slots: tuple[tuple[limits.Limit, str], ...],
+    slots: Slots,
+    count: int,
     admit: Callable[[VerifiedSecret], _T | None],
-) -> _T | Refused | Throttled:
-    digest = username_digest(settings, attempt.username)
-    verdict = guard.take_all(*slots)
-    if isinstance(verdict, guard.Wait):
-        if guard.is_first_refusal(verdict):
-            with unit_of_work():
-                log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
-        return Throttled(verdict.seconds)
-    shut = verdict.count > limits.SHUT_AT and not candidate.provisional
+    at_once: Callable[[VerifiedSecret], _T | None],
+) -> _T | Refused:
+    shut = count > limits.SHUT_AT and not candidate.provisional
     with _slots_returned_on_failure(slots):
         is_right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
-        admitted = admit(_verified(hasher, candidate)) if is_right and not shut else None
+        verified = _verified(hasher, candidate, slots) if is_right and not shut else None
+        if verified and (admitted := at_once(verified)) is not None:
+            return admitted
+        admitted = admit(verified) if verified else None
     if admitted is not None:
         guard.settle_success(*slots)
         return admitted
     reason = "shut" if shut and is_right else "changed" if is_right else candidate.reason
     with unit_of_work():
         if candidate.account_id:
-            _write_notices(candidate, candidate.account_id, verdict.count)
+            _write_notices(candidate, candidate.account_id, count)
         log.record(
             SignInFailed(
                 account_id=candidate.account_id,
                 reason=reason,
-                username_digest=digest,
+                username_digest=username_digest(settings, attempt.username),
                 door=attempt.door,
                 device=describe(attempt.user_agent).code,
             )
@@ -203,7 +255,7 @@ def _try(
 
 
 @contextmanager
-def _slots_returned_on_failure(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
+def _slots_returned_on_failure(slots: Slots) -> Iterator[None]:
     """Return the slots of a try if it could not be decided, because the hasher is busy or the database failed."""
     try:
         yield
@@ -220,33 +272,23 @@ def username_digest(settings: Settings, typed: str) -> str:
     return opaque.keyed_digest(key, fold_username(typed) or typed).hex()
 
 
-def _candidate(username: str | None, attempt: Attempt) -> _Candidate:
-    account = directory.find_by_username(username) if username else None
+def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
     if account.disabled_at is not None:
-        return _Candidate(account.id, None, attempt.password, "disabled")
-    known = attempt.device is not None and _is_known(account, attempt.device)
+        return _Candidate(account, None, attempt.password, "disabled")
     if account.activated_at is not None:
         stored = account.password_hash if attempt.door != "letter" else None
-        return _Candidate(account.id, stored, attempt.password, "wrong", known_device=known)
+        return _Candidate(account, stored, attempt.password, "wrong")
     if account.provisional_hash is None or attempt.door == "reauthentication":
-        return _Candidate(account.id, None, attempt.password, "no_secret", provisional=True)
+        return _Candidate(account, None, attempt.password, "no_secret", provisional=True)
     if account.provisional_expires_at is None or account.provisional_expires_at <= now():
-        return _Candidate(account.id, None, attempt.password, "expired", provisional=True)
-    return _Candidate(account.id, account.provisional_hash, fold_provisional(attempt.password), "wrong", True)
+        return _Candidate(account, None, attempt.password, "expired", provisional=True)
+    return _Candidate(account, account.provisional_hash, fold_provisional(attempt.password), "wrong", provisional=True)
 
 
-def _is_known(account: Account, device: Device) -> bool:
-    """Return whether the password was verified on the device since it last changed.
-
-    The device is also unknown if an operator has reset the account's tries since: the device's own counter may be full.
-    """
-    return device.proved_since(account.password_changed_at) and device.proved_since(account.tries_forgotten_at)
-
-
-def _verified(hasher: Hasher, candidate: _Candidate) -> VerifiedSecret:
-    if candidate.account_id is None or candidate.stored is None:
+def _verified(hasher: Hasher, candidate: _Candidate, slots: Slots) -> VerifiedSecret:
+    if candidate.account is None or candidate.stored is None:
         raise AssertionError("a right secret has an account and a stored hash")
     rehashed = None
     if not candidate.provisional and hasher.needs_rehash(candidate.stored):
@@ -254,9 +296,7 @@ def _verified(hasher: Hasher, candidate: _Candidate) -> VerifiedSecret:
             rehashed = hasher.hash(candidate.typed, "sign_in")
         except HasherBusyError:  # the next sign-in computes it
             rehashed = None
-    return VerifiedSecret(
-        candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device
-    )
+    return VerifiedSecret(candidate.account, slots, candidate.stored, candidate.provisional, rehashed)
 
 
 def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:

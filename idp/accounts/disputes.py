@@ -9,7 +9,7 @@ for a contested address, and ends that dispute when it is used; no letter is pri
 import uuid
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, update
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -27,7 +27,20 @@ def child_key(child: Child) -> str:
 
 def has_disputed_tie() -> ColumnElement[bool]:
     """Return the condition of the accounts with a disputed tie, for a statement about `Account`."""
-    return exists().where(Guardianship.account_id == Account.id, Guardianship.is_disputed).correlate(Account)
+    return _disputed_ties().exists()
+
+
+def _disputed_ties() -> Select[uuid.UUID]:
+    ties = select(Guardianship.child_id).where(Guardianship.account_id == Account.id, Guardianship.is_disputed)
+    return ties.correlate(Account)
+
+
+def closes() -> ColumnElement[bool]:
+    """Return the condition that a dispute closes the account (`is_closed`), for a statement about one account.
+
+    A scalar subquery reads the ties of that account. An EXISTS may be hashed, which would read all ties there are.
+    """
+    return or_(Account.contested_at.is_not(None), _disputed_ties().limit(1).scalar_subquery().is_not(None))
 
 
 def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -71,9 +84,8 @@ def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
     If a dispute is committed while this statement waits for the lock, the account's generation has grown: the caller
     compares it.
     """
-    statement = directory.locking(select(Account, has_disputed_tie()), account_id)
-    account, disputed = db.session.execute(statement).one_or_none() or (None, False)
-    return account, account is not None and (disputed or account.contested_at is not None)
+    statement = directory.locking(select(Account, closes()), account_id)
+    return db.session.execute(statement).one_or_none() or (None, False)
 
 
 def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:

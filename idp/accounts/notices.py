@@ -80,10 +80,14 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
             the link if its purpose is in `_PAGES`.
         details: further values for the mail, such as the device's code or the id of a school; never a secret.
     """
-    payload: dict[str, Any] = {"notice": notice.value, "account": str(account_id), **details}
     if link is not None:
-        payload["link"] = str(link.id)
-    queue.enqueue(NOTICE, payload)
+        details["link"] = str(link.id)
+    db.session.add(message_of(notice, account_id, **details))
+
+
+def message_of(notice: Notice, account_id: uuid.UUID, **details: str) -> OutboxMessage:
+    """Return the message of a notice, for a statement that inserts it together with the change; see `tell`."""
+    return queue.message_of(NOTICE, {"notice": notice.value, "account": str(account_id), **details})
 
 
 def tell_at(settings: Settings, notice: Notice, account: Account, email: str) -> None:

@@ -53,6 +53,11 @@ def current_origin() -> Origin:
 
 def record(event: Event) -> None:
     """Add `event` to the caller's transaction, so that it is stored if and only if the act is."""
+    db.session.add(entry_of(event))
+
+
+def entry_of(event: Event) -> AuditEntry:
+    """Return the entry of `event`, for a statement that inserts it together with the act."""
     origin = _origin.get()
     details = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in _COLUMNS}
     entry = AuditEntry(
@@ -67,7 +72,7 @@ def record(event: Event) -> None:
         details=details,
     )
     chain.write_mac(services().settings.secrets, entry)
-    db.session.add(entry)
+    return entry
 
 
 def forget(account_id: uuid.UUID) -> None:

@@ -4,10 +4,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 from sqlalchemy import func, update
 
 from idp.accounts import authentication, directory, disputes, mailboxes, notices
+from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
@@ -18,11 +20,14 @@ from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.login import admission
+from idp.outbox.models import OutboxMessage
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
+_AMR = ["pwd"]
 SETTLED = timedelta(days=1)
 """The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 
@@ -95,9 +100,18 @@ def sign_in(
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
 
+    @cache
+    def is_stolen() -> bool:
+        # outside of any transaction, since reading the list for the first time may take seconds
+        return breached.holds(attempt.password)
+
+    def at_once(verified: VerifiedSecret) -> SignedIn | None:
+        if verified.provisional or _is_refused(verified.account, closed=verified.account.closed) or is_stolen():
+            return None
+        return _admit_at_once(settings, verified, attempt, former)
+
     def admit(verified: VerifiedSecret) -> _Admitted | None:
-        # before the unit of work, since reading the list for the first time may take seconds
-        stolen = not verified.provisional and breached.holds(attempt.password)
+        stolen = not verified.provisional and is_stolen()
         wait = None
         while True:
             outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
@@ -105,7 +119,7 @@ def sign_in(
                 return outcome
             wait = _wait(outcome.demand)
 
-    return authentication.verify_secret(settings, hasher, attempt, admit)
+    return authentication.verify_secret(settings, hasher, attempt, admit, at_once)
 
 
 @unit_of_work()
@@ -125,7 +139,7 @@ def _admit(
     account, closed = disputes.get_for_sign_in(verified.account_id)
     if account is None or not verified.still_holds(account):
         return None
-    if wait is None and not verified.provisional and (closed or stolen or account.password_blocked_at is not None):
+    if wait is None and not verified.provisional and (stolen or _is_refused(account, closed=closed)):
         # a sign-in to a closed account has its own counter: it must not use up requests for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
@@ -143,13 +157,43 @@ def _admit(
         if stolen and account.breached_at is None:
             _close_breached(account)
         return _demand_another(settings, account, verified, wait or 0)
-    if not verified.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
-        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
-    browser = manager.Browser(attempt.ip, attempt.user_agent)
-    acr = PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
-    cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
-    _note(account, verified)
+    db.session.add_all(_new_device_notices(settings, verified, account, attempt))
+    cookie = manager.open_session(
+        account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
+    )
+    admission.note(verified)
     return SignedIn(cookie, account.username)
+
+
+def _admit_at_once(
+    settings: Settings, verified: VerifiedSecret, attempt: Attempt, former: str | None
+) -> SignedIn | None:
+    """Open a session for the account as it was read, in one transaction.
+
+    Return None, without any change, if the account has changed or the browser's former session has not ended.
+    """
+    account, browser = verified.account, manager.Browser(attempt.ip, attempt.user_agent)
+    cookie, rows = manager.new_session(account, _AMR, browser, acr=_acr(verified, attempt))
+    rows += _new_device_notices(settings, verified, account, attempt)
+    return SignedIn(cookie, account.username) if admission.admit(verified, rows, former) else None
+
+
+def _is_refused(account: Account | AccountState, *, closed: bool) -> bool:
+    """Return whether the right password of the account opens no session."""
+    return closed or account.password_blocked_at is not None
+
+
+def _new_device_notices(
+    settings: Settings, verified: VerifiedSecret, account: Account | AccountState, attempt: Attempt
+) -> list[OutboxMessage]:
+    """Return the mail about a sign-in in a browser that the account does not know, if there is one."""
+    if verified.known_device or not account.has_signed_in or not settings.new_device_mail:
+        return []
+    return [notices.message_of(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)]
+
+
+def _acr(verified: VerifiedSecret, attempt: Attempt) -> str:
+    return PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
 
 
 def _close_breached(account: Account) -> None:
@@ -204,22 +248,3 @@ def _demand_another(settings: Settings, account: Account, verified: VerifiedSecr
 def _is_settled(attempt: Attempt) -> bool:
     """Return whether the browser has been known for `SETTLED`: two sign-ins in a row do not make it a known device."""
     return attempt.device is not None and attempt.device.first <= now() - SETTLED
-
-
-def _note(account: Account, verified: VerifiedSecret) -> None:
-    """Record the sign-in, and the hash under today's parameters; keep `updated_at`, which is for other changes.
-
-    This also ends the rights of the browser that activated the account: it now needs the password.
-    """
-    db.session.execute(
-        update(Account)
-        .where(Account.id == account.id)
-        .values(
-            last_sign_in_at=now(),
-            inactive_warned_at=None,
-            activated_in=None,
-            password_hash=verified.rehashed or Account.password_hash,
-            updated_at=Account.updated_at,
-        )
-        .execution_options(synchronize_session=False)
-    )

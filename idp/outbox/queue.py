@@ -21,9 +21,14 @@ def enqueue(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedel
     Returns:
         The message. Its id is set, since the Message-ID of a mail is made from it.
     """
-    moment = now()
-    message = OutboxMessage(
-        id=uuid.uuid4(), kind=kind, payload=dict(payload), created_at=moment, available_at=moment + delay
-    )
+    message = message_of(kind, payload, delay=delay)
     db.session.add(message)
     return message
+
+
+def message_of(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> OutboxMessage:
+    """Return a message, for a statement that inserts it together with the change; see `enqueue`."""
+    moment = now()
+    return OutboxMessage(
+        id=uuid.uuid4(), kind=kind, payload=dict(payload), created_at=moment, available_at=moment + delay
+    )

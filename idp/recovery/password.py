@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
-from sqlalchemy import select
+from sqlalchemy import false, select
 
 from idp.accounts import directory, disputes, notices, one_time_links
+from idp.accounts.account_state import proved_since
 from idp.accounts.authentication import Device
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
@@ -47,12 +48,10 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
     demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_IP, ip)
     if seconds := rate_limits.take_slots("password", *demands):
         return seconds
-    row = db.session.execute(
-        select(Account.id, Account.password_changed_at).where(Account.username == subject)
-    ).one_or_none()
-    known_device = row is not None and device is not None and device.proved_since(row.password_changed_at)
+    known = proved_since(device.since, Account.password_changed_at) if device else false()
+    row = db.session.execute(select(Account.id, known.label("known")).where(Account.username == subject)).one_or_none()
     with unit_of_work():
-        notices.request_reset(row.id if row else None, known_device=known_device)
+        notices.request_reset(row.id if row else None, known_device=row is not None and row.known)
     return 0
 
 

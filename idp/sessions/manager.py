@@ -14,11 +14,13 @@ from flask import g
 from sqlalchemy import select, update
 
 from idp import opaque
+from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
+from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db, unit_of_work
+from idp.db import Base, db, unit_of_work
 from idp.outbox import queue
 from idp.services import services
 from idp.sessions import browser_state, liveness
@@ -51,11 +53,30 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     left = _resumable(former, account) if former else None
     if left is None:
         sid = _end_former(former, account.id) if former else None
-        return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
+        cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid)
+        db.session.add_all(rows)
+        return cookie
     expires_at = now() + services().settings.lifetime("session_absolute")
     place = {"ip": browser.ip, "user_agent": browser.user_agent}
-    _record_sign_in(account, left.sid, amr, browser)
+    db.session.add(_sign_in_entry(account.id, left.sid, amr, browser))
     return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
+
+
+def new_session(
+    account: Account | AccountState, amr: list[str], browser: Browser, *, acr: str, sid: str | None = None
+) -> tuple[str, list[Base]]:
+    """Return the cookie's value of a new session, and its rows: the session and its entry of the journal.
+
+    `sid` is that of the browser's former session, if its clients shall recognise the browser.
+    """
+    known_as = sid or opaque.new_value()
+    cookie, row = _new_row(account, sid=known_as, amr=amr, acr=acr, browser=browser)
+    return cookie, [row, _sign_in_entry(account.id, known_as, amr, browser)]
+
+
+def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Browser) -> AuditEntry:
+    device = describe(browser.user_agent).code
+    return log.entry_of(SignInSucceeded(account_id=account_id, sid=sid, amr=amr, device=device))
 
 
 def _resumable(cookie: str, account: Account) -> Session | None:
@@ -84,7 +105,9 @@ def renew(session: Session, account: Account) -> str:
         return _change_cookie(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.ip, session.user_agent)
-    return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
+    cookie, row = _new_row(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
+    db.session.add(row)
+    return cookie
 
 
 def _change_cookie(session: Session, **changes: Any) -> str:
@@ -116,34 +139,31 @@ def _change_cookie(session: Session, **changes: Any) -> str:
     return value
 
 
-def _add(
-    account: Account, *, sid: str, amr: list[str], acr: str, browser: Browser, resumed: Session | None = None
-) -> str:
-    settings, value, moment = services().settings, opaque.new_value(), now()
-    db.session.add(
-        Session(
-            digest=opaque.digest(value),
-            sid=sid,
-            account_id=account.id,
-            generation=account.generation,
-            auth_time=moment,
-            amr=amr,
-            acr=acr,
-            created_at=resumed.created_at if resumed else moment,
-            last_seen_at=moment,
-            expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),
-            ip=browser.ip,
-            user_agent=browser.user_agent,
-        )
+def _new_row(
+    account: Account | AccountState,
+    *,
+    sid: str,
+    amr: list[str],
+    acr: str,
+    browser: Browser,
+    resumed: Session | None = None,
+) -> tuple[str, Session]:
+    value, moment = opaque.new_value(), now()
+    lifetime = services().settings.lifetime("session_absolute")
+    return value, Session(
+        digest=opaque.digest(value),
+        sid=sid,
+        account_id=account.id,
+        generation=account.generation,
+        auth_time=moment,
+        amr=amr,
+        acr=acr,
+        created_at=resumed.created_at if resumed else moment,
+        last_seen_at=moment,
+        expires_at=resumed.expires_at if resumed else moment + lifetime,
+        ip=browser.ip,
+        user_agent=browser.user_agent,
     )
-    if resumed is None:
-        _record_sign_in(account, sid, amr, browser)
-    return value
-
-
-def _record_sign_in(account: Account, sid: str, amr: list[str], browser: Browser) -> None:
-    device = describe(browser.user_agent).code
-    log.record(SignInSucceeded(account_id=account.id, sid=sid, amr=amr, device=device))
 
 
 def end_former(cookie: str) -> None:

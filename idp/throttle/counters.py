@@ -1,14 +1,33 @@
-"""The statements on a row of the table of counters; the same SQL on both databases."""
+"""The writes of rate limit counters, as steps of a chain; the same SQL on both databases.
 
-from collections.abc import Iterable
+The bind parameters of a step end with the counter's place in the order of the counters (`in_order`).
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, update
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy import literal_column as sql
+from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
 
+from idp.chained import Chain, Gates, Step
 from idp.db import UtcDateTime, upsert
 from idp.throttle.limits import Backoff, Limit, Window
 from idp.throttle.models import ThrottleCounter as Row
@@ -41,72 +60,110 @@ def in_order(counters: Iterable[Counter]) -> list[Counter]:
 
 def is_any(counters: Iterable[Counter]) -> ColumnElement[bool]:
     """Return the condition that selects the rows of `counters`."""
-    return or_(*(_is(counter) for counter in counters))
+    return or_(*(and_(Row.limit == counter.name, Row.key == counter.key) for counter in counters))
 
 
-def take_one(connection: Connection, counter: Counter, moment: datetime) -> int | None:
-    """Count one try at `moment` and return the new count, or None, without counting, while the counter is closed.
-
-    It is one statement: a concurrent try waits for the row lock, then sees the new count.
-    """
-    rule = counter.rule
-    values: dict[str, Any] = {"row_limit": counter.name, "row_key": counter.key, "moment": moment, "open": _OPEN}
-    if isinstance(rule, Backoff):
-        values["first_end"] = moment + rule.quiet
-        values |= {f"pause_{index}": moment + step for index, step in enumerate(rule.steps)}
-    else:
-        values["first_end"] = moment + rule.span
-    values["first_opening"] = _first_opening(rule, moment)
-    count: int | None = connection.scalar(_take_statement(connection.dialect.name, rule), values)
-    return count
+def forgets(counter: Counter) -> bool:
+    """Return whether a success deletes the counter; the other counters lose the one try."""
+    return isinstance(counter.rule, Backoff) and not counter.shared
 
 
 @lru_cache(maxsize=128)
-def _take_statement(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
-    """Return the statement of a rule, with bind parameters for its moments; a sign-in runs four of them."""
-    fresh = Row.expires_at <= _instant("moment")
-    count = case((fresh, 1), else_=Row.count + 1)
+def taking(
+    rules: tuple[Window | Backoff, ...], answer: int, lookup: Select[Any] | None = None, only_if: str = ""
+) -> Chain:
+    """Return the chain that counts one try in each counter, or in none while one of them is closed.
+
+    A concurrent try waits for the row lock, then sees the new count.
+
+    Args:
+        rules: the rules of the counters, in their order.
+        answer: the place of the counter whose new count the chain returns.
+        lookup: as for `Chain`.
+        only_if: as for `Chain`.
+    """
+    closed = exists().where(or_(*map(_at, range(len(rules)))), Row.open_at > _instant("moment"))
+    steps = [Step(_take(0), partial(_taken, rules[0], 0, ~closed), required=True)]
+    steps += [Step(_take(n), partial(_taken, rule, n, true()), required=True) for n, rule in enumerate(rules) if n]
+    return Chain(steps, answer=_take(answer), lookup=lookup, only_if=only_if)
+
+
+def values_to_take(counters: Sequence[Counter], moment: datetime) -> dict[str, Any]:
+    """Return the values of the bind parameters of `taking` for a try at `moment`."""
+    values = values_to_settle(counters) | {"moment": moment}
+    for place, counter in enumerate(counters):
+        rule = counter.rule
+        if isinstance(rule, Backoff):
+            values[f"first_end_{place}"] = moment + rule.quiet
+            values |= {f"pause_{index}_{place}": moment + step for index, step in enumerate(rule.steps)}
+        else:
+            values[f"first_end_{place}"] = moment + rule.span
+        values[f"first_opening_{place}"] = _first_opening(rule, moment)
+    return values
+
+
+def settling(deletes: Sequence[bool]) -> list[Step]:
+    """Return the steps that settle a try: delete a counter, or decrement and open it; see `forgets` and `uncounted`."""
+    return [Step(f"settle_{place}", partial(_settled, deleted, place)) for place, deleted in enumerate(deletes)]
+
+
+def values_to_settle(counters: Sequence[Counter]) -> dict[str, Any]:
+    """Return the values of the bind parameters of `settling`."""
+    values: dict[str, Any] = {"open": _OPEN}
+    for place, counter in enumerate(counters):
+        values |= {f"limit_{place}": counter.name, f"key_{place}": counter.key}
+    return values
+
+
+def _take(place: int) -> str:
+    return f"take_{place}"
+
+
+def _taken(rule: Window | Backoff, place: int, when: ColumnElement[bool], gates: Gates) -> ReturningInsert[Any]:
+    moment, first_end = _instant("moment"), _instant(f"first_end_{place}")
+    is_fresh, one_more = Row.expires_at <= moment, Row.count + sql("1")
     # A window keeps its end; a back-off ends after a time without a try.
-    ends: ColumnElement[datetime] = _instant("first_end")
-    if isinstance(rule, Window):
-        ends = case((fresh, ends), else_=Row.expires_at)
+    ends = case((is_fresh, first_end), else_=Row.expires_at) if isinstance(rule, Window) else first_end
+    first_opening = _instant(f"first_opening_{place}")
+    row: dict[Any, ColumnElement[Any]] = {
+        Row.limit: bindparam(f"limit_{place}", type_=String()),
+        Row.key: bindparam(f"key_{place}", type_=LargeBinary()),
+        Row.count: sql("1"),
+        Row.since: moment,
+        Row.open_at: first_opening,
+        Row.expires_at: first_end,
+    }
     return (
-        upsert(Row, dialect)
-        .values(
-            limit=bindparam("row_limit"),
-            key=bindparam("row_key"),
-            count=1,
-            since=_instant("moment"),
-            open_at=_instant("first_opening"),
-            expires_at=_instant("first_end"),
-        )
+        upsert(Row)
+        .from_select(list(row), select(*row.values()).where(when, *gates))
         .on_conflict_do_update(
             index_elements=[Row.limit, Row.key],
             set_={
-                "count": count,
-                "since": case((fresh, _instant("moment")), else_=Row.since),
-                "open_at": _opening(rule, count, ends),
+                "count": case((is_fresh, sql("1")), else_=one_more),
+                "since": case((is_fresh, moment), else_=Row.since),
+                "open_at": case((is_fresh, first_opening), else_=_opening(rule, place, one_more)),
                 "expires_at": ends,
             },
-            where=Row.open_at <= _instant("moment"),
+            where=Row.open_at <= moment,
         )
         .returning(Row.count)
     )
 
 
-def uncount_one(connection: Connection, counter: Counter) -> None:
-    """Decrement the counter and open it, since it is then below its limit.
+def _settled(deleted: bool, place: int, gates: Gates) -> UpdateBase:  # noqa: FBT001 - a partial of `settling`
+    """Delete the counter, or decrement and open it, since it is then below its limit.
 
     A back-off opens too. All its pauses but the first are longer than the longest wait for a hash, so that at most the
     first pause, of a later try of somebody else, is lost.
     """
-    connection.execute(
-        update(Row).where(_is(counter), Row.count > 0).values(count=Row.count - 1, open_at=_OPEN),
-    )
+    if deleted:
+        return delete(Row).where(_at(place), *gates).returning(Row.count)
+    opened = update(Row).values(count=Row.count - sql("1"), open_at=_instant("open"))
+    return opened.where(_at(place), Row.count > sql("0"), *gates).returning(Row.count)
 
 
-def _is(counter: Counter) -> ColumnElement[bool]:
-    return and_(Row.limit == counter.name, Row.key == counter.key)
+def _at(place: int) -> ColumnElement[bool]:
+    return and_(Row.limit == bindparam(f"limit_{place}"), Row.key == bindparam(f"key_{place}"))
 
 
 def _instant(name: str) -> ColumnElement[datetime]:
@@ -119,12 +176,15 @@ def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
     return _OPEN if rule.tries > 1 else moment + rule.span
 
 
-def _opening(
-    rule: Window | Backoff, count: ColumnElement[int], ends: ColumnElement[datetime]
-) -> ColumnElement[datetime]:
+def _opening(rule: Window | Backoff, place: int, count: ColumnElement[int]) -> ColumnElement[datetime]:
     """Return when the next try is granted, after `count` tries."""
     if isinstance(rule, Window):
-        return case((count >= rule.tries, ends), else_=_instant("open"))
+        return case((count >= _number(rule.tries), Row.expires_at), else_=_instant("open"))
     last = len(rule.steps) - 1
-    pauses = [(count == rule.free + index, _instant(f"pause_{index}")) for index in range(last)]
-    return case((count < rule.free, _instant("open")), *pauses, else_=_instant(f"pause_{last}"))
+    pauses = [(count == _number(rule.free + index), _instant(f"pause_{index}_{place}")) for index in range(last)]
+    return case((count < _number(rule.free), _instant("open")), *pauses, else_=_instant(f"pause_{last}_{place}"))
+
+
+def _number(value: int) -> ColumnElement[int]:
+    """Return a number of a rule as text of the statement, so that it needs no parameter."""
+    return sql(str(value))

@@ -3,22 +3,27 @@
 A try is counted before its work, by one statement that grants it only while the counter is open: parallel tries never
 exceed the limit, on any number of nodes.
 
-Every function that writes has a short transaction of its own. A try stays counted when the caller's work fails, and the
-row is not locked while a hash is computed. No unit of work may be open on `db.session` meanwhile: on SQLite the two
-transactions would wait for each other; on PostgreSQL a request would hold two connections of the pool.
+Every function that writes has a short transaction of its own, on PostgreSQL one statement (`idp.chained`). A try stays
+counted when the caller's work fails, and the row is not locked while a hash is computed. No unit of work may be open on
+`db.session` meanwhile: on SQLite the two transactions would wait for each other; on PostgreSQL a request would hold two
+connections of the pool.
 """
 
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, delete, func, select, tuple_
 
 from idp import opaque
+from idp.chained import Chain
 from idp.clock import now
-from idp.db import db, release_connection
+from idp.db import autocommitted, db, release_connection
 from idp.services import services
-from idp.throttle.counters import Counter, in_order, is_any, take_one, uncount_one
+from idp.throttle import counters as rows
+from idp.throttle.counters import Counter, in_order, is_any
 from idp.throttle.limits import (
     FORGOTTEN_PASSWORD_ACCOUNT,
     REFUSAL_NOTED,
@@ -30,7 +35,7 @@ from idp.throttle.limits import (
     network_of,
     site_of,
 )
-from idp.throttle.models import ThrottleCounter as Row
+from idp.throttle.models import ThrottleCounter
 
 _PURGE_BATCH = 1000
 _MAX_CACHED_SECONDS = 10
@@ -74,22 +79,62 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
     Raises:
         RuntimeError: a unit of work is open.
     """
-    moment = now()
-    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
-    counts: dict[Counter, int] = {}
-    with _connection() as connection:
-        for counter in in_order(counters):
-            count = take_one(connection, counter, moment)
-            if count is None:
-                connection.rollback()
-                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(counters)))
-                seconds = (open_at - moment).total_seconds() if open_at else 0
-                wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
-                _cache_refusal(counter, moment, wait.seconds)
-                return wait
-            counts[counter] = count
-        connection.commit()
-    return Granted(counts[counters[0]])
+    counters, moment = _ordered(demands), now()
+    count = _run(counters, _first(demands), moment, {})[1]
+    return _refusal(counters, moment) if count is None else Granted(count)
+
+
+def look_up_and_take(
+    lookup: Select[Any], values: dict[str, Any], *demands: tuple[Limit, str], only_if: str = ""
+) -> tuple[Row[Any] | None, Granted | Wait | None]:
+    """Run a SELECT of at most one row and count a try (`take_all`), on PostgreSQL in one statement.
+
+    Args:
+        lookup: the SELECT.
+        values: the values of its bind parameters.
+        demands: limits with their subjects.
+        only_if: the name of a boolean column of the row. Unless it is true, nothing is counted.
+
+    Returns:
+        The row (None or a row of NULLs if there is none), and the verdict, None because of `only_if`.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    counters, moment = _ordered(demands), now()
+    row, count = _run(counters, _first(demands), moment, values, lookup, only_if)
+    if count is not None:
+        return row, Granted(count)
+    if only_if and not (row and getattr(row, only_if)):
+        return row, None
+    return row, _refusal(counters, moment)
+
+
+def _run(
+    counters: list[Counter],
+    answer: Counter,
+    moment: datetime,
+    values: dict[str, Any],
+    lookup: Select[Any] | None = None,
+    only_if: str = "",
+) -> tuple[Row[Any] | None, int | None]:
+    """Count one try in each counter, or in none; return the row of `lookup` and the new count of `answer`."""
+    taking = rows.taking(tuple(counter.rule for counter in counters), counters.index(answer), lookup, only_if)
+    return taking.run(values | rows.values_to_take(counters, moment))
+
+
+def _refusal(counters: list[Counter], moment: datetime) -> Wait:
+    """Return the refusal of a try by the counters that are closed at `moment`."""
+    closed = select(ThrottleCounter.limit, ThrottleCounter.key, ThrottleCounter.open_at)
+    with autocommitted() as connection:
+        closed_rows = connection.execute(closed.where(is_any(counters), ThrottleCounter.open_at > moment)).all()
+    ends = {(row.limit, row.key): row.open_at for row in closed_rows}
+    # none is left if another node has just cleared the counter
+    counter = next((counter for counter in counters if (counter.name, counter.key) in ends), counters[0])
+    seconds = (max(ends.values(), default=moment) - moment).total_seconds()
+    wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
+    _cache_refusal(counter, moment, wait.seconds)
+    return wait
 
 
 def cached_wait(*demands: tuple[Limit, str]) -> int:
@@ -114,23 +159,21 @@ def is_first_refusal(refusal: Wait) -> bool:
 
 def remaining_wait(limit: Limit, subject: str) -> int:
     """Return the seconds until `subject` may try again, without counting a try. Reads on `db.session`."""
-    open_at = db.session.scalar(select(func.max(Row.open_at)).where(is_any(_counters(limit, subject))))
+    open_at = db.session.scalar(select(func.max(ThrottleCounter.open_at)).where(is_any(_counters(limit, subject))))
     return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
 
 
 def uncount(limit: Limit, subject: str) -> None:
     """Uncount one try that succeeded, or that got no slot of the hasher."""
-    with _connection() as connection:
-        for counter in in_order(_counters(limit, subject)):
-            uncount_one(connection, counter)
-        connection.commit()
+    counters = in_order(_counters(limit, subject))
+    _settle(counters, tuple(False for _ in counters))
 
 
 def clear(limit: Limit, subject: str) -> None:
     """Delete the counters of `subject`."""
     _uncache(_counters(limit, subject))
     with _connection() as connection:
-        connection.execute(delete(Row).where(is_any(_counters(limit, subject))))
+        connection.execute(delete(ThrottleCounter).where(is_any(_counters(limit, subject))))
         connection.commit()
 
 
@@ -142,27 +185,45 @@ def clear_account(username: str) -> None:
 
 def settle_success(*demands: tuple[Limit, str]) -> None:
     """Settle a try that succeeded, in one commit: delete the back-offs of the subject, uncount the try in budgets."""
-    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
-    _uncache(counters)
-    with _connection() as connection:
-        for counter in in_order(counters):
-            if isinstance(counter.rule, Backoff) and not counter.shared:
-                connection.execute(delete(Row).where(is_any([counter])))
-            else:
-                uncount_one(connection, counter)
-        connection.commit()
+    settlement = Settlement(demands)
+    _settle(settlement.counters, settlement.deletes)
+
+
+class Settlement:
+    """The writes that settle a try which succeeded (`settle_success`), for a chain that does more.
+
+    Attributes:
+        counters: the counters of the try, in the order in which their rows are locked.
+        deletes: for each of them, whether it is deleted.
+    """
+
+    def __init__(self, demands: tuple[tuple[Limit, str], ...]) -> None:
+        self.counters = _ordered(demands)
+        self.deletes = tuple(rows.forgets(counter) for counter in self.counters)
+        _uncache(self.counters)
+
+
+def _settle(counters: list[Counter], deletes: tuple[bool, ...]) -> None:
+    _settling(deletes).run(rows.values_to_settle(counters))
+
+
+@lru_cache(maxsize=128)
+def _settling(deletes: tuple[bool, ...]) -> Chain:
+    steps = rows.settling(deletes)
+    return Chain(steps, answer=steps[0].name)
 
 
 def purge_expired() -> int:
     """Delete the expired counters, in short transactions; return how many were deleted."""
-    moment = now()
-    batch = select(Row.limit, Row.key).where(Row.expires_at <= moment).limit(_PURGE_BATCH)
-    # The condition is repeated, because a concurrent try may renew a counter while this statement waits for its row.
-    statement = delete(Row).where(Row.expires_at <= moment, tuple_(Row.limit, Row.key).in_(batch))
+    moment, key = now(), (ThrottleCounter.limit, ThrottleCounter.key)
+    # A locked counter is in use: a try locks several, and would wait for this statement in another order.
+    expired = select(*key).where(ThrottleCounter.expires_at <= moment).limit(_PURGE_BATCH)
+    batch = expired.with_for_update(skip_locked=True).cte("batch")
+    statement = delete(ThrottleCounter).where(tuple_(*key).in_(select(batch))).returning(ThrottleCounter.limit)
     total = 0
     while True:
         with _connection() as connection:
-            deleted = connection.execute(statement).rowcount
+            deleted = len(connection.execute(statement).all())
             connection.commit()
         total += deleted
         if deleted < _PURGE_BATCH:
@@ -181,6 +242,14 @@ def _uncache(counters: list[Counter]) -> None:
     refusals = services().refusals
     for counter in counters:
         refusals.pop((counter.name, counter.key), None)
+
+
+def _ordered(demands: tuple[tuple[Limit, str], ...]) -> list[Counter]:
+    return in_order(counter for limit, subject in demands for counter in _counters(limit, subject))
+
+
+def _first(demands: tuple[tuple[Limit, str], ...]) -> Counter:
+    return _counters(*demands[0])[0]
 
 
 def _counters(limit: Limit, subject: str) -> list[Counter]:

@@ -227,11 +227,11 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['merged_into_id'], ['account.id'], name=op.f('fk_account_merged_into_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_account')),
     sa.UniqueConstraint('roster_key', name=op.f('uq_account_roster_key')),
-    sa.UniqueConstraint('username', name=op.f('uq_account_username'))
+    sa.UniqueConstraint('username', name=op.f('uq_account_username')),
+    postgresql_with={'fillfactor': 85}
     )
     with op.batch_alter_table('account', schema=None) as batch_op:
         batch_op.create_index('ix_account_join_key', ['join_key'], unique=False)
-        batch_op.create_index('ix_account_last_sign_in_at', ['last_sign_in_at'], unique=False)
         batch_op.create_index('ix_account_mailbox', ['mailbox'], unique=False)
         batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
         batch_op.create_index('ix_account_name_key', ['name_key'], unique=False)
@@ -561,7 +561,6 @@ def downgrade() -> None:
         batch_op.drop_index('ix_account_name_key')
         batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
         batch_op.drop_index('ix_account_mailbox')
-        batch_op.drop_index('ix_account_last_sign_in_at')
         batch_op.drop_index('ix_account_join_key')
 
     op.drop_table('account')

@@ -9,6 +9,7 @@ from tests.rows import each_row
 
 HOME = "idp/db.py"
 OWN_TRANSACTIONS = {
+    "idp/chained.py": "a transaction of few statements on SQLite, which PostgreSQL runs as one statement",
     "idp/throttle/guard.py": "a try stays counted, whatever becomes of the caller's unit of work",
     "idp/outbox/leases.py": "a lease is committed apart from what the handler of the message does",
     "idp/outbox/periodic.py": "the same worker, which has no session of its own",
@@ -24,6 +25,7 @@ SLOW = {
     "idp/http_client/outgoing.py": "an HTTP request",
     "idp/oidc/client_auth/client_keys.py": "a wait for a thread that does an HTTP request",
     "idp/oidc/keys/ring.py": "a wait for a thread that reads the keys by a connection of its own",
+    "idp/chained.py": "a connection of its own",
     "idp/throttle/guard.py": "a connection of its own",
     "idp/oidc/store/connections.py": "a connection of its own",
 }

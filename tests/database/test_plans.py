@@ -85,7 +85,8 @@ def _walks(text: str, values: Any, database_url: str) -> list[str]:
         connection.close()
         return [step for step in steps if step.startswith("SCAN") and _named(step.split()[1], text) in _TABLES]
     with psycopg.connect(database_url) as raw:
-        row = raw.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchone()
+        cursor = (psycopg.RawCursor if isinstance(values, tuple) else psycopg.Cursor)(raw)
+        row = cursor.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchone()
         raw.rollback()
     assert row is not None
     return list(_seq_scans(row[0][0]["Plan"]))

@@ -6,7 +6,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.recovery.steps import statements
 
-MOST = 19
+MOST = 9
 """Count the form, the sign-in and the account's page."""
 
 

@@ -221,21 +221,31 @@ def test_an_operator_resets_the_rate_limit_of_the_parents_phone(app: Flask, buil
 
 
 @pytest.mark.row("Z-15")
+@pytest.mark.parametrize(
+    ("transaction", "blocked"),
+    [("idp.login.admission.admit", False), ("idp.accounts.disputes.get_for_sign_in", True)],
+    ids=["at once", "unit of work"],
+)
 def test_a_right_password_is_no_failure_when_the_database_is_unavailable(
-    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    build: Build,
+    monkeypatch: pytest.MonkeyPatch,
+    transaction: str,
+    blocked: bool,  # noqa: FBT001 - a row of the table above
 ) -> None:
-    account = build.active()
+    account = build.active(password_blocked_at=now() if blocked else None)
+    result = "Choisissez un nouveau mot de passe" if blocked else _ACCOUNT
 
-    def away(_account_id: object) -> None:
+    def away(*_arguments: object) -> None:
         raise OperationalError("", {}, Exception("away"))
 
     with time_machine.travel(now(), tick=False):
         with monkeypatch.context() as broken:
-            broken.setattr("idp.accounts.disputes.get_for_sign_in", away)
+            broken.setattr(transaction, away)
             for number in range(7):
                 browser = _from(app, f"203.0.113.{number}")
                 assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 503
-        assert heading(sign_in(_from(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        assert heading(sign_in(_from(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == result
 
 
 @pytest.mark.row("I-03")

@@ -36,27 +36,28 @@ def listening(app: Flask) -> Iterator[Seen]:
         seen.append((_for_a_cursor(self), values))
         return fetch(self, connection, values)
 
-    class Cursor(psycopg.Cursor[Any]):
-        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-            seen.append((str(query), params))
-            return super().execute(query, params, **kwargs)
+    execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
 
-        def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> Any:
-            every = list(params_seq)
-            seen.append((str(query), every[0]))
-            return super().executemany(query, every, **kwargs)
+    def executing(cursor: Any, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        seen.append((str(query), params))
+        return execute(cursor, query, params, **kwargs)
+
+    def executing_many(cursor: Any, query: Any, params_seq: Any, **kwargs: Any) -> Any:
+        every = list(params_seq)
+        seen.append((str(query), every[0]))
+        return executemany(cursor, query, every, **kwargs)
 
     def connected(connection: Any, _record: object) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.set_trace_callback(lambda statement: seen.append((statement, None)))
-        else:
-            connection.cursor_factory = Cursor
 
     fresh_connections(app)
     event.listen(Engine, "connect", connected)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Statement, "fetch_row", fetch_row)
+            patch.setattr(psycopg.Cursor, "execute", executing)
+            patch.setattr(psycopg.Cursor, "executemany", executing_many)
             yield seen
     finally:
         event.remove(Engine, "connect", connected)

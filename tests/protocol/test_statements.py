@@ -132,15 +132,15 @@ def test_hot_statements_scan_no_table(
             if analysed:
                 crowd(connection)
             for name, parameters in hot:
-                plan = planned(connection, name, parameters)
+                plan = prepared_plan(connection, name, parameters)
                 assert "Merge Join" not in plan, plan
                 assert "Hash Join" not in plan, plan
                 for table in BIG if analysed else ():
                     assert not re.search(rf"Seq Scan on {table}\b", plan), plan
 
 
-def planned(connection: psycopg.Connection[Any], name: str, parameters: int) -> str:
-    """Return the generic plan of a prepared statement."""
+def prepared_plan(connection: psycopg.Connection[Any], name: str, parameters: int) -> str:
+    """Return the generic plan of a statement that the connection prepared."""
     nothing = ", ".join(["NULL"] * parameters)
     lines = connection.execute(f"EXPLAIN EXECUTE {name} ({nothing})").fetchall()
     return "\n".join(line[0] for line in lines)

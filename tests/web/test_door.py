@@ -24,7 +24,7 @@ from tests.services import changed_services
 def doors(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The requests that the door answered, and whether Flask had a request then."""
     answered: list[tuple[str, bool]] = []
-    answer = Door._answer
+    answer = Door._ask_endpoint
 
     def note(self: Door, function: object, request: Request) -> object:
         def noted(same: Request) -> Response | None:
@@ -34,7 +34,7 @@ def doors(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]
 
         return answer(self, noted, request)
 
-    monkeypatch.setattr(Door, "_answer", note)
+    monkeypatch.setattr(Door, "_ask_endpoint", note)
     return answered
 
 

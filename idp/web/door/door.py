@@ -110,12 +110,12 @@ class Door:
         name, function = self._answers.get((request.method, request.path), (None, None))
         if function is not None:
             request.endpoint = name
-            response = self._endpoint_s(function, request)
+            response = self._ask_endpoint(function, request)
             if response is not None:
                 return response
-        return self._page_s(request)
+        return self._ask_pages(request)
 
-    def _endpoint_s(self, function: Answer, request: Request) -> Response | None:
+    def _ask_endpoint(self, function: Answer, request: Request) -> Response | None:
         with self._app.app_context():
             try:
                 for check in self._checks:
@@ -125,16 +125,16 @@ class Door:
                 if response is not None:
                     browser.save(self._app, request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
-                return self._error_s(error, request)
+                return self._handle(error, request)
             return response
 
-    def _error_s(self, error: Exception, request: Request) -> Response:
+    def _handle(self, error: Exception, request: Request) -> Response:
         """Return the response of Flask's handler of an error."""
         with self._app.request_context(request.for_flask()):
             response = self._app.make_response(self._app.handle_user_exception(error))
         return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
 
-    def _page_s(self, request: Request) -> Response:
+    def _ask_pages(self, request: Request) -> Response:
         """Return the response of the WSGI application of static files and Flask."""
         started: list[Any] = []
 

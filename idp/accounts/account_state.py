@@ -1,0 +1,95 @@
+"""The state of an account that decides about a secret, read by the statement that counts the try."""
+
+import uuid
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, or_, select
+
+from idp.accounts import disputes
+from idp.accounts.models import Account
+from idp.db import UtcDateTime
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """An account as it was read, without a lock.
+
+    Attributes:
+        has_signed_in: see `Account`.
+        closed: whether a dispute closes it (`disputes.closes`).
+        known_device: whether its password was verified on the device of the try since it last changed. The device is
+            also unknown if an operator has reset the account's tries since: the device's own counter may be full.
+
+    The others are columns of the account.
+    """
+
+    id: uuid.UUID
+    username: str
+    generation: int
+    disabled_at: datetime | None
+    activated_at: datetime | None
+    password_hash: str | None
+    password_blocked_at: datetime | None
+    provisional_hash: str | None
+    provisional_expires_at: datetime | None
+    has_signed_in: bool
+    closed: bool
+    known_device: bool
+
+    @classmethod
+    def of(cls, row: Row[Any] | None) -> "AccountState | None":
+        """Return the state in a row of `by_username`, or None for a row of NULLs."""
+        return cls(**{name: getattr(row, name) for name in _NAMES}) if row is not None and row.id else None
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of the bind parameters of `is_unchanged`."""
+        return {"account": self.id} | {f"was_{name}": getattr(self, name) for name in _DECISIVE}
+
+
+_NAMES = tuple(field.name for field in fields(AccountState))
+_DECISIVE = ("generation", "disabled_at", "password_hash", "password_blocked_at", "has_signed_in", "closed")
+
+
+def by_username(*, with_device: bool) -> Select[Any]:
+    """Return the SELECT of the account whose folded identifier is the parameter `username`.
+
+    `with_device`: the parameter `device_since` is the last sign-in on the device of the try; otherwise it has none.
+    """
+    columns = {name: _column(name) for name in _NAMES if name != "known_device"}
+    columns["known_device"] = _is_known() if with_device else false()
+    labelled = (column.label(name) for name, column in columns.items())
+    return select(*labelled).where(Account.username == bindparam("username"))
+
+
+def is_unchanged() -> ColumnElement[bool]:
+    """Return the condition that the account is as it was read, in all that decides whether a secret opens a session.
+
+    The present state is not judged: the decision about the state that was read is still right.
+    """
+    columns = {name: _column(name) for name in _DECISIVE}
+    same = (
+        column.is_not_distinct_from(bindparam(f"was_{name}", type_=column.type)) for name, column in columns.items()
+    )
+    return and_(Account.id == bindparam("account"), *same)
+
+
+def proved_since(device_since: Any, moment: Any) -> ColumnElement[bool]:
+    """Return the condition that a device with a last sign-in at `device_since` proved the password after `moment`."""
+    return or_(moment.is_(None), moment < device_since)
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    column: ColumnElement[Any] = disputes.closes() if name == "closed" else getattr(Account, name)
+    return column
+
+
+def _is_known() -> ColumnElement[bool]:
+    since = bindparam("device_since", type_=UtcDateTime())
+    return and_(
+        Account.disabled_at.is_(None),
+        Account.activated_at.is_not(None),
+        proved_since(since, Account.password_changed_at),
+        proved_since(since, Account.tries_forgotten_at),
+    )

@@ -1,0 +1,110 @@
+"""Admits an ordinary sign-in in one transaction: updates the account, inserts the session, settles the counted try.
+
+`idp.login.service` has decided by the account as it was read (`VerifiedSecret.account`). If the account has changed
+since, nothing is written here, and the service decides again in a unit of work.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Table, Update, bindparam, exists, insert, inspect, select, true, update
+from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
+
+from idp import opaque
+from idp.accounts import account_state
+from idp.accounts.authentication import VerifiedSecret
+from idp.accounts.models import Account
+from idp.chained import Chain, Gates, Step
+from idp.clock import now
+from idp.db import Base, UtcDateTime, db
+from idp.sessions import liveness
+from idp.sessions.models import Session
+from idp.throttle import counters
+from idp.throttle.guard import Settlement
+
+_ACCOUNT = "admitted"
+
+
+def note(verified: VerifiedSecret) -> None:
+    """Record the sign-in on the account, in the caller's transaction, which has locked the row."""
+    noting = _noting().where(Account.id == bindparam("account"))
+    db.session.connection().execute(noting, {"account": verified.account_id, **_noted(verified)})
+
+
+def admit(verified: VerifiedSecret, rows: Sequence[Base], former: str | None) -> bool:
+    """Record the sign-in on the account, insert `rows` and settle the try, by one statement on PostgreSQL.
+
+    Return False, without any change, if the account is not as it was read, or if nobody has ended the session of the
+    cookie `former`, which the browser sent.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    settlement = Settlement(verified.slots)
+    values = verified.account.values() | _noted(verified) | counters.values_to_settle(settlement.counters)
+    for row in rows:
+        values |= _values(row)
+    if former:
+        values["former_digest"] = opaque.digest(former)
+    admitting = _admitting(tuple(type(row) for row in rows), settlement.deletes, has_former=bool(former))
+    return admitting.run(values)[1] is not None
+
+
+@lru_cache(maxsize=32)
+def _admitting(tables: tuple[type[Base], ...], deletes: tuple[bool, ...], *, has_former: bool) -> Chain:
+    former = exists().where(Session.digest == bindparam("former_digest"), liveness.unended())
+    steps = [Step(_ACCOUNT, partial(_changed, ~former if has_former else true()), required=True)]
+    steps += [Step(f"new_{table.__tablename__}", partial(_inserted, table)) for table in tables]
+    return Chain([*steps, *counters.settling(deletes)], answer=_ACCOUNT)
+
+
+def _changed(when: ColumnElement[bool], gates: Gates) -> UpdateBase:
+    return _noting().where(account_state.is_unchanged(), when, *gates).returning(Account.id)
+
+
+def _noting() -> Update:
+    """Return the UPDATE of an account that has signed in; keep `updated_at`, which is for other changes.
+
+    It also ends the rights of the browser that activated the account: it now needs the password.
+    """
+    return update(_table(Account)).values(
+        last_sign_in_at=bindparam("signed_in_at", type_=UtcDateTime()),
+        inactive_warned_at=None,
+        activated_in=None,
+        password_hash=bindparam("hash_today"),
+        updated_at=Account.updated_at,
+    )
+
+
+def _noted(verified: VerifiedSecret) -> dict[str, Any]:
+    """Return the values of `_noting`: the time, and the hash under today's parameters."""
+    return {"signed_in_at": now(), "hash_today": verified.rehashed or verified.stored}
+
+
+def _inserted(table: type[Base], gates: Gates) -> ReturningInsert[Any]:
+    target = _table(table)
+    columns = [column for column in target.columns if column is not target.autoincrement_column]
+    values = (bindparam(_parameter(target, column.name), type_=column.type) for column in columns)
+    row = select(*values).where(*gates or (true(),))
+    return insert(target).from_select(columns, row, include_defaults=False).returning(*target.primary_key)
+
+
+def _values(row: Base) -> dict[str, Any]:
+    """Return the values of the bind parameters of `_inserted`, with the defaults of the columns that have no value."""
+    target, values = _table(type(row)), {}
+    for column in target.columns:
+        value = getattr(row, column.name)
+        default: Any = column.default
+        if value is None and default is not None:
+            value = default.arg(None) if default.is_callable else default.arg
+        values[_parameter(target, column.name)] = value
+    return values
+
+
+def _parameter(table: Table, column: str) -> str:
+    return f"{table.name}_{column}"
+
+
+def _table(model: type[Base]) -> Table:
+    return cast("Table", inspect(model).local_table)

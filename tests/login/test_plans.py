@@ -1,0 +1,118 @@
+"""The statements of a sign-in on PostgreSQL: their plans, and the index entries that they do not write."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.throttle.models import ThrottleCounter
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.listening import Seen, fresh_connections, listening
+from tests.protocol.test_statements import crowd
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+TABLES = "account|guardianship|session|throttle"
+TYPES: dict[type, str] = {bytes: "bytea", UUID: "uuid", datetime: "timestamptz", bool: "boolean", int: "integer"}
+
+
+def recorded(app: Flask, build: Build) -> Seen:
+    """Return the statements of a sign-in in a new browser, in the same one, and in one whose session has ended."""
+    account, browser = build.active(children=[build.child()]), app.test_client()
+    with listening(app) as seen:
+        for _ in range(2):
+            sign_in(browser, "/connexion", account.username, PASSWORD)
+            browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+        browser.set_cookie("__Host-ss", "x" * 43, domain="connexion.exemple.test")
+        sign_in(browser, "/connexion", account.username, PASSWORD)
+    return seen
+
+
+def generic_plans(seen: Seen, connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[str]:
+    for text, values in {text: values for text, values in seen if text.startswith("WITH")}.items():
+        yield planned(connection, text, values)
+
+
+def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Give the server five thousand accounts, each with a tie, a session and a counter, and their statistics."""
+    connection.execute("INSERT INTO throttle SELECT 'x', decode(md5('k' || n), 'hex'), 1, now(), now(), now()"
+                       " FROM generate_series(1, 5000) n")  # fmt: skip
+    connection.execute(
+        "INSERT INTO child (id, school_id, student_id, family_name, given_name, class_name)"
+        " SELECT gen_random_uuid(), school_id, n, family_name, given_name, class_name"
+        " FROM (SELECT * FROM child LIMIT 1) child, generate_series(1, 5000) n"
+    )
+    crowd(connection)
+    connection.execute(
+        "INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)"
+        " SELECT account.id, child.id, 0, '', 1 FROM (SELECT id, row_number() OVER () AS n FROM account) account"
+        " JOIN (SELECT id, row_number() OVER () AS n FROM child WHERE length(student_id) < 5) child USING (n)"
+    )
+    connection.execute("ANALYZE guardianship")
+
+
+def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, database_url: str) -> None:
+    """With generic plans, as the driver prepares the statements; with statistics and without."""
+    seen = recorded(app, build)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for analysed in (False, True):
+            if analysed:
+                multiply(connection)
+            plans = list(generic_plans(seen, connection))
+            assert len(plans) == 5, "two for a new device, two for a known one, one after a session"
+            for plan in plans:
+                assert not re.search("Merge|Hash", plan), plan
+                if analysed:
+                    assert not re.search(rf"Seq Scan on ({TABLES})\b", plan), plan
+
+
+def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build, database_url: str) -> None:
+    """The pages of the table are full, as an import leaves them: they keep room for one more version of a row."""
+    people = [build.active() for _ in range(40)]
+    fresh_connections(app)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("VACUUM FULL account")
+        before = updates(connection)
+    for account in people[:20]:
+        for _ in range(3):
+            sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+    fresh_connections(app)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        all_, heap_only = (now - then for now, then in zip(updates(connection), before, strict=True))
+    assert (all_, heap_only) == (60, 60)
+    assert db.session.scalar(select(func.count()).select_from(Account)) == 40
+    assert db.session.scalar(select(func.sum(ThrottleCounter.count))) == 0
+
+
+def updates(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[int, int]:
+    """Return the updates of accounts so far, and those that wrote no index entry."""
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    row = connection.execute(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'account'"
+    ).fetchone()
+    assert row is not None
+    return row  # type: ignore[return-value]
+
+
+def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any] | tuple[Any, ...]) -> str:
+    """Return the generic plan of a statement, with the driver's parameter types."""
+    if isinstance(values, dict):
+        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+        text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
+        values = tuple(values[name] for name in names)
+    types = ", ".join(TYPES.get(type(value), "unknown") for value in values)
+    connection.execute(f"PREPARE hot ({types}) AS {text}")
+    nothing = ", ".join("NULL" for _ in values)
+    lines = connection.execute(f"EXPLAIN EXECUTE hot ({nothing})").fetchall()
+    connection.execute("DEALLOCATE hot")
+    return "\n".join(line[0] for line in lines)
