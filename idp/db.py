@@ -19,7 +19,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,7 +34,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from idp import pool
+from idp import pool, waiting
 
 logger = structlog.get_logger()
 
@@ -116,35 +115,6 @@ class UuidKey:
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
 
 
-class WouldWaitError(BaseException):
-    """A thread that must not wait would wait for the database, for a hash or for another server.
-
-    It is no `Exception`: no handler of errors answers it.
-    """
-
-
-_must_not_wait: ContextVar[bool] = ContextVar("must_not_wait", default=False)
-
-
-@contextmanager
-def without_waiting() -> Iterator[None]:
-    """Run the block only as far as it needs no statement and nothing that takes time.
-
-    Raises:
-        WouldWaitError: it does. Nothing was written.
-    """
-    token = _must_not_wait.set(True)
-    try:
-        yield
-    finally:
-        _must_not_wait.reset(token)
-
-
-def _refuse_to_wait() -> None:
-    if _must_not_wait.get():
-        raise WouldWaitError
-
-
 class UnitSession(Session):
     """A session that reads in autocommit mode, and writes in a unit of work only.
 
@@ -167,7 +137,7 @@ class UnitSession(Session):
             RuntimeError: outside a unit of work, for a statement that is not a SELECT or locks rows: nothing would
                 commit what it writes, and autocommit would end its lock at once.
         """
-        _refuse_to_wait()
+        waiting.refuse()
         engine = super().get_bind(mapper, clause, bind, **kwargs)
         if not self.is_writing and (self._flushing or not _only_reads(clause)):
             self.refuse_write(_named(mapper, clause))
@@ -301,7 +271,7 @@ def release_connection() -> None:
     Raises:
         RuntimeError: a unit of work is open: its transaction would stay open meanwhile.
     """
-    _refuse_to_wait()
+    waiting.refuse()
     if not has_app_context() or not db.session.registry.has():
         return
     session = _session()

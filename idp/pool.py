@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from idp import waiting
+
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
 _RETURNED_AT = "returned_at"
@@ -27,7 +29,9 @@ def _look(connection: Any, entry: ConnectionPoolEntry, _borrowed: PoolProxiedCon
 
     Raises:
         InvalidatePoolError: it is; all connections that are as old are replaced too.
+        WouldWaitError: the block must not wait for the database.
     """
+    waiting.refuse()
     returned_at = entry.info.get(_RETURNED_AT)
     if returned_at is None:  # a new connection
         return

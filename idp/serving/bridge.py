@@ -127,10 +127,17 @@ class _Task(NamedTuple):
 
 
 class Bridge:
-    """The RSGI application around the door, with `threads` threads for what waits."""
+    """The RSGI application around the door.
 
-    def __init__(self, door: Door, threads: int) -> None:
+    Args:
+        door: answers the requests.
+        threads: the number of threads for what waits.
+        parent: the process that started this worker, and without which it stops.
+    """
+
+    def __init__(self, door: Door, threads: int, parent: int) -> None:
         self._door = door
+        self._parent = parent
         self._threads = threads
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
 
@@ -139,7 +146,7 @@ class Bridge:
         self._loop = loop
         for _ in range(self._threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
-        loop.call_later(_PARENT_SECONDS, self._watch_parent, os.getppid())
+        loop.call_later(_PARENT_SECONDS, self._watch_parent)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Collect a request, and answer it from memory or wait until a thread has answered it."""
@@ -173,10 +180,10 @@ class Bridge:
             task.protocol.response_empty(500, [])
         self._loop.call_soon_threadsafe(_note, task.answered)
 
-    def _watch_parent(self, parent: int) -> None:
-        """Stop this worker when its master is gone, which cannot stop it any more."""
-        if os.getppid() == parent:
-            self._loop.call_later(_PARENT_SECONDS, self._watch_parent, parent)
+    def _watch_parent(self) -> None:
+        """Stop this worker when its parent is gone, which cannot stop it any more."""
+        if os.getppid() == self._parent:
+            self._loop.call_later(_PARENT_SECONDS, self._watch_parent)
         else:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -73,17 +73,17 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Comma
             respawn_failed_workers=True,
             workers_kill_timeout=_STOP_SECONDS,
         )
-        loader: Any = partial(_load, create_app, settings, threads)  # granian's type is that of functions
+        loader: Any = partial(_load, create_app, settings, threads, os.getpid())  # granian's type is that of functions
         server.serve(target_loader=loader, wrap_loader=False)
 
     return serve
 
 
-def _load(create_app: _CreateApp, settings: "Settings", threads: int) -> "Bridge":
+def _load(create_app: _CreateApp, settings: "Settings", threads: int, parent: int) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
     from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - the parent process does not need the application
 
-    return Bridge(door_of(create_app(settings)), threads)
+    return Bridge(door_of(create_app(settings)), threads, parent)
 
 
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:

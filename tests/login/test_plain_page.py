@@ -20,7 +20,6 @@ from idp.registration import rows
 from idp.services import services_of
 from tests.builders import PASSWORD, Build, change_registration
 from tests.pages import follow, form_token, sign_in
-from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
 _MARK = re.compile(r"mark[0-9a-f]{32}")
@@ -134,13 +133,3 @@ def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch:
             services_of(app).sign_in_pages[key[0], key[1] - 1, name] = services_of(app).sign_in_pages.pop(key)
         assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1
-
-
-def test_a_browser_without_a_session_costs_no_statement_before_it_signs_in(app: Flask, ent: RelyingParty) -> None:
-    start(app, ent)
-    app.test_client().get("/.well-known/openid-configuration")
-    with listening(app) as seen:
-        browser, url = start(app, ent)
-        assert browser.get(url).status_code == 200
-        assert browser.get("/.well-known/openid-configuration").status_code == 200
-        assert seen.work() == []

@@ -13,8 +13,10 @@ from flask import Blueprint, Flask
 from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from idp import waiting
 from idp.config import Settings
-from idp.db import WouldWaitError, refuse_unwritten_changes, without_waiting
+from idp.db import refuse_unwritten_changes
+from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
@@ -81,7 +83,7 @@ class Door:
         if key not in self._in_memory or self._session_cookie in request.header("Cookie"):
             return None
         try:
-            with without_waiting():
+            with waiting.without_waiting():
                 return self.answer(request)
         except WouldWaitError:
             return None
@@ -136,6 +138,7 @@ class Door:
 
     def _ask_pages(self, request: Request) -> Response:
         """Return the response of the WSGI application of static files and Flask."""
+        waiting.refuse()  # a page may need any statement, and takes long to render
         started: list[Any] = []
 
         def start_response(status: str, headers: Headers, _exc_info: Any = None) -> Any:

@@ -1,0 +1,121 @@
+"""What the event loop of the server answers: only what the memory of the process is enough for."""
+
+from io import BytesIO
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from idp.clients import registry
+from idp.db import db, release_connection, unit_of_work
+from idp.services import services_of
+from idp.waiting import WouldWaitError, without_waiting
+from idp.web.door.door import Door
+from idp.web.http import Request, Response
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.flow import tokens_for
+from tests.protocol.listening import listening
+from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
+
+
+def ask(app: Flask, url: str, *, method: str = "GET", cookies: str = "", **headers: str) -> Response | None:
+    """Ask the door of `app` as the event loop does."""
+    assert isinstance(app.wsgi_app, Door)
+    parts = urlsplit(url)
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": parts.path,
+        "QUERY_STRING": parts.query,
+        "REMOTE_ADDR": "198.51.100.9",
+        "SERVER_NAME": "x",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "https",
+        "wsgi.input": BytesIO(),
+        "HTTP_COOKIE": cookies,
+        **{f"HTTP_{name}": value for name, value in headers.items()},
+    }
+    return app.wsgi_app.answer_at_once(Request(environ))
+
+
+def cookies_of(response: Response) -> str:
+    return "; ".join(value.partition(";")[0] for name, value in response.headers if name == "Set-Cookie")
+
+
+def test_a_browser_comes_to_the_sign_in_page_without_a_statement(app: Flask, ent: RelyingParty) -> None:
+    app.test_client().get(ent.url(Attempt()))  # the registration is in memory now
+    app.test_client().get("/jwks.json")
+    with listening(app) as seen:
+        begun = ask(app, ent.url(Attempt(), login_hint="profil:parent"))
+        assert begun is not None
+        assert begun.status == 303
+        page = ask(app, dict(begun.headers)["Location"], cookies=cookies_of(begun))
+        assert page is not None
+        assert page.status == 200
+        assert b"<h1>Connexion</h1>" in page.body
+        for url in ("/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"):
+            document = ask(app, url)
+            assert document is not None
+            assert document.status == 200
+        assert seen.work() == []
+
+
+@each_row(
+    ("method", "path"),
+    [
+        ("GET", "/authorize?client_id=unknown"),
+        ("GET", "/authorize/resume?demande=x"),
+        ("GET", "/connexion"),
+        ("POST", "/connexion"),
+        ("HEAD", "/jwks.json"),
+        ("GET", "/userinfo"),
+        ("POST", "/token"),
+        ("GET", "/mentions-legales"),
+        ("GET", "/static/base.css"),
+        ("GET", "/rien"),
+    ],
+)
+def test_other_requests_are_left_to_a_thread(app: Flask, method: str, path: str) -> None:
+    assert ask(app, path, method=method) is None
+
+
+def test_a_request_with_a_session_is_left_to_a_thread(app: Flask, ent: RelyingParty, build: Build) -> None:
+    browser = app.test_client()
+    sign_in(browser, "/connexion", build.active(children=[build.child()]).username, PASSWORD)
+    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert cookie is not None
+    assert ask(app, ent.url(Attempt()), cookies=f"__Host-ss={cookie.value}") is None
+    assert tokens_for(browser, ent)["id_token"]
+
+
+def test_what_is_not_in_memory_is_left_to_a_thread_and_not_logged(
+    app: Flask, ent: RelyingParty, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.forget()
+    services_of(app).server.ring.forget()
+    capsys.readouterr()
+    assert ask(app, ent.url(Attempt())) is None
+    assert ask(app, "/jwks.json") is None
+    assert "request" not in capsys.readouterr().err
+    app.test_client().get(ent.url(Attempt()))
+    app.test_client().get("/jwks.json")
+    assert ask(app, ent.url(Attempt())) is not None
+    assert ask(app, "/jwks.json") is not None
+
+
+def test_nothing_waits_in_the_block(app: Flask) -> None:
+    with app.app_context():
+        db.session.execute(text("SELECT 1"))
+        db.session.remove()
+        with pytest.raises(WouldWaitError), without_waiting():
+            db.session.execute(text("SELECT 1"))
+        with pytest.raises(WouldWaitError), without_waiting():
+            release_connection()
+        with pytest.raises(WouldWaitError), without_waiting(), unit_of_work():
+            pass
+        with pytest.raises(WouldWaitError), without_waiting():
+            services_of(app).hasher.hash("une phrase de passe", "sign_in")
+        db.session.remove()
+        assert db.session.scalar(text("SELECT 1")) == 1, "afterwards the same thread may wait"
