@@ -25,7 +25,7 @@ from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
-from idp.login import plain_page
+from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.my_account import email_views as account_email
@@ -123,7 +123,9 @@ def create_app(settings: Settings) -> Flask:
     errors.configure(app)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
-    door.add_page("/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_page.show)
+    door.add_page(
+        "/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show, plain_sign_in.submit
+    )
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app, door)

@@ -12,17 +12,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import HasherBusyError, fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
-from idp.login import plain_page, service
+from idp.login import plain, service
 from idp.login.forms import SignInForm
 from idp.services import services
-from idp.sessions import attempts, devices, freshness, manager
+from idp.sessions import freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLostError, ServiceBusyError, form_token_refused
+from idp.web.errors import InteractionLostError, form_token_refused
+from idp.web.http import current_request
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("login", __name__)
@@ -38,17 +39,13 @@ def sign_in() -> Response:
         return _show(interaction, form)
     if _has_empty_field(form):
         return _page(interaction, form, 200)
-    return _answer(interaction, form, _try(form))
+    return _answer(interaction, form, current_request().decided or plain.decide(form))
 
 
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
     match outcome:
-        case service.SignedIn(cookie, username):
-            renew_form_token()
-            response = see_other(store.resume_url(interaction and interaction.without_person()))
-            manager.set_cookie(response, cookie)
-            devices.remember(response, username)
-            return response
+        case service.SignedIn():
+            return make_response(plain.opened(interaction, outcome))
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
@@ -146,20 +143,6 @@ def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRe
     return make_response(html)
 
 
-def _try(form: SignInForm) -> service.Outcome:
-    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
-    try:
-        return service.sign_in(
-            services().settings,
-            services().hasher,
-            services().breached,
-            attempt,
-            former=manager.cookie_value(),
-        )
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-
-
 def _page(
     interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
 ) -> Response:
@@ -169,10 +152,10 @@ def _page(
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
-    html = plain_page.render(
+    html = plain.render(
         client,
         form,
-        plain_page.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
+        plain.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
         connected=current[1].short_name if current else "",
         shut_out=shut_out,
         failed=failed,

@@ -1,6 +1,6 @@
 """Authlib's authorization server with the clients, grants and store of this service.
 
-Authlib selects the grant, validates client, redirect URI and response type, and formats the responses. The store
+Authlib selects the grant, authenticates the client and formats the responses of the token endpoint. The store
 (`idp.oidc.store.contract`) prevents the races that Authlib's documented pattern allows: a code that is used twice, a
 token that is still valid after a replay.
 """

@@ -5,6 +5,7 @@ programs do not read it. Over http, in development only, its name has no `__Host
 """
 
 import hashlib
+import hmac
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,7 +13,7 @@ from typing import Any, cast
 
 from flask import Flask, current_app
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from idp import opaque
 from idp.config import Settings
@@ -162,6 +163,19 @@ def form_token() -> str:
         session[_TOKEN] = hashlib.sha1(os.urandom(64)).hexdigest()  # noqa: S324 - random, as Flask-WTF makes it
     signed: str = _token_serializer(*current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(session[_TOKEN])
     return signed
+
+
+def has_form_token(request: Request) -> bool:
+    """Return whether a form has the CSRF token of its browser, by the rules of Flask-WTF."""
+    expected, token = _session().get(_TOKEN), request.fields.get(_TOKEN)
+    if not token or not isinstance(expected, str):
+        return False
+    config = current_app.config
+    try:
+        opened = _token_serializer(*config["WTF_CSRF_SECRET_KEY"]).loads(token, max_age=config["WTF_CSRF_TIME_LIMIT"])
+    except BadData:
+        return False
+    return isinstance(opened, str) and hmac.compare_digest(expected.encode(), opened.encode())
 
 
 @lru_cache(maxsize=8)

@@ -3,8 +3,9 @@
 from typing import Any
 
 import wtforms
-from flask import request
 from wtforms import StringField
+
+from idp.web.http import current_request
 
 
 class Form(wtforms.Form):  # type: ignore[misc]
@@ -19,7 +20,8 @@ class Form(wtforms.Form):  # type: ignore[misc]
         locales = ("fr",)
 
     def __init__(self) -> None:
-        super().__init__(request.form if request.method == "POST" else None)
+        request = current_request()
+        super().__init__(request.fields if request.method == "POST" else None)
 
 
 class PlainField(StringField):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from flask import has_request_context
 from flask import request as flask_request
+from werkzeug.datastructures import MultiDict
 from werkzeug.http import dump_cookie
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -48,10 +49,12 @@ class Request:
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
         endpoint: The name of the endpoint or page, for the log; None if there is none.
+        decided: What the door decided before it left the page to Flask.
     """
 
     id = ""
     endpoint: str | None = None
+    decided: Any = None
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
@@ -114,6 +117,11 @@ class Request:
     def form(self) -> bytes:
         """The body if it is a form, still encoded; empty for a body of another type."""
         return self.body if self.media_type == FORM else b""
+
+    @cached_property
+    def fields(self) -> MultiDict[str, str]:
+        """The fields of a form in the body; empty for a body of another type."""
+        return MultiDict(parse_qsl(self.form.decode(errors="replace"), keep_blank_values=True))
 
     @property
     def user_agent(self) -> str:

@@ -29,7 +29,7 @@ class Seen(list[tuple[str, Any]]):
 @contextmanager
 def listening(app: Flask) -> Iterator[Seen]:
     """Record all statements of connections of any SQLAlchemy pool until the end of the block."""
-    seen = Seen()
+    seen, heard = Seen(), set[int]()
     fetch = Statement.fetch_row
 
     def fetch_row(self: Statement, connection: Any, values: Any) -> Any:
@@ -39,17 +39,20 @@ def listening(app: Flask) -> Iterator[Seen]:
     execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
 
     def executing(cursor: Any, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        seen.append((str(query), params))
+        if id(cursor.connection) in heard:
+            seen.append((str(query), params))
         return execute(cursor, query, params, **kwargs)
 
     def executing_many(cursor: Any, query: Any, params_seq: Any, **kwargs: Any) -> Any:
         every = list(params_seq)
-        seen.append((str(query), every[0]))
+        if id(cursor.connection) in heard:
+            seen.append((str(query), every[0]))
         return executemany(cursor, query, every, **kwargs)
 
     def connected(connection: Any, _record: object) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.set_trace_callback(lambda statement: seen.append((statement, None)))
+        heard.add(id(connection))
 
     fresh_connections(app)
     event.listen(Engine, "connect", connected)

@@ -7,15 +7,19 @@ from flask import Flask, has_request_context
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
+from idp.accounts.authentication import Refused
 from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
+from idp.login import plain, service
+from idp.login.forms import SignInForm
 from idp.oidc.tokens import bearer
 from idp.services import services_of
 from idp.web import http
 from idp.web.door.door import Door
 from idp.web.http import Request, Response, current_request
-from tests.builders import Build
+from tests.builders import PASSWORD, Build
+from tests.pages import form_token, sign_in
 from tests.rows import each_row
 from tests.services import changed_services
 
@@ -184,3 +188,38 @@ def test_json_is_compact_and_utf_8() -> None:
     response = http.json_response({"a": ["é"]}, 201, [("X", "y")])
     assert json.loads(response.body) == {"a": ["é"]}
     assert response.headers == [("X", "y"), ("Content-Type", "application/json")]
+
+
+def test_an_ordinary_sign_in_is_answered_without_flask_and_any_other_is_decided_once(
+    app: Flask, browser: FlaskClient, build: Build, doors: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, decided = build.active(), []
+    decide = plain.decide
+
+    def note(form: SignInForm) -> service.Outcome:
+        decided.append(decide(form))
+        return decided[-1]
+
+    monkeypatch.setattr(plain, "decide", note)
+    wrong = sign_in(browser, "/connexion", account.username, "autre phrase de passe")
+    assert "n’a pas abouti" in wrong.get_data(as_text=True)
+    assert [type(outcome) for outcome in decided] == [Refused]
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert page.request.path == "/mon-compte"
+    assert [type(outcome) for outcome in decided] == [Refused, service.SignedIn]
+    assert doors == [("/connexion", False)] * 4
+
+
+def test_a_form_without_its_token_or_with_an_empty_field_decides_nothing(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "decide", lambda _form: pytest.fail("nothing may be decided"))
+    username, token = build.active().username, form_token(browser.get("/connexion"))
+    for sent in (token[:-1], f"{token}x", "", "x", "é"):
+        form = {"csrf_token": sent, "identifiant": username, "mot-de-passe": PASSWORD}
+        assert browser.post("/connexion", data=form).status_code == 400
+    form = {"csrf_token": token, "identifiant": username, "mot-de-passe": ""}
+    assert browser.post("/connexion", data=form).status_code == 200
+    stranger = browser.application.test_client()
+    form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
+    assert stranger.post("/connexion", data=form).status_code == 400

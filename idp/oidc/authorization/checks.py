@@ -2,8 +2,7 @@
 
 Each rule of a specification has a function `check_*`. Until client and redirect URI are known to be valid, an error is
 shown on a page of the service; after that it is sent to the client, except that an unsupported `response_mode`, a
-malformed `state` and an invalid pushed `request_uri` get a page too. Authlib only validates client, redirect URI and
-response type.
+malformed `state` and an invalid pushed `request_uri` get a page too.
 """
 
 import re

@@ -5,10 +5,7 @@
 """
 
 import uuid
-from datetime import datetime, timedelta
-from typing import cast
-
-from authlib.oauth2.rfc6749 import OAuth2Error
+from datetime import timedelta
 
 from idp import journey, opaque
 from idp.audit import chain
@@ -24,9 +21,8 @@ from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import session_state
-from idp.oidc.parameters import ParsedRequest, as_get
+from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
-from idp.oidc.tokens.grants import CodeGrant, StepOwedError
 from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
@@ -35,7 +31,7 @@ from idp.web.door import pages
 from idp.web.door.endpoints import Endpoint
 from idp.web.errors import InteractionLostError
 from idp.web.http import Request, Response, see_other
-from idp.web.request_context import remote_ip, request_id
+from idp.web.request_context import request_id
 
 _MAX_URL_LENGTH = 7800
 """In characters; a request line may have 8190 bytes, and later steps add parameters."""
@@ -210,70 +206,56 @@ def _state(interaction: Interaction, requested: AuthorizationRequest, client: Re
     )
 
 
-def _audit_binding(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
-    """Return the salt and key that protect the audit entry of a code until the worker seals it."""
-    salt = chain.new_salt()
-    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_ip(), request_id())
-    return {"journal_salt": salt, "journal_key": key}
-
-
 def _issue(request: Request, client: Registration, requested: AuthorizationRequest) -> Response | None:
-    """Return the response with a code, or None if the token store issues none (`StepOwedError`)."""
+    """Return the response with a code, or None if the token store issues none.
+
+    Then a step is owed, the session ended, the client changed, or the pushed request was used.
+    """
     cookie = manager.cookie_value()
     if cookie is None:
         return None
-    settings, moment = services().settings, now()
-
-    def bind(code_digest: bytes) -> CodeRequest:
-        return CodeRequest(
-            cookie_digest=opaque.digest(cookie),
-            code_digest=code_digest,
-            family=uuid.uuid4(),
-            client=client.key,
-            client_version=client.version,
-            redirect_uri=requested.redirect_uri,
-            scope=requested.scope,
-            nonce=requested.nonce,
-            challenge=requested.code_challenge,
-            claims=requested.claims,
-            jkt=requested.jkt,
-            pushed_digest=opaque.digest(requested.pushed) if requested.pushed else None,
-            charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
-            mail_required=settings.mail_required,
-            now=moment,
-            idle_since=liveness.idle_since(settings, moment),
-            touch_before=liveness.touch_before(moment),
-            expires_at=moment + _code_lifetime(settings, client),
-            ip=remote_ip(),
-            request_id=request_id(),
-            **_audit_binding(settings, client, moment),
-        )
-
-    parsed = ParsedRequest(request, _as_parameters(client, requested))
-    try:
-        grant = cast("CodeGrant", services().server.get_authorization_grant(parsed))
-        redirect_uri = grant.validate_authorization_request()
-        code = grant.generate_authorization_code()
-        parsed.user = bind
-        grant.save_authorization_code(code, parsed)
-    except (StepOwedError, OAuth2Error):  # OAuth2Error: the client was disabled after the request was checked
+    code = opaque.new_value()
+    sid = services().server.store.issue_code(_code_request(request, client, requested, cookie, code))
+    if sid is None:
         return None
     rate_limits.note_live_session()
-    state = browser_state.value(grant.sid)
-    pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, redirect_uri))]
-    response = responses.send(redirect_uri, pairs, requested.state, requested.response_mode)
+    state = browser_state.value(sid)
+    pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
+    response = responses.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
     browser_state.keep(response, state)
     return response
 
 
-def _as_parameters(client: Registration, requested: AuthorizationRequest) -> dict[str, str]:
-    """Return the parameters that Authlib needs."""
-    return {
-        "response_type": "code",
-        "client_id": client.client_id,
-        "redirect_uri": requested.redirect_uri,
-        "scope": requested.scope,
-    }
+def _code_request(
+    request: Request, client: Registration, requested: AuthorizationRequest, cookie: str, code: str
+) -> CodeRequest:
+    settings, moment, salt = services().settings, now(), chain.new_salt()
+    ip, id_of_request = request.remote_ip, request_id()
+    return CodeRequest(
+        cookie_digest=opaque.digest(cookie),
+        code_digest=opaque.digest(code),
+        family=uuid.uuid4(),
+        client=client.key,
+        client_version=client.version,
+        redirect_uri=requested.redirect_uri,
+        scope=requested.scope,
+        nonce=requested.nonce,
+        challenge=requested.code_challenge,
+        claims=requested.claims,
+        jkt=requested.jkt,
+        pushed_digest=opaque.digest(requested.pushed) if requested.pushed else None,
+        charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
+        mail_required=settings.mail_required,
+        now=moment,
+        idle_since=liveness.idle_since(settings, moment),
+        touch_before=liveness.touch_before(moment),
+        expires_at=moment + _code_lifetime(settings, client),
+        ip=ip,
+        request_id=id_of_request,
+        # they protect the audit entry of the code until the worker seals it
+        journal_salt=salt,
+        journal_key=chain.issued_key(settings.secrets, salt, moment, client.key, ip, id_of_request),
+    )
 
 
 def _code_lifetime(settings: Settings, client: Registration) -> timedelta:

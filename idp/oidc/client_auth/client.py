@@ -31,16 +31,9 @@ class ProtocolClient(ClientMixin):
         """Return the client identifier."""
         return self.registration.client_id
 
-    def get_default_redirect_uri(self) -> None:  # type: ignore[override] # the stub forgets that there may be none
-        """Return None: OpenID Connect Core 3.1.2.1 requires the redirect URI in every request."""
-
     def get_allowed_scope(self, scope: Collection[str] | str) -> str:
         """Return the requested scopes: the checks of the request refused those that are not registered."""
         return scope if isinstance(scope, str) else " ".join(scope)
-
-    def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Return whether the redirect URI is registered, by exact comparison (RFC 9700 4.1)."""
-        return redirect_uri in self.registration.redirect_uris
 
     def check_client_secret(self, client_secret: str) -> bool:
         """Return whether the secret is valid; during a rotation, the former secret is valid too."""
@@ -53,10 +46,6 @@ class ProtocolClient(ClientMixin):
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
         """Return whether the method is the registered one, at any endpoint."""
         return method == self.registration.auth_method
-
-    def check_response_type(self, response_type: str) -> bool:
-        """Return whether the response type is `code`, the only one."""
-        return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Return whether the client may use the grant: refresh tokens need the scope `offline_access`."""

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -12,7 +12,6 @@ from authlib.oauth2.rfc6749 import (
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
-    OAuth2Request,
     UnauthorizedClientError,
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
@@ -26,7 +25,7 @@ from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.oidc.models import AuthorizationCode, Token
-from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
+from idp.oidc.store.contract import Grant, Holder, Redemption, Rotation
 from idp.oidc.tokens import replay
 from idp.web.http import current_request
 
@@ -34,34 +33,10 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _AUTH_METHODS = list(clients.AUTH_METHODS)
 
 
-class StepOwedError(Exception):
-    """No code was stored: a step is owed, the session ended, the client changed, or the pushed request was used."""
-
-
 class CodeGrant(AuthorizationCodeGrant):
-    """The authorization code grant.
-
-    The store checks the session and stores the code in one transaction. It redeems a code and stores its tokens in one
-    transaction.
-    """
+    """The authorization code grant: the store redeems a code and stores its tokens in one transaction."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
-
-    def generate_authorization_code(self) -> str:
-        """Return a random code of 256 bits, in base64url."""
-        return opaque.new_value()
-
-    def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        """Store the code for the browser's session; `request.user` is the function that makes the store's request.
-
-        Raises:
-            StepOwedError: No code was stored.
-        """
-        bind = cast("Callable[[bytes], CodeRequest]", request.user)
-        sid = self.server.store.issue_code(bind(opaque.digest(code)))
-        if sid is None:
-            raise StepOwedError
-        self.sid: str = sid
 
     def validate_token_request(self) -> None:
         """Authenticate the client, then redeem the code (Core 3.1.3.1)."""

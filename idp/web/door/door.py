@@ -68,9 +68,10 @@ class Door:
                 if endpoint.is_in_memory:
                     self._in_memory.add((method, endpoint.path))
 
-    def add_page(self, path: str, name: str, function: Answer) -> None:
-        """Add the plain case of a page, which has its route and its view, `name`, in Flask."""
-        self._answers["GET", path] = name, function
+    def add_page(self, path: str, name: str, show: Answer, submit: Answer) -> None:
+        """Add the plain cases of a page and of its form; the page has its route and its view, `name`, in Flask."""
+        self._answers["GET", path] = name, show
+        self._answers["POST", path] = name, submit
         self._in_memory.add(("GET", path))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

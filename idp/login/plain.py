@@ -1,7 +1,8 @@
-"""The sign-in page, and its plain case: a browser without a session, which nothing is known of.
+"""The plain cases of the sign-in page, which the door answers: most requests of the first evening.
 
-On the first evening most requests are for this page. Its HTML is rendered once for each client and language, with marks
-in place of the interaction and the form token; the door answers with the values of the request in their place.
+The page of a browser without a session, of which nothing is known, is rendered once for each client and language, with
+marks in place of the interaction and the form token; the door puts the values of the request in their place. A form
+that opens a session is answered by a redirect. Flask's view does all else, and continues where the door stopped.
 """
 
 import secrets
@@ -9,15 +10,18 @@ from collections.abc import Callable, Mapping
 
 from flask import current_app, g, render_template
 
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import Interaction
+from idp.login import service
 from idp.login.forms import SignInForm
 from idp.services import services
-from idp.sessions import manager
+from idp.sessions import attempts, devices, manager
 from idp.web import browser, declarations, i18n
-from idp.web.http import Request, Response, answering
+from idp.web.errors import ServiceBusyError
+from idp.web.http import Request, Response, answering, see_other
 
 _MARK = f"mark{secrets.token_hex(16)}"
 _TOKEN_MARK = f"mark{secrets.token_hex(16)}"
@@ -91,6 +95,48 @@ def show(request: Request) -> Response | None:
         pages[key] = _render_marked(client, key[2])
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
+
+
+def submit(request: Request) -> Response | None:
+    """Sign in, and return the redirect if a session was opened.
+
+    None leaves the rest to the ordinary view: it shows the page of a form that has faults, which nothing was decided
+    about, or that of the outcome in `request.decided`.
+
+    Raises:
+        InteractionLostError: the interaction of the URL has expired, or belongs to another browser.
+        ServiceBusyError: the hash could not be computed in time; nothing was decided.
+    """
+    if not browser.has_form_token(request):
+        return None
+    interaction, form = store.current(), SignInForm()
+    if not form.username.data or not form.password.data:
+        return None
+    request.decided = outcome = decide(form)
+    return opened(interaction, outcome) if isinstance(outcome, service.SignedIn) else None
+
+
+def decide(form: SignInForm) -> service.Outcome:
+    """Sign in with the values of a form.
+
+    Raises:
+        ServiceBusyError: the hash could not be computed in time; nothing was decided.
+    """
+    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
+    known = services()
+    try:
+        return service.sign_in(known.settings, known.hasher, known.breached, attempt, former=manager.cookie_value())
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
+
+
+def opened(interaction: Interaction | None, outcome: service.SignedIn) -> Response:
+    """Return the redirect of a browser that has a new session."""
+    browser.renew_form_token()
+    response = see_other(store.resume_url(interaction and interaction.without_person()))
+    manager.set_cookie(response, outcome.cookie)
+    devices.remember(response, outcome.username)
+    return response
 
 
 def _plain_client(interaction: Interaction | None) -> Registration | None:

@@ -15,7 +15,7 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.login import plain_page
+from idp.login import plain
 from idp.registration import rows
 from idp.services import services_of
 from tests.builders import PASSWORD, Build, change_registration
@@ -30,14 +30,14 @@ _LINK = re.compile(r"demande=([\w.-]+)")
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count the pages that Flask's view renders."""
     rendered: list[str] = []
-    render = plain_page.render
+    render = plain.render
 
     def note(*args: object, **options: object) -> str:
         html: str = render(*args, **options)  # type: ignore[arg-type]
         rendered.append(html)
         return html
 
-    monkeypatch.setattr(plain_page, "render", note)
+    monkeypatch.setattr(plain, "render", note)
     return rendered
 
 
@@ -72,7 +72,7 @@ def test_two_browsers_get_the_same_page_each_with_its_own_values(app: Flask, ent
 
 @given(name=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20))
 @limits(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_plain_page_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[str], name: str) -> None:
+def test_the_plain_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[str], name: str) -> None:
     ent = build.ent(name=f"{name} <b>&amp;", host=f"h{abs(hash(name))}.test")
     browser, url = start(app, ent)
     ordinary.clear()
@@ -126,7 +126,7 @@ def test_another_browser_s_url_and_a_changed_one_are_refused(app: Flask, ent: Re
 
 
 def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_page, "_MOST", 1)
+    monkeypatch.setattr(plain, "_MOST", 1)
     for name in ("un", "deux", "trois"):
         browser, url = start(app, ent)
         for key in list(services_of(app).sign_in_pages):
