@@ -150,8 +150,7 @@ class Bridge:
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Collect a request, and answer it from memory or wait until a thread has answered it."""
-        headers = scope.headers.items()
-        request = _Request(scope, headers)
+        request = _Request(scope, scope.headers.items())
         if refusal := await _receive(request, protocol):
             log.warning("request refused before it was answered", status=refusal)
             protocol.response_empty(refusal, [_CLOSE])
@@ -175,7 +174,7 @@ class Bridge:
         """Answer a request. No reference to it stays: granian closes a connection when nobody can read from it."""
         try:
             _send(task.request, self._door.answer(task.request), task.protocol)
-        except Exception:
+        except BaseException:  # granian panics at a header that HTTP does not allow, and the thread must go on
             log.exception("a request failed in the server")
             task.protocol.response_empty(500, [])
         self._loop.call_soon_threadsafe(_note, task.answered)
