@@ -19,12 +19,12 @@ class Refusing:
     def __init__(self) -> None:
         self.sent: list[int] = []
 
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], _body: bytes) -> None:
         if ("location", "a\nb") in headers:
             raise PanicException
         self.sent.append(status)
 
-    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+    def response_empty(self, status: int, _headers: list[tuple[str, str]]) -> None:
         self.sent.append(status)
 
 
