@@ -55,8 +55,19 @@ from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
-from idp.web import browser, declarations, errors, i18n, legal, request_context, security, telling, theme, well_known
-from idp.web import http as plain
+from idp.web import (
+    browser,
+    declarations,
+    errors,
+    http,
+    i18n,
+    legal,
+    request_context,
+    security,
+    telling,
+    theme,
+    well_known,
+)
 from idp.web.door.door import Door
 
 _PAGES = (
@@ -100,7 +111,7 @@ class _Application(Flask):
 
     def make_response(self, rv: Any) -> Response:
         """Return the result of a view as a response of Flask; endpoints of the protocol return plain ones."""
-        if isinstance(rv, plain.Response):
+        if isinstance(rv, http.Response):
             return self.response_class(rv.body, rv.status, rv.headers)
         return super().make_response(rv)
 
@@ -196,5 +207,5 @@ def _protocol(app: Flask, door: Door) -> None:
         security.csrf.exempt(blueprint)  # clients authenticate these requests
 
 
-def _remember_origin(request: plain.Request) -> None:
+def _remember_origin(request: http.Request) -> None:
     log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

@@ -6,6 +6,7 @@ does not work in another browser (security rows A-22, V-03). Another browser onl
 
 import hashlib
 import hmac
+import re
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from idp.web.http import current_request
 
 PARAMETER = "demande"
 _LONGEST = 12_000
+_SIGNED = re.compile(r"[\w.-]+", re.ASCII)
+"""The characters of a signed value. Base64 would ignore others, and a page repeats the value."""
 _NAME_LENGTH = 11
 """The number of characters of an id that tell the requests of one browser apart."""
 
@@ -174,7 +177,7 @@ def decline_url(interaction: Interaction | None) -> str:
 
 def _open(signed: str) -> tuple[Interaction, str] | None:
     """Return the signed interaction and the digest of its browser, which the caller compares before anything else."""
-    if len(signed) > _LONGEST:
+    if len(signed) > _LONGEST or not _SIGNED.fullmatch(signed):
         return None
     try:
         data = _serializer().loads(signed)

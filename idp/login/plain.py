@@ -14,7 +14,7 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
-from idp.interaction.store import Interaction
+from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import service
 from idp.login.forms import SignInForm
 from idp.services import services
@@ -23,6 +23,7 @@ from idp.web import browser, declarations, i18n
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
 
+OUTCOME = "outcome of the sign-in"
 _MARK = f"mark{secrets.token_hex(16)}"
 _TOKEN_MARK = f"mark{secrets.token_hex(16)}"
 _MOST = 200
@@ -101,7 +102,7 @@ def submit(request: Request) -> Response | None:
     """Sign in, and return the redirect if a session was opened.
 
     None leaves the rest to the ordinary view: it shows the page of a form that has faults, which nothing was decided
-    about, or that of the outcome in `request.decided`.
+    about, or that of the outcome in `request.decided[OUTCOME]`.
 
     Raises:
         InteractionLostError: the interaction of the URL has expired, or belongs to another browser.
@@ -112,7 +113,7 @@ def submit(request: Request) -> Response | None:
     interaction, form = store.current(), SignInForm()
     if not form.username.data or not form.password.data:
         return None
-    request.decided = outcome = decide(form)
+    request.decided[OUTCOME] = outcome = decide(form)
     return opened(interaction, outcome) if isinstance(outcome, service.SignedIn) else None
 
 
@@ -139,20 +140,33 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn) -> Respon
     return response
 
 
+def prefilled(requested: AuthorizationRequest | None) -> str:
+    """Return the identifier that a request fills in: its `login_hint`, unless that names a profile."""
+    hint = requested.login_hint if requested else ""
+    return "" if ":" in hint else hint[:100]
+
+
 def _plain_client(interaction: Interaction | None) -> Registration | None:
     """Return the client of a request whose page depends on the client alone, or None."""
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or interaction.person is not None:
         return None
-    if requested.ui_locales or (requested.login_hint and ":" not in requested.login_hint):
+    if requested.ui_locales or prefilled(requested):
         return None
     return registry.find(requested.client_id)
 
 
 def _render_marked(client: Registration, language: str) -> str:
     """Render the page for a request that has a language and nothing else."""
-    marked = current_app.test_request_context("/connexion", headers={"Accept-Language": language})
-    with marked, answering(Request(marked.request.environ)):
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": declarations.url("login.sign_in"),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "443",
+        "HTTP_ACCEPT_LANGUAGE": language,
+        "wsgi.url_scheme": "https",
+    }
+    with current_app.request_context(environ), answering(Request(environ)):
         g.csrf_token = _TOKEN_MARK
         try:
             return render(client, SignInForm(), links(_marked_url, _marked_url("oidc.deny")))

@@ -39,7 +39,7 @@ def sign_in() -> Response:
         return _show(interaction, form)
     if _has_empty_field(form):
         return _page(interaction, form, 200)
-    return _answer(interaction, form, current_request().decided or plain.decide(form))
+    return _answer(interaction, form, current_request().decided.get(plain.OUTCOME) or plain.decide(form))
 
 
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
@@ -146,12 +146,12 @@ def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRe
 def _page(
     interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
 ) -> Response:
-    hint = interaction.request.login_hint if interaction and interaction.request else ""
     client = _client(interaction)
     current = manager.current() if request.method == "GET" and client else None
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
-    if request.method == "GET" and hint and ":" not in hint and not shut_out:
-        form.username.data = hint[:100]
+    prefilled = plain.prefilled(interaction.request if interaction else None)
+    if request.method == "GET" and prefilled and not shut_out:
+        form.username.data = prefilled
     html = plain.render(
         client,
         form,

@@ -89,11 +89,6 @@ class ParsedRequest(OAuth2Request):
         self._parameters = parameters
 
     @property
-    def args(self) -> dict[str, str | None]:
-        """The parameters, under a name that Authlib reads."""
-        return dict(self._parameters)
-
-    @property
     def form(self) -> dict[str, str]:
         """The parameters, under another name that Authlib reads."""
         return self._parameters

@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp import waiting
 from idp.audit import log
 from idp.audit.events import ForwardedIgnored
 from idp.config import Settings
@@ -20,7 +21,7 @@ from idp.web.http import Request
 
 logger = structlog.get_logger()
 
-_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP")
 
 
 def configure(door: Door, declared: Declarations, settings: Settings) -> None:
@@ -39,8 +40,9 @@ class _Watch:
     def __call__(self, request: Request) -> None:
         if self._noticed or request.path in self._declared.probes:
             return
-        if not any(name in request.environ for name in _HEADERS):
+        if not any(request.has_header(name) for name in _HEADERS):
             return
+        waiting.refuse()  # before this process counts as told: the mark is a statement
         self._noticed = True
         logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")
         with suppress(SQLAlchemyError):  # the request itself reports a failing database

@@ -1,61 +1,72 @@
-"""The application as granian calls it (RSGI): an event loop receives requests, and threads answer them.
+"""The application as granian calls it (ASGI): an event loop receives requests, and threads answer them.
 
-Granian parses requests in its own threads and calls `__rsgi__` when it has the head of one. The body is collected in
-the event loop until a deadline, so that a slow client has a socket but no thread. What needs no more than memory is
-answered there too; all else by the threads of this module, which wait for the database and for password hashes.
+Granian parses requests in its own threads. The body is collected in the event loop until a deadline, so that a slow
+client has a socket but no thread. What needs no more than memory is answered there too; all else by the threads of this
+module, which wait for the database and for password hashes.
 
 Requests with a body must have a `Content-Length` (RFC 9112 6.3 allows a server to require it): browsers and the
-libraries of ENTs send it, and a buffering proxy adds it. Granian would collect chunks without a limit.
+libraries of ENTs send it, and a buffering proxy adds it.
 """
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property
 from io import BytesIO
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote_to_bytes
 
 import structlog
-from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.serving import limits
 from idp.web.door.door import Door
-from idp.web.http import MAX_BODY, Request, Response
+from idp.web.http import IP_LENGTH, MAX_BODY, Request, Response, utf8
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
 
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 _LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
 _PARENT_SECONDS = 2.0
-_PORTLESS = "unix:"
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
-_CLOSE = ("connection", "close")
+_CLOSE = ("Connection", "close")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 log = structlog.get_logger()
 
 
 class _Request(Request):
-    """A request as granian describes it."""
+    """A request as an ASGI server describes it."""
 
-    def __init__(self, scope: Scope, headers: list[tuple[str, str]]) -> None:
-        self.method = scope.method
-        self.path = "/" + scope.path.lstrip("/")
-        self.query_string = scope.query_string.encode(errors="replace")
-        self.remote_ip = _host(scope.client)
-        self.scheme = scope.scheme
+    def __init__(self, scope: Scope) -> None:
+        self.method = scope["method"].upper()
+        self._path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+        self.path = "/" + utf8(self._path).lstrip("/")
+        self.query_string = scope["query_string"]
+        self.remote_ip = (scope["client"] or ("",))[0][:IP_LENGTH]
+        self.scheme = scope["scheme"]
         self.content = b""
-        self.length = "0"
         self._scope = scope
         self._headers: dict[str, str] = {}
-        for name, value in headers:
-            self._headers[name] = f"{self._headers[name]},{value}" if name in self._headers else value
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
+        length = self._headers.get("content-length", "0")
+        self.length = length if length.isdigit() else "0"  # granian refuses other lengths
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header by its name; lines of one name are joined by commas."""
@@ -95,16 +106,16 @@ class _Request(Request):
             for name, value in self._headers.items()
             if "_" not in name and name not in {"content-type", "content-length"}
         }
-        server, _, port = self._scope.server.rpartition(":")
+        server, port = (self._scope["server"] or ("localhost", None))[:2]
         return {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
-            "PATH_INFO": _latin(self.path),
+            "PATH_INFO": self._path,
             "QUERY_STRING": self.query_string.decode("latin-1"),
             "REMOTE_ADDR": self.remote_ip,
-            "SERVER_NAME": server.strip("[]"),
-            "SERVER_PORT": port,
-            "SERVER_PROTOCOL": f"HTTP/{self._scope.http_version}",
+            "SERVER_NAME": server,
+            "SERVER_PORT": str(port or ""),
+            "SERVER_PROTOCOL": f"HTTP/{self._scope['http_version']}",
             "CONTENT_TYPE": self.content_type,
             "CONTENT_LENGTH": self.length,
             "wsgi.version": (1, 0),
@@ -119,52 +130,41 @@ class _Request(Request):
 
 
 class _Task(NamedTuple):
-    """A whole request, and what to do with its response."""
+    """A whole request, and where its response is awaited."""
 
     request: _Request
-    protocol: HTTPProtocol
-    answered: "asyncio.Future[None]"
+    response: "asyncio.Future[Response]"
+    loop: asyncio.AbstractEventLoop
 
 
 class Bridge:
-    """The RSGI application around the door.
+    """The ASGI application around a door, with `threads` threads for what waits. It is made in the worker's process."""
 
-    Args:
-        door: answers the requests.
-        threads: the number of threads for what waits.
-        parent: the process that started this worker, and without which it stops.
-    """
-
-    def __init__(self, door: Door, threads: int, parent: int) -> None:
+    def __init__(self, door: Door, threads: int) -> None:
         self._door = door
-        self._parent = parent
-        self._threads = threads
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the threads, in the worker's process."""
-        self._loop = loop
-        for _ in range(self._threads):
+        for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
-        loop.call_later(_PARENT_SECONDS, self._watch_parent)
 
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Collect a request, and answer it from memory or wait until a thread has answered it."""
-        request = _Request(scope, scope.headers.items())
-        if refusal := await _receive(request, protocol):
+        request = _Request(scope)
+        if refusal := await _receive(request, receive):
             log.warning("request refused before it was answered", status=refusal)
-            protocol.response_empty(refusal, [_CLOSE])
-            await _discard(protocol)
+            await _send(Response(status=refusal, headers=[_CLOSE]), request, send)
+            await _discard(receive)
             return
         response = self._door.answer_at_once(request)
-        if response is not None:
-            _send(request, response, protocol)
-            return
-        answered = self._loop.create_future()
-        self._tasks.put(_Task(request, protocol, answered))
-        await answered
+        if response is None:
+            loop = asyncio.get_running_loop()
+            awaited: asyncio.Future[Response] = loop.create_future()
+            self._tasks.put(_Task(request, awaited, loop))
+            response = await awaited
         if request.oversized:
-            await _discard(protocol)
+            response.headers.append(_CLOSE)
+        await _send(response, request, send)
+        if request.oversized:
+            await _discard(receive)
 
     def _work(self) -> None:
         while True:
@@ -173,71 +173,67 @@ class Bridge:
     def _answer(self, task: _Task) -> None:
         """Answer a request. No reference to it stays: granian closes a connection when nobody can read from it."""
         try:
-            _send(task.request, self._door.answer(task.request), task.protocol)
-        except BaseException:  # granian panics at a header that HTTP does not allow, and the thread must go on
+            response = self._door.answer(task.request)
+        except BaseException:  # whatever it is, the thread has other requests to answer
             log.exception("a request failed in the server")
-            task.protocol.response_empty(500, [])
-        self._loop.call_soon_threadsafe(_note, task.answered)
-
-    def _watch_parent(self) -> None:
-        """Stop this worker when its parent is gone, which cannot stop it any more."""
-        if os.getppid() == self._parent:
-            self._loop.call_later(_PARENT_SECONDS, self._watch_parent)
-        else:
-            os.kill(os.getpid(), signal.SIGTERM)
+            response = Response(status=500)
+        task.loop.call_soon_threadsafe(_note, task.response, response)
 
 
-async def _receive(request: _Request, protocol: HTTPProtocol) -> int:
-    """Receive the body of a request; return 0, or the status of a refusal."""
-    request.length = request.header("content-length") or "0"
-    if request.has_header("transfer-encoding"):
-        return 411
-    if len(request.path) + len(request.query_string) > limits.MAX_TARGET:
-        return 414
-    if request.length != "0" and not request.oversized:
-        try:
-            async with asyncio.timeout(limits.READ_SECONDS):
-                request.content = await protocol()
-        except TimeoutError:
-            return 408
-        except (ProtocolClosed, ProtocolError):
-            return 400
-    return 0
+def stop_without(parent: int) -> None:
+    """Stop this worker when the process that started it is gone, which cannot stop it any more."""
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-def _send(request: _Request, response: Response, protocol: HTTPProtocol) -> None:
-    """Give a response to granian."""
-    headers = [*response.headers, _CLOSE] if request.oversized else response.headers
-    if request.method == "HEAD" and not response.has_length:
-        headers = [*headers, ("content-length", str(len(response.body)))]
-    protocol.response_bytes(response.status, headers, b"" if request.method == "HEAD" else response.body)
-
-
-async def _discard(protocol: HTTPProtocol) -> None:
-    """Read what a client still sends after its response, for a moment."""
-    try:
-        async with asyncio.timeout(_LINGER_SECONDS):
-            async for _ in protocol:
-                pass
-    except (TimeoutError, ProtocolClosed, ProtocolError, RuntimeError):
-        return
-
-
-def _note(answered: "asyncio.Future[None]") -> None:
-    if not answered.done():
-        answered.set_result(None)
-
-
-def _latin(text: str) -> str:
-    """Return a text of the request as WSGI has it: each byte is one character."""
-    return text if text.isascii() else text.encode(errors="replace").decode("latin-1")
-
-
-def _host(peer: str) -> str:
-    """Return the IP of an address such as `127.0.0.1:4711` or `[::1]:4711`; empty for a socket file."""
-    return "" if peer.startswith(_PORTLESS) else peer.rpartition(":")[0].strip("[]")
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def door_of(app: "Flask") -> Door:
     """Return the door of an application."""
     return cast("Door", app.wsgi_app)
+
+
+async def _receive(request: _Request, receive: Receive) -> int:
+    """Receive the body of a request; return 0, or the status of a refusal."""
+    if request.has_header("transfer-encoding"):
+        return 411
+    if len(request.path) + len(request.query_string) > limits.MAX_TARGET:
+        return 414
+    if request.length == "0" or request.oversized:
+        return 0
+    try:
+        async with asyncio.timeout(limits.READ_SECONDS):
+            while (message := await receive())["type"] == "http.request":
+                request.content += message.get("body", b"")
+                if not message.get("more_body"):
+                    return 0
+    except TimeoutError:
+        return 408
+    return 400  # the client went away
+
+
+async def _send(response: Response, request: _Request, send: Send) -> None:
+    """Send a response; a header that HTTP does not allow is an error of ours."""
+    headers, body = response.message(request.method)
+    if any(_CONTROLS.search(value) for _, value in headers):
+        log.error("a response has a header that cannot be sent", endpoint=request.endpoint)
+        response.status, headers, body = 500, [_CLOSE], b""
+    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what a client still sends after its response, for a moment."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass
+
+
+def _note(awaited: "asyncio.Future[Response]", response: Response) -> None:
+    if not awaited.done():
+        awaited.set_result(response)

@@ -1,6 +1,7 @@
 """`idp serve`: granian with one process per core and threads, behind a proxy."""
 
 import os
+import resource
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 _CONNECTIONS = 8192
 """The most open connections of one worker."""
+_OTHER_FILES = 256
+"""Descriptors that a worker needs beside its connections."""
+_ANYBODY = 0o666
+"""The mode of a socket file: the proxy is another user. The folder decides who reaches it."""
 _STOP_SECONDS = 20
 _LOGGING: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 """Lines of granian go to the handler of `idp.logging`."""
@@ -58,13 +63,14 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Comma
             address="127.0.0.1" if socket_file else host.strip("[]"),
             port=0 if socket_file else int(port),
             uds=socket_file,
-            interface=Interfaces.RSGI,
+            uds_permissions=_ANYBODY,
+            interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
             loop=Loops.uvloop,
             websockets=False,
             workers=workers,
             backlog=_BACKLOG,
-            backpressure=_CONNECTIONS,
+            backpressure=_most_connections(),
             http1_settings=HTTP1Settings(
                 header_read_timeout=int(1000 * limits.READ_SECONDS), max_buffer_size=limits.MAX_HEAD
             ),
@@ -81,9 +87,10 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Comma
 
 def _load(create_app: _CreateApp, settings: "Settings", threads: int, parent: int) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
-    from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - the parent process does not need the application
+    from idp.serving.bridge import Bridge, door_of, stop_without  # noqa: PLC0415 - the parent needs no application
 
-    return Bridge(door_of(create_app(settings)), threads, parent)
+    stop_without(parent)
+    return Bridge(door_of(create_app(settings)), threads)
 
 
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
@@ -99,6 +106,7 @@ def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> st
 def _check_free(bind: str) -> None:
     """Fail if the port is in use: granian shares a port, so that a second server would get a part of the requests."""
     if bind.startswith(_UNIX):
+        _remove_abandoned(Path(bind.removeprefix(_UNIX)))
         return
     host, _, port = bind.rpartition(":")
     try:
@@ -108,3 +116,28 @@ def _check_free(bind: str) -> None:
             probe.bind(sockaddr)
     except OSError as fault:
         raise click.ClickException(f"cannot listen on {bind} ({fault.strerror})") from fault
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the socket file of a server that was killed; fail if a server listens on it."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as fault:
+            raise click.ClickException(f"cannot listen on {_UNIX}{path} ({fault.strerror})") from fault
+    raise click.ClickException(f"cannot listen on {_UNIX}{path} (Address already in use)")
+
+
+def _most_connections() -> int:
+    """Return the most connections of one worker, by the descriptors that it may have; ask for as many as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wished = _CONNECTIONS + _OTHER_FILES
+    if soft < wished:
+        soft = wished if hard == resource.RLIM_INFINITY else min(wished, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(_CONNECTIONS, soft - _OTHER_FILES))

@@ -3,6 +3,6 @@
 READ_SECONDS = 10.0
 """Seconds until the body of a request must be complete, and the longest pause before its head."""
 MAX_HEAD = 64 * 1024
-"""Bytes of the request line and the headers."""
+"""Bytes of the request line and the headers that may wait for their end; what arrives at once may be twice as long."""
 MAX_TARGET = 8190
 """Characters of the path and the query."""

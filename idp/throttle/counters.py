@@ -103,7 +103,7 @@ def values_to_take(counters: Sequence[Counter], moment: datetime) -> dict[str, A
 
 
 def settling(deletes: Sequence[bool]) -> list[Step]:
-    """Return the steps that settle a try: delete a counter, or decrement and open it; see `forgets` and `uncounted`."""
+    """Return the steps that settle a try: delete a counter, or decrement and open it; see `forgets`."""
     return [Step(f"settle_{place}", partial(_settled, deleted, place)) for place, deleted in enumerate(deletes)]
 
 

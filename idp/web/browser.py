@@ -21,7 +21,6 @@ from idp.web import declarations
 from idp.web.http import Request, Response, current_request
 
 _MAX_ANSWERED = 12
-_KEY = "idp.browser"
 _TOKEN = "csrf_token"  # noqa: S105 - the name in the cookie
 
 
@@ -81,11 +80,12 @@ def _interface(app: Flask) -> _BrowserSessionInterface:
 
 
 def _session_of(app: Flask, request: Any) -> _LazySession:
-    """Return the session of a request. Flask's request and ours share it, by the environment."""
-    known: _LazySession | None = request.environ.get(_KEY)
-    if known is None:
-        known = request.environ[_KEY] = _LazySession(app, request)
-    return known
+    """Return the session of a request. Flask's request and ours share it."""
+    own = request if isinstance(request, Request) else current_request()
+    if own.browser_session is None:
+        own.browser_session = _LazySession(app, own)
+    session: _LazySession = own.browser_session
+    return session
 
 
 def _session() -> _LazySession:
@@ -95,7 +95,7 @@ def _session() -> _LazySession:
 
 def save(app: Flask, request: Request, response: Response) -> None:
     """Write the browser cookie of `request` to `response`, if it was read or changed."""
-    session = request.environ.get(_KEY)
+    session = request.browser_session
     if session is not None and session.opened is not None:
         carrier = app.response_class()
         app.session_interface.save_session(app, session, carrier)

@@ -1,7 +1,7 @@
 """Plain HTTP messages, which the endpoints of the protocol read and return without a web framework.
 
 A `Request` reads a WSGI environment, each part at its first use. A `Response` is a WSGI application, as those of
-Werkzeug are, so that both kinds can be returned to the server.
+Werkzeug are.
 """
 
 import json
@@ -33,7 +33,6 @@ IP_LENGTH = 45
 """Characters of an IP, at most."""
 _AGENT_LENGTH = 300
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_MAX_PARAMETERS = 50
 KEY = "idp.request"
 """The key of the request in its WSGI environment."""
 
@@ -49,17 +48,17 @@ class Request:
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
         endpoint: The name of the endpoint or page, for the log; None if there is none.
-        decided: What the door decided before it left the page to Flask.
+        browser_session: The content of the browser cookie (`idp.web.browser`), once it was asked for.
     """
 
     id = ""
     endpoint: str | None = None
-    decided: Any = None
+    browser_session: Any = None
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
-        self.method: str = environ["REQUEST_METHOD"]
-        self.path = "/" + _utf8(environ.get("PATH_INFO", "")).lstrip("/")
+        self.method: str = environ["REQUEST_METHOD"].upper()
+        self.path = "/" + utf8(environ.get("PATH_INFO", "")).lstrip("/")
         self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
         self.remote_ip: str = (environ.get("REMOTE_ADDR") or "")[:IP_LENGTH]
         self.scheme: str = environ.get("wsgi.url_scheme", "http")
@@ -87,9 +86,14 @@ class Request:
         return value
 
     @cached_property
+    def decided(self) -> dict[str, Any]:
+        """What was decided about the request before it was handed on, to a thread or to Flask, by its name."""
+        return {}
+
+    @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies by their names; of several with one name, the first."""
-        return parse_cookie(_utf8(self.header("Cookie"))).to_dict()
+        return parse_cookie(utf8(self.header("Cookie"))).to_dict()
 
     @cached_property
     def arguments(self) -> dict[str, str]:
@@ -129,18 +133,15 @@ class Request:
         return self.header("User-Agent")[:_AGENT_LENGTH]
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """Return a text of the environment, each character of which is one byte, decoded."""
     return text if text.isascii() else text.encode("latin-1").decode(errors="replace")
 
 
 class Response:
-    """A response with a whole body, and the headers in their order.
+    """A response with a whole body, and the headers in their order."""
 
-    `has_length` says that one of them is `Content-Length`.
-    """
-
-    __slots__ = ("body", "has_length", "headers", "status")
+    __slots__ = ("body", "headers", "status")
 
     def __init__(
         self,
@@ -153,7 +154,6 @@ class Response:
         self.body = body.encode() if isinstance(body, str) else body
         self.status = status
         self.headers = list(headers)
-        self.has_length = False
         if content_type:
             self.headers.append(("Content-Type", content_type))
 
@@ -165,14 +165,20 @@ class Response:
         """Tell the browser to delete a cookie."""
         self.set_cookie(name, expires=0, max_age=0, **options)
 
+    def message(self, method: str) -> tuple[list[tuple[str, str]], bytes]:
+        """Return the headers with `Content-Length`, and the body, to send for a request of this method."""
+        if self.status in _BODILESS:
+            return self.headers, b""
+        headers = self.headers
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers = [*headers, ("Content-Length", str(len(self.body)))]
+        return headers, b"" if method == "HEAD" else self.body
+
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Sequence[bytes]:
         """Send the response (PEP 3333)."""
-        has_body = self.status not in _BODILESS
-        headers = self.headers
-        if has_body and not self.has_length:
-            headers = [*headers, ("Content-Length", str(len(self.body)))]
+        headers, body = self.message(environ["REQUEST_METHOD"])
         start_response(_STATUS_LINES.get(self.status, f"{self.status} "), headers)
-        return [self.body] if has_body and environ["REQUEST_METHOD"] != "HEAD" else []
+        return [body] if body else []
 
 
 def json_response(content: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:

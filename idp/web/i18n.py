@@ -57,6 +57,8 @@ def choose_locale() -> str:
 def served(tags: str) -> str:
     """Return the first of `LANGUAGES` among `tags`, separated by spaces, or an empty string."""
     for tag in tags[:100].split():
+        if tag.partition("-")[0].lower() not in LANGUAGES:  # Babel takes a quarter of a millisecond for each other one
+            continue
         try:
             language = Locale.parse(tag, sep="-").language
         except (ValueError, UnknownLocaleError):

@@ -3,6 +3,7 @@
 The tests use raw sockets, to send requests that no client library sends.
 """
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,15 @@ def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
         connection.sendall(request)
         head, _, body = read_all(connection).partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), head.lower(), body
+
+
+def ask_as_sent(port: int, request: bytes) -> bytes:
+    """Send `request`; return the whole answer as it is."""
+    import socket  # noqa: PLC0415 - as above
+
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(request)
+        return read_all(connection)
 
 
 def request(method: str, path: str, headers: str = "", body: bytes = b"") -> bytes:
@@ -156,3 +166,17 @@ def test_headers_do_not_override_the_requested_path(port: int, name: str, value:
 def test_headers_do_not_override_variables_of_the_server(port: int, header: str) -> None:
     status, _, _ = ask(port, request("GET", "/connexion", f"{header}\r\n"))
     assert status == 200
+
+
+@pytest.mark.row("B-08")
+def test_a_cookie_with_other_letters_takes_no_other_cookie_away(port: int) -> None:
+    """A site beside this one, below the same domain, can set any cookie."""
+    answer = ask_as_sent(port, request("GET", "/connexion"))
+    [token] = re.findall(rb'name="csrf_token" value="([^"]+)"', answer)
+    [own] = re.findall(rb"set-cookie: (\S*tx=[^;]+);", answer)
+    form = b"csrf_token=" + token + b"&identifiant=personne&mot-de-passe=essai"
+    plain = request("POST", "/connexion", FORM, form)
+    for other in ("; ecole=Coll\u00e8ge".encode(), b"; ecole=Coll\xe8ge", b""):
+        sent = plain.replace(b"Host: x\r\n", b"Host: x\r\nCookie: " + own + other + b"\r\n")
+        status, _, page = ask(port, sent)
+        assert (status, "n’a pas abouti".encode() in page) == (200, True), other

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +79,26 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_socket_file_of_a_killed_server_is_replaced_and_that_of_a_running_one_is_not(
+    shared: Path, tmp_path: Path
+) -> None:
+    path, log = tmp_path / "s", tmp_path / "log"
+    arguments = ("serve", "--bind", f"unix:{path}", "--workers", "1", "--threads", "2")
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(str(path))
+    with sqlite_copy(shared, tmp_path) as url, running(settings_for(url), log, *arguments) as process:
+        wait_for(lambda: path.is_socket() and _answers(path))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        with running(settings_for(url), tmp_path / "second", *arguments) as second:
+            assert second.wait(PATIENCE) == 1
+        shown = (tmp_path / "second").read_text()
+        assert shown == f"Error: cannot listen on unix:{path} (Address already in use)\n"
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0

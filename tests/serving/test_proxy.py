@@ -112,7 +112,7 @@ def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **ch
     else:
         answer = proxied.ask(f"GET {path}?{query} HTTP/1.1\r\n{head}\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 303 "), answer[:500]
-    [location] = re.findall(rb"\r\nLocation: (\S+)\r\n", answer)
+    [location] = re.findall(rb"\r\nlocation: (\S+)\r\n", answer, re.IGNORECASE)
     return str(location, "ascii")
 
 

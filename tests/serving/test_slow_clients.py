@@ -267,7 +267,7 @@ def test_a_malformed_request_is_refused_at_once(served: Served, request_: bytes,
 
 
 @pytest.mark.row("W-04")
-def test_a_refused_request_is_logged_without_its_content(served: Served) -> None:
+def test_the_content_of_a_refused_request_is_never_logged(served: Served) -> None:
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
     shown = served.log.read_text()

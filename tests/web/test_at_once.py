@@ -1,15 +1,19 @@
 """What the event loop of the server answers: only what the memory of the process is enough for."""
 
+from datetime import timedelta
 from io import BytesIO
 from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from idp.clients import registry
+from idp.clients.models import Client
 from idp.db import db, release_connection, unit_of_work
+from idp.operations import proxies
 from idp.services import services_of
+from idp.throttle import limits
 from idp.waiting import WouldWaitError, without_waiting
 from idp.web.door.door import Door
 from idp.web.http import Request, Response
@@ -119,3 +123,36 @@ def test_nothing_waits_in_the_block(app: Flask) -> None:
             services_of(app).hasher.hash("une phrase de passe", "sign_in")
         db.session.remove()
         assert db.session.scalar(text("SELECT 1")) == 1, "afterwards the same thread may wait"
+
+
+def test_a_request_that_a_thread_takes_over_is_counted_once(
+    app: Flask, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = limits.Budget("authorize_network", (limits.Window(3, timedelta(minutes=1)),), by_network=True)
+    monkeypatch.setattr(limits, "AUTHORIZE_NETWORK", three)
+    for url in (ent.url(Attempt(), prompt="none"), "/authorize?client_id=unknown", ent.url(Attempt())):
+        assert app.test_client().get(url).status_code in {303, 400}
+    assert app.test_client().get(ent.url(Attempt())).status_code == 429
+
+
+def test_an_ignored_proxy_is_noted_by_the_thread_that_takes_over(app: Flask) -> None:
+    app.test_client().get("/jwks.json")
+    browser = app.test_client(use_cookies=False)
+    assert browser.get("/jwks.json", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 200
+    assert proxies.was_noticed()
+
+
+def test_nothing_is_sent_to_a_redirect_uri_that_was_removed_a_moment_ago(app: Flask, ent: RelyingParty) -> None:
+    app.test_client().get(ent.url(Attempt()))  # the registration is in memory now
+    with unit_of_work():
+        client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+        client.redirect_uris = ["https://ent.test/other"]
+        client.version += 1
+    for attempt, more in ((Attempt(), {"prompt": "none"}), (Attempt(state="漢" * 4000), {})):
+        path, _, query = ent.url(attempt, **more).partition("?")
+        form = "application/x-www-form-urlencoded"
+        for answer in (
+            app.test_client().post(path, data=query, content_type=form),
+            app.test_client().get(f"{path}?{query[:9000]}"),
+        ):
+            assert not answer.headers.get("Location", "").startswith("https://")

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask, has_request_context
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from idp.accounts.authentication import Refused
 from idp.accounts.models import Account
@@ -65,7 +66,7 @@ def test_endpoint_is_answered_without_flask(
 ) -> None:
     doors.clear()
     assert browser.open(path, method=method).status_code == status
-    assert doors == [(path, False)]
+    assert [*dict.fromkeys(doors)] == [(path, False)]
 
 
 @each_row(
@@ -207,7 +208,7 @@ def test_an_ordinary_sign_in_is_answered_without_flask_and_any_other_is_decided_
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert page.request.path == "/mon-compte"
     assert [type(outcome) for outcome in decided] == [Refused, service.SignedIn]
-    assert doors == [("/connexion", False)] * 4
+    assert [*dict.fromkeys(doors)] == [("/connexion", False)]
 
 
 def test_a_form_without_its_token_or_with_an_empty_field_decides_nothing(
@@ -223,3 +224,23 @@ def test_a_form_without_its_token_or_with_an_empty_field_decides_nothing(
     stranger = browser.application.test_client()
     form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
     assert stranger.post("/connexion", data=form).status_code == 400
+
+
+def test_an_error_page_has_one_length(browser: FlaskClient) -> None:
+    for answer in (
+        browser.post("/token"),
+        browser.get("/authorize/resume"),
+        browser.get("/rien"),
+        browser.put("/token"),
+    ):
+        assert answer.status_code >= 400
+        assert len(answer.headers.getlist("Content-Length")) == 1
+        assert int(answer.headers["Content-Length"]) == len(answer.get_data())
+
+
+def test_the_case_of_a_method_does_not_change_its_limits(app: Flask) -> None:
+    form = "application/x-www-form-urlencoded"
+    for method in ("POST", "post", "Post"):
+        environ = EnvironBuilder("/token", method="POST", data=b"x=y&" * 60, content_type=form).get_environ()
+        _, status, _ = run_wsgi_app(app.wsgi_app, environ | {"REQUEST_METHOD": method})
+        assert status.startswith("413 ")

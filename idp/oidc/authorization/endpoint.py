@@ -47,7 +47,9 @@ def authorize(request: Request) -> Response:
             return redirect
         encoded = request.form
     try:
-        if seconds := rate_limits.seconds_to_wait():
+        if "wait" not in request.decided:  # a thread that takes the request over must not count it again
+            request.decided["wait"] = rate_limits.seconds_to_wait()
+        if seconds := request.decided["wait"]:
             rate_limits.refuse(encoded, seconds)
         checked = _check(encoded)
         at_once = _issue(request, checked.client, checked.request) if checked.needs_session_only else None
@@ -55,7 +57,18 @@ def authorize(request: Request) -> Response:
     except UntrustedRequestError as untrusted:
         return errors.page(request, untrusted)
     except RequestRefusedError as refused:
-        return errors.refuse(refused)
+        return _refuse(request, encoded, refused)
+
+
+def _refuse(request: Request, encoded: bytes, refused: RequestRefusedError) -> Response:
+    """Send an error to the client, if the registration in the database still has the redirect URI."""
+    try:
+        check(services().settings, services().server.ring, encoded, fresh=True)
+    except UntrustedRequestError as untrusted:
+        return errors.page(request, untrusted)
+    except RequestRefusedError as present:
+        return errors.refuse(present)
+    return errors.refuse(refused)
 
 
 def _check(encoded: bytes) -> Checked:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -31,10 +30,6 @@ class ProtocolClient(ClientMixin):
         """Return the client identifier."""
         return self.registration.client_id
 
-    def get_allowed_scope(self, scope: Collection[str] | str) -> str:
-        """Return the requested scopes: the checks of the request refused those that are not registered."""
-        return scope if isinstance(scope, str) else " ".join(scope)
-
     def check_client_secret(self, client_secret: str) -> bool:
         """Return whether the secret is valid; during a rotation, the former secret is valid too."""
         return self.has_secret(opaque.digest(client_secret))
@@ -46,12 +41,6 @@ class ProtocolClient(ClientMixin):
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
         """Return whether the method is the registered one, at any endpoint."""
         return method == self.registration.auth_method
-
-    def check_grant_type(self, grant_type: str) -> bool:
-        """Return whether the client may use the grant: refresh tokens need the scope `offline_access`."""
-        if grant_type == "refresh_token":
-            return "offline_access" in self.registration.scopes
-        return grant_type == "authorization_code"
 
 
 def _secrets(registration: Registration) -> list[bytes]:

@@ -75,8 +75,10 @@ class Door:
         self._in_memory.add(("GET", path))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request (PEP 3333)."""
-        return self.answer(Request(environ))(environ, start_response)
+        """Answer one request (PEP 3333), as `idp serve` does: from memory if that is enough."""
+        request = Request(environ)
+        response = self.answer_at_once(request) or self.answer(request)
+        return response(environ, start_response)
 
     def answer_at_once(self, request: Request) -> Response | None:
         """Return the response if it needs nothing but the memory of this process, and None otherwise."""
@@ -133,9 +135,10 @@ class Door:
 
     def _handle(self, error: Exception, request: Request) -> Response:
         """Return the response of Flask's handler of an error."""
+        waiting.refuse()  # most are pages, which take long to render
         with self._app.request_context(request.for_flask()):
             response = self._app.make_response(self._app.handle_user_exception(error))
-        return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
+            return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
 
     def _ask_pages(self, request: Request) -> Response:
         """Return the response of the WSGI application of static files and Flask."""
@@ -152,9 +155,7 @@ class Door:
             if hasattr(parts, "close"):
                 parts.close()
         status, headers = started
-        response = Response(body, int(status[:3]), headers)
-        response.has_length = any(name.lower() == "content-length" for name, _ in headers)
-        return response
+        return Response(body, int(status[:3]), headers)
 
 
 def _note_endpoint() -> None:
