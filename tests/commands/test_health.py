@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -108,13 +109,14 @@ def cut_and_recover(database_url: str) -> None:
     app = create_app(settings_for(database_url))
     assert status(app.test_client()) == (200, "ok")
     other = create_app(settings_for(database_url))
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with other.app_context(), db.engine.begin() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
+        connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+        until = time.monotonic() + 60
+        while connection.scalar(text(f"SELECT count(*) {others}")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+            connection.execute(text("SELECT pg_stat_clear_snapshot()"))
     assert status(app.test_client()) == (200, "ok")
     for application in (app, other):
         with application.app_context():

@@ -227,6 +227,13 @@ class Site:
         ).json()
         return [mail for mail in mails_found if not recipient or mail["to"] == [recipient]]
 
+    def wait_for_subject(self, recipient: str, subject: str) -> None:
+        """Wait for a mail with this subject; others may arrive meanwhile."""
+        until = time.monotonic() + _PATIENCE
+        while not any(mail["subject"] == subject for mail in self.mails(recipient)):
+            assert time.monotonic() < until, f"no mail « {subject} »: {self.log('worker')}"
+            time.sleep(0.1)
+
     def wait_for_mail(self, recipient: str, count: int = 1) -> dict[str, Any]:
         """Return the newest mail to `recipient`, as soon as there are `count`."""
         until = time.monotonic() + _PATIENCE

@@ -135,6 +135,7 @@ def test_a_request_that_a_thread_takes_over_is_counted_once(
     assert app.test_client().get(ent.url(Attempt())).status_code == 429
 
 
+@pytest.mark.own_app  # only the first request of a process is noted
 def test_an_ignored_proxy_is_noted_by_the_thread_that_takes_over(app: Flask) -> None:
     app.test_client().get("/jwks.json")
     browser = app.test_client(use_cookies=False)
