@@ -96,8 +96,9 @@ class ClosedLoop:
         """Return the flows that end within the next `seconds`; the window is shorter after too many errors."""
         self._durations = []
         began = monotonic()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._errors.too_many.wait(), seconds)
+        while not self._errors.too_many.is_set() and (left := began + seconds - monotonic()) > 0:
+            with suppress(TimeoutError):  # the loop may wake a moment early
+                await asyncio.wait_for(self._errors.too_many.wait(), left)
         return Flows(monotonic() - began, self._durations.copy())
 
     async def _repeat(self, client: Scenario) -> None:

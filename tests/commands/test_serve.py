@@ -1,3 +1,4 @@
+import resource
 import signal
 import socket
 import stat
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from idp.config import Settings
+from idp.serving import commands
 from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 
@@ -100,3 +102,14 @@ def test_worker_starts_and_stops_on_a_signal(settings: Settings, tmp_path: Path,
         assert process.wait(PATIENCE) == 0
     assert "outbox.worker_stopped" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "most"), [(1024, 1024, 768), (1024, 4096, 3840), (20_000, 20_000, 8192), (64, 64, 1)]
+)
+def test_connections_stay_below_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, _limits: None)
+    assert commands._most_connections() == most

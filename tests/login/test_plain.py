@@ -118,8 +118,8 @@ def test_a_changed_registration_gets_a_page_of_its_own(app: Flask, ent: RelyingP
 
 def test_another_browser_s_url_and_a_changed_one_are_refused(app: Flask, ent: RelyingParty) -> None:
     _, url = start(app, ent)
-    stranger, _ = start(app, ent)
-    for refused in (url, f"{url}x", "/connexion?demande="):
+    stranger, own = start(app, ent)
+    for refused in (f"{own}=%22%3E%3Cb%3E", f"{own}%0A", url, f"{url}x", "/connexion?demande="):
         page = stranger.get(refused)
         assert page.status_code == 400
         assert "Pages de l’ENT" not in page.get_data(as_text=True)

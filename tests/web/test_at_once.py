@@ -5,6 +5,7 @@ from io import BytesIO
 from urllib.parse import urlsplit
 
 import pytest
+from babel import Locale
 from flask import Flask
 from sqlalchemy import select, text
 
@@ -15,6 +16,7 @@ from idp.operations import proxies
 from idp.services import services_of
 from idp.throttle import limits
 from idp.waiting import WouldWaitError, without_waiting
+from idp.web import i18n
 from idp.web.door.door import Door
 from idp.web.http import Request, Response
 from tests.builders import PASSWORD, Build
@@ -157,3 +159,17 @@ def test_nothing_is_sent_to_a_redirect_uri_that_was_removed_a_moment_ago(app: Fl
             app.test_client().get(f"{path}?{query[:9000]}"),
         ):
             assert not answer.headers.get("Location", "").startswith("https://")
+
+
+def test_unknown_languages_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Babel takes a quarter of a millisecond for each, and the event loop answers such requests."""
+    looked_up: list[str] = []
+    parse = Locale.parse
+
+    def note(tag: str, sep: str = "_") -> Locale | None:
+        looked_up.append(tag)
+        return parse(tag, sep=sep)
+
+    monkeypatch.setattr(Locale, "parse", note)
+    assert i18n.served("xx yy-ZZ qq fr-CA") == "fr"
+    assert looked_up == ["fr-CA"]
