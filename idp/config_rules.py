@@ -111,7 +111,7 @@ def check_authorities(value: Path | None) -> Path | None:
     """Check that the file has PEM certificates."""
     if value is not None:
         try:
-            ssl.create_default_context().load_verify_locations(value)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
         except (OSError, ssl.SSLError):
             raise ValueError("must be a readable PEM file of certificates") from None
     return value

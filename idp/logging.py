@@ -107,6 +107,9 @@ class _Handler(logging.Handler):
     """Writes the lines of libraries in the same format."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, KeyboardInterrupt):  # Ctrl-C ends the command, wherever it met a library
+            return
         event: dict[str, Any] = {
             "event": _message(record),
             "logger": record.name,
@@ -114,8 +117,8 @@ class _Handler(logging.Handler):
             "level": record.levelname.lower(),
             "timestamp": stamp(datetime.fromtimestamp(record.created, UTC)),
         }
-        if record.exc_info and record.exc_info[1] is not None:
-            event["where"] = frames(record.exc_info[1])
+        if error is not None:
+            event["where"] = frames(error)
         write(json.dumps(event, ensure_ascii=True))
 
 

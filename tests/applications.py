@@ -25,6 +25,7 @@ from sqlalchemy.orm import SessionTransaction
 
 from idp import app as wiring
 from idp import logging as log_lines
+from idp import production
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
@@ -42,6 +43,8 @@ _CHANGED_LISTS = ("before_request_funcs", "after_request_funcs", "teardown_reque
 
 # the template's signing key is the same for all tests, and to check an RSA key takes 20 ms
 material.import_key = lru_cache(maxsize=32)(material.import_key)
+# and so is its secret key, which each command checks at its start
+production.key_weakness = lru_cache(maxsize=64)(production.key_weakness)
 
 _stores: dict[tuple[str, int], Store] = {}
 """By database and size of the pool: the stores whose connections stay open from test to test."""

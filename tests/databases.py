@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from sqlalchemy import URL, make_url
 
 from idp import schema
 from idp.app import create_app
-from idp.config import Settings
+from idp.config import PREFIX, Settings
 from idp.db import db
 from idp.oidc.keys import rotation
 from idp.tables import metadata
@@ -60,6 +60,16 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "allow_sqlite": True,
         **more,
     }
+    read = frozenset((name, value) for name, value in os.environ.items() if name.startswith(PREFIX))
+    try:
+        return _settings(read, **values)
+    except TypeError:  # a value that cannot be hashed
+        return Settings(**values)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def _settings(_environment: frozenset[tuple[str, str]], **values: object) -> Settings:
+    """Return the settings of these values and this environment, which are frozen and take a millisecond to read."""
     return Settings(**values)  # type: ignore[arg-type]
 
 

@@ -176,6 +176,13 @@ def test_the_text_of_an_exception_is_not_logged(lines: Lines) -> None:
         assert "mot de passe" not in str(line)
 
 
+def test_an_interruption_inside_a_library_is_no_error(lines: Lines) -> None:
+    log_lines.configure()
+    lines()
+    logging.getLogger("some.library").error("an exception during a rollback", exc_info=KeyboardInterrupt())
+    assert lines() == []
+
+
 def test_a_log_call_with_wrong_arguments_raises_no_error(lines: Lines) -> None:
     lines()
     log_lines._Handler().handle(logging.LogRecord("some.library", logging.WARNING, "", 0, "%d", ("x",), None))
