@@ -54,6 +54,7 @@ from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
+from idp.statements.connections import open_connections
 from idp.throttle import limits, local
 from idp.web import (
     browser,
@@ -148,12 +149,13 @@ def create_app(settings: Settings) -> Flask:
 
 def connect(app: Flask, settings: Settings) -> None:
     """Create the services of `app`, with empty caches, as at its start."""
-    outgoing = Outgoing(settings)
+    outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
         hasher=Hasher(settings),
         breached=BreachedPasswords(settings.breached_passwords),
-        server=Server(settings, open_store(settings), KeyRing(settings)),
+        connections=connections,
+        server=Server(settings, open_store(connections), KeyRing(settings)),
         outgoing=outgoing,
         client_keys=ClientKeys(outgoing),
         transport=Transport(settings),

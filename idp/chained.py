@@ -5,24 +5,41 @@ order of its own, and two statements that lock the same rows in different orders
 condition on the step before, which must have run: rows are locked in the order of the steps.
 
 A chain is compiled once. `Connection.execute` of SQLAlchemy would compute the key of its cache from all parts of the
-statement at each run, which takes longer than the statement.
+statement at each run, which takes longer than the statement. On PostgreSQL it is prepared too (`idp.statements`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Dialect, Integer, Row, Select, and_, case, cast, exists, func, select, true
+from sqlalchemy import (
+    CTE,
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    Integer,
+    Row,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    select,
+    true,
+)
 from sqlalchemy import literal_column as sql
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DataError
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.elements import BindParameter
 
 from idp.db import autocommitted, db, release_connection
+from idp.services import services
+from idp.statements.prepared import Statement, UndoneError
 
-_NOT_A_NUMBER = "22P02"
-"""SQLSTATE of the text that is cast to a number in order to undo a chain."""
 _UNDONE = "'a step of this statement met a row that another one changed; all is undone, and it will be decided again'"
 
 Gates = tuple[ColumnElement[bool], ...]
@@ -43,44 +60,73 @@ class Step:
     required: bool = False
 
 
-class Compiled:
-    """A statement compiled for one database, run by the driver's cursor."""
+class _Compiled:
+    """A statement compiled for one database, with the values of its parameters as the driver takes them."""
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
-        self._is_numbered = dialect.name == "postgresql"
-        numbering: Any = type(dialect)
-        compiled = statement.compile(dialect=numbering(paramstyle="numeric_dollar") if self._is_numbered else dialect)
-        self.text = str(compiled)
-        self._defaults: dict[str, Any] = dict(compiled.params)
-        self._order: Sequence[str] = compiled.positiontup
-        processors = {
-            name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in compiled.bind_names.items()
-        }
-        self._processors = {name: process for name, process in processors.items() if process is not None}
+        self._compiled = statement.compile(dialect=dialect)
+        self.text = str(self._compiled)
+        self.binds: dict[str, BindParameter[Any]] = {name: bind for bind, name in self._compiled.bind_names.items()}
+        self._defaults: dict[str, Any] = dict(self._compiled.params)
+        self._processors: dict[str, Callable[[Any], Any]] = {}
+        for name, bind in self.binds.items():
+            if process := bind.type.dialect_impl(dialect).bind_processor(dialect):
+                self._processors[name] = process
 
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
-        """Run the statement with the `values` of its bind parameters; return the first row."""
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters by name, from the `values` of a run."""
         parameters = {name: values.get(name, default) for name, default in self._defaults.items()}
         for name, process in self._processors.items():
             parameters[name] = process(parameters[name])
-        given = tuple(parameters[name] for name in self._order)
-        with _numbered(connection) if self._is_numbered else nullcontext():
-            return connection.exec_driver_sql(self.text, given).first()
+        return parameters
 
 
-@contextmanager
-def _numbered(connection: Connection) -> Iterator[None]:
-    """Let psycopg send statements as they are, with the server's own placeholders ($1).
+class _OnSqlite(_Compiled):
+    """A statement that the cursor of SQLite runs, in the caller's transaction."""
 
-    For its other placeholders it would parse a statement of this length at each run, which takes 0.2 ms.
-    """
-    driver: Any = connection.connection.driver_connection
-    psycopg: Any = connection.dialect.dbapi
-    usual, driver.cursor_factory = driver.cursor_factory, psycopg.RawCursor
-    try:
-        yield
-    finally:
-        driver.cursor_factory = usual
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
+        """Run the statement; return the first row."""
+        parameters = self.parameters(values)
+        given = tuple(parameters[name] for name in self._compiled.positiontup)
+        return connection.exec_driver_sql(self.text, given).first()
+
+
+class _OnPostgresql(_Compiled):
+    """A statement that is prepared, on a connection of its own."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        named: Any = type(dialect)
+        super().__init__(statement, named(paramstyle="named"))
+        types = {name: _type_of(bind) for name, bind in self.binds.items()}
+        self._statement = Statement(self.text, types)
+        self._as_row = _rows_with(statement.selected_columns.keys())
+
+    def run(self, values: Mapping[str, Any]) -> Any:
+        """Run the statement; return the first row.
+
+        Raises:
+            UndoneError: the chain was undone.
+        """
+        with services().connections.lend() as connection:
+            row = self._statement.fetch_row(connection, self.parameters(values))
+        return self._as_row(row) if row else None
+
+
+def _rows_with(names: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
+    """Return the function that gives a row its names."""
+    named: Any = namedtuple("Row", names)  # type: ignore[misc] # noqa: PYI024 - the names are known at run time
+    make: Callable[[tuple[Any, ...]], Any] = named._make
+    return make
+
+
+def _type_of(bind: BindParameter[Any]) -> Any:
+    """Return the type of a parameter for `Statement`."""
+    if isinstance(bind.type, BigInteger):
+        return "int8"
+    if isinstance(bind.type, JSON):
+        return "json"
+    decorated: Any = getattr(bind.type, "impl_instance", bind.type)
+    return decorated.python_type
 
 
 class Chain:
@@ -97,7 +143,6 @@ class Chain:
         self, steps: Sequence[Step], *, answer: str, lookup: Select[Any] | None = None, only_if: str = ""
     ) -> None:
         self._steps, self._answer, self._lookup, self._only_if = steps, answer, lookup, only_if
-        self._compiled: dict[str, list[Compiled]] = {}
 
     def run(self, values: Mapping[str, Any]) -> tuple[Row[Any] | None, Any]:
         """Run the chain with the `values` of all bind parameters, in a transaction of its own.
@@ -114,12 +159,12 @@ class Chain:
         return self._run_in_turn(values)
 
     def _run_at_once(self, values: Mapping[str, Any]) -> tuple[Row[Any] | None, Any]:
-        with autocommitted() as connection:
-            try:
-                row = self._statements()[0].run(connection, values)
-            except DataError as error:
-                if getattr(error.orig, "sqlstate", None) != _NOT_A_NUMBER or not self._can_be_undone:
-                    raise
+        try:
+            row = self._statement.run(values)
+        except UndoneError:
+            if sum(step.required for step in self._steps) <= 1:  # then the statement cannot undo itself
+                raise
+            with autocommitted() as connection:
                 return self._read(connection, values), None
         return row, row.chain_value if row else None
 
@@ -130,7 +175,7 @@ class Chain:
             row = self._read(connection, values)
             if self._only_if and not (row and getattr(row, self._only_if)):
                 return row, None
-            for step, statement in zip(self._steps, self._statements(), strict=True):
+            for step, statement in zip(self._steps, self._statements, strict=True):
                 returned = statement.run(connection, values)
                 if returned is None and step.required:
                     connection.rollback()
@@ -143,18 +188,15 @@ class Chain:
     def _read(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
         return connection.execute(self._lookup, values).first() if self._lookup is not None else None
 
-    def _statements(self) -> list[Compiled]:
-        """Return the statements for the database in use: one on PostgreSQL, one for each step on SQLite."""
-        dialect = db.engine.dialect
-        if dialect.name not in self._compiled:
-            is_one = dialect.name == "postgresql"
-            statements = [self._as_one()] if is_one else [step.build(()) for step in self._steps]
-            self._compiled[dialect.name] = [Compiled(statement, dialect) for statement in statements]
-        return self._compiled[dialect.name]
+    @cached_property
+    def _statement(self) -> _OnPostgresql:
+        """The one statement for PostgreSQL."""
+        return _OnPostgresql(self._as_one(), db.engine.dialect)
 
-    @property
-    def _can_be_undone(self) -> bool:
-        return sum(step.required for step in self._steps) > 1
+    @cached_property
+    def _statements(self) -> list[_OnSqlite]:
+        """The statements for SQLite, one for each step."""
+        return [_OnSqlite(step.build(()), db.engine.dialect) for step in self._steps]
 
     def _as_one(self) -> Select[Any]:
         """Return the one statement: all steps, each after the one before."""

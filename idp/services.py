@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
+    from idp.statements.connections import Connections
     from idp.throttle.local import Counts, Marks
 
 EXTENSION = "idp.services"
@@ -39,6 +40,8 @@ class Services:
 
     settings: Settings
     """The settings."""
+    connections: Connections
+    """Connections for the statements of hot requests."""
     hasher: Hasher
     """Computes and verifies password hashes, a few at a time."""
     breached: BreachedPasswords
@@ -74,8 +77,8 @@ class Services:
     """The period of each kind of periodic job."""
 
     def close(self) -> None:
-        """Close the connections of the token store."""
-        self.server.store.close()
+        """Close the connections for hot requests."""
+        self.connections.close()
 
 
 def provide(app: Flask, new_services: Services) -> None:

@@ -31,9 +31,8 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import UnitSession, db
 from idp.oidc.keys import material
-from idp.oidc.store import choice
-from idp.oidc.store.contract import Store
 from idp.services import services_of
+from idp.statements.connections import Connections, open_connections
 
 SHARED = "TEST_SHARED_FOLDER"
 """The variable that names the folder which all processes of one run share."""
@@ -46,21 +45,21 @@ material.import_key = lru_cache(maxsize=32)(material.import_key)
 # and so is its secret key, which each command checks at its start
 production.key_weakness = lru_cache(maxsize=64)(production.key_weakness)
 
-_stores: dict[tuple[str, int], Store] = {}
-"""By database and size of the pool: the stores whose connections stay open from test to test."""
+_connections: dict[tuple[str, int], Connections] = {}
+"""By database and size of the pool: the connections for hot requests that stay open from test to test."""
 
 
-def _open_store(settings: Settings) -> Store:
-    """Return the store of a database; its connections stay open where `lent` keeps the application too."""
+def _open_connections(settings: Settings) -> Connections:
+    """Return the connections to a database; they stay open where `lent` keeps the application too."""
     if not is_shared(settings.database_url):
-        return choice.open_store(settings)
+        return open_connections(settings)
     key = settings.database_url, settings.database_pool
-    if key not in _stores:
-        _stores[key] = choice.open_store(settings)
-    return _stores[key]
+    if key not in _connections:
+        _connections[key] = open_connections(settings)
+    return _connections[key]
 
 
-wiring.open_store = _open_store  # type: ignore[attr-defined]
+wiring.open_connections = _open_connections  # type: ignore[attr-defined]
 
 _is_test: ContextVar[bool] = ContextVar("is_test", default=False)
 _is_test.set(True)
@@ -156,8 +155,8 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
 
 def disconnect(database_url: str) -> None:
     """Close the connections to a database that is replaced by a new one of its name."""
-    for pool in [pool for pool in _stores if pool[0] == database_url]:
-        _stores.pop(pool).close()
+    for pool in [pool for pool in _connections if pool[0] == database_url]:
+        _connections.pop(pool).close()
     for app in (*(app for app, _ in _applications.values()), *_of_commands.values()):
         if app.config["SQLALCHEMY_DATABASE_URI"] == database_url:
             _close(app)

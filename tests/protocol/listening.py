@@ -13,8 +13,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from idp.db import db
-from idp.oidc.store.prepared import Statement
 from idp.services import services_of
+from idp.statements.prepared import Statement
 
 
 class Seen(list[tuple[str, Any]]):

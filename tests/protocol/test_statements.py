@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.store.postgresql import PostgresqlStore
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
@@ -122,9 +121,7 @@ def test_hot_statements_scan_no_table(
     refresh = tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]
     assert ent.refresh(browser, refresh).status_code == 200
     # the connection of the store, with its planner settings and its prepared statements
-    store = services_of(app).server.store
-    assert isinstance(store, PostgresqlStore)
-    with store._connections.lend() as lent:
+    with services_of(app).connections.lend() as lent:
         connection: Any = lent.driver_connection
         hot = connection.execute("SELECT name, cardinality(parameter_types) FROM pg_prepared_statements").fetchall()
         assert len(hot) == 4, hot

@@ -14,6 +14,7 @@ from flask import Flask
 
 from idp import config
 from idp.db import db, engine_options
+from idp.statements.connections import open_connections
 from idp.throttle import guard, limits
 from tests.services import change_services
 
@@ -27,9 +28,14 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") 
     if isinstance(limit, limits.Backoff):  # the pause must last longer than the test
         limit = replace(limit, steps=(timedelta(hours=1),))
     app = Flask("rush")
-    change_services(
-        app, settings=config.load(env="development", issuer="http://127.0.0.1:8000", secret_key=order["secret"])
+    settings = config.load(
+        env="development",
+        issuer="http://127.0.0.1:8000",
+        secret_key=order["secret"],
+        database_url=order["database"],
+        database_pool=2,
     )
+    change_services(app, settings=settings, connections=open_connections(settings))
     app.config["SQLALCHEMY_DATABASE_URI"] = order["database"]
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(order["database"], pool_size=2)
     db.init_app(app)

@@ -207,6 +207,3 @@ class Store(Protocol):
 
     def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return the holder of an access token that is valid at `moment`."""
-
-    def close(self) -> None:
-        """Close the idle connections."""

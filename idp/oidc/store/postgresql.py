@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any, cast, get_type_hints
 
 from idp.oidc.store import sql
-from idp.oidc.store.connections import Connections
 from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
-from idp.oidc.store.prepared import Statement
+from idp.statements.connections import Connections
+from idp.statements.prepared import Statement
 
 _ISSUE_CODE = Statement(
     f"""
@@ -71,7 +71,6 @@ class PostgresqlStore:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self.close = connections.close
 
     def issue_code(self, request: CodeRequest) -> str | None:
         """Store a code."""

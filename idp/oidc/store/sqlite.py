@@ -10,8 +10,8 @@ from typing import Any
 
 from idp.audit import chain
 from idp.oidc.store import sql
-from idp.oidc.store.connections import Connections
 from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
+from idp.statements.connections import Connections
 
 
 def _dialect(statement: str) -> str:
@@ -87,7 +87,6 @@ class SqliteStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._turn = threading.Lock()
-        self.close = connections.close
 
     def issue_code(self, request: CodeRequest) -> str | None:
         """Store a code."""

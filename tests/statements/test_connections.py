@@ -15,10 +15,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp.config import Settings
-from idp.oidc.store.connections import Connections
-from idp.oidc.store.prepared import Statement
+from idp.statements.connections import Connections
+from idp.statements.prepared import Statement
 from tests.databases import settings_for
-from tests.protocol.store.lending import connections_of, execute, row_of
+from tests.statements.lending import connections_of, execute, row_of
 
 pytestmark = pytest.mark.row("W-07")
 

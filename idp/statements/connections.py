@@ -1,6 +1,6 @@
-"""Driver connections for the store, from a pool of SQLAlchemy.
+"""Driver connections for the statements of hot requests, from a pool of SQLAlchemy.
 
-`Connection.execute` of SQLAlchemy would double the time that a statement takes, so the store uses the driver itself.
+`Connection.execute` of SQLAlchemy would double the time that a statement takes, so they use the driver itself.
 """
 
 import os
@@ -8,27 +8,61 @@ import weakref
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy import Engine, PoolProxiedConnection, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from idp.db import release_connection
+from idp.config import Settings
+from idp.db import POSTGRESQL_PATIENCE, POSTGRESQL_SETTINGS, release_connection
 
-_TIMEOUTS = frozenset({"57014", "55P03"})
-"""SQLSTATE of a statement or a lock that took too long: the connection can be used again."""
+_ENDED_ALONE = frozenset({"57014", "55P03", "40P01"})
+"""SQLSTATE of a statement or a lock that took too long, and of a deadlock: the connection can be used again."""
+_PLANS_BY_KEY = (
+    "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c plan_cache_mode=force_generic_plan"
+)
+"""Each statement reads few rows by key, whatever its parameters are. Without statistics, the planner would scan whole
+indexes to merge or hash them. A plan that was made while a table was almost empty would scan that table, although it
+grows by thousands of rows a minute."""
+
+
+def open_connections(settings: Settings) -> "Connections":
+    """Return autocommitted connections to the database of `settings`; the first is opened when it is needed."""
+    if settings.database_url.startswith("sqlite"):
+        return Connections(create_engine(settings.database_url, connect_args={"timeout": 5.0}))
+    engine = create_engine(
+        make_url(settings.database_url).set(drivername="postgresql+psycopg"),
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_recycle=300,
+        hide_parameters=True,
+        pool_timeout=5,
+        pool_use_lifo=True,  # the connection used last is in the caches of both processors
+        pool_reset_on_return=None,
+        connect_args={
+            "autocommit": True,
+            **POSTGRESQL_PATIENCE,
+            "options": f"{POSTGRESQL_SETTINGS} {_PLANS_BY_KEY}",
+        },
+    )
+    return Connections(engine)
 
 
 class Connections:
-    """Lends autocommitted connections."""
+    """Lends autocommitted connections.
+
+    Attributes:
+        is_postgresql: whether they lead to PostgreSQL, and not to a SQLite file.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.is_postgresql = engine.dialect.name == "postgresql"
         driver: Any = engine.dialect.dbapi
         self._unavailable: tuple[type[Exception], ...] = (
             driver.OperationalError,
             driver.InterfaceError,
             driver.InternalError,  # a server that became read-only after a failover
         )
-        if engine.dialect.name == "postgresql" and hasattr(os, "register_at_fork"):
+        if self.is_postgresql and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
 
     def lend(self) -> "Loan":
@@ -56,8 +90,7 @@ class Connections:
 
     def _is_broken(self, error: BaseException) -> bool:
         """Return whether the connection to the server is lost; a timeout does not break it."""
-        is_timeout = getattr(error, "sqlstate", None) in _TIMEOUTS
-        return self._engine.dialect.name == "postgresql" and not is_timeout
+        return self.is_postgresql and getattr(error, "sqlstate", None) not in _ENDED_ALONE
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -1,23 +1,21 @@
-"""The connections of a store of its own, and statements on them."""
+"""Connections for hot requests, and statements on them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from idp.config import Settings
-from idp.oidc.store import choice
-from idp.oidc.store.connections import Connections
-from idp.oidc.store.postgresql import PostgresqlStore
-from idp.oidc.store.prepared import Statement
+from idp.statements.connections import Connections, open_connections
+from idp.statements.prepared import Statement
 
 
 @contextmanager
 def connections_of(settings: Settings) -> Iterator[Connections]:
-    """Yield the connections of a new store on PostgreSQL; close the idle ones at the end."""
-    store = choice.open_store(settings)
-    assert isinstance(store, PostgresqlStore)
-    yield store._connections
-    store.close()
+    """Yield new connections to PostgreSQL; close the idle ones at the end."""
+    connections = open_connections(settings)
+    assert connections.is_postgresql
+    yield connections
+    connections.close()
 
 
 def row_of(connections: Connections, statement: Statement, **values: Any) -> tuple[Any, ...] | None:

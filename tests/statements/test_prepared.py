@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.config import Settings
-from idp.oidc.store.connections import Connections
-from idp.oidc.store.prepared import Statement
-from tests.protocol.store.lending import connections_of, execute, row_of
+from idp.statements.connections import Connections
+from idp.statements.prepared import Statement
+from tests.statements.lending import connections_of, execute, row_of
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 _OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timedelta(minutes=minutes))

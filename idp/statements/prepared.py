@@ -31,9 +31,15 @@ _TYPES = {
     str: "text",
     uuid.UUID: "uuid",
 }
+_UNDONE = "22P02"
+"""SQLSTATE of a text that is cast to a number, by which a statement undoes itself."""
 _UNUSABLE = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 """The server lost the statement (DISCARD, a pooler), or a migration changed the types of its result."""
 _numbers = itertools.count()
+
+
+class UndoneError(Exception):
+    """A statement met a row that another transaction changed, and undid all that it had done."""
 
 
 class Statement:
@@ -41,14 +47,14 @@ class Statement:
 
     Args:
         text: The statement with placeholders `:name`.
-        types: The type of each parameter, as its annotation in the request.
+        types: The type of each parameter, as its annotation in the request, or by its name in PostgreSQL.
     """
 
     def __init__(self, text: str, types: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(_PLACEHOLDER.findall(text)))
         self.text = text
         self.numbered = _PLACEHOLDER.sub(lambda match: f"${names.index(match[1]) + 1}", text).encode()
-        self.types = [psycopg.adapters.types[_TYPES[_plain(types[name])]].oid for name in names]
+        self.types = [psycopg.adapters.types[_name_of(types[name])].oid for name in names]
         self._names = names
 
     def fetch_row(self, connection: PoolProxiedConnection, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -59,6 +65,7 @@ class Statement:
             values: The parameters by name; others are ignored.
 
         Raises:
+            UndoneError: The statement undid itself.
             psycopg.Error: The server refused the statement, or the connection is lost.
         """
         ordered = [values[name] for name in self._names]
@@ -79,7 +86,7 @@ class _Prepared:
 
     def __init__(self, connection: psycopg.Connection, statement: Statement) -> None:
         self._pgconn = connection.pgconn
-        self._name = b"store_%d" % next(_numbers)
+        self._name = b"statement_%d" % next(_numbers)
         self._transformer = Transformer(connection)
         self._transformer.set_dumper_types(statement.types, Format.BINARY)
         result = self._pgconn.prepare(self._name, statement.numbered, statement.types)
@@ -100,12 +107,15 @@ class _Prepared:
         return row
 
 
-def _plain(annotation: Any) -> Any:
-    """Return the type of an annotation `type` or `type | None`."""
-    return next((part for part in get_args(annotation) if part is not NoneType), annotation)
+def _name_of(annotation: Any) -> str:
+    """Return the name in PostgreSQL of an annotation `type` or `type | None`; a name is returned as it is."""
+    plain = next((part for part in get_args(annotation) if part is not NoneType), annotation)
+    return plain if isinstance(plain, str) else _TYPES[plain]
 
 
-def _error(result: PGresult) -> psycopg.Error:
+def _error(result: PGresult) -> Exception:
     """Return the error of a result. An error without SQLSTATE is not the server's: the connection is lost."""
     error = psycopg.errors.error_from_result(result)
+    if error.sqlstate == _UNDONE:
+        return UndoneError(str(error))
     return error if error.sqlstate else psycopg.OperationalError(str(error))

@@ -1,0 +1,1 @@
+"""Prepared statements and the connections that they run on."""
