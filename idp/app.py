@@ -1,6 +1,6 @@
 """Builds the application: services, blueprints, outbox handlers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -96,6 +96,10 @@ _PAGES = (
 
 class _Application(Flask):
     """Flask that routes each request by its path alone, also with an invalid `Host` header or without a path."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: none is a coroutine, which Flask would look for at each call."""
+        return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return the adapter that matches paths. An invalid `Host` is ignored, since no route depends on it.

@@ -230,7 +230,10 @@ def _beginning_message(beginning: AuditBeginning) -> bytes:
 
 def _canonical(value: Any) -> bytes:
     """Return the one spelling of a JSON value: the databases return the members of objects in different orders."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return _spell(value).encode()
+
+
+_spell = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=16)

@@ -4,8 +4,7 @@ A parameter without a value is treated as absent. NUL is refused, because Postgr
 """
 
 import re
-from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_plus
 
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
@@ -56,24 +55,31 @@ def parse(encoded: str | bytes) -> dict[str, str]:
     """
     try:
         text = encoded.decode() if isinstance(encoded, bytes) else encoded
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
+        parts = text.split("&")
+        if len(parts) > _MAX_PARAMETERS:
+            raise ParameterError("parameters", "unreadable")
+        pairs = [[_decoded(side) for side in part.partition("=")[::2]] for part in parts if part]
     except ValueError as error:
         raise ParameterError("parameters", "unreadable") from error
-    return {name: value for name, value in _unique(pairs).items() if value}
-
-
-def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        shown = name if _HARMLESS_NAME.fullmatch(name) else "parameter"
-        if name in parameters:
-            raise ParameterError(shown, "doubled")
-        if len(value) > MAX_LENGTHS.get(name, _MAX_LENGTH):
-            raise ParameterError(shown, "too long")
-        if "\x00" in value:
-            raise ParameterError(shown, "unreadable")
+        if problem := _problem(parameters, name, value):
+            raise ParameterError(name if _HARMLESS_NAME.fullmatch(name) else "parameter", problem)
         parameters[name] = value
-    return parameters
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _decoded(text: str) -> str:
+    """Return a name or value; most have nothing to decode, which the library would look for at length."""
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+
+
+def _problem(parameters: dict[str, str], name: str, value: str) -> str:
+    if name in parameters:
+        return "doubled"
+    if len(value) > MAX_LENGTHS.get(name, _MAX_LENGTH):
+        return "too long"
+    return "unreadable" if "\x00" in value else ""
 
 
 class ParsedRequest(OAuth2Request):

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cached_property
+from functools import lru_cache
 from io import BytesIO
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.utils import cached_property
 
 from idp.serving import limits
 from idp.web.door.door import Door
@@ -98,7 +99,7 @@ class _Request(Request):
         return self.content
 
     @cached_property
-    def environ(self) -> "WSGIEnvironment":  # type: ignore[override] # made at its first use
+    def environ(self) -> "WSGIEnvironment":  # made at its first use
         """The WSGI environment (PEP 3333), for Flask."""
         headers = {
             # a header with an underscore would be taken for the one with a hyphen, which a proxy checks
@@ -218,12 +219,17 @@ async def _receive(request: _Request, receive: Receive) -> int:
 async def _send(response: Response, request: _Request, send: Send) -> None:
     """Send a response; a header that HTTP does not allow is an error of ours."""
     headers, body = response.message(request.method)
-    if any(_CONTROLS.search(value) for _, value in headers):
+    if _CONTROLS.search("".join([value for _, value in headers])):
         log.error("a response has a header that cannot be sent", endpoint=request.endpoint)
         response.status, headers, body = 500, [_CLOSE], b""
-    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    pairs = [(_sent_name(name), value.encode("latin-1", "replace")) for name, value in headers]
     await send({"type": "http.response.start", "status": response.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
+
+
+@lru_cache(maxsize=128)
+def _sent_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 async def _discard(receive: Receive) -> None:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from flask import request as flask_request
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import dump_cookie
 from werkzeug.sansio.http import parse_cookie
+from werkzeug.utils import cached_property
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import get_input_stream
 
@@ -181,9 +181,12 @@ class Response:
         return [body] if body else []
 
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def json_response(content: object, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
     """Return a response with `content` as JSON."""
-    return Response(json.dumps(content, separators=(",", ":")), status, headers, content_type="application/json")
+    return Response(_to_json(content), status, headers, content_type="application/json")
 
 
 def see_other(location: str) -> Response:

@@ -3,7 +3,8 @@
 They are sent in the query of the redirect URI, or with `response_mode=form_post` as a form that the browser posts.
 """
 
-from urllib.parse import urlencode
+import re
+from urllib.parse import quote_plus
 
 from idp.services import services
 from idp.web.door import pages
@@ -12,6 +13,7 @@ from idp.web.security import POLICY
 
 QUERY, FORM_POST = "query", "form_post"
 RESPONSE_MODES = (QUERY, FORM_POST)
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*", re.ASCII)
 
 
 def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None, response_mode: str = "") -> Response:
@@ -22,7 +24,13 @@ def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None
     pairs.append(("iss", services().settings.issuer))
     if response_mode == FORM_POST:
         return _form(redirect_uri, pairs)
-    return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(pairs)}")
+    query = "&".join(f"{name}={_encoded(value)}" for name, value in pairs)
+    return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{query}")
+
+
+def _encoded(value: str) -> str:
+    """Return a value of a form; most have nothing to encode (RFC 3986 2.3), which the library would check at length."""
+    return value if _UNRESERVED.fullmatch(value) else quote_plus(value)
 
 
 def _form(redirect_uri: str, pairs: list[tuple[str, str]]) -> Response:

@@ -72,13 +72,16 @@ class Signer:
 
         `joserfc.jwt.encode` checks key and header anew for each token, which costs half as much as the signature.
         """
-        signed = b".".join((_header(self.alg, self.kid, typ), _segment(json.dumps(claims, separators=(",", ":")))))
+        signed = b".".join((_header(self.alg, self.kid, typ), _segment(_to_json(claims))))
         signature: bytes = JWSRegistry.algorithms[self.alg].sign(signed, self.key)
         return b".".join((signed, urlsafe_b64encode(signature).rstrip(b"="))).decode()
 
     def half_hash(self, value: str) -> str:
         """Return `at_hash` of an access token, for an ID token signed by this key (Core 3.1.3.6)."""
         return material.half_hash(self.alg, value)
+
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=64)

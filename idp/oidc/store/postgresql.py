@@ -1,6 +1,8 @@
 """The store on PostgreSQL: one statement a request. All parts of a statement see one snapshot, and commit together."""
 
 from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from typing import Any, cast, get_type_hints
 
 from idp.oidc.store import sql
@@ -63,7 +65,13 @@ _FIND_HOLDER = Statement(sql.HOLDER.format(children=_CHILDREN), {"digest": bytes
 
 
 def _values(request: Any) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in request.__slots__}
+    names = request.__slots__
+    return dict(zip(names, _getter(names)(request), strict=True))
+
+
+@cache
+def _getter(names: tuple[str, ...]) -> "attrgetter[tuple[Any, ...]]":
+    return attrgetter(*names)
 
 
 class PostgresqlStore:

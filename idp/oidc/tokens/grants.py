@@ -24,6 +24,7 @@ from idp.db import db
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
+from idp.oidc.keys.ring import Signer
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.store.contract import Grant, Holder, Redemption, Rotation
 from idp.oidc.tokens import replay
@@ -54,7 +55,7 @@ class CodeGrant(AuthorizationCodeGrant):
         """Return the tokens (Core 3.1.3.3)."""
         scope = release.remaining_scope(self.registration, self.grant.scope)
         body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
-        body["id_token"] = _id_token(self.server, self.registration, self.grant, self.access)
+        body["id_token"] = _id_token(self.server, self.signer, self.registration, self.grant, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     def _redeem(self, code: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
@@ -69,7 +70,7 @@ class CodeGrant(AuthorizationCodeGrant):
         self.access = opaque.new_value()
         for registration in _registrations(client):
             dpop.check_policy(registration, proof)
-            self.server.ring.signer(registration.id_token_alg)
+            self.signer = self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
             grant = self.server.store.redeem_code(
                 Redemption(
@@ -122,7 +123,7 @@ class RefreshGrant(RefreshTokenGrant):
         body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
         if self.registration.refresh_id_token and "openid" in scope.split():
             narrowed = replace(self.grant, scope=scope)
-            body["id_token"] = _id_token(self.server, self.registration, narrowed, self.access)
+            body["id_token"] = _id_token(self.server, self.signer, self.registration, narrowed, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     def _rotate(self, value: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
@@ -143,7 +144,7 @@ class RefreshGrant(RefreshTokenGrant):
             dpop.check_policy(registration, proof)
             self.refresh = None if registration.fapi2 else successor
             if registration.refresh_id_token:
-                self.server.ring.signer(registration.id_token_alg)
+                self.signer = self.server.ring.signer(registration.id_token_alg)
             grant = self.server.store.refresh(
                 Rotation(
                     old_digest=old,
@@ -240,8 +241,7 @@ def _holder(server: Any, grant: Grant, access: str) -> Holder | None:
     return holder
 
 
-def _id_token(server: Any, client: Registration, grant: Grant, access: str) -> str:
-    signer = server.ring.signer(client.id_token_alg)
+def _id_token(server: Any, signer: Signer, client: Registration, grant: Grant, access: str) -> str:
     issued_at = int(now().timestamp())
     body = {
         **release.id_token_claims(client, grant, _holder(server, grant, access)),
@@ -251,5 +251,4 @@ def _id_token(server: Any, client: Registration, grant: Grant, access: str) -> s
         "exp": issued_at + server.settings.id_token_lifetime,
         "at_hash": signer.half_hash(access),
     }
-    id_token: str = signer.sign(body, "JWT")
-    return id_token
+    return signer.sign(body, "JWT")

@@ -13,7 +13,7 @@ from flask import Blueprint, Flask
 from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from idp import waiting
+from idp import services, waiting
 from idp.config import Settings
 from idp.db import refuse_unwritten_changes
 from idp.waiting import WouldWaitError
@@ -122,6 +122,7 @@ class Door:
 
     def _ask_endpoint(self, function: Answer, request: Request) -> Response | None:
         with self._app.app_context():
+            own_services = services.enter(self._app)
             try:
                 for check in self._checks:
                     check(request)
@@ -131,6 +132,8 @@ class Door:
                     browser.save(self._app, request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
                 return self._handle(error, request)
+            finally:
+                services.leave(own_services)
             return response
 
     def _handle(self, error: Exception, request: Request) -> Response:

@@ -11,11 +11,12 @@ from idp.logging import stamp, write
 from idp.web.http import Request
 
 _LONGEST_METHOD = 20
+_to_json = json.JSONEncoder().encode
 
 
 def write_line(request: Request, status: int, seconds: float) -> None:
-    """Write the line as JSON: `json.dumps` of the whole would take three times as long."""
-    method, endpoint = json.dumps(request.method[:_LONGEST_METHOD]), json.dumps(request.endpoint)
+    """Write the line as JSON: to encode the whole would take three times as long."""
+    method, endpoint = _to_json(request.method[:_LONGEST_METHOD]), _to_json(request.endpoint)
     write(
         f'{{"event": "request", "request_id": "{request.id}", "method": {method}, "endpoint": {endpoint}, '
         f'"status": {status}, "ms": {seconds * 1000:.1f}, "level": "info", "timestamp": "{stamp(now())}"}}'
