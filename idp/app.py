@@ -130,7 +130,7 @@ def create_app(settings: Settings) -> Flask:
     connect(app, settings)
     _database(app, settings)
     declarations.configure(app)
-    browser.configure(app, settings)
+    browser.configure(app)
     door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
@@ -210,7 +210,7 @@ def _refuse_unwritten_changes(response: Response) -> Response:
 def _protocol(app: Flask, door: Door) -> None:
     for blueprint in (*routes.blueprints(door), registration.blueprint):
         app.register_blueprint(blueprint)
-        security.csrf.exempt(blueprint)  # clients authenticate these requests
+        security.exempt(app, blueprint)
 
 
 def _remember_origin(request: http.Request) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from idp import db
-from idp.oidc.store import choice
+from idp.statements import connections
 
 _MILLISECONDS = 200
 
@@ -21,7 +21,7 @@ def short_lock_waits() -> Iterator[None]:
     assert settings != db.POSTGRESQL_SETTINGS
     event.listen(Engine, "connect", _wait_shortly)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (db, choice):
+        for module in (db, connections):
             patch.setattr(module, "POSTGRESQL_SETTINGS", settings)
         yield
     event.remove(Engine, "connect", _wait_shortly)

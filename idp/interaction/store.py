@@ -4,22 +4,18 @@ An interaction is signed under `IDP_SECRET_KEY`, not encrypted. It holds the dig
 does not work in another browser (security rows A-22, V-03). Another browser only learns which ENT to go back to.
 """
 
-import hashlib
 import hmac
 import re
 import uuid
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
-
-from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
 from idp.clients import registry
 from idp.clock import now
 from idp.services import services
-from idp.web import declarations, i18n
+from idp.web import declarations, i18n, signed
 from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
@@ -59,6 +55,9 @@ class AuthorizationRequest:
     """The `request_uri` of the pushed request that the code will consume (RFC 9126)."""
     ui_locales: str = ""
     """The language that the client asked for and the pages have, or empty."""
+
+
+_PARAMETERS = tuple(parameter.name for parameter in fields(AuthorizationRequest))
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def sign(interaction: Interaction) -> str:
     """Return `interaction` as a value for a URL, valid in this browser only."""
     data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp(), "b": _this_browser()}
     if interaction.request:
-        data["r"] = {k: v for k, v in asdict(interaction.request).items() if v not in {None, ""}}
+        given = ((name, getattr(interaction.request, name)) for name in _PARAMETERS)
+        data["r"] = {name: value for name, value in given if value not in {None, ""}}
     if interaction.profile:
         data["p"] = interaction.profile
     if interaction.agreed:
@@ -113,8 +113,7 @@ def sign(interaction: Interaction) -> str:
     if interaction.person:
         person = interaction.person
         data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
-    signed: str | bytes = _serializer().dumps(data)  # the type that itsdangerous declares for all serializers
-    return signed if isinstance(signed, str) else signed.decode()
+    return _signer().dumps(data)
 
 
 def current() -> Interaction | None:
@@ -124,10 +123,10 @@ def current() -> Interaction | None:
         InteractionLostError: it expired, was changed, or belongs to another browser. The error names the ENT, unless
             the value was changed.
     """
-    signed = current_request().arguments.get(PARAMETER)
-    if signed is None:
+    value = current_request().arguments.get(PARAMETER)
+    if value is None:
         return None
-    opened = _open(signed)
+    opened = _open(value)
     if opened is None:
         raise InteractionLostError
     interaction, browser = opened
@@ -175,12 +174,12 @@ def decline_url(interaction: Interaction | None) -> str:
     return page_url("oidc.deny", interaction and interaction.without_person())
 
 
-def _open(signed: str) -> tuple[Interaction, str] | None:
+def _open(value: str) -> tuple[Interaction, str] | None:
     """Return the signed interaction and the digest of its browser, which the caller compares before anything else."""
-    if len(signed) > _LONGEST or not _SIGNED.fullmatch(signed):
+    if len(value) > _LONGEST or not _SIGNED.fullmatch(value):
         return None
     try:
-        data = _serializer().loads(signed)
+        data, _ = _signer().loads(value)
         browser: str = data["b"]
         started_at = datetime.fromtimestamp(data["t"], UTC)
         person = data.get("a")
@@ -192,7 +191,7 @@ def _open(signed: str) -> tuple[Interaction, str] | None:
             agreed=data.get("c", ""),
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
-    except (BadData, KeyError, TypeError, ValueError):
+    except (signed.BadData, KeyError, TypeError, ValueError):
         return None
     return interaction, browser
 
@@ -208,11 +207,5 @@ def _is_over(interaction: Interaction) -> bool:
     return age.total_seconds() > longest
 
 
-def _serializer() -> URLSafeSerializer:
-    return _serializer_of(tuple(services().settings.secrets))
-
-
-@lru_cache(maxsize=8)
-def _serializer_of(secrets: tuple[bytes, ...]) -> URLSafeSerializer:
-    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(secrets)]
-    return URLSafeSerializer(keys, salt="interaction", signer_kwargs={"digest_method": hashlib.sha256})
+def _signer() -> signed.Signer:
+    return signed.signer(services().settings.secrets, "interaction")

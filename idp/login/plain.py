@@ -167,11 +167,11 @@ def _render_marked(client: Registration, language: str) -> str:
         "wsgi.url_scheme": "https",
     }
     with current_app.request_context(environ), answering(Request(environ)):
-        g.csrf_token = _TOKEN_MARK
+        g.form_token = _TOKEN_MARK
         try:
             return render(client, SignInForm(), links(_marked_url, _marked_url("oidc.deny")))
         finally:
-            del g.csrf_token
+            del g.form_token
 
 
 def _marked_url(endpoint: str) -> str:

@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
-from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.accounts import directory
@@ -22,7 +21,7 @@ from idp.services import services
 from idp.sessions import freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLostError, form_token_refused
+from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 
@@ -77,9 +76,9 @@ def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
     return _page(interaction, form, 200)
 
 
-@blueprint.errorhandler(CSRFError)
-def form_is_old(error: CSRFError) -> Response:
-    """Handle a form whose CSRF token expired because another tab signed in: this tab continues its own request.
+@blueprint.errorhandler(FormTokenError)
+def form_is_old(error: FormTokenError) -> Response:
+    """Handle a form whose form token is another one because another tab signed in: this tab continues its own request.
 
     The typed password is not used, since nothing proves that the form is ours (security row I-13): only the session
     decides. If the typed identifier is another person's, a page asks which of the two people continues.

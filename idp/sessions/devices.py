@@ -6,16 +6,14 @@ does not replace the password. One browser may serve several parents; it keeps t
 """
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-
-from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
 from idp.accounts.authentication import Device
 from idp.clock import now
 from idp.services import services
+from idp.web import signed
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 
@@ -59,12 +57,8 @@ def remember(response: AnyResponse, username: str) -> None:
     first = next((entry.first for entry in known_here if entry.name == name), since)
     entry = _Entry(name, opaque.new_value()[:16], since, first)
     kept = [[e.name, e.number, e.since, e.first] for e in (entry, *others)][:_MOST_ACCOUNTS]
-    value = _serializer().dumps(kept)
     response.set_cookie(
-        cookie_name(settings, "dv"),
-        value if isinstance(value, str) else value.decode(),
-        max_age=LIFETIME,
-        **cookie_options(settings),
+        cookie_name(settings, "dv"), _signer().dumps(kept), max_age=LIFETIME, **cookie_options(settings)
     )
 
 
@@ -73,11 +67,9 @@ def _entries() -> list[_Entry]:
     if not value or len(value) > _LONGEST:
         return []
     try:
-        entries = [
-            _Entry(str(name), str(number), int(since), int(first))
-            for name, number, since, first in _serializer().loads(value)
-        ]
-    except (BadData, TypeError, ValueError):
+        stored, _ = _signer().loads(value)
+        entries = [_Entry(str(name), str(number), int(since), int(first)) for name, number, since, first in stored]
+    except (signed.BadData, TypeError, ValueError):
         return []
     oldest = (now() - LIFETIME).timestamp()
     return [entry for entry in entries if entry.since > oldest]
@@ -89,6 +81,5 @@ def _name(username: str) -> str:
     return base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
 
 
-def _serializer() -> URLSafeSerializer:
-    keys = [opaque.derive_key(secret, "device") for secret in reversed(services().settings.secrets)]
-    return URLSafeSerializer(keys, salt="device", signer_kwargs={"digest_method": hashlib.sha256})
+def _signer() -> signed.Signer:
+    return signed.signer(services().settings.secrets, "device")

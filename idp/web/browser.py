@@ -1,105 +1,87 @@
 """The browser cookie: it binds forms and authorization requests to a browser, before any sign-in.
 
-It is Flask's signed session cookie, with a random value and the CSRF token; it identifies no person. Endpoints for
-programs do not read it. Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
+It has a random value and a short memory, is signed, and identifies no person. Endpoints for programs do not read it.
+Over http, in development only, its name has no `__Host-` prefix, which browsers would refuse.
 """
 
-import hashlib
 import hmac
-import os
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any
 
-from flask import Flask, current_app
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from itsdangerous import BadData, URLSafeTimedSerializer
+from flask import Flask, g
 
 from idp import opaque
+from idp.clock import now
 from idp.config import Settings
-from idp.web import declarations
-from idp.web.http import Request, Response, current_request
+from idp.services import services
+from idp.web import signed
+from idp.web.http import AnyResponse, Request, current_request
 
 _MAX_ANSWERED = 12
-_TOKEN = "csrf_token"  # noqa: S105 - the name in the cookie
+_TOKEN = "csrf_token"  # noqa: S105 - the name of the field
+_REFRESHED = 4
+"""The cookie is written again when a quarter of its time is over, so that the browser keeps it while it is in use."""
 
 
-class _NoSession(SecureCookieSession):
-    """The session of endpoints that do not read the cookie; it is not saved."""
+class BrowserCookie:
+    """The content of the cookie of one request.
+
+    Attributes:
+        content: the values by their names.
+        is_changed: whether the response has to set the cookie.
+    """
+
+    def __init__(self, content: dict[str, Any], *, is_changed: bool = False) -> None:
+        self.content = content
+        self.is_changed = is_changed
+
+    def set(self, name: str, value: Any) -> None:
+        """Change one value."""
+        self.content[name] = value
+        self.is_changed = True
 
 
-class _LazySession(SessionMixin):
-    """A session that verifies and reads its cookie at its first use."""
-
-    def __init__(self, app: Flask, request: Request) -> None:
-        self._app = app
-        self._request = request
-        self.opened: SecureCookieSession | None = None
-
-    def _open(self) -> SecureCookieSession:
-        if self.opened is None:
-            self.opened = _interface(self._app).read(self._app, self._request)
-        return self.opened
-
-    def __getitem__(self, key: str) -> Any:
-        return self._open()[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._open()[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self._open()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._open())
-
-    def __len__(self) -> int:
-        return len(self._open())
+def _cookie() -> BrowserCookie:
+    """Return the cookie of this request, which is verified and read at its first use."""
+    request = current_request()
+    if request.browser_cookie is None:
+        request.browser_cookie = _read(request, services().settings)
+    known: BrowserCookie = request.browser_cookie
+    return known
 
 
-class _BrowserSessionInterface(SecureCookieSessionInterface):
-    """Opens the browser cookie, except at endpoints for programs."""
-
-    def open_session(self, app: Flask, request: Any) -> SessionMixin:  # type: ignore[override] # not a SecureCookieSession
-        path = request.path
-        if declarations.of(app).is_for_programs(path) or path.startswith(declarations.NAMESPACES):
-            return _NoSession()
-        return _session_of(app, request)
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Any) -> None:
-        if isinstance(session, _LazySession) and session.opened is not None:
-            super().save_session(app, session.opened, response)
-
-    def read(self, app: Flask, request: Any) -> SecureCookieSession:
-        """Return the content of the cookie; empty if it is missing or invalid."""
-        return super().open_session(app, request) or _NoSession()
+def _read(request: Request, settings: Settings) -> BrowserCookie:
+    """Return the content of the cookie; empty if it is missing or invalid."""
+    value = request.cookies.get(cookie_name(settings, "tx"), "")
+    if not value:
+        return BrowserCookie({})
+    try:
+        content, signed_at = _signer(settings).loads(value, _lifetime(settings))
+    except signed.BadData:
+        return BrowserCookie({})
+    if not isinstance(content, dict):
+        return BrowserCookie({})
+    is_due = now() - signed_at > timedelta(seconds=settings.interaction_lifetime / _REFRESHED)
+    return BrowserCookie(content, is_changed=is_due)
 
 
-def _interface(app: Flask) -> _BrowserSessionInterface:
-    return cast("_BrowserSessionInterface", app.session_interface)
+def _lifetime(settings: Settings) -> int:
+    """Return the lifetime in seconds: that of a request that started just before the cookie is written again."""
+    return settings.interaction_lifetime + settings.interaction_lifetime // _REFRESHED
 
 
-def _session_of(app: Flask, request: Any) -> _LazySession:
-    """Return the session of a request. Flask's request and ours share it."""
-    own = request if isinstance(request, Request) else current_request()
-    if own.browser_session is None:
-        own.browser_session = _LazySession(app, own)
-    session: _LazySession = own.browser_session
-    return session
+def _signer(settings: Settings) -> signed.Signer:
+    return signed.signer(settings.secrets, "browser cookie")
 
 
-def _session() -> _LazySession:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask documents it
-    return _session_of(app, current_request())
-
-
-def save(app: Flask, request: Request, response: Response) -> None:
-    """Write the browser cookie of `request` to `response`, if it was read or changed."""
-    session = request.browser_session
-    if session is not None and session.opened is not None:
-        carrier = app.response_class()
-        app.session_interface.save_session(app, session, carrier)
-        response.headers += [("Set-Cookie", cookie) for cookie in carrier.headers.getlist("Set-Cookie")]
+def save(request: Request, response: AnyResponse) -> None:
+    """Write the browser cookie of `request` to `response`, if it has changed or is old."""
+    cookie: BrowserCookie | None = request.browser_cookie
+    if cookie is not None and cookie.is_changed:
+        settings = services().settings
+        value = _signer(settings).dumps(cookie.content)
+        options = cookie_options(settings)
+        response.set_cookie(cookie_name(settings, "tx"), value, max_age=_lifetime(settings), **options)
 
 
 def cookie_name(settings: Settings, name: str) -> str:
@@ -112,35 +94,31 @@ def cookie_options(settings: Settings) -> dict[str, Any]:
     return {"path": "/", "secure": settings.https, "httponly": True, "samesite": "Lax"}
 
 
-def configure(app: Flask, settings: Settings) -> None:
-    """Configure the browser cookie of `app`."""
-    app.session_interface = _BrowserSessionInterface()
-    app.config.update(
-        SECRET_KEY=opaque.derive_key(settings.secrets[0], "browser cookie"),
-        SECRET_KEY_FALLBACKS=[opaque.derive_key(s, "browser cookie") for s in settings.secrets[1:]],
-        SESSION_COOKIE_NAME=cookie_name(settings, "tx"),
-        SESSION_COOKIE_SECURE=settings.https,
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_PATH="/",
-        PERMANENT_SESSION_LIFETIME=settings.interaction_lifetime,
-    )
+def configure(app: Flask) -> None:
+    """Write the browser cookie to the pages of `app`, and give its templates the form token."""
+
+    @app.after_request
+    def save_cookie(response: Any) -> Any:
+        save(current_request(), response)
+        return response
+
+    app.jinja_env.globals["csrf_token"] = lambda: g.get("form_token") or form_token()
 
 
 def binding() -> str:
     """Return the random value of this browser; create it at the first call."""
-    session = _session()
-    value = session.get("b")
+    cookie = _cookie()
+    value = cookie.content.get("b")
     if not isinstance(value, str):
-        value = session["b"] = opaque.new_value()
-        session.permanent = True
+        value = opaque.new_value()
+        cookie.set("b", value)
     return value
 
 
 def note_answered(name: str) -> None:
     """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
     names = [answered for answered in _answered() if answered != name]
-    _session()["d"] = [name, *names][:_MAX_ANSWERED]
+    _cookie().set("d", [name, *names][:_MAX_ANSWERED])
 
 
 def was_answered(name: str) -> bool:
@@ -149,40 +127,36 @@ def was_answered(name: str) -> bool:
 
 
 def _answered() -> list[str]:
-    names = _session().get("d")
+    names = _cookie().content.get("d")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def form_token() -> str:
-    """Return the CSRF token of this browser, in the form that Flask-WTF checks.
-
-    Its own `generate_csrf` needs Flask's request, which the endpoints of the door do not have.
-    """
-    session = _session()
-    if _TOKEN not in session:
-        session[_TOKEN] = hashlib.sha1(os.urandom(64)).hexdigest()  # noqa: S324 - random, as Flask-WTF makes it
-    signed: str = _token_serializer(*current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(session[_TOKEN])
-    return signed
+    """Return the token of the forms of this browser, which another site cannot know."""
+    return _token_signer().dumps(_token_subject(binding()))
 
 
 def has_form_token(request: Request) -> bool:
-    """Return whether a form has the CSRF token of its browser, by the rules of Flask-WTF."""
-    expected, token = _session().get(_TOKEN), request.fields.get(_TOKEN)
-    if not token or not isinstance(expected, str):
+    """Return whether a form has the token of this browser, not older than an authorization request."""
+    token, own = request.fields.get(_TOKEN), _cookie().content.get("b")
+    if not token or not isinstance(own, str):
         return False
-    config = current_app.config
     try:
-        opened = _token_serializer(*config["WTF_CSRF_SECRET_KEY"]).loads(token, max_age=config["WTF_CSRF_TIME_LIMIT"])
-    except BadData:
+        subject, _ = _token_signer().loads(token, services().settings.interaction_lifetime)
+    except signed.BadData:
         return False
-    return isinstance(opened, str) and hmac.compare_digest(expected.encode(), opened.encode())
-
-
-@lru_cache(maxsize=8)
-def _token_serializer(*keys: bytes) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(list(keys), salt="wtf-csrf-token")
+    return isinstance(subject, str) and hmac.compare_digest(subject.encode(), _token_subject(own).encode())
 
 
 def renew_form_token() -> None:
-    """Remove the CSRF token, so that forms from before a sign-in are refused (security row I-12)."""
-    _session().pop(_TOKEN, None)
+    """Draw a new token, so that forms from before a sign-in are refused (security row I-12)."""
+    _cookie().set("f", opaque.new_value()[:11])
+
+
+def _token_subject(own: str) -> str:
+    """Return what a form token is about: the browser and the last renewal. A page does not tell the browser's value."""
+    return opaque.digest(f"{own} {_cookie().content.get('f', '')}").hex()[:32]
+
+
+def _token_signer() -> signed.Signer:
+    return signed.signer(services().settings.secrets, "form token")

@@ -6,7 +6,6 @@ from typing import NoReturn
 import structlog
 from flask import Flask, Response, abort, make_response, render_template, request
 from flask_babel import gettext
-from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -30,6 +29,12 @@ class ServiceBusyError(HTTPException):
     def __init__(self, retry_after: int = _BUSY_SECONDS) -> None:
         super().__init__()
         self.retry_after = retry_after
+
+
+class FormTokenError(HTTPException):
+    """400: a form has no valid form token: it was open for too long, or another site made it."""
+
+    code = 400
 
 
 class InteractionLostError(HTTPException):
@@ -147,7 +152,7 @@ def _on_lost(error: InteractionLostError) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
-def form_token_refused(_error: CSRFError) -> Response:
+def form_token_refused(_error: FormTokenError) -> Response:
     """Show that the form was open for too long, and the way to open it again."""
     return _page("errors/formulaire.html", 400, retry_url=_same_page())
 
@@ -189,7 +194,7 @@ def configure(app: Flask) -> None:
     app.register_error_handler(ServiceBusyError, _on_busy)
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
-    app.register_error_handler(CSRFError, form_token_refused)
+    app.register_error_handler(FormTokenError, form_token_refused)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(DBAPIError, _on_driver)
     app.register_error_handler(PoolTimeout, _on_database)

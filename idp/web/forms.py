@@ -11,7 +11,7 @@ from idp.web.http import current_request
 class Form(wtforms.Form):  # type: ignore[misc]
     """A form with French error texts, filled from the body of a POST, never from the query string.
 
-    `idp.web.security.csrf` checks its CSRF token before the view runs.
+    `idp.web.security` checks its form token before the view runs.
     """
 
     class Meta:

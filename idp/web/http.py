@@ -48,12 +48,12 @@ class Request:
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
         endpoint: The name of the endpoint or page, for the log; None if there is none.
-        browser_session: The content of the browser cookie (`idp.web.browser`), once it was asked for.
+        browser_cookie: The browser cookie (`idp.web.browser`), once it was asked for.
     """
 
     id = ""
     endpoint: str | None = None
-    browser_session: Any = None
+    browser_cookie: Any = None
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ

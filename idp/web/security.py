@@ -1,23 +1,25 @@
-"""Headers of all responses, size limits of all requests, CSRF protection of forms."""
+"""Headers of all responses, size limits of all requests, the form token of all forms."""
 
 from collections.abc import Iterable
 
-from flask import Flask
-from flask_wtf import CSRFProtect
+from flask import Blueprint, Flask, current_app
+from flask import request as flask_request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
-from idp import opaque
 from idp.config import Settings
-from idp.web import declarations
+from idp.web import browser, declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
-from idp.web.http import MAX_BODY, Request
+from idp.web.errors import FormTokenError
+from idp.web.http import MAX_BODY, Request, current_request
 
 MAX_FIELDS = 50
 MAX_COOKIES = 16 * 1024
 MAX_QUERY = 16 * 1024
 
-csrf = CSRFProtect()
+_EXEMPT = "idp.exempt_from_form_tokens"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods that change nothing (RFC 9110 9.2.1)."""
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; "
@@ -54,20 +56,38 @@ def check_limits(request: Request) -> None:
 
 
 def configure(app: Flask, door: Door, settings: Settings) -> None:
-    """Configure the limits, headers and CSRF tokens of `app`."""
+    """Configure the limits, headers and form tokens of `app`."""
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=MAX_FIELDS,
-        # Flask-WTF has no setting for former keys, but itsdangerous takes a list: it signs with the last key
-        WTF_CSRF_SECRET_KEY=[opaque.derive_key(secret, "form token") for secret in reversed(settings.secrets)],
-        WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
-        WTF_CSRF_SSL_STRICT=False,  # it needs a Referer, which our Referrer-Policy suppresses
     )
-    door.before(check_limits)  # first, because the check of the CSRF token parses the form
-    csrf.init_app(app)
+    door.before(check_limits)  # first, because the check of the form token parses the form
+    app.extensions[_EXEMPT] = set()
+    app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
     door.protect = Protection([*_HEADERS, *https], declarations.of(app))
+
+
+def exempt(app: Flask, blueprint: Blueprint) -> None:
+    """Exempt the views of a blueprint from the form token: clients authenticate its requests."""
+    app.extensions[_EXEMPT].add(blueprint.name)
+
+
+def _check_form() -> None:
+    name = flask_request.blueprint
+    if flask_request.method not in _SAFE and flask_request.endpoint and name not in current_app.extensions[_EXEMPT]:
+        check_form_token(current_request())
+
+
+def check_form_token(request: Request) -> None:
+    """Refuse a form that is not of this browser and session.
+
+    Raises:
+        FormTokenError: it has no valid form token.
+    """
+    if not browser.has_form_token(request):
+        raise FormTokenError
 
 
 class Protection:

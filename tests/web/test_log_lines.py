@@ -19,6 +19,7 @@ from idp import logging as log_lines
 from idp.app import create_app
 from idp.clock import now
 from idp.db import db
+from idp.web import browser as browser_cookie
 from idp.web.door import log_line
 from idp.web.http import Request
 from tests.builders import Build
@@ -110,14 +111,14 @@ def test_the_journal_has_the_same_id(app: Flask, browser: FlaskClient, build: Bu
 def test_error_outside_a_view_is_logged_without_its_path(
     app: Flask, browser: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = app.session_interface.save_session
+    saved = browser_cookie.save
 
     def fail(*_: object) -> None:
-        monkeypatch.setattr(app.session_interface, "save_session", saved)
+        monkeypatch.setattr(browser_cookie, "save", saved)
         raise RuntimeError("JETON-SECRET")
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    monkeypatch.setattr(app.session_interface, "save_session", fail)
+    monkeypatch.setattr(browser_cookie, "save", fail)
     lines()
     assert browser.get("/adresse/lien/JETON-SECRET").status_code == 500
     shown = lines()

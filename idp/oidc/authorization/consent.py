@@ -12,15 +12,16 @@ from idp.oidc.claims import release
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import InteractionLostError
+from idp.web.http import current_request
 from idp.web.redirects import see_other
-from idp.web.security import csrf
+from idp.web.security import check_form_token
 
 
 @leads_to_ent
 def agree() -> Response:
     """Show the data that the ENT receives; on a POST, note the agreement of this session's person and resume."""
     if request.method == "POST":
-        csrf.protect()
+        check_form_token(current_request())
     interaction, signed_in = store.current(), manager.current()
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None

@@ -32,7 +32,7 @@ from idp.sessions.models import Session
 from idp.web.declarations import acts_on_get, leads_to_ent
 from idp.web.http import current_request
 from idp.web.redirects import see_other
-from idp.web.security import csrf
+from idp.web.security import check_form_token
 
 _FORM_FIELDS = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
 """The parameters that the form of the confirmation repeats."""
@@ -68,7 +68,7 @@ def logout() -> Response:
     """End the session: at once if the hint is its own ID token, after a confirmation otherwise."""
     confirmed = request.method == "POST" and "csrf_token" in request.form
     if confirmed:
-        csrf.protect()
+        check_form_token(current_request())
     elif request.method == "POST" and (redirect := as_get(current_request())):
         return make_response(redirect)
     plan = _read(manager.unended(), confirmed=confirmed)

@@ -129,7 +129,7 @@ class Door:
                 response = function(request)
                 refuse_unwritten_changes()
                 if response is not None:
-                    browser.save(self._app, request, response)
+                    browser.save(request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
                 return self._handle(error, request)
             finally:

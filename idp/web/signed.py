@@ -1,0 +1,66 @@
+"""Signed values in cookies, URLs and forms: JSON that a browser keeps and cannot change. They are not encrypted.
+
+A value is `payload.time.signature`, all in URL-safe base64, by itsdangerous. Its own serializers would try to compress
+each payload and derive the key for each signature, which takes longer than the signature.
+"""
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from itsdangerous import BadData, BadSignature, TimestampSigner
+from itsdangerous.signer import SigningAlgorithm
+
+from idp import opaque
+
+__all__ = ["BadData", "Signer", "signer"]
+
+
+class _HmacSha256(SigningAlgorithm):
+    """HMAC-SHA256 of the standard library in one call."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
+class Signer:
+    """Signs values of one purpose.
+
+    Args:
+        secrets: the secret key, then former ones, under which values are accepted too.
+        purpose: keys of different purposes differ, so that a value serves one purpose only.
+    """
+
+    def __init__(self, secrets: Sequence[bytes], purpose: str) -> None:
+        keys = [opaque.derive_key(secret, purpose) for secret in reversed(secrets)]  # itsdangerous signs with the last
+        self._signer = TimestampSigner(keys, key_derivation="none", algorithm=_HmacSha256())
+
+    def dumps(self, value: Any) -> str:
+        """Return a JSON value as a signed text of letters, digits and `-_.`."""
+        payload = urlsafe_b64encode(_to_json(value).encode()).rstrip(b"=")
+        return self._signer.sign(payload).decode()
+
+    def loads(self, signed: str, max_age: int | None = None) -> tuple[Any, datetime]:
+        """Return the JSON value and the time of its signature.
+
+        Raises:
+            BadData: the text was not signed for this purpose, or more than `max_age` seconds ago.
+        """
+        payload, signed_at = self._signer.unsign(signed, max_age, return_timestamp=True)
+        try:
+            return json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))), signed_at
+        except ValueError as error:  # never, unless the key is known to others
+            raise BadSignature("not a JSON value") from error
+
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@lru_cache(maxsize=32)
+def signer(secrets: tuple[bytes, ...], purpose: str) -> Signer:
+    """Return the signer of a purpose; see `Signer`."""
+    return Signer(secrets, purpose)
