@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -36,7 +36,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import BindParameter
 
-from idp.db import autocommitted, db, release_connection
+from idp.db import Base, autocommitted, db, release_connection
 from idp.services import services
 from idp.statements.prepared import Statement, UndoneError
 
@@ -58,6 +58,17 @@ class Step:
     name: str
     build: Callable[[Gates], UpdateBase]
     required: bool = False
+
+
+class NewRow(NamedTuple):
+    """A row to insert, by a chain or as an object of a session. Columns without a value get their default."""
+
+    model: type[Base]
+    values: dict[str, Any]
+
+    def as_object(self) -> Base:
+        """Return the row as an object, for `db.session.add`."""
+        return self.model(**self.values)
 
 
 class _Compiled:

@@ -15,6 +15,7 @@ from idp.accounts import directory, one_time_links
 from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.one_time_links import Purpose
 from idp.audit import log
+from idp.chained import NewRow
 from idp.config import Settings
 from idp.db import db
 from idp.mail.compose import compose
@@ -82,10 +83,10 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
     """
     if link is not None:
         details["link"] = str(link.id)
-    db.session.add(message_of(notice, account_id, **details))
+    db.session.add(message_of(notice, account_id, **details).as_object())
 
 
-def message_of(notice: Notice, account_id: uuid.UUID, **details: str) -> OutboxMessage:
+def message_of(notice: Notice, account_id: uuid.UUID, **details: str) -> NewRow:
     """Return the message of a notice, for a statement that inserts it together with the change; see `tell`."""
     return queue.message_of(NOTICE, {"notice": notice.value, "account": str(account_id), **details})
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from idp import opaque
@@ -97,8 +98,8 @@ def personal_digest(salt: bytes, ip: str, request_id: str, details: dict[str, An
     return hashlib.sha256(salt + _canonical([ip, request_id, details])).digest()
 
 
-def write_mac(known: Secrets, entry: AuditEntry) -> None:
-    """Give a new entry its salt, digest and MAC."""
+def write_mac(known: Secrets, entry: SimpleNamespace) -> None:
+    """Give the values of a new entry their salt, digest and MAC."""
     entry.salt = new_salt()
     entry.personal_digest = personal_digest(entry.salt, entry.ip, entry.request_id, entry.details)
     entry.mac = _sign(known, _entry_message(entry))
@@ -196,7 +197,7 @@ def verify_beginning(known: Secrets, beginning: AuditBeginning) -> Verdict:
     return _check(known, beginning.mac, _beginning_message(beginning))
 
 
-def _entry_message(entry: AuditEntry, digest: bytes | None = None) -> bytes:
+def _entry_message(entry: AuditEntry | SimpleNamespace, digest: bytes | None = None) -> bytes:
     digest = digest or entry.personal_digest
     return _canonical(
         [

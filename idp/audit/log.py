@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 from sqlalchemy import select, update
 
 from idp.audit import chain
 from idp.audit.events import Event
 from idp.audit.models import AuditEntry
+from idp.chained import NewRow
 from idp.clock import now
 from idp.db import db
 from idp.services import services
@@ -53,14 +55,14 @@ def current_origin() -> Origin:
 
 def record(event: Event) -> None:
     """Add `event` to the caller's transaction, so that it is stored if and only if the act is."""
-    db.session.add(entry_of(event))
+    db.session.add(entry_of(event).as_object())
 
 
-def entry_of(event: Event) -> AuditEntry:
+def entry_of(event: Event) -> NewRow:
     """Return the entry of `event`, for a statement that inserts it together with the act."""
     origin = _origin.get()
     details = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in _COLUMNS}
-    entry = AuditEntry(
+    entry = SimpleNamespace(
         at=now(),
         kind=event.kind,
         result=event.result,
@@ -72,7 +74,7 @@ def entry_of(event: Event) -> AuditEntry:
         details=details,
     )
     chain.write_mac(services().settings.secrets, entry)
-    return entry
+    return NewRow(AuditEntry, vars(entry))
 
 
 def forget(account_id: uuid.UUID) -> None:

@@ -4,18 +4,18 @@
 since, nothing is written here, and the service decides again in a unit of work.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, exists, insert, inspect, select, true, update
+from sqlalchemy import Column, ColumnElement, Table, Update, bindparam, exists, insert, inspect, select, true, update
 from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
 
 from idp import opaque
 from idp.accounts import account_state
 from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account
-from idp.chained import Chain, Gates, Step
+from idp.chained import Chain, Gates, NewRow, Step
 from idp.clock import now
 from idp.db import Base, UtcDateTime, db
 from idp.sessions import liveness
@@ -32,7 +32,7 @@ def note(verified: VerifiedSecret) -> None:
     db.session.connection().execute(noting, {"account": verified.account_id, **_noted(verified)})
 
 
-def admit(verified: VerifiedSecret, rows: Sequence[Base], former: str | None) -> bool:
+def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) -> bool:
     """Record the sign-in on the account, insert `rows` and settle the try, by one statement on PostgreSQL.
 
     Return False, without any change, if the account is not as it was read, or if nobody has ended the session of the
@@ -47,7 +47,7 @@ def admit(verified: VerifiedSecret, rows: Sequence[Base], former: str | None) ->
         values |= _values(row)
     if former:
         values["former_digest"] = opaque.digest(former)
-    admitting = _admitting(tuple(type(row) for row in rows), settlement.deletes, has_former=bool(former))
+    admitting = _admitting(tuple(row.model for row in rows), settlement.deletes, has_former=bool(former))
     return admitting.run(values)[1] is not None
 
 
@@ -90,16 +90,27 @@ def _inserted(table: type[Base], gates: Gates) -> ReturningInsert[Any]:
     return insert(target).from_select(columns, row, include_defaults=False).returning(*target.primary_key)
 
 
-def _values(row: Base) -> dict[str, Any]:
-    """Return the values of the bind parameters of `_inserted`, with the defaults of the columns that have no value."""
-    target, values = _table(type(row)), {}
-    for column in target.columns:
-        value = getattr(row, column.name)
-        default: Any = column.default
-        if value is None and default is not None:
-            value = default.arg(None) if default.is_callable else default.arg
-        values[_parameter(target, column.name)] = value
-    return values
+def _values(row: NewRow) -> dict[str, Any]:
+    """Return the values of the bind parameters of `_inserted`."""
+    given = row.values
+    return {
+        parameter: given[column] if column in given else default()
+        for column, parameter, default in _parameters(row.model)
+    }
+
+
+@cache
+def _parameters(model: type[Base]) -> list[tuple[str, str, Callable[[], Any]]]:
+    """Return the name of each column, that of its bind parameter, and what returns its default."""
+    target = _table(model)
+    return [(column.name, _parameter(target, column.name), _default(column)) for column in target.columns]
+
+
+def _default(column: Column[Any]) -> Callable[[], Any]:
+    default: Any = column.default
+    if default is None:
+        return lambda: None
+    return partial(default.arg, None) if default.is_callable else lambda: default.arg
 
 
 def _parameter(table: Table, column: str) -> str:

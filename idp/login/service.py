@@ -17,11 +17,11 @@ from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
 from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
+from idp.chained import NewRow
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
-from idp.outbox.models import OutboxMessage
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
@@ -157,7 +157,7 @@ def _admit(
         if stolen and account.breached_at is None:
             _close_breached(account)
         return _demand_another(settings, account, verified, wait or 0)
-    db.session.add_all(_new_device_notices(settings, verified, account, attempt))
+    db.session.add_all(row.as_object() for row in _new_device_notices(settings, verified, account, attempt))
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
@@ -185,7 +185,7 @@ def _is_refused(account: Account | AccountState, *, closed: bool) -> bool:
 
 def _new_device_notices(
     settings: Settings, verified: VerifiedSecret, account: Account | AccountState, attempt: Attempt
-) -> list[OutboxMessage]:
+) -> list[NewRow]:
     """Return the mail about a sign-in in a browser that the account does not know, if there is one."""
     if verified.known_device or not account.has_signed_in or not settings.new_device_mail:
         return []

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from idp.chained import NewRow
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
@@ -21,14 +22,14 @@ def enqueue(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedel
     Returns:
         The message. Its id is set, since the Message-ID of a mail is made from it.
     """
-    message = message_of(kind, payload, delay=delay)
+    values = message_of(kind, payload, delay=delay).values
+    message = OutboxMessage(**values)
     db.session.add(message)
     return message
 
 
-def message_of(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> OutboxMessage:
+def message_of(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> NewRow:
     """Return a message, for a statement that inserts it together with the change; see `enqueue`."""
     moment = now()
-    return OutboxMessage(
-        id=uuid.uuid4(), kind=kind, payload=dict(payload), created_at=moment, available_at=moment + delay
-    )
+    values = {"id": uuid.uuid4(), "kind": kind, "payload": dict(payload), "created_at": moment}
+    return NewRow(OutboxMessage, values | {"available_at": moment + delay})

@@ -18,9 +18,9 @@ from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
-from idp.audit.models import AuditEntry
+from idp.chained import NewRow
 from idp.clock import now
-from idp.db import Base, db, unit_of_work
+from idp.db import db, unit_of_work
 from idp.outbox import queue
 from idp.services import services
 from idp.sessions import browser_state, liveness
@@ -54,17 +54,17 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     if left is None:
         sid = _end_former(former, account.id) if former else None
         cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid)
-        db.session.add_all(rows)
+        db.session.add_all(row.as_object() for row in rows)
         return cookie
     expires_at = now() + services().settings.lifetime("session_absolute")
     place = {"ip": browser.ip, "user_agent": browser.user_agent}
-    db.session.add(_sign_in_entry(account.id, left.sid, amr, browser))
+    db.session.add(_sign_in_entry(account.id, left.sid, amr, browser).as_object())
     return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
 
 def new_session(
     account: Account | AccountState, amr: list[str], browser: Browser, *, acr: str, sid: str | None = None
-) -> tuple[str, list[Base]]:
+) -> tuple[str, list[NewRow]]:
     """Return the cookie's value of a new session, and its rows: the session and its entry of the journal.
 
     `sid` is that of the browser's former session, if its clients shall recognise the browser.
@@ -74,7 +74,7 @@ def new_session(
     return cookie, [row, _sign_in_entry(account.id, known_as, amr, browser)]
 
 
-def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Browser) -> AuditEntry:
+def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Browser) -> NewRow:
     device = describe(browser.user_agent).code
     return log.entry_of(SignInSucceeded(account_id=account_id, sid=sid, amr=amr, device=device))
 
@@ -106,7 +106,7 @@ def renew(session: Session, account: Account) -> str:
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.ip, session.user_agent)
     cookie, row = _new_row(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
-    db.session.add(row)
+    db.session.add(row.as_object())
     return cookie
 
 
@@ -147,23 +147,24 @@ def _new_row(
     acr: str,
     browser: Browser,
     resumed: Session | None = None,
-) -> tuple[str, Session]:
+) -> tuple[str, NewRow]:
     value, moment = opaque.new_value(), now()
     lifetime = services().settings.lifetime("session_absolute")
-    return value, Session(
-        digest=opaque.digest(value),
-        sid=sid,
-        account_id=account.id,
-        generation=account.generation,
-        auth_time=moment,
-        amr=amr,
-        acr=acr,
-        created_at=resumed.created_at if resumed else moment,
-        last_seen_at=moment,
-        expires_at=resumed.expires_at if resumed else moment + lifetime,
-        ip=browser.ip,
-        user_agent=browser.user_agent,
-    )
+    values = {
+        "digest": opaque.digest(value),
+        "sid": sid,
+        "account_id": account.id,
+        "generation": account.generation,
+        "auth_time": moment,
+        "amr": amr,
+        "acr": acr,
+        "created_at": resumed.created_at if resumed else moment,
+        "last_seen_at": moment,
+        "expires_at": resumed.expires_at if resumed else moment + lifetime,
+        "ip": browser.ip,
+        "user_agent": browser.user_agent,
+    }
+    return value, NewRow(Session, values)
 
 
 def end_former(cookie: str) -> None:

@@ -10,6 +10,7 @@ connections of the pool.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -41,6 +42,8 @@ _PURGE_BATCH = 1000
 _MAX_CACHED_SECONDS = 10
 """How long a process remembers a refusal, at most: another node may have cleared the counter."""
 _MAX_CACHED = 10_000
+_MAX_KNOWN = 512
+"""How many subjects' counters a process keeps in memory."""
 
 
 @dataclass(frozen=True)
@@ -238,23 +241,37 @@ def _cache_refusal(counter: Counter, moment: datetime, seconds: int) -> None:
     refusals[counter.name, counter.key] = known_until, moment + timedelta(seconds=seconds)
 
 
-def _uncache(counters: list[Counter]) -> None:
+def _uncache(counters: Iterable[Counter]) -> None:
     refusals = services().refusals
     for counter in counters:
         refusals.pop((counter.name, counter.key), None)
 
 
 def _ordered(demands: tuple[tuple[Limit, str], ...]) -> list[Counter]:
-    return in_order(counter for limit, subject in demands for counter in _counters(limit, subject))
+    return list(_in_order(_own_key(), demands))
+
+
+@lru_cache(maxsize=_MAX_KNOWN)
+def _in_order(own_key: bytes, demands: tuple[tuple[Limit, str], ...]) -> list[Counter]:
+    return in_order(counter for limit, subject in demands for counter in _counters_under(own_key, limit, subject))
 
 
 def _first(demands: tuple[tuple[Limit, str], ...]) -> Counter:
     return _counters(*demands[0])[0]
 
 
-def _counters(limit: Limit, subject: str) -> list[Counter]:
-    """Return the counters of `limit` for `subject`. After a change of the secret key, all counters start again."""
-    own_key = opaque.derive_key(services().settings.secrets[0], "throttle")
+def _own_key() -> bytes:
+    """Return the key of the digests of subjects. After a change of the secret key, all counters start again."""
+    return opaque.derive_key(services().settings.secrets[0], "throttle")
+
+
+def _counters(limit: Limit, subject: str) -> tuple[Counter, ...]:
+    """Return the counters of `limit` for `subject`."""
+    return _counters_under(_own_key(), limit, subject)
+
+
+@lru_cache(maxsize=_MAX_KNOWN)  # one sign-in asks for its counters ten times
+def _counters_under(own_key: bytes, limit: Limit, subject: str) -> tuple[Counter, ...]:
     rules = (limit,) if isinstance(limit, Backoff) else limit.windows
     key = opaque.keyed_digest(own_key, network_of(subject) if limit.by_network else subject)
     counters = [Counter(_name(limit, rule), key, limit, rule) for rule in rules]
@@ -262,7 +279,7 @@ def _counters(limit: Limit, subject: str) -> list[Counter]:
     if site:
         key = opaque.keyed_digest(own_key, site)
         counters += [Counter(f"{_name(limit, rule)}:site", key, limit, for_site(rule), shared=True) for rule in rules]
-    return counters
+    return tuple(counters)
 
 
 def _name(limit: Limit, rule: Window | Backoff) -> str:

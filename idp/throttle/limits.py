@@ -2,6 +2,8 @@
 
 Unless a line says otherwise, failures are counted: a try is counted before its work and uncounted when it succeeds.
 Unknown subjects are counted like known ones, so that a limit does not tell whether an account exists.
+
+A limit is its line of the table: limits and rules are compared by identity, which makes them cheap keys of caches.
 """
 
 import ipaddress
@@ -23,7 +25,7 @@ a telephone company also puts many subscribers into one /48, so that its budget 
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """At most `tries` in `span`, counted from the first of them."""
 
@@ -31,7 +33,7 @@ class Window:
     span: timedelta
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Budget:
     """A number of tries in a span of time. With several windows, each must have room; a refused try counts in none.
 
@@ -47,7 +49,7 @@ class Budget:
     by_network: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backoff:
     """Free tries, then a pause after each try, which grows up to the last step and never locks the subject out.
 
@@ -188,6 +190,7 @@ def site_of(ip: str) -> str | None:
     return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False))
 
 
+@lru_cache(maxsize=64)
 def for_site(rule: Window | Backoff) -> Window | Backoff:
     """Return `rule` with the wider budget of a /48."""
     if isinstance(rule, Window):
