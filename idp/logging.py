@@ -11,10 +11,19 @@ import threading
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+if not TYPE_CHECKING and "rich" not in sys.modules:
+    # structlog would import rich for consoles, which takes each process 50 ms and 5 MiB and is not used
+    sys.modules["rich"] = None
+    import structlog
+
+    del sys.modules["rich"]
+else:
+    import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 _VERBOSE_LIBRARIES = (
     "authlib",
@@ -82,7 +91,7 @@ def _places(trace: TracebackType | None) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack]
 
 
-def _without_text(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+def _without_text(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
     """Replace the exception of an event by its type and stack."""
     exc_info = event.pop("exc_info", None)
     error = exc_info if isinstance(exc_info, BaseException) else sys.exception() if exc_info else None

@@ -7,9 +7,13 @@ the database and keys before the legal notice is written; but pages are not serv
 import base64
 import hashlib
 import math
+import os
 import re
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -81,8 +85,6 @@ def key_weakness(secret: str) -> str:
 
     Random bytes in hexadecimal or base64, and UUIDs, are accepted: they have no spaces, words, sequences, repetitions.
     """
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - most processes check no key, and its word lists take 10 MiB
-
     if not secret:  # zxcvbn does not accept an empty text
         return "is empty"
     if hashlib.sha256(secret.encode()).hexdigest() in _PUBLISHED:
@@ -91,9 +93,32 @@ def key_weakness(secret: str) -> str:
         return "is a text, not random"
     if any(map(_is_printable, _decoded(secret))):
         return "is an encoded text, not random"
-    if zxcvbn(secret[:_MAX_SCORED], max_length=_MAX_SCORED)["guesses_log10"] < _MIN_GUESSES_LOG10:
-        return "can be guessed"
-    return ""
+    return "can be guessed" if _in_child(partial(_can_be_guessed, secret)) else ""
+
+
+def _can_be_guessed(secret: str) -> bool:
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - most processes check no key
+
+    guesses: float = zxcvbn(secret[:_MAX_SCORED], max_length=_MAX_SCORED)["guesses_log10"]
+    return guesses < _MIN_GUESSES_LOG10
+
+
+def _in_child(holds: Callable[[], bool]) -> bool:
+    """Return the answer of `holds`, asked in a child process if this process may be forked.
+
+    The word lists of zxcvbn take 12 MiB, which the parent of `idp serve` would keep as long as it runs.
+    """
+    if "zxcvbn" in sys.modules or threading.active_count() > 1 or not hasattr(os, "fork"):
+        return holds()
+    child = os.fork()
+    if child == 0:  # no exception may leave this branch
+        status = 2
+        try:
+            status = int(holds())
+        finally:
+            os._exit(status)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return bool(code) if code in {0, 1} else holds()
 
 
 def _decoded(secret: str) -> Iterator[bytes]:
