@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from idp import opaque
+from idp import opaque, signed
 from idp.clients import registry
 from idp.clock import now
 from idp.services import services
-from idp.web import declarations, i18n, signed
+from idp.web import declarations, i18n
 from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
@@ -191,7 +191,7 @@ def _open(value: str) -> tuple[Interaction, str] | None:
             agreed=data.get("c", ""),
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
-    except (signed.BadData, KeyError, TypeError, ValueError):
+    except (signed.InvalidValueError, KeyError, TypeError, ValueError):
         return None
     return interaction, browser
 

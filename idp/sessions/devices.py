@@ -9,11 +9,10 @@ import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from idp import opaque
+from idp import opaque, signed
 from idp.accounts.authentication import Device
 from idp.clock import now
 from idp.services import services
-from idp.web import signed
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 
@@ -69,7 +68,7 @@ def _entries() -> list[_Entry]:
     try:
         stored, _ = _signer().loads(value)
         entries = [_Entry(str(name), str(number), int(since), int(first)) for name, number, since, first in stored]
-    except (signed.BadData, TypeError, ValueError):
+    except (signed.InvalidValueError, TypeError, ValueError):
         return []
     oldest = (now() - LIFETIME).timestamp()
     return [entry for entry in entries if entry.since > oldest]

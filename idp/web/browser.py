@@ -10,11 +10,10 @@ from typing import Any
 
 from flask import Flask, g
 
-from idp import opaque
+from idp import opaque, signed
 from idp.clock import now
 from idp.config import Settings
 from idp.services import services
-from idp.web import signed
 from idp.web.http import AnyResponse, Request, current_request
 
 _MAX_ANSWERED = 12
@@ -57,7 +56,7 @@ def _read(request: Request, settings: Settings) -> BrowserCookie:
         return BrowserCookie({})
     try:
         content, signed_at = _signer(settings).loads(value, _lifetime(settings))
-    except signed.BadData:
+    except signed.InvalidValueError:
         return BrowserCookie({})
     if not isinstance(content, dict):
         return BrowserCookie({})
@@ -143,7 +142,7 @@ def has_form_token(request: Request) -> bool:
         return False
     try:
         subject, _ = _token_signer().loads(token, services().settings.interaction_lifetime)
-    except signed.BadData:
+    except signed.InvalidValueError:
         return False
     return isinstance(subject, str) and hmac.compare_digest(subject.encode(), _token_subject(own).encode())
 

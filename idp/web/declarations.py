@@ -77,9 +77,14 @@ def declared(view: Callable[..., Any]) -> frozenset[Trait]:
 
 
 class Declarations:
-    """The paths of views with traits; empty before `read`."""
+    """The paths of views with traits; empty before `read`.
+
+    Attributes:
+        exempt: The names of blueprints whose forms need no form token.
+    """
 
     def __init__(self) -> None:
+        self.exempt: set[str] = set()
         self.leading_to_ent: frozenset[str] = frozenset()
         self.for_other_sites: tuple[str, ...] = NAMESPACES
         self.probes: frozenset[str] = frozenset()

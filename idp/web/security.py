@@ -17,7 +17,6 @@ MAX_FIELDS = 50
 MAX_COOKIES = 16 * 1024
 MAX_QUERY = 16 * 1024
 
-_EXEMPT = "idp.exempt_from_form_tokens"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods that change nothing (RFC 9110 9.2.1)."""
 
@@ -63,7 +62,6 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
         MAX_FORM_PARTS=MAX_FIELDS,
     )
     door.before(check_limits)  # first, because the check of the form token parses the form
-    app.extensions[_EXEMPT] = set()
     app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
     door.protect = Protection([*_HEADERS, *https], declarations.of(app))
@@ -71,12 +69,12 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
 
 def exempt(app: Flask, blueprint: Blueprint) -> None:
     """Exempt the views of a blueprint from the form token: clients authenticate its requests."""
-    app.extensions[_EXEMPT].add(blueprint.name)
+    declarations.of(app).exempt.add(blueprint.name)
 
 
 def _check_form() -> None:
-    name = flask_request.blueprint
-    if flask_request.method not in _SAFE and flask_request.endpoint and name not in current_app.extensions[_EXEMPT]:
+    is_exempt = flask_request.blueprint in declarations.of(current_app).exempt
+    if flask_request.method not in _SAFE and flask_request.endpoint and not is_exempt:
         check_form_token(current_request())
 
 

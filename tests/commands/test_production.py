@@ -222,6 +222,7 @@ def test_secret_keys_of_the_source_are_refused() -> None:
     assert {key: name for key, name in source_keys.items() if not key_weakness(key)} == {}
 
 
+@pytest.mark.own_app  # another test may have sent such headers to the shared one
 def test_ignored_forwarded_headers_are_logged_once_and_by_config_check(
     act: Run, app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
 ) -> None:

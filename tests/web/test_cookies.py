@@ -1,5 +1,6 @@
 """B-01: every cookie is host-only, Secure, HttpOnly and small."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.app import create_app
+from idp.clock import now
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
@@ -87,3 +89,23 @@ def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse
 def test_machines_get_no_cookie(browser: FlaskClient) -> None:
     for place in ("/.well-known/openid-configuration", "/jwks.json", "/healthz", "/readyz", "/userinfo", "/charter"):
         assert "Set-Cookie" not in browser.get(place).headers
+
+
+def test_the_browser_cookie_is_written_when_it_changes_or_a_quarter_of_its_time_is_over(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lifetime is that of an authorization request and a quarter, so that it outlives a request in progress."""
+
+    def written() -> list[str]:
+        page = browser.get("/connexion")
+        assert page.status_code == 200
+        return [cookie for cookie in page.headers.getlist("Set-Cookie") if cookie.startswith("__Host-tx=")]
+
+    [first] = written()
+    assert "Max-Age=2250;" in first
+    assert written() == []
+    moment = now()
+    monkeypatch.setattr("idp.web.browser.now", lambda: moment + timedelta(seconds=449))
+    assert written() == []
+    monkeypatch.setattr("idp.web.browser.now", lambda: moment + timedelta(seconds=452))
+    assert len(written()) == 1

@@ -12,12 +12,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from itsdangerous import BadData, BadSignature, TimestampSigner
+from itsdangerous import BadData, TimestampSigner
 from itsdangerous.signer import SigningAlgorithm
 
 from idp import opaque
 
-__all__ = ["BadData", "Signer", "signer"]
+
+class InvalidValueError(Exception):
+    """The text was not signed for this purpose, was changed, or is too old."""
 
 
 class _HmacSha256(SigningAlgorithm):
@@ -48,13 +50,13 @@ class Signer:
         """Return the JSON value and the time of its signature.
 
         Raises:
-            BadData: the text was not signed for this purpose, or more than `max_age` seconds ago.
+            InvalidValueError: the text was not signed for this purpose, or more than `max_age` seconds ago.
         """
-        payload, signed_at = self._signer.unsign(signed, max_age, return_timestamp=True)
         try:
+            payload, signed_at = self._signer.unsign(signed, max_age, return_timestamp=True)
             return json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))), signed_at
-        except ValueError as error:  # never, unless the key is known to others
-            raise BadSignature("not a JSON value") from error
+        except (BadData, ValueError) as error:
+            raise InvalidValueError from error
 
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
