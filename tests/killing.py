@@ -7,12 +7,12 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from idp.db import db
+from tests.statements.heard import hear
 
 WRITES, STATEMENTS = "writes", "statements"
 POINTS = [WRITES, pytest.param(STATEMENTS, marks=pytest.mark.long)]
@@ -31,9 +31,9 @@ def arm(countdown: int, note: Path, points: str = STATEMENTS) -> None:
             note.write_text(what)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
+    def statement(text: str) -> None:
         if points == STATEMENTS or not text.lstrip().startswith(_READS):
             count(" ".join(text.split())[:60])
 
-    event.listen(db.engine, "before_cursor_execute", statement)
+    hear(pytest.MonkeyPatch(), statement)  # until the end of this process
     event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))

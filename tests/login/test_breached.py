@@ -34,10 +34,10 @@ from tests.recovery.steps import (
     link_of,
     outbox,
     read_account_row,
-    statements,
 )
 from tests.relying_party import RelyingParty
 from tests.services import changed_services
+from tests.statements.heard import heard
 
 pytestmark = pytest.mark.row("I-20")
 
@@ -140,7 +140,7 @@ def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, buil
     ):
         visitor = app.test_client()
         visitor.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
-        with statements() as run:
+        with heard() as run:
             page = sign_in(visitor, "/connexion", username, typed)
         texts.add(page.text.split("name=", 1)[0].replace(username, ""))
         seen.append(len(run))
@@ -157,10 +157,10 @@ def test_a_list_adds_no_statement_to_a_sign_in(app: Flask, build: Build) -> None
     for listed in (True, False):
         visitor = app.test_client()
         if listed:
-            with statements() as run:
+            with heard() as run:
                 sign_in(visitor, "/connexion", account.username, CHOSEN)
         else:
-            with _unlisted(app), statements() as run:
+            with _unlisted(app), heard() as run:
                 sign_in(visitor, "/connexion", account.username, CHOSEN)
         counts.append([text.split()[0] for text in run])
     assert counts[0] == counts[1]

@@ -4,7 +4,7 @@ from flask import Flask
 
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
-from tests.recovery.steps import statements
+from tests.statements.heard import heard
 
 MOST = 9
 """Count the form, the sign-in and the account's page."""
@@ -13,7 +13,7 @@ MOST = 9
 def test_sign_in_gains_no_statement(app: Flask, build: Build) -> None:
     account = build.active()
     sign_in(app.test_client(), "/connexion", account.username, PASSWORD)  # the first sign-in fills caches
-    with statements() as run:
+    with heard() as run:
         sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
     ran = [text for text in run if text.split()[0] not in {"BEGIN", "COMMIT"}]
     assert 0 < len(ran) <= MOST, ran

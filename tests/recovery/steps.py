@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.message import EmailMessage
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, select
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
@@ -105,21 +103,6 @@ def read_account_row(account: Account) -> dict[str, Any]:
     row = db.session.execute(select(Account.__table__).where(Account.__table__.c.id == account.id)).mappings().one()
     db.session.rollback()
     return dict(row)
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Yield the list of all statements that run in the block."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        seen.append(statement)
-
-    event.listen(db.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(db.engine, "before_cursor_execute", note)
 
 
 def from_ip(app: Flask, ip: str) -> FlaskClient:

@@ -9,7 +9,8 @@ from idp.db import db
 from idp.services import services_of
 from tests.builders import Build
 from tests.pages import form_token
-from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal, statements
+from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal
+from tests.statements.heard import heard
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
 
@@ -32,7 +33,7 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
     assert (statuses[:20], set(statuses[20:])) == ([303] * 20, {429})
     assert len(journal("recovery.throttled")) == 1, "40 refusals, one entry"
     before = count_entries()
-    with statements() as run:
+    with heard() as run:
         for number in range(60):
             browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
     assert [line for line in run if line.startswith(("INSERT", "UPDATE", "DELETE"))] == []

@@ -27,10 +27,10 @@ from tests.recovery.steps import (
     link_of,
     outbox,
     read_account_row,
-    statements,
 )
 from tests.recovery.test_username import _shown
 from tests.relying_party import RelyingParty
+from tests.statements.heard import heard
 
 _CASES = {
     "active": "link",
@@ -79,7 +79,7 @@ def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build:
     for number, (case, identifier) in enumerate(typed.items()):
         browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": identifier}
-        with statements() as run:
+        with heard() as run:
             answer = browser.post(PASSWORD, data=data)
         shown[case], work[case] = _shown(answer), run
         pages[case] = browser.get(answer.headers["Location"]).text

@@ -15,7 +15,8 @@ from tests.databases import settings_for
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import change_email, enter, links, path_of
 from tests.pages import form_token, heading, sign_in, submit
-from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of, statements
+from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of
+from tests.statements.heard import heard
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("G-14")]
 
@@ -156,7 +157,7 @@ def test_the_page_and_its_statements_do_not_depend_on_the_mailbox(
         asker = app.test_client()
         asker.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
         form_token(asker.get("/mot-de-passe-oublie"))
-        with statements() as run:
+        with heard() as run:
             page = ask_password(asker, username)
         seen.append((page.status_code, page.text, [text.split()[0] for text in run]))
     assert seen[0] == seen[1] == seen[2]

@@ -14,8 +14,9 @@ from idp.db import db
 from tests.builders import LYCEE, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, submit
-from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_ip, journal, outbox, statements
+from tests.recovery.steps import LOOK, USERNAME, WAIT, ask_username, from_ip, journal, outbox
 from tests.relying_party import Attempt, RelyingParty
+from tests.statements.heard import heard
 
 
 def _mailboxes(build: Build) -> dict[str, str]:
@@ -45,7 +46,7 @@ def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Bu
     for number, (case, typed) in enumerate(_mailboxes(build).items()):
         browser = from_ip(app, f"203.0.113.{number}")
         data = {"csrf_token": form_token(browser.get(USERNAME)), "mail": typed}
-        with statements() as run:
+        with heard() as run:
             answer = browser.post(USERNAME, data=data)
         shown[case], work[case] = _shown(answer), run
         pages[case] = browser.get(answer.headers["Location"]).text

@@ -4,23 +4,21 @@
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
-from idp.db import db, release_connection
+from idp.db import release_connection
 from idp.throttle import guard, limits
 from tests.builders import Build
 from tests.pages import form_token
+from tests.statements.heard import heard
 
 SHARED = "famille@exemple.fr"
 
@@ -82,20 +80,6 @@ FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
 }
 
 
-@contextmanager
-def _statements() -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        seen.append(re.sub(r"\s+", " ", statement)[:200])
-
-    event.listen(db.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(db.engine, "before_cursor_execute", note)
-
-
 def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
     """Return the visible parts of a response, without typed and random values."""
     text = answer.get_data(as_text=True).replace(person.username, "[identifiant]").replace(person.mail, "[mail]")
@@ -124,7 +108,7 @@ def test_pages_and_statements_are_the_same_for_every_account(app: Flask, build: 
     outcomes: dict[str, object] = {}
     for number, (name, person) in enumerate(people.items()):
         release_connection()
-        with _statements() as statements:
+        with heard() as statements:
             answers = _send(app, path, person, f"203.0.113.{number}")
         outcomes[name] = [_seen(answer, person) for answer in answers], statements
     for name, seen in outcomes.items():
