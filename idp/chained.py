@@ -33,13 +33,16 @@ from sqlalchemy import (
 )
 from sqlalchemy import literal_column as sql
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import BindParameter
 
 from idp.db import Base, autocommitted, db, release_connection
 from idp.services import services
-from idp.statements.prepared import Statement, UndoneError
+from idp.statements.prepared import Statement
 
+_NOT_A_NUMBER = "22P02"
+"""SQLSTATE of the text that is cast to a number in order to undo a chain."""
 _UNDONE = "'a step of this statement met a row that another one changed; all is undone, and it will be decided again'"
 
 Gates = tuple[ColumnElement[bool], ...]
@@ -113,11 +116,7 @@ class _OnPostgresql(_Compiled):
         self._as_row = _rows_with(statement.selected_columns.keys())
 
     def run(self, values: Mapping[str, Any]) -> Any:
-        """Run the statement; return the first row.
-
-        Raises:
-            UndoneError: the chain was undone.
-        """
+        """Run the statement; return the first row."""
         with services().connections.lend() as connection:
             row = self._statement.fetch_row(connection, self.parameters(values))
         return self._as_row(row) if row else None
@@ -130,14 +129,15 @@ def _rows_with(names: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
     return make
 
 
-def _type_of(bind: BindParameter[Any]) -> Any:
+def _type_of(bind: BindParameter[Any]) -> type | str:
     """Return the type of a parameter for `Statement`."""
     if isinstance(bind.type, BigInteger):
         return "int8"
     if isinstance(bind.type, JSON):
         return "json"
     decorated: Any = getattr(bind.type, "impl_instance", bind.type)
-    return decorated.python_type
+    python_type: type = decorated.python_type
+    return python_type
 
 
 class Chain:
@@ -172,8 +172,9 @@ class Chain:
     def _run_at_once(self, values: Mapping[str, Any]) -> tuple[Row[Any] | None, Any]:
         try:
             row = self._statement.run(values)
-        except UndoneError:
-            if sum(step.required for step in self._steps) <= 1:  # then the statement cannot undo itself
+        except DataError as error:
+            can_be_undone = sum(step.required for step in self._steps) > 1
+            if not can_be_undone or getattr(error.orig, "sqlstate", None) != _NOT_A_NUMBER:
                 raise
             with autocommitted() as connection:
                 return self._read(connection, values), None

@@ -50,9 +50,10 @@ def _is_readable(socket: int) -> bool:
 
 
 def _ping(connection: Any) -> None:
+    was_autocommitted = connection.autocommit
     connection.autocommit = True
     connection.execute("SELECT 1")
-    connection.autocommit = False
+    connection.autocommit = was_autocommitted
 
 
 LISTENERS = [(_look, "checkout"), (_note, "checkin")]

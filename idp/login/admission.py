@@ -93,6 +93,8 @@ def _inserted(table: type[Base], gates: Gates) -> ReturningInsert[Any]:
 def _values(row: NewRow) -> dict[str, Any]:
     """Return the values of the bind parameters of `_inserted`."""
     given = row.values
+    if unknown := given.keys() - _table(row.model).columns.keys():
+        raise TypeError(f"{row.model.__name__} has no columns {sorted(unknown)}")
     return {
         parameter: given[column] if column in given else default()
         for column, parameter, default in _parameters(row.model)

@@ -70,7 +70,7 @@ def parse(encoded: str | bytes) -> dict[str, str]:
 
 
 def _decoded(text: str) -> str:
-    """Return a name or value; most have nothing to decode, which the library would look for at length."""
+    """Return a name or value decoded. Most have nothing to decode, and the library takes long to see that."""
     return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
 
 

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection, create_engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from idp import pool
 from idp.config import Settings
 from idp.db import POSTGRESQL_PATIENCE, POSTGRESQL_SETTINGS, release_connection
 
-_ENDED_ALONE = frozenset({"57014", "55P03", "40P01"})
-"""SQLSTATE of a statement or a lock that took too long, and of a deadlock: the connection can be used again."""
+_UNBROKEN = frozenset({"57014", "55P03", "40P01"})
+"""SQLSTATE of errors after which the connection can be used again: a statement or a lock took too long, a deadlock."""
 _PLANS_BY_KEY = (
     "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c plan_cache_mode=force_generic_plan"
 )
@@ -35,6 +36,7 @@ def open_connections(settings: Settings) -> "Connections":
         pool_recycle=300,
         hide_parameters=True,
         pool_timeout=5,
+        pool_events=pool.LISTENERS,
         pool_use_lifo=True,  # the connection used last is in the caches of both processors
         pool_reset_on_return=None,
         connect_args={
@@ -57,6 +59,7 @@ class Connections:
         self._engine = engine
         self.is_postgresql = engine.dialect.name == "postgresql"
         driver: Any = engine.dialect.dbapi
+        self._error: type[Exception] = driver.Error
         self._unavailable: tuple[type[Exception], ...] = (
             driver.OperationalError,
             driver.InterfaceError,
@@ -85,12 +88,14 @@ class Connections:
                     connection.invalidate(error)
                     self._engine.dispose()
                 raise OperationalError(None, None, error) from error
+            if isinstance(error, self._error):
+                raise DBAPIError.instance(None, None, error, self._error) from error
         finally:
             connection.close()
 
     def _is_broken(self, error: BaseException) -> bool:
         """Return whether the connection to the server is lost; a timeout does not break it."""
-        return self.is_postgresql and getattr(error, "sqlstate", None) not in _ENDED_ALONE
+        return self.is_postgresql and getattr(error, "sqlstate", None) not in _UNBROKEN
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -108,6 +113,7 @@ class Loan:
         sqlalchemy.exc.OperationalError: the database is unreachable, read-only, or locked for too long. A connection
             that broke is discarded with all idle ones, so that the next request reconnects.
         sqlalchemy.exc.TimeoutError: no connection became free in time.
+        sqlalchemy.exc.DBAPIError: another error of the driver, by its class: an integrity error, a data error…
     """
 
     __slots__ = ("_connection", "_connections")

@@ -31,15 +31,9 @@ _TYPES = {
     str: "text",
     uuid.UUID: "uuid",
 }
-_UNDONE = "22P02"
-"""SQLSTATE of a text that is cast to a number, by which a statement undoes itself."""
 _UNUSABLE = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 """The server lost the statement (DISCARD, a pooler), or a migration changed the types of its result."""
 _numbers = itertools.count()
-
-
-class UndoneError(Exception):
-    """A statement met a row that another transaction changed, and undid all that it had done."""
 
 
 class Statement:
@@ -65,7 +59,6 @@ class Statement:
             values: The parameters by name; others are ignored.
 
         Raises:
-            UndoneError: The statement undid itself.
             psycopg.Error: The server refused the statement, or the connection is lost.
         """
         ordered = [values[name] for name in self._names]
@@ -113,9 +106,7 @@ def _name_of(annotation: Any) -> str:
     return plain if isinstance(plain, str) else _TYPES[plain]
 
 
-def _error(result: PGresult) -> Exception:
+def _error(result: PGresult) -> psycopg.Error:
     """Return the error of a result. An error without SQLSTATE is not the server's: the connection is lost."""
     error = psycopg.errors.error_from_result(result)
-    if error.sqlstate == _UNDONE:
-        return UndoneError(str(error))
     return error if error.sqlstate else psycopg.OperationalError(str(error))

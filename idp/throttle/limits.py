@@ -133,6 +133,7 @@ ALARM_NOTED = Budget("alarm_noted", (Window(1, _MINUTE),))
 """Journal entries about too many failures in a minute."""
 
 
+@lru_cache(maxsize=8)  # one object for one number, see above
 def failures_alarm(most: int) -> Budget:
     """Return the budget of failures in a minute, over all nodes; failure number `most` raises the alarm."""
     return Budget("failures_alarm", (Window(most, _MINUTE),))

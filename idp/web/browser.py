@@ -18,8 +18,8 @@ from idp.web.http import AnyResponse, Request, current_request
 
 _MAX_ANSWERED = 12
 _TOKEN = "csrf_token"  # noqa: S105 - the name of the field
-_REFRESHED = 4
-"""The cookie is written again when a quarter of its time is over, so that the browser keeps it while it is in use."""
+_PARTS = 4
+"""The cookie is written again after this part of `interaction_lifetime`, so that the browser keeps it while in use."""
 
 
 class BrowserCookie:
@@ -60,13 +60,13 @@ def _read(request: Request, settings: Settings) -> BrowserCookie:
         return BrowserCookie({})
     if not isinstance(content, dict):
         return BrowserCookie({})
-    is_due = now() - signed_at > timedelta(seconds=settings.interaction_lifetime / _REFRESHED)
+    is_due = now() - signed_at > timedelta(seconds=settings.interaction_lifetime / _PARTS)
     return BrowserCookie(content, is_changed=is_due)
 
 
 def _lifetime(settings: Settings) -> int:
-    """Return the lifetime in seconds: that of a request that started just before the cookie is written again."""
-    return settings.interaction_lifetime + settings.interaction_lifetime // _REFRESHED
+    """Return the lifetime in seconds, `interaction_lifetime` and a quarter: the cookie may be a quarter old already."""
+    return settings.interaction_lifetime + settings.interaction_lifetime // _PARTS
 
 
 def _signer(settings: Settings) -> signed.Signer:
@@ -153,7 +153,7 @@ def renew_form_token() -> None:
 
 
 def _token_subject(own: str) -> str:
-    """Return what a form token is about: the browser and the last renewal. A page does not tell the browser's value."""
+    """Return what a form token is about: the browser and the last renewal, hashed, since every page has the token."""
     return opaque.digest(f"{own} {_cookie().content.get('f', '')}").hex()[:32]
 
 

@@ -14,6 +14,7 @@ from werkzeug.test import Client
 
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import ISSUER, settings_for
 
@@ -45,6 +46,8 @@ def run(
                 db.engine, "connect", lambda connection, _entry: connection.execute("PRAGMA busy_timeout=60000")
             )
         db.engine.connect().close()
+        with services_of(app).connections.lend():
+            pass
     barrier.wait(timeout=60)
     answer = browser.post(form["url"], base_url=ISSUER, data=form["data"])
     answers.put({"status": answer.status_code, "location": answer.headers.get("Location", ""), "text": answer.text})

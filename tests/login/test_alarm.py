@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 
+from idp.accounts import alarm
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
@@ -89,3 +91,21 @@ def test_zero_switches_it_off(database_url: str) -> None:
             fail(app, number)
         with app.app_context():
             assert journal("failures.alarm") == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_more_failures_prepare_no_more_statements(app: Flask, settings: Settings) -> None:
+    """A statement that is prepared stays in the memory of the database as long as its connection."""
+
+    def prepared() -> int:
+        with services_of(app).connections.lend() as lent:
+            connection: Any = lent.driver_connection
+            [count] = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+            return int(count)
+
+    counts = []
+    for _ in range(2):  # the first alarm has a statement of its own
+        for _ in range(MOST + 1):
+            alarm.count_failure(settings)
+        counts.append(prepared())
+    assert counts[0] == counts[1]

@@ -74,7 +74,7 @@ def fresh_connections(app: Flask) -> None:
 
 
 def _for_a_cursor(statement: Statement) -> str:
-    """Return a statement of the token store as a cursor of psycopg takes it, with the types of its parameters."""
+    """Return a prepared statement as a cursor of psycopg takes it, with the types of its parameters."""
     types = [psycopg.adapters.types[oid].name for oid in statement.types]
     numbered = statement.numbered.decode().replace("%", "%%")
     names = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", statement.text)))

@@ -36,7 +36,7 @@ def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path
     with heard() as run:
         for number in range(60):
             browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
-    assert [line for line in run if line.startswith(("INSERT", "UPDATE", "DELETE"))] == []
+    assert [line for line in run if not line.startswith("SELECT")] == []
     assert count_entries() == before
 
 

