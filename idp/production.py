@@ -110,16 +110,16 @@ def _in_child(holds: Callable[[], bool]) -> bool:
     """
     if "zxcvbn" in sys.modules or threading.active_count() > 1 or not hasattr(os, "fork"):
         return holds()
-    child = os.fork()
-    if child == 0:  # no exception may leave this branch
-        status = 2
-        try:
-            status = int(holds())
-        finally:
-            os._exit(status)
     try:
+        child = os.fork()
+        if child == 0:  # no exception may leave this branch
+            status = 2
+            try:
+                status = int(holds())
+            finally:
+                os._exit(status)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    except ChildProcessError:  # SIGCHLD is ignored, so that the kernel keeps no exit status
+    except OSError:  # no process can be made, or SIGCHLD is ignored so that the kernel keeps no exit status
         return holds()
     return bool(code) if code in {0, 1} else holds()
 

@@ -130,7 +130,7 @@ def current() -> Interaction | None:
     if opened is None:
         raise InteractionLostError
     interaction, browser = opened
-    if not hmac.compare_digest(browser, _this_browser()) or _is_over(interaction):
+    if not hmac.compare_digest(browser.encode(), _this_browser().encode()) or _is_over(interaction):
         raise InteractionLostError(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
 
@@ -180,7 +180,7 @@ def _open(value: str) -> tuple[Interaction, str] | None:
         return None
     try:
         data, _ = _signer().loads(value)
-        browser: str = data["b"]
+        browser = str(data["b"])
         started_at = datetime.fromtimestamp(data["t"], UTC)
         person = data.get("a")
         interaction = Interaction(
@@ -191,7 +191,7 @@ def _open(value: str) -> tuple[Interaction, str] | None:
             agreed=data.get("c", ""),
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
-    except (signed.InvalidValueError, KeyError, TypeError, ValueError):
+    except (signed.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):
         return None
     return interaction, browser
 

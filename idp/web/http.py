@@ -130,7 +130,7 @@ class Request:
     @property
     def user_agent(self) -> str:
         """The `User-Agent` header, 300 characters at most."""
-        return self.header("User-Agent")[:_AGENT_LENGTH]
+        return self.header("User-Agent")[:_AGENT_LENGTH].replace("\0", "")
 
 
 def utf8(text: str) -> str:

@@ -4,6 +4,8 @@ import base64
 import re
 import secrets
 import shlex
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -272,3 +274,16 @@ def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, m
 )
 def test_an_encoded_text_is_refused_as_a_key(key: str) -> None:
     assert key_weakness(key) == "is an encoded text, not random"
+
+
+def test_the_secret_key_is_checked_where_exit_statuses_are_ignored() -> None:
+    """A process inherits an ignored SIGCHLD from the one that starts it."""
+    judge = (
+        "from idp.production import key_weakness; print(key_weakness('soleil' * 8), key_weakness(os.urandom(32).hex()))"
+    )
+    program = f"import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); {judge}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    weak, strong = done.stdout[:-1].rsplit(" ", 1)
+    assert weak
+    assert strong == ""
