@@ -3,7 +3,7 @@
 from datetime import timedelta
 from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
 from idp import opaque
@@ -22,6 +22,7 @@ from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
+from idp.web import browser
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
@@ -112,7 +113,7 @@ def link(token: str) -> Response:
 
 
 def _question_page(question: service.Question) -> Response:
-    here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
+    here = manager.cookie_value() is not None or browser.is_known()  # before the form makes this browser known
     html = render_template(
         f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
         dest=None,

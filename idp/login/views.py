@@ -78,7 +78,7 @@ def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
 
 @blueprint.errorhandler(FormTokenError)
 def form_is_old(error: FormTokenError) -> Response:
-    """Handle a form that is old because another tab signed in: this tab continues its own request.
+    """Handle a sign-in form whose form token is refused. If another tab signed in, this one continues its own request.
 
     The typed password is not used, since nothing proves that the form is ours (security row I-13): only the session
     decides. If the typed identifier is another person's, a page asks which of the two people continues.

@@ -114,6 +114,11 @@ def binding() -> str:
     return value
 
 
+def is_known() -> bool:
+    """Return whether this browser was on our pages within the lifetime of its cookie."""
+    return isinstance(_cookie().content.get("b"), str)
+
+
 def note_answered(name: str) -> None:
     """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
     names = [answered for answered in _answered() if answered != name]
@@ -144,7 +149,7 @@ def has_form_token(request: Request) -> bool:
         subject, _ = _token_signer().loads(token, services().settings.interaction_lifetime)
     except signed.InvalidValueError:
         return False
-    return isinstance(subject, str) and hmac.compare_digest(subject.encode(), _token_subject(own).encode())
+    return isinstance(subject, str) and hmac.compare_digest(opaque.digest(subject), opaque.digest(_token_subject(own)))
 
 
 def renew_form_token() -> None:

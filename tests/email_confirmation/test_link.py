@@ -43,6 +43,20 @@ def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, buil
     assert read_state(account.id).email == "noemie@exemple.fr"
 
 
+def test_the_page_tells_a_person_on_another_device_that_this_is_fine(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    """The browser that began is known by its own cookie, and by no cookie of a neighbouring site."""
+    account = build.never_activated()
+    activate(browser, account)
+    link, note = newest_link(build.settings, account.id), "un autre appareil"
+    stranger = app.test_client()
+    stranger.set_cookie("session", "x", domain="connexion.exemple.test")
+    assert note not in browser.get(link).text
+    assert note in app.test_client().get(link).text
+    assert note in stranger.get(link).text
+
+
 @pytest.mark.row("E-02")
 def test_a_used_link_shows_its_result_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
