@@ -79,7 +79,7 @@ def _check_form() -> None:
 
 
 def check_form_token(request: Request) -> None:
-    """Refuse a form that is not of this browser and session.
+    """Refuse a form that is not of this browser, or older than its last renewal.
 
     Raises:
         FormTokenError: it has no valid form token.
