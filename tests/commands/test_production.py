@@ -277,7 +277,7 @@ def test_an_encoded_text_is_refused_as_a_key(key: str) -> None:
 
 
 def test_the_secret_key_is_checked_where_exit_statuses_are_ignored() -> None:
-    """A process inherits an ignored SIGCHLD from the one that starts it."""
+    """A process inherits an ignored SIGCHLD from its parent."""
     judge = (
         "from idp.production import key_weakness; print(key_weakness('soleil' * 8), key_weakness(os.urandom(32).hex()))"
     )
