@@ -133,7 +133,11 @@ def look_up(purpose: Purpose, value: str) -> Link:
         return Link(LinkState.DEAD, None)
     if is_used(row):
         return Link(LinkState.USED, row)
-    return Link(LinkState.ALIVE if is_alive(row) else LinkState.DEAD, row)
+    if is_alive(row):
+        return Link(LinkState.ALIVE, row)
+    # another request may have used it, and so changed the account, between the two reads
+    row = _find(purpose, value) or row
+    return Link(LinkState.USED if is_used(row) else LinkState.DEAD, row)
 
 
 def unused() -> ColumnElement[bool]:

@@ -9,8 +9,9 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
+from idp.accounts import one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.clock import now
 from idp.db import Base, db
@@ -137,6 +138,24 @@ def test_an_invalid_link_is_reported_before_the_password_is_checked(
             assert "caractères" not in answer.text
         assert browser.get(link).status_code == 410
         assert read_account_row(account) == before
+
+
+def test_a_link_that_another_request_uses_meanwhile_is_reported_as_used(
+    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other request commits after this one has read the link, and before it reads the account."""
+    page = browser.get(mailed_link(app, browser, build.active()))
+    is_alive = one_time_links.is_alive
+
+    def late(row: OneTimeLink) -> bool:
+        with db.engine.begin() as other:
+            other.execute(update(OneTimeLink).values(used_at=now()))
+            other.execute(update(Account).values(generation=Account.generation + 1))
+        return is_alive(row)
+
+    monkeypatch.setattr(one_time_links, "is_alive", late)
+    answer = submit(browser, page, nouveau=OTHER, confirmation=OTHER)
+    assert (answer.status_code, heading(answer)) == (200, USED)
 
 
 @pytest.mark.row("G-06")
