@@ -194,6 +194,7 @@ def _read(file: IO[bytes]) -> str:
 
 def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files) -> None:
     files.take()
+    multiprocessing.set_start_method(None, force=True)  # Python's default, with which `idp serve` forks its workers
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the one of the parent process is closed
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
