@@ -1,5 +1,7 @@
 """The modules that the parent process of `tests.forked` imports."""
 
+import gc
+
 import aiosmtpd.controller
 import babel
 
@@ -19,5 +21,6 @@ for load in (lists.common, lists.school_types, lists._phrase, lists._postcodes):
     load()  # takes longer than the first request of a process
 for language in LANGUAGES:
     babel.Locale.parse(language).text_direction  # noqa: B018 - loads the locale's data
+gc.freeze()  # no process forked from here looks for garbage among the modules, nor copies their pages for it
 
 __all__ = ["aiosmtpd", "clients", "idp", "tests"]
