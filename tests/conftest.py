@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
@@ -22,18 +21,19 @@ from tests import applications, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
+from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
-hypothesis_settings.register_profile(
+hypothesis.settings.register_profile(
     "untimed",
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis_settings.load_profile("untimed")
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
