@@ -29,6 +29,8 @@ class AccountState:
     username: str
     generation: int
     disabled_at: datetime | None
+    suspended_at: datetime | None
+    suspended_until: datetime | None
     activated_at: datetime | None
     password_hash: str | None
     password_blocked_at: datetime | None
@@ -49,7 +51,16 @@ class AccountState:
 
 
 _NAMES = tuple(field.name for field in fields(AccountState))
-_DECISIVE = ("generation", "disabled_at", "password_hash", "password_blocked_at", "has_signed_in", "closed")
+_DECISIVE = (
+    "generation",
+    "disabled_at",
+    "suspended_at",
+    "suspended_until",
+    "password_hash",
+    "password_blocked_at",
+    "has_signed_in",
+    "closed",
+)
 
 
 def by_username(*, with_device: bool) -> Select[Any]:

@@ -21,6 +21,7 @@ from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.states import is_running
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
@@ -30,7 +31,7 @@ from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 Door = Literal["sign_in", "reauthentication", "letter"]
-Reason = Literal["unknown", "disabled", "no_secret", "expired", "wrong", "changed", "shut"]
+Reason = Literal["unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"]
 Slots = tuple[tuple[limits.Limit, str], ...]
 _T = TypeVar("_T")
 _WITH_DEVICE = account_state.by_username(with_device=True)
@@ -104,7 +105,7 @@ class VerifiedSecret:
 
     def still_holds(self, account: Account | None) -> bool:
         """Return whether the locked row still has the secret that was verified, and no credential changed since."""
-        if account is None or account.disabled_at is not None or account.generation != self.account.generation:
+        if account is None or not account.is_enabled_at(now()) or account.generation != self.account.generation:
             return False
         if self.provisional:
             is_same = account.activated_at is None and account.provisional_hash == self.stored
@@ -275,8 +276,8 @@ def username_digest(settings: Settings, typed: str) -> str:
 def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
-    if account.disabled_at is not None:
-        return _Candidate(account, None, attempt.password, "disabled")
+    if closed := _why_closed(account):
+        return _Candidate(account, None, attempt.password, closed)
     if account.activated_at is not None:
         stored = account.password_hash if attempt.door != "letter" else None
         return _Candidate(account, stored, attempt.password, "wrong")
@@ -285,6 +286,12 @@ def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account.provisional_expires_at is None or account.provisional_expires_at <= now():
         return _Candidate(account, None, attempt.password, "expired", provisional=True)
     return _Candidate(account, account.provisional_hash, fold_provisional(attempt.password), "wrong", provisional=True)
+
+
+def _why_closed(account: AccountState) -> Literal["disabled", "suspended"] | None:
+    if account.disabled_at is not None:
+        return "disabled"
+    return "suspended" if is_running(account.suspended_at, account.suspended_until, now()) else None
 
 
 def _verified(hasher: Hasher, candidate: _Candidate, slots: Slots) -> VerifiedSecret:

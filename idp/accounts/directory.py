@@ -46,12 +46,12 @@ def concerns_its_school() -> ColumnElement[bool]:
     return or_(Guardianship.is_unended, Guardianship.ended_at == Child.left_at)
 
 
-def lives() -> ColumnElement[bool]:
-    """Return the condition of the ties that hold today: not disputed, not ended, and the pupil is in the school.
+def lives(moment: Any) -> ColumnElement[bool]:
+    """Return the condition of the ties that hold at `moment`, of pupils who are in their school.
 
     The statement joins `Guardianship` with `Child`.
     """
-    return and_(Guardianship.is_undisputed, Child.left_at.is_(None))
+    return and_(Guardianship.where_holds(moment), Child.left_at.is_(None))
 
 
 def child_sentence(child: Child) -> str:

@@ -122,9 +122,33 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
         return NothingToConfirm()
     if wait := take_slots(account_id, pending, ip):
         return TooSoon(wait)
+    return _send_again(settings, account_id, pending, client_id)
+
+
+def remind(settings: Settings, account_id: uuid.UUID) -> Resent:
+    """Send a new link as `resend` does, because the school asks for it: one mail a week for each account.
+
+    The limits of the account and of the mailbox apply; there is no IP of a person.
+    """
+    pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    if not pending:
+        return NothingToConfirm()
+    verdict = guard.take_all(
+        (limits.REMINDER, str(account_id)),
+        (limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.RESEND_LINK_MAILBOX, fold_email(pending)),
+    )
+    if isinstance(verdict, guard.Wait):
+        return TooSoon(verdict.seconds)
+    return _send_again(settings, account_id, pending, None)
+
+
+def _send_again(settings: Settings, account_id: uuid.UUID, pending: str, client_id: uuid.UUID | None) -> Resent:
     with unit_of_work():
         account = directory.get_for_change(account_id)
-        if account is None or account.disabled_at or account.contested_at or account.pending_email != pending:
+        if account is None or not account.is_enabled_at(now()) or account.contested_at:
+            return NothingToConfirm()
+        if account.pending_email != pending:
             return NothingToConfirm()
         send_link(settings, account, client_id)
     return Sent()

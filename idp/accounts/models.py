@@ -5,18 +5,15 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, text
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from idp.accounts.suspensions.states import Suspendable, SuspendableAccount
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
-
-
-def _only(condition: str) -> dict[str, Any]:
-    """Return the options of a partial index, on both databases."""
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+from idp.searched import Searched, words_index
 
 
 class SchoolProfile(enum.Enum):
@@ -39,8 +36,8 @@ class School(UuidKey, Base):
     """A school, named by its UAI (7 digits and a control letter).
 
     `roster_key` is its key in the school files. `source` is the format of these files: files of another format would
-    bring the same families a second time. The digest of notices goes to `email`; `digest_sent_at` is when the last one
-    was enqueued.
+    bring the same families a second time. Letters print `phone` and `hours`, when the office answers. The digest of
+    notices goes to `email`; `digest_sent_at` is when the last one was enqueued.
     """
 
     __tablename__ = "school"
@@ -50,6 +47,7 @@ class School(UuidKey, Base):
     degree: Mapped[Degree] = mapped_column(Enum(Degree, native_enum=False, length=10))
     postal_address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
+    hours: Mapped[str] = mapped_column(String(80), default="")
     email: Mapped[str | None] = mapped_column(String(254))
     digest_sent_at: Mapped[datetime | None]
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
@@ -66,18 +64,22 @@ class School(UuidKey, Base):
         return self.name != self.placeholder(self.uai)
 
 
-class Child(UuidKey, Base):
+class Child(UuidKey, Searched, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
 
     `roster_key` is the pupil's key in the files and never changes: a pupil who changes school keeps the row. `left_at`
-    is when a file said or implied that the pupil is in no school any more.
+    is when a file said or implied that the pupil is in no school any more. `search_text` finds the pupil at the desk
+    (`idp.searched`).
     """
 
     __tablename__ = "child"
     __table_args__ = (
         Index("ix_child_school_id", "school_id", "class_name"),
-        Index("ix_child_left_at", "left_at", **_only("left_at IS NOT NULL")),
+        Index("ix_child_left_at", "left_at", **only("left_at IS NOT NULL")),
+        words_index("ix_child_search_text"),
     )
+
+    searched_fields = ("given_name", "family_name", "class_name", "student_id")
 
     school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"))
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
@@ -90,7 +92,7 @@ class Child(UuidKey, Base):
     school: Mapped[School] = relationship(lazy="joined")
 
 
-class Account(UuidKey, Base):
+class Account(SuspendableAccount, UuidKey, Searched, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
@@ -109,12 +111,11 @@ class Account(UuidKey, Base):
     that printed the last letter. `tries_forgotten_at` is when an operator reset the wrong tries.
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
-    key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
-    `first_given_name` is the given name before the first correction by a file, if there was one; imports compare with
-    it (`idp.rostering.reconcile.continuity`). `left_at` is when the last child left: the account is disabled at that
-    same instant, and enabled again if a file brings a child back. `merged_into_id` is the person's other account, which
-    took the children over. `address_diffusion` says whether the address may be given to parents' associations.
-    `more_claims` holds the standard claims that no school file has (OpenID Connect Core 5.1), as an operator set them.
+    key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`), and
+    `search_text` the person at the desk (`idp.searched`). `first_given_name` is the given name before the first
+    correction by a file; imports compare with it (`idp.rostering.reconcile.continuity`). `left_at` is when the last
+    child left: the account is disabled then, and enabled if a file brings a child back. `merged_into_id` is the
+    person's other account. `more_claims` holds the standard claims that no school file has (OpenID Connect Core 5.1).
     """
 
     __tablename__ = "account"
@@ -122,9 +123,13 @@ class Account(UuidKey, Base):
         Index("ix_account_join_key", "join_key"),
         Index("ix_account_mailbox", "mailbox"),
         Index("ix_account_name_key", "name_key"),
+        Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
+        words_index("ix_account_search_text"),
         # Each sign-in updates columns that no index has (HOT), if the page has room for the new version of the row.
         {"postgresql_with": {"fillfactor": 85}},
     )
+
+    searched_fields = ("given_name", "family_name", "birth_name", "username")
 
     username: Mapped[str] = mapped_column(String(64), unique=True)
     profile: Mapped[SchoolProfile] = mapped_column(
@@ -238,20 +243,22 @@ class Account(UuidKey, Base):
     @property
     def children(self) -> list[Child]:
         """The children whose guardian this person is, in the order of the school's file."""
-        return [tie.child for tie in self.guardianships if tie.is_undisputed]
+        moment = now()
+        return [tie.child for tie in self.guardianships if tie.holds_at(moment)]
 
 
-class Guardianship(Base):
+class Guardianship(Suspendable, Base):
     """The tie between a guardian's account and a child.
 
     `disputed_at` is set when the person says that they are not the guardian. While it is set, the account is closed
     (`accounts.disputes`); the school's settlement clears it. `ended_at` is when a file ended the tie, or the child
     left. `excluded_at` is when the school confirmed the dispute: the tie has ended, and a file that still names it does
-    not restore it. `kinship` and `authority` are SDET's codes; neither is ever released.
+    not restore it. A suspended tie does not hold (`Suspendable`). `kinship` and `authority` are SDET's codes; neither
+    is ever released.
     """
 
     __tablename__ = "guardianship"
-    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **_only("ended_at IS NOT NULL")),)
+    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
 
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
     child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
@@ -297,15 +304,14 @@ class Guardianship(Base):
     def _is_disputed(cls) -> ColumnElement[bool]:
         return and_(cls.has_open_dispute, cls.is_unended)
 
-    @hybrid_property
-    def is_undisputed(self) -> bool:
-        """Whether the tie is unended, and nobody disputes it."""
-        return not self.has_open_dispute and self.is_unended
+    def holds_at(self, moment: datetime) -> bool:
+        """Return whether the tie is unended, nobody disputes it, and it is not suspended at `moment`."""
+        return not self.has_open_dispute and self.is_unended and not self.is_suspended_at(moment)
 
-    @is_undisputed.inplace.expression
     @classmethod
-    def _is_undisputed(cls) -> ColumnElement[bool]:
-        return and_(~cls.has_open_dispute, cls.is_unended)
+    def where_holds(cls, moment: Any) -> ColumnElement[bool]:
+        """Return the same as a condition."""
+        return and_(~cls.has_open_dispute, cls.is_unended, ~cls.where_suspended(moment))
 
     @hybrid_property
     def is_excluded(self) -> bool:
@@ -375,8 +381,8 @@ class SchoolNotice(UuidKey, Base):
 
     `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any;
     `child_ids` are the children that it concerns (empty: all children of the account in that school). Open until
-    `settled_at`; `settled_by` is the operator, and `sentence` the operator's sentence. `digested_at` is when the
-    school's mail named the notice.
+    `settled_at`; `settled_by` is the operator, and `sentence` the operator's sentence. `note` says what has to be
+    corrected, for a request of rectification. `digested_at` is when the school's mail named the notice.
     """
 
     __tablename__ = "school_notice"
@@ -387,6 +393,7 @@ class SchoolNotice(UuidKey, Base):
     kind: Mapped[str] = mapped_column(String(40))
     child_ids: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    note: Mapped[str] = mapped_column(String(500), default="")
     settled_at: Mapped[datetime | None]
     settled_by: Mapped[str] = mapped_column(String(80), default="")
     sentence: Mapped[str] = mapped_column(String(500), default="")

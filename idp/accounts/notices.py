@@ -6,7 +6,7 @@ somebody else activated the account (« Ce n’est pas moi »).
 
 import enum
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask_babel import force_locale
@@ -50,6 +50,7 @@ class Notice(enum.Enum):
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
+    SUSPENDED = "compte_suspendu"
     ACTIVATED_ELSEWHERE = "activation_autre"
 
 
@@ -148,6 +149,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label
+    if "until" in payload:
+        context["until"] = datetime.fromisoformat(payload["until"]) if payload["until"] else None
     if "why" in payload:
         context["why"] = payload["why"]
     if payload.get("school"):

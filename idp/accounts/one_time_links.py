@@ -168,7 +168,7 @@ def is_mostly_over(link: OneTimeLink, lifetime: timedelta) -> bool:
 def is_alive(link: OneTimeLink) -> bool:
     """Return whether a link works: neither used, revoked nor expired, and its account is enabled and unchanged."""
     generation = db.session.scalar(
-        select(Account.generation).where(Account.id == link.account_id, Account.disabled_at.is_(None))
+        select(Account.generation).where(Account.id == link.account_id, Account.where_enabled(now()))
     )
     if generation is None or not is_unused(link) or link.expires_at <= now():
         return False
@@ -190,7 +190,7 @@ def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
             OneTimeLink.expires_at > moment,
             exists().where(
                 Account.id == OneTimeLink.account_id,
-                Account.disabled_at.is_(None),
+                Account.where_enabled(moment),
                 Account.generation == generation,
             ),
         )

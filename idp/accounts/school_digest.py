@@ -59,6 +59,10 @@ _SENTENCES = {
         "Votre fichier donne maintenant un autre nom à la personne qui a le compte de %(who)s. "
         "Est-ce la même personne ? En attendant, rien n’est changé."
     ),
+    Kind.RECTIFICATION: _(
+        "Le délégué à la protection des données vous demande de corriger les données de %(who)s. "
+        "Sa demande est dans les signalements du bureau."
+    ),
 }
 """The mail's sentence for a notice, by its kind."""
 _GONE = _("Une personne dont le compte est supprimé")

@@ -6,9 +6,9 @@ school has given a mail address, in the next digest.
 
 import enum
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, Update, and_, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
@@ -30,6 +30,7 @@ class Kind(enum.StrEnum):
     OTHER_MAILBOX = "other_mailbox"
     PERSON_REPLACED = "person_replaced"
     NAME_IN_DOUBT = "name_in_doubt"
+    RECTIFICATION = "rectification"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
@@ -130,6 +131,15 @@ def settle(
     statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
         statement = statement.where(SchoolNotice.school_id == school.id)
+    return _settled(statement, by, sentence)
+
+
+def settle_all(account_ids: Collection[uuid.UUID], *, by: str, sentence: str, kinds: Iterable[Kind]) -> None:
+    """Settle the open notices about many accounts, in the caller's transaction, by one statement; see `settle`."""
+    _settled(update(SchoolNotice).where(SchoolNotice.account_id.in_(account_ids), is_open(kinds)), by, sentence)
+
+
+def _settled(statement: Update, by: str, sentence: str) -> list[tuple[uuid.UUID, str]]:
     settled = db.session.execute(
         statement.values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
         .returning(SchoolNotice.id, SchoolNotice.kind)

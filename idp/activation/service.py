@@ -49,7 +49,7 @@ def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool
         Account.id == account_id,
         Account.generation == generation,
         Account.activated_at.is_(None),
-        Account.disabled_at.is_(None),
+        Account.where_enabled(now()),
         Account.provisional_hash.is_not(None),
         ~disputes.has_disputed_tie(),
     )
@@ -105,7 +105,8 @@ def children_of_letter(account: Account) -> list[Child]:
 
     Return all children of the account if that school is not known, or if none of them is in it any more.
     """
-    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.is_undisputed]
+    moment = now()
+    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.holds_at(moment)]
 
 
 def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guardianship]:
@@ -136,7 +137,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
         return []
     statement = select(Guardianship).where(Guardianship.account_id == account_id).order_by(Guardianship.rank)
     ties = _ties_of_letter(account, db.session.scalars(statement.execution_options(populate_existing=True)).all())
-    children = [tie.child for tie in ties if tie.is_undisputed and tie.child_id.hex in chosen]
+    children = [tie.child for tie in ties if tie.holds_at(now()) and tie.child_id.hex in chosen]
     is_first = account.generation == generation
     if not children:
         return [] if is_first else disputed_schools(account_id, since)

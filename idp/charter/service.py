@@ -5,12 +5,14 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from idp.accounts import directory
+from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import CharterAccepted, CharterPublished, CharterRefused
 from idp.charter.models import CharterAcceptance, CharterVersion
+from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work, upsert
@@ -83,8 +85,50 @@ def refuse(client_id: uuid.UUID, account_id: uuid.UUID, version: str) -> None:
 
 
 @unit_of_work()
+def keep_draft(client_id: uuid.UUID, version: str, text: str) -> None:
+    """Keep a charter that somebody wrote at the desk; it replaces the former draft, and nobody else sees it."""
+    db.session.execute(
+        update(Client).where(Client.id == client_id).values(charter_draft={"version": version, "text": text})
+    )
+
+
+def is_published(client_id: uuid.UUID, version: str) -> bool:
+    """Return whether an ENT has published a version of this name."""
+    taken = select(CharterVersion.id).where(CharterVersion.client_id == client_id, CharterVersion.version == version)
+    return db.session.scalar(taken) is not None
+
+
+def versions(client_id: uuid.UUID) -> list[CharterVersion]:
+    """Return the versions that an ENT has published, the last first."""
+    published = select(CharterVersion).where(CharterVersion.client_id == client_id)
+    return list(db.session.scalars(published.order_by(CharterVersion.published_at.desc())))
+
+
+def count_acceptances(client_id: uuid.UUID, *conditions: ColumnElement[bool]) -> tuple[int, int]:
+    """Return how many people have to accept an ENT's current charter, and how many of them did.
+
+    They are those who activated their account and whom the ENT may know.
+
+    Args:
+        client_id: the primary key of the ENT.
+        conditions: of the accounts that are counted.
+    """
+    accepted = (CharterAcceptance.account_id == Account.id) & (
+        CharterAcceptance.charter_version_id == Client.charter_version_id
+    )
+    row = db.session.execute(
+        select(func.count(Account.id), func.count(CharterAcceptance.account_id))
+        .select_from(Account)
+        .join(Client, Client.id == client_id)
+        .outerjoin(CharterAcceptance, accepted)
+        .where(Account.activated_at.is_not(None), Account.disabled_at.is_(None), audience.admits(), *conditions)
+    ).one()
+    return row[0], row[1]
+
+
+@unit_of_work()
 def publish(client_id: str, version: str, text: str) -> CharterVersion:
-    """Publish a version for an ENT and make it current: everybody has to accept it again.
+    """Publish a version for an ENT and make it current: everybody has to accept it again. A draft is dropped.
 
     Raises:
         ValueError: unknown client, a version that exists already, or a text that is empty or too long.
@@ -96,15 +140,16 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
         raise ValueError(f"the version must have 1 to {LONGEST_VERSION} characters")
     if not text.strip() or len(text) > LONGEST_TEXT:
         raise ValueError(f"the charter must have 1 to {LONGEST_TEXT} characters")
-    taken = select(CharterVersion.id).where(CharterVersion.client_id == client.id, CharterVersion.version == version)
-    if db.session.scalar(taken):
+    if is_published(client.id, version):
         raise ValueError(f"version {version} of {client.name} exists already: publish the text as another version")
     charter = CharterVersion(id=uuid.uuid4(), client_id=client.id, version=version, text=text, published_at=now())
     former = db.session.scalar(select(CharterVersion.version).where(CharterVersion.id == client.charter_version_id))
     db.session.add(charter)
     db.session.flush()
     db.session.execute(
-        update(Client).where(Client.id == client.id).values(charter_version_id=charter.id, version=Client.version + 1)
+        update(Client)
+        .where(Client.id == client.id)
+        .values(charter_version_id=charter.id, charter_draft=None, version=Client.version + 1)
     )
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     log.record(CharterPublished(client_id=client.id, version=version, former=former or "", sha256=sha256))

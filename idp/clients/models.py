@@ -40,14 +40,16 @@ class Audience(enum.Enum):
 class Client(UuidKey, Base):
     """A registered relying party.
 
-    `secret_digest` is the SHA-256 digest of a random 256-bit secret. After a rotation the former secret works until
-    `former_secret_until`. `subject_salt` is the salt of the `sector`, copied at the registration, so that no `sub` ever
-    changes; a client without a sector has a salt of its own. `description` holds the metadata that need no column
-    (RFC 7591, section 2).
+    `secret_digest` is the SHA-256 digest of a random 256-bit secret, made at `secret_at`. After a rotation the former
+    secret works until `former_secret_until`. `subject_salt` is the salt of the `sector`, copied at the registration, so
+    that no `sub` ever changes; a client without a sector has a salt of its own. `description` holds the metadata that
+    need no column (RFC 7591, section 2).
 
     A client that registered itself by the invitation `invite_id` stays within `bounds`. Its later requests carry the
     token of `registration_digest` (RFC 7592), last used at `registration_used_at`; the former token works until the
     present one is used. `pending_metadata` is a change that waits for an operator.
+
+    `charter_draft` is a charter that somebody wrote at the desk and has not published: its `version` and `text`.
     """
 
     __tablename__ = "client"
@@ -57,6 +59,7 @@ class Client(UuidKey, Base):
     secret_digest: Mapped[bytes | None]
     former_secret_digest: Mapped[bytes | None]
     former_secret_until: Mapped[datetime | None]
+    secret_at: Mapped[datetime | None]
     auth_method: Mapped[str] = mapped_column(String(40), default="client_secret_basic")
     auth_alg: Mapped[str] = mapped_column(String(10), default="")
     jwks: Mapped[dict[str, Any] | None]
@@ -84,6 +87,7 @@ class Client(UuidKey, Base):
     refresh_id_token: Mapped[bool] = mapped_column(default=False)
     charter_mode: Mapped[CharterMode] = mapped_column(Enum(CharterMode, native_enum=False, length=20))
     charter_version_id: Mapped[uuid.UUID | None]
+    charter_draft: Mapped[dict[str, Any] | None]
     default_profile: Mapped[str] = mapped_column(String(20), default="")
     profile_uris: Mapped[dict[str, Any]] = mapped_column(default=dict)
     description: Mapped[dict[str, Any]] = mapped_column(default=dict)

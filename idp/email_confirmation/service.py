@@ -167,6 +167,6 @@ def _still_wanted(link: OneTimeLink, account: Account) -> bool:
     return (
         one_time_links.is_unused(link)
         and one_time_links.is_current(link, account)
-        and account.disabled_at is None
+        and account.is_enabled_at(now())
         and account.pending_email == link.email
     )

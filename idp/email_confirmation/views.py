@@ -140,7 +140,7 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
     if current and (person is None or current[1].id == person.account_id):
         return interaction, current[1]
     account = db.session.get(Account, person.account_id) if person and not current else None
-    if interaction is None or person is None or account is None or account.disabled_at is not None:
+    if interaction is None or person is None or account is None or not account.is_enabled_at(now()):
         raise InteractionLostError(_client(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
         raise InteractionLostError(_client(interaction))

@@ -12,6 +12,7 @@ from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted, LetterLinked
 from idp.clock import now
@@ -88,7 +89,7 @@ def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
     alive = (
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.id == session_id, Account.id == account.id, liveness.holding())
+        .where(Session.id == session_id, Account.id == account.id, liveness.holding(now()))
     )
     return db.session.scalar(alive) is not None
 
@@ -125,8 +126,8 @@ def _move_roster_key(mine: uuid.UUID, other: Account) -> None:
 def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
     """Move the children behind those of this account, except those that it already has, and those in dispute.
 
-    A tie that the school excluded moves too, and an excluded tie of this account is not replaced: merging accounts
-    restores no excluded tie.
+    A tie that the school excluded or suspended moves too, and such a tie of this account is not replaced: merging
+    accounts reopens no tie that a school closed.
     """
     known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
     theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.is_unended)
@@ -137,6 +138,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
             ~Guardianship.is_unended,
             ~Guardianship.is_excluded,
             ~Guardianship.has_open_dispute,
+            ~Guardianship.where_suspended(now()),
             Guardianship.child_id.in_(theirs),
         )
         .execution_options(synchronize_session=False)
@@ -159,6 +161,12 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
             .values(account_id=mine, rank=rank)
             .execution_options(synchronize_session=False)
         )
+    db.session.execute(
+        update(Suspension)
+        .where(Suspension.account_id == other, Suspension.child_id.in_(moved))
+        .values(account_id=mine)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _doubt(mine: Account, other: Account) -> None:

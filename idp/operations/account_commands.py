@@ -12,6 +12,9 @@ import click
 
 from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
+from idp.audit import log
+from idp.audit.desk_events import PasswordsForced
+from idp.db import unit_of_work
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
@@ -19,7 +22,8 @@ from idp.operations.helpdesk.dispute_commands import disputes
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.renaming import rename_command
 from idp.operations.helpdesk.standard_claims import claims
-from idp.operations.personal_data.commands import erase, export
+from idp.operations.helpdesk.suspension_commands import reopen, suspend, suspensions
+from idp.operations.personal_data.commands import erase, export, rectify
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
@@ -46,7 +50,7 @@ def account() -> None:
     """Show, disable and enable people's accounts. No command shows or sets a password."""
 
 
-for _command in (claims, disputes, export, erase, rename_command):
+for _command in (claims, disputes, export, erase, rectify, rename_command, reopen, suspend, suspensions):
     account.add_command(_command)
 
 
@@ -115,6 +119,15 @@ def _unlocked(name: str, settled: list[tuple[uuid.UUID, str]]) -> str:
 @account.command()
 @_USERNAME
 @_SCHOOL
+def resend(username: str, uai: str | None) -> None:
+    """Send the link again that confirms the account's mail address. Earlier links stop working."""
+    sending = partial(acts.resend, services().settings)
+    _act(username, uai, sending, lambda name, _: f"{name}: the mail with the link is in the outbox")
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
 def disable(username: str, uai: str | None) -> None:
     """Disable an account and end its sessions, here and in the ENTs."""
     _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
@@ -162,6 +175,9 @@ def force_password_change(
     total = Blocked()
     for some in acts.block_passwords([account.id for account in people] if usernames else school):
         total.add(some)
+    if school is not None:
+        with unit_of_work():
+            log.record(PasswordsForced(uai=school.uai, count=total.blocked))
     for sentence in left:
         click.echo(plain(sentence), err=True)
     if as_json:

@@ -175,6 +175,8 @@ def _entry_line(entry: AuditEntry) -> dict[str, Any]:
         "result": entry.result,
         "account_id": str(entry.account_id) if entry.account_id else None,
         "client_id": str(entry.client_id) if entry.client_id else None,
+        "staff_id": str(entry.staff_id) if entry.staff_id else None,
+        "school_id": str(entry.school_id) if entry.school_id else None,
         "actor": entry.actor,
         "ip": entry.ip,
         "request_id": entry.request_id,

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit import log
 from idp.audit.events import AccountRead, Event
@@ -133,6 +133,7 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
     while page := list(islice(entries, _PAGE)):
         names = _usernames([entry.account_id for entry in page if entry.account_id])
+        schools = _uais([entry.school_id for entry in page if entry.school_id])
         for entry in page:
             yield {
                 "at": instant(entry.at),
@@ -141,6 +142,8 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
                 "account": names.get(entry.account_id, str(entry.account_id)) if entry.account_id else None,
                 "client": clients.get(entry.client_id, str(entry.client_id)) if entry.client_id else None,
                 "operator": entry.actor or None,
+                "staff": str(entry.staff_id) if entry.staff_id else None,
+                "school": schools.get(entry.school_id, str(entry.school_id)) if entry.school_id else None,
                 "address": entry.ip or None,
                 "request_id": entry.request_id or None,
                 "details": entry.details,
@@ -152,15 +155,32 @@ def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     return {row.id: row.username for row in rows}
 
 
+def _uais(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    rows = db.session.execute(select(School.id, School.uai).where(School.id.in_(set(keys))))
+    return {row.id: row.uai for row in rows}
+
+
 def _as_line(row: dict[str, Any]) -> str:
     """Return one event as one line: the common columns, then its details, then changed fields before and after."""
     sides = {name: value for name, value in row["details"].items() if name in _CHANGE and isinstance(value, dict)}
     plain_details = {name: value for name, value in row["details"].items() if name not in sides}
     details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", [], {}))
     details += "".join(f"  {change}" for change in _changes(*(sides.get(name, {}) for name in _CHANGE)))
-    columns = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
+    columns = [
+        row["account"],
+        row["client"],
+        row["operator"] and f"by {row['operator']}",
+        _place(row),
+        row["address"],
+        details,
+    ]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
     return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])
+
+
+def _place(row: dict[str, Any]) -> str:
+    """Return the school for which a person of the desk acted."""
+    return f"for {row['school']}" if row["school"] else ""
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

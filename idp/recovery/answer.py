@@ -42,6 +42,7 @@ class Answer(StrEnum):
     BY_LETTER = "by_letter"
     UNKNOWN = "unknown"
     DISABLED = "disabled"
+    SUSPENDED = "suspended"
     MERGED = "merged"
     DISPUTED = "disputed"
     NO_ADDRESS = "no_address"
@@ -116,6 +117,7 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
         return Answer.UNKNOWN, ""
     closed = (
         (Answer.DISABLED, account.disabled_at is not None),
+        (Answer.SUSPENDED, account.is_suspended_at(now())),
         (Answer.MERGED, account.merged_into_id is not None),
         (Answer.DISPUTED, disputes.is_closed(account)),
     )
@@ -231,7 +233,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
         context=context,
         message_id=f"{message.id}",
         settings=settings,
-        ent_url=link,
+        other_url=link,
     )
     deliver(mail, recipient)
     return Outcome.DONE

@@ -21,6 +21,7 @@ from idp.audit import log
 from idp.audit.events import PasswordReset
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.recovery import rate_limits
@@ -80,7 +81,7 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
     """
     return (
         account.activated_at is not None
-        and account.disabled_at is None
+        and account.is_enabled_at(now())
         and account.merged_into_id is None
         and account.email == link.email
         and not disputes.is_closed(account)

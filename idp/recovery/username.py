@@ -9,6 +9,7 @@ from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import UsernameRequested, UsernameTold
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.mail.compose import compose
@@ -61,7 +62,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         context={"accounts": lines, "link": link},
         message_id=f"{message.id}",
         settings=settings,
-        ent_url=link,
+        other_url=link,
     )
     deliver(mail, recipient)
     payload = message.payload
@@ -82,12 +83,12 @@ def _mailbox(typed: str) -> str:
 
 
 def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of the accounts that are listed: confirmed, undisputed, neither disabled nor merged."""
+    """Return the conditions of the accounts that are listed: confirmed, enabled, neither disputed nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
         Account.contested_at.is_(None),
         ~disputes.has_disputed_tie(),
-        Account.disabled_at.is_(None),
+        Account.where_enabled(now()),
         Account.merged_into_id.is_(None),
     )
 

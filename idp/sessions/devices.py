@@ -19,6 +19,8 @@ from idp.web.http import AnyResponse, current_request
 LIFETIME = timedelta(days=90)
 _MOST_ACCOUNTS = 6
 _LONGEST = 2000
+_OF_DESK = "desk."
+"""What begins the names of people of the desk: the cookie of a parent, copied to the desk, is no device there."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,29 @@ class _Entry:
     first: int
 
 
-def known(username: str) -> Device | None:
-    """Return this browser as a device of the account with the folded identifier, or None if it is unknown."""
-    name = _name(username)
-    entry = next((entry for entry in _entries() if entry.name == name), None)
+def known(username: str, *, of_desk: bool = False) -> Device | None:
+    """Return this browser as a device of the account with the folded identifier, or None if it is unknown.
+
+    `of_desk` says that it is a person of the desk, with the id as the identifier.
+    """
+    name = _name(username, of_desk=of_desk)
+    return _device(next((entry for entry in _entries() if entry.name == name), None))
+
+
+def of_desk() -> Device | None:
+    """Return this browser as a device of the person of the desk who signed in last, or None if nobody did."""
+    return _device(next((entry for entry in _entries() if entry.name.startswith(_OF_DESK)), None))
+
+
+def _device(entry: _Entry | None) -> Device | None:
     if entry is None:
         return None
     return Device(entry.number, datetime.fromtimestamp(entry.since, UTC), datetime.fromtimestamp(entry.first, UTC))
 
 
-def remember(response: AnyResponse, username: str) -> None:
-    """Make this browser a device of the account; call it after the password was verified."""
-    settings, name, known_here = services().settings, _name(username), _entries()
+def remember(response: AnyResponse, username: str, *, of_desk: bool = False) -> None:
+    """Make this browser a device of the account (`known`); call it after the password was verified."""
+    settings, name, known_here = services().settings, _name(username, of_desk=of_desk), _entries()
     others = [entry for entry in known_here if entry.name != name]
     # Rounded up: a device counts from the second after a change of password, and this browser verified the new one.
     since = int(now().timestamp()) + 1
@@ -74,10 +87,11 @@ def _entries() -> list[_Entry]:
     return [entry for entry in entries if entry.since > oldest]
 
 
-def _name(username: str) -> str:
+def _name(username: str, *, of_desk: bool) -> str:
     """Return the account's name in the cookie. A new secret key changes all names: all browsers are unknown again."""
     key = opaque.derive_key(services().settings.secrets[0], "device name")
-    return base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
+    digest = base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
+    return f"{_OF_DESK}{digest}" if of_desk else digest
 
 
 def _signer() -> signed.Signer:

@@ -3,8 +3,9 @@
 The service asks this question in several ways, which differ on purpose. Each way has a name here:
 
 - *unended*: nobody has ended the session. A sign-out ends it, and clients are told once.
-- *holding*: unended, the account is enabled, and no credential of the account has changed since the session was opened.
-  Codes and tokens that clients got in the session are good. No limit of time counts: refresh tokens outlive a session.
+- *holding*: unended, the account is neither disabled nor suspended, and none of its credentials has changed since the
+  session was opened. Codes and tokens that clients got in the session are good. No limit of time counts: refresh tokens
+  outlive a session.
 - *resumable*: holding and not expired. A sign-in of the same person in the same browser continues the session, even if
   nobody has used it for long.
 - *live*: resumable and used within `session_idle`. It opens pages and gives codes (OWASP ASVS 5, V 7.3).
@@ -43,19 +44,19 @@ def unexpired(moment: datetime) -> ColumnElement[bool]:
     return Session.expires_at > moment
 
 
-def holding() -> ColumnElement[bool]:
+def holding(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the sessions in which codes and tokens are good."""
-    return _holding(Session, Account)
+    return _holding(Session, Account, moment)
 
 
 def resumable(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the sessions that a sign-in of the same person continues."""
-    return and_(holding(), unexpired(moment))
+    return and_(holding(moment), unexpired(moment))
 
 
 def live(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the sessions that open pages and give codes."""
-    return and_(holding(), _in_time(Session, moment, idle_since(settings, moment)))
+    return and_(holding(moment), _in_time(Session, moment, idle_since(settings, moment)))
 
 
 def listed(settings: Settings, moment: datetime, renewable: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -66,12 +67,19 @@ def listed(settings: Settings, moment: datetime, renewable: ColumnElement[bool])
         moment: the present instant.
         renewable: the condition that `Services.renewable` returns.
     """
-    return and_(holding(), or_(_in_time(Session, moment, idle_since(settings, moment)), renewable))
+    return and_(holding(moment), or_(_in_time(Session, moment, idle_since(settings, moment)), renewable))
 
 
-def holding_sql(session: str, account: str) -> str:
-    """Return the condition `holding` as SQL text, for statements that read the tables under these aliases."""
-    return _as_text(_holding(aliased(Session, name=session), aliased(Account, name=account)))
+def holding_sql(session: str, account: str, *, moment: str) -> str:
+    """Return the condition `holding` as SQL text.
+
+    Args:
+        session: the alias under which the statement reads the table `session`.
+        account: the alias under which the statement reads the table `account`.
+        moment: the driver's placeholder for the present instant.
+    """
+    row = aliased(Session, name=session)
+    return _as_text(_holding(row, aliased(Account, name=account), literal_column(moment)))
 
 
 def live_sql(session: str, account: str, *, moment: str, idle_since: str) -> str:
@@ -85,7 +93,8 @@ def live_sql(session: str, account: str, *, moment: str, idle_since: str) -> str
     """
     row = aliased(Session, name=session)
     in_time = _in_time(row, literal_column(moment), literal_column(idle_since))
-    return _as_text(and_(_holding(row, aliased(Account, name=account)), in_time))
+    holding = _holding(row, aliased(Account, name=account), literal_column(moment))
+    return _as_text(and_(holding, in_time))
 
 
 def idle_since(settings: Settings, moment: datetime) -> datetime:
@@ -98,9 +107,10 @@ def touch_before(moment: datetime) -> datetime:
     return moment - TOUCH_AFTER
 
 
-def is_holding(session: Session, account: Account) -> bool:
+def is_holding(session: Session, account: Account, moment: datetime) -> bool:
     """Return whether codes and tokens of the session are good, by its row and that of its account."""
-    return session.ended_at is None and account.disabled_at is None and account.generation == session.generation
+    is_current = account.generation == session.generation
+    return session.ended_at is None and account.is_enabled_at(moment) and is_current
 
 
 def is_out_of_time(session: Session, settings: Settings, moment: datetime) -> bool:
@@ -113,8 +123,8 @@ def is_touch_due(session: Session, moment: datetime) -> bool:
     return session.last_seen_at < touch_before(moment)
 
 
-def _holding(session: type[Session], account: type[Account]) -> ColumnElement[bool]:
-    return and_(unended(session), account.disabled_at.is_(None), account.generation == session.generation)
+def _holding(session: type[Session], account: type[Account], moment: Any) -> ColumnElement[bool]:
+    return and_(unended(session), account.where_enabled(moment), account.generation == session.generation)
 
 
 def _in_time(session: type[Session], moment: Any, idle_since: Any) -> ColumnElement[bool]:

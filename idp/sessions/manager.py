@@ -101,7 +101,7 @@ def renew(session: Session, account: Account) -> str:
     (codes, refresh tokens) stays valid if the password was only verified, and is refused if it was changed.
     """
     g.pop("idp_session", None)
-    if liveness.is_holding(session, account):
+    if liveness.is_holding(session, account, now()):
         return _change_cookie(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.ip, session.user_agent)

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select
 
@@ -10,11 +11,13 @@ from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db, unit_of_work
+from idp.my_account.connections import acts
 from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.web.user_agent import Device, describe, from_code
 
 _SHOWN = 10
+_ACTS_READ = 50
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,22 @@ def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
         .limit(_SHOWN)
     )
     return [SignIn(row.at, row.result == "ok", _device(row), row.ip) for row in rows]
+
+
+def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
+    """Return the last acts of the school or the service on an account, with their words, the youngest first.
+
+    An account that was only read is not listed.
+    """
+    rows = db.session.scalars(
+        select(AuditEntry)
+        .where(AuditEntry.account_id == account_id, AuditEntry.kind.in_(acts.KINDS), AuditEntry.actor != "")
+        .where(AuditEntry.result == "ok")
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+        .limit(_ACTS_READ)
+    )
+    known = ((row, acts.words_of(row.kind, row.details)) for row in rows)
+    return [(row, words) for row, words in known if words is not None][:_SHOWN]
 
 
 def _device(row: AuditEntry) -> Device | None:

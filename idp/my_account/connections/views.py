@@ -1,13 +1,15 @@
 """`/mon-compte/sessions`: « Mes connexions »."""
 
 import uuid
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
-from idp.my_account.connections import rules
+from idp.audit.models import AuditEntry
+from idp.my_account.connections import acts, rules
 from idp.my_account.connections.origins import origin_of
 from idp.my_account.moments import instant_in_words
 from idp.services import services
@@ -40,6 +42,7 @@ def show(session: Session, account: Account) -> Response:
         proved=proved_recently(session),
         devices=[in_words(connection, here) for connection in rules.live(account, session)],
         sign_ins=[_sentence(connection, here) for connection in rules.last_sign_ins(account.id)],
+        acts=[act_sentence(entry, words) for entry, words in rules.acts_of_others(account.id)],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
@@ -86,6 +89,12 @@ def _sentence(attempt: rules.SignIn, here: str) -> str:
     ]
     result = gettext("réussie") if attempt.succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
+
+
+def act_sentence(entry: AuditEntry, words: Any) -> str:
+    """Return « Le secrétariat a imprimé un courrier le 24 novembre 2026 à 10 h 12. » for an entry."""
+    who = acts.actor(entry.details)
+    return str(gettext("%(who)s %(what)s %(when)s.", who=who, what=words, when=instant_in_words(entry.at)))
 
 
 def _capital(text: str) -> str:

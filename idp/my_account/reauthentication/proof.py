@@ -7,6 +7,7 @@ from sqlalchemy import select
 from idp.accounts import directory
 from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account
+from idp.clock import now
 from idp.db import db
 from idp.sessions import liveness
 from idp.sessions.models import Session
@@ -22,7 +23,7 @@ def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Sess
     session = db.session.scalar(
         select(Session)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.id == session_id, Account.id == verified.account_id, liveness.holding())
+        .where(Session.id == session_id, Account.id == verified.account_id, liveness.holding(now()))
         .execution_options(populate_existing=True)
     )
     if account is None or session is None or not verified.still_holds(account):

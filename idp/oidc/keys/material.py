@@ -6,25 +6,23 @@ is not enough to sign. A key is used for one algorithm (RFC 8725 3.1), which its
 
 import base64
 import hashlib
-import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 from joserfc.errors import InvalidKeyCurveError
 from joserfc.jwa import EdDSAAlgorithm
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from idp import opaque
+from idp import encrypted
 from idp.config import Settings
+from idp.encrypted import UndecryptableError
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
@@ -34,7 +32,7 @@ RSA_BITS = (2048, 3072, 4096)
 
 _CERTIFICATE_DAYS = 3650
 _CURVE = "Ed25519"
-_NONCE_BYTES = 12
+_PURPOSE = "signing keys"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 JoseKey = RSAKey | ECKey | OKPKey
@@ -107,21 +105,15 @@ def unseal(settings: Settings, kid: str, sealed: bytes) -> bytes:
     Raises:
         NoSigningKeyError: Neither the secret key nor its fallbacks decrypt it.
     """
-    number = sealed_by(settings, kid, sealed)
-    if number is None:
-        raise NoSigningKeyError(f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {kid}")
-    return _decrypt(settings.secrets[number], kid, sealed)
+    try:
+        return encrypted.decrypt(settings.secrets, _PURPOSE, sealed, kid)
+    except UndecryptableError:
+        raise NoSigningKeyError(f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {kid}") from None
 
 
 def sealed_by(settings: Settings, kid: str, sealed: bytes) -> int | None:
     """Return which secret decrypts a key: 0 is the present one, then come the fallbacks; None if none does."""
-    for number, secret in enumerate(settings.secrets):
-        try:
-            _decrypt(secret, kid, sealed)
-        except InvalidTag:
-            continue
-        return number
-    return None
+    return encrypted.encrypted_by(settings.secrets, _PURPOSE, sealed, kid)
 
 
 def rsa_bits(public_jwk: dict[str, Any]) -> int:
@@ -152,17 +144,7 @@ def _private_key(alg: str, bits: int) -> PrivateKey:
 
 
 def _seal(settings: Settings, kid: str, pem: bytes) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(_sealing_key(settings.secrets[0])).encrypt(nonce, pem, kid.encode())
-
-
-def _decrypt(secret: bytes, kid: str, sealed: bytes) -> bytes:
-    nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    return AESGCM(_sealing_key(secret)).decrypt(nonce, content, kid.encode())
-
-
-def _sealing_key(secret: bytes) -> bytes:
-    return opaque.derive_key(secret, "signing keys")
+    return encrypted.encrypt(settings.secrets, _PURPOSE, pem, kid)
 
 
 def _certificate(settings: Settings, private: PrivateKey, alg: str, moment: datetime) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from idp import opaque
 from idp.accounts.models import Account
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
@@ -69,6 +69,32 @@ def sessions_ended(message: OutboxMessage) -> Outcome:
         for (client, _), session in pairs.items():
             queue.enqueue(LOGOUT, {"client": str(client), "session": str(session)})
     return Outcome.DONE if pairs else Outcome.DROPPED
+
+
+def announce_closed(account_id: uuid.UUID) -> int:
+    """Have the ENTs that may not know a person any more sign that person out, in the caller's transaction.
+
+    The sessions here continue, for other ENTs. Return the number of messages.
+    """
+    any_row, current = aliased(Session), aliased(Session)
+    rows = db.session.execute(
+        select(Token.client_id, current.id)
+        .distinct()
+        .join(any_row, any_row.id == Token.session_id)
+        .join(current, (current.account_id == any_row.account_id) & (current.sid == any_row.sid))
+        .join(Account, Account.id == current.account_id)
+        .join(Client, Client.id == Token.client_id)
+        .where(
+            Account.id == account_id,
+            liveness.unended(current),
+            Client.disabled_at.is_(None),
+            Client.backchannel_logout_uri != "",
+            ~audience.admits(),
+        )
+    ).all()
+    for client, session in rows:
+        queue.enqueue(LOGOUT, {"client": str(client), "session": str(session)})
+    return len(rows)
 
 
 def announce_removal(account_id: uuid.UUID) -> int:

@@ -13,8 +13,8 @@ from idp.clients import audience
 from idp.oidc.store.contract import Grant, Holder
 from idp.sessions import liveness
 
-_ADMITS = audience.admits_sql(client="c", account="a.id")
-_HOLDING = liveness.holding_sql(session="s", account="a")
+_ADMITS = audience.admits_sql(client="c", account="a.id", moment=":now")
+_HOLDING = liveness.holding_sql(session="s", account="a", moment=":now")
 _LIVE = liveness.live_sql(session="s", account="a", moment=":now", idle_since=":idle_since")
 _CURRENT_CLIENT = "c.version = :client_version AND c.disabled_at IS NULL"
 _CHARTER_OF_CLIENT = """
@@ -125,7 +125,7 @@ GRANT = ", ".join(field.name for field in fields(Grant))
 
 # Access tokens
 
-CHILDREN = audience.known_children_sql(client="c", account="a.id")
+CHILDREN = audience.known_children_sql(client="c", account="a.id", moment=":now")
 CHILD_MEMBERS = (
     "'given_name', k.given_name, 'family_name', k.family_name, 'class', k.class_name, 'uai', k.uai, "
     "'student_id', k.student_id, 'degree', k.degree"

@@ -54,6 +54,7 @@ def _find_valid(value: str) -> Issued | None:
     A token is valid while it is neither expired, revoked nor used, its session holds (`liveness.holding`), and its
     client may know the person.
     """
+    moment = now()
     row = db.session.execute(
         select(Token, Account)
         .join(Session, Session.id == Token.session_id)
@@ -61,8 +62,8 @@ def _find_valid(value: str) -> Issued | None:
         .join(Client, Client.id == Token.client_id)
         .where(
             Token.digest == opaque.digest(value),
-            _unspent(now()),
-            liveness.holding(),
+            _unspent(moment),
+            liveness.holding(moment),
             audience.admits(),
         )
     ).one_or_none()

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from idp.accounts import directory, disputes, mailboxes, school_notices
+from idp.accounts import directory, disputes, emails, mailboxes, school_notices
+from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
@@ -29,7 +30,14 @@ OPERATOR = "operator"
 
 
 class RefusedError(Exception):
-    """The act is not possible for this account; the message is the sentence to show, and nothing was done."""
+    """The act is not possible for this account; the message is the sentence to show, and nothing was done.
+
+    `code` names the reason for pages in French, where one of them has to tell the reasons apart.
+    """
+
+    def __init__(self, sentence: str = "", code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
@@ -49,6 +57,21 @@ def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
         _note(account, "unlocked")
     guard.clear_account(account.username)
     return settled
+
+
+def resend(settings: Settings, account_id: uuid.UUID) -> None:
+    """Send the link again that confirms the address of an account; the rate limits of parents apply.
+
+    Raises:
+        RefusedError: no address waits for confirmation, or a mail was sent too recently.
+    """
+    match emails.resend(settings, account_id, ip=log.current_origin().actor, client_id=None):
+        case TooSoon() as wait:
+            raise RefusedError(f"mails were sent too recently: the next one is possible in {wait.seconds} seconds")
+        case NothingToConfirm():
+            raise RefusedError("no address waits for confirmation")
+        case Sent():
+            return
 
 
 @unit_of_work()

@@ -258,12 +258,15 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
         about = f" about {decision.child}" if decision.child is not None else ""
         if others := _open_ones(account, decision):
             raise RefusedError(
-                f"{account.username} has no open {kind.value if kind else ''} dispute{about}; open: {', '.join(others)}"
+                f"{account.username} has no open {kind.value if kind else ''} dispute{about}; "
+                f"open: {', '.join(others)}",
+                "settled",
             )
         elsewhere = rules.uais_of_disputes([account.id]).get(account.id, []) if decision.school is not None else []
         other = f"; {' and '.join(elsewhere)} has one to settle" if elsewhere else ""
         raise RefusedError(
-            f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
+            f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}",
+            "settled",
         )
     return kinds[0]
 
@@ -318,7 +321,8 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
             raise RefusedError(
                 f"another account has confirmed the mailbox of {account.username} meanwhile, and "
-                "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
+                "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox",
+                "mailbox_taken",
             )
         account.disabled_at = None
     account.left_at = account.inactive_warned_at = None
@@ -330,19 +334,22 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
     if account.activated_at is None:
         raise RefusedError(
             f"{account.username} has a new letter, which ends this dispute when it is used; "
-            "print another one if it is lost"
+            "print another one if it is lost",
+            "new_letter",
         )
     former, present = account.contested_email, account.email
     if decision.outcome is Outcome.CONFIRM and former is None:
         raise RefusedError(
             f"several former addresses claim {account.username}: none of them can be confirmed, "
-            "print a new letter with `idp letters print --username`"
+            "print a new letter with `idp letters print --username`",
+            "no_former",
         )
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
     if kept is not None and mailboxes.is_refused(settings, account, kept):
         raise RefusedError(
             f"another account has confirmed the {'former' if kept == former else 'new'} address of {account.username} "
-            "meanwhile, and IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
+            "meanwhile, and IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`",
+            "mailbox_taken",
         )
     if kept != present:
         account.email, account.email_confirmed_at = kept, now()

@@ -24,6 +24,7 @@ from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
+from idp.operations.helpdesk.standing import Standing, standings
 from idp.sessions import manager
 from idp.terminal import instant
 from idp.throttle import guard, limits
@@ -184,6 +185,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             }
             for child in _children(account, school)
         ],
+        "suspended": _suspended(account, school),
         "disputed": _disputed(account, school),
         "ended_by_school": _ended_by_school(account, school),
         "notices": _notices(account, school),
@@ -192,42 +194,14 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
 
 def state(account: Account) -> str:
     """Return the account's state in words, the most important first."""
-    if account.merged_into_id is not None:
-        return "merged into another account"
-    if account.disabled_at is not None:
-        return f"disabled{_why_left(account)}"
-    words = [_letter_state(account) if account.activated_at is None else "active"]
-    if account.contested_at is not None:
-        words.append("address contested")
-    if disputes.is_disputed(account.id):
-        words.append("disputed")
-    if account.activated_at is None:
-        return ", ".join(words)
-    if account.email is None:
-        words.append("address not confirmed" if account.pending_email else "no address")
-    if account.password_blocked_at is not None:
-        words.append("password blocked" if account.breached_at is None else "password blocked, in a stolen list")
-    if account.inactive_warned_at is not None:
-        words.append("warned of its removal")
-    return ", ".join(words)
+    return ", ".join(_words(account, standing) for standing in standings(account))
 
 
-def _why_left(account: Account) -> str:
-    """Return why the account of a person without children was disabled; empty if an operator did it."""
-    if not account.is_disabled_by_departure:
-        return ""
-    if any(link.excluded_at == account.left_at for link in account.guardianships):
-        return ", tie ended by the school"
-    return ", no child in a school any more"
-
-
-def _letter_state(account: Account) -> str:
-    expires_at = account.provisional_expires_at
-    if expires_at is not None and expires_at <= now():
-        return "never activated, letter expired"
-    if account.provisional_hash is None or expires_at is None:
-        return "never activated, no letter"
-    return "never activated, letter valid"
+def _words(account: Account, standing: Standing) -> str:
+    until = account.suspended_until
+    if standing is Standing.SUSPENDED and until is not None:
+        return f"{standing.value} until {instant(until)}"
+    return standing.value
 
 
 def masked(email: str | None) -> str | None:
@@ -271,6 +245,22 @@ def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
         }
         for link in account.guardianships
         if link.is_disputed and (school is None or link.child.school_id == school.id)
+    ]
+
+
+def _suspended(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return the ties that are suspended now."""
+    moment = now()
+    return [
+        {
+            "key": disputes.child_key(link.child),
+            "given_name": link.child.given_name,
+            "family_name": link.child.family_name,
+            "uai": link.child.school.uai,
+            "until": instant(link.suspended_until),
+        }
+        for link in account.guardianships
+        if link.is_suspended_at(moment) and (school is None or link.child.school_id == school.id)
     ]
 
 

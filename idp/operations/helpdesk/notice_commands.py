@@ -20,7 +20,20 @@ from idp.terminal import AS_JSON, dumped, instant, plain, table
 
 _PAGE = 500
 _LONGEST_SENTENCE = 500
-_COLUMNS = ("id", "uai", "kind", "account", "other", "children", "at", "state", "settled_by", "settled_at", "sentence")
+_COLUMNS = (
+    "id",
+    "uai",
+    "kind",
+    "account",
+    "other",
+    "children",
+    "note",
+    "at",
+    "state",
+    "settled_by",
+    "settled_at",
+    "sentence",
+)
 
 
 @click.command()
@@ -88,6 +101,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
             "account": username,
             "other": other_username,
             "children": [_child(child) for child in children[notice.id]],
+            "note": notice.note or None,
             "at": instant(notice.created_at),
             "state": "open" if notice.settled_at is None else "settled",
             "settled_by": notice.settled_by or None,

@@ -8,13 +8,14 @@ the answer « the same person »: afterwards the files match the account under t
 import uuid
 
 import click
+from sqlalchemy import Select, select
 
 from idp.accounts import directory, school_notices
-from idp.accounts.models import Account
+from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountRenamed
-from idp.db import unit_of_work
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.reasons import check_reason
@@ -24,23 +25,26 @@ _LONGEST_NAME = 200
 
 
 @unit_of_work()
-def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account:
+def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id: uuid.UUID | None = None) -> Account:
     """Change an account's names, and settle the notices that asked about them, in one transaction.
 
     Args:
         account_id: the account.
         names: the new values of `civility`, `given_name` and `family_name`; omitted names stay.
         reason: the school's reason.
+        notice_id: the notice that is answered, if any: of two people who answer it at once, one succeeds.
 
     Raises:
-        RefusedError: the account is gone, or has these names already.
+        RefusedError: the account is gone, or has these names already, or the notice is settled.
     """
     account = directory.get_for_change(account_id)
     if account is None:
         raise acts.RefusedError("the account was removed meanwhile")
+    if notice_id is not None and db.session.scalar(_is_open(notice_id)) is None:
+        raise acts.RefusedError(f"the notice {notice_id} is settled already", "settled")
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
-        raise acts.RefusedError(f"{account.username} has these names already")
+        raise acts.RefusedError(f"{account.username} has these names already", "same_names")
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)
@@ -48,6 +52,10 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
     log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
     return account
+
+
+def _is_open(notice_id: uuid.UUID) -> Select[uuid.UUID]:
+    return select(SchoolNotice.id).where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))
 
 
 def _name(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:

@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, or_
 
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.db import Base
@@ -34,6 +35,7 @@ class Part:
         held: columns that are named but not shown, with their labels: secrets, and texts about other people.
         left_out: columns without data about the person, each with the reason.
         redact: removes data about other people from a row.
+        consulted: columns of `left_out` that `redact` reads.
     """
 
     table: type[Base]
@@ -43,12 +45,12 @@ class Part:
     held: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     redact: Callable[[Person, Row], Row] = redactions.whole
+    consulted: tuple[str, ...] = ()
 
 
 _KEY = "key of the row"
 _OWN = "key of the person's own account"
 _DIGEST = _l("empreinte d’une valeur secrète")
-
 _ACCOUNT = Part(
     Account,
     _l("Votre compte"),
@@ -86,6 +88,8 @@ _ACCOUNT = Part(
         "inactive_warned_at": _l("Prévenu de la suppression le"),
         "left_at": _l("Fin de scolarité du dernier enfant"),
         "disabled_at": _l("Compte fermé le"),
+        "suspended_at": _l("Compte suspendu le"),
+        "suspended_until": _l("Compte suspendu jusqu’au"),
         "created_at": _l("Créé le"),
         "updated_at": _l("Modifié le"),
     },
@@ -99,6 +103,7 @@ _ACCOUNT = Part(
     },
     {
         "name_key": "a digest of the names, to find namesakes",
+        "search_text": "a copy of the names and the identifier, folded",
         "mailbox": "a copy of `email`, folded",
         "generation": "a counter of changes of the password",
         "letter_school_id": "the school of the last letter, which is a school of the children",
@@ -119,7 +124,7 @@ _CHILDREN = Part(
         "roster_key": _l("Clé dans le fichier de l’établissement"),
         "left_at": _l("Parti le"),
     },
-    left_out={"id": _KEY},
+    left_out={"id": _KEY, "search_text": "a copy of the names, the class and the number, folded"},
 )
 
 
@@ -135,9 +140,37 @@ _TIES = Part(
         "disputed_at": _l("Contesté le"),
         "ended_at": _l("Terminé le"),
         "excluded_at": _l("Écarté par l’établissement le"),
+        "suspended_at": _l("Suspendu le"),
+        "suspended_until": _l("Suspendu jusqu’au"),
     },
     left_out={"account_id": _OWN},
     redact=redactions.tie,
+)
+
+_SUSPENSIONS = Part(
+    Suspension,
+    _l("Suspensions de votre accès"),
+    lambda person: Suspension.account_id.in_(person.accounts),
+    {
+        "child_id": _l("Enfant"),
+        "school_id": _l("Établissement"),
+        "begins_at": _l("Début"),
+        "until": _l("Jusqu’au"),
+        "ended_at": _l("Rouvert le"),
+        "sessions_ended": _l("Connexions terminées"),
+    },
+    {
+        "reason": _l("motif de l’établissement, qui peut parler d’autres personnes"),
+        "reference": _l("document de l’établissement, qui peut parler d’autres personnes"),
+        "end_reason": _l("motif de la réouverture, qui peut parler d’autres personnes"),
+    },
+    {
+        "id": _KEY,
+        "account_id": _OWN,
+        "begun_by": "names a member of staff",
+        "ended_by": "names a member of staff",
+    },
+    redactions.suspension,
 )
 
 _ALIASES = Part(
@@ -185,6 +218,7 @@ _NOTICES = Part(
     {
         "school_id": _l("Établissement"),
         "kind": _l("Objet"),
+        "note": _l("Correction demandée"),
         "created_at": _l("Signalé le"),
         "digested_at": _l("Envoyé par mail le"),
         "settled_at": _l("Réglé le"),
@@ -310,18 +344,22 @@ _JOURNAL = Part(
         "id": _KEY,
         "account_id": _OWN,
         "actor": "names a member of staff",
+        "staff_id": "names a member of staff",
+        "school_id": "the school for which a member of staff acted",
         "salt": "protects the journal",
         "personal_digest": "protects the journal",
         "mac": "protects the journal",
         "seal_id": "protects the journal",
     },
     redact=redactions.event,
+    consulted=("actor",),
 )
 
 PARTS = (
     _ACCOUNT,
     _CHILDREN,
     _TIES,
+    _SUSPENSIONS,
     _ALIASES,
     _FORMER_MAILBOXES,
     _CHARTERS,
@@ -348,6 +386,14 @@ LEFT_OUT: Mapping[str, str] = {
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",
+    "staff_account": "people of the desk, who are no parents",
+    "staff_role": "people of the desk",
+    "staff_credential": "people of the desk",
+    "staff_session": "people of the desk",
+    "staff_invitation": "people of the desk",
+    "staff_ceremony": "people of the desk",
+    "desk_job": "work that people of the desk asked for; no family is named in it",
+    "desk_job_file": "files for people of the desk, encrypted and gone within a day",
     "noted_settings": "settings of this service",
     "audit_seal": "hashes that protect the journal",
     "audit_beginning": "hashes that protect the journal",

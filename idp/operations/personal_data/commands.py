@@ -7,7 +7,7 @@ import click
 from idp.operations.helpdesk import dossier
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
-from idp.operations.personal_data import erasure
+from idp.operations.personal_data import erasure, rectification
 from idp.operations.personal_data import export as personal_export
 from idp.operations.reasons import check_reason
 from idp.services import services
@@ -74,3 +74,16 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         click.echo(plain(f"notice {sentence}"))
     for item in done.kept:
         click.echo(f"stays: {item.why}")
+
+
+@click.command()
+@click.argument("username")
+@click.option("--note", required=True, callback=check_reason, metavar="TEXT", help="The correction, in French.")
+def rectify(username: str, note: str) -> None:
+    """Ask the schools of a person to correct its data: a notice in each school's list, with the note."""
+    try:
+        account = dossier.get_account(username, None)
+        schools = rectification.ask(account, note)
+    except (NotFoundError, RefusedError) as refused:
+        raise click.ClickException(plain(refused)) from refused
+    click.echo(plain(f"{account.username}: asked of {', '.join(school.uai for school in schools)}"))

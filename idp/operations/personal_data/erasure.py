@@ -1,5 +1,6 @@
 """Erases a person at once (GDPR article 17), and names the data that must stay."""
 
+import enum
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work
 from idp.oidc.logout import back_channel
@@ -20,19 +22,42 @@ from idp.operations.personal_data import export
 from idp.operations.personal_data.redactions import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
+from idp.sessions import liveness
+from idp.sessions.models import Session
 from idp.throttle import guard
 
 
-class _RemovedError(RefusedError):
+class Obstacle(enum.Enum):
+    """Why an account must stay for now."""
+
+    MERGED = "merged"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    DISPUTED = "disputed"
+    EXCLUDED = "excluded"
+    SUSPENDED = "suspended"
+    PROMISED = "promised"
+
+
+class ErasureRefusedError(RefusedError):
+    """The account must stay; the message is for the command, `obstacle` for the desk."""
+
+    def __init__(self, obstacle: Obstacle, sentence: str) -> None:
+        super().__init__(sentence)
+        self.obstacle = obstacle
+
+
+class _RemovedError(ErasureRefusedError):
     """The account was removed since the command read it."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Data that stay: the name in the journal, and the sentence with the reason."""
+    """Data that stay: the name in the journal, the sentence with the reason, and how many there are, if counted."""
 
     name: str
     why: str
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,28 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     return erased
 
 
+def preview(settings: Settings, account: Account) -> list[Kept]:
+    """Return the data that would stay if the account was erased now.
+
+    Raises:
+        ErasureRefusedError: the account must stay.
+    """
+    person = export.person_of(account)
+    _check_main(account)
+    _check_disputes(person, account.username)
+    _check_notices(person, account.username)
+    alive = select(func.count()).select_from(Session).where(Session.account_id.in_(person.accounts), liveness.unended())
+    return list(_kept(settings, person, db.session.scalar(alive) or 0))
+
+
+def _check_main(account: Account) -> None:
+    if account.merged_into_id is not None:
+        main = db.session.get_one(Account, account.merged_into_id)
+        raise ErasureRefusedError(
+            Obstacle.MERGED, f"{account.username} was merged into {main.username}: erase that account"
+        )
+
+
 def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
     """Return whether the journal has the erasure of an account by this operator, for this reason."""
     of_account = select(AuditEntry).where(AuditEntry.account_id == account_id, AuditEntry.kind == AccountErased.kind)
@@ -90,9 +137,7 @@ def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Eras
     """Remove the accounts of a person; return what was done, and the identifier that was erased."""
     accounts = _locked(account_id)
     account = accounts[account_id]
-    if account.merged_into_id is not None:
-        main = db.session.get_one(Account, account.merged_into_id)
-        raise RefusedError(f"{account.username} was merged into {main.username}: erase that account")
+    _check_main(account)
     person, username = export.person_of(account), account.username
     _check_disputes(person, username)
     _check_notices(person, username)
@@ -119,30 +164,43 @@ def _locked(account_id: uuid.UUID) -> dict[uuid.UUID, Account]:
     locked = {key: directory.get_for_change(key) for key in sorted(export.accounts_of(account_id))}
     accounts = {key: account for key, account in locked.items() if account is not None}
     if account_id not in accounts:
-        raise _RemovedError("the account was removed meanwhile")
+        raise _RemovedError(Obstacle.REMOVED, "the account was removed meanwhile")
     if accounts.keys() != export.accounts_of(account_id):
-        raise RefusedError(f"the accounts merged into {accounts[account_id].username} changed meanwhile: try again")
+        raise ErasureRefusedError(
+            Obstacle.CHANGED, f"the accounts merged into {accounts[account_id].username} changed meanwhile: try again"
+        )
     return accounts
 
 
 def _check_disputes(person: Person, username: str) -> None:
-    """Refuse to erase the record of a school's decision, or the account of a person in dispute.
+    """Refuse to erase the record of a school's decision, or the account of a person in dispute or suspended.
 
     A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
     would give the child back to the person.
 
     Raises:
-        RefusedError: a tie or the address is in dispute, or the school excluded the person from a tie.
+        RefusedError: a tie or the address is in dispute, the account or a tie is suspended, or the school excluded the
+            person from a tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
     if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
-        raise RefusedError(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
+        raise ErasureRefusedError(
+            Obstacle.DISPUTED, f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase"
+        )
+    suspended = exists().where(Account.id.in_(person.accounts), Account.where_suspended(now()))
+    if db.session.scalar(select(or_(exists().where(ties, Guardianship.where_suspended(now())), suspended))):
+        raise ErasureRefusedError(
+            Obstacle.SUSPENDED,
+            f"{username} is suspended, or one of its ties is, and the next file would bring the person back open: "
+            f"reopen it with `idp account reopen {username}`, then erase",
+        )
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
-        raise RefusedError(
+        raise ErasureRefusedError(
+            Obstacle.EXCLUDED,
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
             "and the next file would restore that tie: have the school take it out of its file, import that file, "
-            "then erase"
+            "then erase",
         )
 
 
@@ -155,9 +213,10 @@ def _check_notices(person: Person, username: str) -> None:
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
     if keys:
-        raise RefusedError(
+        raise ErasureRefusedError(
+            Obstacle.PROMISED,
             f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
-            f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}"
+            f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}",
         )
 
 
@@ -188,6 +247,7 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
         "journal",
         f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
         f"was done, each for {settings.audit_days} days at most; the account's key in them identifies nobody",
+        events or 0,
     )
     if person.children:
         yield Kept("pupils", "the children: they are pupils of the school, and leave with its file")
@@ -202,5 +262,5 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
         if sign_outs
         else "no session was open, so no ENT is notified"
     )
-    yield Kept("ents", f"the ENTs have accounts of their own: {news}")
+    yield Kept("ents", f"the ENTs have accounts of their own: {news}", sign_outs)
     yield Kept("copies", "this command cannot erase backups of the database, nor mails that were sent")

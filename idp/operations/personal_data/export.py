@@ -39,8 +39,8 @@ def person_of(account: Account) -> Person:
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
         Guardianship.account_id.in_(accounts),
-        # the child of a disputed tie may be another family's, and a former guardian must not learn a child's school
-        Guardianship.is_undisputed,
+        # the child of a disputed tie may be another family's; a former or suspended guardian must not learn a school
+        Guardianship.where_holds(now()),
         ~Guardianship.is_excluded,
     )
     children = frozenset(db.session.scalars(mine))
@@ -106,12 +106,13 @@ def _names(person: Person) -> dict[uuid.UUID, str]:
 
 
 def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[str, Any]:
-    columns = [getattr(part.table, name) for name in (*part.shown, *part.held)]
+    columns = [getattr(part.table, name) for name in (*part.shown, *part.held, *part.consulted)]
     key = part.table.__table__.primary_key.columns.keys()  # type: ignore[attr-defined]
     statement = select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key))
     rows = [row._asdict() for row in db.session.execute(statement)]
     held = [name for name in part.held if any(row[name] for row in rows)]
-    shown = [part.redact(person, {name: row[name] for name in part.shown}) for row in rows]
+    redacted = [part.redact(person, row) for row in rows]
+    shown = [{name: row[name] for name in part.shown} for row in redacted]
     return {
         "table": part.table.__tablename__,
         "title": str(part.title),
@@ -132,6 +133,19 @@ def _as_json(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
     return value
 
 
+def archive_of(settings: Settings, account: Account) -> bytes:
+    """Return the archive, after the journal recorded the export. It is never written to a disk."""
+    parts = collect(account)
+    with unit_of_work():
+        log.record(AccountExported(account_id=account.id))
+    return _archive(settings, _head(settings, account), parts)
+
+
+def _head(settings: Settings, account: Account) -> dict[str, str]:
+    made_at = now().isoformat(timespec="seconds")
+    return {"username": account.username, "service": settings.service_name, "made_at": made_at}
+
+
 def write(settings: Settings, account: Account, path: Path) -> None:
     """Write the archive to a new file, readable by its owner only, after the journal recorded the export.
 
@@ -139,8 +153,7 @@ def write(settings: Settings, account: Account, path: Path) -> None:
         OSError: the file exists, or cannot be written; nothing is left of it.
     """
     parts = collect(account)
-    made_at = now().isoformat(timespec="seconds")
-    head = {"username": account.username, "service": settings.service_name, "made_at": made_at}
+    head = _head(settings, account)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with unit_of_work():

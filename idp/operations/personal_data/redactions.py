@@ -32,6 +32,8 @@ _SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
 
 _OPEN_TO_OTHERS = frozenset(
     {
+        "account.reopened",
+        "account.suspended",
         "activation.reported",
         "dispute.settled",
         "email.change_contested",
@@ -83,9 +85,15 @@ def notice(person: Person, row: Row) -> Row:
     return row if row["school_id"] in person.schools else row | {"school_id": None}
 
 
+def suspension(person: Person, row: Row) -> Row:
+    """Return a suspension; the child and the school only if the person may know them today."""
+    hidden = {} if row["child_id"] in person.children else {"child_id": None}
+    return row | hidden | ({} if row["school_id"] in person.schools else {"school_id": None})
+
+
 def event(_person: Person, row: Row) -> Row:
-    """Return an event; the IP only if the person caused it."""
+    """Return an event; the IP only if the person caused it, and neither a member of staff nor an operator."""
     shown = _SHOWN_DETAILS.get(row["kind"], frozenset())
     row = row | {"details": {name: value for name, value in row["details"].items() if name in shown}}
-    mine = row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS
+    mine = not row["actor"] and row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS
     return row if mine else row | {"ip": ""}

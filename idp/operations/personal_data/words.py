@@ -10,17 +10,21 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.clock import PARIS
+from idp.operations.personal_data.desk_words import DESK_CHANGES, DESK_DETAILS, DESK_EVENTS, DESK_MESSAGES
 
 _YES, _NO = _l("oui"), _l("non")
 
 EVENTS: Mapping[str, Any] = {
+    **DESK_EVENTS,
     "account.changed": _l("état du compte changé"),
     "account.erased": _l("compte effacé"),
-    "account.exported": _l("vos données remises dans un fichier"),
-    "account.inactivity_warned": _l("mail : votre compte va être effacé"),
+    "account.exported": _l("données remises à la personne dans un fichier"),
+    "account.inactivity_warned": _l("mail : compte bientôt effacé"),
     "account.purged": _l("compte supprimé"),
+    "account.reopened": _l("accès rouvert par l’établissement"),
+    "account.suspended": _l("accès suspendu par l’établissement"),
     "account.renamed": _l("nom changé par l’équipe du service"),
-    "account.read": _l("compte consulté par l’équipe du service"),
+    "account.read": _l("compte consulté par l’établissement ou l’équipe du service"),
     "activation.completed": _l("mot de passe choisi à l’activation"),
     "activation.opened": _l("activation commencée avec le courrier"),
     "activation.reported": _l("signalement : « Ce n’est pas moi »"),
@@ -28,10 +32,11 @@ EVENTS: Mapping[str, Any] = {
     "charter.published": _l("charte publiée"),
     "charter.refused": _l("charte refusée"),
     "client.changed": _l("réglages d’un ENT changés"),
-    "client.changed_itself": _l("réglages d’un ENT changés"),
+    "client.changed_itself": _l("réglages d’un ENT changés par l’ENT"),
     "client.invited": _l("ENT invité à s’inscrire"),
     "code.issued": _l("entrée dans un ENT"),
     "code.reused": _l("entrée présentée deux fois, accès annulé"),
+    "desk.identity_checked": _l("identité vérifiée par l’établissement avant un nouveau courrier"),
     "dispute.settled": _l("contestation réglée par l’établissement"),
     "email.change_asked": _l("changement d’adresse mail demandé"),
     "email.change_cancelled": _l("changement d’adresse mail annulé"),
@@ -86,11 +91,13 @@ NOTICES: Mapping[str, Any] = {
     "shared_mailbox": _l("adresse mail de deux comptes"),
     "other_mailbox": _l("activation avec une autre adresse mail que celle du fichier"),
     "name_in_doubt": _l("fichier dont le nom n’est pas sûrement celui de la même personne"),
+    "rectification": _l("correction de données demandée par le délégué à la protection des données"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""
 
 MESSAGES: Mapping[str, Any] = {
+    **DESK_MESSAGES,
     "account.notice": _l("mail sur votre compte"),
     "backchannel.logout": _l("déconnexion annoncée à un ENT"),
     "confirm_email": _l("mail pour confirmer l’adresse"),
@@ -170,6 +177,7 @@ _CLAIMS: Mapping[str, Any] = {
 """The claims that an operator may set beside the school's file."""
 
 _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
+    **DESK_DETAILS,
     "about": (_l("objet"), NOTICES),
     "amr": (_l("moyen"), _METHODS),
     "answer": (
@@ -181,6 +189,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "by_letter": _l("mail envoyé : nouveau courrier à demander"),
             "unknown": _l("aucun mail"),
             "disabled": _l("compte fermé, aucun mail"),
+            "suspended": _l("compte suspendu, aucun mail"),
             "merged": _l("compte réuni avec un autre, aucun mail"),
             "disputed": _l("compte contesté, aucun mail"),
             "no_address": _l("pas d’adresse mail"),
@@ -208,6 +217,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     "change": (
         _l("changement"),
         {
+            **DESK_CHANGES,
             "child_added": _l("enfant ajouté"),
             "child_ended": _l("lien avec un enfant terminé"),
             "claims": _l("autres informations"),
@@ -277,6 +287,13 @@ def in_words(table: str, column: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_word(words, item) for item in value)
     return _word(words, value)
+
+
+def known_details(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the details of an event that have words; the others are keys and digests."""
+    return {
+        name: value for name, value in details.items() if name in _DETAILS and value not in ("", [], {}, None, False)
+    }
 
 
 def _detail(name: str, value: Any) -> str:

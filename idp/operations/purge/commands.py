@@ -56,6 +56,10 @@ _COUNTED = {
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
     "imports_removed": "imports of school files, with their issues",
+    "staff_sessions": "sessions of the desk",
+    "staff_links": "invitations and challenges of the desk",
+    "staff_removed": "people of the desk who left",
+    "desk_jobs": "jobs of the desk, with their files",
 }
 
 
@@ -65,7 +69,8 @@ def purge(*, as_json: bool) -> None:
     """Remove expired links, sessions, messages, old events and unused accounts. Run it once a day."""
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters):
+    own = (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters)
+    for part in (*own, *services().purges):
         done.update(part(settings, now()))
     if as_json:
         click.echo(json.dumps(done))

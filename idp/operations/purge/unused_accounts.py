@@ -7,7 +7,7 @@
   removed after `DISABLED_KEPT`.
 
 An account that was never activated stays as the school's file brought it; only its secret expires. No account is
-removed while a school has to settle a notice that the person was told of.
+removed while it or one of its ties is suspended, or a school has to settle a notice that the person was told of.
 """
 
 import uuid
@@ -19,10 +19,12 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from idp.accounts import disputes, notices, retired, school_notices
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
 from idp.charter.models import CharterAcceptance
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, Token
@@ -79,7 +81,7 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
         and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
     )
-    return and_(over, ~_is_promised())
+    return and_(over, ~_is_promised(), ~_is_suspended(moment))
 
 
 def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
@@ -95,6 +97,17 @@ def _is_promised() -> ColumnElement[bool]:
     """Return the condition of the accounts with an open notice that the person was told of."""
     waits = school_notices.is_open(school_notices.PROMISED)
     return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits).exists()
+
+
+def _is_suspended(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts that are suspended, or have a suspended tie.
+
+    A school's file would bring the person back under a new account, without the suspension.
+    """
+    tie = select(Guardianship.child_id).where(
+        Guardianship.account_id == Account.id, Guardianship.where_suspended(moment)
+    )
+    return or_(Account.where_suspended(moment), tie.exists())
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
@@ -172,6 +185,7 @@ def _take_away(account: Account) -> None:
                 RosterAlias,
                 CharterAcceptance,
                 SchoolNotice,
+                Suspension,
             )
         ),
         # a notice that is also about another account stays
@@ -201,6 +215,7 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
     locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
     for statement in (
+        delete(Suspension).where(Suspension.child_id.in_(gone)),
         delete(Guardianship).where(Guardianship.child_id.in_(gone)),
         delete(Child).where(Child.id.in_(gone)),
     ):
@@ -214,6 +229,7 @@ def remove_ended_links(before: datetime) -> int:
         Guardianship.ended_at <= before,
         ~Guardianship.has_open_dispute,
         ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
+        ~Guardianship.where_suspended(now()),
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()

@@ -1,0 +1,44 @@
+"""The table of suspensions, also of those that are over."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, ForeignKey, String, and_, or_
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class Suspension(UuidKey, Base):
+    """A decision that closes an account, or its tie to one child, from `begins_at` until `until`.
+
+    `school_id` is the school that decided; empty for the académie. `child_id` is empty for the whole account. `until`
+    is empty if nobody said when it ends. `ended_at` is when somebody reopened the access, or when a longer suspension
+    of the same school took its place. `reference` names the document that the decision rests on. `sessions_ended` is
+    how many sessions it ended.
+    """
+
+    __tablename__ = "suspension"
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    child_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("child.id"), index=True)
+    school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), index=True)
+    reason: Mapped[str] = mapped_column(String(500))
+    reference: Mapped[str] = mapped_column(String(200), default="")
+    begins_at: Mapped[datetime] = mapped_column(default=now)
+    until: Mapped[datetime | None]
+    begun_by: Mapped[str] = mapped_column(String(80))
+    sessions_ended: Mapped[int] = mapped_column(default=0)
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str] = mapped_column(String(80), default="")
+    end_reason: Mapped[str] = mapped_column(String(500), default="")
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Return whether the decision holds at `moment`: nobody ended it, and its end is not reached."""
+        return self.ended_at is None and (self.until is None or self.until > moment)
+
+    @classmethod
+    def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the same as a condition."""
+        return and_(cls.ended_at.is_(None), or_(cls.until.is_(None), cls.until > moment))

@@ -1,0 +1,149 @@
+"""Decides in which state an account is: the one home of that rule, for the terminal and for the desk.
+
+`standings` lists all that holds. `group_of` sorts an account into one group, and `in_group` is the same rule in SQL.
+"""
+
+import enum
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, not_, or_
+
+from idp.accounts import disputes
+from idp.accounts.models import Account
+from idp.clock import now
+
+
+class Standing(enum.Enum):
+    """Something that holds about an account; the value is its words in the terminal."""
+
+    MERGED = "merged into another account"
+    DISABLED = "disabled"
+    EXCLUDED = "disabled, tie ended by the school"
+    LEFT = "disabled, no child in a school any more"
+    SUSPENDED = "suspended"
+    NO_LETTER = "never activated, no letter"
+    LETTER_EXPIRED = "never activated, letter expired"
+    LETTER_VALID = "never activated, letter valid"
+    ACTIVE = "active"
+    CONTESTED = "address contested"
+    DISPUTED = "disputed"
+    UNCONFIRMED = "address not confirmed"
+    NO_ADDRESS = "no address"
+    BLOCKED = "password blocked"
+    BREACHED = "password blocked, in a stolen list"
+    WARNED = "warned of its removal"
+
+
+class Group(enum.Enum):
+    """What a person of the desk looks for: each account is in one group."""
+
+    LETTER = "courrier"
+    """Never activated, with a valid letter."""
+    NO_LETTER = "sans-courrier"
+    """Never activated, without a valid letter."""
+    UNCONFIRMED = "a-confirmer"
+    """Activated without a confirmed mail address."""
+    BLOCKED = "bloque"
+    """Activated, and the password is refused."""
+    ACTIVE = "en-service"
+    DISPUTED = "conteste"
+    """Closed until the school settles a dispute."""
+    CLOSED = "ferme"
+    """Disabled, suspended or merged."""
+
+
+_CLOSED = (Standing.MERGED, Standing.DISABLED, Standing.EXCLUDED, Standing.LEFT, Standing.SUSPENDED)
+_GROUPS = {
+    **dict.fromkeys(_CLOSED, Group.CLOSED),
+    Standing.CONTESTED: Group.DISPUTED,
+    Standing.DISPUTED: Group.DISPUTED,
+    Standing.LETTER_VALID: Group.LETTER,
+    Standing.LETTER_EXPIRED: Group.NO_LETTER,
+    Standing.NO_LETTER: Group.NO_LETTER,
+    Standing.BLOCKED: Group.BLOCKED,
+    Standing.BREACHED: Group.BLOCKED,
+    Standing.UNCONFIRMED: Group.UNCONFIRMED,
+    Standing.NO_ADDRESS: Group.UNCONFIRMED,
+    Standing.WARNED: Group.ACTIVE,
+    Standing.ACTIVE: Group.ACTIVE,
+}
+_URGENCY = {standing: rank for rank, standing in enumerate(_GROUPS)}
+"""The standings, that which decides what to do first."""
+
+
+def standings(account: Account, *, is_disputed: bool | None = None) -> list[Standing]:
+    """Return all that holds about an account, the most important first.
+
+    `is_disputed`: whether a tie of the account is disputed, if the caller has looked it up for many accounts.
+    """
+    if account.merged_into_id is not None:
+        return [Standing.MERGED]
+    if account.disabled_at is not None:
+        return [_why_disabled(account)]
+    if account.is_suspended_at(now()):
+        return [Standing.SUSPENDED]
+    is_active = account.activated_at is not None
+    holding = [Standing.ACTIVE if is_active else _letter(account)]
+    if account.contested_at is not None:
+        holding.append(Standing.CONTESTED)
+    if disputes.is_disputed(account.id) if is_disputed is None else is_disputed:
+        holding.append(Standing.DISPUTED)
+    if not is_active:
+        return holding
+    if account.email is None:
+        holding.append(Standing.UNCONFIRMED if account.pending_email else Standing.NO_ADDRESS)
+    if account.password_blocked_at is not None:
+        holding.append(Standing.BLOCKED if account.breached_at is None else Standing.BREACHED)
+    if account.inactive_warned_at is not None:
+        holding.append(Standing.WARNED)
+    return holding
+
+
+def foremost(holding: Sequence[Standing]) -> Standing:
+    """Return the standing that decides what to do first."""
+    return min(holding, key=_URGENCY.__getitem__)
+
+
+def group_of(holding: Sequence[Standing]) -> Group:
+    """Return the group of an account with these standings."""
+    return _GROUPS[foremost(holding)]
+
+
+def in_group(group: Group) -> ColumnElement[bool]:
+    """Return the condition of the accounts of a group, for a statement about `Account`."""
+    closed = or_(~Account.where_enabled(now()), Account.merged_into_id.is_not(None))
+    disputed = or_(Account.contested_at.is_not(None), disputes.has_disputed_tie())
+    active, blocked = Account.activated_at.is_not(None), Account.password_blocked_at.is_not(None)
+    has_letter = and_(Account.provisional_hash.is_not(None), Account.provisional_expires_at > now())
+    if group is Group.CLOSED:
+        return closed
+    if group is Group.DISPUTED:
+        return and_(not_(closed), disputed)
+    conditions = {
+        Group.LETTER: and_(not_(active), has_letter),
+        Group.NO_LETTER: and_(
+            not_(active), or_(Account.provisional_hash.is_(None), Account.provisional_expires_at.is_(None), ~has_letter)
+        ),
+        Group.BLOCKED: and_(active, blocked),
+        Group.UNCONFIRMED: and_(active, not_(blocked), Account.email.is_(None)),
+        Group.ACTIVE: and_(active, not_(blocked), Account.email.is_not(None)),
+    }
+    return and_(not_(closed), not_(disputed), conditions[group])
+
+
+def _why_disabled(account: Account) -> Standing:
+    """Return why an account was disabled: by an operator, or because its last tie to a child ended."""
+    if not account.is_disabled_by_departure:
+        return Standing.DISABLED
+    if any(link.excluded_at == account.left_at for link in account.guardianships):
+        return Standing.EXCLUDED
+    return Standing.LEFT
+
+
+def _letter(account: Account) -> Standing:
+    expires_at = account.provisional_expires_at
+    if expires_at is not None and expires_at <= now():
+        return Standing.LETTER_EXPIRED
+    if account.provisional_hash is None or expires_at is None:
+        return Standing.NO_LETTER
+    return Standing.LETTER_VALID

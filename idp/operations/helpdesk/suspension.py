@@ -1,0 +1,301 @@
+"""Suspends an account, or its tie to one child, and reopens what was suspended: one transaction with its journal entry.
+
+Each decision is a row (`Suspension`). Decisions of several schools may hold at once; the state of the account or of the
+tie (`idp.accounts.suspensions.states`) is that of the decision that ends last. A suspension with an end needs no job:
+the end is part of the condition.
+
+A suspended account signs in nowhere, and everything issued before is refused for ever. A suspended tie does not hold:
+the child is in no claim, and an ENT that serves no other child of the person is closed. That ENT gets a sign-out.
+
+A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Nobody is told by
+mail of a suspended tie. Such a decision rests on a judgement, which the court or the school tells in person, and a mail
+that names a child must not be the first news of it, nor warn a person from whom the child is protected.
+"""
+
+import enum
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select
+
+from idp.accounts import directory, notices
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.notices import Notice
+from idp.accounts.suspensions.models import Suspension
+from idp.audit import log
+from idp.audit.data_events import AccessReopened, AccessSuspended
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.oidc.logout import back_channel
+from idp.operations.helpdesk.acts import OPERATOR, RefusedError
+from idp.sessions import manager
+
+LONGEST_OF_ACADEMY = timedelta(hours=24)
+"""How long the académie may suspend an account at most; a school alone decides about more."""
+LONGEST = timedelta(days=5 * 366)
+_REPLACED = "replaced"
+
+
+class Why(enum.Enum):
+    """The reason for a refusal."""
+
+    GONE = enum.auto()
+    NO_SUCH_TIE = enum.auto()
+    SUSPENDED_LONGER = enum.auto()
+    OVER = enum.auto()
+    END_IN_THE_PAST = enum.auto()
+    TOO_LONG = enum.auto()
+    CLOSED = enum.auto()
+
+
+class SuspensionRefusedError(RefusedError):
+    """The suspension is not possible; `why` is the reason, for a page."""
+
+    def __init__(self, why: Why, sentence: str) -> None:
+        super().__init__(sentence)
+        self.why = why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A decision to suspend.
+
+    Attributes:
+        reason: the sentence for the journal.
+        reference: the document that the decision rests on, such as a judgement; may be empty.
+        until: the instant at which the suspension ends by itself, or None.
+        child: the child of the only tie that is suspended, or None for the whole account.
+        school: the school that decides, or None for the académie.
+    """
+
+    reason: str
+    reference: str = ""
+    until: datetime | None = None
+    child: uuid.UUID | None = None
+    school: School | None = None
+
+
+def in_force(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the decisions that hold at `moment`."""
+    return Suspension.ended_at.is_(None) & or_(Suspension.until.is_(None), Suspension.until > moment)
+
+
+def of_account(account_id: uuid.UUID) -> Sequence[Suspension]:
+    """Return all decisions about an account, the youngest first."""
+    rows = select(Suspension).where(Suspension.account_id == account_id)
+    return db.session.scalars(rows.order_by(Suspension.begins_at.desc(), Suspension.id)).all()
+
+
+def holds(row: Suspension, moment: datetime) -> bool:
+    """Return whether a decision that was read holds at `moment`."""
+    return row.holds_at(moment)
+
+
+def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Suspension:
+    """Suspend a whole account for the académie, for `LONGEST_OF_ACADEMY`.
+
+    While such a decision holds, it is not prolonged: its row is returned.
+
+    Raises:
+        SuspensionRefusedError: the account is gone, or was merged into another one.
+    """
+    until = now() + LONGEST_OF_ACADEMY
+    return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
+
+
+@unit_of_work()
+def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True) -> Suspension:
+    """Suspend an account or one of its ties; return the decision's row.
+
+    A decision of the same school that ends earlier is replaced if this one `prolongs` it. The same decision twice, as
+    by a double click, is one: the row of the first is returned.
+
+    Raises:
+        SuspensionRefusedError: there is no such account or tie, or a decision of the same school ends later.
+    """
+    account, moment = directory.get_for_change(account_id), now()
+    if account is None:
+        raise SuspensionRefusedError(Why.GONE, "the account was removed meanwhile")
+    _check(account, decision, moment)
+    tie = _tie(account, decision) if decision.child else None
+    former = _of_the_same(account, decision, moment)
+    if former is not None and (former.until == decision.until or not prolongs):
+        return former
+    if former is not None:
+        _check_longer(account, former, decision)
+        former.ended_at, former.ended_by = moment, _REPLACED
+    row = _row(account, decision, moment)
+    db.session.add(row)
+    db.session.flush()
+    _set_states(account, tie, moment)
+    row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account)
+    _record(row, decision)
+    return row
+
+
+def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
+    return Suspension(
+        id=uuid.uuid4(),
+        account_id=account.id,
+        child_id=decision.child,
+        school_id=decision.school.id if decision.school else None,
+        reason=decision.reason,
+        reference=decision.reference,
+        begins_at=moment,
+        until=decision.until,
+        begun_by=log.current_origin().actor[:80],
+    )
+
+
+def _record(row: Suspension, decision: Decision) -> None:
+    log.record(
+        AccessSuspended(
+            account_id=row.account_id,
+            suspension=str(row.id),
+            child=str(decision.child or ""),
+            until=_iso(decision.until),
+            reason=decision.reason,
+            reference=decision.reference,
+            uai=decision.school.uai if decision.school else "",
+            sessions=row.sessions_ended,
+        )
+    )
+
+
+def _check_longer(account: Account, former: Suspension, decision: Decision) -> None:
+    """Refuse a decision that ends before the present decision: to shorten is to reopen."""
+    if former.until is None or (decision.until is not None and decision.until < former.until):
+        raise SuspensionRefusedError(
+            Why.SUSPENDED_LONGER,
+            f"{account.username} is suspended {_until(former.until)} already: reopen it first",
+        )
+
+
+def _check(account: Account, decision: Decision, moment: datetime) -> None:
+    if account.merged_into_id is not None:
+        raise SuspensionRefusedError(
+            Why.CLOSED, f"{account.username} was merged into another account: suspend that one"
+        )
+    if decision.until is None:
+        return
+    if decision.until <= moment:
+        raise SuspensionRefusedError(Why.END_IN_THE_PAST, "the end lies in the past")
+    if decision.until - moment > LONGEST:
+        raise SuspensionRefusedError(Why.TOO_LONG, "the end lies too far ahead: leave it out")
+
+
+def _tie(account: Account, decision: Decision) -> Guardianship:
+    """Return the tie that the decision is about: a school decides about its own pupils only."""
+    statement = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            Guardianship.account_id == account.id,
+            Guardianship.child_id == decision.child,
+            directory.concerns_its_school(),
+        )
+    )
+    tie = db.session.scalar(statement.execution_options(populate_existing=True))
+    if tie is None or (decision.school is not None and tie.child.school_id != decision.school.id):
+        raise SuspensionRefusedError(Why.NO_SUCH_TIE, f"{account.username} has no tie to such a child")
+    return tie
+
+
+def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Suspension | None:
+    """Return the decision of the same school about the same access that holds."""
+    school_id = decision.school.id if decision.school else None
+    return db.session.scalar(
+        select(Suspension)
+        .where(
+            Suspension.account_id == account.id,
+            Suspension.child_id.is_not_distinct_from(decision.child),
+            Suspension.school_id.is_not_distinct_from(school_id),
+            in_force(moment),
+        )
+        .execution_options(populate_existing=True)
+    )
+
+
+def _set_states(account: Account, tie: Guardianship | None, moment: datetime) -> None:
+    """Write the state of the account, or of the tie: that of the decision that ends last."""
+    child_id = tie.child_id if tie else None
+    rows = db.session.scalars(
+        select(Suspension)
+        .where(
+            Suspension.account_id == account.id,
+            Suspension.child_id.is_not_distinct_from(child_id),
+            in_force(moment),
+        )
+        .order_by(Suspension.begins_at)
+    ).all()
+    ends = [row.until for row in rows if row.until is not None]
+    target = tie or account
+    target.suspended_at = rows[0].begins_at if rows else None
+    target.suspended_until = max(ends) if len(ends) == len(rows) and ends else None
+    db.session.flush()
+
+
+def _close(account: Account, decision: Decision) -> int:
+    """Refuse all that was issued for the account, end its sessions, and tell the person; return their number."""
+    account.credentials_changed()
+    ended = manager.end_all(account.id, by=OPERATOR)
+    school_id = str(decision.school.id) if decision.school else ""
+    notices.tell(Notice.SUSPENDED, account.id, until=_iso(decision.until), school=school_id)
+    return ended
+
+
+def _close_ents(account: Account) -> int:
+    """Have the ENTs that may not know the person any more sign the person out; no session here ends."""
+    back_channel.announce_closed(account.id)
+    return 0
+
+
+@unit_of_work()
+def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] | None = None) -> Suspension:
+    """End a suspension before its time; return its row. Of two people who reopen it at once, one succeeds.
+
+    Args:
+        suspension_id: the decision's row.
+        reason: the sentence for the journal.
+        schools: the condition of the decisions that the operator may end, if not all.
+
+    Raises:
+        SuspensionRefusedError: there is no such decision, or it is over.
+    """
+    statement = select(Suspension).where(Suspension.id == suspension_id)
+    if schools is not None:
+        statement = statement.where(schools)
+    row = db.session.scalar(statement)
+    account = directory.get_for_change(row.account_id) if row else None
+    if row is None or account is None:
+        raise SuspensionRefusedError(Why.GONE, "there is no such suspension")
+    moment = now()
+    db.session.refresh(row)
+    if not holds(row, moment):
+        raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
+    row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
+    db.session.flush()
+    tie = db.session.get(Guardianship, (account.id, row.child_id), populate_existing=True) if row.child_id else None
+    if tie is not None or row.child_id is None:
+        _set_states(account, tie, moment)
+    school = db.session.get(School, row.school_id) if row.school_id else None
+    log.record(
+        AccessReopened(
+            account_id=account.id,
+            suspension=str(row.id),
+            child=str(row.child_id or ""),
+            reason=reason,
+            uai=school.uai if school else "",
+        )
+    )
+    return row
+
+
+def _until(until: datetime | None) -> str:
+    return f"until {_iso(until)}" if until else "without an end"
+
+
+def _iso(until: datetime | None) -> str:
+    return until.isoformat(timespec="seconds") if until else ""
