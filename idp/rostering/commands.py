@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
-from idp.rostering.imports import ImportResult, ImportStoppedError
+from idp.rostering.imports import FORCED, TERMS, ImportResult, ImportStoppedError
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.services import services
@@ -50,6 +50,10 @@ def _files(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv",
             help="Write all issues to a new CSV file.",
+        ),
+        click.option(
+            "--difference", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv",
+            help="Write who is created, changed or leaves, by name, to a new CSV file.",
         ),
         click.option(
             "--force", is_flag=True,
@@ -98,18 +102,20 @@ def _go(
     *,
     files: Sequence[Path],
     issues: Path | None,
+    difference: Path | None,
     force: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
     settings = services().settings
     form = _form(**how)
-    if issues is not None and (issues.exists() or not issues.absolute().parent.is_dir()):
-        why = "exists already" if issues.exists() else "cannot be written: its folder does not exist"
-        raise click.ClickException(f"{issues} {why}, nothing was done")
+    for path in filter(None, (issues, difference)):
+        if path.exists() or not path.absolute().parent.is_dir():
+            why = "exists already" if path.exists() else "cannot be written: its folder does not exist"
+            raise click.ClickException(f"{path} {why}, nothing was done")
     try:
         with report.bars(total_size(files), quiet=as_json) as steps:
-            result = act(settings, files, form, steps, force=force)
+            result = act(settings, files, form, steps, FORCED if force else TERMS)
         refusal = None
     except ImportStoppedError as stopped:
         result, refusal = stopped.result, plain(stopped)
@@ -120,6 +126,8 @@ def _go(
     with _closing(result):
         if issues is not None:
             report.write_csv(issues, result.staging.issues())
+        if difference is not None:
+            report.write_difference(difference, result.staging)
         if as_json:
             click.echo(json.dumps(report.as_json(result), indent=2))
         else:
@@ -248,6 +256,7 @@ def list_schools(*, as_json: bool) -> None:
     help="A line of the postal address; repeat it in order.",
 )
 @click.option("--phone", metavar="TEXT")
+@click.option("--hours", metavar="TEXT", help='When the office answers, printed in letters; "" removes it.')
 @click.option(
     "--mail",
     "email",
@@ -259,7 +268,7 @@ def list_schools(*, as_json: bool) -> None:
 def set_school(uai: str, degree: str | None, **values: Any) -> None:
     """Change a school's data that letters and pages need and files do not have; add the school if it is new."""
     if degree is None and all(value is None or value == () for value in values.values()):
-        raise click.UsageError("give at least one of --name, --address, --phone, --mail and --degree")
+        raise click.UsageError("give at least one of --name, --address, --phone, --hours, --mail and --degree")
     try:
         made = schools.change(uai, degree=Degree(degree) if degree else None, **values)
     except ValueError as error:

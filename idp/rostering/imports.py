@@ -4,9 +4,8 @@ Nothing is written before everything was read and compared. A file that cannot b
 too many accounts, changes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert, update
@@ -17,10 +16,13 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.rostering import lock, reading
+from idp.rostering.files.archives import Limits
+from idp.rostering.files.sources import LIMITS, Given
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import counts, intake, mistakes
 from idp.rostering.reconcile.context import Context, Tick
 from idp.rostering.reconcile.counts import Counted
+from idp.rostering.reconcile.mistakes import Mistake
 from idp.rostering.reconcile.phases import order, schools
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
@@ -35,12 +37,14 @@ class ImportStoppedError(Exception):
     """Nothing was imported.
 
     Attributes:
+        code: A word for programs; that of the issue, if one stopped the import.
         result: What was found until then.
         issue: The issue that stopped the import, if one did.
     """
 
-    def __init__(self, sentence: str, result: "ImportResult", issue: Issue | None = None) -> None:
+    def __init__(self, code: str, sentence: str, result: "ImportResult", issue: Issue | None = None) -> None:
         super().__init__(sentence)
+        self.code = code
         self.result = result
         self.issue = issue
 
@@ -55,10 +59,12 @@ class ImportResult:
         schools: The UAIs of the schools that the files speak for.
         counts: The counts of `students` and `guardians`.
         accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
+        mistakes: Why the files look like a mistake; each of them was accepted.
         staging: The records and the issues. The caller closes it.
     """
 
     staging: Staging
+    mistakes: list[Mistake] = field(default_factory=list)
     batch: str | None = None
     format: Format | None = None
     mode: Mode = Mode.COMPLETE
@@ -78,7 +84,36 @@ class Steps:
     """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
-def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+ALL_MISTAKES = frozenset({"other_source", "many_accounts", "many_ties", "many_strangers", "crowded", "emptied"})
+"""What files may look like and be imported all the same, if the operator says so: the codes of `mistakes`."""
+
+
+def _agree(_: ImportResult) -> None:
+    """Agree to an import."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The terms of an import.
+
+    Attributes:
+        accepted: The mistakes that the operator has seen and accepted, of `ALL_MISTAKES`.
+        limits: How much all archives may unpack to.
+        formats: The formats that the files may have.
+        agree: Called with what the import would do, before anything is written; it may raise `ImportStoppedError`.
+    """
+
+    accepted: frozenset[str] = frozenset()
+    limits: Limits = LIMITS
+    formats: frozenset[Format] = frozenset(Format)
+    agree: Callable[[ImportResult], None] = _agree
+
+
+TERMS = Terms()
+FORCED = Terms(accepted=ALL_MISTAKES)
+
+
+def check(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, terms: Terms = TERMS) -> ImportResult:
     """Read the files and compare them with the database; nothing is written. The caller closes `ImportResult.staging`.
 
     Raises:
@@ -86,8 +121,9 @@ def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *
     """
     result = ImportResult(staging=Staging())
     try:
-        _compare(settings, result, paths, form, steps)
-        _check_plausible(settings, result, force=force)
+        _compare(settings, result, paths, form, steps, terms)
+        _check_plausible(settings, result, terms)
+        terms.agree(result)
     except ImportStoppedError:
         raise
     except BaseException:
@@ -96,7 +132,7 @@ def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *
     return result
 
 
-def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> ImportResult:
+def run(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, terms: Terms = TERMS) -> ImportResult:
     """Import the files. The caller closes `ImportResult.staging`.
 
     Raises:
@@ -105,11 +141,11 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
     """
     with lock.alone():
         try:
-            result = check(settings, paths, form, steps, force=force)
+            result = check(settings, paths, form, steps, terms)
         except ImportStoppedError as stopped:
-            _store(stopped.result, paths, force=force, state="stopped")
+            _store(stopped.result, paths, terms, state="stopped")
             raise
-        batch = _store(result, paths, force=force, state="running")
+        batch = _store(result, paths, terms, state="running")
         assert result.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
         try:
             apply.apply(settings, result.staging, result.format, str(batch.id), steps.writing)
@@ -120,20 +156,23 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
     return result
 
 
-def _compare(settings: Settings, result: ImportResult, paths: Sequence[Path], form: Form, steps: Steps) -> None:
+def _compare(
+    settings: Settings, result: ImportResult, paths: Sequence[Given], form: Form, steps: Steps, terms: Terms
+) -> None:
     staging = result.staging
-    read = reading.read(staging, paths, form, steps.reading)
+    read = reading.read(staging, paths, form, steps.reading, terms.limits)
     result.format, result.mode = read.format, read.mode or Mode.COMPLETE
     if form.school is not None and result.mode is Mode.DELTA:
         sentence = "Un Delta s’importe en entier : retirez --school."
         intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
-    if staging.fatal or result.format is None:
+    if staging.fatal or result.format not in terms.formats:
         return
     order.run(
         Context(
             staging=staging,
             mode=result.mode,
             only_school=form.school,
+            refuses_others=form.refuses_others,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
             today=form.today,
             set_total=lambda count: steps.plan_size(count, 0),
@@ -146,7 +185,7 @@ def _compare(settings: Settings, result: ImportResult, paths: Sequence[Path], fo
     steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
-def _check_plausible(settings: Settings, result: ImportResult, *, force: bool) -> None:
+def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> None:
     """Check that the files could be read and do not look like a mistake.
 
     Raises:
@@ -154,34 +193,39 @@ def _check_plausible(settings: Settings, result: ImportResult, *, force: bool) -
     """
     staging = result.staging
     if staging.fatal:
-        raise ImportStoppedError("nothing was imported, because of this error:", result, staging.fatal[0])
-    if result.format is None:
-        raise ImportStoppedError("nothing was imported: no file of a known format", result)
+        issue = staging.fatal[0]
+        raise ImportStoppedError(issue.code, "nothing was imported, because of this error:", result, issue)
+    if result.format not in terms.formats:
+        raise ImportStoppedError("unknown_format", "nothing was imported: no file of a known format", result)
     if not any(counted.read for counted in result.counts.values()):
-        raise ImportStoppedError("nothing was imported: the files contain no pupil and no guardian", result)
+        sentence = "nothing was imported: the files contain no pupil and no guardian"
+        raise ImportStoppedError("nobody", sentence, result)
     if result.format in _PAIRS:
         for uai in mistakes.half_pairs(staging):
             pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
-            raise ImportStoppedError(f"nothing was imported: {pair}, and one of {uai} is missing", result)
+            raise ImportStoppedError("half_pair", f"nothing was imported: {pair}, and one of {uai} is missing", result)
     if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
-        raise ImportStoppedError("nothing was imported: every row was refused", result)
-    if force:
-        return
-    for uai, source in mistakes.other_sources(staging, result.format.value):
+        raise ImportStoppedError("all_refused", "nothing was imported: every row was refused", result)
+    result.mistakes = list(_mistakes(settings, result, result.format))
+    for code, sentence in result.mistakes:
+        if code not in terms.accepted:
+            use = "the source changes for good" if code == "other_source" else "that is right"
+            raise ImportStoppedError(code, f"nothing was imported: {sentence} (use --force if {use})", result)
+
+
+def _mistakes(settings: Settings, result: ImportResult, format_: Format) -> Iterator[Mistake]:
+    for uai, source in mistakes.other_sources(result.staging, format_.value):
         sentence = f"{uai} is fed by {source} files: files of another format would bring the same families twice"
-        raise ImportStoppedError(
-            f"nothing was imported: {sentence} (use --force if the source changes for good)", result
-        )
-    if absurd := mistakes.find_absurd(staging, result.mode, settings.roster_leaving_percent):
-        raise ImportStoppedError(f"nothing was imported: {absurd} (use --force if that is right)", result)
+        yield Mistake("other_source", sentence)
+    yield from mistakes.find_absurd(result.staging, result.mode, settings.roster_leaving_percent)
 
 
-def _store(result: ImportResult, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
+def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state: str) -> ImportBatch:
     """Store the batch and its issues, before the first row changes."""
     batch = ImportBatch(
         format=result.format.value if result.format else "",
         mode=result.mode.value,
-        forced=force,
+        forced=bool(terms.accepted),
         state=state,
         actor=log.current_origin().actor,
         files=[str(path) for path in paths],
@@ -191,7 +235,7 @@ def _store(result: ImportResult, paths: Sequence[Path], *, force: bool, state: s
     )
     with unit_of_work():
         db.session.add(batch)
-        log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
+        log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
     result.batch = str(batch.id)
     page: list[dict[str, Any]] = []
     for issue in result.staging.issues():

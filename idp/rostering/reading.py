@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from idp.rostering.files.sources import Source, open_sources
+from idp.rostering.files.archives import Limits
+from idp.rostering.files.sources import LIMITS, Given, Source, open_sources
 from idp.rostering.readers import csv_file, onde
 from idp.rostering.readers.aaf import reader
 from idp.rostering.readers.recognise import mode_of, recognise
@@ -26,14 +26,14 @@ _ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 Tick = Callable[[int], None]
 
 
-def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> Form:
-    """Read all files, and return `form` with their format and mode.
+def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limits: Limits = LIMITS) -> Form:
+    """Read all files, whose archives may unpack to `limits`, and return `form` with their format and mode.
 
     A file that cannot be read is in `staging.fatal` afterwards: then nothing may be imported.
     """
     format_: Format | None = None
     modes: set[Mode] = set()
-    for source in open_sources(paths, tick):
+    for source in open_sources(paths, tick, limits):
         if isinstance(source, Issue):
             intake.add(staging, source)
             continue

@@ -188,6 +188,7 @@ LONGEST: Mapping[str, int] = {
     "city": 80,
     "mail": 254,
     "phone": 30,
+    "hours": 80,
 }
 """The most characters of a field. A record with a longer field is refused before any other check (R-11)."""
 
@@ -200,6 +201,7 @@ class Form:
         school: The UAI of the school, needed by formats that do not name it (ONDE, most CSV).
         encoding: A Python codec for CSV files.
         degree: Primary or secondary, for a new school whose files do not say it.
+        refuses_others: Whether files that hold anything of another school than `school` are refused as a whole.
         today: The day against which leaving dates are compared.
     """
 
@@ -209,3 +211,4 @@ class Form:
     school: str | None = None
     encoding: str | None = None
     degree: Degree | None = None
+    refuses_others: bool = False

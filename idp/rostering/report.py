@@ -4,7 +4,7 @@ JSON output has the names of the contract. A spreadsheet that opens the CSV of i
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from idp import spreadsheet
 from idp.rostering.imports import ImportResult, Steps, totals
+from idp.rostering.reconcile import difference
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
@@ -88,10 +90,17 @@ def line(issue: Issue) -> str:
 
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:
     """Write the issues as CSV to a new file with mode 0600, because it has keys of families."""
+    _write(path, COLUMNS, ([str(cells(issue)[name]) for name in COLUMNS] for issue in issues))
+
+
+def write_difference(path: Path, staging: Staging) -> None:
+    """Write the difference by name as CSV to a new file with mode 0600."""
+    _write(path, difference.COLUMNS, map(difference.cells, difference.rows(staging)))
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        for part in spreadsheet.rows_to_csv(
-            COLUMNS, ([str(cells(issue)[name]) for name in COLUMNS] for issue in issues)
-        ):
+        for part in spreadsheet.rows_to_csv(header, rows):
             file.write(part)
 
 

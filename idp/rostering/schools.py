@@ -12,7 +12,8 @@ from idp.db import db, unit_of_work
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
-_LINES = 4
+LINES = 4
+"""Lines of a postal address, at most."""
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -25,6 +26,7 @@ def rows() -> Iterator[dict[str, Any]]:
             "source": school.source,
             "address": school.postal_address,
             "phone": school.phone,
+            "hours": school.hours,
             "mail": school.email,
         }
 
@@ -38,19 +40,21 @@ def change(
     phone: str | None,
     degree: Degree | None,
     email: str | None = None,
+    hours: str | None = None,
 ) -> bool:
-    """Change the given values, and return whether the school is new. An empty `email` removes the school's email.
+    """Change the given values, and return whether the school is new. An empty `email` or `hours` removes the value.
 
     Raises:
         ValueError: A value is too long or is not an email, or a new school has no name; nothing was changed.
     """
     if email:
         email = parsed_email(email)
-    for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in postal_address)):
+    texts = ((name, "school_name"), (phone, "phone"), (hours, "hours"))
+    for text, limit in (*texts, *((line, "line") for line in postal_address)):
         if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
             raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters, or is not plain text")
-    if len(postal_address) > _LINES:
-        raise ValueError(f"a postal address has at most {_LINES} lines")
+    if len(postal_address) > LINES:
+        raise ValueError(f"a postal address has at most {LINES} lines")
     school = db.session.scalar(select(School).where(School.uai == uai).with_for_update())
     made = school is None
     if school is None:
@@ -62,6 +66,7 @@ def change(
     school.name = name or school.name
     school.postal_address = list(postal_address) or school.postal_address
     school.phone = phone if phone is not None else school.phone
+    school.hours = hours if hours is not None else school.hours
     school.degree = degree or school.degree
     if email is not None:
         school.email = email or None

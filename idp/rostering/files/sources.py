@@ -56,19 +56,34 @@ class Source:
     stream: io.BufferedReader
 
 
-def total_size(paths: Sequence[Path]) -> int:
+@dataclass(frozen=True)
+class InMemory:
+    """A file that was uploaded, which is never written to the disk; its text is the name that its person gave it."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return _shown(self.name)
+
+
+Given = Path | InMemory
+"""A file or a folder on the disk, or a file in memory."""
+
+
+def total_size(paths: Sequence[Given]) -> int:
     """Return how many bytes `open_sources` will read from the disk."""
     seen: set[Path] = set()
-    return sum(_size(file) for path in paths for file in _files(path, seen) if isinstance(file, Path))
+    return sum(_size(file) for path in paths for file in _files(path, seen) if not isinstance(file, Issue))
 
 
 def open_sources(
-    paths: Sequence[Path], progress: Callable[[int], None], limits: Limits = LIMITS
+    paths: Sequence[Given], progress: Callable[[int], None], limits: Limits = LIMITS
 ) -> Iterator[Source | Issue]:
     """Yield the sources in `paths`, folders in the order of names, and an issue for what cannot be read.
 
     Args:
-        paths: Files and folders, as the operator named them. A file that is found twice is read once.
+        paths: Files and folders, as the operator named them. A file that is found twice on the disk is read once.
         progress: Called with how many more bytes of `total_size` have been read.
         limits: How much all archives may unpack to.
     """
@@ -85,8 +100,11 @@ def open_sources(
             yield _issue("nothing_to_read", str(path))
 
 
-def _files(path: Path, seen: set[Path]) -> Iterator[Path | Issue]:
+def _files(path: Given, seen: set[Path]) -> Iterator[Given | Issue]:
     """Yield the path itself if it is a file, or the files in it and in its sub-folders."""
+    if isinstance(path, InMemory):
+        yield path
+        return
     try:
         if path.is_dir():
             yield from _in_folder(path, path.resolve(), seen, 1)
@@ -127,12 +145,12 @@ def _once(file: Path, seen: set[Path]) -> Iterator[Path]:
         yield file
 
 
-def _open(path: Path, ledger: Ledger, progress: Callable[[int], None]) -> Iterator[Source | Issue]:
-    """Yield the sources of a file on the disk."""
+def _open(path: Given, ledger: Ledger, progress: Callable[[int], None]) -> Iterator[Source | Issue]:
+    """Yield the sources of a file."""
     meter = _Meter(_size(path), progress)
     sources = 0
     try:
-        with _Metered(path, meter) as raw, _buffered(raw) as file:
+        with _raw(path, meter) as raw, _buffered(raw) as file:
             kind = _kind(file.peek(512))
             if kind == "zip" and is_document(file):
                 kind = ""
@@ -256,7 +274,33 @@ class _Metered(io.FileIO):
         return size
 
 
-def _size(path: Path) -> int:
+class _Memory(io.RawIOBase):
+    """A file in memory that reports its progress."""
+
+    def __init__(self, content: bytes, meter: _Meter) -> None:
+        self._inner = io.BytesIO(content)
+        self._meter = meter
+        self.seek, self.tell = self._inner.seek, self._inner.tell  # type: ignore[method-assign]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        size = self._inner.readinto(buffer)
+        self._meter.add(size)
+        return size
+
+
+def _raw(path: Given, meter: _Meter) -> _Metered | _Memory:
+    return _Memory(path.content, meter) if isinstance(path, InMemory) else _Metered(path, meter)
+
+
+def _size(path: Given) -> int:
+    if isinstance(path, InMemory):
+        return len(path.content)
     try:
         return path.stat().st_size
     except OSError:

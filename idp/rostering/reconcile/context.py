@@ -16,6 +16,7 @@ class Context:
 
     Attributes:
         only_school: The UAI of the only school to import, or None.
+        refuses_others: Whether the files are refused if they hold anything of another school.
         most_authority: The last rank of authority that gets an account.
         today: The day against which leaving dates are compared.
         set_total: Called with the number of keys that will be compared with the database.
@@ -25,6 +26,7 @@ class Context:
     staging: Staging
     mode: Mode
     only_school: str | None
+    refuses_others: bool
     most_authority: int
     today: date
     set_total: Tick

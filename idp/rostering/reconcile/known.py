@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
 from idp.accounts import retired
+from idp.accounts.directory import name_key
 from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
+from idp.accounts.suspensions.models import Suspension
+from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
 from idp.rostering.reconcile import counts
@@ -62,6 +65,12 @@ _CHILD = (
     Child.class_name,
     Child.left_at,
 )
+_IS_BLANK = and_(
+    Account.generation == 0,
+    Account.activated_at.is_(None),
+    Account.provisional_hash.is_(None),
+    Account.merged_into_id.is_(None),
+)
 _ACCOUNT = (
     Account.id,
     Account.roster_key,
@@ -78,12 +87,7 @@ _ACCOUNT = (
     Account.left_at,
     Account.username,
     Account.disabled_at,
-    and_(
-        Account.generation == 0,
-        Account.activated_at.is_(None),
-        Account.provisional_hash.is_(None),
-        Account.merged_into_id.is_(None),
-    ).label("is_blank"),
+    _IS_BLANK.label("is_blank"),
     Account.first_given_name,
     Account.name_key,
 )
@@ -113,6 +117,13 @@ class Namesake(NamedTuple):
     name_key: str
     key: str
     postcode: str
+
+
+class Homes(NamedTuple):
+    """Accounts by whether they belong to a school: to other ones alone, or to both."""
+
+    outside: frozenset[str]
+    shared: frozenset[str]
 
 
 def copy_schools(context: Context) -> None:
@@ -211,14 +222,69 @@ def open_accounts() -> int:
     return int(count)
 
 
-def namesakes(name_keys: Sequence[str]) -> list[Namesake]:
-    """Return the open accounts of some names."""
-    rows = _all(
-        select(Account.name_key, Account.roster_key, Account.postcode).where(
-            one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
-        )
+def namesakes(name_keys: Sequence[str], only_school: str | None) -> list[Namesake]:
+    """Return the open accounts of some names; those with a child in `only_school`, if it is given."""
+    query = select(Account.name_key, Account.roster_key, Account.postcode).where(
+        one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
     )
+    if only_school is not None:
+        of_school = select(Guardianship.account_id).join(Child).join(School).where(School.uai == only_school)
+        query = query.where(Account.id.in_(of_school.where(Guardianship.is_unended)))
+    rows = _all(query)
     return [Namesake(name_key or "", key or "", postcode) for name_key, key, postcode in rows]
+
+
+def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
+    """Return which accounts belong to other schools than `uai` alone, and which to both.
+
+    A tie that has ended, unless the school excluded it, makes an account the school's only if there is none elsewhere.
+    An account that a killed import opened has no tie and no letter: it is nobody's, and the next import continues.
+    """
+    is_here: set[str] = set()
+    was_here: set[str] = set()
+    is_elsewhere: set[str] = set()
+    was_elsewhere: set[str] = set()
+    query = (
+        select(Guardianship.account_id, School.uai, Guardianship.is_unended, Guardianship.is_excluded)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .where(one_of(Guardianship.account_id, _ids(account_ids)))
+    )
+    for account, school, is_unended, is_excluded in _all(query):
+        if school == uai:
+            was_here.add(account.hex)
+            if is_unended or is_excluded:
+                is_here.add(account.hex)
+        else:
+            was_elsewhere.add(account.hex)
+            if is_unended:
+                is_elsewhere.add(account.hex)
+    blank = {row.id.hex for row in _all(select(Account.id).where(one_of(Account.id, _ids(account_ids)), _IS_BLANK))}
+    ours = is_here | (was_here - was_elsewhere) | (blank - was_here - was_elsewhere)
+    return Homes(frozenset(account_ids) - ours, frozenset(ours & is_elsewhere))
+
+
+def suspended_names() -> set[tuple[str, str]]:
+    """Return the schools and the names of all people of whom a school suspended the account or a tie, as (UAI, name).
+
+    Ended ties count: a suspension must not end because a pupil left the file for one day.
+    """
+    decisions = _all(select(Suspension.account_id, Suspension.child_id).where(Suspension.where_holding(now())))
+    closed, accounts = set(decisions), sorted({account for account, _ in decisions})
+    if not accounts:
+        return set()
+    ties = _all(
+        select(Account.id, Child.id, School.uai, Account.given_name, Account.family_name)
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .where(one_of(Account.id, accounts))
+    )
+    return {
+        (uai, name_key(given_name, family_name))
+        for account, child, uai, given_name, family_name in ties
+        if not closed.isdisjoint({(account, child), (account, None)})
+    }
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:

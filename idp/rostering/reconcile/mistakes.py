@@ -44,6 +44,13 @@ class _Emptied(NamedTuple):
     closing: int
 
 
+class Mistake(NamedTuple):
+    """Why the files look like a mistake: a word for programs, and a sentence for the operator of the command."""
+
+    code: str
+    sentence: str
+
+
 class Source(NamedTuple):
     """A school, and the format of the files that feed it."""
 
@@ -51,8 +58,8 @@ class Source(NamedTuple):
     source: str
 
 
-def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
-    """Return why the files look like a mistake, or None.
+def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistake]:
+    """Yield why the files look like a mistake.
 
     Too many accounts would close, too many links would end, or too many pupils come from other schools. A Delta is
     compared with the whole database, a complete file with its schools.
@@ -60,37 +67,27 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
     closing = staging.value(_CLOSING)
     if mode is Mode.DELTA:
         everybody = known.open_accounts() if closing > _FEW else 0
-        return _too_many(closing, everybody, "accounts would be disabled", percent) if everybody else None
+        if everybody:
+            yield from _too_many("many_accounts", closing, everybody, "accounts would be disabled", percent)
+        return
+    yield from _too_many("many_accounts", closing, staging.value(_ACCOUNTS), "accounts would be disabled", percent)
+    ending, links = staging.value(_ENDING), staging.value(_LINKS)
+    yield from _too_many("many_ties", ending, links, "ties between a guardian and a child would end", percent)
     strangers = staging.value(_OF_OTHER_SCHOOLS)
-    return (
-        _too_many(closing, staging.value(_ACCOUNTS), "accounts would be disabled", percent)
-        or _too_many(
-            staging.value(_ENDING), staging.value(_LINKS), "ties between a guardian and a child would end", percent
-        )
-        or (
-            _too_many(strangers, staging.value(_STUDENTS), "pupils are known in other schools", percent)
-            if strangers > _FEW
-            else None
-        )
-        or _crowded(staging)
-        or _emptied(staging)
-    )
+    if strangers > _FEW:
+        everybody = staging.value(_STUDENTS)
+        yield from _too_many("many_strangers", strangers, everybody, "pupils are known in other schools", percent)
+    most = staging.value(_MOST_CHILDREN)
+    if most > _FEW:
+        yield Mistake("crowded", f"one person would have {most} children")
+    for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):  # a small school may lose its accounts
+        sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
+        yield Mistake("emptied", sentence)
 
 
-def _too_many(some: int, everything: int, what: str, percent: float) -> str | None:
-    return f"{some} of {everything} {what}, more than {percent:g} %" if some * 100 > percent * everything else None
-
-
-def _crowded(staging: Staging) -> str | None:
-    most: int = staging.value(_MOST_CHILDREN)
-    return f"one person would have {most} children" if most > _FEW else None
-
-
-def _emptied(staging: Staging) -> str | None:
-    """Return which school would lose more than half of its accounts, or None; a small school may lose them."""
-    for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):
-        return f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
-    return None
+def _too_many(code: str, some: int, everything: int, what: str, percent: float) -> Iterator[Mistake]:
+    if some * 100 > percent * everything:
+        yield Mistake(code, f"{some} of {everything} {what}, more than {percent:g} %")
 
 
 def half_pairs(staging: Staging) -> Iterator[str]:

@@ -34,6 +34,14 @@ class Consequence:
     is_doubt: bool = False
 
 
+_OUTSIDE = Consequence(
+    Fate.REFUSED,
+    "outside",
+    "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement.",
+    Severity.ERROR,
+)
+"""One sentence for all cases, so that nobody learns from it who has a key."""
+
 STUDENTS: Mapping[str, Consequence] = {
     StudentOutcome.CHANGE_OF_UNKNOWN: Consequence(
         Fate.REFUSED,
@@ -46,6 +54,7 @@ STUDENTS: Mapping[str, Consequence] = {
         "Cette clé est connue pour un autre élève, dont le nom est tout différent : rien n’est changé.",
         Severity.ERROR,
     ),
+    StudentOutcome.OUTSIDE: _OUTSIDE,
     StudentOutcome.SCHOOL_UNKNOWN: Consequence(
         Fate.REFUSED,
         "school_unknown",
@@ -118,6 +127,13 @@ GUARDIANS: Mapping[str, Consequence] = {
         Fate.REFUSED,
         "key_of_other_person",
         "Cette clé était celle d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
+        Severity.ERROR,
+    ),
+    Outcome.OUTSIDE: _OUTSIDE,
+    Outcome.SUSPENDED: Consequence(
+        Fate.REFUSED,
+        "suspended",
+        "Porte le nom d’une personne dont l’accès est suspendu dans cet établissement : la direction vérifie d’abord.",
         Severity.ERROR,
     ),
     Outcome.NAMESAKE: Consequence(Fate.NEW),  # `former_accounts` says what becomes of the account that had the key

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from idp.rostering.reconcile import functions, merging
+from idp.rostering.reconcile.rows import bounds  # noqa: F401 - declares its tables
 from idp.rostering.reconcile.schema import INDEXES, IssueRow
 from idp.rostering.reconcile.tables import TABLES, Row
 from idp.rostering.records import Act, Issue, Place, Severity

@@ -117,9 +117,14 @@ def _write_schools(staging: Staging, format_: Format) -> None:
 
 def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
+    ids = [uuid.UUID(row.account_id) for row in page]
+    named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
+    usernames = dict(db.session.execute(named).all())
     for row in page:
         values = opening.columns_of(row.person())
         values["changed_id"] = values.pop("id")
+        named_values = values | {"username": usernames.get(values["changed_id"], "")}
+        values["search_text"] = Account.text_of(named_values)
         changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
@@ -128,7 +133,7 @@ def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
     new, changed = [], []
     for pupil in page:
-        values = {
+        values: dict[str, Any] = {
             "school_id": schools[pupil.uai],
             "student_id": pupil.student_id or _number(pupil.key),
             "family_name": pupil.family_name,
@@ -136,6 +141,7 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
             "class_name": pupil.class_name,
             "left_at": None,
         }
+        values["search_text"] = Child.text_of(values)
         if pupil.known_id is None:
             new.append({"id": uuid.UUID(pupil.child_id), "roster_key": pupil.key, **values})
         elif pupil.own:

@@ -36,6 +36,7 @@ def open_accounts(format_: Format, page: Sequence[Person]) -> None:
         for values in opened.values():
             begun = usernames.base(values["given_name"], values["family_name"])
             values["username"] = usernames.drawn(begun, attempt)
+            values["search_text"] = Account.text_of(values)
             candidates[values["username"]] = values  # if two people draw the same number, one draws again
         for key in _insert(candidates):
             del opened[key]

@@ -32,11 +32,12 @@ class _New(NamedTuple):
 def find_near_duplicates(context: Context) -> None:
     """Tell which new people look like somebody else of the files or of the database."""
     staging = context.staging
+    only_school = context.only_school if context.refuses_others else None  # nobody learns who is in other schools
     staging.run(_FIND_NEW)
     staging.create_index("new_person_name")
     staging.run(_FIND_AMONG_NEW)
     for page in staging.pages(_New, _NEW, _PAGE):
-        staging.insert(NearDuplicateRow, [(key,) for key in _known_elsewhere(page)])
+        staging.insert(NearDuplicateRow, [(key,) for key in _known_elsewhere(page, only_school)])
     staging.tell_all(
         Severity.WARNING,
         "near_duplicate",
@@ -46,13 +47,16 @@ def find_near_duplicates(context: Context) -> None:
     )
 
 
-def _known_elsewhere(page: list[_New]) -> list[str]:
-    """Return the keys of the people whose names and town an open account of another key has."""
+def _known_elsewhere(page: list[_New], only_school: str | None) -> list[str]:
+    """Return the keys of the people whose names and town an open account of another key has.
+
+    If `only_school` is given, accounts of other schools are not looked at.
+    """
     keys = {new.key for new in page}
     by_person: dict[tuple[str, str], list[str]] = {}
     for new in page:
         by_person.setdefault((new.name_key, new.postcode), []).append(new.key)
-    namesakes = known.namesakes([new.name_key for new in page])
+    namesakes = known.namesakes([new.name_key for new in page], only_school)
     return [
         key
         for namesake in namesakes

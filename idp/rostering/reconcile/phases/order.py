@@ -17,9 +17,11 @@ from idp.rostering.reconcile.phases import (
     leavers,
     links,
     near_duplicates,
+    outside,
     records,
     schools,
     students,
+    suspended,
 )
 
 
@@ -64,6 +66,14 @@ PHASES = (
     ),
     _phase(records.drop_bad_emails, "guardian", "guardian.email issue"),
     _phase(
+        outside.refuse_outside,
+        "student guardian link known_school known_child known_alias known_account known_link outside_student "
+        "outside_guardian outside_account",
+        "outside_student outside_guardian outside_account shared_account student.fate student.outcome guardian.fate "
+        "guardian.outcome link known_link known_child known_alias known_account issue",
+        asks_database=True,
+    ),
+    _phase(
         students.decide_students,
         "student known_child known_school",
         "student.child_id student.uai student.outcome student.fate issue",
@@ -85,6 +95,13 @@ PHASES = (
         "guardian.outcome",
     ),
     _phase(guardians.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
+    _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
+    _phase(
+        suspended.refuse_suspended,
+        "student link guardian known_account known_alias known_link suspended_name",
+        "suspended_name guardian.outcome link issue",
+        asks_database=True,
+    ),
     _phase(
         guardians.apply_outcomes,
         "guardian compared",

@@ -2,7 +2,7 @@
 
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.records import Severity
+from idp.rostering.records import Issue, Place, Severity
 
 _DETACH_CONTRADICTED = "UPDATE school SET key = key || '!' WHERE differs"
 """No pupil is in a school that has two names."""
@@ -22,6 +22,11 @@ _DROP_LINKS = f"DELETE FROM link WHERE student IN ({_ELSEWHERE})"
 _NOTE_UNREAD = f"INSERT INTO unread SELECT 'student', key FROM ({_ELSEWHERE})"
 _DROP_STUDENTS = "DELETE FROM student WHERE uai <> :uai"
 _DROP_SCHOOLS = "DELETE FROM school WHERE uai <> :uai"
+
+_OTHERS = (
+    "SELECT coalesce(uai, '') AS uai FROM school WHERE uai IS NOT :uai UNION SELECT uai FROM student WHERE uai <> :uai "
+    "ORDER BY 1"
+)
 
 _NAMED_SCHOOLS = "SELECT uai FROM school WHERE act <> 'delete' AND uai IS NOT NULL"
 _SCHOOLS_OF_STUDENTS = (
@@ -48,10 +53,16 @@ def find_schools(context: Context) -> None:
 def keep_only_school(context: Context) -> None:
     """Delete the records of other schools if the operator wants one school; nothing is told about them.
 
-    A pupil without school stays, and is told about later.
+    A pupil without school stays, and is told about later. Files that may hold one school alone are refused instead.
     """
     if context.only_school is None:
         return
+    if context.refuses_others and (others := list(context.staging.values(_OTHERS, uai=context.only_school))):
+        sentence = (
+            f"Ces fichiers parlent aussi d’un autre établissement ({others[0] or 'sans UAI'}) : "
+            f"seul {context.only_school} peut y être. Rien n’est pris."
+        )
+        context.staging.fatal.append(Issue(Severity.ERROR, Place("", 0), "", "other_school", sentence))
     for statement in (_DROP_GUARDIANS, _DROP_LINKS, _NOTE_UNREAD, _DROP_STUDENTS, _DROP_SCHOOLS):
         context.staging.run(statement, uai=context.only_school)
 

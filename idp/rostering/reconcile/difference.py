@@ -1,0 +1,374 @@
+"""Says by name what an import does, once all phases have run: who is created, changed or leaves, and what is wrong.
+
+The sentences are French: a secretary reads them before anything is written. Former data of a person of another school
+can be left out: then only the content of the file is told.
+"""
+
+import enum
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.statements import said_or_known
+from idp.rostering.records import Issue, Severity
+
+COLUMNS = ("quoi", "personne", "classe", "détail")
+
+
+class Kind(enum.StrEnum):
+    """What happens to a person."""
+
+    PROBLEM = "problem"
+    LEAVING = "leaving"
+    CREATED = "created"
+    CHANGED = "changed"
+    TIE_ADDED = "tie_added"
+    TIE_ENDED = "tie_ended"
+
+
+WORDS = {
+    Kind.PROBLEM: "problème",
+    Kind.LEAVING: "départ",
+    Kind.CREATED: "création",
+    Kind.CHANGED: "changement",
+    Kind.TIE_ADDED: "lien ajouté",
+    Kind.TIE_ENDED: "lien terminé",
+}
+
+
+class Difference(NamedTuple):
+    """One line of the difference."""
+
+    kind: Kind
+    person: str
+    class_name: str
+    sentence: str
+
+
+def cells(line: Difference) -> Sequence[str]:
+    """Return a line under `COLUMNS`."""
+    return WORDS[line.kind], *line[1:]
+
+
+_PUPILS_OF = (
+    "(SELECT json_group_array(n) FROM (SELECT DISTINCT coalesce(s.given_name, c.given_name, '') || ' ' || "
+    "coalesce(s.family_name, c.family_name, '') AS n FROM allowed_link l LEFT JOIN student s ON s.child_id = l.child "
+    "LEFT JOIN known_child c ON c.id = l.child WHERE l.account = {account} ORDER BY n))"
+)
+_CLASSES_OF = (
+    "coalesce((SELECT group_concat(n, ', ') FROM (SELECT DISTINCT c.class_name AS n FROM known_link t "
+    "JOIN known_child c ON c.id = t.child WHERE t.account = {account} AND NOT t.is_ended AND c.class_name <> '' "
+    "AND (c.in_scope OR :everybody) ORDER BY n)), '')"
+)
+_IS_SEEN = (
+    "(:everybody OR EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
+    "WHERE t.account = k.id AND (k.is_left OR NOT t.is_ended OR t.is_excluded)))"
+)
+"""Whether the person of an account `k` is known in a school of the files, also after the last child has left."""
+
+
+class _Pupil(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+
+
+_NEW_PUPILS = (
+    "SELECT coalesce(s.family_name, '') AS family_name, coalesce(s.given_name, '') AS given_name, "
+    "coalesce(s.class_name, '') AS class_name FROM student s WHERE s.fate = 'open' "
+    "AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key) ORDER BY 1, 2"
+)
+
+
+class _LeftPupil(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+    is_absent: bool
+
+
+_LEFT_PUPILS = (
+    "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent FROM known_child k "
+    "LEFT JOIN absent_student a ON a.id = k.id LEFT JOIN student s ON s.key = k.key WHERE (k.in_scope OR :everybody) "
+    "AND (a.id IS NOT NULL OR (s.fate = 'gone' AND NOT k.is_left)) ORDER BY 1, 2"
+)
+
+
+class _ChangedPupil(NamedTuple):
+    known_family_name: str
+    known_given_name: str
+    known_class_name: str
+    family_name: str
+    given_name: str
+    class_name: str
+    is_left: bool
+    is_moving: bool
+    is_seen: bool
+
+
+_CHANGED_PUPILS = (
+    "SELECT k.family_name AS known_family_name, k.given_name AS known_given_name, k.class_name AS known_class_name, "
+    "coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
+    "coalesce(s.class_name, k.class_name) AS class_name, k.is_left AS is_left, o.uai IS NOT s.uai AS is_moving, "
+    "(k.in_scope OR :everybody) AS is_seen FROM changed_student c JOIN student s ON s.key = c.key "
+    "JOIN known_child k ON k.key = c.key LEFT JOIN known_school o ON o.id = k.school_id WHERE c.own ORDER BY 4, 5"
+)
+
+
+class _NewGuardian(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+    children: str
+
+
+_CLASSES_OF_NEW = (
+    "coalesce((SELECT group_concat(n, ', ') FROM (SELECT DISTINCT s.class_name AS n FROM allowed_link l "
+    "JOIN student s ON s.child_id = l.child WHERE l.account = g.account_id AND s.class_name <> '' ORDER BY n)), '')"
+)
+_NEW_GUARDIANS = (
+    "SELECT coalesce(g.family_name, '') AS family_name, coalesce(g.given_name, '') AS given_name, "
+    f"{_CLASSES_OF_NEW} AS class_name, {_PUPILS_OF.format(account='g.account_id')} AS children "
+    "FROM guardian g WHERE g.fate = 'new' ORDER BY 1, 2"
+)
+
+
+class _ChangedGuardian(NamedTuple):
+    known_civility: str
+    known_family_name: str
+    known_birth_name: str
+    known_given_name: str
+    known_home: str
+    known_email: str
+    known_diffusion: bool | None
+    civility: str
+    family_name: str
+    birth_name: str
+    given_name: str
+    home: str
+    email: str
+    diffusion: bool | None
+    is_left: bool
+    class_name: str
+    is_seen: bool
+
+
+_HOME = ("address_lines", "postcode", "city", "country")
+_NAMES = ("civility", "family_name", "birth_name", "given_name")
+_KNOWN_NAMES = ", ".join(f"k.{name} AS known_{name}" for name in _NAMES)
+_NAMES_AFTER = ", ".join(f"{said_or_known('g', 'k', name)} AS {name}" for name in _NAMES)
+_CHANGED_GUARDIANS = (
+    f"SELECT {_KNOWN_NAMES}, json_array({', '.join(f'k.{name}' for name in _HOME)}) AS known_home, "
+    f"k.email AS known_email, k.address_diffusion AS known_diffusion, {_NAMES_AFTER}, "
+    f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
+    f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
+    f"{_CLASSES_OF.format(account='k.id')} AS class_name, {_IS_SEEN} AS is_seen "
+    "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
+)
+
+
+class _Person(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+
+
+_CLOSING = (
+    f"SELECT k.family_name, k.given_name, {_CLASSES_OF.format(account='k.id')} AS class_name FROM closing_account c "
+    "JOIN known_account k ON k.id = c.account ORDER BY 1, 2"
+)
+
+
+class _Tie(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+    child: str
+    kinship: str
+    known_kinship: str
+
+
+_OF_CHILD = "coalesce(s.given_name, c.given_name, '') || ' ' || coalesce(s.family_name, c.family_name, '') AS child"
+_TIES = (
+    "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
+    f"coalesce(s.class_name, c.class_name, '') AS class_name, {_OF_CHILD}, "
+    "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship "
+    "FROM allowed_link l JOIN known_account k ON k.id = l.account "
+    "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
+    "LEFT JOIN known_child c ON c.id = l.child LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
+    "WHERE {state} ORDER BY 1, 2"
+)
+_TIES_ADDED = _TIES.format(state="t.child IS NULL OR t.is_ended")
+_TIES_CHANGED = _TIES.format(state="NOT t.is_ended AND (t.kinship IS NOT l.kinship OR t.authority IS NOT l.authority)")
+
+
+class _EndingTie(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+    child: str
+
+
+_TIES_ENDED = (
+    "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child "
+    "FROM ending_link e JOIN known_child c ON c.id = e.child JOIN known_account k ON k.id = e.account "
+    "LEFT JOIN student s ON s.child_id = c.id WHERE (c.in_scope OR :everybody) AND s.fate IN ('open', 'kept') "
+    "ORDER BY 1, 2"
+)
+"""The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
+
+_NAMED = (
+    "SELECT family_name, given_name, coalesce(class_name, '') AS class_name FROM student WHERE key = :key UNION ALL "
+    "SELECT family_name, given_name, '' AS class_name FROM guardian WHERE key = :key"
+)
+TOLD_BY_NAME = frozenset({"guardian_left"})
+"""The issues that are lines of another kind."""
+_ENROLLED = "SELECT count(*) FROM known_child WHERE in_scope AND NOT is_left"
+
+_KINSHIPS = {
+    "10": "mère",
+    "20": "père",
+    "37": "frère ou sœur",
+    "38": "grand-parent",
+    "39": "famille",
+    "50": "tuteur",
+    "51": "aide sociale à l’enfance",
+}
+
+
+def enrolled(staging: Staging) -> int:
+    """Return how many pupils the schools of the files have in the database."""
+    count: int = staging.value(_ENROLLED)
+    return count
+
+
+def rows(staging: Staging, *, everybody: bool = True) -> Iterator[Difference]:
+    """Yield the difference, each kind in the order of names.
+
+    Args:
+        staging: The compared records.
+        everybody: Whether former data of people of other schools may be told too.
+    """
+    yield from problems(staging)
+    for source in (_pupils, _guardians, _ties):
+        yield from source(staging, everybody=everybody)
+
+
+def problems(staging: Staging) -> Iterator[Difference]:
+    """Yield the issues as lines, each with the name that the file gives to its key."""
+    for issue in dict.fromkeys([*staging.fatal, *staging.issues()]):
+        if issue.code not in TOLD_BY_NAME:
+            yield _problem(staging, issue)
+
+
+def _problem(staging: Staging, issue: Issue) -> Difference:
+    named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
+    place = f"{issue.place.file}, ligne {issue.place.line} : " if issue.place.file else ""
+    warning = "" if issue.severity is Severity.ERROR else "À vérifier. "
+    return Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, f"{place}{warning}{issue.message}")
+
+
+def _pupils(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
+    for left in staging.rows(_LeftPupil, _LEFT_PUPILS, everybody=everybody):
+        sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
+        yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, sentence)
+    for new in staging.rows(_Pupil, _NEW_PUPILS):
+        yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
+    for pupil in staging.rows(_ChangedPupil, _CHANGED_PUPILS, everybody=everybody):
+        name = _name(pupil.family_name, pupil.given_name)
+        yield Difference(Kind.CHANGED, name, pupil.class_name, _sentence(_of_pupil(pupil), "Élève"))
+
+
+def _of_pupil(pupil: _ChangedPupil) -> Iterator[str]:
+    if pupil.is_left:
+        yield "revient dans l’établissement"
+    elif pupil.is_moving:
+        yield "arrive d’un autre établissement"
+    if not pupil.is_seen:
+        return
+    yield from _change(
+        "nom",
+        _name(pupil.known_family_name, pupil.known_given_name),
+        _name(pupil.family_name, pupil.given_name),
+    )
+    yield from _change("classe", pupil.known_class_name, pupil.class_name)
+
+
+def _guardians(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
+    for left in staging.rows(_Person, _CLOSING, everybody=everybody):
+        yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, "Responsable : le compte se ferme.")
+    for new in staging.rows(_NewGuardian, _NEW_GUARDIANS):
+        children = ", ".join(json.loads(new.children))
+        sentence = (
+            f"Responsable : un compte est créé, pour {children}." if children else "Responsable : un compte est créé."
+        )
+        yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, sentence)
+    for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS, everybody=everybody):
+        parts = _of_guardian(person) if person.is_seen else iter(["suit ce fichier"])
+        name = _name(person.family_name, person.given_name)
+        yield Difference(Kind.CHANGED, name, person.class_name, _sentence(parts, "Responsable"))
+
+
+def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
+    if person.is_left:
+        yield "a de nouveau un enfant ici, le compte se rouvre"
+    yield from _change("civilité", person.known_civility, person.civility)
+    yield from _change(
+        "nom",
+        _name(person.known_family_name, person.known_given_name),
+        _name(person.family_name, person.given_name),
+    )
+    yield from _change("nom de naissance", person.known_birth_name, person.birth_name)
+    yield from _change("adresse postale", _home(person.known_home), _home(person.home))
+    yield from _change("adresse mail du fichier", person.known_email, person.email, _masked)
+    yield from _change(
+        "adresse donnée aux associations de parents",
+        _YES_NO[person.known_diffusion],
+        _YES_NO[person.diffusion],
+    )
+
+
+def _ties(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
+    for tie in staging.rows(_Tie, _TIES_ADDED):
+        sentence = f"Devient responsable de {tie.child}."
+        yield Difference(Kind.TIE_ADDED, _name(*tie[:2]), tie.class_name, sentence)
+    for tie in staging.rows(_Tie, _TIES_CHANGED):
+        parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
+        what = next(parts, "rang du responsable changé")
+        yield Difference(Kind.CHANGED, _name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
+    for ending in staging.rows(_EndingTie, _TIES_ENDED, everybody=everybody):
+        sentence = f"N’est plus responsable de {ending.child}, et n’y a plus accès."
+        yield Difference(Kind.TIE_ENDED, _name(*ending[:2]), ending.class_name, sentence)
+
+
+_YES_NO = {None: "", 0: "non", 1: "oui"}
+
+
+def _change(what: str, before: str, after: str, shown: Callable[[str], str] = str) -> Iterator[str]:
+    if before != after:
+        yield f"{what} : {shown(before) or 'rien'} → {shown(after) or 'rien'}"
+
+
+def _sentence(parts: Iterator[str], who: str) -> str:
+    return f"{who} : {', '.join(parts) or 'numéro ou données techniques corrigés'}."
+
+
+def _name(family_name: str | None, given_name: str | None) -> str:
+    return f"{family_name or ''} {given_name or ''}".strip()
+
+
+def _home(home: str) -> str:
+    lines, *rest = json.loads(home)
+    parts: list[Any] = [*json.loads(lines or "[]"), " ".join(filter(None, rest[:2])), rest[2]]
+    return ", ".join(filter(None, parts))
+
+
+def _kinship(code: str) -> str:
+    return _KINSHIPS.get(code, "autre" if code else "")
+
+
+def _masked(email: str) -> str:
+    """Return an email of which the first letter and the domain are shown."""
+    name, at, domain = email.partition("@")
+    return f"{name[:1]}…{at}{domain}" if email else ""

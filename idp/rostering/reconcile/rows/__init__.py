@@ -1,0 +1,1 @@
+"""Holds the tables of the staging database that `schema` has no room for."""

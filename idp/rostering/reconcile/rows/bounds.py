@@ -1,0 +1,41 @@
+"""Declares the staging tables of what an import may not touch: people of other schools, and suspended people."""
+
+from typing import NamedTuple
+
+from idp.rostering.reconcile.tables import table
+
+
+@table("outside_student", "PRIMARY KEY (key)")
+class OutsideStudentRow(NamedTuple):
+    """A key of the files that is a pupil's of another school."""
+
+    key: str
+
+
+@table("outside_guardian", "PRIMARY KEY (key)")
+class OutsideGuardianRow(NamedTuple):
+    """A key of the files whose account belongs to other schools alone."""
+
+    key: str
+
+
+@table("outside_account", "PRIMARY KEY (account)")
+class OutsideAccountRow(NamedTuple):
+    """An account that belongs to other schools alone."""
+
+    account: str
+
+
+@table("shared_account", "PRIMARY KEY (account)")
+class SharedAccountRow(NamedTuple):
+    """An account that has a child in this school and one in another."""
+
+    account: str
+
+
+@table("suspended_name", "PRIMARY KEY (uai, name_key)")
+class SuspendedNameRow(NamedTuple):
+    """The name of a person whose account, or a tie of whose account, is suspended in a school."""
+
+    uai: str
+    name_key: str
