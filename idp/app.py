@@ -20,6 +20,16 @@ from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
+from idp.desk import purge as desk_purge
+from idp.desk.alerts import mails as alert_mails
+from idp.desk.alerts import rules as alerts
+from idp.desk.classes import job as class_jobs
+from idp.desk.jobs import asking, files, running
+from idp.desk.letter import job as letter_jobs
+from idp.desk.prints import job as print_jobs
+from idp.desk.school_files import job as school_files
+from idp.desk.staff import invitations
+from idp.desk.staff import notices as staff_notices
 from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
@@ -94,7 +104,11 @@ _PAGES = (
 )
 
 
-class _Application(Flask):
+_JOBS = (letter_jobs, class_jobs, print_jobs, school_files)
+"""The slices of the desk that register kinds of jobs when they are imported (`idp.desk.jobs.kinds`)."""
+
+
+class Application(Flask):
     """Flask that routes each request by its path alone, also with an invalid `Host` header or without a path."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,11 +138,11 @@ class _Application(Flask):
 def create_app(settings: Settings) -> Flask:
     """Return the application. It opens no connection and creates no key before its first request."""
     log_lines.configure(settings.log_level)
-    app = _Application("idp", template_folder=str(TEMPLATES), static_folder=None)
+    app = Application("idp", template_folder=str(TEMPLATES), static_folder=None)
     app.url_map.merge_slashes = False  # its redirect would have the Host of the request
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     connect(app, settings)
-    _database(app, settings)
+    configure_database(app, settings)
     declarations.configure(app)
     browser.configure(app)
     door = Door(app, settings)
@@ -137,7 +151,7 @@ def create_app(settings: Settings) -> Flask:
     security.configure(app, door, settings)
     i18n.configure(app)
     errors.configure(app)
-    door.before(_remember_origin)
+    door.before(remember_origin)
     proxies.configure(door, declarations.of(app), settings)
     door.add_page(
         "/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show, plain_sign_in.submit
@@ -169,11 +183,13 @@ def connect(app: Flask, settings: Settings) -> None:
         local_counts=local.Counts(),
         local_marks=local.Marks(),
         outbox_handlers=outbox_handlers(settings, outgoing),
-        outbox_apart=frozenset({back_channel.LOGOUT}),
+        outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
+        purges=(desk_purge.purge,),
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
+            alerts.ALERTS: alerts.ALERTS_PERIOD,
         },
     )
     provide(app, new_services)
@@ -192,10 +208,18 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         audit_chain.SEALING: partial(audit_chain.hand_over, settings=settings),
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
         school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
+        invitations.INVITED: partial(invitations.hand_over, settings=settings),
+        asking.JOB: partial(running.hand_over, settings=settings),
+        files.EXPIRY: files.hand_over,
+        alerts.ALERTS: alerts.look,
+        alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
+        staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
+        staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
     }
 
 
-def _database(app: Flask, settings: Settings) -> None:
+def configure_database(app: Flask, settings: Settings) -> None:
+    """Configure the database of `app`, and refuse changes outside a unit of work."""
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings.database_url, pool_size=settings.database_pool)
     db.init_app(app)
@@ -213,5 +237,6 @@ def _protocol(app: Flask, door: Door) -> None:
         security.exempt(app, blueprint)
 
 
-def _remember_origin(request: http.Request) -> None:
+def remember_origin(request: http.Request) -> None:
+    """Set the origin of a request, for the journal."""
     log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

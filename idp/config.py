@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from idp import config_rules as rules
+from idp.config_desk import DeskSettings
 from idp.config_display import shown
 from idp.config_rules import LOOPBACK
 
@@ -59,7 +60,7 @@ class _Environment(EnvSettingsSource):
             return value
 
 
-class Settings(BaseSettings):
+class Settings(DeskSettings):
     """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(
@@ -250,7 +251,7 @@ class Settings(BaseSettings):
 
     def contradictions(self) -> list[str]:
         """Return `field: message` for each value that is wrong together with other values."""
-        faults = []
+        faults = self.desk_contradictions(self.issuer)
         parts = urlsplit(self.issuer)
         own_machine = self.env == "development" and parts.hostname in LOOPBACK
         if parts.scheme == "http" and not own_machine:

@@ -34,6 +34,26 @@ def check_issuer(value: str) -> str:
     return value
 
 
+def check_provider(value: str) -> str:
+    """Check that the issuer of another provider is an https URL; without TLS it may be on this machine only."""
+    parts = urlsplit(value)
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not is_secure or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be an https URL such as https://connexion.academie.exemple.fr")
+    return value
+
+
+def desk_faults(desk_url: str, issuer: str) -> list[str]:
+    """Return `field: message` if the desk has the host of the service, which shares cookies, or another scheme."""
+    desk, service = urlsplit(desk_url), urlsplit(issuer)
+    faults = []
+    if desk.hostname == service.hostname:
+        faults.append("desk_url: must have another host than IDP_ISSUER, since browsers send cookies to all ports")
+    if desk.scheme != service.scheme:
+        faults.append("desk_url: must have the scheme of IDP_ISSUER")
+    return faults
+
+
 def check_database(value: str) -> str:
     """Check that it is the URL of a supported database."""
     if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):

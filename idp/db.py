@@ -27,7 +27,7 @@ import structlog
 from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, types
+from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, text, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -113,6 +113,11 @@ class UuidKey:
     """A random primary key: it tells neither the age of the row nor the number of rows."""
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+
+
+def only(condition: str) -> dict[str, Any]:
+    """Return the options of a partial index, on both databases."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 class UnitSession(Session):

@@ -14,7 +14,7 @@ from flask import current_app
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
     from datetime import datetime, timedelta
 
@@ -72,9 +72,11 @@ class Services:
     """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
     """The handler of each kind of outbox message."""
-    outbox_apart: frozenset[str] = frozenset()
-    """The kinds of outbox messages for the servers of clients: another thread sends them, so that mails do not
-    wait."""
+    outbox_lanes: Sequence[frozenset[str]] = ()
+    """Kinds of outbox messages that may take long. A thread of its own handles each group, so that mails do not wait:
+    the messages for the servers of clients, and the jobs of the desk."""
+    purges: Sequence[Callable[[Settings, datetime], Mapping[str, int]]] = ()
+    """What `idp purge` removes of higher layers: each function returns the numbers of removed rows by their names."""
     periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
     """The period of each kind of periodic job."""
 

@@ -6,6 +6,7 @@ each payload and derive the key for each signature, which takes longer than the 
 
 import hmac
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +17,8 @@ from itsdangerous import BadData, TimestampSigner
 from itsdangerous.signer import SigningAlgorithm
 
 from idp import opaque
+
+_FORM = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class InvalidValueError(Exception):
@@ -52,6 +55,8 @@ class Signer:
         Raises:
             InvalidValueError: the text was not signed for this purpose, or more than `max_age` seconds ago.
         """
+        if not _FORM.fullmatch(signed):  # base64 reads `+` as `-`, and skips other characters
+            raise InvalidValueError
         try:
             payload, signed_at = self._signer.unsign(signed, max_age, return_timestamp=True)
             return json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))), signed_at

@@ -1,15 +1,18 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
 from idp.accounts import models as accounts
+from idp.accounts.suspensions import models as suspensions
 from idp.audit import models as audit
 from idp.charter import models as charter
 from idp.clients import models as clients
 from idp.db import Base
+from idp.desk.jobs import models as jobs
+from idp.desk.staff import models as staff
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
 from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-MODULES = (accounts, audit, charter, clients, oidc, outbox, rostering, sessions, throttle)
+MODULES = (accounts, audit, charter, clients, jobs, oidc, outbox, rostering, sessions, staff, suspensions, throttle)
 metadata = Base.metadata

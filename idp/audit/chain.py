@@ -149,7 +149,8 @@ def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
 
 def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
     """Check the first MAC of the entry of an issued code."""
-    if entry.kind != ISSUED or (entry.result, entry.actor) != ("ok", "") or not entry.salt:
+    others = entry.result, entry.actor, entry.staff_id, entry.school_id
+    if entry.kind != ISSUED or others != ("ok", "", None, None) or not entry.salt:
         return Verdict.WRONG
     details: object = entry.details  # somebody may have written any JSON
     sid = details.get("sid") if isinstance(details, dict) else None
@@ -207,6 +208,8 @@ def _entry_message(entry: AuditEntry | SimpleNamespace, digest: bytes | None = N
             entry.result,
             entry.account_id.hex if entry.account_id else None,
             entry.client_id.hex if entry.client_id else None,
+            entry.staff_id.hex if entry.staff_id else None,
+            entry.school_id.hex if entry.school_id else None,
             entry.actor,
             digest.hex() if digest else None,
         ]

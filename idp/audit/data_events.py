@@ -10,10 +10,25 @@ from idp.audit.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class JournalExported(Event):
-    """An operator exported the journal; `since` is the first date, if one was given."""
+    """An operator exported the journal; `since` is the first date, if one was given.
+
+    An export at the desk also has the `format`, the number of `entries`, and the `sha256` of the file.
+    """
 
     kind = "journal.exported"
     since: str = ""
+    format: str = ""
+    entries: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RectificationAsked(Event):
+    """A data protection officer asked the schools `uais` to correct a person's data; `note` says what."""
+
+    kind = "account.rectification_asked"
+    note: str
+    uais: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +54,37 @@ class AccountRenamed(Event):
     kind = "account.renamed"
     changed: list[str]
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessSuspended(Event):
+    """A school or the académie suspended an account, or its tie to one child.
+
+    `suspension` is the key of the decision's row, `child` that of the pupil's, empty for the whole account. `until` is
+    empty without an end. `reference` names the document behind the decision. `uai` is the school that decided, empty
+    for the académie. `sessions` is how many sessions ended.
+    """
+
+    kind = "account.suspended"
+    suspension: str
+    child: str = ""
+    until: str = ""
+    reason: str
+    reference: str = ""
+    uai: str = ""
+    sessions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessReopened(Event):
+    """A suspension was ended before its time.
+
+    `suspension` is the key of the decision's row, `child` that of the pupil's, empty for the whole account. `uai` is
+    the school that had decided.
+    """
+
+    kind = "account.reopened"
+    suspension: str
+    child: str = ""
+    reason: str
+    uai: str = ""

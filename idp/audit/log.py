@@ -1,11 +1,12 @@
 """Writes entries of the journal, in the caller's transaction."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import SimpleNamespace
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -21,12 +22,28 @@ _COLUMNS = frozenset({"account_id", "client_id"})
 
 
 @dataclass(frozen=True)
+class Desk:
+    """The person of the desk who acts.
+
+    Attributes:
+        staff_id: the person.
+        school_id: the school that the person acts for, if the role has one.
+        details: the role, the authenticator, the age of the proof in seconds, the device; never a secret.
+    """
+
+    staff_id: uuid.UUID
+    school_id: uuid.UUID | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Origin:
     """The origin of an act: the IP and the request's id, or the operator's name for a command."""
 
     ip: str = ""
     request_id: str = ""
     actor: str = ""
+    desk: Desk | None = None
 
 
 _NOWHERE = Origin()
@@ -62,12 +79,17 @@ def entry_of(event: Event) -> NewRow:
     """Return the entry of `event`, for a statement that inserts it together with the act."""
     origin = _origin.get()
     details = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in _COLUMNS}
+    desk = origin.desk
+    if desk is not None:
+        details["desk"] = dict(desk.details)
     entry = SimpleNamespace(
         at=now(),
         kind=event.kind,
         result=event.result,
         account_id=event.account_id,
         client_id=event.client_id,
+        staff_id=desk and desk.staff_id,
+        school_id=desk and desk.school_id,
         actor=origin.actor,
         ip=origin.ip,
         request_id=origin.request_id,

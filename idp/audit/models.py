@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base
+from idp.db import Base, only
 
 OK = "ok"
 """The result of a successful act. Entries with another result are failures, which have their own retention time."""
@@ -23,12 +23,19 @@ class AuditEntry(Base):
     `mac` is the keyed hash of the entry, computed when the entry is written (`idp.audit.chain`). The personal part
     (`ip`, `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the part and its
     `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry is in.
+
+    `staff_id` is the person of the desk who acted, and `school_id` the school for which.
     """
 
     __tablename__ = "audit"
     __table_args__ = (
         Index("ix_audit_account_id_at", "account_id", "at"),
         Index("ix_audit_seal_id_id", "seal_id", "id"),
+        Index("ix_audit_staff_id_at", "staff_id", "at", **only("staff_id IS NOT NULL")),
+        Index("ix_audit_school_id_at", "school_id", "at", **only("school_id IS NOT NULL")),
+        # the acts of the desk of the last hours, and the entries about no account: few among the sign-ins
+        Index("ix_audit_at_of_staff", "at", **only("staff_id IS NOT NULL")),
+        Index("ix_audit_at_of_nobody", "at", **only("account_id IS NULL")),
         CheckConstraint("seal_id > 0", name="seal_id"),
     )
 
@@ -40,6 +47,8 @@ class AuditEntry(Base):
     result: Mapped[str] = mapped_column(String(10))
     account_id: Mapped[uuid.UUID | None]
     client_id: Mapped[uuid.UUID | None]
+    staff_id: Mapped[uuid.UUID | None]
+    school_id: Mapped[uuid.UUID | None]
     actor: Mapped[str] = mapped_column(String(80), default="")
     ip: Mapped[str] = mapped_column(String(45), default="")
     request_id: Mapped[str] = mapped_column(String(32), default="")

@@ -69,7 +69,8 @@ def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator
     )
     for name, value in _secrets(settings):
         if key is None and name != _KEY:
-            yield name, "perhaps changed: the former secret key is unknown"
+            if value:  # an empty setting holds no secret: its value tells whether it changed
+                yield name, "perhaps changed: the former secret key is unknown"
         elif key is None or _digest(key, name, value) != noted.get(name):
             yield name, "changed"
 

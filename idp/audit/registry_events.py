@@ -39,7 +39,7 @@ class AccountImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SchoolChanged(Event):
-    """An operator added a school or changed the name, postal address, phone, email or degree of a school."""
+    """An operator added a school or changed the name, postal address, phone, hours, email or degree of a school."""
 
     kind = "school.changed"
     uai: str

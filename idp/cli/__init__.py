@@ -54,6 +54,11 @@ ENTRIES = {
     ),
     "config": Entry("idp.cli.config:config", "Check the settings.", in_application=False),
     "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
+    "desk": Entry(
+        "idp.cli.desk:desk",
+        "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
+        in_application=False,
+    ),
     "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
     "letters": Entry(
         "idp.letters.commands:letters",
@@ -75,6 +80,10 @@ ENTRIES = {
         parts=("idp.operations.helpdesk.notice_commands:notices",),
     ),
     "serve": Entry("idp.cli.serve:serve", "Serve pages and protocol endpoints.", in_application=False),
+    "staff": Entry(
+        "idp.desk.staff.commands:staff",
+        "People of the school desk: invite them, list them, end their access, give a lost access back.",
+    ),
     "worker": Entry(
         "idp.outbox.commands:worker",
         "Deliver the messages of the outbox and run the periodic jobs, until SIGTERM or Ctrl-C.",

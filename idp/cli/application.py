@@ -77,12 +77,12 @@ def in_application(command: click.Command, *, notes_settings: bool = False) -> c
     return wrapped
 
 
-def create_for_service(settings: Settings) -> Flask:
+def create_for_service(settings: Settings, create: Callable[[Settings], Flask] = create_app) -> Flask:
     """Return the application of a process that serves requests; journal the settings that changed since the last start.
 
     Each worker compares: the first one records the change, and the row's lock makes the others find nothing new.
     """
-    app = create_app(settings)
+    app = create(settings)
     contextvars.copy_context().run(_note_settings, app, settings)
     return app
 

@@ -37,7 +37,7 @@ _MOST_RESTING = 1000
 
 _PORTS = {"https": 443, "http": 80}
 _COMPLETE = frozenset({200, 204})
-"""The statuses of a successful POST, whose body nobody reads."""
+"""The statuses of a successful `post_form`, whose body nobody reads."""
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -92,17 +92,24 @@ class Outgoing:
         """
         return self._send(url, "POST", urlencode(fields).encode())
 
+    def exchange_form(self, url: str, fields: Mapping[str, str], authorization: str) -> Answer:
+        """Send a form with an `Authorization` header by POST, and read the body of the response too.
+
+        Errors are those of `post_form`.
+        """
+        return self._send(url, "POST", urlencode(fields).encode(), authorization)
+
     def get(self, url: str) -> Answer:
         """Request a JSON document by GET; return the response, whatever its status. Errors are those of `post_form`."""
         return self._send(url, "GET", None)
 
-    def _send(self, url: str, method: str, body: bytes | None) -> Answer:
+    def _send(self, url: str, method: str, body: bytes | None, authorization: str = "") -> Answer:
         release_connection()
         target = self._target(url)
         if self._resting.get(url, 0.0) > time.monotonic():
             raise OutgoingError("not requested: the last request timed out less than a minute ago")
         try:
-            return self._exchange(target, method, body, Deadline(TIMEOUT))
+            return self._exchange(target, method, body, Deadline(TIMEOUT), authorization)
         except TimeoutError as error:
             self._rest(url)
             raise OutgoingError(f"no response within {TIMEOUT:g} seconds") from error
@@ -122,7 +129,9 @@ class Outgoing:
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         return _Target(url, parts.scheme == "https", host.removesuffix("."), port, parts.netloc, path)
 
-    def _exchange(self, target: _Target, method: str, body: bytes | None, deadline: Deadline) -> Answer:
+    def _exchange(
+        self, target: _Target, method: str, body: bytes | None, deadline: Deadline, authorization: str
+    ) -> Answer:
         endpoints = resolve(target.host, target.port, deadline)
         self._check_ips(target.host, (endpoint.ip for endpoint in endpoints))
         headers = {
@@ -131,6 +140,7 @@ class Outgoing:
             "Accept": "application/json",
             "Connection": "close",
             **({} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}),
+            **({"Authorization": authorization} if authorization else {}),
         }
         with ExitStack() as opened:
             connected = opened.enter_context(connect(endpoints, deadline))
@@ -141,7 +151,8 @@ class Outgoing:
             connection.sock = DeadlineSocket(connected, deadline, _LONGEST_HEAD + _LONGEST_BODY)
             connection.request(method, target.path, body, headers)
             response = connection.getresponse()
-            content = b"" if body is not None and response.status in _COMPLETE else self._body(target, response)
+            nobody_reads = body is not None and not authorization and response.status in _COMPLETE
+            content = b"" if nobody_reads else self._body(target, response)
             return Answer(response.status, _retry_after(response.getheader("Retry-After", "")), content)
 
     def _body(self, target: _Target, response: http.client.HTTPResponse) -> bytes:

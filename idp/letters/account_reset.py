@@ -5,7 +5,7 @@ is told at the confirmed email (security row K-05), so that nobody can take an a
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import SETTLED_BY_LETTER
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.sessions import manager
@@ -59,8 +60,9 @@ def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], exp
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
+    moment = now()
     same = {
-        entry.id for entry in locked if entry.disabled_at is None and entry.generation == fresh[entry.id].generation
+        entry.id for entry in locked if entry.is_enabled_at(moment) and entry.generation == fresh[entry.id].generation
     }
     same -= disputes.disputed_among(same)
     if len(same) < len(fresh):
@@ -68,18 +70,18 @@ def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], exp
     for account in locked:
         if account.activated_at is not None:
             _close(settings, account, reason)
-        _settle_notices(account, reason)
         account.letter_school_id = fresh[account.id].school_id
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
         account.credentials_changed()
         log.record(LetterDrawn(account_id=account.id))
-    db.session.flush()
+    db.session.flush()  # once: a school has thousands of accounts, whose rows are locked until the commit
+    _settle_notices([account.id for account in locked], reason)
 
 
-def _settle_notices(account: Account, reason: str) -> None:
+def _settle_notices(account_ids: Collection[uuid.UUID], reason: str) -> None:
     """Settle the notices that a new letter settles: neither disputes nor doubts about the person's identity."""
     sentence = f"new letter: {reason}" if reason else "new letter"
-    school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
+    school_notices.settle_all(account_ids, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
 
 
 def are_stored(fresh: Mapping[uuid.UUID, NewSecret]) -> bool:

@@ -5,23 +5,24 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.letters import printing, status
+from idp.letters import class_lists, printing, recipients, status
 from idp.letters.files import LetterFileError
-from idp.letters.printing import PrintOrder, Report
+from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
 from idp.letters.recipients import PrintError
 from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
-from idp.terminal import AS_JSON, plain
+from idp.terminal import AS_JSON, dumped, plain, table
 from idp.uai import normalised_uai
 
-LONGEST_REASON = 200
 _NAMED_AT_MOST = 5
 _PATH = click.Path(path_type=Path)
 
@@ -131,11 +132,13 @@ def _errors_as_messages() -> Iterator[None]:
 
 def _as_json(order: PrintOrder, report: Report) -> dict[str, Any]:
     made = report.printed > 0
+    cut = [entry.username for entry in report.cut]
     shown = {
         "printed": report.printed,
         "skipped": [{"username": entry.username, "reason": entry.reason} for entry in report.skipped],
         "pdf": str(order.out) if order.out and made else None,
         "csv": str(order.csv) if order.csv and made else None,
+        **({"addresses_cut": cut} if cut else {}),
     }
     return shown | {"files": [str(path) for path in report.files]} if order.per_class else shown
 
@@ -144,11 +147,50 @@ def _show(order: PrintOrder, report: Report) -> None:
     for reason, count in Counter(entry.reason for entry in report.skipped).most_common():
         names = [entry.username for entry in report.skipped if entry.reason == reason]
         click.echo(plain(f"skipped: {', '.join(names) if count <= _NAMED_AT_MOST else count} {reason}"), err=True)
+    if report.cut:
+        cut = ", ".join(entry.username for entry in report.cut)
+        click.echo(plain(f"the postal address is too long, and printed in part: {cut}"), err=True)
     if not report.printed:
         click.echo(f"no letter to print{f' for {plain(order.uai)}' if order.uai else ''}")
         return
     where = " and ".join(plain(path) for path in (order.out, order.csv) if path)
     click.echo(f"{report.printed} letter{'' if report.printed == 1 else 's'} in {where}")
+
+
+@letters.command("remaining")
+@click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
+@click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
+@AS_JSON
+def list_remaining(uai: str, class_name: str | None, *, as_json: bool) -> None:
+    """List the parents who still have to activate, for the class teacher: names, no identifier and no code."""
+    rows = class_lists.remaining(_school(uai, class_name), class_name)
+    if as_json:
+        keys = ("class", "pupil", "guardian")
+        click.echo(dumped([dict(zip(keys, row, strict=True)) for row in rows]))
+    else:
+        table(("class", "pupil", "guardian"), rows)
+
+
+@letters.command("remind")
+@click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
+@click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
+@AS_JSON
+def remind(uai: str, class_name: str | None, *, as_json: bool) -> None:
+    """Send a new link to the parents whose email waits for its confirmation, at most once a week to each."""
+    people = class_lists.waiting(_school(uai, class_name), class_name)
+    done = class_lists.remind(services().settings, [person.account_id for person in people])
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        click.echo(f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.nothing} with no need")
+
+
+def _school(uai: str, class_name: str | None) -> School:
+    with _errors_as_messages():
+        school = recipients.find_school(uai)
+        if class_name is not None and not class_lists.has_class(school, class_name):
+            raise PrintError(f"{school.uai} has no class {class_name}")
+    return school
 
 
 letters.add_command(status.command)

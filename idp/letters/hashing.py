@@ -3,7 +3,7 @@
 The processes of the pool import this module, and nothing of the application.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -34,10 +34,11 @@ class BatchHasher:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def hash(self, passwords: Sequence[str]) -> list[str]:
+    def hash(self, passwords: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Return the hash of each password, in the same order.
 
-        `hasher` hashes the first one; the pool takes its parameters from that hash.
+        `hasher` hashes the first one; the pool takes its parameters from that hash. `progress` is called with the
+        number of hashes that are done, and of all.
 
         Raises:
             HasherBusyError: the hasher had no free slot.
@@ -50,7 +51,12 @@ class BatchHasher:
             return [first]
         if self._pool is None:
             self._pool = process_pool(self._hasher.concurrency)
-        return [first, *self._pool.map(partial(_hash, extract_parameters(first)), others)]
+        hashes = [first]
+        for hashed in self._pool.map(partial(_hash, extract_parameters(first)), others):
+            hashes.append(hashed)
+            if progress:
+                progress(len(hashes), len(passwords))
+        return hashes
 
 
 def _hash(parameters: Parameters, password: str) -> str:

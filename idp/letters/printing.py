@@ -1,12 +1,13 @@
 """Prints the letters of people, classes and schools; each file is one transaction.
 
 With a file for each class, an interrupted print keeps the classes that are done, and the same command completes it.
+The desk keeps the PDFs in the database instead, in the transaction of their secrets (`print_in_memory`).
 """
 
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,12 +16,17 @@ from idp.config import Settings
 from idp.letters import account_reset, merge_csv, recipients
 from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
 from idp.letters.hashing import BatchHasher
-from idp.letters.recipients import PrintError, Recipient, Skipped
+from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
+from idp.letters.render.postal import is_cut
 from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import DrawnLetter, draw
 
+LONGEST_REASON = 200
+"""Characters of the reason why an active account gets a letter."""
 IN_ONE_FILE = 2000
 """Letters of one file for a whole school, at most: the typesetter needs about a megabyte of memory for each."""
+IN_MEMORY = 3000
+"""Letters of one print for the desk, at most: their PDFs are in memory together, 25 kilobytes a letter."""
 IN_A_CLASS_FILE = 500
 """Letters of one file for a class, at most: a larger class gets several files."""
 _MAX_CLASS_BYTES = 60
@@ -57,11 +63,18 @@ class PrintOrder:
 
 @dataclass
 class Report:
-    """The number of valid letters, the people who were skipped, and the PDFs."""
+    """The number of valid letters, people who were skipped, people whose postal address is cut, and the PDFs."""
 
     printed: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    cut: list[Recipient] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+
+
+Keep = Callable[[Sequence[bytes], Report], None]
+"""Stores the PDFs of a print, with its report."""
+Progress = Callable[[int, int], None]
+"""Is told how many letters of how many are done."""
 
 
 class _Output:
@@ -82,6 +95,9 @@ class _Output:
             self._pdf.write(content, expires_at)
         if self._list:
             self._list.write(merge_csv.render(drawn), expires_at)
+
+    def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
+        """Store nothing in the database: the letters are in files."""
 
     def publish(self) -> None:
         faults = []
@@ -117,6 +133,7 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
     """
     _check_files(order)
     people, report = _choose(order)
+    _check_length(order, people)
     with BatchHasher(hasher) as batch_hasher, Typesetter() as typesetter:
         for out, batch in _batches(order, people):
             drawn, skipped = draw(
@@ -129,6 +146,7 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
             )
             report.printed += len(drawn)
             report.skipped += skipped
+            report.cut += _cut(drawn)
             if drawn and out:
                 report.files.append(out)
             if drawn and order.per_class:
@@ -136,6 +154,71 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
                     f"{drawn[0].recipient.class_name or 'no class'}: {_letters(len(drawn))} in {out or order.csv}"
                 )
     return report
+
+
+class _Memory:
+    """Holds a batch of letters as PDFs of `IN_A_CLASS_FILE` letters at most, until they are stored with the secrets."""
+
+    def __init__(self, typesetter: Typesetter, order: PrintOrder, keep: Keep, progress: Progress | None) -> None:
+        self._typesetter, self._as_slips = typesetter, order.as_slips
+        self._keep, self._progress = keep, progress
+        self._pdfs: list[bytes] = []
+
+    def store(self, drawn: Sequence[DrawnLetter], _expires_at: datetime) -> None:
+        self._pdfs = []
+        for start in range(0, len(drawn), IN_A_CLASS_FILE):
+            letters = [entry.letter for entry in drawn[start : start + IN_A_CLASS_FILE]]
+            self._pdfs.append(self._typesetter.render(letters, as_slips=self._as_slips))
+            if self._progress:
+                self._progress(len(drawn), len(drawn))
+
+    def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
+        self._keep(self._pdfs, Report(printed=len(drawn), skipped=list(skipped), cut=_cut(drawn)))
+
+    def publish(self) -> None:
+        self._pdfs = []
+
+    def discard(self) -> None:
+        self._pdfs = []
+
+
+def print_in_memory(
+    settings: Settings, hasher: Hasher, order: PrintOrder, keep: Keep, progress: Progress | None = None
+) -> Report:
+    """Print letters into memory; store them in one transaction with all their secrets, or nothing.
+
+    Args:
+        settings: the texts that all letters have.
+        hasher: hashes the provisional passwords.
+        order: who gets a letter; without files.
+        keep: stores the PDFs, in the transaction of the secrets. Not called if nobody gets a letter.
+        progress: called between two steps; what it raises ends the print, and no secret is valid.
+
+    Raises:
+        PrintError: the options cannot be met, or there are more than `IN_MEMORY` letters; nothing was done.
+        LetterError: a letter cannot be printed.
+        HasherBusyError: the hasher had no free slot.
+        BrokenProcessPool: a hashing or typesetting process was killed.
+    """
+    people, report = _choose(order)
+    if len(people) > IN_MEMORY:
+        raise PrintError(f"{len(people)} letters are too many for one print", Refusal.TOO_MANY)
+    before = list(report.skipped)
+
+    def keep_all(pdfs: Sequence[bytes], stored: Report) -> None:
+        keep(pdfs, replace(stored, skipped=before + stored.skipped))
+
+    with BatchHasher(hasher) as batch_hasher, Typesetter() as typesetter:
+        drawn, skipped = draw(
+            settings,
+            batch_hasher,
+            people,
+            _Memory(typesetter, order, keep_all, progress),
+            reason=order.reason,
+            all_or_none=bool(order.usernames),
+            progress=progress,
+        )
+    return Report(printed=len(drawn), skipped=before + skipped, cut=_cut(drawn))
 
 
 def _letters(count: int) -> str:
@@ -161,9 +244,16 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
     if order.usernames or school is None:
         return recipients.by_username(order.usernames, school, order.class_name, order.reason), report
     people, report.skipped = recipients.in_school(school, order.class_name, renew=order.renew)
-    if len(people) > IN_ONE_FILE and not order.per_class:
-        raise PrintError(f"{len(people)} letters are too many for one file: use --per-class")
     return people, report
+
+
+def _check_length(order: PrintOrder, people: Sequence[Recipient]) -> None:
+    if len(people) > IN_ONE_FILE and not order.per_class and not order.usernames:
+        raise PrintError(f"{len(people)} letters are too many for one file: use --per-class")
+
+
+def _cut(drawn: Sequence[DrawnLetter]) -> list[Recipient]:
+    return [entry.recipient for entry in drawn if is_cut(entry.letter.recipient)]
 
 
 def _batches(order: PrintOrder, people: Sequence[Recipient]) -> Iterator[tuple[Path | None, list[Recipient]]]:

@@ -1,5 +1,6 @@
 """Chooses the recipients of letters and sorts them, or says why a person gets no letter."""
 
+import enum
 import re
 import uuid
 from collections.abc import Sequence
@@ -22,8 +23,44 @@ _SEPARATORS = str.maketrans("-'", "  ")
 _NUMBERS = re.compile(r"(\d+)")
 
 
+class Refusal(enum.StrEnum):
+    """Why letters cannot be printed, for a page that has its own words."""
+
+    NO_SCHOOL = "no_school"
+    UNNAMED = "unnamed"
+    NO_ENT = "no_ent"
+    ENT_URL = "ent_url"
+    NO_CLASS = "no_class"
+    NO_ACCOUNT = "no_account"
+    MERGED = "merged"
+    DISABLED = "disabled"
+    SUSPENDED = "suspended"
+    DISPUTED = "disputed"
+    CHILDLESS = "childless"
+    NOT_HERE = "not_here"
+    NO_REASON = "no_reason"
+    TOO_MANY = "too_many"
+    CHANGED = "changed"
+
+
+class Skip(enum.StrEnum):
+    """Why an account gets no letter, for a page that has its own words."""
+
+    DISABLED = "disabled"
+    SUSPENDED = "suspended"
+    DISPUTED = "disputed"
+    ACTIVE = "active"
+    HAS_LETTER = "has_letter"
+    CHANGED = "changed"
+    FAULTY = "faulty"
+
+
 class PrintError(Exception):
-    """The letters cannot be printed; nothing changed. The text is the message to show."""
+    """The letters cannot be printed; nothing changed. The text is the message to show, `refusal` its kind."""
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 class Recipient(NamedTuple):
@@ -46,6 +83,8 @@ class Skipped(NamedTuple):
 
     username: str
     reason: str
+    skip: Skip
+    account_id: uuid.UUID
 
 
 def get_school(uai: str) -> School:
@@ -54,16 +93,37 @@ def get_school(uai: str) -> School:
     Raises:
         PrintError: the school is unknown, has no name, or no ENT with a printable URL serves it.
     """
+    school = find_school(uai)
+    check_school(school)
+    return school
+
+
+def find_school(uai: str) -> School:
+    """Return a school, whether its letters can be printed or not.
+
+    Raises:
+        PrintError: the school is unknown.
+    """
     school = db.session.scalar(select(School).where(School.uai == normalised_uai(uai)))
     if school is None:
-        raise PrintError(f"no school {uai}")
+        raise PrintError(f"no school {uai}", Refusal.NO_SCHOOL)
+    return school
+
+
+def check_school(school: School) -> None:
+    """Check that a school's letters can be printed.
+
+    Raises:
+        PrintError: the school has no name, or no ENT with a printable URL serves it.
+    """
     if not school.is_named:
-        raise PrintError(f"{school.uai} has no name to print in its letters: set it with `idp school set`")
+        raise PrintError(
+            f"{school.uai} has no name to print in its letters: set it with `idp school set`", Refusal.UNNAMED
+        )
     try:
         pdf.check_ent_url(ent_home_url(school))
     except pdf.LetterError as fault:
-        raise PrintError(f"the letters of {school.uai} cannot be printed: {fault}") from fault
-    return school
+        raise PrintError(f"the letters of {school.uai} cannot be printed: {fault}", Refusal.ENT_URL) from fault
 
 
 def ent_home_url(school: School) -> str:
@@ -74,7 +134,7 @@ def ent_home_url(school: School) -> str:
     """
     ent = registry.serving([school.uai])
     if ent is None or not ent.home_uri:  # the login URL needs parameters that nobody types
-        raise PrintError(f"no ENT with a home URL serves {school.uai}: set it with `idp client set`")
+        raise PrintError(f"no ENT with a home URL serves {school.uai}: set it with `idp client set`", Refusal.NO_ENT)
     return ent.home_uri
 
 
@@ -92,14 +152,17 @@ def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
     rows = _parents(school, class_name)
     disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
     for row in rows:
-        reason = _skip_reason(row, moment, disputed.get(row.id, ()), renew=renew)
-        if reason:
-            skipped.append(Skipped(row.username, reason))
+        skip = _skip(row, moment, renew=renew)
+        if skip:
+            reason = _skip_reason(skip, row, disputed.get(row.id, ()))
+            skipped.append(Skipped(row.username, reason, skip, row.id))
         else:
-            order = (class_order(row.class_name), _folded(row.family_name), _folded(row.given_name), row.username)
+            order = (class_order(row.class_name), folded(row.family_name), folded(row.given_name), row.username)
             chosen.append((order, Recipient(row.id, row.username, row.generation, school.id, row.class_name)))
     if class_name is not None and not chosen and not skipped:
-        raise PrintError(f"{school.uai} has no class {class_name}; its classes are {', '.join(_classes(school))}")
+        raise PrintError(
+            f"{school.uai} has no class {class_name}; its classes are {', '.join(_classes(school))}", Refusal.NO_CLASS
+        )
     return [entry for _, entry in sorted(chosen)], sorted(skipped)
 
 
@@ -125,37 +188,58 @@ def by_username(
     accounts = {account.id: account for account in map(_get, usernames)}
     for account in accounts.values():
         if account.activated_at is not None and not reason:
-            raise PrintError(f"{account.username} is active, and a new letter closes it: give --reason")
-    return [_from_school(account, school, class_name) for account in accounts.values()]
+            raise PrintError(
+                f"{account.username} is active, and a new letter closes it: give --reason", Refusal.NO_REASON
+            )
+    return [from_school(account, school, class_name) for account in accounts.values()]
 
 
 def _get(username: str) -> Account:
     folded = fold_username(username)
     account = directory.find_by_username(folded) if folded else None
     if account is None:
-        raise PrintError(f"no account {username}")
-    if account.merged_into_id is not None:
-        kept = db.session.get_one(Account, account.merged_into_id)
-        raise PrintError(f"the children of {account.username} are with {kept.username}: print that letter")
-    if account.disabled_at is not None:
-        raise PrintError(f"{account.username} is disabled: its letter could not be used")
-    if uais := disputes.uais_of_disputes([account.id]).get(account.id):
-        raise PrintError(f"{account.username} {_closed_by(uais)}")
-    if not account.children:
-        raise PrintError(f"{account.username} has no child in a school")
+        raise PrintError(f"no account {username}", Refusal.NO_ACCOUNT)
+    check_account(account)
     return account
 
 
-def _from_school(account: Account, school: School | None, class_name: str | None) -> Recipient:
+def check_account(account: Account) -> None:
+    """Check that an account may get a letter.
+
+    Raises:
+        PrintError: it is merged, disabled, suspended or disputed, or has no child.
+    """
+    if account.merged_into_id is not None:
+        kept = db.session.get_one(Account, account.merged_into_id)
+        raise PrintError(
+            f"the children of {account.username} are with {kept.username}: print that letter", Refusal.MERGED
+        )
+    if account.disabled_at is not None:
+        raise PrintError(f"{account.username} is disabled: its letter could not be used", Refusal.DISABLED)
+    if account.is_suspended_at(now()):
+        raise PrintError(f"{account.username} is suspended: its letter could not be used", Refusal.SUSPENDED)
+    if uais := disputes.uais_of_disputes([account.id]).get(account.id):
+        raise PrintError(f"{account.username} {_closed_by(uais)}", Refusal.DISPUTED)
+    if not account.children:
+        raise PrintError(f"{account.username} has no child in a school", Refusal.CHILDLESS)
+
+
+def from_school(account: Account, school: School | None, class_name: str | None) -> Recipient:
+    """Return an account as the recipient of a letter from a school, or from the first of its schools.
+
+    Raises:
+        PrintError: it has no child in that school or class.
+    """
     for child in account.children:
         if (school is None or child.school_id == school.id) and class_name in {None, child.class_name}:
             return Recipient(account.id, account.username, account.generation, child.school_id, child.class_name)
     where = " of ".join(part for part in (class_name, school.uai if school else None) if part)
-    raise PrintError(f"{account.username} has no child in {where}")
+    raise PrintError(f"{account.username} has no child in {where}", Refusal.NOT_HERE)
 
 
 def _parents(school: School, class_name: str | None) -> list[Any]:
     """Return each account with a child in the school (and class) once, with the class of its first child there."""
+    moment = now()
     query = (
         select(
             Account.id,
@@ -165,15 +249,17 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             Account.given_name,
             Account.activated_at,
             Account.disabled_at,
+            Account.where_suspended(moment).label("is_suspended"),
             Account.provisional_hash.is_not(None).label("has_letter"),
             Account.provisional_expires_at,
             disputes.has_disputed_tie().label("is_disputed"),
             Child.class_name,
+            Guardianship.where_suspended(moment).label("is_tie_suspended"),
         )
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.school_id == school.id, Guardianship.is_unended)
-        .order_by(Guardianship.rank, Child.id)
+        .order_by(Guardianship.where_suspended(moment), Guardianship.rank, Child.id)
     )
     if class_name is not None:
         query = query.where(Child.class_name == class_name)
@@ -189,26 +275,42 @@ def _closed_by(uais: Sequence[str]) -> str:
     return f"is closed by a dispute, which {schools} must settle first with `idp account disputes`"
 
 
-def _skip_reason(row: Any, moment: datetime, disputed_by: Sequence[str], *, renew: bool) -> str:
-    """Return why an account of the school gets no letter, or an empty string."""
+def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
+    """Return why an account of the school gets no letter, or None."""
     if row.disabled_at is not None:
-        return "is disabled"
+        return Skip.DISABLED
+    if row.is_suspended or row.is_tie_suspended:
+        return Skip.SUSPENDED
     if row.is_disputed:
-        return _closed_by(disputed_by)
+        return Skip.DISPUTED
     if row.activated_at is not None:
-        return "is active: name it with --username to close it and print a letter"
+        return Skip.ACTIVE
     valid_until = row.provisional_expires_at
-    if row.has_letter and valid_until is not None and valid_until > moment and not renew:
-        return f"has a letter valid until {valid_until.astimezone().date()}: use --renew to print again"
-    return ""
+    has_letter = row.has_letter and valid_until is not None and valid_until > moment
+    return Skip.HAS_LETTER if has_letter and not renew else None
+
+
+def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
+    """Return the words for a reason, which continue a sentence that begins with the username."""
+    match skip:
+        case Skip.DISABLED:
+            return "is disabled"
+        case Skip.SUSPENDED:
+            return "is suspended"
+        case Skip.DISPUTED:
+            return _closed_by(disputed_by)
+        case Skip.ACTIVE:
+            return "is active: name it with --username to close it and print a letter"
+    day = row.provisional_expires_at.astimezone().date()
+    return f"has a letter valid until {day}: use --renew to print again"
 
 
 def class_order(class_name: str) -> tuple[Any, ...]:
     """Return a sort key that puts 6e 2 before 6e 10, and an empty name last."""
-    parts = _NUMBERS.split(_folded(class_name))
+    parts = _NUMBERS.split(folded(class_name))
     return (not class_name.strip(), [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], class_name)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Return the sort key of a name in French: without accents, case, hyphens and apostrophes."""
     return " ".join(fold(name).translate(_SEPARATORS).split())

@@ -7,7 +7,7 @@ asked, the part file stays, and the next print decides (`files.remove_leftovers`
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -24,7 +24,7 @@ from idp.letters import provisional
 from idp.letters.account_reset import AccountsChangedError, NewSecret, are_stored, reset_accounts
 from idp.letters.files import LetterFileError
 from idp.letters.hashing import BatchHasher
-from idp.letters.recipients import PrintError, Recipient, Skipped, ent_home_url
+from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped, ent_home_url
 from idp.letters.render.contents import compose
 from idp.letters.render.pdf import Letter, LetterError
 from idp.throttle import guard
@@ -52,6 +52,9 @@ class LetterOutput(Protocol):
     def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Write the letters and sync them to the disk, in place of those of an earlier call."""
 
+    def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
+        """Store in the transaction of the secrets what belongs to it; called again when it is tried again."""
+
     def publish(self) -> None:
         """Make the letters available: their secrets are valid."""
 
@@ -67,6 +70,7 @@ def draw(
     *,
     reason: str = "",
     all_or_none: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[DrawnLetter], list[Skipped]]:
     """Draw a letter for each of `people`, in one transaction; return the letters and the people who were skipped.
 
@@ -77,6 +81,7 @@ def draw(
         output: writes the letters; called again without a person whose letter cannot be printed.
         reason: why an active account gets a letter, for the journal.
         all_or_none: fail when one person has to be skipped.
+        progress: called with the number of hashed secrets and of all; what it raises ends the print.
 
     Raises:
         PrintError: with `all_or_none`, an account changed after it was chosen; or a school has no ENT.
@@ -86,24 +91,30 @@ def draw(
     """
     expires_at = now() + timedelta(days=settings.provisional_days)
     composed, skipped = _compose(settings, people, expires_at, all_or_none=all_or_none)
-    hashes = hasher.hash([letter.provisional_password for *_, letter in composed])
+    hashes = hasher.hash([letter.provisional_password for *_, letter in composed], progress)
     drawn = [
         DrawnLetter(entry, account, school, letter, NewSecret(hashed, entry.generation, school.id))
         for (entry, account, school, letter), hashed in zip(composed, hashes, strict=True)
     ]
+
+    def commit(new_secrets: Mapping[uuid.UUID, NewSecret]) -> None:
+        output.keep(drawn, skipped)
+        reset_accounts(settings, new_secrets, expires_at, reason)
+
     while drawn:
-        faults = _write_and_commit(settings, drawn, output, expires_at, reason, all_or_none=all_or_none)
+        faults = _write_and_commit(drawn, output, expires_at, commit, all_or_none=all_or_none)
         if faults is None:
             break
-        skipped += [
-            Skipped(entry.recipient.username, faults[entry.recipient.account_id])
-            for entry in drawn
-            if entry.recipient.account_id in faults
-        ]
+        skipped += _skipped(drawn, faults)
         drawn = [entry for entry in drawn if entry.recipient.account_id not in faults]
     for entry in drawn:
         guard.clear_account(entry.letter.username)
     return drawn, skipped
+
+
+def _skipped(drawn: Sequence[DrawnLetter], faults: Mapping[uuid.UUID, tuple[str, Skip]]) -> list[Skipped]:
+    people = [entry.recipient for entry in drawn if entry.recipient.account_id in faults]
+    return [Skipped(person.username, *faults[person.account_id], person.account_id) for person in people]
 
 
 def _compose(
@@ -124,31 +135,30 @@ def _compose(
         schools = {school.id: school for school in directory.schools(account)} if account else {}
         school = schools.get(entry.school_id)
         if account is None or school is None or account.generation != entry.generation:
-            skipped.append(Skipped(entry.username, _CHANGED))
+            skipped.append(Skipped(entry.username, _CHANGED, Skip.CHANGED, entry.account_id))
             continue
         if school.id not in ent_urls:
             ent_urls[school.id] = ent_home_url(school)
         letter = compose(settings, account, school, ent_urls[school.id], provisional.draw(), expires_at)
         composed.append((entry, account, school, letter))
     if skipped and all_or_none:
-        raise PrintError(f"{skipped[0].username} {_CHANGED}")
+        raise PrintError(f"{skipped[0].username} {_CHANGED}", Refusal.CHANGED)
     return composed, skipped
 
 
 def _write_and_commit(
-    settings: Settings,
     drawn: Sequence[DrawnLetter],
     output: LetterOutput,
     expires_at: datetime,
-    reason: str,
+    commit: Callable[[Mapping[uuid.UUID, NewSecret]], None],
     *,
     all_or_none: bool,
-) -> Mapping[uuid.UUID, str] | None:
+) -> Mapping[uuid.UUID, tuple[str, Skip]] | None:
     """Write the letters and commit their secrets; or return why accounts have to be skipped."""
     new_secrets = {entry.recipient.account_id: entry.new_secret for entry in drawn}
     try:
         output.store(drawn, expires_at)
-        retry_unit_of_work(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
+        retry_unit_of_work(lambda: commit(new_secrets))
     except BaseException as error:
         if are_stored(new_secrets):
             output.publish()
@@ -161,7 +171,8 @@ def _write_and_commit(
             raise PrintError(
                 "; ".join(
                     f"{entry.recipient.username} {_CHANGED}" for entry in drawn if entry.recipient.account_id in faults
-                )
+                ),
+                Refusal.CHANGED,
             ) from None
         if all_or_none or not faults:
             raise
@@ -170,13 +181,13 @@ def _write_and_commit(
     return None
 
 
-def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUID, str]:
+def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUID, tuple[str, Skip]]:
     """Return why accounts cannot get a letter; empty if the error is not about single letters."""
     if isinstance(error, AccountsChangedError):
-        return dict.fromkeys(error.ids, _CHANGED)
+        return dict.fromkeys(error.ids, (_CHANGED, Skip.CHANGED))
     if isinstance(error, LetterError) and error.username:
         return {
-            entry.recipient.account_id: f"has no letter: {error}"
+            entry.recipient.account_id: (f"has no letter: {error}", Skip.FAULTY)
             for entry in drawn
             if entry.letter.username == error.username
         }

@@ -24,7 +24,7 @@ def compose(
     context: Mapping[str, Any],
     message_id: str,
     settings: Settings,
-    ent_url: str = "",
+    other_url: str = "",
 ) -> EmailMessage:
     """Return the mail of `templates/mail/<message>/`; needs an application context.
 
@@ -32,10 +32,10 @@ def compose(
         message: the mail's name, for example `confirmation`.
         recipient: one stored email.
         context: texts, numbers and dates for the templates. Texts that a mail program would turn into links are
-            changed, except links to this service, and `ent_url`.
+            changed, except links to this service, and `other_url`.
         message_id: the id of the outbox message, so that a mail that is sent again has the same Message-ID.
         settings: the sender and the service's name.
-        ent_url: the registered URL of the ENT that the mail links to, if any.
+        other_url: a URL elsewhere that the mail links to, if any: the registered URL of an ENT, or the desk.
 
     Raises:
         InvalidEmailError: `recipient` is not exactly one email.
@@ -43,7 +43,7 @@ def compose(
     """
     if not _STABLE.fullmatch(message_id):
         raise ValueError("a Message-ID may have letters, digits, dots, hyphens and underscores only")
-    safe = without_links(context, f"{settings.issuer}/", ent_url)
+    safe = without_links(context, f"{settings.issuer}/", other_url)
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))

@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -33,45 +33,50 @@ log = structlog.get_logger()
 def worker(*, once: bool) -> None:
     """Deliver the messages of the outbox and run the periodic jobs, until SIGTERM or Ctrl-C."""
     handlers = services().outbox_handlers
-    main, separate = _workers(handlers, services().outbox_apart)
+    workers = _workers(handlers, services().outbox_lanes)
     with _stop_on_signal() as stop:
         if not once:
             log.info("outbox.worker_started", kinds=sorted(handlers))
-            _run_both(main, separate, stop)
+            _run_all(workers, stop)
             log.info("outbox.worker_stopped")
             return
         try:
-            while main.run_once(stop) or separate.run_once(stop):
+            while sum(lane.run_once(stop) for lane in workers):
                 pass
         except SQLAlchemyError as error:
             raise click.ClickException(f"the database cannot be used ({type(error).__name__})") from error
 
 
-def _workers(handlers: Mapping[str, Handler], separate: Collection[str]) -> tuple[Worker, Worker]:
-    """Return the worker of most kinds and of the periodic jobs, and the worker of the kinds in `separate`."""
-    fast = {kind: handler for kind, handler in handlers.items() if kind not in separate}
-    slow = {kind: handler for kind, handler in handlers.items() if kind in separate}
-    return Worker(fast, known=handlers, jobs=services().periodic_jobs), Worker(slow, known=handlers)
+def _workers(handlers: Mapping[str, Handler], lanes: Sequence[Collection[str]]) -> list[Worker]:
+    """Return the worker of most kinds and of the periodic jobs, then the worker of the kinds of each lane."""
+    apart = {kind for lane in lanes for kind in lane}
+    rest = {kind: handler for kind, handler in handlers.items() if kind not in apart}
+    return [
+        Worker(rest, known=handlers, jobs=services().periodic_jobs),
+        *(Worker({kind: handlers[kind] for kind in lane}, known=handlers) for lane in lanes),
+    ]
 
 
-def _run_both(main: Worker, separate: Worker, stop: threading.Event) -> None:
-    """Run both workers until `stop` is set. If one fails, the other finishes its message, and the process ends."""
-    app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - for the other thread
+def _run_all(workers: Sequence[Worker], stop: threading.Event) -> None:
+    """Run the workers until `stop` is set. If one fails, the others finish their message, and the process ends."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - for the other threads
+    main, *others = workers
 
-    def run_separate() -> None:
+    def run(lane: Worker) -> None:
         try:
             with app.app_context():
-                separate.run_forever(stop)
+                lane.run_forever(stop)
         finally:
             stop.set()
 
-    with ThreadPoolExecutor(1, thread_name_prefix="outbox-separate") as threads:
-        other = threads.submit(run_separate)
+    with ThreadPoolExecutor(len(others), thread_name_prefix="outbox-lane") as threads:
+        running = [threads.submit(run, lane) for lane in others]
         try:
             main.run_forever(stop)
         finally:
             stop.set()
-        other.result()
+        for lane in running:
+            lane.result()
 
 
 @click.group("outbox")

@@ -17,7 +17,7 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 
 LEASE = timedelta(minutes=5)
-"""Longer than any handler may run (see `idp.mail.smtp_connection`), or a second worker would send the same mail."""
+"""Longer than a handler may run that does not prolong it (`extend`), or a second worker would send the same mail."""
 
 NO_HANDLER = "this version has no handler for this kind"
 
@@ -53,6 +53,23 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
     )
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
         return session.scalars(statement).one_or_none()
+
+
+def extend(message: OutboxMessage, lease: timedelta) -> bool:
+    """Let the lease of a claimed message end in `lease` from now: a long job prolongs it while it runs.
+
+    Returns:
+        False, without a change, if the lease expired and another worker claimed the message.
+    """
+    statement = (
+        update(OutboxMessage)
+        .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
+        .values(leased_until=now() + lease)
+        .returning(OutboxMessage.id)
+        .execution_options(synchronize_session=False)
+    )
+    with Session(db.engine) as session, session.begin():
+        return session.scalar(statement) is not None
 
 
 def settle(message: OutboxMessage, **values: Any) -> bool:

@@ -8,14 +8,17 @@ from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 
 
 class OutboxMessage(UuidKey, Base):
     """A message that is delivered at least once. Its payload has ids, no secret, and is emptied after the delivery."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_waiting", "finished_at", "available_at"),)
+    __table_args__ = (
+        Index("ix_outbox_waiting", "finished_at", "available_at"),
+        Index("ix_outbox_dead", "finished_at", **only("outcome = 'dead'")),
+    )
 
     kind: Mapped[str] = mapped_column(String(60))
     payload: Mapped[dict[str, Any]]

@@ -54,6 +54,15 @@ class TemporaryDeliveryError(Exception):
         self.retry_after = retry_after
 
 
+class PostponedError(Exception):
+    """The handler has to wait for something that takes a while; the message is tried again after `pause`, uncounted."""
+
+    def __init__(self, reason: str, pause: timedelta) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.pause = pause
+
+
 class UncertainDeliveryError(TemporaryDeliveryError):
     """The answer was lost after the whole message was sent, so that the server may have accepted it.
 
@@ -152,6 +161,8 @@ class Worker:
             values = _finished(DEAD, error.reason)
         except TemporaryDeliveryError as error:
             values = _after_failure(message, error)
+        except PostponedError as error:
+            values = _postponed(message, error)
         except Exception as error:  # noqa: BLE001 - a fault of one handler must not stop the other messages
             values = _after_failure(message, TemporaryDeliveryError(_place_of(error)))
         else:
@@ -186,6 +197,14 @@ def _after_failure(message: OutboxMessage, error: TemporaryDeliveryError) -> dic
     return {
         "available_at": now() + back_off(message.attempts, error.retry_after),
         "outcome": UNCERTAIN if uncertain else message.outcome,
+        "last_error": _one_line(error.reason),
+    }
+
+
+def _postponed(message: OutboxMessage, error: PostponedError) -> dict[str, Any]:
+    return {
+        "available_at": now() + error.pause,
+        "attempts": message.attempts - 1,
         "last_error": _one_line(error.reason),
     }
 

@@ -1,4 +1,4 @@
-"""Changes of hosts by a client that registered itself: they wait for an operator.
+"""Changes of registrations by operators; changes of hosts by a client that registered itself wait for them.
 
 Somebody with a stolen registration access token could otherwise lead people, and what their codes open, to another
 site. New hosts of the redirect URIs wait, and of the other URIs those that the invitation does not name. Until an
@@ -117,6 +117,27 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
         changed = changes.difference(before, registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     return client, former, secret
+
+
+def change(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:
+    """Change a registration as an operator; return a secret if the client needs a new one.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read.
+        metadata: its registration after the change.
+
+    Raises:
+        RegistrationRefusedError: with every fault.
+    """
+    former, before = rows.read(client), registrations.audited(client)
+    registrations.check_change(settings, client, metadata)
+    with unit_of_work():
+        secret = registrations.change(client, metadata)
+        invitations.bind(client, former, metadata)
+        changed = changes.difference(before, registrations.audited(client))
+        log.record(ClientChanged(client_id=client.id, change="changed", **changed))
+    return secret
 
 
 @unit_of_work()

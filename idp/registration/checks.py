@@ -20,7 +20,7 @@ from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.registration import client_jwks, sectors
 from idp.registration.declarations import Kind
-from idp.registration.faults import Fault
+from idp.registration.faults import Fault, FaultCode
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.uai import is_uai, uai_fault
 
@@ -39,13 +39,15 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
     """Yield the faults of a registration; reads from the database which signing keys there are."""
     name = metadata.name.strip()
     if not name or len(name) > names.LONGEST or not name.isprintable():
-        yield Fault("name", f"must have 1 to {names.LONGEST} printable characters")
+        yield Fault("name", f"must have 1 to {names.LONGEST} printable characters", code=FaultCode.NAME)
     uri_faults = list(_uri_faults(settings, metadata))
     yield from uri_faults or _sector_faults(metadata)
     yield from _frontchannel_faults(metadata)
-    yield from (Fault("uais", uai_fault(uai)) for uai in metadata.uais if not is_uai(uai))
+    for uai in metadata.uais:
+        if not is_uai(uai):
+            yield Fault("uais", uai_fault(uai), code=FaultCode.NOT_A_UAI, value=uai)
     if metadata.audience == Audience.FAMILIES.value and not metadata.uais:
-        yield Fault("uais", "needs at least one school, unless the audience is everyone")
+        yield Fault("uais", "needs at least one school, unless the audience is everyone", code=FaultCode.NEEDED)
     yield from _value_faults(metadata)
     yield from _key_faults(metadata)
     yield from _algorithm_faults(metadata)
@@ -55,7 +57,7 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
     if age is not None and not 0 <= age <= _LONGEST_AGE:
         yield Fault("default_max_age", f"must be 0 to {_LONGEST_AGE} seconds")
     if metadata.auth_method == "none" and not metadata.pkce_required:
-        yield Fault("pkce_required", PUBLIC_WITHOUT_PKCE)
+        yield Fault("pkce_required", PUBLIC_WITHOUT_PKCE, code=FaultCode.PKCE_NEEDED)
 
 
 def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
@@ -64,9 +66,9 @@ def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         value, allowed = getattr(metadata, declared.name), ", ".join(declared.values)
         match declared.kind:
             case Kind.CHOICE if value not in {declared.default, *declared.values}:
-                yield Fault(declared.name, f"{value!r}: must be one of {allowed}")
+                yield Fault(declared.name, f"{value!r}: must be one of {allowed}", code=FaultCode.UNKNOWN_VALUE)
             case Kind.WORDS if not set(value) <= set(declared.values):
-                yield Fault(declared.name, f"must name only: {allowed}")
+                yield Fault(declared.name, f"must name only: {allowed}", code=FaultCode.UNKNOWN_VALUE)
             case Kind.PROFILE_URIS:
                 unknown = [key for key in value if key not in declared.values]
                 yield from (Fault(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
@@ -80,7 +82,9 @@ def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         yield Fault("jwks", "is given twice: as keys and as their URI; give one of them")
     signs = metadata.auth_method == "private_key_jwt"
     if signs and metadata.jwks is None and not metadata.jwks_uri:
-        yield Fault("auth_method", "private_key_jwt needs the client's public keys, or their URI")
+        yield Fault(
+            "auth_method", "private_key_jwt needs the client's public keys, or their URI", code=FaultCode.KEYS_NEEDED
+        )
     if metadata.jwks is not None:
         allowed = jose.client_names(fapi2=metadata.profile == "fapi2", held_to=metadata.auth_alg)
         yield from client_jwks.find_faults(metadata.jwks, allowed if signs else ())
@@ -136,42 +140,48 @@ def _subject_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 def _sector_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of valid redirect URIs whose hosts no document joins (Core 8.1)."""
     if sectors.is_missing(metadata):
-        yield Fault("sector_identifier_uri", "is needed, because the redirect URIs have several hosts")
+        yield Fault(
+            "sector_identifier_uri",
+            "is needed, because the redirect URIs have several hosts",
+            code=FaultCode.SEVERAL_HOSTS,
+        )
 
 
 def _frontchannel_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of a front-channel URI on a foreign host (Front-Channel Logout 1.0, section 2)."""
     uri = metadata.frontchannel_logout_uri
     if uri and _origin(uri) not in map(_origin, metadata.redirect_uris):
-        yield Fault("frontchannel_logout_uri", "must have the scheme, host and port of a redirect URI")
+        text = "must have the scheme, host and port of a redirect URI"
+        yield Fault("frontchannel_logout_uri", text, code=FaultCode.FOREIGN_HOST)
 
 
 def _uri_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]:
     if not metadata.redirect_uris:
-        yield Fault("redirect_uris", "is needed at least once")
+        yield Fault("redirect_uris", "is needed at least once", code=FaultCode.NEEDED)
     for name, own in uris(metadata).items():
         for uri in own:
             if problem := _uri_problem(settings, uri):
-                yield Fault(name, f"{uri!r}: {problem}")
+                code, text = problem
+                yield Fault(name, f"{uri!r}: {text}", code=code, value=uri)
 
 
-def _uri_problem(settings: Settings, uri: str) -> str:
-    """Return why a URI cannot be registered, or an empty text."""
+def _uri_problem(settings: Settings, uri: str) -> tuple[FaultCode, str] | None:
+    """Return why a URI cannot be registered, or None."""
     if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
-        return f"not a URI (ASCII, no blank, {_LONGEST_URI} characters at most)"
+        return FaultCode.NOT_A_URI, f"not a URI (ASCII, no blank, {_LONGEST_URI} characters at most)"
     try:
         parts = urlsplit(uri)
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:  # a bracket without its other half, a port that is no number
-        return "not a URI"
+        return FaultCode.NOT_A_URI, "not a URI"
     is_authority = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
     if parts.scheme not in {"https", "http"} or not port_is_right or not is_authority:
-        return "must be https://host/..., the host in lower case"
+        return FaultCode.NOT_HTTPS, "must be https://host/..., the host in lower case"
     if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]") or _CONTROL.search(uri):
-        return "must not have a fragment, nor brackets or control characters in its path"
+        return FaultCode.HAS_FRAGMENT, "must not have a fragment, nor brackets or control characters in its path"
     if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
-        return "must be https (http is for loopback in development)"
-    return ""
+        return FaultCode.NOT_HTTPS, "must be https (http is for loopback in development)"
+    return None
 
 
 def is_host(value: str) -> bool:

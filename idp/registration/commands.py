@@ -9,11 +9,9 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import select
 
-from idp.audit import changes, log
-from idp.audit.registry_events import ClientChanged
 from idp.clients import names
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.registration import approvals, invitations, options, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.invitations import SUBJECTS, Bounds
@@ -92,14 +90,7 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         former = rows.read(row)
         metadata = options.changed(former, given, unset)
         metadata = metadata if title is None else replace(metadata, name=title)
-        before = registrations.audited(row)
-        registrations.check_change(services().settings, row, metadata)
-        with unit_of_work():
-            secret = registrations.change(row, metadata)
-            invitations.bind(row, former, metadata)
-            changed = changes.difference(before, registrations.audited(row))
-            log.record(ClientChanged(client_id=row.id, change="changed", **changed))
-        return row, former, secret
+        return row, former, approvals.change(services().settings, row, metadata)
 
     row, former, secret = _or_fail(act)
     members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)

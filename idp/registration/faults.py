@@ -1,6 +1,41 @@
 """Faults of a registration: data for programs, and a text for people."""
 
+import enum
 from dataclasses import dataclass
+
+
+class FaultCode(enum.Enum):
+    """The kinds of faults that a page explains in its own words; all others are `OTHER`."""
+
+    OTHER = enum.auto()
+    NAME = enum.auto()
+    """The name is empty, too long or not printable."""
+    NEEDED = enum.auto()
+    """The list needs at least one value."""
+    UNKNOWN_VALUE = enum.auto()
+    NOT_A_UAI = enum.auto()
+    NOT_A_URI = enum.auto()
+    NOT_HTTPS = enum.auto()
+    """The URI does not begin with `https://` and a host in lower case."""
+    HAS_FRAGMENT = enum.auto()
+    """The URI has a fragment, or brackets or control characters in its path."""
+    FOREIGN_HOST = enum.auto()
+    """The URI must have the host of a redirect URI."""
+    SEVERAL_HOSTS = enum.auto()
+    """The redirect URIs have several hosts, and no document joins them."""
+    OTHER_SECTOR = enum.auto()
+    """The change would give every person another `sub`."""
+    UNREADABLE = enum.auto()
+    """The document behind the URI cannot be read, or is not what it must be."""
+    KEYS_NEEDED = enum.auto()
+    """The authentication method needs the client's keys."""
+    PKCE_NEEDED = enum.auto()
+    CHANGED_MEANWHILE = enum.auto()
+    """Somebody else changed the registration after it was read."""
+    NO_SECRET = enum.auto()
+    """The client has no secret: it is public, or authenticates by keys."""
+    FORMER_SECRET_WORKS = enum.auto()
+    """The former secret still works, and a third one would end it."""
 
 
 @dataclass(frozen=True)
@@ -12,11 +47,15 @@ class Fault:
             single field.
         text: what is wrong, without the name of the field: each surface has its own name for it.
         hint: for the operator alone, as it says how to repair the service, or why a request inside the network failed.
+        code: the kind of the fault, for surfaces that have sentences of their own.
+        value: the value at fault, if it is one of several.
     """
 
     field: str
     text: str
     hint: str = ""
+    code: FaultCode = FaultCode.OTHER
+    value: str = ""
 
 
 class RegistrationRefusedError(Exception):

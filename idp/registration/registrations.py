@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import access_tokens, checks, rows, sectors
-from idp.registration.faults import Fault, RegistrationRefusedError
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.terminal import instant
 
@@ -64,7 +64,7 @@ def add(metadata: ClientMetadata, sector: str, *, client_id: str = "", secret: s
     shown = None
     if metadata.auth_method in SECRET_METHODS:
         shown = secret or opaque.new_value()
-        client.secret_digest = opaque.digest(shown)
+        _set_secret(client, shown)
     db.session.add(client)
     return client, shown
 
@@ -85,13 +85,17 @@ def change(client: Client, metadata: ClientMetadata) -> str | None:
     if metadata.subject != SubjectType.PAIRWISE.value and _sector_uris(metadata) != before:
         _move(client, sectors.named(metadata))
     if metadata.auth_method not in SECRET_METHODS:
-        client.secret_digest = client.former_secret_digest = client.former_secret_until = None
+        client.secret_digest = client.former_secret_digest = client.former_secret_until = client.secret_at = None
         return None
     if client.secret_digest is not None:
         return None
     shown = opaque.new_value()
-    client.secret_digest = opaque.digest(shown)
+    _set_secret(client, shown)
     return shown
+
+
+def _set_secret(client: Client, secret: str) -> None:
+    client.secret_digest, client.secret_at = opaque.digest(secret), now()
 
 
 def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *, approved: bool = False) -> None:
@@ -118,12 +122,12 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
     if metadata.subject != SubjectType.PAIRWISE.value or sectors.named(metadata) == client.sector:
         return
     if metadata.sector_identifier_uri != former.sector_identifier_uri:
-        raise RegistrationRefusedError(Fault("sector_identifier_uri", _OTHER_SECTOR))
+        raise RegistrationRefusedError(Fault("sector_identifier_uri", _OTHER_SECTOR, code=FaultCode.OTHER_SECTOR))
     if client.sector and not approved and new_hosts(client, metadata):
         if len(sectors.hosts(metadata.redirect_uris)) > 1:
             text = f"is needed on {client.sector}, because the redirect URIs have several hosts"
-            raise RegistrationRefusedError(Fault("sector_identifier_uri", text))
-        raise RegistrationRefusedError(Fault("redirect_uris", _OTHER_SECTOR))
+            raise RegistrationRefusedError(Fault("sector_identifier_uri", text, code=FaultCode.SEVERAL_HOSTS))
+        raise RegistrationRefusedError(Fault("redirect_uris", _OTHER_SECTOR, code=FaultCode.OTHER_SECTOR))
 
 
 def new_hosts(client: Client, metadata: ClientMetadata) -> set[str]:
@@ -157,13 +161,16 @@ def count_change(client: Client) -> None:
     )
     if counted is None:
         text = "the registration was changed by somebody else at this moment; try again"
-        raise RegistrationRefusedError(Fault("", text))
+        raise RegistrationRefusedError(Fault("", text, code=FaultCode.CHANGED_MEANWHILE))
     set_committed_value(client, "version", counted)
 
 
 def audited(client: Client) -> dict[str, Any]:
     """Return a registration as the audit keeps it: without secret, salt, or a digest of either."""
-    return {**changes.snapshot(client, without=("registration_used_at",)), "uais": client.uais}
+    return {
+        **changes.snapshot(client, without=("registration_used_at", "secret_at", "charter_draft")),
+        "uais": client.uais,
+    }
 
 
 def get(client_id: str) -> Client:
@@ -212,7 +219,7 @@ def rotate_secret(
     client = get(client_id)
     if client.auth_method not in SECRET_METHODS:
         kind = "is a public client" if client.auth_method == "none" else f"authenticates by {client.auth_method}"
-        raise state_error(f"{client.name} {kind}: it has no secret")
+        raise state_error(f"{client.name} {kind}: it has no secret", FaultCode.NO_SECRET)
     if keep and not lost and not force:
         _check_former_secret_ended(client)
     secret, before = secret or opaque.new_value(), audited(client)
@@ -221,7 +228,7 @@ def rotate_secret(
         client.former_secret_digest = client.former_secret_until = None
     elif not lost:
         client.former_secret_digest, client.former_secret_until = client.secret_digest, now() + keep
-    client.secret_digest = opaque.digest(secret)
+    _set_secret(client, secret)
     changed = changes.difference(before, audited(client))
     log.record(ClientChanged(client_id=client.id, change="secret rotated", **changed))
     return secret
@@ -255,7 +262,8 @@ def _check_former_secret_ended(client: Client) -> None:
         raise state_error(
             f"{client.name}: the former secret works until {instant(until)}, and a third secret would end it now, "
             "although the ENT may still use it. If nobody has the last secret, use --lost: a new one replaces it; "
-            "if the ENT already uses the last one, use --force"
+            "if the ENT already uses the last one, use --force",
+            FaultCode.FORMER_SECRET_WORKS,
         )
 
 
@@ -301,6 +309,6 @@ def ended_itself(client: Client) -> bool:
     return client.registration_digest is None and came_by_invitation(client)
 
 
-def state_error(text: str) -> RegistrationRefusedError:
+def state_error(text: str, code: FaultCode = FaultCode.OTHER) -> RegistrationRefusedError:
     """Return the refusal of an operation that the state of a registration does not allow."""
-    return RegistrationRefusedError(Fault("", text))
+    return RegistrationRefusedError(Fault("", text, code=code))

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from idp.clients.models import Sector, SubjectType
 from idp.db import db, upsert
 from idp.http_client.outgoing import OutgoingError
-from idp.registration.faults import Fault, RegistrationRefusedError
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.web.errors import TooManyRequestsError
@@ -94,11 +94,17 @@ def check_published(metadata: ClientMetadata) -> None:
         listed = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
     except (OutgoingError, ValueError, RecursionError) as error:
         reason = error.reason if isinstance(error, OutgoingError) else "not JSON"
-        raise RegistrationRefusedError(Fault("sector_identifier_uri", "cannot be read", reason)) from error
+        raise RegistrationRefusedError(
+            Fault("sector_identifier_uri", "cannot be read", reason, FaultCode.UNREADABLE)
+        ) from error
     finally:
         _fetches.release()
     published = {uri for uri in listed if isinstance(uri, str)} if isinstance(listed, list) else set()
     if not published.issuperset(metadata.redirect_uris):
         raise RegistrationRefusedError(
-            Fault("sector_identifier_uri", "must be a JSON array that holds every redirect URI")
+            Fault(
+                "sector_identifier_uri",
+                "must be a JSON array that holds every redirect URI",
+                code=FaultCode.UNREADABLE,
+            )
         )

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -29,7 +29,7 @@ from werkzeug.utils import cached_property
 
 from idp.serving import limits
 from idp.web.door.door import Door
-from idp.web.http import IP_LENGTH, MAX_BODY, Request, Response, utf8
+from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -85,14 +85,18 @@ class _Request(Request):
     @property
     def oversized(self) -> bool:
         """Whether the body is longer than any that is read: it was not received."""
-        return len(self.length) > _DIGITS or int(self.length) > MAX_BODY
+        return self.is_longer_than(self.max_body)
+
+    def is_longer_than(self, size: int) -> bool:
+        """Return whether the body has more bytes than `size`."""
+        return len(self.length) > _DIGITS or int(self.length) > size
 
     @cached_property
     def body(self) -> bytes:
         """The body.
 
         Raises:
-            RequestEntityTooLarge: It is longer than `MAX_BODY`.
+            RequestEntityTooLarge: It is longer than `max_body`.
         """
         if self.oversized:
             raise RequestEntityTooLarge
@@ -131,10 +135,10 @@ class _Request(Request):
 
 
 class _Task(NamedTuple):
-    """A whole request, and where its response is awaited."""
+    """Work for a thread, and where its result is awaited."""
 
-    request: _Request
-    response: "asyncio.Future[Response]"
+    work: Callable[[], Any]
+    result: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
 
 
@@ -144,12 +148,33 @@ class Bridge:
     def __init__(self, door: Door, threads: int) -> None:
         self._door = door
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._uploads = asyncio.Semaphore(limits.MAX_UPLOADS)
         for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Collect a request, and answer it from memory or wait until a thread has answered it."""
         request = _Request(scope)
+        if self._is_upload(request) and await self._in_thread(partial(self._door.may_upload, request)):
+            request.max_body = MAX_UPLOAD
+            async with self._uploads:
+                await self._respond(request, receive, send)
+        else:
+            await self._respond(request, receive, send)
+
+    def _is_upload(self, request: _Request) -> bool:
+        """Return whether a request has a body that only a page which takes files may receive."""
+        is_long = request.is_longer_than(MAX_BODY) and not request.is_longer_than(MAX_UPLOAD)
+        return is_long and request.method == "POST" and self._door.takes_files(request)
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Return the result of work that may wait for the database."""
+        loop = asyncio.get_running_loop()
+        awaited: asyncio.Future[Any] = loop.create_future()
+        self._tasks.put(_Task(work, awaited, loop))
+        return await awaited
+
+    async def _respond(self, request: _Request, receive: Receive, send: Send) -> None:
         if refusal := await _receive(request, receive):
             log.warning("request refused before it was answered", status=refusal)
             await _send(Response(status=refusal, headers=[_CLOSE]), request, send)
@@ -157,10 +182,7 @@ class Bridge:
             return
         response = self._door.answer_at_once(request)
         if response is None:
-            loop = asyncio.get_running_loop()
-            awaited: asyncio.Future[Response] = loop.create_future()
-            self._tasks.put(_Task(request, awaited, loop))
-            response = await awaited
+            response = await self._in_thread(partial(self._answer, request))
         if request.oversized:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
@@ -169,16 +191,24 @@ class Bridge:
 
     def _work(self) -> None:
         while True:
-            self._answer(self._tasks.get())
+            self._do(self._tasks.get())
 
-    def _answer(self, task: _Task) -> None:
-        """Answer a request. No reference to it stays: granian closes a connection when nobody can read from it."""
+    @staticmethod
+    def _do(task: _Task) -> None:
+        """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
         try:
-            response = self._door.answer(task.request)
+            result = task.work()
+        except BaseException:  # whatever it is, the thread has other requests to answer
+            log.exception("work for a request failed in the server")
+            result = None
+        task.loop.call_soon_threadsafe(_note, task.result, result)
+
+    def _answer(self, request: _Request) -> Response:
+        try:
+            return self._door.answer(request)
         except BaseException:  # whatever it is, the thread has other requests to answer
             log.exception("a request failed in the server")
-            response = Response(status=500)
-        task.loop.call_soon_threadsafe(_note, task.response, response)
+            return Response(status=500)
 
 
 def stop_without(parent: int) -> None:
@@ -205,15 +235,26 @@ async def _receive(request: _Request, receive: Receive) -> int:
         return 414
     if request.length == "0" or request.oversized:
         return 0
+    seconds, parts, next_part = limits.READ_SECONDS, bytearray(), receive
+    if request.max_body > MAX_BODY:
+        seconds += int(request.length) / limits.UPLOAD_RATE
+        next_part = partial(_next, receive)
     try:
-        async with asyncio.timeout(limits.READ_SECONDS):
-            while (message := await receive())["type"] == "http.request":
-                request.content += message.get("body", b"")
+        async with asyncio.timeout(seconds):
+            while (message := await next_part())["type"] == "http.request":
+                parts += message.get("body", b"")
                 if not message.get("more_body"):
+                    request.content = bytes(parts)
                     return 0
     except TimeoutError:
         return 408
     return 400  # the client went away
+
+
+async def _next(receive: Receive) -> dict[str, Any]:
+    """Return the next part of a body; no pause may be longer than `READ_SECONDS`."""
+    async with asyncio.timeout(limits.READ_SECONDS):
+        return await receive()
 
 
 async def _send(response: Response, request: _Request, send: Send) -> None:
@@ -240,6 +281,6 @@ async def _discard(receive: Receive) -> None:
                 pass
 
 
-def _note(awaited: "asyncio.Future[Response]", response: Response) -> None:
+def _note(awaited: "asyncio.Future[Any]", result: Any) -> None:
     if not awaited.done():
-        awaited.set_result(response)
+        awaited.set_result(result)

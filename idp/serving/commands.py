@@ -42,52 +42,72 @@ _LoadSettings = Callable[[], "Settings"]
 _CreateApp = Callable[["Settings"], "Flask"]
 
 
-def command(load_settings: _LoadSettings, create_app: _CreateApp) -> click.Command:
-    """Return `idp serve`, which reads the settings when it runs; each worker calls `create_app`."""
+def command(
+    load_settings: _LoadSettings,
+    create_app: _CreateApp,
+    *,
+    bind: str = "127.0.0.1:8000",
+    workers: int = os.cpu_count() or 1,
+    help: str = "Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop.",  # noqa: A002 - Click's name
+) -> click.Command:
+    """Return a command `serve`, which reads the settings when it runs; each worker calls `create_app`.
 
-    @click.command("serve")
+    Args:
+        load_settings: returns the settings, or ends the command.
+        create_app: returns the application of one worker.
+        bind: where the command listens by default.
+        workers: the number of workers by default.
+        help: the help of the command.
+    """
+    default_bind, default_workers = bind, workers
+
+    @click.command("serve", help=help)
     @click.option(
         "--bind",
-        default="127.0.0.1:8000",
+        default=default_bind,
         show_default=True,
         metavar="HOST:PORT",
         callback=_check_bind,
         help="Host and port to listen on, or unix:PATH for a socket file.",
     )
-    @click.option("--workers", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="cores")
+    @click.option("--workers", type=click.IntRange(1, 64), default=default_workers, show_default=True)
     @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
-        """Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop."""
-        _limit_arenas()  # before any thread has one, here and in the workers, which are forked
-        settings = load_settings()
-        _check_free(bind)
-        socket_file = Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
-        host, _, port = bind.rpartition(":")
-        server = Granian(
-            "idp",
-            address="127.0.0.1" if socket_file else host.strip("[]"),
-            port=0 if socket_file else int(port),
-            uds=socket_file,
-            uds_permissions=_ANYBODY,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            loop=Loops.uvloop,
-            websockets=False,
-            workers=workers,
-            backlog=_BACKLOG,
-            backpressure=_most_connections(),
-            http1_settings=HTTP1Settings(
-                header_read_timeout=int(1000 * limits.READ_SECONDS), max_buffer_size=limits.MAX_HEAD
-            ),
-            log_dictconfig=_LOGGING,
-            log_level=LogLevels.warning,
-            respawn_failed_workers=True,
-            workers_kill_timeout=_STOP_SECONDS,
-        )
-        loader: Any = partial(_load, create_app, settings, threads, os.getpid())  # granian's type is that of functions
-        server.serve(target_loader=loader, wrap_loader=False)
+        _serve(load_settings, create_app, bind, workers, threads)
 
     return serve
+
+
+def _serve(load_settings: _LoadSettings, create_app: _CreateApp, bind: str, workers: int, threads: int) -> None:
+    """Serve until SIGTERM."""
+    _limit_arenas()  # before any thread has one, here and in the workers, which are forked
+    settings = load_settings()
+    _check_free(bind)
+    socket_file = Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
+    host, _, port = bind.rpartition(":")
+    server = Granian(
+        "idp",
+        address="127.0.0.1" if socket_file else host.strip("[]"),
+        port=0 if socket_file else int(port),
+        uds=socket_file,
+        uds_permissions=_ANYBODY,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        loop=Loops.uvloop,
+        websockets=False,
+        workers=workers,
+        backlog=_BACKLOG,
+        backpressure=_most_connections(),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(1000 * limits.READ_SECONDS), max_buffer_size=limits.MAX_HEAD
+        ),
+        log_dictconfig=_LOGGING,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_STOP_SECONDS,
+    )
+    loader: Any = partial(_load, create_app, settings, threads, os.getpid())  # granian's type is that of functions
+    server.serve(target_loader=loader, wrap_loader=False)
 
 
 def _load(create_app: _CreateApp, settings: "Settings", threads: int, parent: int) -> "Bridge":

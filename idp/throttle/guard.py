@@ -10,7 +10,7 @@ connections of the pool.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -164,6 +164,17 @@ def remaining_wait(limit: Limit, subject: str) -> int:
     """Return the seconds until `subject` may try again, without counting a try. Reads on `db.session`."""
     open_at = db.session.scalar(select(func.max(ThrottleCounter.open_at)).where(is_any(_counters(limit, subject))))
     return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
+
+
+def waiting_among(limit: Limit, subjects: Collection[str]) -> set[str]:
+    """Return which of `subjects` may not try now, without counting a try. Reads on `db.session`."""
+    counters = {(c.name, c.key): subject for subject in subjects for c in _counters(limit, subject)}
+    closed = select(ThrottleCounter.limit, ThrottleCounter.key).where(
+        ThrottleCounter.limit.in_({name for name, _ in counters}),
+        ThrottleCounter.key.in_({key for _, key in counters}),
+        ThrottleCounter.open_at > now(),
+    )
+    return {counters[name, key] for name, key in db.session.execute(closed)}
 
 
 def uncount(limit: Limit, subject: str) -> None:

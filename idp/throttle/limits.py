@@ -89,6 +89,23 @@ SHUT_AT = 100
 or in a browser of the account, which has a limit of its own. It does not apply to the secret of a letter, which is
 random."""
 
+DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet=_DAY)
+"""Wrong passwords and codes of one person of the desk, at the sign-in."""
+DESK_SIGN_IN_DEVICE = Backoff("desk_sign_in_device", 5, _AFTER_FAILURES, quiet=_DAY)
+"""The same from a browser in which the person signed in before: guesses from elsewhere do not count here."""
+DESK_PROOF = Backoff("desk_proof", 5, _AFTER_FAILURES, quiet=_DAY)
+"""Wrong passwords and codes at the proofs of one session: a stranger has none, and blocks none."""
+DESK_SIGN_IN_IP = Budget("desk_sign_in_ip", (Window(60, _HOUR),), by_network=True)
+"""The same from one IP, and passkeys that prove nothing. A school has one IP."""
+
+DESK_PASSKEY_DEVICE = Budget("desk_passkey_device", (Window(60, _HOUR),))
+"""Passkeys that prove nothing, and sign-ins at the académie, in a browser of the desk: its IP does not count."""
+
+DESK_CHALLENGE_IP = Budget("desk_challenge_ip", (Window(300, _HOUR),), by_network=True)
+"""Challenges for passkeys that anybody may ask for, each of which is a row, from one IP. The right answer uncounts."""
+DESK_CHALLENGE_DEVICE = Budget("desk_challenge_device", (Window(100, _HOUR),))
+"""The same in a browser in which somebody of the desk signed in before: a stranger on its network does not block it."""
+
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
@@ -96,6 +113,8 @@ RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
 """The same for each mailbox, so that nobody can flood it."""
 RESEND_LINK_IP = Budget("resend_link_ip", (Window(30, _HOUR),), by_network=True)
 """The same for each IP."""
+REMINDER = Budget("reminder", (Window(1, timedelta(days=7)),))
+"""Reminders that a school asks for, for each account: one mail a week."""
 BAD_LINK_IP = Budget("bad_link_ip", (Window(30, _HOUR),), by_network=True)
 """Invalid links, for each IP."""
 CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
@@ -144,9 +163,17 @@ TABLE: tuple[Limit, ...] = (
     SIGN_IN_DEVICE,
     SIGN_IN_IP,
     SIGN_IN_REQUESTS,
+    DESK_SIGN_IN_ACCOUNT,
+    DESK_SIGN_IN_DEVICE,
+    DESK_PROOF,
+    DESK_SIGN_IN_IP,
+    DESK_PASSKEY_DEVICE,
+    DESK_CHALLENGE_IP,
+    DESK_CHALLENGE_DEVICE,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,
+    REMINDER,
     BAD_LINK_IP,
     CORRECT_EMAIL,
     FORGOTTEN_PASSWORD_ACCOUNT,

@@ -32,9 +32,10 @@ class Trait(enum.Enum):
     FOR_OTHER_SITES = enum.auto()
     PROBE = enum.auto()
     ACTS_ON_GET = enum.auto()
+    TAKES_FILES = enum.auto()
 
 
-_EXACT = frozenset({Trait.LEADS_TO_ENT, Trait.FOR_OTHER_SITES, Trait.PROBE})
+_EXACT = frozenset({Trait.LEADS_TO_ENT, Trait.FOR_OTHER_SITES, Trait.PROBE, Trait.TAKES_FILES})
 
 
 def for_programs(view: _View) -> _View:
@@ -65,6 +66,11 @@ def acts_on_get(view: _View) -> _View:
     return _declare(view, Trait.ACTS_ON_GET)
 
 
+def takes_files(view: _View) -> _View:
+    """Declare that the form of the page uploads files: its body may be long, once `Door.admits_files` agrees."""
+    return _declare(view, Trait.TAKES_FILES)
+
+
 def _declare(view: _View, trait: Trait) -> _View:
     setattr(view, _ATTRIBUTE, declared(view) | {trait})
     return view
@@ -88,6 +94,7 @@ class Declarations:
         self.leading_to_ent: frozenset[str] = frozenset()
         self.for_other_sites: tuple[str, ...] = NAMESPACES
         self.probes: frozenset[str] = frozenset()
+        self.taking_files: frozenset[str] = frozenset()
         self._paths: dict[str, str] = {}
         self._programs: frozenset[str] = frozenset()
         self._below_programs: tuple[str, ...] = ()
@@ -108,6 +115,7 @@ class Declarations:
         self.leading_to_ent = frozenset(paths[Trait.LEADS_TO_ENT])
         self.for_other_sites = (*NAMESPACES, *sorted(paths[Trait.FOR_OTHER_SITES]))
         self.probes = frozenset(paths[Trait.PROBE])
+        self.taking_files = frozenset(paths[Trait.TAKES_FILES])
         programs = paths[Trait.FOR_PROGRAMS]
         self._programs = frozenset(path for path in programs if "<" not in path)
         self._below_programs = tuple(path.partition("<")[0] for path in programs - self._programs)

@@ -15,8 +15,9 @@ from urllib.parse import parse_qsl
 
 from flask import has_request_context
 from flask import request as flask_request
-from werkzeug.datastructures import MultiDict
-from werkzeug.http import dump_cookie
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import dump_cookie, parse_options_header
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, at most."""
+MAX_UPLOAD = 32 * 1024 * 1024
+"""Bytes of the body of a form that uploads files, at most."""
+MAX_FIELDS = 50
+"""Fields of a form, at most."""
+_PARSED = 4 * MAX_BODY
+"""Bytes of the fields of a form with files, at most; the parser holds a page of a file beside them."""
 FORM = "application/x-www-form-urlencoded"
+FORM_WITH_FILES = "multipart/form-data"
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 IP_LENGTH = 45
 """Characters of an IP, at most."""
@@ -48,11 +56,15 @@ class Request:
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
         endpoint: The name of the endpoint or page, for the log; None if there is none.
+        takes_files: Whether the page of this path takes forms with files.
+        max_body: How many bytes of the body are read, at most.
         browser_cookie: The browser cookie (`idp.web.browser`), once it was asked for.
     """
 
     id = ""
     endpoint: str | None = None
+    takes_files = False
+    max_body = MAX_BODY
     browser_cookie: Any = None
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
@@ -111,9 +123,9 @@ class Request:
         """The body. Flask can read it from the environment afterwards.
 
         Raises:
-            RequestEntityTooLarge: It is longer than `MAX_BODY`.
+            RequestEntityTooLarge: It is longer than `max_body`.
         """
-        content = get_input_stream(self.environ, max_content_length=MAX_BODY).read()
+        content = get_input_stream(self.environ, max_content_length=self.max_body).read()
         self.environ["wsgi.input"] = BytesIO(content)
         return content
 
@@ -125,7 +137,37 @@ class Request:
     @cached_property
     def fields(self) -> MultiDict[str, str]:
         """The fields of a form in the body; empty for a body of another type."""
+        if self.has_files:
+            return self._parts[0]
         return MultiDict(parse_qsl(self.form.decode(errors="replace"), keep_blank_values=True))
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the body is a form with files, on a page that takes such forms."""
+        return self.takes_files and self.media_type == FORM_WITH_FILES
+
+    @property
+    def files(self) -> MultiDict[str, FileStorage]:
+        """The files of a form by the names of their fields; empty on a page that takes none."""
+        return self._parts[1] if self.has_files else MultiDict()
+
+    @cached_property
+    def _parts(self) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+        """The fields and the files of a form; the files stay in memory, because nothing of them may reach the disk.
+
+        Raises:
+            RequestEntityTooLarge: It has more than `MAX_FIELDS` parts, or long fields.
+        """
+        parser = FormDataParser(
+            stream_factory=lambda *_args, **_more: BytesIO(),
+            max_form_memory_size=_PARSED,
+            max_content_length=self.max_body,
+            max_form_parts=MAX_FIELDS,
+            silent=True,
+        )
+        _, options = parse_options_header(self.content_type)
+        _, fields, files = parser.parse(BytesIO(self.body), self.media_type, len(self.body), options)
+        return fields, files
 
     @property
     def user_agent(self) -> str:

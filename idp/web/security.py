@@ -11,9 +11,8 @@ from idp.web import browser, declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
 from idp.web.errors import FormTokenError
-from idp.web.http import MAX_BODY, Request, current_request
+from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
 
-MAX_FIELDS = 50
 MAX_COOKIES = 16 * 1024
 MAX_QUERY = 16 * 1024
 
@@ -48,14 +47,16 @@ def check_limits(request: Request) -> None:
         raise RequestURITooLarge
     if len(request.header("Cookie")) > MAX_COOKIES:
         raise RequestEntityTooLarge
-    if request.media_type == "multipart/form-data" and not declarations.is_called_by_program():
-        raise UnsupportedMediaType  # no page uploads files
+    if request.has_files:
+        return  # the number of its parts is limited where they are parsed
+    if request.media_type == FORM_WITH_FILES and not declarations.is_called_by_program():
+        raise UnsupportedMediaType  # no other page uploads files
     if request.method == "POST" and request.body.count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
 
 
-def configure(app: Flask, door: Door, settings: Settings) -> None:
-    """Configure the limits, headers and form tokens of `app`."""
+def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLICY) -> None:
+    """Configure the limits, headers and form tokens of `app`; `policy` is the content security policy of its pages."""
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
@@ -64,7 +65,7 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     door.before(check_limits)  # first, because the check of the form token parses the form
     app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
-    door.protect = Protection([*_HEADERS, *https], declarations.of(app))
+    door.protect = Protection([*_HEADERS, *https], declarations.of(app), policy)
 
 
 def exempt(app: Flask, blueprint: Blueprint) -> None:
@@ -91,9 +92,10 @@ def check_form_token(request: Request) -> None:
 class Protection:
     """The security headers of all responses, also of static files, which do not pass through Flask."""
 
-    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
+    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations, policy: str) -> None:
         self._fixed = tuple(fixed)
         self._declared = declared
+        self._policy = policy
 
     def __call__(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers of a response with the security headers; only public responses may be cached."""
@@ -101,7 +103,9 @@ class Protection:
         given = {name.lower(): value for name, value in headers}
         if given.get("content-type", "").startswith("text/html") and _CSP not in given:
             leads_to_ent = path in self._declared.leading_to_ent
-            ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))
+            ours.append(
+                ("Content-Security-Policy", self._policy if leads_to_ent else f"{self._policy}; form-action 'self'")
+            )
         if path.startswith(self._declared.for_other_sites):
             return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours += _PRIVATE

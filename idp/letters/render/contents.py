@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from idp.accounts.models import Account, School
 from idp.clock import now
@@ -11,6 +12,7 @@ from idp.letters.render.pdf import Letter, LetterChild
 
 _GREETINGS = {"Mme": "Madame", "M.": "Monsieur"}
 _HOME = frozenset({"", "france"})
+_SPECIMEN = "EXEMP1E00000"
 _POSTCODE = re.compile(r"\d{5}\s+(\S.*)")
 
 
@@ -28,6 +30,7 @@ def compose(
         school_name=school.name,
         school_postal_address=school.postal_address,
         school_phone=school.phone,
+        school_hours=school.hours,
         recipient=[part for part in (account.display_name, *account.address_lines, town, country) if part],
         greeting=_GREETINGS.get(account.civility, ""),
         children=[LetterChild(child.given_name, child.class_name) for child in account.children],
@@ -39,6 +42,22 @@ def compose(
         help_hours=settings.support_hours,
         dpo_mail=settings.dpo_mail,
     )
+
+
+def specimen(settings: Settings, school: School, ent_url: str) -> Letter:
+    """Return the letter of `school` to a person who does not exist, with an invented provisional password."""
+    nobody = Account(
+        username="c.exemple0000",
+        civility="Mme",
+        given_name="Camille",
+        family_name="EXEMPLE",
+        address_lines=["12 rue de l’Exemple"],
+        postcode="00000",
+        city="EXEMPLE",
+        country="",
+    )
+    letter = compose(settings, nobody, school, ent_url, _SPECIMEN, now() + timedelta(days=60))
+    return replace(letter, children=[LetterChild("Sacha", "6e 1"), LetterChild("Lou", "4e 3")])
 
 
 def _town(postal_address: Sequence[str]) -> str:

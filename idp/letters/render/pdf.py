@@ -65,6 +65,7 @@ class Letter:
         school_name: the school that hands the letter out.
         school_postal_address: its postal lines.
         school_phone: its telephone; may be empty.
+        school_hours: when its office answers; may be empty.
         recipient: the person's name and postal address, from the name to the town or country, in any case and length.
         greeting: « Madame », « Monsieur »; if empty, « Madame, Monsieur ».
         children: the children of the account.
@@ -84,6 +85,7 @@ class Letter:
     school_name: str
     school_postal_address: Sequence[str] = ()
     school_phone: str = ""
+    school_hours: str = ""
     recipient: Sequence[str]
     greeting: str = ""
     children: Sequence[LetterChild]
@@ -151,6 +153,7 @@ def _page(letter: Letter) -> dict[str, Any]:
             "name": _short(letter.school_name, 100),
             "postal_address": [_short(line, 50) for line in letter.school_postal_address if line.strip()][:4],
             "phone": _short(letter.school_phone, 30),
+            "hours": _short(letter.school_hours, 80),
         },
         "to": address_block(letter.recipient),
         "name": _short(letter.recipient[0], 80),

@@ -19,12 +19,10 @@ def address_block(lines: Iterable[str]) -> list[str]:
     Latin letters have no accents, the last line no punctuation. Long lines are wrapped while there is room. Without
     room, the name (two lines at most), the town and the lines nearest to the town are kept: the postman needs these.
     """
-    rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
+    rows = _rows(lines)
     if not rows:
         return []
-    if len(rows) > 1:
-        town = _without_punctuation(" ".join(rows[-1]))
-        rows[-1] = textwrap.wrap(town, COLUMNS)[:1] or rows[-1][:1]
+    rows[-1] = rows[-1][:1] if len(rows) > 1 else rows[-1]
     below = LINES - min(2, len(rows[0]))
     rows = [rows[0], *rows[1:][-below:]]
     room = LINES - len(rows)
@@ -34,6 +32,21 @@ def address_block(lines: Iterable[str]) -> list[str]:
         printed += row[: 1 + more]
         room -= more
     return printed
+
+
+def is_cut(lines: Iterable[str]) -> bool:
+    """Return whether `address_block` leaves out a part of the lines, which a long address has."""
+    rows = list(lines)
+    whole = "".join(line for row in _rows(rows) for line in row)
+    return "".join(address_block(rows)) != whole
+
+
+def _rows(lines: Iterable[str]) -> list[list[str]]:
+    """Return the lines as printed, each wrapped; the last one, if there are several, without punctuation."""
+    rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
+    if len(rows) > 1:
+        rows[-1] = textwrap.wrap(_without_punctuation(" ".join(rows[-1])), COLUMNS) or rows[-1]
+    return rows
 
 
 def _capitals(line: str) -> str:

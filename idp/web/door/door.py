@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from flask import Blueprint, Flask
 from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
@@ -20,7 +21,7 @@ from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
-from idp.web.http import Request, Response, answering, current_request
+from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
 
 if TYPE_CHECKING:
@@ -33,17 +34,22 @@ Answer = Callable[[Request], Response | None]
 Headers = list[tuple[str, str]]
 
 
+log = structlog.get_logger()
+
+
 class Door:
     """The WSGI application of the service.
 
     Attributes:
         pages: The WSGI application of static files and Flask.
         protect: Returns the headers of a response to a path with the security headers.
+        admits_files: Decides whether the long body of a form with files is received: by default, none is.
     """
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.pages: WSGIApplication = app.wsgi_app
         self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
+        self.admits_files: Callable[[Request], bool] = lambda _request: False
         self._app = app
         self._declared = declarations.of(app)
         self._proxies = settings.trusted_proxies
@@ -77,6 +83,8 @@ class Door:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333), as `idp serve` does: from memory if that is enough."""
         request = Request(environ)
+        if request.method == "POST" and self.takes_files(request) and self.may_upload(request):
+            request.max_body = MAX_UPLOAD
         response = self.answer_at_once(request) or self.answer(request)
         return response(environ, start_response)
 
@@ -91,9 +99,27 @@ class Door:
         except WouldWaitError:
             return None
 
+    def takes_files(self, request: Request) -> bool:
+        """Return whether a request is a form with files, for a page that takes such forms."""
+        request.takes_files = request.path in self._declared.taking_files
+        return request.has_files
+
+    def may_upload(self, request: Request) -> bool:
+        """Return whether the body of a form with files may be longer than that of other forms."""
+        with self._app.app_context(), answering(request):
+            own_services = services.enter(self._app)
+            try:
+                return self.admits_files(request)
+            except Exception:  # the answer to the request will fail as well, and say so
+                log.exception("an upload was not judged")
+                return False
+            finally:
+                services.leave(own_services)
+
     def answer(self, request: Request) -> Response:
         """Return the response to a request."""
         start = perf_counter()
+        request.takes_files = request.path in self._declared.taking_files
         if self._proxies:
             forwarded.read(request, self._proxies)
         request.id = request.id or new_id()

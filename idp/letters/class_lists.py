@@ -1,0 +1,155 @@
+"""Lists of the people of a class: who still has to activate, and whom a mail may remind. They have no code and no mail.
+
+`idp letters remaining` prints the first list, `idp letters remind` reminds the people of the second one.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, select
+
+from idp.accounts import disputes, emails
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.letters.recipients import class_order, folded
+from idp.spreadsheet import rows_to_csv
+from idp.throttle import guard, limits
+
+COLUMNS = ("classe", "élève", "responsable", "état")
+"""The first line of the list for a spreadsheet."""
+
+
+class Remaining(NamedTuple):
+    """A guardian who still has to activate the account, beside one of the pupils of the class."""
+
+    class_name: str
+    pupil: str
+    guardian: str
+
+
+class Waiting(NamedTuple):
+    """A guardian who chose a password, and whose first mail address is not confirmed.
+
+    Attributes:
+        is_reminded: a reminder was sent within a week, so that none may be sent now.
+    """
+
+    account_id: uuid.UUID
+    class_name: str
+    guardian: str
+    is_reminded: bool
+
+
+@dataclass
+class Reminded:
+    """The number of reminders, and of people who get none: reminded a moment ago, or nothing to confirm any more."""
+
+    sent: int = 0
+    too_soon: int = 0
+    nothing: int = 0
+
+
+def has_class(school: School, class_name: str) -> bool:
+    """Return whether a pupil of the school is in the class."""
+    pupils = select(Child.id).where(Child.school_id == school.id, Child.class_name == class_name)
+    return db.session.scalar(pupils.limit(1)) is not None
+
+
+def remaining(school: School, class_name: str | None) -> list[Remaining]:
+    """Return the guardians who still have to activate, sorted by class, pupil and guardian.
+
+    Disabled accounts are missing, and accounts that a dispute closes: no letter is printed for them.
+    """
+    ties = _ties(school, class_name).where(Account.activated_at.is_(None))
+    return [
+        Remaining(row.class_name, _name(row.pupil_family, row.pupil_given), _name(row.family_name, row.given_name))
+        for row in sorted(db.session.execute(ties), key=_order)
+    ]
+
+
+def as_csv(rows: Iterable[Remaining], state: str) -> bytes:
+    """Return a list as a file for a spreadsheet; `state` is the word for all of its people."""
+    return b"".join(rows_to_csv(COLUMNS, ((*row, state) for row in rows)))
+
+
+def waiting(school: School, class_name: str | None) -> list[Waiting]:
+    """Return the guardians whose first address waits for its confirmation, each once, sorted by class and name."""
+    ties = _ties(school, class_name).where(
+        Account.activated_at.is_not(None),
+        Account.email.is_(None),
+        Account.pending_email.is_not(None),
+        Account.contested_at.is_(None),
+    )
+    first: dict[uuid.UUID, Any] = {}
+    for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
+        first.setdefault(row.id, row)
+    reminded = guard.waiting_among(limits.REMINDER, [str(key) for key in first])
+    rows = sorted(first.values(), key=lambda row: (class_order(row.class_name), *_by_name(row)))
+    return [
+        Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), str(row.id) in reminded) for row in rows
+    ]
+
+
+def remind(
+    settings: Settings, people: Iterable[uuid.UUID], progress: Callable[[Reminded], None] | None = None
+) -> Reminded:
+    """Send a reminder to each of these accounts, within the limits.
+
+    `progress` is called between two people; what it raises ends the reminders. Another call does not remind the same
+    people again.
+    """
+    reminded = Reminded()
+    for key in people:
+        match emails.remind(settings, key):
+            case emails.Sent():
+                reminded.sent += 1
+            case emails.TooSoon():
+                reminded.too_soon += 1
+            case emails.NothingToConfirm():
+                reminded.nothing += 1
+        if progress:
+            progress(reminded)
+    return reminded
+
+
+def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
+    moment = now()
+    statement = (
+        select(
+            Account.id,
+            Account.family_name,
+            Account.given_name,
+            Account.username,
+            Guardianship.rank,
+            Child.id.label("child_id"),
+            Child.class_name,
+            Child.family_name.label("pupil_family"),
+            Child.given_name.label("pupil_given"),
+        )
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            Child.school_id == school.id,
+            Guardianship.where_holds(moment),
+            Account.where_enabled(moment),
+            ~disputes.has_disputed_tie(),
+        )
+    )
+    return statement if class_name is None else statement.where(Child.class_name == class_name)
+
+
+def _order(row: Any) -> tuple[Any, ...]:
+    pupil = (folded(row.pupil_family), folded(row.pupil_given), str(row.child_id))
+    return (class_order(row.class_name), *pupil, *_by_name(row))
+
+
+def _by_name(row: Any) -> tuple[str, ...]:
+    return (folded(row.family_name), folded(row.given_name), row.username)
+
+
+def _name(family_name: str, given_name: str) -> str:
+    return f"{family_name} {given_name}".strip()

@@ -1,0 +1,168 @@
+"""Figures of the activation: accounts by state, for classes or schools, and activations by week. One statement each.
+
+Each account has one state. It counts once in a school, under the class of its first child there.
+"""
+
+import enum
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
+
+from idp.accounts import disputes
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
+from idp.clock import PARIS, now
+from idp.db import db
+from idp.letters.recipients import class_order
+
+_FIRST_MONTH = 9
+_WEEK = timedelta(days=7)
+_SCHOOLS_AT_ONCE = 20
+
+
+class State(enum.Enum):
+    """The state of an account, in the order in which pages show them."""
+
+    ACTIVATED = "activated"
+    """It has a password and a confirmed email."""
+    WAITING = "waiting"
+    """It has a password; its email is not confirmed."""
+    PRINTED = "printed"
+    """Its letter is valid."""
+    EXPIRED = "expired"
+    """Its letter expired, or was replaced before it was used."""
+    NEVER = "never"
+    """No letter was printed."""
+    DISPUTED = "disputed"
+    """A dispute closes it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The accounts of a class or a school, by state, in the order of `State`."""
+
+    key: str
+    name: str
+    counts: list[int] = field(default_factory=list)
+
+    @property
+    def accounts(self) -> int:
+        """The number of accounts."""
+        return sum(self.counts)
+
+    @property
+    def activated(self) -> int:
+        """The number of accounts with a password and a confirmed email."""
+        return self.counts[0]
+
+
+def by_class(school_id: uuid.UUID) -> list[Row]:
+    """Return the figures of the classes of a school."""
+    nth = func.row_number().over(partition_by=Guardianship.account_id, order_by=(Guardianship.rank, Child.id))
+    ties = _ties(School.id == school_id, Child.class_name.label("key"), nth.label("nth")).subquery()
+    first = select(ties.c.key, ties.c.key.label("name"), ties.c.account_id).where(ties.c.nth == 1)
+    return sorted(_counted(first), key=lambda row: class_order(row.key))
+
+
+def by_school(schools: ColumnElement[bool]) -> list[Row]:
+    """Return the figures of the schools that a condition selects, by name: one statement for each twenty schools.
+
+    All pupils of an académie in one statement would take longer than the statement timeout of the database.
+    """
+    keys = db.session.scalars(select(School.id).where(schools).order_by(School.id)).all()
+    rows: list[Row] = []
+    for start in range(0, len(keys), _SCHOOLS_AT_ONCE):
+        some = School.id.in_(keys[start : start + _SCHOOLS_AT_ONCE])
+        rows += _counted(_ties(some, School.uai.label("key"), School.name.label("name")).distinct())
+    return sorted(rows, key=lambda row: (row.name, row.key))
+
+
+def _ties(schools: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement that selects the accounts of schools, once for each tie to a pupil who is there."""
+    return (
+        select(*columns, Guardianship.account_id)
+        .select_from(School)
+        .join(Child, Child.school_id == School.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(schools, _counts_in(), Child.left_at.is_(None))
+    )
+
+
+def _counts_in() -> ColumnElement[bool]:
+    """Return the condition of the ties by which an account counts: unended, and suspended by nobody."""
+    return or_(Guardianship.where_holds(now()), Guardianship.is_disputed)
+
+
+def _counted(ties: Select[Any]) -> list[Row]:
+    """Return the rows of one statement: `ties` has `key`, `name` and `account_id`, each account once for a key."""
+    of_key = ties.subquery()
+    stated = (
+        select(of_key.c.key, of_key.c.name, _state().label("state"))
+        .select_from(of_key)
+        .join(Account, Account.id == of_key.c.account_id)
+        .where(Account.where_enabled(now()))
+        .subquery()
+    )
+    columns = stated.c.key, stated.c.name, stated.c.state
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for key, name, state, count in db.session.execute(select(*columns, func.count()).group_by(*columns)):
+        counts.setdefault((key, name), {})[state] = count
+    return [Row(key, name, [numbers.get(state.value, 0) for state in State]) for (key, name), numbers in counts.items()]
+
+
+def _state() -> ColumnElement[str]:
+    """Return the state of an account: the first that fits."""
+    active, no_letter = Account.activated_at.is_not(None), Account.provisional_hash.is_(None)
+    never = and_(no_letter, Account.provisional_expires_at.is_(None), Account.generation == 0)
+    return case(
+        (disputes.has_disputed_tie(), State.DISPUTED.value),
+        (and_(active, Account.email.is_not(None)), State.ACTIVATED.value),
+        (active, State.WAITING.value),
+        (never, State.NEVER.value),
+        (or_(no_letter, Account.provisional_expires_at <= now()), State.EXPIRED.value),
+        else_=State.PRINTED.value,
+    )
+
+
+@dataclass(frozen=True)
+class Week:
+    """The accounts that were activated in the week that begins on `monday`, in Paris."""
+
+    monday: date
+    activated: int
+
+
+def by_week(schools: ColumnElement[bool] | None) -> list[Week]:
+    """Return the activations of each week of the present school year, which begins on 1 September.
+
+    Args:
+        schools: the condition of the schools whose families count; None: all guardians count.
+    """
+    mondays = _mondays(now().astimezone(PARIS).date())
+    ends = [datetime.combine(monday + _WEEK, time(), PARIS) for monday in mondays]
+    number = case(*((Account.activated_at < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
+    activated = select(number.label("week")).where(
+        Account.activated_at >= datetime.combine(_first_day(mondays), time(), PARIS),
+        Account.profile == SchoolProfile.GUARDIAN,
+    )
+    if schools is not None:
+        ties = _ties(schools).distinct().subquery()
+        activated = activated.join(ties, ties.c.account_id == Account.id)
+    weeks = activated.subquery()
+    counts: dict[int, int] = dict(db.session.execute(select(weeks.c.week, func.count()).group_by(weeks.c.week)).all())
+    return [Week(monday, counts.get(i, 0)) for i, monday in enumerate(mondays)]
+
+
+def _mondays(today: date) -> Sequence[date]:
+    """Return the Mondays of the weeks from 1 September to `today`."""
+    start = date(today.year if today.month >= _FIRST_MONTH else today.year - 1, _FIRST_MONTH, 1)
+    monday = start - timedelta(days=start.weekday())
+    return [monday + _WEEK * i for i in range((today - monday).days // 7 + 1)]
+
+
+def _first_day(mondays: Sequence[date]) -> date:
+    """Return 1 September, which is in the first week."""
+    return next(day for day in (mondays[0] + timedelta(days=i) for i in range(7)) if (day.month, day.day) == (9, 1))
