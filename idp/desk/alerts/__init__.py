@@ -1,0 +1,1 @@
+"""Mails about unusual acts at the desk, to heads and engineers."""

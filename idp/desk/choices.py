@@ -1,0 +1,39 @@
+"""Fields of the desk's forms: a choice of a list, a text of several lines."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from wtforms import StringField
+
+from idp.web.forms import PlainField
+
+
+class ChoiceField(StringField):  # type: ignore[misc]
+    """One of the `options`, which the view sets; any other value is kept as an empty text."""
+
+    options: Sequence[tuple[str, str]] = ()
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Keep a short text; `chosen` compares it with the options."""
+        self.data = valuelist[0][:100] if valuelist else ""
+
+    @property
+    def chosen(self) -> str:
+        """The value if it is among the options, else an empty text."""
+        return self.data if any(value == self.data for value, _ in self.options) else ""
+
+    def iter_options(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each option with its label, and whether it is chosen."""
+        yield from ((value, label, value == self.data) for value, label in self.options)
+
+
+class AreaField(PlainField):
+    """A text of several lines, at most `longest` characters."""
+
+    def __init__(self, *args: Any, longest: int = 4000, **kwargs: Any) -> None:
+        super().__init__(*args, longest=longest, **kwargs)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines with a text, without blanks around them."""
+        return [text for line in (self.data or "").splitlines() if (text := line.strip())]

@@ -1,0 +1,208 @@
+"""`/classes`: the board, the letters of a class, reminders by mail, the list for the class teacher."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import ClassListed
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.classes import board
+from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
+from idp.desk.classes.job import KIND as REMINDERS
+from idp.desk.jobs import asking
+from idp.desk.letter import words
+from idp.desk.prints.job import KIND as PRINT
+from idp.letters import class_lists, recipients
+from idp.letters.class_lists import Remaining
+from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
+from idp.services import services
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("classes", __name__)
+_UNSAFE = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A class of the school, or all of them (`class_name` is None)."""
+
+    school: School
+    class_name: str | None
+
+    @property
+    def title(self) -> str:
+        """The name of the class, or of the whole school."""
+        if self.class_name is None:
+            return str(gettext("Tout l’établissement"))
+        return self.class_name or str(gettext("Sans classe"))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the URLs of this class."""
+        return {"tout": "1"} if self.class_name is None else {"classe": self.class_name}
+
+
+@dataclass(frozen=True)
+class Group:
+    """People of whom a page says the same."""
+
+    title: str
+    names: list[str]
+    is_open: bool = False
+
+
+def _chosen() -> Chosen | None:
+    """Return what the URL names, or None if it names nothing; refuse the page if the school has no such class."""
+    school, name = access.own_school(), request.args.get("classe")
+    if name is None and request.args.get("tout"):
+        return Chosen(school, None)
+    if name is None:
+        return None
+    if "\x00" in name or not class_lists.has_class(school, name):
+        access.refuse()
+    return Chosen(school, name)
+
+
+@blueprint.get("/classes")
+@needs(Right.READ_CLASSES)
+def show() -> Response:
+    """Show the counts of each class, and their sum."""
+    rows, total = board.of_school(access.own_school())
+    page = render_template(
+        "desk/classes/classes.html",
+        titles=board.titles(),
+        legend=board.legend(),
+        rows=[(Chosen(access.own_school(), row.name), row) for row in rows],
+        total=(Chosen(access.own_school(), None), total),
+    )
+    return make_response(page)
+
+
+@blueprint.route("/classes/courriers", methods=["GET", "POST"])
+@needs(Right.PRINT_CLASSES, fresh=True)
+def letters() -> Response:
+    """Show who gets a letter; on a POST with the typed word, ask for the print."""
+    chosen, form = _chosen(), PrintForm()
+    if chosen is None:
+        return see_other(url_for("classes.show"))
+    if request.method == "GET":
+        form.renew.data = bool(request.args.get("renouveler"))
+    try:
+        recipients.check_school(chosen.school)
+        people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False)
+    except PrintError as refused:
+        return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
+    if request.method == "POST" and form.is_confirmed():
+        renewed = [entry for entry in skipped if entry.skip is Skip.HAS_LETTER] if form.renew.data else []
+        if people or renewed:
+            parameters = {
+                "class": chosen.class_name,
+                "slips": form.layout.data == SLIPS,
+                "renew": bool(form.renew.data),
+            }
+            job = asking.start(services().settings, PRINT, parameters)
+            return see_other(url_for("jobs.show", key=job.id))
+        form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
+    return _letters_page(chosen, form, people, skipped)
+
+
+def _letters_page(
+    chosen: Chosen, form: PrintForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
+) -> Response:
+    names = words.names([*(entry.account_id for entry in people), *(entry.account_id for entry in skipped)])
+    getting = [names[entry.account_id] for entry in people if entry.account_id in names]
+    if chosen.class_name is None:
+        getting = [f"{entry.class_name} · {names[entry.account_id]}" for entry in people if entry.account_id in names]
+    groups = [Group(gettext("Recevront un courrier : %(n)s", n=len(people)), getting, is_open=True)]
+    for skip, reason in words.SKIPS.items():
+        keys = [entry.account_id for entry in skipped if entry.skip == skip]
+        if keys:
+            title = f"{reason} : {len(keys)}"
+            groups.append(Group(title, sorted(names[key] for key in keys if key in names)))
+    if names:
+        _journal(chosen, len(names))
+    valid = sum(entry.skip is Skip.HAS_LETTER for entry in skipped)
+    page = render_template(
+        "desk/classes/courriers.html",
+        chosen=chosen,
+        form=form,
+        groups=groups,
+        layouts=LAYOUTS,
+        refusal=words.REFUSALS[refusal] if refusal else "",
+        valid=valid,
+        printable=len(people) + valid,
+    )
+    return make_response(page)
+
+
+@blueprint.route("/classes/rappel", methods=["GET", "POST"])
+@needs(Right.READ_CLASSES)
+def remind() -> Response:
+    """Show whom a mail would remind; on a POST with the typed word, ask for the reminders."""
+    chosen, form = _chosen(), RemindForm()
+    if chosen is None:
+        return see_other(url_for("classes.show"))
+    people = class_lists.waiting(chosen.school, chosen.class_name)
+    due = [person for person in people if not person.is_reminded]
+    if request.method == "POST" and form.is_confirmed():
+        if due:
+            job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
+            return see_other(url_for("jobs.show", key=job.id))
+        form.form_errors.append(gettext("Il n’y a personne à rappeler en ce moment."))
+    groups = [
+        Group(
+            gettext("Recevront un mail de rappel : %(n)s", n=len(due)),
+            [person.guardian for person in due],
+            is_open=True,
+        )
+    ]
+    if reminded := [person.guardian for person in people if person.is_reminded]:
+        groups.append(Group(gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded)), reminded))
+    if people:
+        _journal(chosen, len(people))
+    page = render_template("desk/classes/rappel.html", chosen=chosen, form=form, groups=groups, count=len(due))
+    return make_response(page)
+
+
+@blueprint.get("/classes/liste")
+@needs(Right.READ_CLASSES)
+def names() -> Response:
+    """Show the names of those who still have to activate, for the class teacher: no code, no mail address."""
+    chosen = _chosen()
+    if chosen is None:
+        return see_other(url_for("classes.show"))
+    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen))
+    return make_response(page)
+
+
+@blueprint.get("/classes/liste.csv")
+@needs(Right.READ_CLASSES, fresh=True)
+def names_csv() -> Response:
+    """Return the same list for a spreadsheet: a file that leaves the desk, so that it needs a fresh proof."""
+    chosen = _chosen()
+    if chosen is None:
+        return see_other(url_for("classes.show"))
+    response = make_response(class_lists.as_csv(_remaining(chosen), gettext("reste à activer")))
+    stem = _UNSAFE.sub("-", chosen.class_name or "").strip("-") or "etablissement"
+    response.headers["Content-Type"] = "text/csv; charset=utf-8"
+    response.headers.set("Content-Disposition", "attachment", filename=f"reste-a-activer-{stem}.csv")
+    return response
+
+
+def _remaining(chosen: Chosen) -> list[Remaining]:
+    rows = class_lists.remaining(chosen.school, chosen.class_name)
+    _journal(chosen, len(rows))
+    return rows
+
+
+@unit_of_work()
+def _journal(chosen: Chosen, count: int) -> None:
+    """Journal that a page or a file names people of a class."""
+    log.record(ClassListed(class_name=chosen.class_name or "", count=count))

@@ -1,0 +1,1 @@
+"""`/ent`: the registration of ENTs, their trial, their secret and their charter."""

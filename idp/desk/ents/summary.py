@@ -1,0 +1,147 @@
+"""What the page of an ENT says, in plain words."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask_babel import gettext, ngettext
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from idp.accounts.models import School
+from idp.charter import service as charters
+from idp.charter.models import CharterVersion
+from idp.clients.models import Audience, CharterMode, Client
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.ents.fields import scope_names
+from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.oidc.client_auth.client import SECRET_METHODS
+from idp.registration import registrations
+from idp.web.i18n import day, french_spacing, hour
+
+_MOST_SCHOOLS = 50
+_LEAST_SHOWN = 10
+"""Outside of a school, a smaller number is not shown."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """An ENT for its page: the facts are labels with the lines of their values."""
+
+    client: Client
+    facts: list[tuple[str, list[str]]]
+    schools: list[School]
+    more_schools: int
+    secret: list[str]
+    has_secret: bool
+    versions: list[CharterVersion]
+    acceptance: str
+
+
+def detail(client: Client) -> Detail:
+    """Return what the page of an ENT shows."""
+    served = select(School).where(School.uai.in_(client.uais)).order_by(School.name)
+    schools = list(db.session.scalars(served.limit(_MOST_SCHOOLS)))
+    return Detail(
+        client=client,
+        facts=[(label, [french_spacing(line) for line in lines if line]) for label, lines in _facts(client)],
+        schools=schools,
+        more_schools=len(client.uais) - len(schools),
+        secret=secret_sentences(client),
+        has_secret=has_secret(client),
+        versions=charters.versions(client.id),
+        acceptance=acceptance(client),
+    )
+
+
+def has_secret(client: Client) -> bool:
+    """Return whether the ENT authenticates by a secret."""
+    return client.auth_method in SECRET_METHODS
+
+
+def state(client: Client) -> str:
+    """Return whether people may enter the ENT."""
+    if client.disabled_at is None:
+        return str(gettext("Ouvert"))
+    if registrations.ended_itself(client):
+        return str(gettext("Fermé : l’ENT a mis fin à son enregistrement"))
+    return str(gettext("Fermé depuis le %(day)s", day=day(client.disabled_at)))
+
+
+def _facts(client: Client) -> list[tuple[str, list[str]]]:
+    nothing, announced = gettext("Aucune"), (client.backchannel_logout_uri, client.frontchannel_logout_uri)
+    known = gettext("Tous les parents de l’académie")
+    if client.audience is Audience.FAMILIES:
+        known = ngettext("Les familles d’un établissement", "Les familles de %(num)s établissements", len(client.uais))
+    return [
+        (gettext("État"), [state(client), _pending(client)]),
+        (gettext("Identifiant technique"), [client.client_id]),
+        (gettext("Public"), [known]),
+        (gettext("Reçoit"), _released(client)),
+        (gettext("Page d’accueil"), [client.home_uri or nothing]),
+        (gettext("Retour après la connexion"), client.redirect_uris),
+        (gettext("Retour après la déconnexion"), client.post_logout_redirect_uris or [nothing]),
+        (gettext("Déconnexion annoncée à"), [uri for uri in announced if uri] or [gettext("Personne")]),
+        (gettext("Preuve de l’ENT"), [_proof(client)]),
+    ]
+
+
+def _pending(client: Client) -> str:
+    return gettext("Une modification attend l’accord de l’académie") if client.pending_metadata else ""
+
+
+def _released(client: Client) -> list[str]:
+    names = [name for scope, name in scope_names().items() if scope in client.scopes]
+    return [*names, gettext("Identifiant de connexion")] if client.release_username else names
+
+
+def _proof(client: Client) -> str:
+    if has_secret(client):
+        return str(gettext("Un secret"))
+    if client.auth_method == "none":
+        return str(gettext("Aucune : client public"))
+    return str(gettext("Une signature, avec les clés de %(uri)s", uri=client.jwks_uri or gettext("l’enregistrement")))
+
+
+def secret_sentences(client: Client) -> list[str]:
+    """Return the age of the secret, and until when the former one works."""
+    if not has_secret(client):
+        return [gettext("Cet ENT n’a pas de secret.")]
+    sentences = [gettext("Date inconnue.")]
+    if client.secret_at is not None:
+        days = (now() - client.secret_at) // timedelta(days=1)
+        since = gettext("En service depuis le %(day)s", day=day(client.secret_at))
+        sentences = [f"{since} ({ngettext('un jour', '%(num)s jours', days)})." if days else f"{since}."]
+    until = client.former_secret_until
+    if until is not None and until > now():
+        sentences.append(
+            gettext("L’ancien secret fonctionne jusqu’au %(day)s à %(hour)s.", day=day(until), hour=hour(until))
+        )
+    return sentences
+
+
+def acceptance(client: Client) -> str:
+    """Return the share of people who accepted the current charter, in one's own school or everywhere."""
+    if client.charter_mode is CharterMode.NONE:
+        return str(gettext("Cet ENT ne demande pas de charte."))
+    if client.charter_version_id is None:
+        return str(gettext("Aucune charte n’est publiée."))
+    in_school = access.role() in AT_A_SCHOOL
+    try:
+        people, accepted = charters.count_acceptances(client.id, *([access.accounts()] if in_school else []))
+    except OperationalError:  # the statement ran into its time limit
+        return str(gettext("Le nombre d’acceptations n’a pas pu être calculé à temps."))
+    if not in_school and min(people, accepted) < _LEAST_SHOWN:
+        return str(gettext("Moins de dix personnes l’ont acceptée."))
+    if not people:
+        return str(gettext("Aucun parent n’a encore activé son compte."))
+    share = round(100 * accepted / people)
+    return str(
+        gettext(
+            "%(share)s %% des comptes activés l’ont acceptée : %(accepted)s sur %(people)s.",
+            share=share,
+            accepted=accepted,
+            people=people,
+        )
+    )

@@ -1,0 +1,222 @@
+"""`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
+
+import re
+import time
+import uuid
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.choices import ChoiceField
+from idp.desk.ents import summary
+from idp.desk.ents.fields import RegistrationForm, scope_names, sentence
+from idp.desk.staff.models import Role
+from idp.registration import approvals, registrations, rows
+from idp.registration.faults import FaultCode, RegistrationRefusedError
+from idp.registration.metadata import ClientMetadata
+from idp.registration.trial import checks
+from idp.registration.trial.checks import Finding
+from idp.services import services
+from idp.web.forms import Form
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("ents", __name__)
+TRIAL_SECONDS = 20.0
+"""After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
+_CLIENT_ID = re.compile(r"[0-9a-f]{20}")
+_COMMAND = re.compile(
+    r"\s*[:;,]? ?(?:si ce n’est pas voulu : |s’il n’en a pas besoin : )?\bidp (?:client|charter|keys|school) .*"
+)
+"""What a finding advises to type in a shell."""
+
+
+class SecretForm(Form):
+    """How the former secrets end."""
+
+    way = ChoiceField(_l("Ancien secret"))
+
+
+@blueprint.get("/ent")
+@needs(Right.READ_ENTS)
+def show() -> Response:
+    """Show the ENTs in scope; a single one with all that its page has."""
+    clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name)).all()
+    only = summary.detail(clients[0]) if len(clients) == 1 else None
+    html = render_template("desk/ents/ents.html", clients=clients, ent=only, state=summary.state, **_common())
+    return make_response(html)
+
+
+def _common() -> dict[str, object]:
+    sentences = {
+        "change": gettext("L’enregistrement est modifié."),
+        "identique": gettext("Rien n’a changé."),
+        "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
+    }
+    return {
+        "may_change": access.may(Right.MANAGE_ENTS),
+        "may_register": access.role() is Role.ENGINEER,
+        "done": sentences.get(request.args.get("fait", ""), ""),
+    }
+
+
+@blueprint.get("/ent/<uuid:key>")
+@needs(Right.READ_ENTS)
+def detail(key: UUID) -> Response:
+    """Show an ENT in scope."""
+    ent = summary.detail(access.client(key))
+    return make_response(render_template("desk/ents/ent.html", ent=ent, **_common()))
+
+
+@blueprint.route("/ent/<uuid:key>/modifier", methods=["GET", "POST"])
+@needs(Right.MANAGE_ENTS, fresh=True)
+def edit(key: UUID) -> Response:
+    """Change the registration of an ENT in scope, within what the role may change."""
+    client, form = access.client(key), RegistrationForm()
+    form.restrict(to_operator=access.role() is not Role.ENGINEER)
+    former = rows.read(client)
+    if request.method == "GET":
+        form.show(former)
+        return _registration_page(form, client)
+    metadata = form.changed(former)
+    if metadata == former:
+        return see_other(url_for("ents.detail", key=key, fait="identique"))
+    try:
+        secret = approvals.change(services().settings, client, metadata)
+    except RegistrationRefusedError as refused:
+        form.explain(refused.faults)
+        return _registration_page(form, client)
+    if secret:
+        return _shown_once(client, secret)
+    return see_other(url_for("ents.detail", key=key, fait="change"))
+
+
+def _registration_page(form: RegistrationForm, client: Client | None = None) -> Response:
+    html = render_template("desk/ents/modifier.html", form=form, client=client, scope_names=scope_names())
+    return make_response(html)
+
+
+@blueprint.route("/ent/nouveau", methods=["GET", "POST"])
+@needs(Right.MANAGE_ENTS, fresh=True)
+def register() -> Response:
+    """Register an ENT; an operator cannot, because the new one would not be in scope.
+
+    The id is drawn with the page, so that a form that is sent twice registers one ENT.
+    """
+    if access.role() is not Role.ENGINEER:
+        access.refuse()
+    form, client_id, empty = RegistrationForm(), request.form.get("client_id", ""), ClientMetadata(name="")
+    form.restrict(to_operator=False)
+    if request.method == "GET" or not _CLIENT_ID.fullmatch(client_id):
+        form.show(empty)
+        return _new_page(form, uuid.uuid4().hex[:20])
+    try:
+        client, secret = registrations.register(services().settings, form.changed(empty), client_id=client_id)
+    except RegistrationRefusedError as refused:
+        form.explain(refused.faults)
+        return _new_page(form, client_id)
+    except IntegrityError:  # the form was sent twice
+        return see_other(url_for("ents.detail", key=registrations.get(client_id).id))
+    return _shown_once(client, secret or "", is_new=True)
+
+
+def _new_page(form: RegistrationForm, client_id: str) -> Response:
+    html = render_template(
+        "desk/ents/modifier.html", form=form, client=None, client_id=client_id, scope_names=scope_names()
+    )
+    return make_response(html)
+
+
+@blueprint.post("/ent/<uuid:key>/test")
+@needs(Right.MANAGE_ENTS)
+def trial(key: UUID) -> Response:
+    """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
+    client = access.client(key)
+    subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
+    is_cut = False
+    for finding in checks.findings(services().server, subject):
+        findings.append(Finding(finding.check, finding.ok, _COMMAND.sub("", finding.message)))
+        if time.monotonic() > ends:
+            is_cut = True
+            break
+    html = render_template(
+        "desk/ents/test.html",
+        client=access.client(key),
+        findings=findings,
+        wrong=sum(not finding.ok for finding in findings),
+        is_cut=is_cut,
+    )
+    return make_response(html)
+
+
+@blueprint.route("/ent/<uuid:key>/secret", methods=["GET", "POST"])
+@needs(Right.MANAGE_ENTS, fresh=True)
+def secret(key: UUID) -> Response:
+    """Give an ENT in scope a new secret, shown on the page that answers and nowhere else."""
+    client, form = access.client(key), SecretForm()
+    works_until = client.former_secret_until
+    form.way.options = list(_ways(has_two=works_until is not None and works_until > now()).items())
+    if request.method == "GET":
+        form.way.data = form.way.options[0][0]
+        return _secret_page(client, form)
+    if not form.way.chosen:
+        form.way.errors = [gettext("Choisissez ce que deviennent les anciens secrets.")]
+        return _secret_page(client, form)
+    way = form.way.chosen
+    keep = registrations.FORMER_SECRET_KEPT * (way != "fuite")
+    try:
+        new = registrations.rotate_secret(client.client_id, keep=keep, lost=way == "perdu", force=way == "force")
+    except RegistrationRefusedError as refused:
+        form.form_errors.extend(sentence(fault) for fault in refused.faults)
+        is_two = any(fault.code is FaultCode.FORMER_SECRET_WORKS for fault in refused.faults)
+        form.way.options = list(_ways(has_two=is_two).items())
+        return _secret_page(client, form)
+    return _shown_once(access.client(key), new)
+
+
+def _ways(*, has_two: bool) -> dict[str, str]:
+    """Return what may become of the former secrets; while two work, a third one must say which it replaces."""
+    leaked = {
+        "fuite": gettext(
+            "Le secret a fuité : les anciens s’arrêtent tout de suite. L’ENT est fermé jusqu’à ce qu’il ait le nouveau."
+        )
+    }
+    if not has_two:
+        return {"normal": gettext("Le présent fonctionne encore 24 heures, le temps de changer."), **leaked}
+    return {
+        "perdu": gettext("Personne n’a noté le dernier secret : le nouveau le remplace, l’ancien garde sa fin."),
+        "force": gettext("L’ENT utilise déjà le dernier secret : celui d’avant s’arrête maintenant."),
+        **leaked,
+    }
+
+
+def _secret_page(client: Client, form: SecretForm) -> Response:
+    html = render_template(
+        "desk/ents/secret.html",
+        form=form,
+        client=client,
+        sentences=summary.secret_sentences(client),
+        has_secret=summary.has_secret(client),
+    )
+    return make_response(html)
+
+
+def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Response:
+    until = client.former_secret_until
+    html = render_template(
+        "desk/ents/une_fois.html",
+        client=client,
+        secret=secret,
+        until=until if until is not None and until > now() else None,
+        is_new=is_new,
+        issuer=services().settings.issuer,
+    )
+    return make_response(html)

@@ -1,0 +1,176 @@
+"""`/comptes/<account>` of the desk, and the acts « Renvoyer le message » and « Débloquer »."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+
+from idp.accounts import emails
+from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
+from idp.accounts.models import Account
+from idp.audit import log
+from idp.audit.events import AccountRead
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.families import actions, subjects
+from idp.desk.families.actions import Action, Subject
+from idp.desk.families.subjects import GuardianView
+from idp.operations.helpdesk import acts, dossier
+from idp.operations.helpdesk.acts import RefusedError
+from idp.services import services
+from idp.web import i18n
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("accounts", __name__)
+
+_MINUTE = 60
+_HOUR = 3600
+
+
+@blueprint.get("/comptes/<uuid:account>")
+@needs(Right.READ_FAMILIES)
+def show(account: uuid.UUID) -> Response:
+    """Show an account: its state, children, letter, masked mail address, last events, notices and actions."""
+    done = {
+        "renvoye": gettext(
+            "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et touche le "
+            "lien du dernier message : les liens d’avant ne marchent plus."
+        ),
+        "debloque": gettext("Les essais faux sont oubliés : le parent peut essayer de nouveau tout de suite."),
+    }
+    return _page(access.account(account), done=done.get(request.args.get("fait", ""), ""))
+
+
+def _page(account: Account, *, done: str = "", error: str = "") -> Response:
+    school = access.post().school
+    with unit_of_work():
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    guardian = subjects.view(account)
+    return make_response(
+        render_template(
+            "desk/families/compte.html",
+            done=done,
+            error=error,
+            guardian=guardian,
+            children=subjects.children(account),
+            facts=_facts(guardian),
+            events=subjects.events(account),
+            notices=subjects.notices(account),
+        )
+    )
+
+
+def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
+    """Return what is known of the account, with labels; mail addresses are masked for everybody."""
+    account = guardian.account
+    rows: list[tuple[Any, Any]] = [(_l("Identifiant"), account.username)]
+    if account.activated_at is None:
+        until = guardian.letter_until
+        rows.append(
+            (_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else _l("aucun valable"))
+        )
+    rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
+    if account.pending_email:
+        rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
+    for label, moment in (
+        (_l("Activé"), account.activated_at),
+        (_l("Dernière connexion"), account.last_sign_in_at),
+    ):
+        rows.append((label, _l("le %(day)s", day=i18n.day(moment)) if moment else _l("jamais")))
+    return rows
+
+
+@blueprint.post("/comptes/<uuid:account>/renvoyer")
+@needs(Right.HELP_FAMILIES)
+def resend(account: uuid.UUID) -> Response:
+    """Send the confirmation link again.
+
+    The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
+    """
+    row = access.account(account)
+    by = f"desk {access.person().staff.id}"
+    match emails.resend(services().settings, row.id, ip=by, client_id=None):
+        case Sent():
+            return see_other(url_for("accounts.show", account=row.id, fait="renvoye"))
+        case TooSoon() as wait:
+            return _page(row, error=_too_soon(wait))
+        case NothingToConfirm():
+            return _page(row, error=gettext("Aucun message à renvoyer : aucune adresse mail n’attend de confirmation."))
+
+
+def _too_soon(wait: TooSoon) -> Any:
+    if not wait.capped:
+        return gettext(
+            "Un message est parti il y a moins d’une minute. Laissez-lui le temps d’arriver, puis réessayez dans "
+            "%(n)s secondes.",
+            n=wait.seconds,
+        )
+    if wait.seconds < _HOUR:
+        return gettext(
+            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(n)s minutes. Faites vérifier "
+            "l’adresse mail et les messages indésirables.",
+            n=-(-wait.seconds // _MINUTE),
+        )
+    return gettext(
+        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(n)s heures. Faites vérifier l’adresse "
+        "mail et les messages indésirables.",
+        n=-(-wait.seconds // _HOUR),
+    )
+
+
+@blueprint.post("/comptes/<uuid:account>/debloquer")
+@needs(Right.HELP_FAMILIES)
+def unlock(account: uuid.UUID) -> Response:
+    """Reset the wrong tries of an account."""
+    row = access.account(account)
+    try:
+        acts.unlock(row.id)
+    except RefusedError:
+        error = gettext("Un signalement ferme ce compte : réglez-le d’abord. Débloquer ne l’ouvrirait pas.")
+        return _page(row, error=error)
+    return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
+
+
+def _may_resend(subject: Subject) -> bool:
+    return subject.is_open and subject.account.pending_email is not None
+
+
+def _may_settle(subject: Subject) -> bool:
+    return subject.open_notices > 0 and "notices.show" in current_app.view_functions
+
+
+actions.register(
+    Action(
+        key="settle",
+        right=Right.READ_NOTICES,
+        label=_l("Voir les signalements"),
+        url=lambda _account: url_for("notices.show"),
+        is_offered=_may_settle,
+        rank=10,
+    )
+)
+actions.register(
+    Action(
+        key="resend",
+        right=Right.HELP_FAMILIES,
+        label=_l("Renvoyer le message"),
+        url=lambda account: url_for("accounts.resend", account=account.id),
+        is_offered=_may_resend,
+        is_post=True,
+        rank=20,
+    )
+)
+actions.register(
+    Action(
+        key="unlock",
+        right=Right.HELP_FAMILIES,
+        label=_l("Débloquer"),
+        url=lambda account: url_for("accounts.unlock", account=account.id),
+        is_offered=lambda subject: subject.is_open,
+        is_post=True,
+        rank=30,
+    )
+)

@@ -1,0 +1,201 @@
+"""Reads what the pages show about an account: its state, the next step, the notices, the last events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import func, or_, select
+
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk import access, ties, words
+from idp.desk.families import actions
+from idp.desk.families.actions import Offered, Subject
+from idp.desk.words import Words
+from idp.operations.helpdesk.standing import Standing, standings
+from idp.operations.personal_data.words import NOTICES
+from idp.throttle import guard, limits
+
+_EVENTS = 10
+
+EVENTS: Mapping[tuple[str, str], Any] = {
+    ("letter.drawn", ""): _l("Courrier préparé"),
+    ("letter.reissued", ""): _l("Nouveau courrier préparé"),
+    ("letter.linked", ""): _l("Autre courrier ajouté au compte"),
+    ("activation.completed", ""): _l("Compte activé : mot de passe choisi"),
+    ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
+    ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
+    ("email.confirmed", ""): _l("Adresse mail confirmée"),
+    ("email.change_asked", ""): _l("Changement d’adresse mail demandé"),
+    ("email.change_cancelled", ""): _l("Changement d’adresse mail annulé"),
+    ("email.change_contested", ""): _l("« Ce n’était pas moi » : changement d’adresse arrêté"),
+    ("sign_in", "ok"): _l("Connexion réussie"),
+    ("sign_in", "refused"): _l("Connexion refusée"),
+    ("sign_in", "throttled"): _l("Trop d’essais : connexion à attendre"),
+    ("recovery.password", ""): _l("« Mot de passe oublié » demandé"),
+    ("password.reset", ""): _l("Nouveau mot de passe choisi par le lien d’un mail"),
+    ("password.changed", ""): _l("Mot de passe changé"),
+    ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),
+    ("guardianship.disputed", ""): _l("« Je ne suis pas le représentant légal »"),
+    ("dispute.settled", ""): _l("Signalement réglé"),
+    ("account.renamed", ""): _l("Nom corrigé"),
+    ("account.suspended", ""): _l("Accès suspendu"),
+    ("account.reopened", ""): _l("Accès rouvert"),
+    ("account.rectification_asked", ""): _l("Correction demandée"),
+    ("school.notice_settled", ""): _l("Signalement réglé"),
+    ("account.changed", "unlocked"): _l("Compte débloqué"),
+    ("account.changed", "disabled"): _l("Compte fermé"),
+    ("account.changed", "enabled"): _l("Compte rouvert"),
+    ("account.changed", "left"): _l("Compte fermé : plus d’enfant inscrit"),
+    ("account.changed", "returned"): _l("Compte rouvert : enfant inscrit"),
+    ("account.changed", "password_blocked"): _l("Mot de passe bloqué"),
+}
+"""The events that a colleague needs, by kind and by result or change; neither the device nor the ENT is shown."""
+_KINDS = frozenset(kind for kind, _ in EVENTS)
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """An event of the account."""
+
+    at: datetime
+    text: Any
+
+
+@dataclass(frozen=True)
+class NoticeLine:
+    """An open notice about the account."""
+
+    at: datetime
+    text: Any
+
+
+@dataclass(frozen=True)
+class GuardianView:
+    """An account as the pages show it."""
+
+    subject: Subject
+    words: Words
+    actions: list[Offered]
+
+    @property
+    def account(self) -> Account:
+        """The account."""
+        return self.subject.account
+
+    @property
+    def next_action(self) -> Offered | None:
+        """The action that comes next, if the post may use it."""
+        key = "unlock" if self.is_waiting else self.words.step
+        return next((action for action in self.actions if action.key == key), None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether wrong passwords make the next sign-in wait, and nothing more urgent holds."""
+        return self.subject.wait_seconds > 0 and self.subject.is_open
+
+    @property
+    def wait_minutes(self) -> int:
+        """The wait, in begun minutes."""
+        return -(-self.subject.wait_seconds // 60)
+
+    @property
+    def letter_until(self) -> datetime | None:
+        """The end of the letter that was not used yet; None if there is none that works."""
+        holds = Standing.LETTER_VALID in self.subject.holding
+        return self.account.provisional_expires_at if holds else None
+
+    @property
+    def further(self) -> list[Words]:
+        """The words of what holds too, but is less urgent."""
+        main = {self.subject.standing, Standing.ACTIVE}
+        return [words.OF[standing] for standing in self.subject.holding if standing not in main]
+
+
+@dataclass(frozen=True)
+class TieView:
+    """A tie of an account to a pupil as the pages show it: whether it is suspended, or was ended by the school."""
+
+    child: Child
+    account: Account
+    is_suspended: bool
+    is_excluded: bool
+
+    @classmethod
+    def of(cls, tie: Guardianship) -> "TieView":
+        """Return the view of a tie."""
+        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded)
+
+
+def view(account: Account) -> GuardianView:
+    """Return an account with its words and the actions that the post may use."""
+    waits = guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username)
+    counted = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account)))
+    subject = Subject(account, standings(account), waits, db.session.scalar(counted) or 0)
+    return GuardianView(subject, words.OF[subject.standing], actions.offered(subject))
+
+
+def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
+    """Return the guardians of a pupil whose ties are shown, in the order of their authority and names."""
+    rows = db.session.execute(
+        select(Account, Guardianship)
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Child.id == child.id, ties.are_shown())
+        .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+    ).all()
+    return [(view(account), TieView.of(tie)) for account, tie in rows]
+
+
+def children(account: Account) -> list[TieView]:
+    """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named."""
+    chosen = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == account.id, access.children(), ties.are_shown())
+        .order_by(Guardianship.rank, Child.given_name)
+    )
+    return [TieView.of(tie) for tie in db.session.scalars(chosen)]
+
+
+def notices(account: Account) -> list[NoticeLine]:
+    """Return the open notices about an account, to the schools in scope; the other account is not named."""
+    chosen = (
+        select(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account))).order_by(SchoolNotice.created_at.desc())
+    )
+    return [NoticeLine(row.created_at, NOTICES.get(row.kind, row.kind)) for row in db.session.scalars(chosen)]
+
+
+def _open_notices(account: Account) -> Any:
+    return (
+        select(SchoolNotice.id)
+        .join(School, School.id == SchoolNotice.school_id)
+        .where(
+            or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
+            SchoolNotice.settled_at.is_(None),
+            access.schools(),
+        )
+    )
+
+
+def events(account: Account) -> list[EventLine]:
+    """Return the last events of an account that a colleague needs, newest first."""
+    chosen = (
+        select(AuditEntry)
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS))
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+        .limit(_EVENTS)
+    )
+    lines = [(entry.at, _text(entry)) for entry in db.session.scalars(chosen)]
+    return [EventLine(at, text) for at, text in lines if text]
+
+
+def _text(entry: AuditEntry) -> Any:
+    for key in ("", entry.result, entry.details.get("change", "")):
+        if (entry.kind, key) in EVENTS:
+            return EVENTS[entry.kind, key]
+    return ""

@@ -1,0 +1,25 @@
+"""`/familles/<pupil>` of the desk."""
+
+import uuid
+
+from flask import Blueprint, Response, make_response, render_template
+
+from idp.audit import log
+from idp.audit.desk_events import PupilRead
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.families import subjects
+
+blueprint = Blueprint("families", __name__)
+
+
+@blueprint.get("/familles/<uuid:pupil>")
+@needs(Right.READ_FAMILIES)
+def show(pupil: uuid.UUID) -> Response:
+    """Show a pupil with the guardians side by side: the state of each, what to say, the next step."""
+    child = access.child(pupil)
+    with unit_of_work():
+        log.record(PupilRead(child=str(child.id)))
+    guardians = subjects.guardians(child)
+    return make_response(render_template("desk/families/famille.html", child=child, guardians=guardians))

@@ -1,0 +1,78 @@
+"""`/`, `/etablissements` and `/motif` of the desk."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import update
+
+from idp.audit import log
+from idp.audit.desk_events import StaffReasonGiven
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk import access, onward
+from idp.desk.access import needs, signed_in
+from idp.desk.home import tiles
+from idp.desk.staff import sessions
+from idp.desk.staff.models import StaffSession
+from idp.web.forms import Form, PlainField
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("home", __name__)
+_SHORTEST_REASON = 4
+
+
+class ReasonForm(Form):
+    """Why a person of the académie reads families' data."""
+
+    reason = PlainField(_l("Motif"), longest=200)
+
+
+@blueprint.get("/")
+@needs()
+def today() -> Response:
+    """Show what waits for the person."""
+    return make_response(render_template("desk/home/aujourdhui.html", tiles=list(tiles.waiting())))
+
+
+@blueprint.route("/etablissements", methods=["GET", "POST"])
+@signed_in()
+def choose() -> Response:
+    """Let a person with several posts choose one."""
+    person = access.person()
+    if request.method == "GET":
+        return make_response(render_template("desk/home/etablissements.html"))
+    post = next((post for post in person.posts if str(post.id) == request.form.get("post")), None)
+    if post is None:
+        access.refuse(_as_key(request.form.get("post", "")))
+    sessions.choose_post(person, post)
+    return see_other(onward.path())
+
+
+def _as_key(text: str) -> str:
+    """Return a text if it is the key of a row, for the journal."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
+
+
+@blueprint.route("/motif", methods=["GET", "POST"])
+@signed_in()
+def give_reason() -> Response:
+    """Ask a person of the académie for the reason, before families' data are read."""
+    form = ReasonForm()
+    if request.method == "GET":
+        return make_response(render_template("desk/home/motif.html", form=form))
+    if len(form.reason.data or "") < _SHORTEST_REASON:
+        form.reason.errors = [gettext("Écrivez le motif : un numéro de ticket, ou quelques mots.")]
+        return make_response(render_template("desk/home/motif.html", form=form))
+    with unit_of_work():
+        db.session.execute(
+            update(StaffSession)
+            .where(StaffSession.id == access.person().session.id)
+            .values(reason=form.reason.data, reason_at=now())
+        )
+        log.record(StaffReasonGiven(reason=form.reason.data))
+    return see_other(onward.path())

@@ -1,0 +1,122 @@
+"""Asks for jobs, shows them, cancels them."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, true, update
+
+from idp.audit import log
+from idp.audit.desk_events import JobAsked, JobCancelled
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.jobs import files, kinds
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.staff.models import Role
+from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.outbox import queue
+
+JOB = "desk.job"
+"""The kind of outbox message that has the worker do a job; its payload names the row."""
+_SHOWN = 50
+
+
+def start(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uploads: Sequence[NewFile] = ()) -> Job:
+    """Ask for a job, in a transaction of its own.
+
+    Args:
+        settings: for the secret key, under which uploads are encrypted.
+        kind: the kind of job.
+        parameters: what to do; ids and choices, never a secret.
+        uploads: the files that it needs.
+    """
+    job = _new(kind, parameters)
+    with unit_of_work():
+        db.session.add(job)
+        db.session.flush()
+        for upload in uploads:
+            files.store(settings, job.id, upload, is_upload=True)
+        queue.enqueue(JOB, {"job": str(job.id)})
+        log.record(JobAsked(job=str(job.id), work=kind.name))
+    return job
+
+
+def _new(kind: Kind, parameters: Mapping[str, Any]) -> Job:
+    """Return a job that the person asks for, which is not stored yet."""
+    person, post, origin = access.person(), access.post(), log.current_origin()
+    return Job(
+        id=uuid.uuid4(),
+        kind=kind.name,
+        staff_id=person.staff.id,
+        role_id=post.id,
+        school_id=post.school.id if post.school else None,
+        parameters=dict(parameters),
+        origin={
+            "ip": origin.ip,
+            "request_id": origin.request_id,
+            "actor": origin.actor,
+            "details": dict(origin.desk.details) if origin.desk else {},
+        },
+    )
+
+
+def done_at_once(kind: Kind, parameters: Mapping[str, Any], result: Mapping[str, Any]) -> Job:
+    """Store a job that the request itself did, in the caller's transaction; the caller adds its files."""
+    job = _new(kind, parameters)
+    job.state, job.result = State.DONE, dict(result)
+    job.started_at = job.finished_at = now()
+    db.session.add(job)
+    db.session.flush()
+    return job
+
+
+def in_scope() -> ColumnElement[bool]:
+    """Return the condition of the jobs that the person may see: those of the school, or the own ones elsewhere."""
+    post = access.post()
+    if post.role in AT_A_SCHOOL and post.school:
+        return Job.school_id == post.school.id
+    return true() if post.role is Role.ENGINEER else Job.staff_id == access.person().staff.id
+
+
+def get(key: uuid.UUID) -> tuple[Job, Kind]:
+    """Return a job in scope and its kind; refuse the page otherwise."""
+    job = db.session.scalar(select(Job).where(Job.id == key, in_scope()))
+    kind = kinds.find(job.kind) if job else None
+    if job is None or kind is None or not access.may(kind.right):
+        access.refuse(str(key))
+    return job, kind
+
+
+def recent(*kinds: Kind) -> list[Job]:
+    """Return the last jobs of some kinds in scope, newest first."""
+    names = [kind.name for kind in kinds]
+    statement = select(Job).where(in_scope(), Job.kind.in_(names)).order_by(Job.created_at.desc()).limit(_SHOWN)
+    return list(db.session.scalars(statement))
+
+
+def cancel(job: Job) -> bool:
+    """Cancel a job that waits, or ask one that runs to stop at its next step; return False if it is over."""
+    with unit_of_work():
+        waiting = db.session.scalar(
+            update(Job)
+            .where(Job.id == job.id, Job.state == State.WAITING)
+            .values(state=State.CANCELLED, cancel_asked_at=now(), finished_at=now())
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        )
+        running = waiting or db.session.scalar(
+            update(Job)
+            .where(Job.id == job.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None))
+            .values(cancel_asked_at=now())
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        )
+        if waiting:
+            files.empty(JobFile.job_id == job.id)
+        if running:
+            log.record(JobCancelled(job=str(job.id), work=job.kind))
+    return running is not None

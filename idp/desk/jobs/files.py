@@ -1,0 +1,144 @@
+"""The files of jobs: encrypted until they are taken, once, by the person who asked; gone after their lifetime."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import defer
+
+from idp import encrypted
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk.jobs.models import Job, JobFile
+from idp.encrypted import UndecryptableError
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+
+LIFETIME = timedelta(minutes=15)
+"""How long a file that a job made waits for its person."""
+UPLOAD_LIFETIME = timedelta(hours=24)
+"""How long an upload waits for the end of its work, and a file for the pages of its slice."""
+EXPIRY = "desk.file_expiry"
+"""The kind of outbox message that empties a file at the end of its lifetime; its payload names the row."""
+_PURPOSE = "desk file"
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to store: its name, its media type and its content in clear."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+def store(
+    settings: Settings, job_id: uuid.UUID, file: NewFile, *, is_upload: bool = False, is_for_pages: bool = False
+) -> JobFile:
+    """Store a file encrypted, in the caller's transaction, and have it emptied when its lifetime is over."""
+    key, lifetime = uuid.uuid4(), UPLOAD_LIFETIME if is_upload or is_for_pages else LIFETIME
+    row = JobFile(
+        id=key,
+        job_id=job_id,
+        is_upload=is_upload,
+        is_for_pages=is_for_pages,
+        name=file.name,
+        media_type=file.media_type,
+        content=encrypted.encrypt(settings.secrets, _PURPOSE, file.content, str(key)),
+        expires_at=now() + lifetime,
+    )
+    db.session.add(row)
+    queue.enqueue(EXPIRY, {"file": str(key)}, delay=lifetime)
+    return row
+
+
+def uploads(settings: Settings, job_id: uuid.UUID) -> list[NewFile]:
+    """Return the files that were uploaded for a job, in clear; those that have expired are missing."""
+    return _all(settings, (JobFile.job_id == job_id) & JobFile.is_upload)
+
+
+def for_pages(settings: Settings, job_id: uuid.UUID) -> NewFile | None:
+    """Return the file that a job made for the pages of its slice, in clear; None if there is none any more."""
+    return next(iter(_all(settings, (JobFile.job_id == job_id) & JobFile.is_for_pages)), None)
+
+
+def _all(settings: Settings, condition: ColumnElement[bool]) -> list[NewFile]:
+    rows = db.session.scalars(
+        select(JobFile).where(condition, JobFile.expires_at > now()).order_by(JobFile.created_at, JobFile.name)
+    )
+    return [NewFile(row.name, row.media_type, _opened(settings, row.id, row.content)) for row in rows if row.content]
+
+
+def made(job_id: uuid.UUID) -> list[JobFile]:
+    """Return the files that a job made to be handed out, without their content."""
+    return list(
+        db.session.scalars(
+            select(JobFile)
+            .where(JobFile.job_id == job_id, ~JobFile.is_upload, ~JobFile.is_for_pages)
+            .order_by(JobFile.created_at)
+            .options(defer(JobFile.content))
+        )
+    )
+
+
+def is_waiting(job_id: uuid.UUID) -> bool:
+    """Return whether a file that a job made waits to be taken."""
+    waiting = select(JobFile.id).where(
+        JobFile.job_id == job_id,
+        ~JobFile.is_upload,
+        ~JobFile.is_for_pages,
+        JobFile.taken_at.is_(None),
+        JobFile.expires_at > now(),
+    )
+    return db.session.scalar(waiting.limit(1)) is not None
+
+
+def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:
+    """Return a file of a job that this person asked for, once; None if it is taken, expired or another's.
+
+    The caller has checked that the job is in scope.
+    """
+    with unit_of_work():
+        row = db.session.execute(
+            update(JobFile)
+            .where(
+                JobFile.id == file_id,
+                JobFile.job_id == job_id,
+                ~JobFile.is_upload,
+                ~JobFile.is_for_pages,
+                JobFile.taken_at.is_(None),
+                JobFile.expires_at > now(),
+                exists().where(Job.id == JobFile.job_id, Job.staff_id == staff_id),
+            )
+            .values(taken_at=now())
+            .returning(JobFile.name, JobFile.media_type, JobFile.content)
+            .execution_options(synchronize_session=False)
+        ).one_or_none()
+        if row is None:
+            return None
+        empty(JobFile.id == file_id)
+    return NewFile(row.name, row.media_type, _opened(settings, file_id, row.content))
+
+
+def empty(condition: object) -> None:
+    """Remove the content of files, in the caller's transaction."""
+    db.session.execute(
+        update(JobFile).where(condition).values(content=b"").execution_options(synchronize_session=False)  # type: ignore[arg-type]
+    )
+
+
+def hand_over(message: OutboxMessage) -> Outcome:
+    """Empty a file whose lifetime is over (outbox handler)."""
+    with unit_of_work():
+        empty((JobFile.id == uuid.UUID(message.payload["file"])) & (JobFile.expires_at <= now()))
+    return Outcome.DONE
+
+
+def _opened(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:
+    try:
+        return encrypted.decrypt(settings.secrets, _PURPOSE, content, str(file_id))
+    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
+        return b""

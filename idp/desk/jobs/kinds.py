@@ -1,0 +1,53 @@
+"""The kinds of jobs. A slice of the desk registers its kinds when it is imported; `idp.app` imports these slices."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flask_babel.speaklater import LazyString
+
+from idp.desk.access import Right
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import Finished, Running
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job.
+
+    Attributes:
+        name: the value of `Job.kind`.
+        title: the title of its page: « Impression de courriers ».
+        right: who may see the jobs of this kind, in the scope of the post.
+        run: does the work; it may be called again after a kill, and then has to find out what is done already.
+        describe: returns the sentences that say what was done, or why nothing was.
+        back: the endpoint of the page that the job was asked for on.
+        back_to: returns the URL of that page, if it is about one thing; `back` otherwise.
+        next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
+        hint: what a person has to know while the job is not over.
+        keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
+    """
+
+    name: str
+    title: LazyString
+    right: Right
+    run: Callable[[Running], Finished]
+    describe: Callable[[Job], Sequence[str]]
+    back: str
+    back_to: Callable[[Job], str] | None = None
+    next_page: str = ""
+    hint: LazyString | str = ""
+    keeps_uploads: bool = False
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Register a kind of job."""
+    _kinds[kind.name] = kind
+    return kind
+
+
+def find(name: str) -> Kind | None:
+    """Return a kind of job, or None if this version has no such kind."""
+    return _kinds.get(name)

@@ -1,0 +1,1 @@
+"""`/journal`: who did what, whom it concerned, when, and why."""

@@ -1,0 +1,164 @@
+"""Reads the journal's entries in scope, and puts them into words."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import force_locale, gettext
+from sqlalchemy import Select, and_, or_, select
+
+from idp.accounts.models import Account, Child, School
+from idp.audit.models import OK, AuditEntry
+from idp.clients.models import Client
+from idp.db import Base, db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.journal.filters import Filters
+from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.staff.names import role_name
+from idp.operations.personal_data.words import EVENTS, in_words, known_details
+
+PAGE = 50
+"""The entries of a page."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """An entry in words.
+
+    Attributes:
+        entry: the entry.
+        who: the person, and the role; a command names its user ids.
+        role: the role of a person of the desk, or where else the act came from.
+        what: the act.
+        details: what else is known of it.
+        whom: the person, the pupil or the ENT that it concerned.
+        account: the key of the account, if its page may be opened.
+        why: the reason.
+        refused: whether it was refused.
+    """
+
+    entry: AuditEntry
+    who: str
+    role: str
+    what: str
+    details: str
+    whom: str
+    account: uuid.UUID | None
+    why: str
+    refused: bool
+
+
+def entries(filters: Filters, limit: int, *, oldest_first: bool = False) -> Sequence[AuditEntry]:
+    """Return the entries in scope that the filters select, the youngest first."""
+    at, key = AuditEntry.at, AuditEntry.id
+    statement: Select[AuditEntry] = select(AuditEntry).where(access.journal(), *filters.conditions)
+    if filters.before is not None:
+        moment, last = filters.before
+        statement = statement.where(and_(at <= moment, or_(at < moment, key < last)))
+    order = (at, key) if oldest_first else (at.desc(), key.desc())
+    return db.session.scalars(statement.order_by(*order).limit(limit)).all()
+
+
+def lines(rows: Sequence[AuditEntry]) -> list[Line]:
+    """Return entries in words, with the names of the people and the ENTs that exist."""
+    staff = _names(StaffAccount, [StaffAccount.name], _staff_keys(rows))
+    accounts = _names(Account, [Account.given_name, Account.family_name], (row.account_id for row in rows))
+    clients = _names(Client, [Client.name], (row.client_id for row in rows))
+    children = _names(Child, [Child.given_name, Child.family_name], (_key(row.details.get("child")) for row in rows))
+    schools = _names(School, [School.name], (row.school_id for row in rows))
+    return [_line(row, staff, accounts, clients, children, schools) for row in rows]
+
+
+_Names = dict[uuid.UUID, str]
+
+
+def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, children: _Names, schools: _Names) -> Line:
+    by_desk = row.details.get("desk") or {}
+    school = schools.get(row.school_id, "") if row.school_id else ""
+    concerned = [
+        accounts.get(row.account_id, gettext("compte supprimé")) if row.account_id else "",
+        _of(children, row.details.get("child")),
+        _of(staff, row.details.get("staff")) if row.details.get("staff") != str(row.staff_id) else "",
+        clients.get(row.client_id, "") if row.client_id else "",
+    ]
+    opens = row.account_id in accounts and access.may(Right.READ_FAMILIES)
+    return Line(
+        entry=row,
+        who=_who(row, staff),
+        role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
+        what=_capital(str(EVENTS.get(row.kind, row.kind))),
+        details=_details(row.details),
+        whom=", ".join(part for part in concerned if part),
+        account=row.account_id if opens else None,
+        why=_why(row, by_desk),
+        refused=row.result != OK,
+    )
+
+
+def _why(row: AuditEntry, by_desk: dict[str, Any]) -> str:
+    """Return the reason, and the document behind it; a sign-in has none, but a code."""
+    if row.kind == "staff.sign_in":
+        return ""
+    reason, document = row.details.get("reason") or by_desk.get("reason"), row.details.get("reference")
+    return str(
+        gettext("%(reason)s (document : %(document)s)", reason=reason, document=document) if document else reason or ""
+    )
+
+
+def _who(row: AuditEntry, staff: _Names) -> str:
+    if row.staff_id is not None:
+        return staff.get(row.staff_id) or str(gettext("personne supprimée"))
+    if row.actor:
+        return str(gettext("commande, %(user)s", user=row.actor))
+    return str(
+        gettext("la personne elle-même") if row.account_id or row.details.get("staff") else gettext("le service")
+    )
+
+
+def _role(value: object) -> str:
+    try:
+        return role_name(Role(value))
+    except ValueError:
+        return ""
+
+
+def _details(details: dict[str, Any]) -> str:
+    shown = known_details(
+        {name: value for name, value in details.items() if name not in {"desk", "reason", "reference"}}
+    )
+    role = _role(details.get("role"))
+    with force_locale("fr"):
+        text = in_words("audit", "details", shown) if shown else ""
+    return " ; ".join(part for part in (role, text) if part)
+
+
+def _staff_keys(rows: Sequence[AuditEntry]) -> Iterable[uuid.UUID | None]:
+    for row in rows:
+        yield row.staff_id
+        yield _key(row.details.get("staff"))
+
+
+def _key(value: object) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _of(names: _Names, value: object) -> str:
+    key = _key(value)
+    return names.get(key, "") if key else ""
+
+
+def _names(table: type[Base], columns: list[Any], keys: Iterable[uuid.UUID | None]) -> _Names:
+    known = {key for key in keys if key is not None}
+    if not known:
+        return {}
+    rows = db.session.execute(select(table.id, *columns).where(table.id.in_(known)))  # type: ignore[attr-defined]
+    return {key: " ".join(parts) for key, *parts in rows}
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

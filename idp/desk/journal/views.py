@@ -1,0 +1,76 @@
+"""`/journal` and its export."""
+
+import base64
+import hashlib
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.audit import log
+from idp.audit.data_events import JournalExported
+from idp.clock import PARIS, now
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.journal import files, filters, listing
+
+blueprint = Blueprint("journal", __name__)
+_MOST = f"{files.MOST:,}".replace(",", "\u202f")
+_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+
+
+@blueprint.get("/journal")
+@needs(Right.READ_JOURNAL)
+def show() -> Response:
+    """Show the entries in scope, the youngest first."""
+    return _page(filters.read(request.args))
+
+
+def _page(chosen: filters.Filters, error: str = "") -> Response:
+    rows = listing.entries(chosen, listing.PAGE + 1)
+    shown = rows[: listing.PAGE]
+    older = ""
+    if len(rows) > listing.PAGE:
+        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **_parameters(chosen))
+    return make_response(
+        render_template(
+            "desk/journal/journal.html",
+            chosen=chosen,
+            acts=filters.acts(),
+            lines=listing.lines(shown),
+            older=older,
+            newest=url_for("journal.show", **_parameters(chosen)) if chosen.before else "",
+            has_accounts=access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS),
+            error=error,
+            most=_MOST,
+        )
+    )
+
+
+def _parameters(chosen: filters.Filters) -> dict[str, Any]:
+    return dict(chosen.typed)
+
+
+@blueprint.post("/journal/export")
+@needs(Right.READ_JOURNAL, fresh=True)
+def export() -> Response:
+    """Return the entries that the filters select as a file, after the journal recorded its digest."""
+    chosen, kind = filters.read(request.form), request.form.get("format", "")
+    chosen.before = None
+    if kind not in _TYPES or chosen.faults:
+        return _page(chosen, gettext("Rien n’a été exporté : corrigez les filtres."))
+    rows = listing.entries(chosen, files.MOST + 1, oldest_first=True)
+    if len(rows) > files.MOST:
+        return _page(chosen, gettext("Il y a plus de %(n)s lignes : choisissez moins de jours.", n=_MOST))
+    content = files.as_csv(listing.lines(rows)) if kind == "csv" else files.as_json(rows)
+    digest = hashlib.sha256(content)
+    with unit_of_work():
+        log.record(JournalExported(since=chosen.first, format=kind, entries=len(rows), sha256=digest.hexdigest()))
+    response = make_response(content)
+    response.headers["Content-Type"] = _TYPES[kind]
+    name = f"journal-{now().astimezone(PARIS):%Y-%m-%d}.{kind}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"  # RFC 9530
+    response.headers["X-Content-SHA256"] = digest.hexdigest()
+    return response

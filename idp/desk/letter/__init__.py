@@ -1,0 +1,1 @@
+"""`/comptes/<account>/courrier`: a letter for one person, at the counter."""

@@ -1,0 +1,106 @@
+"""Prints the letter of one person while the person waits: in the request, in less than two seconds.
+
+The file is stored encrypted in the transaction of its secret, so that a kill leaves both or none.
+"""
+
+import uuid
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from idp.accounts.models import Account, School
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
+from idp.audit import log
+from idp.audit.desk_events import IdentityChecked
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk import access
+from idp.desk.jobs import asking, files
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job
+from idp.desk.letter.job import KIND
+from idp.letters import printing, recipients
+from idp.letters.printing import PrintOrder, Report
+from idp.letters.recipients import PrintError
+from idp.letters.render.pdf import LetterError
+
+PDF = "application/pdf"
+_AGAIN = timedelta(minutes=15)
+
+
+class RefusedError(Exception):
+    """No letter is printed; `code` is a key of `words.REFUSALS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class CounterLetter:
+    """A letter to print: for whom, as a slip or as a page, and why an active account gets it."""
+
+    account: Account
+    school: School
+    as_slip: bool = False
+    reason: str = ""
+
+
+def refusal(account: Account, school: School) -> str:
+    """Return why an account gets no letter from a school, as a key of `words.REFUSALS`; empty if it may get one."""
+    try:
+        recipients.check_account(account)
+        recipients.from_school(account, school, None)
+        recipients.check_school(school)
+    except PrintError as refused:
+        return str(refused.refusal or "fault")
+    return ""
+
+
+def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> Job:
+    """Print a letter, and return the job that hands out its file.
+
+    Raises:
+        RefusedError: nothing was printed, and no secret changed.
+    """
+    account, school = letter.account, letter.school
+    order = PrintOrder(uai=school.uai, usernames=[account.username], reason=letter.reason, as_slips=letter.as_slip)
+    jobs: list[Job] = []
+
+    def keep(pdfs: Sequence[bytes], report: Report) -> None:
+        parameters = {"account": str(account.id), "slips": letter.as_slip}
+        result = {"letters": report.printed, "cut": [str(entry.account_id) for entry in report.cut]}
+        jobs.append(asking.done_at_once(KIND, parameters, result))
+        for pdf in pdfs:
+            files.store(settings, jobs[-1].id, NewFile("courrier.pdf", PDF, pdf))
+        if letter.reason:
+            log.record(IdentityChecked(account_id=account.id, reason=letter.reason))
+
+    try:
+        printing.print_in_memory(settings, hasher, order, keep)
+    except PrintError as refused:
+        raise RefusedError(str(refused.refusal or "fault")) from refused
+    except LetterError as fault:
+        raise RefusedError("faulty") from fault
+    except (HasherBusyError, BrokenProcessPool) as busy:
+        raise RefusedError("busy") from busy
+    return jobs[-1]
+
+
+def last_printed(account_id: uuid.UUID) -> Job | None:
+    """Return the letter that the person has just printed for the account: the form was sent twice."""
+    jobs = db.session.scalars(
+        select(Job)
+        .where(
+            Job.kind == KIND.name,
+            Job.staff_id == access.person().staff.id,
+            Job.created_at > now() - _AGAIN,
+            asking.in_scope(),
+        )
+        .order_by(Job.created_at.desc())
+    )
+    return next((job for job in jobs if job.parameters["account"] == str(account_id)), None)

@@ -1,0 +1,133 @@
+"""`/comptes/<account>/courrier`: « Nouveau courrier »."""
+
+import uuid
+
+from flask import Blueprint, Response, make_response, render_template, url_for
+from flask_babel import gettext
+
+from idp.accounts.models import Account, School
+from idp.audit import log
+from idp.audit.events import AccountRead
+from idp.config import Settings
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.letter import links, service
+from idp.desk.letter.forms import SLIP, LetterForm
+from idp.desk.letter.service import CounterLetter
+from idp.desk.letter.words import REFUSALS
+from idp.letters.recipients import Refusal
+from idp.operations.helpdesk import dossier
+from idp.services import services
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("letter", __name__)
+
+
+@blueprint.get("/comptes/<uuid:key>/courrier")
+@needs(Right.PRINT_LETTER)
+def show(key: uuid.UUID) -> Response:
+    """Show what a new letter will do, or why there is none."""
+    account = access.account(key)
+    with unit_of_work():
+        log.record(AccountRead(account_id=account.id, school=access.own_school().uai))
+    refusal = service.refusal(account, access.own_school())
+    proof = access.proof_first() if _is_active(account) and not refusal else None
+    return proof or _page(account, _form(account), refusal)
+
+
+@blueprint.post("/comptes/<uuid:key>/courrier")
+@needs(Right.PRINT_LETTER)
+def draw(key: uuid.UUID) -> Response:
+    """Print the letter, and lead to its file."""
+    account, school = access.account(key), access.own_school()
+    form = _form(account)
+    if refusal := service.refusal(account, school):
+        return _page(account, form, refusal)
+    if form.generation.data != str(account.generation):
+        return _sent_twice(account)
+    if _is_active(account) and (proof := access.proof_first()):
+        return proof
+    if _is_active(account) and not form.is_complete():
+        return _page(account, form)
+    return _print(account, school, form)
+
+
+def _print(account: Account, school: School, form: LetterForm) -> Response:
+    reason = form.sentence() if _is_active(account) else ""
+    letter = CounterLetter(account, school, form.layout.data == SLIP, reason)
+    try:
+        job = service.print_letter(services().settings, services().hasher, letter)
+    except service.RefusedError as refused:
+        if refused.code == Refusal.CHANGED:
+            return _sent_twice(account)
+        return _page(access.account(account.id), form, fault=refused.code)
+    return see_other(url_for("jobs.show", key=job.id))
+
+
+def _is_active(account: Account) -> bool:
+    return account.activated_at is not None
+
+
+def _sent_twice(account: Account) -> Response:
+    """Lead to the letter that a first click has printed; a second letter would end its code."""
+    job = service.last_printed(account.id)
+    if job:
+        return see_other(url_for("jobs.show", key=job.id))
+    now = access.account(account.id)
+    return _page(now, _form(now), fault=Refusal.CHANGED)
+
+
+def _form(account: Account) -> LetterForm:
+    """Return the form, whose checklist names the pupils."""
+    form = LetterForm()
+    form.guardian.label.text = gettext(
+        "C’est bien un responsable légal. Élève : %(children)s", children=_children(account)
+    )
+    return form
+
+
+def _children(account: Account) -> str:
+    """Return the pupils of this school on one line; children in other schools are not its concern."""
+    here = [child for child in account.children if child.school_id == access.own_school().id]
+    return ", ".join(
+        f"{child.given_name} {child.family_name}" + (f" ({child.class_name})" if child.class_name else "")
+        for child in here
+    )
+
+
+def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = "") -> Response:
+    page = render_template(
+        "desk/letter/nouveau_courrier.html",
+        account=account,
+        children=_children(account),
+        back=links.account_url(account.id),
+        form=form,
+        is_active=_is_active(account),
+        refusal=REFUSALS[refusal] if refusal else "",
+        fault=REFUSALS[fault] if fault else "",
+        effects=_effects(services().settings, account),
+    )
+    return make_response(page)
+
+
+def _effects(settings: Settings, account: Account) -> list[str]:
+    """Return what a new letter will do, in sentences."""
+    valid = gettext("Le nouveau code est valable %(days)s jours.", days=settings.provisional_days)
+    if not _is_active(account):
+        if account.provisional_hash is None:
+            return [valid]
+        return [gettext("Le mot de passe provisoire du courrier précédent ne marchera plus."), valid]
+    emails = [dossier.masked(email) or "" for email in (account.email, account.contested_email) if email]
+    mails = (
+        gettext("La personne sera prévenue par mail : %(emails)s.", emails=", ".join(emails))
+        if emails
+        else gettext("Aucun mail ne part : le compte n’a pas d’adresse confirmée.")
+    )
+    return [
+        gettext("Le mot de passe actuel ne marchera plus."),
+        gettext("Toutes les connexions ouvertes seront fermées, dans l’ENT aussi."),
+        gettext("L’adresse mail est retirée du compte : la personne la donnera à nouveau avec le courrier."),
+        mails,
+        valid,
+    ]

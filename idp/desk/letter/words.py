@@ -1,0 +1,72 @@
+"""French sentences for why letters are not printed, and names of people for what was."""
+
+import uuid
+from collections.abc import Collection
+
+from flask_babel import LazyString
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.desk import access
+from idp.letters.recipients import Refusal, Skip
+
+REFUSALS: dict[str, LazyString] = {
+    Refusal.NO_SCHOOL: _l("Cet établissement n’est plus connu."),
+    Refusal.UNNAMED: _l("L’établissement n’a pas encore de nom à imprimer : complétez d’abord la page Établissement."),
+    Refusal.NO_ENT: _l("Aucun ENT avec une adresse à taper n’est relié à l’établissement : demandez à l’académie."),
+    Refusal.ENT_URL: _l("L’adresse de l’ENT ne peut pas être imprimée : demandez à l’académie de la corriger."),
+    Refusal.NO_CLASS: _l("Cette classe n’existe plus dans l’établissement."),
+    Refusal.NO_ACCOUNT: _l("Ce compte n’existe plus."),
+    Refusal.MERGED: _l(
+        "Les enfants de ce compte sont passés sur un autre compte de la même personne : imprimez le courrier de "
+        "l’autre compte."
+    ),
+    Refusal.DISABLED: _l("Ce compte est fermé : un courrier ne pourrait pas servir. Il faut d’abord le rouvrir."),
+    Refusal.SUSPENDED: _l("L’accès est suspendu : un courrier ne pourrait pas servir. La direction rouvre d’abord."),
+    Refusal.DISPUTED: _l(
+        "Le responsable de l’élève est contesté : réglez d’abord ce signalement. Aucun courrier n’est imprimé avant."
+    ),
+    Refusal.CHILDLESS: _l("Ce compte n’a plus d’enfant dans un établissement : un courrier n’ouvrirait rien."),
+    Refusal.NOT_HERE: _l(
+        "Ce compte n’a plus d’enfant dans votre établissement : l’autre établissement imprime le courrier."
+    ),
+    Refusal.NO_REASON: _l("Le compte vient d’être activé : revenez à la page du compte, puis recommencez."),
+    Refusal.TOO_MANY: _l("Il y a trop de courriers pour une seule impression : imprimez classe par classe."),
+    Refusal.CHANGED: _l("Le compte a changé depuis l’ouverture de cette page. Vérifiez, puis recommencez."),
+    "faulty": _l("Une lettre ne peut pas être mise en page. Rien n’a été imprimé ; demandez à l’académie."),
+    "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
+    "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),
+    "role_ended": _l("Votre accès s’est terminé pendant l’impression : rien n’a été imprimé."),
+    "fault": _l("L’impression a échoué. Aucun code n’a changé : recommencez, ou demandez à l’académie."),
+}
+"""Why nothing was printed, by the code of the refusal."""
+
+SKIPS: dict[str, LazyString] = {
+    Skip.CHANGED: _l("Compte modifié pendant l’impression"),
+    Skip.FAULTY: _l("Courrier impossible à mettre en page"),
+    Skip.DISPUTED: _l("Signalement à régler d’abord"),
+    Skip.SUSPENDED: _l("Accès suspendu"),
+    Skip.DISABLED: _l("Compte fermé"),
+    Skip.HAS_LETTER: _l("Courrier encore valable"),
+    Skip.ACTIVE: _l("Compte déjà activé"),
+}
+"""Why a person got no letter, most pressing first."""
+
+_NAMED = 30
+
+
+def names(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the names of accounts in scope: « LEROY Noémie »."""
+    rows = db.session.execute(
+        select(Account.id, Account.family_name, Account.given_name).where(Account.id.in_(keys), access.accounts())
+    )
+    return {row.id: f"{row.family_name} {row.given_name}".strip() for row in rows}
+
+
+def listed(keys: Collection[uuid.UUID]) -> str:
+    """Return the names of accounts in scope as one line, with the number of those that it leaves out."""
+    known = names(keys)
+    shown = sorted(known.values())[:_NAMED]
+    return ", ".join(shown) + (f", … (+{len(keys) - len(shown)})" if len(keys) > len(shown) else "")

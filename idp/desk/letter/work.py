@@ -1,0 +1,33 @@
+"""The work of the job `letter` (`job.py`): there is none, the request did it."""
+
+import uuid
+from collections.abc import Sequence
+
+from flask_babel import gettext
+
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.letter import links, words
+
+
+def run(_running: Running) -> Finished:
+    """Refuse: no such job waits for the worker."""
+    raise RefusedError("fault")
+
+
+def describe(job: Job) -> Sequence[str]:
+    """Return whose letter it is, and what to do with it."""
+    key = uuid.UUID(job.parameters["account"])
+    name = words.names([key]).get(key, "")
+    sentences = [
+        gettext("Le courrier de %(name)s est prêt. Ce qui ouvrait le compte avant ne marche plus.", name=name),
+        gettext("Prenez le fichier, imprimez-le et remettez le papier en main propre."),
+    ]
+    if job.result.get("cut"):
+        sentences.append(gettext("L’adresse postale est trop longue : il en manque une partie sur le papier."))
+    return sentences
+
+
+def back(job: Job) -> str:
+    """Return the URL of the page of the letter."""
+    return links.account_url(uuid.UUID(job.parameters["account"]))

@@ -1,0 +1,1 @@
+"""`/etablissement/mots-de-passe`: make the families of a school choose new passwords."""

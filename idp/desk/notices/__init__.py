@@ -1,0 +1,1 @@
+"""« Signalements »: what a school has to know, to check and to settle."""

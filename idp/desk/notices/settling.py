@@ -1,0 +1,138 @@
+"""Settles a notice with the services of the commands `idp school notices`, `disputes` and `rename`."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from idp.accounts import school_notices
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind, Refusal
+from idp.audit import log
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
+from idp.operations.helpdesk import disputes, renaming
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.helpdesk.disputes import Decision, Outcome
+
+_DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
+_LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
+_REFUSALS: Mapping[str, Any] = {
+    "settled": _LATE,
+    "new_letter": _l("Un nouveau courrier est imprimé : il règle cette contestation quand la personne l’utilise."),
+    "no_former": _l("Plusieurs anciennes adresses se contredisent : aucune ne peut être remise. Imprimez un courrier."),
+    "mailbox_taken": _l("Cette adresse sert maintenant à un autre compte. Imprimez un courrier pour cette personne."),
+    "same_names": _l("Le compte porte déjà ce nom. Écrivez le nom du fichier."),
+}
+_OTHER = _l("Ce n’est plus possible : le compte a changé entre-temps. Rien n’a été fait.")
+
+
+class NotSettledError(Exception):
+    """The notice was not settled; `sentence` says why, in French. `is_late`: somebody else has settled it."""
+
+    def __init__(self, sentence: Any, *, is_late: bool = False) -> None:
+        super().__init__(str(sentence))
+        self.sentence = str(sentence)
+        self.is_late = is_late
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with its sentence.
+
+    Attributes:
+        answer: the answer.
+        sentence: what was found and done.
+        child: the child of the only disputed tie that is meant, or None for all of the notice.
+        names: the new names of the person, for a name in doubt.
+    """
+
+    answer: Answer
+    sentence: str
+    child: uuid.UUID | None = None
+    names: Mapping[str, str] | None = None
+
+    @property
+    def kept(self) -> str:
+        """The sentence as the notice and the journal keep it."""
+        return f"{SHORT[self.answer]} : {self.sentence}"
+
+
+def disputed_children(notice: SchoolNotice) -> list[Child]:
+    """Return the pupils of the notice's school whose tie to the account is in dispute."""
+    ties = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            Guardianship.account_id == notice.account_id, Guardianship.is_disputed, Child.school_id == notice.school_id
+        )
+        .order_by(Guardianship.rank)
+    )
+    return [tie.child for tie in db.session.scalars(ties)]
+
+
+def is_in_dispute(notice: SchoolNotice) -> bool:
+    """Return whether the notice is about a dispute that is open."""
+    kind = Kind(notice.kind)
+    if kind is Kind.NOT_GUARDIAN:
+        return bool(disputed_children(notice))
+    account = db.session.get(Account, notice.account_id)
+    return kind is Kind.EMAIL_CONTESTED and account is not None and account.contested_at is not None
+
+
+def answers(notice: SchoolNotice) -> Mapping[Answer, Consequence]:
+    """Return the answers that a notice may get, and what each does."""
+    kind = Kind(notice.kind)
+    if kind in _DISPUTES and not is_in_dispute(notice):
+        return {Answer.FILE: OVER}
+    return WORDS[kind].answers
+
+
+def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
+    """Return what an answer did about a notice that is settled, or None if its kind has no such answer."""
+    return WORDS[Kind(notice.kind)].answers.get(answer, OVER if answer is Answer.FILE else None)
+
+
+def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
+    """Settle a notice.
+
+    Raises:
+        NotSettledError: somebody else was first, or the account does not allow the answer any more.
+    """
+    kind = Kind(notice.kind)
+    try:
+        if is_in_dispute(notice):
+            disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
+        elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
+            renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
+        else:
+            _note(notice, reply)
+    except RefusedError as refused:
+        is_late = refused.code == "settled"
+        raise NotSettledError(_REFUSALS.get(refused.code, _OTHER), is_late=is_late) from refused
+
+
+def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
+    child = db.session.get(Child, reply.child) if reply.child else None
+    return Decision(
+        outcome=Outcome.REJECT if reply.answer is Answer.REJECT else Outcome.CONFIRM,
+        reason=reply.kept,
+        kind=kind,
+        child=child_key(child) if child else None,
+        school=db.session.get_one(School, notice.school_id),
+    )
+
+
+def _note(notice: SchoolNotice, reply: Reply) -> None:
+    by = log.current_origin().actor
+    with unit_of_work():
+        refusal = school_notices.settle_one(notice.id, by=by, sentence=reply.kept)
+    if refusal is Refusal.SETTLED:
+        raise RefusedError("the notice is settled already", "settled")
+    if refusal is not None:
+        raise RefusedError("the notice changed meanwhile")

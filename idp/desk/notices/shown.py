@@ -1,0 +1,141 @@
+"""The notices of the schools in scope, ready to be shown: open ones by kind, and those that were settled lately."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Any
+
+from flask_babel import gettext
+from sqlalchemy import ColumnElement, func, select
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.naming import pupil
+from idp.desk.notices import settling
+from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words
+from idp.desk.staff.models import StaffAccount
+from idp.operations.helpdesk.dossier import masked_apart
+
+MOST = 100
+SETTLED_SINCE = timedelta(days=30)
+_ORDER = {kind: place for place, kind in enumerate(WORDS)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A notice.
+
+    Attributes:
+        row: the notice.
+        words: what its kind means.
+        who: the person that it is about.
+        other: the second person that it names, if any.
+        school: the school's name, for a post that sees several schools.
+        children: the pupils that it concerns, in sentences.
+        emails: the former and the present address of a contested change, masked.
+        answers: the answers that the post may give: the last part of the URL, and the label.
+        settled_by: who settled it, if it is settled.
+    """
+
+    row: SchoolNotice
+    words: Words
+    who: str
+    other: str
+    school: str
+    children: Sequence[str]
+    emails: tuple[str | None, str | None]
+    answers: Sequence[tuple[Answer, Any]]
+    settled_by: str
+
+    @property
+    def title(self) -> Any:
+        """What the kind of notice is called."""
+        return self.words.title
+
+
+def open_count() -> int:
+    """Return the number of open notices in scope."""
+    return db.session.scalar(select(func.count()).where(access.notices(), school_notices.is_open())) or 0
+
+
+def open_notices() -> list[tuple[Any, list[Shown]]]:
+    """Return at most `MOST` open notices in scope, the oldest first, under the title of their kind."""
+    rows = _rows(school_notices.is_open(), SchoolNotice.created_at)
+    rows.sort(key=lambda row: _ORDER[Kind(row.kind)])
+    listed = as_shown(rows)
+    return [(title, list(group)) for title, group in groupby(listed, lambda item: item.title)]
+
+
+def settled_notices() -> list[Shown]:
+    """Return the notices in scope that were settled within `SETTLED_SINCE`, the last first."""
+    return as_shown(_rows(SchoolNotice.settled_at >= now() - SETTLED_SINCE, SchoolNotice.settled_at.desc()))
+
+
+def _rows(condition: ColumnElement[bool], order: Any) -> list[SchoolNotice]:
+    statement = select(SchoolNotice).where(access.notices(), condition)
+    return list(db.session.scalars(statement.order_by(order, SchoolNotice.id).limit(MOST)))
+
+
+def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
+    """Return notices of the scope as the post may read them."""
+    keys = {key for row in rows for key in (row.account_id, row.other_account_id) if key}
+    people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
+    schools = _schools(rows)
+    children, may_settle = school_notices.children_of(rows), access.may(Right.SETTLE_NOTICES)
+    return [
+        Shown(
+            row,
+            WORDS[Kind(row.kind)],
+            people[row.account_id].display_name,
+            _other(row, people),
+            schools.get(row.school_id, ""),
+            [pupil(child) for child in children[row.id]],
+            _emails(row, people[row.account_id]),
+            [(answer, LABELS[answer]) for answer in settling.answers(row)] if may_settle and not row.settled_at else [],
+            author(row),
+        )
+        for row in rows
+    ]
+
+
+def _schools(rows: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, str]:
+    """Return the names of the notices' schools for a post without a school of its own."""
+    if access.post().school is not None:
+        return {}
+    schools = db.session.scalars(select(School).where(School.id.in_({row.school_id for row in rows})))
+    return {school.id: school.name for school in schools}
+
+
+def _other(row: SchoolNotice, people: Mapping[uuid.UUID, Account]) -> str:
+    """Return the name of the second person; the name alone, because the two may be separated."""
+    if row.other_account_id is None:
+        return ""
+    other = people.get(row.other_account_id)
+    return other.display_name if other else str(gettext("une personne dont le compte est supprimé"))
+
+
+def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None]:
+    if row.kind != Kind.EMAIL_CONTESTED.value or account.contested_at is None:
+        return (None, None)
+    return masked_apart(account.contested_email, account.email)
+
+
+def author(row: SchoolNotice) -> str:
+    """Return who settled a notice: a colleague's name, an act, or the team of the service."""
+    if row.settled_at is None:
+        return ""
+    if row.settled_by in AUTHORS:
+        return str(AUTHORS[row.settled_by])
+    try:
+        key = uuid.UUID(row.settled_by.rpartition(" ")[2])
+    except ValueError:
+        return str(gettext("l’équipe du service"))
+    staff = db.session.get(StaffAccount, key)
+    return staff.name if staff else str(gettext("un collègue"))

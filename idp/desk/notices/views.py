@@ -1,0 +1,171 @@
+"""`/signalements` of the desk: the notices of a school, and their settlement."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+
+from idp.accounts.models import Account, Child, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.audit import log
+from idp.audit.desk_events import NoticesListed
+from idp.audit.events import AccountRead
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.desk.naming import account_url, pupil
+from idp.desk.notices import settling, shown
+from idp.desk.notices.settling import NotSettledError, Reply
+from idp.desk.notices.words import LABELS, Answer
+from idp.services import services
+from idp.web.forms import Form, PlainField
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("notices", __name__)
+
+_ALL = "tous"
+_SHORTEST = 4
+
+
+class AnswerForm(Form):
+    """The sentence of an answer; for some, which pupil, or the person's new names."""
+
+    sentence = PlainField(_l("Votre phrase"), longest=480)
+    child = PlainField(_l("De quel élève s’agit-il ?"), longest=40)
+    given_name = PlainField(_l("Prénom dans le fichier"), longest=200)
+    family_name = PlainField(_l("Nom dans le fichier"), longest=200)
+
+    def check(self, children: Sequence[Child], *, renames: bool) -> bool:
+        """Write the faults of the form; return whether it has none."""
+        if len(self.sentence.data or "") < _SHORTEST:
+            self.sentence.errors = [_l("Écrivez en une phrase ce que vous avez vérifié.")]
+        if len(children) > 1 and self.child.data not in {_ALL, *(child.id.hex for child in children)}:
+            self.child.errors = [_l("Choisissez l’élève, ou tous.")]
+        if renames:
+            for field in (self.given_name, self.family_name):
+                if not field.data or not field.data.isprintable():
+                    field.errors = [_l("Écrivez le nom et le prénom comme dans le fichier.")]
+        return not self.errors
+
+
+@blueprint.get("/signalements")
+@needs(Right.READ_NOTICES)
+def show() -> Response:
+    """List the open notices, and those that were settled lately."""
+    waiting, settled, total = shown.open_notices(), shown.settled_notices(), shown.open_count()
+    listed = sum(len(items) for _, items in waiting)
+    with unit_of_work():
+        log.record(NoticesListed(count=listed + len(settled)))
+    return make_response(
+        render_template(
+            "desk/notices/signalements.html", waiting=waiting, settled=settled, total=total, hidden=total - listed
+        )
+    )
+
+
+@blueprint.get("/signalements/<uuid:notice>")
+@needs(Right.READ_NOTICES)
+def detail(notice: uuid.UUID) -> Response:
+    """Show one notice: what it means and what to check, or how it was settled."""
+    row = access.notice(notice)
+    _note_reading(row)
+    return _page("signalement.html", row, done=_done(row), late=request.args.get("fait") == "tard")
+
+
+@blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
+@needs(Right.SETTLE_NOTICES)
+def answer(notice: uuid.UUID, reply: str) -> Response:
+    """Say what an answer does and ask for a sentence; settle the notice."""
+    row = access.notice(notice)
+    if reply not in set(Answer):
+        access.refuse(str(notice))
+    chosen = Answer(reply)
+    if row.settled_at is not None:
+        return see_other(url_for("notices.detail", notice=notice, fait="tard"))
+    consequences = settling.answers(row)
+    if chosen not in consequences:
+        access.refuse(str(notice))
+    form, children = AnswerForm(), settling.disputed_children(row) if settling.is_in_dispute(row) else []
+    renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
+    error = ""
+    if request.method == "POST" and form.check(children, renames=renames):
+        try:
+            settling.settle(services().settings, row, _reply(form, chosen, children, renames=renames))
+            return see_other(url_for("notices.detail", notice=notice, fait=chosen.value))
+        except NotSettledError as refusal:
+            if refusal.is_late:
+                return see_other(url_for("notices.detail", notice=notice, fait="tard"))
+            error = refusal.sentence
+    elif request.method == "GET":
+        _note_reading(row)
+        _fill(form, row)
+    return _page(
+        "reponse.html",
+        row,
+        form=form,
+        error=error,
+        label=LABELS[chosen],
+        consequence=consequences[chosen],
+        choices=_choices(children),
+        renames=renames,
+    )
+
+
+def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
+    child = next((child.id for child in children if child.id.hex == form.child.data), None)
+    names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
+    return Reply(chosen, " ".join((form.sentence.data or "").split()), child, names)
+
+
+def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:
+    """Return the pupils of a dispute, if there are several, and all of them as one choice."""
+    if len(children) < 2:  # noqa: PLR2004 - nothing to choose
+        return []
+    everybody = {"value": _ALL, "title": gettext("Tous ces élèves"), "sentence": ""}
+    return [everybody, *({"value": c.id.hex, "title": pupil(c), "sentence": ""} for c in children)]
+
+
+def _fill(form: AnswerForm, row: SchoolNotice) -> None:
+    account = db.session.get_one(Account, row.account_id)
+    form.given_name.data, form.family_name.data = account.given_name, account.family_name
+
+
+def _done(row: SchoolNotice) -> str:
+    """Return what an answer did, after it; also if a part of the notice is still open."""
+    done = request.args.get("fait", "")
+    if done not in set(Answer):
+        return ""
+    if row.settled_at is None:
+        return str(gettext("C’est noté pour cet élève. Le signalement attend encore votre réponse pour les autres."))
+    consequence = settling.consequence(row, Answer(done))
+    return str(consequence.after) if consequence else ""
+
+
+def _note_reading(row: SchoolNotice) -> None:
+    school = access.post().school
+    with unit_of_work():
+        log.record(AccountRead(account_id=row.account_id, school=school.uai if school else ""))
+
+
+def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
+    [item] = shown.as_shown([row])
+    url = account_url(row.account_id)
+    return make_response(render_template(f"desk/notices/{name}", item=item, account_url=url, **values))
+
+
+@tiles.source(Right.READ_NOTICES)
+def _tiles() -> list[Tile]:
+    """Return the tile of the first page."""
+    return [
+        Tile(
+            shown.open_count(),
+            gettext("Signalements"),
+            gettext("Des familles attendent votre réponse."),
+            url_for("notices.show"),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""`/droits`: requests of access, rectification and erasure (GDPR articles 15, 16 and 17)."""

@@ -1,0 +1,159 @@
+"""`/droits`: find a person, hand out all data, ask for a correction, erase."""
+
+import uuid
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import fold_username
+from idp.audit import log
+from idp.audit.data_events import AccountErased
+from idp.audit.events import AccountRead
+from idp.audit.models import AuditEntry
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.people import words
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.personal_data import erasure, rectification
+from idp.operations.personal_data import export as personal_export
+from idp.operations.personal_data.erasure import ErasureRefusedError, Kept
+from idp.services import services
+from idp.web.errors import not_found
+from idp.web.forms import Form, PlainField
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("people", __name__)
+_SHORTEST = 4
+_DONE = {"note": _l("La demande de correction est dans les signalements de l’établissement.")}
+
+
+class FindForm(Form):
+    """Whose data are asked for."""
+
+    username = PlainField(_l("Identifiant du compte"), longest=80)
+
+
+class NoteForm(Form):
+    """What a school has to correct."""
+
+    note = PlainField(_l("Correction à faire"), longest=rectification.LONGEST)
+
+
+class ErasureForm(Form):
+    """Why a person is erased, and the word that confirms."""
+
+    reason = PlainField(_l("Motif ou référence de la demande"), longest=200)
+    word = PlainField(_l("Tapez EFFACER pour confirmer"), longest=20)
+
+
+@blueprint.route("/droits", methods=["GET", "POST"])
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def show() -> Response:
+    """Show how long data are kept, and find a person by the identifier."""
+    form = FindForm()
+    if request.method == "POST":
+        folded = fold_username(form.username.data or "")
+        same = select(Account.id).where(Account.username == folded, access.accounts())
+        key = db.session.scalar(same) if folded else None
+        if key is not None:
+            return see_other(url_for("people.person", key=key))
+        form.username.errors = [gettext("Aucun compte n’a cet identifiant. Il est sur le courrier de la personne.")]
+    retention = words.retention(services().settings)
+    return make_response(render_template("desk/people/droits.html", form=form, retention=retention))
+
+
+@blueprint.get("/droits/<uuid:key>")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def person(key: uuid.UUID) -> Response:
+    """Show what can be done for a person."""
+    account = access.account(key)
+    with unit_of_work():
+        log.record(AccountRead(account_id=account.id))
+    return _person_page(account, NoteForm())
+
+
+def _person_page(account: Account, form: NoteForm) -> Response:
+    done = str(_DONE.get(request.args.get("fait", ""), ""))
+    return make_response(render_template("desk/people/personne.html", account=account, form=form, done=done))
+
+
+@blueprint.post("/droits/<uuid:key>/copie")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def copy(key: uuid.UUID) -> Response:
+    """Return all data that are held on a person, as one archive, which is never stored."""
+    account = access.account(key)
+    response = make_response(personal_export.archive_of(services().settings, account))
+    response.headers["Content-Type"] = "application/zip"
+    response.headers["Content-Disposition"] = f'attachment; filename="donnees-{account.id}.zip"'
+    return response
+
+
+@blueprint.post("/droits/<uuid:key>/correction")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def rectify(key: uuid.UUID) -> Response:
+    """Ask the schools of a person to correct its data."""
+    account, form = access.account(key), NoteForm()
+    note = " ".join((form.note.data or "").split())
+    if len(note) < _SHORTEST or not note.isprintable():
+        form.note.errors = [gettext("Écrivez ce que l’établissement doit corriger.")]
+        return _person_page(account, form)
+    try:
+        rectification.ask(account, note)
+    except RefusedError:
+        form.note.errors = [gettext("Aucun établissement n’a plus d’enfant de cette personne.")]
+        return _person_page(account, form)
+    return see_other(url_for("people.person", key=account.id, fait="note"))
+
+
+@blueprint.get("/droits/<uuid:key>/effacement")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def confirm(key: uuid.UUID) -> Response:
+    """Show what an erasure does and what stays, before it is confirmed."""
+    return _erasure_page(access.account(key), ErasureForm())
+
+
+def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Response:
+    settings, kept = services().settings, list[Kept]()
+    try:
+        kept = erasure.preview(settings, account)
+    except ErasureRefusedError as refused:
+        obstacle = str(words.OBSTACLES[refused.obstacle])
+    stays = [words.stays(settings, item) for item in kept]
+    page = render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
+    return make_response(page)
+
+
+@blueprint.post("/droits/<uuid:key>/effacement")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def erase(key: uuid.UUID) -> Response:
+    """Erase a person, once the reason and the word were typed."""
+    account, form = access.account(key), ErasureForm()
+    reason = " ".join((form.reason.data or "").split())
+    if len(reason) < _SHORTEST or not reason.isprintable():
+        form.reason.errors = [gettext("Écrivez le motif : la référence de la demande, ou quelques mots.")]
+    if (form.word.data or "").upper() != gettext("EFFACER"):
+        form.word.errors = [gettext("Tapez le mot EFFACER, sans rien d’autre.")]
+    if form.errors:
+        return _erasure_page(account, form)
+    try:
+        erasure.erase(services().settings, account.id, reason)
+    except ErasureRefusedError as refused:
+        return _erasure_page(account, form, str(words.OBSTACLES[refused.obstacle]))
+    return see_other(url_for("people.erased", key=key))
+
+
+@blueprint.get("/droits/<uuid:key>/efface")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def erased(key: uuid.UUID) -> Response:
+    """Show that a person is erased, and what stayed."""
+    of_person = AuditEntry.account_id == key, AuditEntry.kind == AccountErased.kind
+    entry = db.session.scalar(select(AuditEntry).where(*of_person, access.journal()).limit(1))
+    if entry is None:
+        not_found()
+    names = entry.details.get("kept", [])
+    stayed = [sentence for name in names if (sentence := words.stayed(str(name)))]
+    return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))

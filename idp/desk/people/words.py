@@ -1,0 +1,87 @@
+"""French sentences about people's rights: erasure, obstacles, retention."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_babel import gettext, ngettext
+from flask_babel import lazy_gettext as _l
+
+from idp.config import Settings
+from idp.operations.personal_data.erasure import Kept, Obstacle
+
+OBSTACLES: Mapping[Obstacle, Any] = {
+    Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
+    Obstacle.REMOVED: _l("Ce compte n’existe plus."),
+    Obstacle.CHANGED: _l("Les comptes de cette personne viennent de changer. Recommencez."),
+    Obstacle.DISPUTED: _l(
+        "Un lien avec un élève, ou l’adresse mail, est contesté. L’établissement règle d’abord la contestation."
+    ),
+    Obstacle.EXCLUDED: _l(
+        "L’établissement a décidé que la personne n’est pas responsable d’un élève, mais son fichier le dit encore. "
+        "Il corrige d’abord le fichier et l’importe, sinon le lien reviendrait."
+    ),
+    Obstacle.SUSPENDED: _l(
+        "Le compte, ou un lien avec un élève, est suspendu : le prochain fichier ramènerait la personne sans cette "
+        "suspension. La direction rouvre d’abord."
+    ),
+    Obstacle.PROMISED: _l(
+        "Un signalement que l’établissement a promis de lire n’est pas réglé. Il le règle d’abord, au bureau."
+    ),
+}
+"""Why an account must stay for now, and what has to happen first."""
+
+_KEPT: Mapping[str, Any] = {
+    "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
+    "school_file": _l(
+        "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte, "
+        "sauf si l’établissement retire la personne de son fichier."
+    ),
+    "ents": _l("Les comptes dans les ENT : chaque ENT répond lui-même. Nous lui demandons de fermer les connexions."),
+    "copies": _l("Les sauvegardes de la base et les mails déjà envoyés : personne ne peut y effacer une ligne."),
+}
+
+
+def stays(settings: Settings, kept: Kept) -> str:
+    """Return the sentence about data that stay, with the reason."""
+    if kept.name != "journal":
+        return str(_KEPT[kept.name])
+    return str(
+        ngettext(
+            "Le journal : %(num)s ligne, sans adresse ni détails, comme preuve de ce qui a été fait, "
+            "pendant %(days)s jours au plus.",
+            "Le journal : %(num)s lignes, sans adresse ni détails, comme preuve de ce qui a été fait, "
+            "pendant %(days)s jours au plus.",
+            kept.count,
+            days=settings.audit_days,
+        )
+    )
+
+
+def stayed(name: str) -> str:
+    """Return the sentence about data that stayed, by the name in the journal; empty for an unknown name."""
+    if name == "journal":
+        return str(gettext("Le journal : la trace de ce qui a été fait, sans adresse ni détails."))
+    return str(_KEPT.get(name, ""))
+
+
+def retention(settings: Settings) -> list[tuple[str, str]]:
+    """Return how long each kind of data is kept: what, and until when."""
+    days = settings.inactive_days + settings.inactive_warning_days
+    return [
+        (
+            gettext("Compte d’un responsable"),
+            gettext(
+                "Tant qu’un enfant est scolarisé. Sans connexion : un mail après %(warned)s jours, "
+                "effacé après %(days)s jours.",
+                warned=settings.inactive_days,
+                days=days,
+            ),
+        ),
+        (gettext("Mot de passe d’un courrier"), gettext("%(n)s jours.", n=settings.provisional_days)),
+        (gettext("Journal, actes"), gettext("%(n)s jours.", n=settings.audit_days)),
+        (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
+        (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
+        (gettext("Imports de fichiers et leurs remarques"), gettext("%(n)s jours.", n=settings.audit_days)),
+        (gettext("Connexions terminées"), gettext("7 jours.")),
+        (gettext("Mails envoyés (sans leur texte)"), gettext("30 jours.")),
+    ]

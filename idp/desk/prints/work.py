@@ -1,0 +1,121 @@
+"""The work of the job `print` (`job.py`): the letters of a class or of a school.
+
+All secrets and the encrypted files are stored in one transaction, together with the end of the job: after a kill or a
+cancellation before it, no secret has changed and the job is done again or not at all; after it, the job is over.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from flask_babel import gettext
+
+from idp.accounts.models import School
+from idp.accounts.passwords.hasher import HasherBusyError
+from idp.clock import PARIS, now
+from idp.db import db
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
+from idp.desk.letter import words
+from idp.letters import printing
+from idp.letters.printing import PrintOrder, Report
+from idp.letters.recipients import PrintError, Skip
+from idp.letters.render.pdf import LetterError
+from idp.production import production_faults
+from idp.services import services
+
+PROBLEMS = (Skip.CHANGED, Skip.FAULTY, Skip.DISPUTED)
+"""The reasons that somebody has to look after; the others are as they should be."""
+_PDF = "application/pdf"
+_UNSAFE = re.compile(r"[\W_]+")
+_LONGEST_NAME = 40
+
+
+def run(running: Running) -> Finished:
+    """Print the letters; see `Kind.run`."""
+    settings, parameters = running.settings, running.parameters
+    school = db.session.get(School, running.school_id) if running.school_id else None
+    if school is None or production_faults(settings):
+        raise RefusedError("settings")
+    order = PrintOrder(
+        uai=school.uai,
+        class_name=parameters["class"],
+        renew=parameters["renew"],
+        as_slips=parameters["slips"],
+    )
+
+    def keep(pdfs: Sequence[bytes], report: Report) -> None:
+        running.check()
+        running.finish(_result(report), *_files(parameters, pdfs))
+
+    try:
+        report = printing.print_in_memory(settings, services().hasher, order, keep, running.tick)
+    except PrintError as refused:
+        raise RefusedError(str(refused.refusal or "fault")) from refused
+    except LetterError as fault:
+        raise RefusedError("faulty") from fault
+    except (HasherBusyError, BrokenProcessPool) as busy:
+        raise BusyError from busy
+    return Finished(_result(report))
+
+
+def _result(report: Report) -> dict[str, Any]:
+    """Return what the pages show of a print: numbers, and the ids of the people who got none."""
+    skipped: dict[str, list[str]] = {}
+    for entry in report.skipped:
+        skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
+    return {"letters": report.printed, "skipped": skipped, "cut": [str(entry.account_id) for entry in report.cut]}
+
+
+def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile]:
+    name = _UNSAFE.sub("-", parameters["class"] or "").strip("-")[:_LONGEST_NAME]
+    stem = f"courriers-{name or 'etablissement'}-{now().astimezone(PARIS):%Y-%m-%d}"
+    ends = ["", *(f"-{number}" for number in range(2, len(pdfs) + 1))]
+    return [NewFile(f"{stem}{end}.pdf", _PDF, pdf) for end, pdf in zip(ends, pdfs, strict=True)]
+
+
+def title(job: Job) -> str:
+    """Return what a job prints: « 6e 1 », « Tout l’établissement »."""
+    class_name = job.parameters["class"]
+    if class_name is None:
+        return str(gettext("Tout l’établissement"))
+    return str(class_name or gettext("Sans classe"))
+
+
+def problems(job: Job) -> list[str]:
+    """Return the sentences about people whom somebody has to look after, with their names."""
+    skipped = job.result.get("skipped", {})
+    sentences = [
+        f"{words.SKIPS[skip]} : {words.listed([uuid.UUID(key) for key in skipped[skip]])}."
+        for skip in PROBLEMS
+        if skipped.get(skip)
+    ]
+    if cut := job.result.get("cut"):
+        names = words.listed([uuid.UUID(key) for key in cut])
+        sentences.append(
+            gettext(
+                "Adresse postale trop longue, coupée sur le courrier : %(names)s. "
+                "Raccourcissez-la dans la base élèves.",
+                names=names,
+            )
+        )
+    return sentences
+
+
+def describe(job: Job) -> Sequence[str]:
+    """Return what was printed, who got no letter and why."""
+    if job.state is State.CANCELLED:
+        return [gettext("Rien n’a été imprimé, et aucun code n’a changé.")]
+    if job.refusal:
+        return [str(words.REFUSALS.get(job.refusal, words.REFUSALS["fault"]))]
+    count, skipped = job.result.get("letters", 0), job.result.get("skipped", {})
+    first = gettext("%(what)s : %(count)s courriers à remettre.", what=title(job), count=count)
+    if count == 1:
+        first = gettext("%(what)s : un courrier à remettre.", what=title(job))
+    elif not count:
+        first = gettext("%(what)s : aucun courrier à imprimer.", what=title(job))
+    others = [f"{words.SKIPS[skip]} : {len(keys)}." for skip, keys in skipped.items() if skip not in PROBLEMS and keys]
+    return [first, *problems(job), *others]

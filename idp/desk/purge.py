@@ -1,0 +1,48 @@
+"""What `idp purge` removes of the desk: old sessions, links, jobs with their files, people who left."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, or_, select
+
+from idp.config import Settings
+from idp.desk.jobs.models import Job, JobFile
+from idp.desk.staff.models import (
+    StaffAccount,
+    StaffCeremony,
+    StaffCredential,
+    StaffInvitation,
+    StaffRole,
+    StaffSession,
+)
+from idp.operations.batches import delete_all
+
+KEPT = timedelta(days=7)
+"""How long sessions, ceremonies and invitations are kept after their end."""
+JOBS_KEPT = timedelta(days=60)
+"""How long the lists of prints and imports show a job."""
+
+
+def purge(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove what is over; return the numbers. People who left stay as long as the journal names them."""
+    over = moment - KEPT
+    ended = or_(StaffSession.expires_at <= over, StaffSession.ended_at <= over)
+    old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
+    delete_all(JobFile, JobFile.job_id.in_(old_jobs), order_by=JobFile.id)
+    done = {
+        "staff_sessions": delete_all(StaffSession, ended, order_by=StaffSession.id),
+        "staff_links": delete_all(StaffCeremony, StaffCeremony.expires_at <= over, order_by=StaffCeremony.id)
+        + delete_all(StaffInvitation, StaffInvitation.expires_at <= over, order_by=StaffInvitation.id),
+        "desk_jobs": delete_all(Job, Job.finished_at <= moment - JOBS_KEPT, order_by=Job.id),
+    }
+    return {**done, "staff_removed": _people(moment - timedelta(days=settings.audit_days))}
+
+
+def _people(before: datetime) -> int:
+    """Remove the people who left before an instant, with their roles and credentials."""
+    unused = ~select(StaffSession.id).where(StaffSession.staff_id == StaffAccount.id).exists()
+    idle = ~select(Job.id).where(Job.staff_id == StaffAccount.id).exists()
+    gone = and_(StaffAccount.disabled_at <= before, unused, idle)
+    keys = select(StaffAccount.id).where(gone)
+    for table in (StaffCredential, StaffInvitation, StaffCeremony, StaffRole):
+        delete_all(table, table.staff_id.in_(keys), order_by=table.id)
+    return delete_all(StaffAccount, gone, order_by=StaffAccount.id)

@@ -1,0 +1,125 @@
+"""`/etablissement` of the desk."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import Select, or_, select
+
+from idp.accounts.models import School
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.school.forms import SchoolForm
+from idp.letters import recipients
+from idp.letters.recipients import PrintError
+from idp.letters.render import contents, pdf
+from idp.letters.render.pdf import LetterError
+from idp.rostering import schools
+from idp.services import services
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("school", __name__)
+_MOST_ROWS = 50
+_LONGEST_SEARCH = 80
+_SPECIMEN_URL = "https://ent.exemple.fr"
+_PDF_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""The policy of a PDF that a browser shows in its own viewer, which needs its own styles and nothing else."""
+
+
+@blueprint.get("/etablissement")
+@needs(Right.EDIT_SCHOOL)
+def show() -> Response:
+    """Show the data of the person's school; to an engineer, the list of schools with a search."""
+    own = access.post().school
+    if own is not None:
+        return _page(access.school(own.id))
+    typed = " ".join(request.args.get("q", "")[:_LONGEST_SEARCH].replace("\x00", "").split())
+    rows = db.session.scalars(_matching(typed).limit(_MOST_ROWS + 1)).all()
+    html = render_template(
+        "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=typed, is_cut=len(rows) > _MOST_ROWS
+    )
+    return make_response(html)
+
+
+def _matching(typed: str) -> Select[School]:
+    statement = select(School).where(access.schools()).order_by(School.name, School.uai)
+    for word in typed.split():
+        like = School.name.icontains(word, autoescape=True), School.uai.istartswith(word, autoescape=True)
+        statement = statement.where(or_(*like))
+    return statement
+
+
+@blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
+@needs(Right.EDIT_SCHOOL)
+def edit(key: UUID) -> Response:
+    """Show the data of a school in scope, or store them."""
+    school = access.school(key)
+    if request.method == "GET":
+        return _page(school)
+    form = SchoolForm()
+    if not form.is_valid():
+        return _page(school, form)
+    try:
+        schools.change(
+            school.uai,
+            name=form.name.data,
+            postal_address=form.postal_address.lines,
+            phone=form.phone.data,
+            hours=form.hours.data,
+            email=form.email.data,
+            degree=None,
+        )
+    except ValueError:
+        form.form_errors.append(gettext("Une valeur n’est pas acceptée. Rien n’a été enregistré."))
+        return _page(school, form)
+    return see_other(url_for("school.edit", key=key, fait="oui"))
+
+
+@blueprint.get("/etablissement/<uuid:key>/exemple-de-courrier.pdf")
+@needs(Right.EDIT_SCHOOL)
+def preview(key: UUID) -> Response:
+    """Show a letter of the school to a person who does not exist."""
+    school = access.school(key)
+    try:
+        content = pdf.render([contents.specimen(services().settings, school, _ent_url(school))])
+    except LetterError:
+        return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
+    response = make_response(content)
+    response.headers["Content-Type"] = "application/pdf"
+    response.headers["Content-Disposition"] = 'inline; filename="exemple-de-courrier.pdf"'
+    response.headers["Content-Security-Policy"] = _PDF_POLICY
+    return response
+
+
+def _page(school: School, form: SchoolForm | None = None, *, error: str = "") -> Response:
+    if form is None:
+        form = SchoolForm()
+        form.show(school)
+    html = render_template(
+        "desk/school/etablissement.html",
+        form=form,
+        school=school,
+        error=error,
+        done=gettext("Les données de l’établissement sont enregistrées.") if request.args.get("fait") else "",
+        has_ent=_printed_url(school) is not None,
+        is_chosen=access.post().school is None,
+    )
+    return make_response(html)
+
+
+def _printed_url(school: School) -> str | None:
+    """Return the URL of the ENT that the school's letters print, or None if there is none to print."""
+    try:
+        url = recipients.ent_home_url(school)
+        pdf.check_ent_url(url)
+    except (PrintError, LetterError):
+        return None
+    return url
+
+
+def _ent_url(school: School) -> str:
+    return _printed_url(school) or _SPECIMEN_URL

@@ -1,0 +1,105 @@
+"""The job that checks files: it reads and compares them, and stores the difference by name; nothing is imported."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from idp import spreadsheet
+from idp.config import Settings
+from idp.desk.jobs import files
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.school_files import comparing, words
+from idp.desk.staff.models import Role
+from idp.rostering import imports
+from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
+from idp.rostering.reconcile import difference
+from idp.rostering.reconcile.difference import Difference, Kind
+
+SHOWN = 200
+"""How many lines of a kind the page shows; the CSV has all."""
+_ENDS = (50, 100)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines of a kind that are shown, of `total`."""
+
+    kind: Kind
+    lines: Sequence[tuple[str, str, str]]
+    total: int
+
+
+def run(running: Running) -> Finished:
+    """Check the files of a job."""
+    uploads = running.uploads()
+    if not uploads:
+        raise RefusedError("gone")
+    role = Role(running.parameters["role"])
+    progress = comparing.Progress(running.tick, running.tick, sum(len(file.content) for file in uploads), _ENDS)
+    try:
+        result = imports.check(
+            running.settings,
+            comparing.given(uploads),
+            comparing.form(running.parameters),
+            progress.steps(),
+            comparing.terms(role, ALL_MISTAKES),
+        )
+        refusal = ""
+    except ImportStoppedError as stopped:
+        result, refusal = stopped.result, stopped.code
+    try:
+        return _finished(running, role, result, refusal)
+    finally:
+        result.staging.close()
+
+
+def _finished(running: Running, role: Role, result: ImportResult, refusal: str) -> Finished:
+    staging = result.staging
+    lines = difference.problems(staging) if refusal else difference.rows(staging, everybody=role is Role.ENGINEER)
+    kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
+    summary = {
+        "format": result.format.value if result.format else "",
+        "schools": len(result.schools),
+        "counts": imports.totals(result),
+        "enrolled": difference.enrolled(staging),
+        "mistakes": list(dict.fromkeys(mistake.code for mistake in result.mistakes)),
+        "refused": refusal,
+        "lines": dict(totals),
+    }
+    return Finished(
+        summary,
+        file=NewFile("difference.csv", "text/csv; charset=utf-8", sheet),
+        for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
+        frees=running.id if refusal else None,
+    )
+
+
+def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:
+    """Return the first lines of each kind, how many there are, and all of them as CSV."""
+    kept: dict[str, list[Sequence[str]]] = {}
+    totals: Counter[str] = Counter()
+
+    def counted() -> Iterable[Sequence[str]]:
+        for line in lines:
+            totals[line.kind.value] += 1
+            shown = kept.setdefault(line.kind.value, [])
+            if len(shown) < SHOWN:
+                shown.append(line[1:])
+            yield difference.cells(line)
+
+    sheet = b"".join(spreadsheet.rows_to_csv(difference.COLUMNS, counted()))
+    return kept, totals, sheet
+
+
+def parts(settings: Settings, job: Job) -> list[Part] | None:
+    """Return the difference that a check found, in the order of `Kind`; None if it is removed."""
+    stored = files.for_pages(settings, job.id)
+    if stored is None or not stored.content:
+        return None
+    kept: dict[str, Any] = json.loads(stored.content)
+    totals = job.result.get("lines", {})
+    return [Part(kind, kept[kind.value], totals.get(kind.value, 0)) for kind in Kind if kept.get(kind.value)]

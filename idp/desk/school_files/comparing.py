@@ -1,0 +1,91 @@
+"""What the check and the import of files share: how they are read, their progress, who may accept what."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from idp.clock import now
+from idp.desk.jobs.files import NewFile
+from idp.desk.staff.models import Role
+from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.rostering.files.archives import Limits
+from idp.rostering.files.sources import InMemory
+from idp.rostering.imports import ALL_MISTAKES, ImportResult, Steps, Terms
+from idp.rostering.records import Form, Format
+
+LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
+"""How much the files of a school may unpack to."""
+PERCENT = 100
+_LEAVERS_OF_SECRETARY = 5
+"""Percent of the school's pupils who may leave by an import of a secretary."""
+_OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
+_HEAD_ACCEPTS = frozenset({"other_source", "many_accounts", "many_ties", "emptied"})
+
+
+def acceptable(role: Role) -> frozenset[str]:
+    """Return the mistakes that files may look like and that the role may accept with a typed word."""
+    if role is Role.ENGINEER:
+        return ALL_MISTAKES
+    return _HEAD_ACCEPTS if role is Role.HEAD else frozenset()
+
+
+def too_many_leave(role: Role, leaving: int, enrolled: int) -> bool:
+    """Return whether more pupils would leave than the role may let go."""
+    return role is Role.SECRETARY and leaving * PERCENT > _LEAVERS_OF_SECRETARY * enrolled
+
+
+def given(uploads: Sequence[NewFile]) -> list[InMemory]:
+    """Return uploads as the files of an import."""
+    return [InMemory(upload.name, upload.content) for upload in uploads]
+
+
+def form(parameters: Mapping[str, Any]) -> Form:
+    """Return how the files are read; those of a school's staff may hold that school alone."""
+    uai = parameters["school"] or None
+    is_bound = Role(parameters["role"]) in AT_A_SCHOOL
+    return Form(today=now().astimezone().date(), school=uai, refuses_others=is_bound)
+
+
+def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:
+    """Return the terms of a check or an import."""
+    formats = _OF_SCHOOL if role in AT_A_SCHOOL else frozenset(Format)
+    if agree is None:
+        return Terms(accepted=frozenset(accepted), limits=LIMITS, formats=formats)
+    return Terms(accepted=frozenset(accepted), limits=LIMITS, formats=formats, agree=agree)
+
+
+class Progress:
+    """The progress of a job in percent: each of its phases has a part.
+
+    Args:
+        store: stores percents done and all of them.
+        finish: the same for the phase that writes, which is not cancelled.
+        size: the bytes of the files.
+        ends: the percents at the end of reading and of comparing.
+    """
+
+    def __init__(
+        self, store: Callable[[int, int], None], finish: Callable[[int, int], None], size: int, ends: tuple[int, int]
+    ) -> None:
+        self._store = store
+        self._finish = finish
+        self._totals = [size, 0, 0]
+        self._done = [0, 0, 0]
+        self._ends = (0, *ends, PERCENT)
+
+    def steps(self) -> Steps:
+        """Return the callbacks of an import."""
+        return Steps(
+            reading=lambda count: self._add(0, count, self._store),
+            comparing=lambda count: self._add(1, count, self._store),
+            writing=lambda count: self._add(2, count, self._finish),
+            plan_size=self._plan,
+        )
+
+    def _plan(self, compared: int, written: int) -> None:
+        self._totals[1:] = compared, written
+
+    def _add(self, phase: int, count: int, store: Callable[[int, int], None]) -> None:
+        self._done[phase] += count
+        start, end = self._ends[phase : phase + 2]
+        part = min(1.0, self._done[phase] / self._totals[phase]) if self._totals[phase] else 0.0
+        store(int(start + part * (end - start)), PERCENT)

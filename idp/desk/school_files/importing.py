@@ -1,0 +1,92 @@
+"""The job that imports the files of a check: it compares again, and stops if more people would leave than was shown."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from idp.config import Settings
+from idp.desk.jobs import files
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
+from idp.desk.school_files import comparing
+from idp.desk.staff.models import Role
+from idp.rostering import imports, lock
+from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
+from idp.rostering.reconcile import difference
+
+WORD = "IMPORTER"
+"""The word that a person types to accept files that look like a mistake."""
+_ENDS = (20, 40)
+
+
+def refusal(settings: Settings, check: Job, role: Role) -> str:
+    """Return why the files of a check cannot be imported in a role: a code of `words`; empty if they can."""
+    summary = check.result
+    if check.state is not State.DONE or summary.get("refused"):
+        return "refused"
+    if not files.uploads(settings, check.id):
+        return "gone"
+    if comparing.too_many_leave(role, leaving(summary)["students"], summary["enrolled"]):
+        return "too_many_leave"
+    if unacceptable := set(summary["mistakes"]) - comparing.acceptable(role):
+        acceptable_to_head = unacceptable <= comparing.acceptable(Role.HEAD)
+        return "for_the_head" if role is Role.SECRETARY and acceptable_to_head else "for_the_academy"
+    return ""
+
+
+def leaving(summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many pupils and guardians leave by the counts of a check."""
+    return {name: summary["counts"][name]["left"] for name in ("students", "guardians")}
+
+
+def run(running: Running) -> Finished:
+    """Import the files of a job's check. After a kill, write what is missing."""
+    check_id = uuid.UUID(running.parameters["check"])
+    uploads = files.uploads(running.settings, check_id)
+    if not uploads:
+        raise RefusedError("gone")
+    role = Role(running.parameters["role"])
+    progress = comparing.Progress(
+        running.tick if not running.result else running.progress,
+        running.progress,
+        sum(len(file.content) for file in uploads),
+        _ENDS,
+    )
+
+    def agree(result: ImportResult) -> None:
+        _check_agreed(running, role, result)
+
+    try:
+        result = imports.run(
+            running.settings,
+            comparing.given(uploads),
+            comparing.form(running.parameters),
+            progress.steps(),
+            comparing.terms(role, running.parameters["accepted"], agree),
+        )
+    except lock.ImportRunningError:
+        raise BusyError from None
+    except ImportStoppedError as stopped:
+        stopped.result.staging.close()
+        # a mistake that nobody accepted was not there when the files were checked
+        raise RefusedError("changed_since" if stopped.code in ALL_MISTAKES else stopped.code) from None
+    result.staging.close()
+    return Finished(running.result, frees=check_id)
+
+
+def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:
+    """Check that the import does not do more than its person saw, before anything is written.
+
+    Raises:
+        ImportStoppedError: More people would leave.
+    """
+    if running.result:  # a killed run has checked it, and had begun to write
+        return
+    counts = imports.totals(result)
+    for name, most in running.parameters["leaving"].items():
+        if counts[name]["left"] > most:
+            raise ImportStoppedError("changed_since", "nothing was imported: more would leave than was shown", result)
+    if comparing.too_many_leave(role, counts["students"]["left"], difference.enrolled(result.staging)):
+        raise ImportStoppedError("too_many_leave", "nothing was imported: too many pupils would leave", result)
+    running.check()
+    running.keep({"counts": counts, "format": result.format.value if result.format else ""})

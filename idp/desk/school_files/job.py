@@ -1,0 +1,64 @@
+"""The kinds of jobs of this slice.
+
+Every server imports this module, and few of them import files: what a job needs is imported when it runs.
+"""
+
+from collections.abc import Sequence
+
+from flask_babel import lazy_gettext as _l
+
+from idp.desk.access import Right
+from idp.desk.jobs import kinds
+from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import Finished, Running
+
+
+def _check(running: Running) -> Finished:
+    from idp.desk.school_files import checking  # noqa: PLC0415 - see above
+
+    return checking.run(running)
+
+
+def _import(running: Running) -> Finished:
+    from idp.desk.school_files import importing  # noqa: PLC0415 - see above
+
+    return importing.run(running)
+
+
+def _of_check(job: Job) -> Sequence[str]:
+    from idp.desk.school_files import words  # noqa: PLC0415 - see above
+
+    return words.of_check(job)
+
+
+def _of_import(job: Job) -> Sequence[str]:
+    from idp.desk.school_files import words  # noqa: PLC0415 - see above
+
+    return words.of_import(job)
+
+
+CHECK = kinds.register(
+    Kind(
+        "check",
+        _l("Vérification des fichiers"),
+        Right.IMPORT_FILES,
+        _check,
+        _of_check,
+        "files.show",
+        next_page="files.compare",
+        hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
+        keeps_uploads=True,
+    )
+)
+IMPORT = kinds.register(
+    Kind(
+        "import",
+        _l("Import des fichiers"),
+        Right.IMPORT_FILES,
+        _import,
+        _of_import,
+        "files.show",
+        hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
+    )
+)

@@ -1,0 +1,138 @@
+"""Takes the files of a form, and asks for their check; asks for the import of checked files."""
+
+import uuid
+
+from flask_babel import gettext
+from sqlalchemy import func, select
+
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.jobs import asking, files
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.school_files import comparing, importing, job
+from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.uai import normalised_uai, uai_fault
+from idp.web.http import Request
+
+FIELD = "fichiers"
+_MOST_FILES = 10
+_MOST_CHECKS = 3
+"""Checks of one person that may wait or run at once."""
+_LONGEST_NAME = 120
+
+
+class UploadError(Exception):
+    """The form cannot be taken; the message is shown."""
+
+
+def uploads(request: Request) -> list[NewFile]:
+    """Return the files of a form.
+
+    Raises:
+        UploadError: there is none, there are too many, or one is empty.
+    """
+    chosen = [
+        NewFile(_name(part.filename or ""), part.mimetype[:80], part.stream.read())
+        for part in request.files.getlist(FIELD)
+        if part.filename
+    ]
+    if not chosen:
+        raise UploadError(gettext("Choisissez un fichier, ou les deux fichiers ensemble."))
+    if len(chosen) > _MOST_FILES:
+        raise UploadError(gettext("Donnez dix fichiers au plus, ou une archive ZIP."))
+    for upload in chosen:
+        if not upload.content:
+            raise UploadError(gettext("Le fichier %(name)s est vide : exportez-le de nouveau.", name=upload.name))
+    return chosen
+
+
+def _name(filename: str) -> str:
+    """Return a file's name without folders, as it can be shown."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(char if char.isprintable() else "�" for char in name)[-_LONGEST_NAME:] or "fichier"
+
+
+def school(request: Request) -> str:
+    """Return the UAI of the school of the files: that of the post, or what an engineer typed, if anything.
+
+    Raises:
+        UploadError: the typed UAI is none.
+    """
+    post = access.post()
+    if post.role in AT_A_SCHOOL:
+        return post.school.uai if post.school else ""
+    typed = normalised_uai(request.fields.get("uai", "")[:20])
+    if typed and uai_fault(typed):
+        raise UploadError(gettext("Cet UAI n’est pas juste : sept chiffres et une lettre, comme 0590001A."))
+    return typed
+
+
+def start_check(settings: Settings, chosen: list[NewFile], uai: str) -> Job:
+    """Ask for the check of files; the files of this person's former checks go.
+
+    Raises:
+        UploadError: the person has several checks that are not over.
+    """
+    own = [check for check in asking.recent(job.CHECK) if check.staff_id == access.person().staff.id]
+    if sum(not check.state.is_over for check in own) >= _MOST_CHECKS:
+        raise UploadError(gettext("Trois vérifications sont déjà en cours : attendez la fin de la première."))
+    busy = {check_id for row in asking.recent(job.IMPORT) if not row.state.is_over for check_id in [_check_of(row)]}
+    former = [check.id for check in own if check.state.is_over and check.id not in busy]
+    with unit_of_work():
+        files.empty(JobFile.job_id.in_(former))
+    return asking.start(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
+
+
+def start_import(settings: Settings, check: Job) -> Job:
+    """Ask for the import of checked files, or return the import that was asked for."""
+    for row in asking.recent(job.IMPORT):
+        if _check_of(row) == check.id and row.state in {State.WAITING, State.RUNNING, State.DONE}:
+            return row
+    role, mistakes = access.role(), set(check.result["mistakes"])
+    return asking.start(
+        settings,
+        job.IMPORT,
+        {
+            "check": str(check.id),
+            "school": check.parameters["school"],
+            "role": role.value,
+            "accepted": sorted(mistakes & comparing.acceptable(role)),
+            "leaving": importing.leaving(check.result),
+        },
+    )
+
+
+def recent() -> list[Job]:
+    """Return the last checks and imports, without the checks whose difference is removed."""
+    own = access.person().staff.id
+    rows = [row for row in asking.recent(job.CHECK, job.IMPORT) if row.staff_id == own or access.role() in AT_A_SCHOOL]
+    readable = set(
+        db.session.scalars(
+            select(JobFile.job_id).where(
+                JobFile.job_id.in_([row.id for row in rows]),
+                JobFile.is_for_pages,
+                JobFile.expires_at > now(),
+                func.length(JobFile.content) > 0,
+            )
+        )
+    )
+    return [row for row in rows if row.kind != job.CHECK.name or row.state is not State.DONE or row.id in readable]
+
+
+def _check_of(row: Job) -> uuid.UUID:
+    return uuid.UUID(row.parameters["check"])
+
+
+def checked(key: uuid.UUID) -> Job:
+    """Return a check whose difference the person may read; refuse the page otherwise.
+
+    The names of a school's families are for that school: an engineer reads the own checks alone.
+    """
+    check, kind = asking.get(key)
+    is_own = check.staff_id == access.person().staff.id
+    if kind is not job.CHECK or not (is_own or access.role() in AT_A_SCHOOL):
+        access.refuse(str(key))
+    return db.session.scalars(select(Job).where(Job.id == check.id)).one()

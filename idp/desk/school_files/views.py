@@ -1,0 +1,174 @@
+"""`/fichiers/…`: upload and check of a school's files, the difference by name, the import, what was imported before."""
+
+import uuid
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, make_response, render_template, url_for
+from flask_babel import gettext
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from idp.audit import log
+from idp.audit.desk_events import FileDifferenceRead
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.desk.jobs import files
+from idp.desk.jobs.models import Job, State
+from idp.desk.school_files import checking, history, importing, job, uploading, words
+from idp.desk.school_files.uploading import UploadError
+from idp.desk.staff import sessions
+from idp.desk.staff.models import Role
+from idp.services import services
+from idp.web.declarations import takes_files
+from idp.web.http import MAX_UPLOAD, current_request
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("files", __name__)
+_SHOWN_JOBS = 5
+
+
+@tiles.source(Right.IMPORT_FILES)
+def _problems_of_last_file() -> Iterator[Tile]:
+    last = history.last()
+    if last is not None:
+        yield Tile(
+            last.problems,
+            gettext("Problèmes du dernier fichier"),
+            gettext("Des lignes du fichier sont à corriger ou à vérifier."),
+            url_for("files.problems", key=last.batch.id),
+        )
+
+
+@blueprint.get("/fichiers")
+@needs(Right.IMPORT_FILES)
+@takes_files
+def show() -> Response:
+    """Show the form for files, the checks that wait for a decision, and the former imports."""
+    return _page()
+
+
+@blueprint.post("/fichiers")
+@needs(Right.IMPORT_FILES)
+@takes_files
+def upload() -> Response:
+    """Take files and check them."""
+    request = current_request()
+    try:
+        uai = uploading.school(request)
+        check = uploading.start_check(services().settings, uploading.uploads(request), uai)
+    except UploadError as fault:
+        return _page(str(fault), request.fields.get("uai", "")[:20])
+    return see_other(url_for("jobs.show", key=check.id))
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def too_large(_error: RequestEntityTooLarge) -> Response:
+    """Say how large files may be; a person whose session ended meanwhile signs in first."""
+    person = sessions.current()
+    if person is None:
+        return see_other(url_for("sign_in.sign_in", suite=url_for("files.show")))
+    if person.post is None or not access.may(Right.IMPORT_FILES):
+        return see_other(url_for("home.today"))
+    sentence = gettext("Ces fichiers sont trop lourds : %(n)s Mo au plus, en tout.", n=MAX_UPLOAD >> 20)
+    return make_response(_page(sentence), 413)
+
+
+def _page(error: str = "", uai: str = "") -> Response:
+    page = render_template(
+        "desk/school_files/fichiers.html",
+        error=error,
+        megabytes=MAX_UPLOAD >> 20,
+        asks_school=access.role() is Role.ENGINEER,
+        uai=uai,
+        jobs=uploading.recent()[:_SHOWN_JOBS],
+        titles={kind.name: kind.title for kind in (job.CHECK, job.IMPORT)},
+        job_state=words.job_state,
+        arrivals=words.arrivals,
+        problem_count=words.problem_count,
+        imports=history.recent(),
+        formats=words.FORMATS,
+        states=words.STATES,
+    )
+    return make_response(page)
+
+
+@blueprint.get("/fichiers/<uuid:key>")
+@needs(Right.IMPORT_FILES)
+def compare(key: uuid.UUID) -> Response:
+    """Show by name what an import of checked files would change."""
+    return _difference(uploading.checked(key))
+
+
+@blueprint.post("/fichiers/<uuid:key>/importer")
+@needs(Right.IMPORT_FILES)
+def import_(key: uuid.UUID) -> Response:
+    """Import checked files; the direction and the académie prove first who they are."""
+    check = uploading.checked(key)
+    if access.role() is not Role.SECRETARY and (first := access.proof_first()) is not None:
+        return first
+    if importing.refusal(services().settings, check, access.role()):
+        return _difference(check)
+    if check.result["mistakes"] and current_request().fields.get("mot", "").strip() != importing.WORD:
+        return _difference(check, gettext("Tapez %(word)s pour confirmer.", word=importing.WORD))
+    started = uploading.start_import(services().settings, check)
+    return see_other(url_for("jobs.show", key=started.id))
+
+
+def _difference(check: Job, error: str = "") -> Response:
+    if check.state is not State.DONE:
+        return see_other(url_for("jobs.show", key=check.id))
+    settings, role = services().settings, access.role()
+    refused = check.result["refused"]
+    parts = checking.parts(settings, check)
+    code = "" if refused else importing.refusal(settings, check, role)
+    if parts:
+        with unit_of_work():
+            log.record(FileDifferenceRead(job=str(check.id)))
+    page = render_template(
+        "desk/school_files/difference.html",
+        job=check,
+        error=error,
+        refusal=words.refusal(refused or code) if refused or code else "",
+        is_refused=bool(refused),
+        mistakes=[words.mistake(mistake) for mistake in check.result["mistakes"]],
+        sentences=[] if refused else words.counted(check.result["counts"]),
+        parts=parts or [],
+        kinds=words.KINDS,
+        shown=checking.SHOWN,
+        word=importing.WORD,
+        files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
+        minutes=int(files.LIFETIME.total_seconds()) // 60,
+    )
+    return make_response(page)
+
+
+@blueprint.get("/fichiers/imports/<uuid:key>")
+@needs(Right.IMPORT_FILES)
+def problems(key: uuid.UUID) -> Response:
+    """Show a former import with its problems."""
+    past = history.get(key)
+    issues = history.issues(past.batch, history.SHOWN)
+    page = render_template(
+        "desk/school_files/import.html",
+        past=past,
+        sentences=words.counted(past.batch.counts),
+        issues=issues,
+        without_commands=words.without_commands,
+        names=history.names(issue.key for issue in issues),
+        formats=words.FORMATS,
+        states=words.STATES,
+    )
+    return make_response(page)
+
+
+@blueprint.get("/fichiers/imports/<uuid:key>/problemes.csv")
+@needs(Right.IMPORT_FILES)
+def problems_csv(key: uuid.UUID) -> Response:
+    """Return all problems of a former import as CSV."""
+    past = history.get(key)
+    response = make_response(b"".join(history.sheet(past.batch)))
+    response.headers["Content-Type"] = "text/csv; charset=utf-8"
+    response.headers.set("Content-Disposition", "attachment", filename="problemes.csv")
+    return response

@@ -1,0 +1,165 @@
+"""What the pages say about files: why they are refused, what was imported, the kinds of lines of a difference."""
+
+from collections.abc import Sequence
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+
+from idp.desk.jobs.models import Job, State
+from idp.rostering.reconcile.difference import Difference, Kind
+
+_REFUSALS = {
+    "gone": _l(
+        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou 24 heures sont passées. "
+        "Donnez-les de nouveau."
+    ),
+    "unknown_format": _l(
+        "Ce ne sont pas des fichiers de SIECLE, d’ONDE, ni un CSV de familles. Exportez-les de nouveau et donnez-les "
+        "tels quels, sans les ouvrir dans un tableur."
+    ),
+    "nobody": _l("Ces fichiers ne contiennent aucun élève et aucun responsable."),
+    "half_pair": _l(
+        "Il manque un fichier : SIECLE et ONDE en donnent deux, celui des élèves et celui des responsables. "
+        "Donnez les deux ensemble."
+    ),
+    "all_refused": _l("Aucune ligne n’a pu être prise : voyez les problèmes."),
+    "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
+    "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
+    "too_many_leave": _l(
+        "Plus de 5 % des élèves partiraient. La direction de l’établissement peut importer ces fichiers."
+    ),
+    "for_the_head": _l(
+        "Ces fichiers changent beaucoup de choses, ou viennent d’un autre logiciel que d’habitude. La direction de "
+        "l’établissement peut les importer, après les avoir vérifiés."
+    ),
+    "for_the_academy": _l("Ces fichiers changent trop de choses pour être importés ici. Écrivez à l’académie."),
+    "changed_since": _l(
+        "Des données ont changé depuis la vérification : plus de personnes partiraient que ce qui a été montré. "
+        "Rien n’a été importé. Vérifiez les fichiers de nouveau."
+    ),
+    "role_ended": _l("Le rôle de la personne a pris fin : rien n’a été importé."),
+    "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
+}
+_UNREADABLE = _l("Ces fichiers ne peuvent pas être lus jusqu’au bout : la raison est dans les problèmes.")
+
+_MISTAKES = {
+    "other_source": _l(
+        "Jusqu’ici, cet établissement recevait des fichiers d’un autre logiciel. Avec ceux-ci, les mêmes familles "
+        "risquent d’être créées une seconde fois."
+    ),
+    "many_accounts": _l("Beaucoup de comptes se fermeraient d’un coup."),
+    "many_ties": _l("Beaucoup de liens entre un responsable et un élève prendraient fin."),
+    "many_strangers": _l("Beaucoup d’élèves de ces fichiers sont connus dans un autre établissement."),
+    "crowded": _l("Une personne aurait plus de vingt enfants."),
+    "emptied": _l("Plus de la moitié des comptes d’un établissement se fermeraient."),
+}
+
+KINDS = {
+    Kind.PROBLEM: _l("Problèmes"),
+    Kind.LEAVING: _l("Partent"),
+    Kind.CREATED: _l("Arrivent"),
+    Kind.CHANGED: _l("Changent"),
+    Kind.TIE_ADDED: _l("Nouveaux liens"),
+    Kind.TIE_ENDED: _l("Liens qui prennent fin"),
+}
+
+FORMATS = {"siecle": "SIECLE", "onde": "ONDE", "csv": "CSV", "aaf": "AAF", "aaf1d": "AAF 1D"}
+STATES = {
+    "done": _l("importé"),
+    "stopped": _l("refusé, rien n’a changé"),
+    "failed": _l("arrêté par une erreur"),
+    "running": _l("commencé, pas encore fini"),
+}
+
+_JOB_STATES = {
+    State.WAITING: _l("en attente"),
+    State.RUNNING: _l("en cours"),
+    State.DONE: _l("terminé"),
+    State.FAILED: _l("arrêté avant la fin"),
+    State.CANCELLED: _l("annulé"),
+}
+
+_OF_COMMANDS = (
+    (" : ajoutez --school et son UAI.", " : donnez son UAI."),
+    ("voyez « idp account rename »", "dites-le dans Signalements après l’import"),
+    ("donnez-le avec « idp school set »", "donnez-le dans Établissement"),
+    ("retirez --school", "laissez l’UAI vide"),
+)
+
+
+def for_the_desk(line: Difference) -> Difference:
+    """Return a line without the names of commands, which people of the desk do not have."""
+    return line._replace(sentence=without_commands(line.sentence))
+
+
+def without_commands(sentence: str) -> str:
+    """Return a sentence that names pages of the desk instead of commands."""
+    for command, page in _OF_COMMANDS:
+        sentence = sentence.replace(command, page)
+    return sentence
+
+
+def refusal(code: str) -> str:
+    """Return why files are refused."""
+    return str(_REFUSALS.get(code, _UNREADABLE))
+
+
+def mistake(code: str) -> str:
+    """Return what files that look like a mistake would do."""
+    return str(_MISTAKES[code])
+
+
+def job_state(job: Job) -> str:
+    """Return where a check or an import stands, in words."""
+    if job.state is State.DONE and job.kind == "check":
+        return str(gettext("à lire"))
+    return str(_JOB_STATES[job.state])
+
+
+def problem_count(count: int) -> str:
+    """Return a number of problems in words."""
+    return str(gettext("%(n)s à voir", n=count) if count else gettext("aucun"))
+
+
+def arrivals(counts: dict[str, dict[str, int]]) -> str:
+    """Return what an import did with pupils, in a few words."""
+    numbers = counts.get("students")
+    if not numbers:
+        return "–"
+    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+
+
+def of_check(job: Job) -> Sequence[str]:
+    """Return what came of a check."""
+    return [refusal(job.refusal)] if job.refusal else []
+
+
+def of_import(job: Job) -> Sequence[str]:
+    """Return what came of an import."""
+    if job.state is State.CANCELLED:
+        return [gettext("Rien n’a été importé.")]
+    if job.refusal:
+        return [refusal(job.refusal)] + ([mistake(job.refusal)] if job.refusal in _MISTAKES else [])
+    counts = job.result.get("counts")
+    return counted(counts) if counts else []
+
+
+def counted(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Return counts of a check or an import as sentences."""
+    sentences = []
+    for name, words in (
+        ("students", _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s.")),
+        (
+            "guardians",
+            _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        ),
+    ):
+        if numbers := counts.get(name):
+            values = {
+                "new": numbers["created"],
+                "changed": numbers["changed"],
+                "left": numbers["left"],
+                "same": numbers["unchanged"],
+            }
+            sentences.append(str(words) % values)
+    return sentences

@@ -1,0 +1,83 @@
+"""Lists of families that need no words: those to whom a tile of « Aujourd’hui » leads."""
+
+import enum
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+from flask import url_for
+from flask_babel import gettext
+from sqlalchemy import ColumnElement, and_, func, literal, select
+
+from idp.accounts.emails import CONFIRM_EMAIL
+from idp.accounts.models import Account, OneTimeLink
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.operations.helpdesk.standing import Group, in_group
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import DEAD
+
+_WEEK = timedelta(days=7)
+_MOST_REFUSED = 1000
+"""The refused mails that are read: more mean a broken mail server, which is no family's fault."""
+
+
+class Listing(enum.Enum):
+    """A list; the value is its name in the URL."""
+
+    EXPIRING = "courriers"
+    """A letter that was not used expires within a week."""
+    REFUSED = "mails"
+    """The mail server refused the last mail to the address that waits for confirmation."""
+
+
+def condition(listing: Listing) -> ColumnElement[bool]:
+    """Return the condition of the accounts of a list."""
+    if listing is Listing.EXPIRING:
+        return and_(in_group(Group.LETTER), Account.provisional_expires_at <= now() + _WEEK)
+    refused = select(OneTimeLink.account_id).where(
+        OneTimeLink.id.in_(_links_of_refused_mails()), OneTimeLink.email == Account.pending_email
+    )
+    return and_(Account.pending_email.is_not(None), Account.disabled_at.is_(None), Account.id.in_(refused))
+
+
+def _links_of_refused_mails() -> list[uuid.UUID]:
+    dead = (
+        select(OutboxMessage.payload)
+        .where(
+            OutboxMessage.outcome == literal(DEAD, literal_execute=True),  # as the partial index says it
+            OutboxMessage.finished_at > now() - _WEEK,
+            OutboxMessage.kind == CONFIRM_EMAIL,
+        )
+        .order_by(OutboxMessage.finished_at.desc())
+        .limit(_MOST_REFUSED)
+    )
+    return [uuid.UUID(payload["link"]) for payload in db.session.scalars(dead) if "link" in payload]
+
+
+@tiles.source(Right.READ_FAMILIES)
+def waiting() -> Iterator[Tile]:
+    """Yield the tiles of the lists, for a post at a school."""
+    if access.post().school is None:
+        return
+    yield Tile(
+        _count(Listing.EXPIRING),
+        gettext("Courriers qui expirent cette semaine"),
+        gettext("Ces responsables n’ont pas encore utilisé leur courrier : rappelez-le-leur."),
+        url_for("search.search", liste=Listing.EXPIRING.value),
+    )
+    yield Tile(
+        _count(Listing.REFUSED),
+        gettext("Mails refusés"),
+        gettext("L’adresse est sans doute mal tapée : demandez la bonne au responsable."),
+        url_for("search.search", liste=Listing.REFUSED.value),
+    )
+
+
+def _count(listing: Listing) -> int:
+    counted = select(func.count()).select_from(Account).where(access.accounts(), condition(listing))
+    return db.session.scalar(counted) or 0

@@ -1,0 +1,279 @@
+"""Finds families in the scope of the post: pupils with their guardians, and guardians without a pupil there."""
+
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Select, func, or_, select
+
+from idp import opaque
+from idp.accounts import disputes
+from idp.accounts.models import Account, Child, Guardianship
+from idp.audit import log
+from idp.audit.desk_events import FamiliesSearched
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import access, ties
+from idp.desk.search import lists
+from idp.desk.search.lists import Listing
+from idp.desk.search.terms import Step, Terms, all_words, any_word, condition
+from idp.folding import fold
+from idp.operations.helpdesk.standing import Group, Standing, foremost, in_group, standings
+
+MOST = 50
+"""The number of rows of a page."""
+_AT_ONCE = 200
+"""The matches that a step reads, to sort them by name."""
+_DIGEST_LENGTH = 32
+_SUREST, _SURE, _NEAR = range(3)
+"""The steps of a search: whole words, beginnings of words, words with one typing error."""
+
+
+@dataclass(frozen=True)
+class Guardian:
+    """A guardian of a row, with the standing that decides what to do."""
+
+    account: Account
+    standing: Standing
+    is_suspended: bool = False
+    """Whether the tie to the pupil of the row is suspended."""
+    is_excluded: bool = False
+    """Whether the school ended the tie to the pupil of the row."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A row of the results: a pupil with the guardians, or a guardian without a pupil in scope."""
+
+    child: Child | None
+    guardians: list[Guardian]
+    is_near: bool = False
+    """Whether the names only resemble what was typed."""
+
+    @property
+    def school(self) -> str:
+        """The name of the pupil's school, if the post is not that of one school."""
+        return self.child.school.name if self.child and access.post().school is None else ""
+
+
+@dataclass
+class _Matches:
+    """The keys of pupils and of guardians without pupils, each with the step that matched first."""
+
+    children: dict[uuid.UUID, int] = field(default_factory=dict)
+    alone: dict[uuid.UUID, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.children) + len(self.alone)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows, at most `MOST`, and whether there are more."""
+
+    families: list[Family]
+    has_more: bool
+
+
+def find(settings: Settings, terms: Terms, group: Group | None) -> Results:
+    """Return the families that match; a state keeps those with a guardian in it. The journal records the search."""
+    matches = _Matches()
+    if terms.mailbox:
+        _add_accounts(matches, _first(select(Account.id).where(access.accounts(), _has_mailbox(terms.mailbox))), _SURE)
+    else:
+        _match_words(matches, terms, group)
+    return _journalled(settings, terms.canonical, _results(matches))
+
+
+def _match_words(matches: _Matches, terms: Terms, group: Group | None) -> None:
+    """Add what the steps of a search match, until there are enough rows."""
+    if terms.is_short or access.post().school is None:  # in a school, the next step has them all
+        _match(matches, terms.whole(), group, _SUREST)
+    if not terms.is_short and matches.count <= MOST:
+        _match(matches, terms.beginnings(), group, _SURE)
+    if not terms.is_short and not matches.count and terms.across():
+        with _index_only():
+            _match_together(matches, terms, group)
+    if not terms.is_short and not matches.count and (near := terms.near()):
+        with _index_only():
+            _match(matches, near, group, _NEAR)
+
+
+@contextmanager
+def _index_only() -> Iterator[None]:
+    """Make PostgreSQL prefer indexes in the block: it overestimates the matches of hundreds of spellings by far."""
+    if db.engine.dialect.name != "postgresql":
+        yield
+        return
+    with unit_of_work():  # the setting ends with the transaction
+        db.session.execute(select(func.set_config("enable_seqscan", "off", True)))
+        yield
+
+
+def find_listed(settings: Settings, listing: Listing, group: Group | None) -> Results:
+    """Return the families of a list; the journal records it as a search."""
+    matches = _Matches()
+    chosen = select(Account.id).where(access.accounts(), lists.condition(listing))
+    _add_accounts(matches, _first(chosen if group is None else chosen.where(in_group(group))), _SURE)
+    return _journalled(settings, f"list {listing.value}", _results(matches))
+
+
+def _journalled(settings: Settings, words: str, results: Results) -> Results:
+    key = opaque.derive_key(settings.secrets[0], "desk search")
+    digest = opaque.keyed_digest(key, words).hex()[:_DIGEST_LENGTH]
+    with unit_of_work():
+        log.record(FamiliesSearched(terms_digest=digest, hits=len(results.families)))
+    return results
+
+
+def _has_mailbox(mailbox: str) -> ColumnElement[bool]:
+    return or_(Account.mailbox == mailbox, Account.pending_email == mailbox)
+
+
+def _match(matches: _Matches, step: Step, group: Group | None, rank: int) -> None:
+    """Add the pupils and the guardians that a step matches.
+
+    PostgreSQL gets an order of work, because its estimates for words are far off: the rows of the school come first,
+    which are few, except for a typing error, for whose spellings the index of the whole table comes first.
+    """
+    of_school, by_index = access.post().school is not None, rank == _NEAR
+    children, accounts = [access.children()], [access.accounts()]
+    if group is not None:
+        of_child = select(Guardianship.account_id).join(Account, Account.id == Guardianship.account_id)
+        shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), in_group(group))
+        children.append(shown.correlate(Child).exists())
+        accounts.append(in_group(group))
+    for table, conditions, add in ((Child, children, _add_children), (Account, accounts, _add_accounts)):
+        if of_school and not by_index:
+            rows = _separately(select(table.id, table.search_text).where(*conditions), "in_scope")
+            chosen = select(rows.c.id).where(condition(rows.c.search_text, step))
+        elif of_school:
+            rows = _separately(select(table.id).where(condition(table.search_text, step)), "matching")
+            chosen = select(table.id).where(table.id.in_(select(rows.c.id)), *conditions)
+        else:
+            chosen = select(table.id).where(condition(table.search_text, step), *conditions)
+        add(matches, _first(chosen), rank)
+
+
+def _match_together(matches: _Matches, terms: Terms, group: Group | None) -> None:
+    """Add the pupils who have all words together with one guardian: « Emma Blanc », whose mother is Mme Blanc."""
+    words = terms.across()
+    named = _separately(select(Account.id).where(any_word(Account.search_text, words)), "named")
+    pairs = (
+        select(Child.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(
+            Account.id.in_(select(named.c.id)),
+            access.children(),
+            ties.are_shown(),
+            all_words([Child.search_text, Account.search_text], words),
+        )
+    )
+    _add_children(matches, _first((pairs if group is None else pairs.where(in_group(group))).distinct()), _SURE)
+
+
+def _separately(chosen: Select[*tuple[Any, ...]], name: str) -> CTE:
+    """Return a statement that PostgreSQL runs by itself, as it is written."""
+    return chosen.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _first(chosen: Select[Any]) -> Sequence[uuid.UUID]:
+    """Return the first keys of a statement.
+
+    PostgreSQL plans the statement without the limit: it would else read the table in the hope of a few early rows.
+    """
+    every = _separately(chosen, "every")
+    return db.session.scalars(select(every.c.id).limit(_AT_ONCE)).all()
+
+
+def _add_children(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> None:
+    for key in keys:
+        matches.children.setdefault(key, rank)
+
+
+def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> None:
+    """Add the pupils of guardians, and the guardians without a pupil in scope."""
+    if not keys:
+        return
+    shown = (
+        select(Guardianship.account_id, Child.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id.in_(keys), access.children(), ties.are_shown())
+    )
+    with_child = set()
+    for account_id, child_id in db.session.execute(shown):
+        with_child.add(account_id)
+        matches.children.setdefault(child_id, rank)
+    for key in keys:
+        if key not in with_child:
+            matches.alone.setdefault(key, rank)
+
+
+def _results(matches: _Matches) -> Results:
+    """Return the first rows: by step, then by name; pupils who left come after those who are here."""
+    chosen = sorted(
+        [*_names(Child, matches.children), *_names(Account, matches.alone)],
+        key=lambda row: (row.rank, row.has_left, row.name),
+    )
+    shown = [row.key for row in chosen[:MOST]]
+    children = {row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_(shown)))}
+    guardians = guardians_of(children.values())
+    without_child = select(Account).where(Account.id.in_(matches.alone), Account.id.in_(shown))
+    lonely = _guardians(db.session.scalars(without_child))
+    families = []
+    for row in chosen[:MOST]:
+        if row.key in children:
+            families.append(Family(children[row.key], guardians[row.key], row.rank == _NEAR))
+        elif row.key in lonely:
+            families.append(Family(None, [lonely[row.key]], row.rank == _NEAR))
+    return Results(families, len(chosen) > MOST)
+
+
+@dataclass(frozen=True)
+class _Named:
+    key: uuid.UUID
+    rank: int
+    has_left: bool
+    name: str
+
+
+def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int]) -> list[_Named]:
+    if not ranks:
+        return []
+    named = select(table.id, table.family_name, table.given_name, table.left_at).where(table.id.in_(ranks))
+    return [
+        _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
+        for key, family, given, left_at in db.session.execute(named)
+    ]
+
+
+def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
+    """Return the guardians of each pupil whose tie is shown to the school, in the order of the school's file."""
+    keys = [child.id for child in children]
+    rows = db.session.execute(
+        select(Guardianship, Account)
+        .join(Account, Account.id == Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.child_id.in_(keys), ties.are_shown())
+        .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+    ).all()
+    known, moment = _guardians(account for _, account in rows), now()
+    grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
+    for tie, account in rows:
+        shown = replace(known[account.id], is_suspended=tie.is_suspended_at(moment), is_excluded=tie.is_excluded)
+        grouped[tie.child_id].append(shown)
+    return grouped
+
+
+def _guardians(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
+    by_key = {account.id: account for account in accounts}
+    disputed = disputes.disputed_among(by_key) if by_key else set()
+    return {
+        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)))
+        for key, account in by_key.items()
+    }

@@ -1,0 +1,177 @@
+"""What a person typed into the search, as conditions about a column `search_text` (`idp.searched`).
+
+A search has steps, from the surest to the least sure: whole words, beginnings of words, one typing error. PostgreSQL
+looks each spelling up in the index of the words; SQLite compares patterns with the rows. Words are letters and digits,
+so that neither a query nor a pattern needs an escape.
+"""
+
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile
+
+from sqlalchemy import ColumnElement, and_, bindparam, cast, or_
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.orm import InstrumentedAttribute
+
+from idp import searched
+from idp.db import db
+from idp.mail.emails import fold_email
+
+LONGEST = 100
+_MOST_WORDS = 6
+_SHORTEST = 3
+"""Letters that a search needs, unless it names a class or a whole short name."""
+_PARTICLES = frozenset(("al", "da", "de", "di", "do", "du", "el", "la", "le", "st"))
+"""Words that are in many names: alone, they are no short name."""
+_CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "mademoiselle", "et"))
+"""Words before a name, which callers say and files do not have: « M. et Mme Leroy »."""
+_SHORTEST_WITH_ERROR = 4
+"""Letters of a word in which a typing error is looked for."""
+_LONG = 7
+"""Letters from which the typing error may be in the beginning of a longer word."""
+_LONGEST_WITH_ERROR = 20
+_ANY = "_"
+"""A letter in a pattern of SQLite, where the index of the words is missing."""
+
+Column = InstrumentedAttribute[str] | ColumnElement[str]
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A word of a condition: its spellings, and whether longer words that begin so match too."""
+
+    spellings: Sequence[str]
+    is_beginning: bool
+
+
+Step = Sequence[Sequence[_Word]]
+"""The condition of a step: any of these lists of words, each with all its words."""
+
+
+def condition(column: Column, step: Step) -> ColumnElement[bool]:
+    """Return the SQL of a step."""
+    return or_(*(all_words([column], words) for words in step))
+
+
+def any_word(column: Column, words: Sequence[_Word]) -> ColumnElement[bool]:
+    """Return the SQL of the rows with at least one of the words."""
+    return or_(*(_compared(column, word) for word in words))
+
+
+def all_words(columns: Sequence[Column], words: Sequence[_Word]) -> ColumnElement[bool]:
+    """Return the SQL of the rows with all the words, each in any of the columns."""
+    return and_(*(or_(*(_compared(column, word) for column in columns)) for word in words))
+
+
+def _compared(column: Column, word: _Word) -> ColumnElement[bool]:
+    return (_looked_up if db.engine.dialect.name == "postgresql" else _like)(column, word)
+
+
+def _looked_up(column: Column, word: _Word) -> ColumnElement[bool]:
+    """Return the condition that the index answers; a letter that is not known is each letter of the alphabet."""
+    ending = ":*" if word.is_beginning else ""
+    query = " | ".join(f"'{spelling}'{ending}" for spelling in _spelled_out(word.spellings))
+    return column.bool_op("@@")(cast(bindparam(None, query), TSQUERY))
+
+
+def _spelled_out(spellings: Iterable[str]) -> Iterator[str]:
+    for spelling in spellings:
+        letters = string.ascii_lowercase if _ANY in spelling else _ANY
+        yield from (spelling.replace(_ANY, letter) for letter in letters)
+
+
+def _like(column: Column, word: _Word) -> ColumnElement[bool]:
+    ending = "%" if word.is_beginning else " %"
+    return or_(*(column.like(f"% {spelling}{ending}") for spelling in word.spellings))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A search: its folded words, or the whole mail address that was typed."""
+
+    words: tuple[str, ...]
+    mailbox: str = ""
+
+    @classmethod
+    def parse(cls, typed: str) -> "Terms":
+        """Return the search for a typed text, of which at most `LONGEST` characters are read."""
+        text = typed[:LONGEST].strip()
+        if "@" in text:
+            return cls((), fold_email(text))
+        return cls(tuple(_without_civility(searched.words(text))[:_MOST_WORDS]))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be searched: no word, a single letter, or only particles such as « le »."""
+        return not self.mailbox and (self._length < _SHORTEST - 1 or _PARTICLES.issuperset(self.words))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether only whole words are found: a class such as « 6e », a name such as « Li »."""
+        return not self.mailbox and self._length < _SHORTEST
+
+    @property
+    def is_class(self) -> bool:
+        """Whether a word has a digit, as most classes do."""
+        return any(char.isdigit() for word in self.words for char in word)
+
+    @property
+    def _length(self) -> int:
+        return sum(map(len, self.words))
+
+    @property
+    def canonical(self) -> str:
+        """The text of which the journal has a digest: the same for all spellings and orders."""
+        return self.mailbox or " ".join(sorted(self.words))
+
+    def whole(self) -> Step:
+        """Return the step of whole words."""
+        return [[_Word((word,), is_beginning=False) for word in words] for words in _joined(self.words)]
+
+    def beginnings(self) -> Step:
+        """Return the step of beginnings of words."""
+        return [[_beginning(word) for word in words] for words in _joined(self.words)]
+
+    def across(self) -> Sequence[_Word]:
+        """Return the beginnings of words to look for in a pupil and a guardian together; empty if one word is typed."""
+        return [_beginning(word) for word in self.words] if len(self.words) > 1 else ()
+
+    def near(self) -> Step:
+        """Return the step of one typing error in one of the words; it is empty if no word is long enough."""
+        return [
+            [_with_error(word) if at == place else _beginning(word) for at, word in enumerate(self.words)]
+            for place, typed in enumerate(self.words)
+            if _SHORTEST_WITH_ERROR <= len(typed) <= _LONGEST_WITH_ERROR and typed.isalpha()
+        ]
+
+
+def _without_civility(words: Sequence[str]) -> Sequence[str]:
+    """Return the words without the civilities before the first name; all of them if nothing else was typed."""
+    names = list(dropwhile(_CIVILITIES.__contains__, words))
+    return names or words
+
+
+def _joined(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the words as they were typed, and with two neighbours as one word."""
+    yield words
+    for at in range(len(words) - 1):
+        yield [*words[:at], words[at] + words[at + 1], *words[at + 2 :]]
+
+
+def _beginning(word: str) -> _Word:
+    """Return a word that begins so; « 6e1 » does not begin « 6e12 »."""
+    is_class = len(word) <= _SHORTEST and any(char.isdigit() for char in word)
+    return _Word((word,), is_beginning=not is_class)
+
+
+def _with_error(word: str) -> _Word:
+    """Return the words from which one error makes `word`: another letter, one more, one less, two swapped."""
+    places = range(len(word))
+    spellings = (
+        *(word[:at] + _ANY + word[at + 1 :] for at in places),
+        *(word[:at] + _ANY + word[at:] for at in (*places, len(word))),
+        *(word[:at] + word[at + 1 :] for at in places),
+        *(word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in places[:-1]),
+    )
+    return _Word(tuple(dict.fromkeys(spellings)), is_beginning=len(word) >= _LONG)

@@ -1,0 +1,193 @@
+"""`/connexion/academie…`: the académie's OpenID provider as another way to sign in, to enrol and to prove oneself.
+
+A page stands between the desk and the provider in both directions. The form may not redirect to another site
+(`form-action` of the policy), and the browser sends the session cookie, which is `SameSite=Strict`, only with requests
+that begin on a page of the desk.
+"""
+
+from http import HTTPStatus
+
+import structlog
+from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import gettext
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import onward
+from idp.desk.access import public
+from idp.desk.sign_in import academy, enrolment, service
+from idp.desk.sign_in.academy import Begun, Completed, Intent
+from idp.desk.sign_in.enrolment import UsedError
+from idp.desk.sign_in.enrolment_views import entered, gone
+from idp.desk.sign_in.id_token import AcademyError, Identity
+from idp.desk.sign_in.views import set_cookies
+from idp.desk.staff import invitations, sessions
+from idp.desk.staff.models import Authenticator, StaffAccount
+from idp.services import services
+from idp.throttle import guard
+from idp.web.errors import TooManyRequestsError, not_found
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_ip
+
+blueprint = Blueprint("academy", __name__)
+log = structlog.get_logger()
+
+
+@blueprint.post("/connexion/academie")
+@public
+def begin() -> Response:
+    """Begin a ceremony, and lead to the provider."""
+    settings = _configured()
+    begun = _begun()
+    if begun is None:
+        return gone()
+    verdict = guard.take(*service.tries_from_here(remote_ip()))
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)
+    try:
+        url = academy.start(settings, services().outgoing, begun)
+    except AcademyError as error:
+        return _refused(error)
+    return make_response(render_template("desk/sign_in/academie_aller.html", url=url))
+
+
+def _configured() -> Settings:
+    settings = services().settings
+    if not settings.desk_oidc_issuer:
+        not_found()
+    return settings
+
+
+def _begun() -> Begun | None:
+    """Return what the form begins, or None for an invitation that does not work."""
+    if token := request.form.get("invitation", ""):
+        return Begun(Intent.ENROL, invitation=token) if invitations.look_up(token) else None
+    person = sessions.current()
+    if request.form.get("preuve") and person:
+        return Begun(Intent.PROVE, onward.path(), session=person.session.id)
+    return Begun(Intent.SIGN_IN, onward.path())
+
+
+@blueprint.get("/connexion/academie/retour")
+@public
+def back() -> Response:
+    """Complete the ceremony with the provider's response."""
+    settings = _configured()
+    if request.method == "HEAD":
+        return make_response("")  # a request that may change nothing
+    try:
+        completed = academy.complete(settings, services().outgoing, _answer())
+    except AcademyError as error:
+        return _refused(error)
+    act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[completed.begun.intent]
+    try:
+        with unit_of_work():
+            response = act(completed)
+    except UsedError:
+        return gone()
+    except IntegrityError:  # another request linked the person first
+        return _shown("taken")
+    if response.status_code == HTTPStatus.OK:
+        guard.uncount(*service.tries_from_here(remote_ip()))
+    return response
+
+
+def _answer() -> dict[str, str]:
+    """Return the parameters of the response; one that is given twice is no parameter (RFC 6749 3.1)."""
+    return {name: values[0] for name, values in request.args.lists() if len(values) == 1}
+
+
+def _person_of(identity: Identity) -> StaffAccount | None:
+    return db.session.scalar(
+        select(StaffAccount).where(StaffAccount.issuer == identity.issuer, StaffAccount.subject == identity.subject)
+    )
+
+
+def _sign_in(completed: Completed) -> Response:
+    staff = _person_of(completed.identity)
+    if staff is None or staff.enrolled_at is None:
+        service.note_refusal("academy")
+        return _shown("unknown")
+    proved_at = academy.proved_at(completed.identity, now())
+    opened = service.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
+    if isinstance(opened, service.Refused):
+        return _shown("ended")
+    response = _onward(completed)
+    set_cookies(response, opened)
+    return response
+
+
+def _enrol(completed: Completed) -> Response:
+    known = invitations.look_up(completed.begun.invitation)
+    if known is None:
+        raise UsedError
+    taken = _person_of(completed.identity)
+    if taken is not None and taken.id != known[1].id:
+        service.note_refusal("academy")
+        return _shown("taken")
+    owner = enrolment.redeem(completed.begun.invitation, known[1].id)
+    owner.issuer, owner.subject = completed.identity.issuer, completed.identity.subject
+    db.session.flush()
+    return entered(owner, Authenticator.ACADEMY)
+
+
+def _prove(completed: Completed) -> Response:
+    person = sessions.resume(completed.begun.session) if completed.begun.session else None
+    if person is None:
+        return see_other("/connexion")
+    staff, identity = person.staff, completed.identity
+    if (staff.issuer, staff.subject) != (identity.issuer, identity.subject):
+        service.note_refusal("academy")
+        return _shown("other")
+    sessions.prove(person, Authenticator.ACADEMY)
+    return _onward(completed)
+
+
+def _onward(completed: Completed) -> Response:
+    return make_response(render_template("desk/sign_in/academie_retour.html", url=completed.begun.onward))
+
+
+def _refused(error: AcademyError) -> Response:
+    """Journal why the provider does not open the desk, tell operators more, and show what to do."""
+    log.warning("academy sign-in refused", fault=error.fault.name.lower(), reason=error.reason)
+    with unit_of_work():
+        service.note_refusal("academy")
+    return _shown(error.fault.name.lower())
+
+
+def _shown(fault: str) -> Response:
+    sentence, advice = _sentences()[fault]
+    page = render_template("desk/sign_in/academie_refus.html", sentence=sentence, advice=advice)
+    return make_response(page, HTTPStatus.FORBIDDEN)
+
+
+def _sentences() -> dict[str, tuple[str, str]]:
+    """Return what happened and what to do, for each reason."""
+    again = gettext("Recommencez, sans revenir en arrière, ou utilisez votre clé d’accès ou un code.")
+    later = gettext("Attendez une minute puis recommencez, ou utilisez votre clé d’accès ou un code.")
+    ask_academy = gettext("Si cela se répète, prévenez l’assistance de l’académie.")
+    ask_head = gettext("Demandez un lien d’invitation au chef d’établissement ou à l’académie : il relie votre compte.")
+    return {
+        "late": (
+            gettext("Cette connexion a déjà servi, a trop attendu ou vient d’un autre navigateur."),
+            again,
+        ),
+        "refused": (gettext("L’académie n’a pas confirmé votre connexion."), again),
+        "unreachable": (gettext("Le service de connexion de l’académie ne répond pas."), later),
+        "invalid": (gettext("La réponse du service de l’académie n’est pas valable."), ask_academy),
+        "weak": (
+            gettext("L’académie n’a pas vérifié deux moyens de connexion, et le bureau les demande."),
+            gettext("Recommencez avec le second moyen (application, clé ou OTP), ou utilisez votre clé d’accès."),
+        ),
+        "old": (gettext("L’académie n’a pas redemandé qui vous êtes."), again),
+        "unknown": (gettext("Ce compte de l’académie n’est relié à aucune personne du bureau."), ask_head),
+        "taken": (gettext("Ce compte de l’académie est déjà relié à une autre personne du bureau."), ask_academy),
+        "other": (gettext("Ce compte de l’académie n’est pas celui de la personne connectée ici."), again),
+        "ended": (
+            gettext("Votre accès au bureau est terminé."),
+            gettext("Le chef d’établissement, ou l’académie, peut le rouvrir."),
+        ),
+    }

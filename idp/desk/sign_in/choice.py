@@ -1,0 +1,60 @@
+"""The choice of a password and an authenticator application, at the enrolment and in « Ma sécurité »."""
+
+import uuid
+from contextlib import suppress
+
+from flask import Response, make_response, render_template
+from flask_babel import gettext
+
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.config import Settings
+from idp.db import unit_of_work
+from idp.desk.sign_in.forms import EnrolForm
+from idp.desk.sign_in.qr import as_svg
+from idp.desk.staff import ceremonies, codes
+from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff.codes import ProvedTotp
+from idp.desk.staff.models import StaffAccount, StaffCeremony
+
+
+def start(settings: Settings, staff: StaffAccount) -> StaffCeremony:
+    """Draw a TOTP secret, which waits for its first code."""
+    with unit_of_work():
+        return ceremonies.start(Purpose.TOTP, staff.id, secret=codes.seal_totp(settings, staff.id, codes.new_totp()))
+
+
+def begun(staff: StaffAccount, form: EnrolForm) -> StaffCeremony | None:
+    """Return the ceremony that a form completes, or None if it is over."""
+    with suppress(ValueError):
+        return ceremonies.waiting(Purpose.TOTP, uuid.UUID(form.ceremony.data or ""), staff.id)
+    return None
+
+
+def page(settings: Settings, staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, action: str) -> Response:
+    """Return the page with the QR code; `action` is the URL of its form."""
+    secret = codes.open_totp(settings, staff.id, ceremony.secret or b"") or ""
+    return make_response(
+        render_template(
+            "desk/sign_in/code.html",
+            form=form,
+            action=action,
+            ceremony=ceremony.id,
+            secret=codes.in_groups(secret),
+            picture=as_svg(codes.totp_uri(settings, staff, secret)),
+            min_length=codes.min_length(settings),
+        )
+    )
+
+
+def check(
+    settings: Settings, staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, breached: BreachedPasswords
+) -> ProvedTotp | None:
+    """Return the secret that the typed code proves, or None after errors were put beside the fields."""
+    if faults := codes.password_faults(settings, staff, form.password.data or "", breached):
+        form.password.errors = [str(fault.message) for fault in faults]
+    secret = codes.open_totp(settings, staff.id, ceremony.secret or b"")
+    step = codes.step_of(secret, form.code.data or "") if secret else None
+    if secret is None or step is None:
+        form.code.errors = [gettext("Ce n’est pas le code que l’application montre en ce moment.")]
+        return None
+    return None if form.errors else ProvedTotp(secret, step)

@@ -1,0 +1,139 @@
+"""`/invitation/…`: a person enrols a passkey, or a password with an authenticator application."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.db import unit_of_work
+from idp.desk.access import public
+from idp.desk.sign_in import choice, enrolment, service
+from idp.desk.sign_in.enrolment import UsedError
+from idp.desk.sign_in.forms import EnrolForm
+from idp.desk.sign_in.views import as_json, set_cookies
+from idp.desk.staff import ceremonies, codes, invitations, passkeys, posts
+from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
+from idp.desk.staff.passkeys import PasskeyError
+from idp.services import services
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyRequestsError
+
+blueprint = Blueprint("enrolment", __name__)
+
+
+@blueprint.route("/invitation/<token>", methods=["GET", "POST"])
+@public
+def enrol(token: str) -> Response:
+    """Show how to enrol; on a POST, enrol, open a session and show the recovery codes once."""
+    known = invitations.look_up(token)
+    if known is None:
+        return gone()
+    staff = known[1]
+    form = EnrolForm()
+    if request.method == "GET":
+        return _page(staff, form)
+    if form.passkey.data:
+        return _enrol_passkey(token, staff, form)
+    return _enrol_code(token, staff, form)
+
+
+@blueprint.post("/invitation/<token>/defi")
+@public
+def challenge(token: str) -> Response:
+    """Begin the registration of a passkey: return the options for the browser."""
+    known = invitations.look_up(token)
+    if known is None:
+        return gone()
+    return as_json(passkeys.registration_options(services().settings, known[1], Purpose.ENROL))
+
+
+@blueprint.post("/invitation/<token>/code")
+@public
+def begin_code(token: str) -> Response:
+    """Draw a TOTP secret, and ask for the password and the first code."""
+    known = invitations.look_up(token)
+    if known is None:
+        return gone()
+    staff, settings = known[1], services().settings
+    return choice.page(settings, staff, EnrolForm(), choice.start(settings, staff), _action(token))
+
+
+def _action(token: str) -> str:
+    return url_for("enrolment.enrol", token=token)
+
+
+def _page(staff: StaffAccount, form: EnrolForm, error: str = "") -> Response:
+    return make_response(
+        render_template(
+            "desk/sign_in/invitation.html",
+            staff=staff,
+            posts=posts.of_staff(staff.id),
+            form=form,
+            error=error,
+            has_academy=bool(services().settings.desk_oidc_issuer),
+        )
+    )
+
+
+def gone() -> Response:
+    """Return the page of an invitation that does not work any more."""
+    return make_response(render_template("desk/sign_in/invitation_finie.html"), HTTPStatus.GONE)
+
+
+def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
+    try:
+        with unit_of_work():
+            owner = enrolment.redeem(token, staff.id)
+            passkeys.register(
+                services().settings, owner, Purpose.ENROL, form.passkey.data or "", form.passkey_name.data or ""
+            )
+            return entered(owner, Authenticator.PASSKEY)
+    except PasskeyError:
+        return _page(staff, form, gettext("La clé d’accès n’a pas été enregistrée. Réessayez."))
+    except UsedError:
+        return gone()
+
+
+def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
+    ceremony = choice.begun(staff, form)
+    if ceremony is None:
+        return _page(staff, form, gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
+    settings, subject = services().settings, f"enrol {staff.id}"
+    verdict = guard.take(limits.DESK_SIGN_IN_ACCOUNT, subject)
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)
+    proved = choice.check(settings, staff, form, ceremony, services().breached)
+    if proved is None:
+        return choice.page(settings, staff, form, ceremony, _action(token))
+    hashed = services().hasher.hash(form.password.data or "", "activation")
+    try:
+        with unit_of_work():
+            owner = enrolment.redeem(token, staff.id)
+            _complete(ceremony, owner)
+            codes.store_totp(settings, owner, proved, hashed)
+            response = entered(owner, Authenticator.CODE)
+    except UsedError:
+        return gone()
+    guard.clear(limits.DESK_SIGN_IN_ACCOUNT, subject)
+    return response
+
+
+def _complete(ceremony: StaffCeremony, owner: StaffAccount) -> None:
+    """Use the ceremony in the caller's transaction."""
+    if ceremonies.use(Purpose.TOTP, ceremony.challenge, owner.id) is None:
+        raise UsedError
+
+
+def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
+    """Finish an enrolment in the caller's transaction: open a session, and show the recovery codes, once."""
+    drawn = enrolment.finish(owner, authenticator)
+    opened = service.open_for(owner.id, authenticator)
+    response = make_response(
+        render_template(
+            "desk/sign_in/codes_de_secours.html", codes=drawn, is_new=True, has_password=bool(owner.password_hash)
+        )
+    )
+    if isinstance(opened, service.Opened):
+        set_cookies(response, opened)
+    return response

@@ -1,0 +1,157 @@
+"""`/connexion`, `/preuve` and `/deconnexion` of the desk."""
+
+from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.db import unit_of_work
+from idp.desk import access, onward
+from idp.desk.access import public, signed_in
+from idp.desk.sign_in import service
+from idp.desk.sign_in.forms import CodeForm, PasskeyForm, ProofForm
+from idp.desk.staff import passkeys, sessions
+from idp.desk.staff.ceremonies import Purpose
+from idp.services import services
+from idp.sessions import devices
+from idp.throttle import guard
+from idp.web.errors import TooManyRequestsError
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_ip
+
+blueprint = Blueprint("sign_in", __name__)
+
+
+@blueprint.route("/connexion", methods=["GET", "POST"])
+@public
+def sign_in() -> Response:
+    """Show the ways to sign in; on a POST, sign in with a passkey or with a password and a code."""
+    if request.method == "GET":
+        return see_other(onward.path()) if sessions.current() else _page(CodeForm())
+    settings, form = services().settings, CodeForm()
+    if answer := PasskeyForm().answer:
+        outcome = service.by_passkey(settings, answer, remote_ip())
+        return _answer(
+            outcome, form, gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code.")
+        )
+    if _has_empty_field(form):
+        return _page(form)
+    email, password, code = form.email.data or "", form.password.data or "", form.code.data or ""
+    outcome = service.by_code(settings, services().hasher, email, password, code, ip=remote_ip())
+    return _answer(outcome, form, gettext("Cette adresse, ce mot de passe et ce code n’ouvrent pas le bureau."))
+
+
+def _answer(outcome: service.Outcome, form: CodeForm, sentence: str) -> Response:
+    match outcome:
+        case service.Opened():
+            return enter(outcome)
+        case service.Throttled(seconds):
+            raise TooManyRequestsError(seconds, back=(url_for("sign_in.sign_in"), gettext("Connexion au bureau")))
+        case service.Refused(has_no_role=True):
+            return _page(form, gettext("Votre accès au bureau est terminé. Le chef d’établissement peut le rouvrir."))
+    return _page(form, sentence)
+
+
+def enter(opened: service.Opened) -> Response:
+    """Return the redirect into the desk, with the cookies of the new session."""
+    response = see_other(onward.path())
+    set_cookies(response, opened)
+    return response
+
+
+def set_cookies(response: Response, opened: service.Opened) -> None:
+    """Set the cookie of a new session, and make this browser known to its person."""
+    sessions.set_cookie(response, opened.cookie)
+    devices.remember(response, str(opened.staff.id), of_desk=True)
+
+
+def _page(form: CodeForm, error: str = "") -> Response:
+    settings = services().settings
+    return make_response(
+        render_template(
+            "desk/sign_in/connexion.html",
+            form=form,
+            error=error,
+            has_academy=bool(settings.desk_oidc_issuer),
+            suite=onward.path(),
+        )
+    )
+
+
+def _has_empty_field(form: CodeForm | ProofForm) -> bool:
+    """Return whether a field is empty, and put an error beside it."""
+    sentences = {
+        "email": gettext("Tapez votre adresse mail."),
+        "password": gettext("Tapez votre mot de passe."),
+        "code": gettext("Tapez le code de l’application, ou un code de secours."),
+    }
+    for field in form:
+        if field.name in sentences and not field.data:
+            field.errors = [sentences[field.name]]
+    return bool(form.errors)
+
+
+@blueprint.post("/connexion/defi")
+@public
+def challenge() -> Response:
+    """Begin a sign-in with a passkey: return the options for the browser."""
+    verdict = guard.take(*service.challenges_from_here(remote_ip()))
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)
+    return as_json(passkeys.authentication_options(services().settings, Purpose.SIGN_IN))
+
+
+def as_json(options: str) -> Response:
+    """Return options for the browser's passkeys."""
+    response = jsonify()
+    response.set_data(options)
+    return response
+
+
+@blueprint.route("/preuve", methods=["GET", "POST"])
+@signed_in()
+def prove() -> Response:
+    """Ask again who the person is; on a POST, verify it and lead on."""
+    person, form = access.person(), ProofForm()
+    if request.method == "GET":
+        return see_other(onward.path()) if access.has_fresh_proof(person) else _proof_page(form)
+    settings = services().settings
+    if answer := PasskeyForm().answer:
+        if service.prove_by_passkey(settings, person, answer):
+            return see_other(onward.path())
+        return _proof_page(form, gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code."))
+    if _has_empty_field(form):
+        return _proof_page(form)
+    verdict = service.prove_by_code(settings, services().hasher, person, form.password.data or "", form.code.data or "")
+    if isinstance(verdict, service.Throttled):
+        raise TooManyRequestsError(verdict.seconds)
+    return (
+        see_other(onward.path()) if verdict else _proof_page(form, gettext("Ce mot de passe et ce code ne vont pas."))
+    )
+
+
+def _proof_page(form: ProofForm, error: str = "") -> Response:
+    issuer = services().settings.desk_oidc_issuer
+    has_academy = bool(issuer) and access.person().staff.issuer == issuer
+    return make_response(
+        render_template(
+            "desk/sign_in/preuve.html", form=form, error=error, has_academy=has_academy, suite=onward.path()
+        )
+    )
+
+
+@blueprint.post("/preuve/defi")
+@signed_in()
+def proof_challenge() -> Response:
+    """Begin a proof with a passkey of the person."""
+    return as_json(passkeys.authentication_options(services().settings, Purpose.PROVE, access.person().staff.id))
+
+
+@blueprint.post("/deconnexion")
+@signed_in()
+def sign_out() -> Response:
+    """End the session."""
+    person = access.person()
+    with unit_of_work():
+        sessions.end_one(person.staff.id, person.session.id, by="person")
+    response = see_other(url_for("sign_in.sign_in"))
+    sessions.clear_cookie(response)
+    return response

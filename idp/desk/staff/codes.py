@@ -1,0 +1,217 @@
+"""The fallback without a passkey: a password and a code of an authenticator application (RFC 6238), or a recovery code.
+
+A password alone is refused. Each code works once: a used time step and a used recovery code are refused.
+"""
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyotp
+from sqlalchemy import delete, func, select, update
+
+from idp import encrypted, opaque
+from idp.accounts.passwords import policy
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.passwords.policy import Fault, Identity
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.staff.models import Authenticator, CredentialKind, StaffAccount, StaffCredential
+from idp.encrypted import UndecryptableError
+from idp.mail.emails import fold_email
+
+RECOVERY_CODES = 10
+_STEP_SECONDS = 30
+_DRIFT = 1
+"""Time steps that a clock may be wrong."""
+_PURPOSE = "staff TOTP"
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RECOVERY_LENGTH = 12
+_TOTP_LENGTH = 6
+_MIN_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class ProvedTotp:
+    """A new TOTP secret, and the time step of the code by which the person proved to have it."""
+
+    secret: str
+    step: int
+
+
+def new_totp() -> str:
+    """Draw a TOTP secret."""
+    return pyotp.random_base32()
+
+
+def totp_uri(settings: Settings, staff: StaffAccount, secret: str) -> str:
+    """Return the URI of a TOTP secret, which authenticator applications read from a QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=staff.email, issuer_name=settings.service_name)
+
+
+def seal_totp(settings: Settings, staff_id: uuid.UUID, secret: str) -> bytes:
+    """Return a TOTP secret as it is stored: encrypted for this person."""
+    return encrypted.encrypt(settings.secrets, _PURPOSE, secret.encode(), str(staff_id))
+
+
+def open_totp(settings: Settings, staff_id: uuid.UUID, sealed: bytes) -> str | None:
+    """Return a stored TOTP secret, or None if no configured secret key decrypts it."""
+    try:
+        return encrypted.decrypt(settings.secrets, _PURPOSE, sealed, str(staff_id)).decode()
+    except UndecryptableError:
+        return None
+
+
+def step_of(secret: str, typed: str) -> int | None:
+    """Return the time step whose code was typed, or None."""
+    code = "".join(typed.split())
+    if len(code) != _TOTP_LENGTH or not (code.isascii() and code.isdigit()):
+        return None
+    totp, present = pyotp.TOTP(secret), int(now().timestamp()) // _STEP_SECONDS
+    for step in range(present - _DRIFT, present + _DRIFT + 1):
+        if secrets.compare_digest(totp.at(step * _STEP_SECONDS), code):
+            return step
+    return None
+
+
+def store_totp(settings: Settings, staff: StaffAccount, proved: ProvedTotp, password_hash: str) -> None:
+    """Store the password and the TOTP secret in the caller's transaction."""
+    remove(staff.id, CredentialKind.TOTP)
+    staff.password_hash = password_hash
+    db.session.add(
+        StaffCredential(
+            staff_id=staff.id,
+            kind=CredentialKind.TOTP,
+            secret=seal_totp(settings, staff.id, proved.secret),
+            last_step=proved.step,
+            last_used_at=now(),
+        )
+    )
+
+
+def remove(staff_id: uuid.UUID, kind: CredentialKind) -> None:
+    """Remove the credentials of one kind, in the caller's transaction."""
+    db.session.execute(
+        delete(StaffCredential)
+        .where(StaffCredential.staff_id == staff_id, StaffCredential.kind == kind)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def draw_recovery_codes(staff_id: uuid.UUID) -> list[str]:
+    """Replace the recovery codes in the caller's transaction; return the new ones, which are stored as digests only."""
+    remove(staff_id, CredentialKind.RECOVERY_CODE)
+    drawn = ["".join(secrets.choice(_ALPHABET) for _ in range(_RECOVERY_LENGTH)) for _ in range(RECOVERY_CODES)]
+    db.session.add_all(
+        StaffCredential(staff_id=staff_id, kind=CredentialKind.RECOVERY_CODE, secret=_recovery_digest(staff_id, code))
+        for code in drawn
+    )
+    return ["-".join(code[start : start + 4] for start in range(0, _RECOVERY_LENGTH, 4)) for code in drawn]
+
+
+def recovery_codes_left(staff_id: uuid.UUID) -> int:
+    """Return the number of unused recovery codes."""
+    return (
+        db.session.scalar(
+            select(func.count()).where(
+                StaffCredential.staff_id == staff_id,
+                StaffCredential.kind == CredentialKind.RECOVERY_CODE,
+                StaffCredential.used_at.is_(None),
+            )
+        )
+        or 0
+    )
+
+
+def in_groups(secret: str) -> str:
+    """Return a TOTP secret in groups of four letters, to be typed."""
+    return " ".join(secret[start : start + 4] for start in range(0, len(secret), 4))
+
+
+def min_length(settings: Settings) -> int:
+    """Return the least number of characters of a password at the desk."""
+    return max(_MIN_LENGTH, settings.password_min_length)
+
+
+def password_faults(
+    settings: Settings, staff: StaffAccount, password: str, breached: BreachedPasswords
+) -> Sequence[Fault]:
+    """Return what is wrong with a new password, by the parents' policy."""
+    identity = Identity(
+        username=staff.email.partition("@")[0],
+        names=tuple(staff.name.split()),
+        services=(settings.service_name, settings.academy),
+    )
+    least = min_length(settings)
+    return policy.check_password(password, person=identity, min_length=least, is_breached=breached.holds)
+
+
+def find(email: str) -> StaffAccount | None:
+    """Return the enabled account of a mail address as it was typed, or None."""
+    return db.session.scalar(
+        select(StaffAccount).where(
+            StaffAccount.mailbox == fold_email(email.strip()), StaffAccount.disabled_at.is_(None)
+        )
+    )
+
+
+def is_password(hasher: Hasher, staff: StaffAccount | None, password: str) -> bool:
+    """Return whether the password is right; a hash is computed for an unknown person too.
+
+    Raises:
+        HasherBusyError: the hash could not be computed in time.
+    """
+    return hasher.verify(staff.password_hash if staff else None, password, "sign_in")
+
+
+def use(settings: Settings, staff_id: uuid.UUID, typed: str) -> Authenticator | None:
+    """Use a code in the caller's transaction; return what it was, or None if it is wrong or was used before."""
+    if _use_totp(settings, staff_id, typed):
+        return Authenticator.CODE
+    return Authenticator.RECOVERY_CODE if _use_recovery_code(staff_id, typed) else None
+
+
+def _use_totp(settings: Settings, staff_id: uuid.UUID, typed: str) -> bool:
+    row = db.session.execute(
+        select(StaffCredential.id, StaffCredential.secret).where(
+            StaffCredential.staff_id == staff_id, StaffCredential.kind == CredentialKind.TOTP
+        )
+    ).one_or_none()
+    secret = open_totp(settings, staff_id, row.secret) if row else None
+    step = step_of(secret, typed) if secret else None
+    if row is None or step is None:
+        return False
+    used = (
+        update(StaffCredential)
+        .where(StaffCredential.id == row.id, StaffCredential.last_step < step)
+        .values(last_step=step, last_used_at=now())
+        .returning(StaffCredential.id)
+        .execution_options(synchronize_session=False)
+    )
+    return db.session.scalar(used) is not None
+
+
+def _use_recovery_code(staff_id: uuid.UUID, typed: str) -> bool:
+    code = "".join(character for character in typed.upper() if character in _ALPHABET)
+    if len(code) != _RECOVERY_LENGTH:
+        return False
+    used = (
+        update(StaffCredential)
+        .where(
+            StaffCredential.staff_id == staff_id,
+            StaffCredential.kind == CredentialKind.RECOVERY_CODE,
+            StaffCredential.secret == _recovery_digest(staff_id, code),
+            StaffCredential.used_at.is_(None),
+        )
+        .values(used_at=now(), last_used_at=now())
+        .returning(StaffCredential.id)
+        .execution_options(synchronize_session=False)
+    )
+    return db.session.scalar(used) is not None
+
+
+def _recovery_digest(staff_id: uuid.UUID, code: str) -> bytes:
+    return opaque.digest(f"{staff_id} {code}")

@@ -1,0 +1,284 @@
+"""Invitations: a link of 24 hours by which a person enrols a credential, once.
+
+The token is not stored: it is computed from the row's id under a key derived from `IDP_SECRET_KEY`, so that the worker
+can send the same link again, and a copy of the database has no token.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+
+from idp import opaque
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import StaffDisabled, StaffInvited
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work, upsert
+from idp.desk.staff import codes, posts, sessions
+from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+
+LIFETIME = timedelta(hours=24)
+INVITED = "staff.invitation"
+"""The kind of outbox message that carries an invitation; its payload names the row."""
+_TOKEN_LENGTH = 43
+_LONGEST_NAME = 120
+
+
+class InvitationError(Exception):
+    """The person cannot be invited; the text is the message to show."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The role that an invitation grants."""
+
+    role: Role
+    schools: Sequence[School] = ()
+    clients: Sequence[Client] = ()
+    until: datetime | None = None
+
+
+@unit_of_work()
+def invite(settings: Settings, email: str, name: str, grant: Grant) -> tuple[StaffAccount, StaffInvitation | None]:
+    """Invite a person in a transaction of its own; see `grant_and_invite`."""
+    return grant_and_invite(settings, email, name, grant)
+
+
+def grant_and_invite(
+    settings: Settings, email: str, name: str, grant: Grant
+) -> tuple[StaffAccount, StaffInvitation | None]:
+    """Grant a role to a person, and send a link to enrol, in the caller's transaction; return both.
+
+    A person who has enrolled keeps the name and the credentials and gets no link, since the link would open the account
+    to a reader of the mailbox.
+
+    Raises:
+        InvitationError: the mail address or the name cannot be used.
+        PostError: the role needs another scope.
+    """
+    try:
+        email = parse_email(email)
+    except InvalidEmailError as error:
+        raise InvitationError(f"{email} is not a mail address") from error
+    mailbox, chosen_name = fold_email(email), " ".join(name.split())
+    if not chosen_name or len(chosen_name) > _LONGEST_NAME or not chosen_name.isprintable():
+        raise InvitationError(f"a name must have 1 to {_LONGEST_NAME} characters of text")
+    staff = _locked(mailbox)
+    if staff is None:
+        staff = _created(email, chosen_name, mailbox)
+    elif staff.disabled_at is not None:
+        _return(staff, chosen_name)
+    posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
+    if staff.enrolled_at is not None:
+        queue.enqueue(INVITED, {"staff": str(staff.id)})
+        return staff, None
+    return staff, _issue(settings, staff, is_reset=False)
+
+
+def _created(email: str, name: str, mailbox: str) -> StaffAccount:
+    """Create a person; return that of a request which did so meanwhile."""
+    values = {
+        "id": uuid.uuid4(),
+        "name": name,
+        "email": email,
+        "mailbox": mailbox,
+        "generation": 0,
+        "created_at": now(),
+    }
+    db.session.execute(upsert(StaffAccount).values(**values).on_conflict_do_nothing())
+    staff = _locked(mailbox)
+    if staff is None:
+        raise InvitationError("the person was removed meanwhile: try again")
+    return staff
+
+
+def _locked(mailbox: str) -> StaffAccount | None:
+    return db.session.scalar(
+        select(StaffAccount)
+        .where(StaffAccount.mailbox == mailbox)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _return(staff: StaffAccount, name: str) -> None:
+    """Let a person who had left come back, without the roles and credentials of before."""
+    staff.disabled_at = staff.enrolled_at = None
+    staff.name = name
+    forget_credentials(staff)
+
+
+def forget_credentials(staff: StaffAccount) -> None:
+    """End all that opens a person's account, in the caller's transaction, which locked the person."""
+    staff.credentials_changed()
+    staff.password_hash = staff.issuer = staff.subject = None
+    for kind in CredentialKind:
+        codes.remove(staff.id, kind)
+
+
+@unit_of_work()
+def reset(settings: Settings, staff_id: uuid.UUID) -> StaffInvitation | None:
+    """Send a link to enrol again after a loss; the former credentials and sessions end when it is used.
+
+    A person who has not enrolled gets another invitation. Return None if the person left or does not exist.
+    """
+    staff = get_for_change(staff_id)
+    if staff is None or staff.disabled_at is not None:
+        return None
+    return _issue(settings, staff, is_reset=staff.enrolled_at is not None)
+
+
+@unit_of_work()
+def send_again(settings: Settings, staff_id: uuid.UUID) -> bool:
+    """Send the mail of an invitation again, which ends nothing; return False if the person left or does not exist."""
+    staff = get_for_change(staff_id)
+    if staff is None or staff.disabled_at is not None:
+        return False
+    if staff.enrolled_at is None:
+        _issue(settings, staff, is_reset=False)
+    else:
+        queue.enqueue(INVITED, {"staff": str(staff.id)})
+    return True
+
+
+def get_for_change(staff_id: uuid.UUID) -> StaffAccount | None:
+    """Return a person, whose row the caller's transaction has locked."""
+    return db.session.scalar(
+        select(StaffAccount)
+        .where(StaffAccount.id == staff_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+@unit_of_work()
+def disable(staff_id: uuid.UUID) -> bool:
+    """End the account of a person: sessions, roles and invitations end; return False if it had ended already."""
+    staff = get_for_change(staff_id)
+    if staff is None or staff.disabled_at is not None:
+        return False
+    staff.disabled_at = now()
+    staff.issuer = staff.subject = None
+    for post_id in db.session.scalars(select(StaffRole.id).where(StaffRole.staff_id == staff_id)).all():
+        posts.end(post_id)
+    _revoke(staff_id)
+    sessions.end_all(staff_id, by="disabled")
+    log.record(StaffDisabled(staff=str(staff_id)))
+    return True
+
+
+def _issue(settings: Settings, staff: StaffAccount, *, is_reset: bool) -> StaffInvitation:
+    _revoke(staff.id)
+    key = uuid.uuid4()
+    invitation = StaffInvitation(
+        id=key,
+        staff_id=staff.id,
+        digest=opaque.digest(_token(settings.secrets[0], key)),
+        is_reset=is_reset,
+        created_by=log.current_origin().actor,
+        expires_at=now() + LIFETIME,
+    )
+    db.session.add(invitation)
+    queue.enqueue(INVITED, {"invitation": str(key)})
+    log.record(StaffInvited(staff=str(staff.id), reset=is_reset))
+    return invitation
+
+
+def _revoke(staff_id: uuid.UUID) -> None:
+    db.session.execute(
+        update(StaffInvitation)
+        .where(StaffInvitation.staff_id == staff_id, _is_open())
+        .values(revoked_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _is_open() -> ColumnElement[bool]:
+    return and_(StaffInvitation.used_at.is_(None), StaffInvitation.revoked_at.is_(None))
+
+
+def url(settings: Settings, invitation: StaffInvitation) -> str | None:
+    """Return the link of an invitation, or None if its secret key is no longer configured."""
+    for secret in settings.secrets:
+        token = _token(secret, invitation.id)
+        if opaque.digest(token) == invitation.digest:
+            return f"{settings.desk_url}/invitation/{token}"
+    return None
+
+
+def look_up(token: str) -> tuple[StaffInvitation, StaffAccount] | None:
+    """Return the invitation that a token opens and its person, without using it; None if it does not work."""
+    if len(token) != _TOKEN_LENGTH:
+        return None
+    row = db.session.execute(
+        select(StaffInvitation, StaffAccount)
+        .join(StaffAccount, StaffAccount.id == StaffInvitation.staff_id)
+        .where(
+            StaffInvitation.digest == opaque.digest(token),
+            _is_open(),
+            StaffInvitation.expires_at > now(),
+            StaffAccount.disabled_at.is_(None),
+            or_(StaffInvitation.is_reset, StaffAccount.enrolled_at.is_(None)),
+        )
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def redeem(token: str) -> StaffInvitation | None:
+    """Use an invitation in the caller's transaction. Exactly one caller gets the row, all others None."""
+    if len(token) != _TOKEN_LENGTH:
+        return None
+    return db.session.scalar(
+        update(StaffInvitation)
+        .where(StaffInvitation.digest == opaque.digest(token), _is_open(), StaffInvitation.expires_at > now())
+        .values(used_at=now())
+        .returning(StaffInvitation)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send an invitation (outbox handler), or tell a person of a new role; drop a link that does not work any more."""
+    invitation = None
+    if "invitation" in message.payload:
+        invitation = db.session.get(StaffInvitation, uuid.UUID(message.payload["invitation"]), populate_existing=True)
+        if invitation is None or invitation.used_at or invitation.revoked_at or invitation.expires_at <= now():
+            return Outcome.DROPPED
+    staff_id = invitation.staff_id if invitation else uuid.UUID(message.payload["staff"])
+    staff = db.session.get(StaffAccount, staff_id, populate_existing=True)
+    link = url(settings, invitation) if invitation else settings.desk_url
+    if staff is None or staff.disabled_at is not None or link is None:
+        return Outcome.DROPPED
+    context = {
+        "person": staff.name,
+        "link": link,
+        "is_reset": invitation is not None and invitation.is_reset,
+        "until": invitation.expires_at if invitation else None,
+        "places": [place for post in posts.of_staff(staff.id) if (place := posts.place(post))],
+    }
+    mail = compose(
+        "bureau_invitation" if invitation else "bureau_acces",
+        recipient=staff.email,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+        other_url=link,
+    )
+    deliver(mail, staff.email)
+    return Outcome.DONE
+
+
+def _token(secret: bytes, key: uuid.UUID) -> str:
+    return opaque.keyed_value(opaque.derive_key(secret, "staff invitation"), key.hex)

@@ -1,0 +1,195 @@
+"""Tables of the desk's staff. Staff are not parents: they have accounts, sessions and credentials of their own."""
+
+import enum
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+def _one_of(values: type[enum.Enum]) -> Enum:
+    """Return the type of a column that holds the values of an enumeration as text."""
+    return Enum(values, native_enum=False, length=20, values_callable=lambda kind: [member.value for member in kind])
+
+
+class Role(enum.Enum):
+    """What a person does at the desk; `idp.desk.access` has the rights of each."""
+
+    SECRETARY = "secretary"
+    HEAD = "head"
+    ENT_OPERATOR = "ent_operator"
+    HELPDESK = "helpdesk"
+    DPO = "dpo"
+    ENGINEER = "engineer"
+
+
+class Authenticator(enum.Enum):
+    """What proved who a person is, at a sign-in or later."""
+
+    PASSKEY = "passkey"
+    CODE = "code"
+    """The password with a code of the authenticator application."""
+    RECOVERY_CODE = "recovery_code"
+    """The password with a recovery code."""
+    ACADEMY = "academy"
+    """The académie's OpenID provider."""
+
+
+class CredentialKind(enum.Enum):
+    """The kinds of credentials."""
+
+    PASSKEY = "passkey"
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+
+
+class StaffAccount(UuidKey, Base):
+    """A person who works at the desk.
+
+    `mailbox` is `email` folded. `password_hash` is empty for a person who has only passkeys: a password is refused
+    without a code. `issuer` and `subject` are the person at the académie's OpenID provider. `generation` counts the
+    changes of credentials: sessions of an earlier one are over. `disabled_at` is when the person left.
+    """
+
+    __tablename__ = "staff_account"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    name: Mapped[str] = mapped_column(String(120))
+    email: Mapped[str] = mapped_column(String(254))
+    mailbox: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    issuer: Mapped[str | None] = mapped_column(String(500))
+    subject: Mapped[str | None] = mapped_column(String(255))
+    generation: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    enrolled_at: Mapped[datetime | None]
+    last_sign_in_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+
+    def credentials_changed(self) -> None:
+        """Count a change of credentials: all sessions from before are over. The caller has locked the row."""
+        self.generation += 1
+
+
+class StaffRole(UuidKey, Base):
+    """A role of a person and its scope: a school, an ENT, or the académie (neither of them) until `valid_until`.
+
+    `granted_by` and `ended_by` are actors of the journal.
+    """
+
+    __tablename__ = "staff_role"
+    __table_args__ = (
+        CheckConstraint("school_id IS NULL OR client_id IS NULL", name="scope"),
+        Index("ix_staff_role_school_id", "school_id"),
+    )
+
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
+    role: Mapped[Role] = mapped_column(_one_of(Role))
+    school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))
+    granted_at: Mapped[datetime] = mapped_column(default=now)
+    granted_by: Mapped[str] = mapped_column(String(80), default="")
+    valid_until: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str] = mapped_column(String(80), default="")
+
+
+class StaffCredential(UuidKey, Base):
+    """A passkey, a TOTP secret or a recovery code.
+
+    A passkey has `credential_id`, `public_key` and `sign_count` (WebAuthn). A TOTP secret is encrypted in `secret`;
+    `last_step` is the time step of the last code that was used, so that each code works once. A recovery code is stored
+    as its digest in `secret`; `used_at` is set at its only use.
+    """
+
+    __tablename__ = "staff_credential"
+    __table_args__ = (
+        Index(
+            "ix_staff_credential_totp",
+            "staff_id",
+            unique=True,
+            postgresql_where=text("kind = 'totp'"),
+            sqlite_where=text("kind = 'totp'"),
+        ),
+    )
+
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
+    kind: Mapped[CredentialKind] = mapped_column(_one_of(CredentialKind))
+    name: Mapped[str] = mapped_column(String(60), default="")
+    credential_id: Mapped[bytes | None] = mapped_column(unique=True)
+    public_key: Mapped[bytes | None]
+    sign_count: Mapped[int] = mapped_column(default=0)
+    secret: Mapped[bytes | None]
+    last_step: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    last_used_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+
+class StaffSession(UuidKey, Base):
+    """A session at the desk.
+
+    `role_id` is the role that the person acts in, once it is chosen. `proved_at` is when the person last proved who
+    they are, with `authenticator`. `reason` is why a person of the académie reads families' data, since `reason_at`.
+    """
+
+    __tablename__ = "staff_session"
+
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
+    generation: Mapped[int]
+    role_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_role.id"))
+    authenticator: Mapped[Authenticator] = mapped_column(_one_of(Authenticator))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    proved_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    reason_at: Mapped[datetime | None]
+    ip: Mapped[str] = mapped_column(String(45), default="")
+    user_agent: Mapped[str] = mapped_column(String(300), default="")
+
+
+class StaffInvitation(UuidKey, Base):
+    """A link by which a person enrols a first credential, or another one after a loss; it works once.
+
+    `digest` is that of the token, which is computed from the id (`idp.desk.staff.invitations`). `is_reset` says that
+    the former credentials end when it is used.
+    """
+
+    __tablename__ = "staff_invitation"
+
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    is_reset: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_by: Mapped[str] = mapped_column(String(80), default="")
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class StaffCeremony(UuidKey, Base):
+    """A challenge for a passkey, or a TOTP secret that waits for its first code; it is used once.
+
+    `browser` is the digest of the browser's own value: a challenge works only in the browser that asked for it.
+    `values` has what the completion needs, without secrets; `secret` is encrypted.
+    """
+
+    __tablename__ = "staff_ceremony"
+
+    purpose: Mapped[str] = mapped_column(String(20))
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_account.id"))
+    browser: Mapped[bytes]
+    challenge: Mapped[bytes] = mapped_column(unique=True)
+    secret: Mapped[bytes | None]
+    values: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]

@@ -1,0 +1,94 @@
+"""Mails to the staff of the desk: a new device, a new means to sign in."""
+
+import uuid
+
+from flask_babel import force_locale
+from sqlalchemy import select
+
+from idp.audit import log
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.staff import posts
+from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.web.request_context import user_agent
+from idp.web.user_agent import describe, from_code
+
+NEW_DEVICE = "staff.new_device"
+"""The kind of outbox message that tells a person, or a head, of a sign-in on a new device."""
+
+NEW_CREDENTIAL = "staff.new_credential"
+"""The kind that tells of a new passkey, a new password with an application, or new recovery codes."""
+
+
+def tell_new_credential(staff: StaffAccount, kind: CredentialKind) -> None:
+    """Enqueue the mails about a new means to sign in, to the person and the heads, in the caller's transaction."""
+    origin = log.current_origin()
+    for recipient in (staff.id, *_heads_of(staff.id)):
+        payload = {"staff": str(staff.id), "recipient": str(recipient), "credential": kind.value, "ip": origin.ip}
+        queue.enqueue(NEW_CREDENTIAL, payload)
+
+
+def tell_new_device(staff: StaffAccount) -> None:
+    """Enqueue the mails about a sign-in on a new device, to the person and the heads, in the caller's transaction."""
+    device, origin = describe(user_agent()).code, log.current_origin()
+    for recipient in (staff.id, *_heads_of(staff.id)):
+        queue.enqueue(
+            NEW_DEVICE, {"staff": str(staff.id), "recipient": str(recipient), "device": device, "ip": origin.ip}
+        )
+
+
+def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
+    """Return the heads of the schools in which a person works, without the person."""
+    moment = now()
+    schools = select(StaffRole.school_id).where(
+        StaffRole.staff_id == staff_id, StaffRole.school_id.is_not(None), posts.in_force(moment)
+    )
+    heads = (
+        select(StaffRole.staff_id)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .where(
+            StaffRole.role == Role.HEAD,
+            StaffRole.school_id.in_(schools),
+            StaffRole.staff_id != staff_id,
+            StaffAccount.disabled_at.is_(None),
+            posts.in_force(moment),
+        )
+        .distinct()
+    )
+    return list(db.session.scalars(heads))
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send a mail about a new device or a new means to sign in (outbox handler)."""
+    payload = message.payload
+    staff = db.session.get(StaffAccount, uuid.UUID(payload["staff"]), populate_existing=True)
+    recipient = db.session.get(StaffAccount, uuid.UUID(payload["recipient"]), populate_existing=True)
+    if staff is None or recipient is None or recipient.disabled_at is not None:
+        return Outcome.DROPPED
+    if message.kind == NEW_DEVICE:
+        with force_locale("fr"):
+            about = {"device": from_code(payload["device"]).label}
+    else:
+        about = {"credential": payload["credential"]}
+    context = {
+        "person": recipient.name,
+        "colleague": "" if recipient.id == staff.id else staff.name,
+        **about,
+        "ip": payload["ip"],
+        "at": message.created_at,
+    }
+    mail = compose(
+        "bureau_appareil" if message.kind == NEW_DEVICE else "bureau_securite",
+        recipient=recipient.email,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+    )
+    deliver(mail, recipient.email)
+    return Outcome.DONE

@@ -1,0 +1,183 @@
+"""Roles of staff with their scope, here called posts: which are in force, how they are granted and ended."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from sqlalchemy import ColumnElement, and_, select, update
+
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import StaffRoleEnded, StaffRoleGranted
+from idp.clients.models import Client
+from idp.clock import PARIS, now
+from idp.db import db
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
+
+AT_A_SCHOOL = frozenset({Role.SECRETARY, Role.HEAD})
+"""The roles whose scope is a school."""
+AT_AN_ENT = frozenset({Role.ENT_OPERATOR})
+"""The roles whose scope is an ENT; the scope of all other roles is the académie."""
+LAST_DAY = (8, 31)
+"""The month and the day on which roles end."""
+_SHORTEST = timedelta(days=62)
+"""A role that is granted in July or August lasts until the end of the next school year."""
+
+
+class PostError(Exception):
+    """The role cannot be granted; the text is the message to show."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """A role of a person in its scope: a school, an ENT or, with neither, the académie."""
+
+    id: uuid.UUID
+    role: Role
+    valid_until: datetime
+    school: School | None = None
+    client: Client | None = None
+
+
+def place(post: Post) -> str:
+    """Return the name of the school or the ENT of a post; empty for the académie."""
+    if post.school:
+        return post.school.name
+    return post.client.name if post.client else ""
+
+
+def in_force(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the roles that neither ended nor expired."""
+    return and_(StaffRole.ended_at.is_(None), StaffRole.valid_until > moment)
+
+
+def of_staff(staff_id: uuid.UUID) -> list[Post]:
+    """Return the posts of a person that are in force, schools by their name."""
+    rows = db.session.execute(
+        select(StaffRole, School, Client)
+        .outerjoin(School, School.id == StaffRole.school_id)
+        .outerjoin(Client, Client.id == StaffRole.client_id)
+        .where(StaffRole.staff_id == staff_id, in_force(now()))
+        .order_by(School.name, Client.name, StaffRole.granted_at)
+    )
+    return [Post(row.id, row.role, row.valid_until, school, client) for row, school, client in rows]
+
+
+def end_of_year(moment: datetime) -> datetime:
+    """Return the end of the school year in Paris: the midnight after 31 August."""
+    year = moment.astimezone(PARIS).year
+    ends = [_midnight_after(date(year + more, *LAST_DAY)) for more in range(3)]
+    return next(end for end in ends if end - moment >= _SHORTEST)
+
+
+def until_day(day: date) -> datetime:
+    """Return the end of a day in Paris, for a role that is valid on that day.
+
+    Raises:
+        PostError: the day is over, or later than the end of the next school year.
+    """
+    moment, end = now(), _midnight_after(day)
+    if end <= moment:
+        raise PostError(f"{day} is over")
+    if end > end_of_year(end_of_year(moment)):
+        raise PostError(f"{day} is later than the end of the next school year")
+    return end
+
+
+def last_day(end: datetime) -> date:
+    """Return the last day in Paris of a role that is valid until `end`, which is the midnight after it."""
+    return (end - timedelta(seconds=1)).astimezone(PARIS).date()
+
+
+def _midnight_after(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), PARIS)
+
+
+def grant(
+    staff: StaffAccount,
+    role: Role,
+    *,
+    schools: Sequence[School] = (),
+    clients: Sequence[Client] = (),
+    until: datetime | None = None,
+) -> None:
+    """Grant a role for each school or ENT, or for the académie, in the caller's transaction, which locked the person.
+
+    A role that is in force is prolonged instead.
+
+    Raises:
+        PostError: the role needs a school or an ENT, or takes none.
+    """
+    _check_scope(role, schools, clients)
+    scopes: list[tuple[School | None, Client | None]] = [
+        *((school, None) for school in schools),
+        *((None, client) for client in clients),
+    ]
+    for school, client in scopes or [(None, None)]:
+        _grant_one(staff, role, school, client, until or end_of_year(now()))
+
+
+def _check_scope(role: Role, schools: Sequence[School], clients: Sequence[Client]) -> None:
+    if bool(schools) != (role in AT_A_SCHOOL):
+        raise PostError(f"{role.value} {'needs a school' if role in AT_A_SCHOOL else 'has no school'}")
+    if bool(clients) != (role in AT_AN_ENT):
+        raise PostError(f"{role.value} {'needs an ENT' if role in AT_AN_ENT else 'has no ENT'}")
+
+
+def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: Client | None, until: datetime) -> None:
+    by = log.current_origin().actor
+    same = [
+        StaffRole.staff_id == staff.id,
+        StaffRole.role == role,
+        StaffRole.school_id == school.id if school else StaffRole.school_id.is_(None),
+        StaffRole.client_id == client.id if client else StaffRole.client_id.is_(None),
+    ]
+    prolonged = db.session.scalars(
+        update(StaffRole)
+        .where(*same, in_force(now()))
+        .values(valid_until=until)
+        .returning(StaffRole.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not prolonged:
+        db.session.add(
+            StaffRole(
+                staff_id=staff.id,
+                role=role,
+                school_id=school.id if school else None,
+                client_id=client.id if client else None,
+                granted_by=by,
+                valid_until=until,
+            )
+        )
+    log.record(
+        StaffRoleGranted(
+            client_id=client.id if client else None,
+            staff=str(staff.id),
+            role=role.value,
+            uai=school.uai if school else "",
+            until=last_day(until).isoformat(),
+            prolonged=bool(prolonged),
+        )
+    )
+
+
+def end(post_id: uuid.UUID) -> bool:
+    """End a role in the caller's transaction; return False if it had ended already."""
+    row = db.session.scalar(
+        update(StaffRole)
+        .where(StaffRole.id == post_id, in_force(now()))
+        .values(ended_at=now(), ended_by=log.current_origin().actor)
+        .returning(StaffRole)
+        .execution_options(synchronize_session=False)
+    )
+    if row is None:
+        return False
+    school = db.session.get(School, row.school_id) if row.school_id else None
+    log.record(
+        StaffRoleEnded(
+            client_id=row.client_id, staff=str(row.staff_id), role=row.role.value, uai=school.uai if school else ""
+        )
+    )
+    return True

@@ -1,0 +1,242 @@
+"""Sessions at the desk: 30 minutes idle, 8 hours at most; they end at once with the account or its last role.
+
+The cookie holds 256 random bits, the table their digest. It is `SameSite=Strict`: no link from elsewhere opens a page
+of the desk with the person's rights.
+"""
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import g
+from sqlalchemy import ColumnElement, and_, select, update
+
+from idp import opaque
+from idp.audit import log
+from idp.audit.desk_events import StaffProved, StaffSignedIn, StaffSignedOut
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.staff import posts
+from idp.desk.staff.models import Authenticator, StaffAccount, StaffSession
+from idp.desk.staff.posts import Post
+from idp.services import services
+from idp.web.browser import cookie_name, cookie_options, renew_form_token
+from idp.web.http import AnyResponse, current_request
+from idp.web.request_context import remote_ip, user_agent
+from idp.web.user_agent import describe
+
+IDLE = timedelta(minutes=30)
+ABSOLUTE = timedelta(hours=8)
+_TOUCH = timedelta(minutes=1)
+_COOKIE = "desk"
+_COOKIE_LENGTH = 43
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """The person of a request: the account, the session, the posts in force, and the post that was chosen."""
+
+    staff: StaffAccount
+    session: StaffSession
+    posts: list[Post]
+    post: Post | None
+
+
+def live(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the sessions that give access, joined with their accounts; see `IDLE` and `ABSOLUTE`."""
+    return and_(
+        StaffSession.ended_at.is_(None),
+        StaffSession.expires_at > moment,
+        StaffSession.last_seen_at > moment - IDLE,
+        StaffSession.generation == StaffAccount.generation,
+        StaffAccount.disabled_at.is_(None),
+    )
+
+
+def current() -> SignedIn | None:
+    """Return the person of this request, or None; the database is read once a request."""
+    if "desk_person" not in g:
+        value = _cookie_value()
+        g.desk_person = _find(StaffSession.digest == opaque.digest(value)) if value else None
+    person: SignedIn | None = g.desk_person
+    return person
+
+
+def _cookie_value() -> str | None:
+    value = current_request().cookies.get(cookie_name(services().settings, _COOKIE))
+    return value if value and len(value) == _COOKIE_LENGTH else None
+
+
+def resume(session_id: uuid.UUID) -> SignedIn | None:
+    """Return the person of a live session by its id, and let the person be that of this request.
+
+    It is for the response of the académie's provider: the browser does not send the session cookie with it.
+    """
+    g.desk_person = _find(StaffSession.id == session_id)
+    note_origin()
+    person: SignedIn | None = g.desk_person
+    return person
+
+
+def _find(which: ColumnElement[bool]) -> SignedIn | None:
+    moment = now()
+    row = db.session.execute(
+        select(StaffSession, StaffAccount)
+        .join(StaffAccount, StaffAccount.id == StaffSession.staff_id)
+        .where(which, live(moment))
+    ).one_or_none()
+    if row is None:
+        return None
+    session, staff = row
+    in_force = posts.of_staff(staff.id)
+    if not in_force:
+        return None
+    chosen = next((post for post in in_force if post.id == session.role_id), None)
+    if chosen is None and len(in_force) == 1:
+        chosen = in_force[0]
+    if moment - session.last_seen_at >= _TOUCH:
+        _touch(session.id, moment)
+    return SignedIn(staff, session, in_force, chosen)
+
+
+@unit_of_work()
+def _touch(session_id: uuid.UUID, moment: datetime) -> None:
+    db.session.execute(update(StaffSession).where(StaffSession.id == session_id).values(last_seen_at=moment))
+
+
+def note_origin() -> None:
+    """Set the person of this request as the actor of the journal."""
+    person = current()
+    if person is None:
+        return
+    post, origin = person.post, log.current_origin()
+    role = post.role.value if post else ""
+    details: dict[str, Any] = {
+        "role": role,
+        "authenticator": person.session.authenticator.value,
+        "proof_age": int((now() - person.session.proved_at).total_seconds()),
+        "device": describe(person.session.user_agent).code,
+    }
+    if person.session.reason:
+        details["reason"] = person.session.reason
+    if post and post.client:
+        details["client"] = post.client.client_id
+    school_id = post.school.id if post and post.school else None
+    log.set_origin(
+        log.Origin(
+            ip=origin.ip,
+            request_id=origin.request_id,
+            actor=f"desk {role} {person.staff.id}",
+            desk=log.Desk(person.staff.id, school_id, details),
+        )
+    )
+
+
+def open_session(staff: StaffAccount, authenticator: Authenticator, *, proved_at: datetime | None = None) -> str:
+    """Add a session to the caller's transaction; return the cookie's value. A former session of this browser ends.
+
+    `proved_at` is when the person proved who they are, if it is not now.
+    """
+    value, moment = opaque.new_value(), now()
+    if former := _cookie_value():
+        _end([StaffSession.digest == opaque.digest(former)], by="replaced")
+    db.session.add(
+        StaffSession(
+            digest=opaque.digest(value),
+            staff_id=staff.id,
+            generation=staff.generation,
+            authenticator=authenticator,
+            proved_at=proved_at or moment,
+            expires_at=moment + ABSOLUTE,
+            ip=remote_ip(),
+            user_agent=user_agent(),
+        )
+    )
+    staff.last_sign_in_at = moment
+    device = describe(user_agent()).code
+    with log.acting_for(_as_person(staff)):
+        log.record(StaffSignedIn(staff=str(staff.id), authenticator=authenticator.value, device=device))
+    return value
+
+
+def _as_person(staff: StaffAccount) -> log.Origin:
+    """Return the origin of a sign-in: the person, and the school if the person works for one only."""
+    schools = {post.school.id for post in posts.of_staff(staff.id) if post.school}
+    school_id = schools.pop() if len(schools) == 1 else None
+    return replace(log.current_origin(), actor=f"desk {staff.id}", desk=log.Desk(staff.id, school_id))
+
+
+def prove(person: SignedIn, authenticator: Authenticator) -> None:
+    """Note in the caller's transaction that the person of this session just proved who they are."""
+    db.session.execute(
+        update(StaffSession)
+        .where(StaffSession.id == person.session.id)
+        .values(proved_at=now(), authenticator=authenticator)
+        .execution_options(synchronize_session=False)
+    )
+    log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
+
+
+@unit_of_work()
+def choose_post(person: SignedIn, post: Post) -> None:
+    """Let the session act in another post; a reason that was given holds for one post only."""
+    db.session.execute(
+        update(StaffSession)
+        .where(StaffSession.id == person.session.id)
+        .values(role_id=post.id, reason="", reason_at=None)
+    )
+
+
+def open_sessions(staff_id: uuid.UUID) -> list[StaffSession]:
+    """Return the live sessions of a person, the last used first."""
+    return list(
+        db.session.scalars(
+            select(StaffSession)
+            .join(StaffAccount, StaffAccount.id == StaffSession.staff_id)
+            .where(StaffSession.staff_id == staff_id, live(now()))
+            .order_by(StaffSession.last_seen_at.desc())
+        )
+    )
+
+
+def end_one(staff_id: uuid.UUID, session_id: uuid.UUID, *, by: str) -> bool:
+    """End one session of a person in the caller's transaction; return False if it had ended."""
+    return _end([StaffSession.id == session_id, StaffSession.staff_id == staff_id], by=by) > 0
+
+
+def end_all(staff_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) -> int:
+    """End the sessions of a person in the caller's transaction, except `keep`; return their number."""
+    conditions = [StaffSession.staff_id == staff_id]
+    if keep is not None:
+        conditions.append(StaffSession.id != keep)
+    return _end(conditions, by=by)
+
+
+def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
+    ended = db.session.scalars(
+        update(StaffSession)
+        .where(*conditions, StaffSession.ended_at.is_(None))
+        .values(ended_at=now())
+        .returning(StaffSession.staff_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if ended:
+        log.record(StaffSignedOut(staff=str(ended[0]), count=len(ended), by=by))
+    g.pop("desk_person", None)
+    return len(ended)
+
+
+def set_cookie(response: AnyResponse, value: str) -> None:
+    """Set the session cookie, which the browser drops when it is closed, and renew the form token."""
+    settings = services().settings
+    options = cookie_options(settings) | {"samesite": "Strict"}
+    response.set_cookie(cookie_name(settings, _COOKIE), value, **options)
+    renew_form_token()
+
+
+def clear_cookie(response: AnyResponse) -> None:
+    """Delete the session cookie."""
+    settings = services().settings
+    options = cookie_options(settings) | {"samesite": "Strict"}
+    response.delete_cookie(cookie_name(settings, _COOKIE), **options)

@@ -1,0 +1,265 @@
+"""What a person may do for colleagues: invite, renew and end roles, give a lost access back.
+
+Who is a colleague is a condition of `idp.desk.colleagues`; the rules here hold for colleagues.
+"""
+
+import enum
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, or_, select, update
+
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import StaffRoleGranted
+from idp.clients.models import Client
+from idp.clock import PARIS, now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk.staff import invitations, posts
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.desk.staff.posts import AT_A_SCHOOL, Post
+
+RECENT = timedelta(days=90)
+"""How long a role that ended is still listed."""
+
+
+class Refusal(enum.Enum):
+    """Why an act on a colleague's role is refused."""
+
+    LAST_HEAD = enum.auto()
+    """The school would have no other head who has enrolled."""
+    OWN = enum.auto()
+    """The role is the person's own."""
+    ELSEWHERE = enum.auto()
+    """The person has roles outside of the scope, which the lost access would open too."""
+    ENDED = enum.auto()
+    """The role has ended."""
+
+
+class TeamError(Exception):
+    """An act on a colleague's role is refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.name)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """A person with a role in a scope."""
+
+    role: StaffRole
+    staff: StaffAccount
+    school: School | None
+    client: Client | None
+    sees_all: bool = False
+    """Whether the reader may know all people of the desk: an engineer."""
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether the person has not signed in since the role was granted.
+
+        Until then the page of the team says nothing but what the inviter typed: whether the mailbox has an account
+        elsewhere, under which name, and whether it is in use, is not the inviter's to know.
+        """
+        seen = self.staff.last_sign_in_at
+        return not self.sees_all and (seen is None or seen < self.role.granted_at)
+
+    @property
+    def name(self) -> str:
+        """The name of the person; the mail address as long as nobody signed in for the role."""
+        return self.staff.email if self.is_unseen else self.staff.name
+
+    @property
+    def last_sign_in_at(self) -> datetime | None:
+        """The last sign-in; None if it was before the role was granted."""
+        return None if self.is_unseen else self.staff.last_sign_in_at
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the role neither ended nor expired, and the person did not leave."""
+        role = self.role
+        return role.ended_at is None and role.valid_until > now() and self.staff.disabled_at is None
+
+    @property
+    def state(self) -> str:
+        """The state: `ended`, `enrolled` or `invited`."""
+        if not self.is_in_force:
+            return "ended"
+        return "enrolled" if self.staff.enrolled_at and not self.is_unseen else "invited"
+
+    @property
+    def place(self) -> str:
+        """The name of the school or the ENT; empty for the académie."""
+        if self.school:
+            return self.school.name
+        return self.client.name if self.client else ""
+
+    @property
+    def last_day(self) -> datetime:
+        """A moment of the last day of the role: `valid_until` is the midnight after it."""
+        return self.role.valid_until - timedelta(seconds=1)
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether a renewal would let the role last longer."""
+        return self.is_in_force and self.role.valid_until < posts.end_of_year(now())
+
+    @property
+    def ends_with_the_year(self) -> bool:
+        """Whether the last day of the role is 31 August."""
+        local = self.last_day.astimezone(PARIS)
+        return (local.month, local.day) == posts.LAST_DAY
+
+
+def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_all: bool = False) -> list[Colleague]:
+    """Return the roles in a scope, of people, schools or ENTs that match each typed word; ended ones last.
+
+    Args:
+        scope: the condition of the roles.
+        most: the number of rows, at most.
+        typed: words of a name, a mail address, a school or an ENT.
+        sees_all: see `Colleague`.
+    """
+    moment = now()
+    listed = or_(StaffRole.valid_until > moment - RECENT, StaffRole.ended_at > moment - RECENT)
+    statement = _rows().where(scope, listed)
+    for word in typed.split():
+        columns = (StaffAccount.name, StaffAccount.email, School.name, School.uai, Client.name)
+        statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    is_over = or_(
+        StaffRole.ended_at.is_not(None), StaffRole.valid_until <= moment, StaffAccount.disabled_at.is_not(None)
+    )
+    statement = statement.order_by(is_over, StaffAccount.name, School.name, StaffRole.granted_at)
+    return [Colleague(*row, sees_all=sees_all) for row in db.session.execute(statement.limit(most))]
+
+
+def colleague(scope: ColumnElement[bool], role_id: uuid.UUID, *, sees_all: bool = False) -> Colleague | None:
+    """Return a role in a scope with its person, or None."""
+    row = db.session.execute(_rows().where(scope, StaffRole.id == role_id)).one_or_none()
+    return Colleague(*row, sees_all=sees_all) if row else None
+
+
+def _rows() -> Select[Any, Any, Any, Any]:
+    return (
+        select(StaffRole, StaffAccount, School, Client)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .outerjoin(School, School.id == StaffRole.school_id)
+        .outerjoin(Client, Client.id == StaffRole.client_id)
+    )
+
+
+@unit_of_work()
+def end(role_id: uuid.UUID, *, by: Role) -> None:
+    """End a role.
+
+    Raises:
+        TeamError: the role has ended, or is that of the last head and `by` is not the engineer.
+    """
+    row = db.session.get(StaffRole, role_id)
+    if row is not None and row.role is Role.HEAD and by is not Role.ENGINEER:
+        _check_other_head(row)
+    if not posts.end(role_id):
+        raise TeamError(Refusal.ENDED)
+
+
+def _check_other_head(row: StaffRole) -> None:
+    """Lock the school, so that two heads do not end each other's role at the same moment.
+
+    Raises:
+        TeamError: no other head of the school has enrolled.
+    """
+    db.session.execute(select(School.id).where(School.id == row.school_id).with_for_update())
+    other = (
+        select(StaffRole.id)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .where(
+            StaffRole.school_id == row.school_id,
+            StaffRole.role == Role.HEAD,
+            StaffRole.staff_id != row.staff_id,
+            posts.in_force(now()),
+            StaffAccount.enrolled_at.is_not(None),
+            StaffAccount.disabled_at.is_(None),
+        )
+    )
+    if db.session.scalar(other.limit(1)) is None:
+        raise TeamError(Refusal.LAST_HEAD)
+
+
+@unit_of_work()
+def renew(scope: ColumnElement[bool], role_ids: Collection[uuid.UUID], *, by: uuid.UUID) -> int:
+    """Let roles in a scope last until the end of the school year; return how many were prolonged.
+
+    Roles outside of the scope, the person's own and those that ended are left alone.
+    """
+    until = posts.end_of_year(now())
+    enabled = select(StaffAccount.id).where(StaffAccount.disabled_at.is_(None))
+    renewed = db.session.scalars(
+        update(StaffRole)
+        .where(
+            StaffRole.id.in_(role_ids),
+            scope,
+            StaffRole.staff_id != by,
+            StaffRole.staff_id.in_(enabled),
+            StaffRole.valid_until < until,
+            posts.in_force(now()),
+        )
+        .values(valid_until=until)
+        .returning(StaffRole)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for row in renewed:
+        school = db.session.get(School, row.school_id) if row.school_id else None
+        log.record(
+            StaffRoleGranted(
+                client_id=row.client_id,
+                staff=str(row.staff_id),
+                role=row.role.value,
+                uai=school.uai if school else "",
+                until=until.astimezone(PARIS).date().isoformat(),
+                prolonged=True,
+            )
+        )
+    return len(renewed)
+
+
+def give_back(settings: Settings, row: Colleague, *, by: uuid.UUID, own: Post) -> None:
+    """Send a link to enrol again to a colleague who lost the access, or the invitation again to one who never came.
+
+    Raises:
+        TeamError: the colleague is the person, has roles that the person may not give access to, or left.
+    """
+    check_give_back(row, by=by, own=own)
+    send = invitations.send_again if row.is_unseen else invitations.reset
+    if not send(settings, row.staff.id):
+        raise TeamError(Refusal.ENDED)
+
+
+def check_give_back(row: Colleague, *, by: uuid.UUID, own: Post) -> None:
+    """Check that a person may give a colleague's access back: it opens all roles of the colleague.
+
+    An invitation that is sent again opens none of those that the colleague uses elsewhere.
+
+    Raises:
+        TeamError: see `give_back`.
+    """
+    if row.staff.id == by:
+        raise TeamError(Refusal.OWN)
+    held = posts.of_staff(row.staff.id)
+    if not held:
+        raise TeamError(Refusal.ENDED)
+    if own.role is not Role.ENGINEER and not row.is_unseen and not all(_is_within(own, post) for post in held):
+        raise TeamError(Refusal.ELSEWHERE)
+
+
+def _is_within(own: Post, held: Post) -> bool:
+    """Return whether a post is of the person's own scope; for a head, a post in the own school."""
+    if own.role in AT_A_SCHOOL:
+        return held.school is not None and own.school is not None and held.school.id == own.school.id
+    if own.client is not None:
+        return held.role is own.role and held.client is not None and held.client.id == own.client.id
+    return held.role is own.role

@@ -1,0 +1,1 @@
+"""`/activation`: figures of the activation, as tables, pictures and files."""

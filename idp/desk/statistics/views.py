@@ -1,0 +1,88 @@
+"""`/activation` and its export."""
+
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.audit import log
+from idp.audit.desk_events import FiguresExported
+from idp.clock import PARIS, now
+from idp.db import unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.statistics import pictures, tables
+from idp.desk.statistics.tables import Table
+from idp.spreadsheet import rows_to_csv
+from idp.web.errors import not_found
+
+blueprint = Blueprint("statistics", __name__)
+_PAGE = 100
+
+
+@blueprint.get("/activation")
+@needs(Right.READ_STATISTICS)
+def show() -> Response:
+    """Show the figures of the school by class, or those of the scope by school and by ENT; and by week."""
+    weeks, cells, by_week = tables.weeks()
+    context: dict[str, Any] = {
+        "weeks": pictures.of_weeks(weeks, cells) if any(isinstance(cell, int) and cell for cell in cells) else None,
+        "states": [(state.value, str(words)) for state, words in tables.STATES.items()],
+        "may_force": access.may(Right.FORCE_PASSWORDS),
+        "at": now(),
+        "classes": None,
+        "next": "",
+        "summary": "",
+        "hides": not tables.sees_all(),
+    }
+    if tables.sees_all():
+        rows, by_class = tables.classes()
+        context |= {"summary": tables.summary(rows), "classes": pictures.of_classes(rows) if rows else None}
+        shown = [by_class, by_week]
+    else:
+        by_school, by_ent = tables.schools()
+        by_school, context["next"] = _paged(by_school)
+        shown = [by_ent, by_school, by_week]
+    return make_response(render_template("desk/statistics/activation.html", tables=shown, **context))
+
+
+def _paged(table: Table) -> tuple[Table, str]:
+    """Return a page of a table, and the URL of the next one."""
+    number = request.args.get("page", 1, type=int)
+    start = (min(max(number, 1), 1000) - 1) * _PAGE
+    part = Table(table.key, table.title, table.head, table.rows[start : start + _PAGE], table.total)
+    is_last = start + _PAGE >= len(table.rows)
+    return part, "" if is_last else url_for("statistics.show", page=start // _PAGE + 2)
+
+
+@blueprint.post("/activation/export")
+@needs(Right.READ_STATISTICS, fresh=True)
+def export() -> Response:
+    """Return a table as a CSV file, with the numbers of the page."""
+    table = _table(request.form.get("table", ""))
+    if table is None:
+        not_found()
+    rows = [*table.rows, *([table.total] if table.total else [])]
+    content = b"".join(rows_to_csv(table.head, ([_for_spreadsheet(cell) for cell in row] for row in rows)))
+    with unit_of_work():
+        log.record(FiguresExported(table=table.key))
+    response = make_response(content)
+    response.headers["Content-Type"] = "text/csv; charset=utf-8"
+    name = gettext("activation")
+    day = f"{now().astimezone(PARIS):%Y-%m-%d}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{table.key}-{day}.csv"'
+    return response
+
+
+def _for_spreadsheet(cell: str) -> str:
+    """Return a cell without the spaces that a page needs: a spreadsheet reads « 1 234 » as a text."""
+    return cell.replace("\u202f", "").replace("\u00a0", " ")
+
+
+def _table(key: str) -> Table | None:
+    """Return a table that the person's page has, by its key."""
+    if key == "weeks":
+        return tables.weeks()[2]
+    if tables.sees_all():
+        return tables.classes()[1] if key == "classes" else None
+    return next((table for table in tables.schools() if table.key == key), None)

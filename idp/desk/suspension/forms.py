@@ -1,0 +1,83 @@
+"""The forms of a suspension and of its end."""
+
+import uuid
+from datetime import date, datetime, timedelta
+
+from flask_babel import lazy_gettext as _l
+
+from idp.clock import PARIS, now
+from idp.web.forms import Form, PlainField
+
+ACCOUNT = "compte"
+"""The value of `scope` for the whole account; any other is the key of a child."""
+DAY, OPEN = "jour", "ouverte"
+SHORTEST_REASON = 4
+_MOST_YEARS = 4
+_FORMATS = ("%Y-%m-%d", "%d/%m/%Y")
+
+
+class SuspensionForm(Form):
+    """What is suspended, why, and until when."""
+
+    scope = PlainField(_l("Que voulez-vous suspendre ?"), longest=40)
+    reason = PlainField(_l("Motif"), longest=500)
+    reference = PlainField(_l("Référence du document (facultatif)"), longest=200)
+    end = PlainField(_l("Quand la suspension finit-elle ?"), longest=10)
+    until = PlainField(_l("Jusqu’au"), longest=20)
+
+    def child(self) -> uuid.UUID | None:
+        """Return the key of the child, or None for the whole account.
+
+        Raises:
+            ValueError: the value is neither.
+        """
+        return None if self.scope.data == ACCOUNT else uuid.UUID(self.scope.data or "")
+
+    def last_day(self) -> date | None:
+        """Return the typed last day, or None if it is not a date. A browser sends ISO, people write « 31/12/2026 »."""
+        for form in _FORMATS:
+            try:
+                return datetime.strptime(self.until.data or "", form).replace(tzinfo=PARIS).date()
+            except ValueError:
+                continue
+        return None
+
+    def instant(self) -> datetime | None:
+        """Return when the last day is over in Paris; None for a suspension without an end."""
+        last = self.last_day() if self.end.data == DAY else None
+        return datetime(last.year, last.month, last.day, tzinfo=PARIS) + timedelta(days=1) if last else None
+
+    def check(self, *, has_end: bool) -> bool:
+        """Write the faults of the form; return whether it has none. `has_end`: whether the person chooses the end."""
+        if len(self.reason.data or "") < SHORTEST_REASON:
+            self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
+        if not self.scope.data:
+            self.scope.errors = [_l("Choisissez ce que vous suspendez.")]
+        if has_end:
+            self._check_end()
+        return not self.errors
+
+    def _check_end(self) -> None:
+        if self.end.data not in {DAY, OPEN}:
+            self.end.errors = [_l("Choisissez quand la suspension finit.")]
+        if self.end.data != DAY:
+            return
+        last, today = self.last_day(), now().astimezone(PARIS).date()
+        if last is None:
+            self.until.errors = [_l("Écrivez le dernier jour de la suspension. Exemple : 31/12/2026.")]
+        elif last.year > today.year + _MOST_YEARS:
+            self.until.errors = [_l("Ce jour est trop loin. Choisissez « Sans date de fin ».")]
+        elif last < today:
+            self.until.errors = [_l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir.")]
+
+
+class ReopeningForm(Form):
+    """Why an access is reopened."""
+
+    reason = PlainField(_l("Motif"), longest=500)
+
+    def check(self) -> bool:
+        """Write the faults of the form; return whether it has none."""
+        if len(self.reason.data or "") < SHORTEST_REASON:
+            self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
+        return not self.errors

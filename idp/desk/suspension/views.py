@@ -1,0 +1,141 @@
+"""`/comptes/<account>/suspension` of the desk: suspend an account or one tie, and reopen it."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+
+from idp.accounts.models import Account
+from idp.accounts.suspensions.models import Suspension
+from idp.audit import log
+from idp.audit.events import AccountRead
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.naming import account_url
+from idp.desk.suspension import shown
+from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("suspension", __name__)
+
+_REFUSALS = {
+    Why.GONE: _l("Ce compte n’existe plus. Rien n’a été fait."),
+    Why.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
+    Why.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
+    Why.OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
+    Why.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
+    Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
+    Why.CLOSED: _l("Ce compte a été réuni avec un autre : suspendez l’autre. Rien n’a été fait."),
+}
+
+
+@blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
+@needs(Right.SUSPEND, fresh=True)
+def suspend(account: uuid.UUID) -> Response:
+    """Show what could be suspended and what would end; suspend it."""
+    chosen, form = access.account(account), SuspensionForm()
+    if request.method == "GET":
+        _note_reading(chosen)
+        return _page(chosen, form)
+    if not form.check(has_end=_chooses_end()):
+        return _page(chosen, form)
+    try:
+        row = _suspend(chosen, form)
+    except SuspensionRefusedError as refusal:
+        return _page(access.account(account), form, error=str(_REFUSALS[refusal.why]))
+    return see_other(url_for("suspension.done", account=account, decision=row.id))
+
+
+def _chooses_end() -> bool:
+    """Return whether the post says how long: a school does, the académie suspends for 24 hours."""
+    return access.post().school is not None
+
+
+def _suspend(account: Account, form: SuspensionForm) -> Suspension:
+    reason, reference = _line(form.reason.data), _line(form.reference.data)
+    try:
+        child = form.child()
+    except ValueError:
+        access.refuse()
+    school = access.post().school
+    if school is None:
+        if child is not None:
+            access.refuse(str(child))
+        return suspension.suspend_for_a_day(account.id, reason, reference)
+    if child is not None and child not in {tie.child_id for tie in shown.ties(account)}:
+        access.refuse(str(child))
+    return suspension.suspend(
+        account.id,
+        Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
+    )
+
+
+def _line(typed: str | None) -> str:
+    """Return a typed text as one line."""
+    return " ".join((typed or "").split())
+
+
+def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
+    decisions = shown.decisions(account)
+    choices = shown.choices(account)
+    if not form.scope.data and len(choices) == 1:
+        form.scope.data = choices[0].value
+    return _rendered(
+        "suspendre.html",
+        account,
+        form=form,
+        error=error,
+        choices=choices,
+        chooses_end=_chooses_end(),
+        in_force=[item for item in decisions if item.holds],
+        over=[item for item in decisions if not item.holds],
+        done=gettext("L’accès est rouvert.") if request.args.get("fait") == "rouvert" else "",
+    )
+
+
+@blueprint.get("/comptes/<uuid:account>/suspension/<uuid:decision>")
+@needs(Right.SUSPEND)
+def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
+    """Say what a suspension ended."""
+    chosen = access.account(account)
+    row = _decision(chosen, decision)
+    return _rendered("suspendu.html", chosen, item=shown.as_shown(row), ents=shown.ents_closed(chosen))
+
+
+@blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
+@needs(Right.REOPEN, fresh=True)
+def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
+    """Ask why a suspension ends before its time; end it."""
+    chosen, form = access.account(account), ReopeningForm()
+    item = shown.as_shown(_decision(chosen, decision))
+    if request.method == "GET" or not form.check():
+        return _rendered("rouvrir.html", chosen, form=form, item=item, error="")
+    try:
+        suspension.reopen(item.row.id, _line(form.reason.data))
+    except SuspensionRefusedError as refusal:
+        return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
+    return see_other(url_for("suspension.suspend", account=account, fait="rouvert"))
+
+
+def _decision(account: Account, key: uuid.UUID) -> Suspension:
+    """Return a decision about the account that the post may read; refuse the page otherwise."""
+    row = db.session.get(Suspension, key)
+    if row is None or row.account_id != account.id or not shown.is_in_scope(row):
+        access.refuse(str(key))
+    return row
+
+
+def _note_reading(account: Account) -> None:
+    school = access.post().school
+    with unit_of_work():
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+
+
+def _rendered(name: str, account: Account, **values: Any) -> Response:
+    back = account_url(account.id) or url_for("home.today")
+    return make_response(render_template(f"desk/suspension/{name}", account=account, back=back, **values))

@@ -1,0 +1,256 @@
+"""`/equipe` of the desk."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import select
+
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import DeskRefused
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk import access, colleagues
+from idp.desk.access import Right, needs
+from idp.desk.alerts import new_head
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.desk.staff import invitations, posts, team
+from idp.desk.staff.invitations import Grant, InvitationError
+from idp.desk.staff.models import Role
+from idp.desk.staff.names import role_name
+from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT, PostError
+from idp.desk.staff.team import Colleague, Refusal, TeamError
+from idp.desk.team.forms import InvitationForm
+from idp.services import services
+from idp.uai import normalised_uai
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("team", __name__)
+_MOST_ROWS = 100
+_MOST_RENEWED = 40
+_LONGEST_SEARCH = 80
+
+
+@blueprint.get("/equipe")
+@needs(Right.MANAGE_TEAM)
+def show() -> Response:
+    """Show the colleagues in scope."""
+    return _list()
+
+
+def _list(error: str = "") -> Response:
+    typed = " ".join(request.args.get("q", "")[:_LONGEST_SEARCH].replace("\x00", "").split())
+    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=typed, sees_all=_sees_all())
+    sentences = {
+        "invite": gettext("L’invitation part par mail."),
+        "termine": gettext("L’accès est terminé. Si la personne était connectée, elle ne l’est plus."),
+        "renouvele": gettext("Les accès sont renouvelés."),
+        "acces": gettext("Un lien part par mail. Il vaut 24 heures et sert une fois."),
+        "renvoye": gettext("L’invitation part à nouveau par mail."),
+    }
+    ending = [row for row in rows if row.is_in_force and row.ends_with_the_year and not _is_own(row)]
+    html = render_template(
+        "desk/team/equipe.html",
+        rows=rows[:_MOST_ROWS],
+        is_cut=len(rows) > _MOST_ROWS,
+        typed=typed,
+        searches=_sees_all(),
+        ending=ending[:_MOST_RENEWED],
+        may_renew=any(row.is_renewable for row in ending),
+        is_own=_is_own,
+        new_end=_new_end(),
+        done=sentences.get(request.args.get("fait", ""), ""),
+        error=error,
+    )
+    return make_response(html)
+
+
+@tiles.source(Right.MANAGE_TEAM)
+def ending_roles() -> Iterator[Tile]:
+    """Yield the tile of the roles that end on 31 August, once they may be renewed."""
+    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS)
+    count = sum(row.is_renewable and row.ends_with_the_year and not _is_own(row) for row in rows)
+    sentence = gettext("Ces accès finissent le 31 août : renouvelez ceux des personnes qui restent.")
+    yield Tile(count, gettext("Accès à renouveler"), sentence, url_for("team.show"))
+
+
+def _sees_all() -> bool:
+    return access.role() is Role.ENGINEER
+
+
+def _is_own(row: Colleague) -> bool:
+    return row.staff.id == access.person().staff.id
+
+
+def _new_end() -> datetime:
+    """Return a moment of the last day of a renewed role."""
+    return posts.end_of_year(now()) - timedelta(seconds=1)
+
+
+@blueprint.route("/equipe/inviter", methods=["GET", "POST"])
+@needs(Right.MANAGE_TEAM, fresh=True)
+def invite() -> Response:
+    """Invite a person to a role that the inviter may grant, in the inviter's scope."""
+    form, own, chooses = InvitationForm(), access.post(), access.role() is Role.ENGINEER
+    granted = [role for role in Role if role in colleagues.GRANTS[own.role]]
+    form.role.options = [(role.value, role_name(role)) for role in granted]
+    if chooses:
+        clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name))
+        form.client.options = [("", gettext("Aucun")), *((str(client.id), client.name) for client in clients)]
+    if request.method == "GET":
+        form.role.data, form.client.data = request.args.get("role", granted[0].value), request.args.get("ent", "")
+        return _invitation_page(form, chooses=chooses)
+    if form.chosen_role is None and form.role.data:
+        _journal_refusal(form.role.data)
+    if not form.is_valid(access.person().staff.mailbox, chooses_scope=chooses):
+        return _invitation_page(form, chooses=chooses)
+    grant = _grant(form, chooses=chooses)
+    if grant is None:
+        form.uai.errors = [gettext("Aucun établissement n’a ce numéro ici.")]
+        return _invitation_page(form, chooses=chooses)
+    try:
+        with unit_of_work():
+            invitations.grant_and_invite(services().settings, form.email.data or "", form.person.data or "", grant)
+            if own.role is Role.HEAD and grant.role is Role.HEAD and own.school:
+                new_head.tell(access.person().staff.id, own.school)
+    except (InvitationError, PostError):
+        form.form_errors.append(gettext("Cette personne ne peut pas être invitée ainsi. Rien n’a été envoyé."))
+        return _invitation_page(form, chooses=chooses)
+    return see_other(url_for("team.show", fait="invite"))
+
+
+def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
+    """Return what is granted: the scope is the inviter's own, except for the engineer; None without its school."""
+    role, own = form.chosen_role, access.post()
+    if role is None:
+        return None
+    if not chooses:
+        return Grant(role, [own.school] if own.school else (), [own.client] if own.client else ())
+    if role in AT_A_SCHOOL:
+        uai = normalised_uai(form.uai.data or "")
+        school = db.session.scalar(select(School).where(School.uai == uai, access.schools()))
+        return Grant(role, [school]) if school else None
+    if role in AT_AN_ENT:
+        return Grant(role, clients=[access.client(UUID(form.client.chosen))])
+    return Grant(role)
+
+
+@unit_of_work()
+def _journal_refusal(role: str) -> None:
+    """Journal that a role was posted that the page does not offer."""
+    known = role in {member.value for member in Role}
+    log.record(DeskRefused(page="team.invite", subject=role if known else ""))
+
+
+def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:
+    html = render_template("desk/team/inviter.html", form=form, chooses=chooses, new_end=_new_end())
+    return make_response(html)
+
+
+@blueprint.route("/equipe/<uuid:key>/terminer", methods=["GET", "POST"])
+@needs(Right.MANAGE_TEAM, fresh=True)
+def end(key: UUID) -> Response:
+    """End a role in scope, after a page that names the person."""
+    row = _colleague(key)
+    if request.method == "GET":
+        sentences = [
+            gettext("L’accès s’arrête tout de suite, même si la personne est connectée."),
+            gettext("Ce qu’elle a fait reste au journal. Vous pourrez l’inviter à nouveau."),
+        ]
+        return _confirmation(row, gettext("Terminer l’accès"), sentences, gettext("Terminer"), stops=True)
+    try:
+        team.end(row.role.id, by=access.role())
+    except TeamError as error:
+        return _list(_explain(error.refusal))
+    return see_other(url_for("team.show", fait="termine"))
+
+
+@blueprint.route("/equipe/<uuid:key>/acces", methods=["GET", "POST"])
+@needs(Right.MANAGE_TEAM, fresh=True)
+def give_back(key: UUID) -> Response:
+    """Send a link to a colleague who lost the access, after a page that names the person."""
+    row, person, own = _colleague(key), access.person(), access.post()
+    try:
+        if request.method == "GET":
+            team.check_give_back(row, by=person.staff.id, own=own)
+            return _link_page(row)
+        team.give_back(services().settings, row, by=person.staff.id, own=own)
+    except TeamError as error:
+        return _list(_explain(error.refusal))
+    return see_other(url_for("team.show", fait="renvoye" if row.state == "invited" else "acces"))
+
+
+def _link_page(row: Colleague) -> Response:
+    """Say what the link does, before it is sent: to a person who lost the access, or who never enrolled."""
+    goes = gettext("Un lien part à son adresse mail. Il vaut 24 heures et sert une fois.")
+    if row.state == "invited":
+        sentences = [gettext("Le mail part à nouveau. Un lien envoyé avant ne marche plus.")]
+        return _confirmation(row, gettext("Renvoyer l’invitation"), sentences, gettext("Envoyer"))
+    sentences = [
+        gettext("Assurez-vous d’abord que c’est bien cette personne qui vous le demande."),
+        goes,
+        gettext("Quand elle l’utilise, ses clés d’accès, son mot de passe et ses codes d’avant s’arrêtent."),
+    ]
+    return _confirmation(row, gettext("Rendre un accès"), sentences, gettext("Envoyer le lien"))
+
+
+def _colleague(key: UUID) -> Colleague:
+    """Return a role in scope with its person; refuse the page otherwise."""
+    row = team.colleague(colleagues.staff_roles(), key, sees_all=_sees_all())
+    if row is None:
+        access.refuse(str(key))
+    return row
+
+
+def _confirmation(row: Colleague, title: str, sentences: list[str], button: str, *, stops: bool = False) -> Response:
+    html = render_template(
+        "desk/team/confirmer.html", row=row, heading=title, sentences=sentences, button=button, stops=stops
+    )
+    return make_response(html)
+
+
+def _explain(refusal: Refusal) -> str:
+    """Return the sentence for a refused act."""
+    sentences: dict[Refusal, str] = {
+        Refusal.LAST_HEAD: gettext(
+            "C’est la dernière direction de l’établissement. Invitez d’abord la suivante, et attendez qu’elle se soit "
+            "connectée ; ou demandez à l’académie."
+        ),
+        Refusal.OWN: gettext(
+            "Personne ne se rend un accès à soi-même. Demandez à une autre personne, ou à l’académie."
+        ),
+        Refusal.ELSEWHERE: gettext("Cette personne a aussi un accès ailleurs. L’académie peut lui rendre son accès."),
+        Refusal.ENDED: gettext("Cet accès est déjà terminé."),
+    }
+    return sentences[refusal]
+
+
+@blueprint.route("/equipe/renouveler", methods=["GET", "POST"])
+@needs(Right.MANAGE_TEAM, fresh=True)
+def renew() -> Response:
+    """Name the colleagues whose roles would last longer, then renew these roles."""
+    keys = _keys(request.form.getlist("acces") if request.method == "POST" else request.args.getlist("acces"))
+    if request.method == "POST":
+        team.renew(colleagues.staff_roles(), keys, by=access.person().staff.id)
+        return see_other(url_for("team.show", fait="renouvele"))
+    rows = [row for key in keys if (row := team.colleague(colleagues.staff_roles(), key, sees_all=_sees_all()))]
+    rows = [row for row in rows if row.is_renewable and not _is_own(row)]
+    if not rows:
+        return _list(gettext("Cochez au moins un accès à renouveler."))
+    return make_response(render_template("desk/team/renouveler.html", rows=rows, new_end=_new_end()))
+
+
+def _keys(texts: list[str]) -> list[UUID]:
+    """Return the texts that are keys of rows."""
+    keys = []
+    for text in texts[:_MOST_RENEWED]:
+        try:
+            keys.append(UUID(text))
+        except ValueError:
+            continue
+    return keys

@@ -1,0 +1,180 @@
+"""French words for the state of an account: for lists, for its pages, and what to say on the telephone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from idp.operations.helpdesk.standing import Standing
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the desk says about a standing.
+
+    Attributes:
+        short: for lists.
+        tone: the class of the tag: `ok`, `warn`, `bad`, `plain`.
+        state: the state, for the colleague.
+        say: what to say on the telephone.
+        step: the key of the action that comes next (`families.actions`), or empty.
+        next: the sentence about the next step if there is no action, or the person has no right to it.
+    """
+
+    short: Any
+    tone: str
+    state: Any
+    say: Any
+    step: str = ""
+    next: Any = ""
+
+
+_SETTLE = _l("Réglez d’abord le signalement, dans « Signalements ».")
+_CLOSED_SAY = _l("Ce compte est fermé. L’établissement regarde votre dossier et vous rappelle.")
+
+OF: dict[Standing, Words] = {
+    Standing.LETTER_VALID: Words(
+        _l("Courrier à utiliser"),
+        "warn",
+        _l("Le compte n’a jamais servi. Le courrier est valable."),
+        _l(
+            "Prenez le courrier de l’établissement : il donne votre identifiant et un mot de passe "
+            "provisoire. Tapez-les sur la page de connexion, puis choisissez votre mot de passe."
+        ),
+        "letter",
+        _l("Si le courrier est perdu, il en faut un nouveau."),
+    ),
+    Standing.LETTER_EXPIRED: Words(
+        _l("Courrier expiré"),
+        "bad",
+        _l("Le compte n’a jamais servi, et le courrier n’est plus valable."),
+        _l("Votre courrier n’est plus valable. Je vous en prépare un nouveau."),
+        "letter",
+        _l("Il faut un nouveau courrier."),
+    ),
+    Standing.NO_LETTER: Words(
+        _l("Pas de courrier"),
+        "bad",
+        _l("Le compte n’a jamais servi, et aucun courrier n’est valable."),
+        _l("Il vous faut un courrier de l’établissement. Je vous le prépare."),
+        "letter",
+        _l("Il faut un courrier."),
+    ),
+    Standing.ACTIVE: Words(
+        _l("En service"),
+        "ok",
+        _l("Le compte est en service."),
+        _l(
+            "Votre compte est prêt. Si vous ne savez plus le mot de passe, touchez « Mot de passe "
+            "oublié » sur la page de connexion : un mail vous donne un lien."
+        ),
+    ),
+    Standing.UNCONFIRMED: Words(
+        _l("Adresse mail à confirmer"),
+        "warn",
+        _l("Le mot de passe est choisi, mais l’adresse mail n’est pas encore confirmée."),
+        _l(
+            "Cherchez notre mail, aussi dans les messages indésirables, et touchez le lien. Si le "
+            "mail manque, je vous le renvoie."
+        ),
+        "resend",
+    ),
+    Standing.NO_ADDRESS: Words(
+        _l("Sans adresse mail"),
+        "warn",
+        _l("Le mot de passe est choisi, mais le compte n’a pas d’adresse mail."),
+        _l("Connectez-vous : la page vous demande une adresse mail, puis nous vous envoyons un lien."),
+        "",
+        _l("C’est au parent de donner une adresse mail, à sa prochaine connexion."),
+    ),
+    Standing.BLOCKED: Words(
+        _l("Mot de passe à changer"),
+        "warn",
+        _l("Le mot de passe est bloqué par l’équipe du service."),
+        _l("Connectez-vous comme d’habitude : vous recevez un mail avec un lien pour choisir un autre mot de passe."),
+        "",
+        _l("C’est au parent de choisir un autre mot de passe, par le mail. Sans adresse mail, il faut un courrier."),
+    ),
+    Standing.BREACHED: Words(
+        _l("Mot de passe à changer"),
+        "warn",
+        _l("Le mot de passe est dans une liste de mots de passe volés : il est bloqué."),
+        _l("Connectez-vous comme d’habitude : vous recevez un mail avec un lien pour choisir un autre mot de passe."),
+        "",
+        _l("C’est au parent de choisir un autre mot de passe, par le mail. Sans adresse mail, il faut un courrier."),
+    ),
+    Standing.CONTESTED: Words(
+        _l("Adresse contestée"),
+        "bad",
+        _l(
+            "Quelqu’un dit ne pas avoir demandé le changement d’adresse mail. Le compte est fermé "
+            "jusqu’à votre réponse."
+        ),
+        _l(
+            "Pour vous protéger, le compte est fermé. Nous vérifions quelle adresse mail est la "
+            "vôtre, et nous vous rappelons."
+        ),
+        "settle",
+        _SETTLE,
+    ),
+    Standing.DISPUTED: Words(
+        _l("Lien contesté"),
+        "bad",
+        _l(
+            "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
+            "est fermé jusqu’à votre réponse."
+        ),
+        _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
+        "settle",
+        _SETTLE,
+    ),
+    Standing.WARNED: Words(
+        _l("Bientôt effacé"),
+        "warn",
+        _l("Le compte n’a pas servi depuis longtemps : sans connexion, il sera effacé."),
+        _l("Connectez-vous une fois pour garder votre compte."),
+        "",
+        _l("C’est au parent de se connecter une fois."),
+    ),
+    Standing.MERGED: Words(
+        _l("Réuni avec un autre compte"),
+        "plain",
+        _l("Les enfants de ce compte sont maintenant dans un autre compte de la même personne."),
+        _l("Utilisez l’identifiant de votre autre compte : tous vos enfants y sont."),
+        "",
+        _l("Rien à faire ici."),
+    ),
+    Standing.EXCLUDED: Words(
+        _l("Écarté par l’établissement"),
+        "plain",
+        _l("L’établissement a confirmé que cette personne n’est pas responsable de l’enfant. Le compte est fermé."),
+        _CLOSED_SAY,
+        "",
+        _l("Si c’est une erreur, demandez à l’académie : elle peut revenir sur cette décision."),
+    ),
+    Standing.LEFT: Words(
+        _l("Fermé : enfant parti"),
+        "plain",
+        _l("Aucun enfant de ce compte n’est encore scolarisé ici. Le compte est fermé."),
+        _l("Votre enfant n’est plus inscrit chez nous. Adressez-vous à son établissement actuel."),
+        "",
+        _l("Si l’enfant est inscrit, le prochain fichier de l’établissement rouvre le compte."),
+    ),
+    Standing.SUSPENDED: Words(
+        _l("Suspendu"),
+        "bad",
+        _l("L’accès est suspendu : personne ne peut se connecter."),
+        _l("Votre accès est suspendu. La direction de l’établissement peut vous dire pourquoi."),
+        "reopen",
+        _l("La direction peut rouvrir."),
+    ),
+    Standing.DISABLED: Words(
+        _l("Fermé"),
+        "plain",
+        _l("Le compte est fermé par l’équipe du service."),
+        _CLOSED_SAY,
+        "",
+        _l("Demandez à l’académie pourquoi le compte est fermé."),
+    ),
+}
+"""The words of each standing."""

@@ -1,0 +1,108 @@
+"""Builds the application of the school desk: the same services as the parents' application, other pages."""
+
+from typing import Any
+
+from flask import Flask, has_request_context
+from jinja2 import FileSystemLoader, StrictUndefined
+
+from idp import logging as log_lines
+from idp.app import Application, configure_database, connect, remember_origin
+from idp.clock import now
+from idp.config import Settings
+from idp.desk import access, menu
+from idp.desk.access import Right
+from idp.desk.classes import views as classes
+from idp.desk.ents import charter_views as ents
+from idp.desk.families import account_views as accounts
+from idp.desk.families import views as families
+from idp.desk.home import views as home
+from idp.desk.jobs import views as jobs
+from idp.desk.journal import views as journal
+from idp.desk.letter import links as letter_links
+from idp.desk.letter import views as letter
+from idp.desk.my_security import views as my_security
+from idp.desk.new_passwords import views as new_passwords
+from idp.desk.notices import views as notices
+from idp.desk.people import views as people
+from idp.desk.prints import views as prints
+from idp.desk.school import views as school
+from idp.desk.school_files import views as school_files
+from idp.desk.search import views as search
+from idp.desk.sign_in import academy_views as academy
+from idp.desk.sign_in import enrolment_views as enrolment
+from idp.desk.sign_in import views as sign_in
+from idp.desk.staff import posts, sessions
+from idp.desk.staff.names import role_name
+from idp.desk.statistics import views as statistics
+from idp.desk.suspension import links as suspension_links
+from idp.desk.suspension import views as suspension
+from idp.desk.team import views as team
+from idp.operations import health, proxies
+from idp.paths import TEMPLATES
+from idp.services import services
+from idp.web import browser, declarations, errors, http, i18n, security, theme
+from idp.web.door.door import Door
+
+_ACTIONS = (letter_links, suspension_links)
+"""The modules that offer actions on the account's page when they are imported (`idp.desk.families.actions`)."""
+_PAGES = (
+    *(sign_in, enrolment, academy, home, my_security, jobs),
+    *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),
+    *(school, team, ents, journal, statistics, people, new_passwords, health),
+)
+_POLICY = f"{security.POLICY}; connect-src 'self'"
+"""The policy of the desk's pages: their script begins the ceremonies of passkeys."""
+
+
+def create_desk(settings: Settings) -> Flask:
+    """Return the desk's application. It opens no connection before its first request.
+
+    A template is looked for among the desk's first, so that error pages have the desk's layout.
+    """
+    log_lines.configure(settings.log_level)
+    app = Application("idp", template_folder=None, static_folder=None)
+    app.jinja_loader = FileSystemLoader([str(TEMPLATES / "desk"), str(TEMPLATES)])
+    app.url_map.merge_slashes = False
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    connect(app, settings)
+    configure_database(app, settings)
+    declarations.configure(app)
+    browser.configure(app)
+    door = Door(app, settings)
+    app.wsgi_app = door  # type: ignore[method-assign]
+    theme.configure(app, door, settings)
+    security.configure(app, door, settings, policy=_POLICY)
+    i18n.configure(app)
+    errors.configure(app)
+    door.before(remember_origin)
+    door.admits_files = _may_upload
+    proxies.configure(door, declarations.of(app), settings)
+    app.before_request(sessions.note_origin)
+    app.before_request(access.check)
+    for probe in (health.alive, health.ready):
+        access.public(probe)
+    for page in _PAGES:
+        app.register_blueprint(page.blueprint)
+    declarations.of(app).read(app)
+    app.context_processor(_shell)
+    app.jinja_env.globals.update(role_name=role_name, now=now)
+    return app
+
+
+def _may_upload(_request: http.Request) -> bool:
+    """Return whether the person of a request may send school files, before the files are received."""
+    known = sessions.current()
+    return known is not None and known.post is not None and known.post.role in access.RIGHTS[Right.IMPORT_FILES]
+
+
+def _shell() -> dict[str, Any]:
+    """Return what the layout of all pages shows: the person, the post and the menu."""
+    person = sessions.current() if has_request_context() else None
+    if person is None or person.post is None:
+        return {"desk_person": person, "desk_place": "", "desk_role": "", "desk_menu": []}
+    return {
+        "desk_person": person,
+        "desk_place": posts.place(person.post) or services().settings.academy,
+        "desk_role": role_name(person.post.role),
+        "desk_menu": list(menu.entries()),
+    }
