@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt
 from demo.letters import Paper, SeededLetter
 from demo.processes import WEB_OFFSET, exported
@@ -22,6 +23,7 @@ class Announcement:
     ents: Sequence[DemoEnt]
     paper: Paper
     letters: Sequence[SeededLetter]
+    colleagues: Sequence[Colleague]
     files: Path
     port: int
 
@@ -47,6 +49,10 @@ class Announcement:
             "mailbox": f"{self._mail_page}/mails.json",
             "letters_pdf": str(self.paper.pdf),
             "letters": [letter.printed.row() for letter in self.letters],
+            "desk": {
+                "url": self.settings.desk_url,
+                "staff": [colleague.row() for colleague in self.colleagues],
+            },
         }
 
     def summary(self) -> str:
@@ -60,6 +66,7 @@ class Announcement:
             *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
             f"  {'Received mails':<20} {self._mail_page}",
             f"  {self.settings.service_name:<20} {self.settings.issuer}",
+            f"  {'School desk':<20} {self.settings.desk_url}",
             "",
             f"Letters: {len(waiting)} of {len(self.letters)} are unused. All letters: {self.paper.pdf}",
             f"The families come from the files in {self.files}",
@@ -70,6 +77,10 @@ class Announcement:
                 f"  {letter.username:<20} {letter.shown}   {ent.name}",
                 f"  {'':<20} {letter.name}: {letter.guardian.remark}",
             ]
+        waiting_staff = [colleague for colleague in self.colleagues if colleague.link]
+        if waiting_staff:
+            lines += ["", "Staff of the desk enrol with these links, each for another browser or profile:"]
+            lines += [f"  {colleague.role.value:<20} {colleague.link}" for colleague in waiting_staff]
         return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
 
 

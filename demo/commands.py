@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from demo import supervisor
+from demo import desk, supervisor
 from demo.announcement import Announcement
+from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
 from demo.folder import alone, read_or_draw_secret, write_json
 from demo.letters import Paper, SeededLetter
-from demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
+from demo.processes import DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
 from demo.seed import in_order, seed
 from idp import paths, schema
 from idp.app import create_app
@@ -35,7 +36,8 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
         default=DEFAULT_PORT,
         show_default=True,
         show_envvar=True,
-        help=f"The service's port; +1 and +2 are the ENTs', +{SMTP_OFFSET} SMTP's, +{WEB_OFFSET} the mail page's.",
+        help=f"The service's port; +1 and +2 are the ENTs', +{DESK_OFFSET} the desk's, +{SMTP_OFFSET} SMTP's, "
+        f"+{WEB_OFFSET} the mail page's.",
     )
     @click.option("--environment", envvar=f"{PREFIX}ENV", default="development", hidden=True)
     @click.option("--database", envvar=f"{PREFIX}DATABASE_URL", hidden=True)
@@ -91,10 +93,10 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
         index.unlink(missing_ok=True)
         with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
             watched.start(neighbours(settings, port, ents, folder))  # they need no database
-            letters = _prepare(settings, ents, paper, files)
+            letters, colleagues = _prepare(settings, ents, paper, files)
             watched.start(service(settings, port))
             paper.print(in_order(letters))
-            announcement = Announcement(settings, ents, paper, letters, files, port)
+            announcement = Announcement(settings, ents, paper, letters, colleagues, files, port)
 
             def ready() -> None:
                 write_json(index, announcement.index())
@@ -132,6 +134,7 @@ def _settings(port: int, folder: Path) -> Settings:
         return load(
             env="development",
             issuer=f"http://{HOST}:{port}",
+            desk_url=f"http://{desk.HOST}:{port + DESK_OFFSET}",
             database_url=f"sqlite:///{database}",
             secret_key=read_or_draw_secret(secret),
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
@@ -148,11 +151,14 @@ def _settings(port: int, folder: Path) -> Settings:
         raise click.ClickException("the demonstration cannot start:\n" + "\n".join(error.faults)) from error
 
 
-def _prepare(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
+def _prepare(
+    settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path
+) -> tuple[list[SeededLetter], list[Colleague]]:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        letters = seed(settings, ents, paper, files)
+        letters, colleagues = seed(settings, ents, paper, files), desk.invite(settings, ents)
+        desk.open_notices(ents)
         db.session.remove()
         db.engine.dispose()
-    return letters
+    return letters, colleagues

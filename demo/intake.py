@@ -20,7 +20,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.rostering import imports, lock, schools
-from idp.rostering.imports import Steps
+from idp.rostering.imports import FORCED, Steps
 from idp.rostering.records import Form
 
 _QUIET = Steps(
@@ -73,7 +73,7 @@ def import_files(settings: Settings, folder: Path) -> None:
     for source in (AAF, SIECLE):
         try:
             # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True)
+            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, FORCED)
         except imports.ImportStoppedError as stopped:
             stopped.result.staging.close()
             raise click.ClickException(

@@ -15,6 +15,7 @@ import click
 from demo.families import DemoGuardian
 from demo.folder import read_json, write_json, write_private
 from idp.letters import provisional
+from idp.letters.recipients import Skipped
 from idp.letters.render import pdf
 from idp.letters.secrets import DrawnLetter
 
@@ -131,6 +132,9 @@ class Paper:
             for letter in drawn
         }
         self.write({**self._before, **fresh}.values())
+
+    def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
+        """Do nothing: the letters are in the list."""
 
     def publish(self) -> None:
         """Do nothing: the list is already complete."""

@@ -13,7 +13,7 @@ from demo.ents import HOST, DemoEnt
 from demo.supervisor import Child
 from idp.config import PREFIX, Settings
 
-SMTP_OFFSET, WEB_OFFSET = 25, 26
+DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET = 3, 25, 26
 _PROBE_SECONDS = 2.0
 
 
@@ -23,6 +23,7 @@ def ports_of(port: int) -> dict[int, str]:
         port: "the service",
         port + 1: "the first ENT",
         port + 2: "the second ENT",
+        port + DESK_OFFSET: "the school desk",
         port + SMTP_OFFSET: "receiving mails",
         port + WEB_OFFSET: "the page of the mails",
     }
@@ -48,7 +49,7 @@ def _written(value: object) -> str:
 
 
 def service(settings: Settings, port: int) -> list[Child]:
-    """Return the processes of the service: the web server and the outbox worker."""
+    """Return the processes of the service: the web server, the school desk and the outbox worker."""
     idp = str(Path(sys.executable).with_name("idp"))
     environment = exported(settings)
     return [
@@ -58,6 +59,13 @@ def service(settings: Settings, port: int) -> list[Child]:
             [idp, "serve", "--bind", f"{HOST}:{port}"],
             environment,
             lambda: answers_http(port, "/readyz"),
+        ),
+        Child(
+            "desk",
+            "the school desk",
+            [idp, "desk", "serve", "--bind", f"{HOST}:{port + DESK_OFFSET}"],
+            environment,
+            lambda: answers_http(port + DESK_OFFSET, "/readyz"),
         ),
         Child("worker", "the outbox worker", [idp, "worker"], environment),
     ]

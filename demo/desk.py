@@ -1,0 +1,95 @@
+"""The school desk of a demonstration: a person in each role, with a link to enrol until it is used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from demo.ents import DemoEnt
+from idp.accounts import directory, school_notices
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clients.models import Client
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk.staff import invitations
+from idp.desk.staff.invitations import Grant
+from idp.desk.staff.models import Role, StaffAccount
+from idp.mail.emails import fold_email
+
+HOST = "localhost"
+"""Browsers create no passkey for an IP."""
+_PEOPLE = (
+    (Role.SECRETARY, "Sylvie Marchand", "secretariat@bureau.test"),
+    (Role.HEAD, "Bruno Castel", "direction@bureau.test"),
+    (Role.ENT_OPERATOR, "Inès Kaddour", "exploitation@bureau.test"),
+    (Role.HELPDESK, "Marc Voisin", "assistance@bureau.test"),
+    (Role.DPO, "Claire Aubert", "dpd@bureau.test"),
+    (Role.ENGINEER, "Yann Le Goff", "ingenierie@bureau.test"),
+)
+_NOTICES = (Kind.LETTER_DOUBT, Kind.LETTER_GUESSED, Kind.LETTER_DOUBT)
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """A person of the desk; `link` is the link to enrol, empty once the person has enrolled."""
+
+    role: Role
+    name: str
+    mail: str
+    schools: Sequence[str]
+    link: str
+
+    def row(self) -> dict[str, Any]:
+        """Return the entry of `demo.json`."""
+        return {
+            "role": self.role.value,
+            "name": self.name,
+            "mail": self.mail,
+            "schools": list(self.schools),
+            "link": self.link or None,
+        }
+
+
+def open_notices(ents: Sequence[DemoEnt]) -> None:
+    """Give the first school a few notices to settle, at the first start. None of them closes an account."""
+    if db.session.scalar(select(SchoolNotice.id).limit(1)) is not None:
+        return
+    school = db.session.scalars(select(School).where(School.uai == ents[0].uais[0])).one()
+    people = db.session.execute(
+        select(Account.id, Child.id.label("child"))
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Child.school_id == school.id)
+        .order_by(Account.username.desc())
+    ).all()
+    children = {row.id: row.child for row in people}
+    for kind, (account_id, child_id) in zip(_NOTICES, children.items(), strict=False):
+        with unit_of_work():
+            directory.get_for_change(account_id)
+            school_notices.add(kind, account_id, {school.id: [child_id]})
+
+
+def invite(settings: Settings, ents: Sequence[DemoEnt]) -> list[Colleague]:
+    """Invite the missing people, and send those who have not enrolled another link. Requires the application's context.
+
+    The secretary and the head work in the first ENT's first school.
+    """
+    uai = ents[0].uais[0]
+    school = db.session.scalars(select(School).where(School.uai == uai)).one()
+    client = db.session.scalars(select(Client).where(Client.client_id == ents[0].client_id)).one()
+    grants = {
+        Role.SECRETARY: Grant(Role.SECRETARY, schools=[school]),
+        Role.HEAD: Grant(Role.HEAD, schools=[school]),
+        Role.ENT_OPERATOR: Grant(Role.ENT_OPERATOR, clients=[client]),
+    }
+    colleagues = []
+    for role, name, mail in _PEOPLE:
+        grant, link = grants.get(role, Grant(role)), ""
+        known = db.session.scalar(select(StaffAccount).where(StaffAccount.mailbox == fold_email(mail)))
+        if known is None or known.enrolled_at is None:
+            _, invitation = invitations.invite(settings, mail, name, grant)
+            link = (invitations.url(settings, invitation) or "") if invitation else ""
+        colleagues.append(Colleague(role, name, mail, [school.uai for school in grant.schools], link))
+    return colleagues
