@@ -86,9 +86,9 @@ _of_commands: dict[str, Flask] = {}
 _applications: "OrderedDict[str, tuple[Flask, Callable[[], None]]]" = OrderedDict()
 
 
-def make(settings: Settings) -> Flask:
+def make(settings: Settings, create: Callable[[Settings], Flask] = create_app) -> Flask:
     """Return a new application; its templates are compiled once for all processes of the run."""
-    app = create_app(settings)
+    app = create(settings)
     if folder := os.environ.get(SHARED):
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(Path(folder)))
     return app
@@ -116,8 +116,8 @@ def for_command(settings: Settings) -> Flask:
     if not is_shared(settings.database_url):
         return make(settings)
     if key not in _of_commands:
-        if len(_of_commands) >= _MOST:
-            _of_commands.clear()
+        while len(_of_commands) >= _MOST:
+            _close(_of_commands.pop(next(iter(_of_commands))))
         _of_commands[key] = make(settings)
         return _of_commands[key]
     registry.forget()
@@ -127,10 +127,10 @@ def for_command(settings: Settings) -> Flask:
 
 
 @contextmanager
-def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
+def lent(settings: Settings, *, own: bool = False, create: Callable[[Settings], Flask] = create_app) -> Iterator[Flask]:
     """Yield an application for one test, inside its context; a new one if `own`."""
     registry.forget()
-    key = repr(settings)
+    key = f"{create.__name__} {settings!r}"
     shared = not own and is_shared(settings.database_url)
     if shared and key in _applications:
         app, put_back = _applications[key]
@@ -138,7 +138,7 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         log_lines.configure(settings.log_level)
         connect(app, settings)
     else:
-        app = make(settings)
+        app = make(settings, create)
         put_back = _restoring(app)
         if shared:
             _applications[key] = app, put_back

@@ -23,6 +23,7 @@ from idp import logging as log_lines
 from idp import opaque
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
+from idp.desk.staff import codes
 from idp.letters import provisional
 from idp.web.door import log_line
 from tests.builders import PASSWORD, PROVISIONAL
@@ -129,6 +130,17 @@ def _provisional(draw: Callable[[], str]) -> Callable[[], str]:
     return drawn
 
 
+def _recovery_codes(draw: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    def drawn(*arguments: Any) -> list[str]:
+        values = draw(*arguments)
+        for value in values:
+            _current.add(value, "a recovery code")
+            _current.add(value.replace("-", ""), "a recovery code")
+        return values
+
+    return drawn
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _everything_is_heard() -> Iterator[None]:
     """Set all loggers to DEBUG for all settings, and add each secret where it is created."""
@@ -159,6 +171,8 @@ def _everything_is_heard() -> Iterator[None]:
         patch.setattr(provisional, "draw", _provisional(provisional.draw))
         patch.setattr(Hasher, "hash", _noting_typed(Hasher.hash, 1))
         patch.setattr(Hasher, "verify", _noting_typed(Hasher.verify, 2))
+        patch.setattr(codes, "new_totp", _noting(codes.new_totp, "a TOTP secret"))
+        patch.setattr(codes, "draw_recovery_codes", _recovery_codes(codes.draw_recovery_codes))
         _ALWAYS[fold_provisional(PROVISIONAL)] = "a provisional password"
         loudly()
         yield

@@ -37,6 +37,9 @@ SECRET = os.environ.setdefault("TEST_SECRET_KEY", secrets.token_urlsafe(48))
 Drawn, since a key that stands in the source is refused in production.
 """
 ISSUER = "https://connexion.exemple.test"
+DESK = "https://bureau.exemple.test"
+LOCAL_DESK = "http://localhost:8003"
+"""The desk beside a service without TLS."""
 TEMPLATE = "idp_template"
 
 
@@ -60,6 +63,7 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "allow_sqlite": True,
         **more,
     }
+    values.setdefault("desk_url", DESK if str(values["issuer"]).startswith("https:") else LOCAL_DESK)
     read = frozenset((name, value) for name, value in os.environ.items() if name.startswith(PREFIX))
     try:
         return _settings(read, **values)

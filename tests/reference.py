@@ -96,17 +96,23 @@ The table above explains the details that are not here.
 DETAILS = {
     "after": "the new values of what changed; never a secret",
     "amr": "how the person signed in: `pwd`",
+    "authenticator": "what proved who the person of the desk is: `passkey`, `code`, `recovery_code` or `academy`",
     "before": "the former values of what changed; never a secret",
     "children": "the keys of the children",
     "device": "the kind of device, the system and the browser",
     "door": "the page: `sign_in`, `reauthentication`, or `letter` (a second letter)",
+    "job": "the id of the job",
     "mail_domain": "the domain of the email",
+    "mailbox_digest": "a keyed digest of the typed email of a person of the desk",
     "reason": "the reason that the operator gave",
+    "role": "the role at the desk",
     "sid": "the id of the session, as the ENTs know it",
+    "staff": "the id of the person of the desk",
     "uai": "the UAI of the school",
     "uais": "the UAI of the schools concerned",
     "username_digest": "a keyed digest of the typed identifier: equal for equal identifiers",
     "version": "the version of the charter",
+    "work": "the kind of job",
 }
 """What the details hold that no docstring of an event explains."""
 

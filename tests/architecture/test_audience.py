@@ -17,6 +17,8 @@ DECIDES = {
     "idp/registration/checks.py": "it refuses a registration that would know nobody",
     "idp/my_account/ent_data.py": "it says the value to the person",
     "idp/registration/trial/checks.py": "it says the value to the operator",
+    "idp/desk/ents/fields.py": "it is a choice in the form of a registration",
+    "idp/desk/ents/summary.py": "it says the value to the operator",
 }
 """The modules that may use `Audience`, and why they do not decide about a person."""
 
@@ -62,7 +64,7 @@ def test_no_other_module_decides_by_the_audience() -> None:
 
 
 def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
-    rule = audience.admits_sql(client="c", account="a.id")
+    rule = audience.admits_sql(client="c", account="a.id", moment=":now")
     for name in ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"):
         assert rule in getattr(postgresql, name).text, name
     for name in ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"):

@@ -14,6 +14,7 @@ HOME = "idp/sessions/liveness.py"
 ELSEWHERE = {
     ("idp/operations/purge/commands.py", "expires_at"): "it is where the next page of sessions begins",
     ("idp/my_account/reauthentication/rules.py", "ended_at"): "it compares with the sign-in of the row that came after",
+    ("idp/desk/staff/sessions.py", "last_seen_at"): "it is a session of the desk",
 }
 """The comparisons of other modules, and why they do not decide whether a session is alive."""
 
@@ -48,7 +49,7 @@ def test_no_text_spells_the_liveness_of_a_session_a_second_time() -> None:
 
 
 def test_each_hot_statement_that_opens_something_holds_the_rule() -> None:
-    holding = liveness.holding_sql(session="s", account="a")
+    holding = liveness.holding_sql(session="s", account="a", moment=":now")
     for name in ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"):
         assert holding in getattr(postgresql, name).text, name
     for name in ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"):

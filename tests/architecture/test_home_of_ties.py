@@ -13,7 +13,7 @@ ELSEWHERE = {
     ("idp/accounts/directory.py", "ended_at"): "it compares the end with the day when the pupil left",
     ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
     ("idp/operations/helpdesk/disputes.py", "disputed_at"): "it looks for the first dispute",
-    ("idp/operations/helpdesk/dossier.py", "excluded_at"): "it compares the exclusion with the end of the account",
+    ("idp/operations/helpdesk/standing.py", "excluded_at"): "it compares the exclusion with the end of the account",
     ("idp/operations/purge/unused_accounts.py", "ended_at"): "it removes ties long after their end",
 }
 """The comparisons of other modules, and why they do not decide about the state of a tie."""

@@ -42,6 +42,7 @@ PARENT_MODULES = {
     "idp.cli.serve",
     "idp.cli.settings",
     "idp.config",
+    "idp.config_desk",
     "idp.config_display",
     "idp.config_rules",
     "idp.logging",

@@ -50,4 +50,10 @@ SENTENCES = {
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (
         "tests/email_confirmation/test_correction.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
     ),
+    "Un mail prévient la personne, sans le motif.": (
+        "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"
+    ),
+    "La personne sera prévenue par mail : %(emails)s.": (
+        "tests/desk/test_letter.py::test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner"
+    ),
 }

@@ -37,17 +37,19 @@ def templates(suffix: str = ".html") -> list[Path]:
 
 
 def pages() -> list[Path]:
-    """Return the templates of whole pages, without layouts, macros and mails.
+    """Return the templates of whole pages, without layouts, macros, mails and parts (`_name.html`).
 
     The hidden frame for ENTs and the page inside the archive of personal data are left out too.
     """
-    skipped = ("macros", "mail", "personal_data")
+    skipped = {"macros", "mail", "personal_data"}
     frame = TEMPLATES / "oidc" / "session.html"
-    layouts = {TEMPLATES / "layout.html", TEMPLATES / "demo" / "demo.html"}
+    layouts = {TEMPLATES / "layout.html", TEMPLATES / "demo" / "demo.html", TEMPLATES / "desk" / "layout.html"}
     return [
         path
         for path in templates()
-        if path.relative_to(TEMPLATES).parts[0] not in skipped and path not in {*layouts, frame}
+        if skipped.isdisjoint(path.relative_to(TEMPLATES).parts)
+        and not path.name.startswith("_")
+        and path not in {*layouts, frame}
     ]
 
 

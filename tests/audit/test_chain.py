@@ -23,13 +23,18 @@ from tests.commands.conftest import Run
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 
-COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "ip", "request_id", "details", "salt")
+COLUMNS = (
+    "at", "kind", "result", "account_id", "client_id", "staff_id", "school_id", "actor", "ip", "request_id", "details",
+    "salt",
+)  # fmt: skip
 OTHER = {
     "at": now() - timedelta(hours=3),
     "kind": "sign_out",
     "result": "refused",
     "account_id": "0" * 32,
     "client_id": "0" * 32,
+    "staff_id": "0" * 32,
+    "school_id": "0" * 32,
     "actor": "uid 0 (root)",
     "ip": "198.51.100.9",
     "request_id": "ZZZZ-ZZZZ",

@@ -1,6 +1,7 @@
 """`idp audit export`: the journal and its seals as JSON lines."""
 
 import json
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.audit import log
+from idp.audit.events import AccountRead
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from tests.audit.journal import a_day, at, ids, list_findings, seal, verified, write
 from tests.builders import Build
 from tests.commands.accounts import OPERATOR
@@ -66,3 +69,15 @@ def test_export_since_a_time_holds_later_entries_and_their_seals(act: Run, app: 
 
 def test_export_of_an_empty_journal_is_empty(act: Run) -> None:
     assert act("audit", "export").out == ""
+
+
+def test_export_and_show_have_the_person_of_the_desk_and_the_school(act: Run, app: Flask, build: Build) -> None:
+    staff_id, school = uuid.uuid4(), build.school()
+    desk = log.Desk(staff_id, school.id, {"role": "secretary"})
+    with log.acting_for(log.Origin(actor=f"desk secretary {staff_id}", desk=desk)), unit_of_work():
+        log.record(AccountRead(account_id=build.active().id))
+    [entry] = [line for line in lines(act, "--since", "5m") if line.get("kind") == "account.read"]
+    assert (entry["staff_id"], entry["school_id"]) == (str(staff_id), str(school.id))
+    [row] = json.loads(act("audit", "show", "--kind", "account.read", "--json").out)
+    assert (row["staff"], row["school"]) == (str(staff_id), school.uai)
+    assert f"for {school.uai}" in act("audit", "show", "--kind", "account.read").out

@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.cli.application import _operator
+from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.sessions import liveness
@@ -19,7 +20,7 @@ def living(account: Account) -> int:
     rows = db.session.scalars(
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.account_id == account.id, liveness.holding())
+        .where(Session.account_id == account.id, liveness.holding(now()))
     ).all()
     db.session.rollback()
     return len(rows)

@@ -27,6 +27,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.letters import recipients
 from idp.letters.hashing import BatchHasher
+from idp.letters.recipients import Skipped
 from idp.letters.secrets import DrawnLetter, draw
 from idp.login.service import SignedIn, sign_in
 from idp.my_account.reauthentication import rules
@@ -66,6 +67,9 @@ class Nowhere:
 
     def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Ignore the letters."""
+
+    def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
+        """Do nothing."""
 
     def publish(self) -> None:
         """Do nothing."""

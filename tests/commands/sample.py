@@ -10,6 +10,7 @@ from idp.cli import cli
 
 APART = {
     ("serve",): "runs on, and without a database too: /readyz says so",
+    ("desk", "serve"): "the same, for the desk",
     ("demo",): "makes a database of its own",
     ("config", "check"): "asks no database",
 }

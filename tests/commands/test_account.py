@@ -202,9 +202,21 @@ def test_an_unknown_account_is_a_one_line_error(act: Run, command: str, username
 def test_an_unreachable_database_is_a_one_line_error(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
+    monkeypatch.setenv("IDP_DESK_URL", "")
     monkeypatch.setenv("IDP_DATABASE_URL", "postgresql://idp:dbp4ssword@127.0.0.1:1/idp")
     for command in (["account", "disable", "n.leroy"], ["audit", "show"], ["purge"], ["account", "find", "leroy"]):
         answer = bare(*command)
         assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1), command
         assert "dbp4ssword" not in answer.err
     assert os.environ["IDP_DATABASE_URL"]
+
+
+def test_resend_sends_the_link_again_once_a_minute(act: Run, build: Build) -> None:
+    account = build.active(email=None, email_confirmed_at=None, pending_email="noemie@exemple.fr")
+    answer = act("account", "resend", account.username)
+    assert (answer.code, answer.out) == (0, f"{account.username}: the mail with the link is in the outbox\n")
+    again = act("account", "resend", account.username)
+    assert again.code == 1
+    assert "sent too recently" in again.err
+    confirmed = act("account", "resend", build.active().username)
+    assert "no address waits" in confirmed.err

@@ -367,5 +367,6 @@ def test_an_invalid_url_is_refused(idp: Run, option: str) -> None:
 def test_development_allows_plain_http_on_loopback(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
+    monkeypatch.setenv("IDP_DESK_URL", "")
     assert idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0
     assert idp("client", "add", "ENT", "--redirect-uri", "http://ent.test/cb").code == 1

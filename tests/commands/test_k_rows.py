@@ -146,7 +146,7 @@ def test_the_demonstration_passes_secrets_in_the_environment(tmp_path: Path) -> 
     secrets = [SECRET, "dbp4ssword", "m4ilpassword"]
     secrets += [value for ent in ents for value in (ent.client_secret, ent.secret_key)]
     children = [*neighbours(settings, 8000, ents, tmp_path), *service(settings, 8000)]
-    assert len(children) == 5
+    assert len(children) == 6
     for child in children:
         shown = " ".join(child.command)
         assert [secret for secret in secrets if secret in shown] == [], child.name

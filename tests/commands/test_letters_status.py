@@ -12,7 +12,7 @@ from idp.accounts import school_notices
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.letters import status
+from idp.letters import counts
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
@@ -80,7 +80,7 @@ def test_a_print_changes_the_state_of_an_account(act: Run, build: Build, tmp_pat
 
 
 def test_many_schools_are_counted_in_batches(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "_SCHOOLS_AT_ONCE", 2)
+    monkeypatch.setattr(counts, "_SCHOOLS_AT_ONCE", 2)
     uais = [f"05990{number:02}X" for number in range(5)]
     for uai in reversed(uais):
         parent(build, pupil(build, "6e 1", uai))
@@ -159,7 +159,7 @@ def test_control_characters_in_a_class_name_are_escaped(
 
 
 def test_the_count_of_one_school_uses_an_index(build: Build) -> None:
-    query = status._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
+    query = counts._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
     with db.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned

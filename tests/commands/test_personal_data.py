@@ -15,6 +15,7 @@ from sqlalchemy import select
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
@@ -77,6 +78,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
         contested_email="ex.conjoint@exemple.fr",
     )
     Remains(account).everything(build)
+    keep(Suspension(account_id=account.id, reason="AUTRE-PARENT a téléphoné", begun_by="uid 7", ended_at=now()))
     sign_in(browser, "/connexion", account.username, PASSWORD)
     charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
     batch = ImportBatch(format="siecle", mode="complet")
@@ -162,6 +164,7 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
             kind="letter.reissued", result="ok", details={"reason": "Vu avec AUTRE-PARENT"}, **origin | {"ip": ""}
         ),
         AuditEntry(kind="of.tomorrow", result="ok", details={"name": "AUTRE-PARENT"}, **origin | {"ip": "203.0.113.7"}),
+        AuditEntry(kind="account.read", result="ok", actor="desk secretary", **origin),
     )
     page, data = texts_of_export(act, account, tmp_path / "p.zip")
     for text in page, data:

@@ -192,6 +192,7 @@ def test_sqlite_in_production_must_be_allowed(bare: Run, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir()), "no command makes a file by mistake"
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
+    monkeypatch.setenv("IDP_DESK_URL", "")
     assert bare("db", "upgrade").code == 0
 
 

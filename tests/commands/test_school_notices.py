@@ -19,7 +19,20 @@ from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Events, Run
 from tests.commands.processes import environment
 
-KEYS = ["id", "uai", "kind", "account", "other", "children", "at", "state", "settled_by", "settled_at", "sentence"]
+KEYS = [
+    "id",
+    "uai",
+    "kind",
+    "account",
+    "other",
+    "children",
+    "note",
+    "at",
+    "state",
+    "settled_by",
+    "settled_at",
+    "sentence",
+]
 
 
 def listed(act: Run, *options: str) -> list[dict[str, Any]]:

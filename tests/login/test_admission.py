@@ -208,7 +208,7 @@ def test_both_ways_write_the_same_rows(app: Flask, build: Build, monkeypatch: py
     }
 
 
-_DRAWN = {"id", "username", "account_id", "join_key"}
+_DRAWN = {"id", "username", "account_id", "join_key", "search_text"}
 _DIFFERENT = {
     "digest", "sid", "mac", "salt", "personal_digest", "request_id", "details", "payload", "at", "key", "since",
     "created_at", "updated_at", "last_seen_at", "auth_time", "expires_at", "available_at", "last_sign_in_at",

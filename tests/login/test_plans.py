@@ -49,8 +49,8 @@ def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     connection.execute("INSERT INTO throttle SELECT 'x', decode(md5('k' || n), 'hex'), 1, now(), now(), now()"
                        " FROM generate_series(1, 5000) n")  # fmt: skip
     connection.execute(
-        "INSERT INTO child (id, school_id, student_id, family_name, given_name, class_name)"
-        " SELECT gen_random_uuid(), school_id, n, family_name, given_name, class_name"
+        "INSERT INTO child (id, school_id, student_id, family_name, given_name, class_name, search_text)"
+        " SELECT gen_random_uuid(), school_id, n, family_name, given_name, class_name, search_text"
         " FROM (SELECT * FROM child LIMIT 1) child, generate_series(1, 5000) n"
     )
     crowd(connection)

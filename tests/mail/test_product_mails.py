@@ -19,6 +19,13 @@ _AT = datetime(2026, 11, 24, 19, 43, tzinfo=UTC)
 SCHOOLS = [{"name": "Collège des Tilleuls", "phone": "03 53 01 40 40", "by_mail": False}]
 CONTEXT: dict[str, dict[str, Any]] = {
     "compte_inactif": {"username": "n.oneill4821", "days": 30},
+    "compte_suspendu": {
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+        "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
+    },
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
@@ -78,6 +85,17 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "more": 3,
         "contact": "equipe.scolarite@academie-de-quelque-part.exemple.fr",
     },
+    "bureau_invitation": {"is_reset": False, "until": _AT, "places": ["Collège des Tilleuls"]},
+    "bureau_acces": {"places": ["Collège des Tilleuls"]},
+    "bureau_appareil": {"colleague": "", "device": "Ordinateur Linux, Firefox", "ip": "192.0.2.1", "at": _AT},
+    "bureau_securite": {"colleague": "", "credential": "passkey", "ip": "192.0.2.1", "at": _AT},
+    "bureau_alerte": {
+        "alert": "many_accounts",
+        "count": 31,
+        "day": "24/11/2026",
+        "colleague": "Sylvie Marchand",
+        "school": "Collège des Tilleuls",
+    },
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
 }
@@ -85,8 +103,11 @@ CONTEXT: dict[str, dict[str, Any]] = {
 
 WITHOUT_LINK: set[str] = {
     "signalements",
+    "bureau_appareil",
+    "bureau_securite",
     "adresse_abandonnee",
     "compte_inactif",
+    "compte_suspendu",
     "courrier_refait",
     "changement_arrete",
     "adresse_contestee",

@@ -18,7 +18,9 @@ def main(database_url: str, smtp_url: str, *options: str) -> None:
     settings = settings_for(smtp_url)
     with running(database_url, TEMPLATES) as app:
         handlers = {"mail": mailing(settings), "slow": _wait_for_file}
-        change_services(app, transport=Transport(settings), outbox_handlers=handlers, outbox_apart=frozenset({"slow"}))
+        change_services(
+            app, transport=Transport(settings), outbox_handlers=handlers, outbox_lanes=(frozenset({"slow"}),)
+        )
         worker.main(list(options), prog_name="idp worker", standalone_mode=False)
 
 

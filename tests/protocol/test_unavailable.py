@@ -68,6 +68,13 @@ def test_a_locked_database_is_a_503_and_the_code_stays_valid(
     ent.tokens(browser, code, attempt)
 
 
+def end_connections(database_url: str) -> None:
+    """End all other connections of the database, and wait until they are gone: PostgreSQL ends them a moment later."""
+    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no connections to lose
 def test_connections_that_a_restart_broke_cost_no_answer(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
@@ -77,10 +84,7 @@ def test_connections_that_a_restart_broke_cost_no_answer(
     tokens_for(browser, ent)
     db.session.remove()
     for _ in range(2):
-        everybody = "pid <> pg_backend_pid() AND datname = current_database()"
-        with psycopg.connect(settings.database_url, autocommit=True) as other:
-            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {everybody}")  # noqa: S608
+        end_connections(settings.database_url)
         assert browser.get(ent.url(Attempt())).status_code == 303
-        with psycopg.connect(settings.database_url, autocommit=True) as other:
-            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {everybody}")  # noqa: S608
+        end_connections(settings.database_url)
         assert heading(sign_in(app.test_client(), "/connexion", username, PASSWORD)) == "Gérer mon compte"

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from idp.db import db
 from idp.rostering import imports
-from idp.rostering.imports import Steps
+from idp.rostering.imports import FORCED, Steps
 from idp.rostering.records import Form
 from idp.rostering.write import apply
 from tests.applications import inherited
@@ -45,9 +45,7 @@ def live(database: str, folder: Path, countdown: int) -> None:
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
             arm(countdown)
-        imports.run(
-            settings_for(database), [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True
-        ).staging.close()
+        imports.run(settings_for(database), [folder], Form(today=date(2026, 10, 1)), NOWHERE, FORCED).staging.close()
 
 
 def main(database: str, folder: str, *statements: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.rostering import imports
-from idp.rostering.imports import ImportResult, ImportStoppedError
+from idp.rostering.imports import FORCED, ImportResult, ImportStoppedError
 from idp.rostering.records import Form
 from idp.services import services_of
 from tests.rostering.aaf_school import COLLEGE, KEYS, LYCEE, Parent, Pupil, Year, small_year
@@ -41,7 +41,7 @@ pupils = st.builds(
 
 def looked_at(app: Flask, folder: Path) -> ImportResult:
     try:
-        return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True)
+        return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, FORCED)
     except ImportStoppedError as stopped:
         return stopped.result
 

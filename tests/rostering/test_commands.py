@@ -74,6 +74,17 @@ def test_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Pa
     assert db.session.scalars(select(Account.id)).all() == []
 
 
+def test_the_difference_by_name_is_written_as_a_table(act: Run, year: Year, folder: Path) -> None:
+    out = folder.parent / "difference.csv"
+    year.write(folder)
+    assert act("roster", "check", str(folder), "--difference", str(out)).code == 0
+    text = out.read_text(encoding="utf-8-sig")
+    assert '"quoi";"personne";"classe";"détail"' in text
+    assert '"création";"FAMILLEAA Enfanta";"6EME1";"Élève : arrive dans l’établissement."' in text
+    answer = act("roster", "import", str(folder), "--difference", str(out))
+    assert (answer.code, "exists already, nothing was done" in answer.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -132,7 +143,7 @@ def test_a_siecle_pair_creates_accounts_and_needs_the_school_name(act: Run, tmp_
     [row] = json.loads(act("school", "list", "--json").out)
     assert row == {
         "uai": "0599003R", "name": "Lycée Rosa-Bonheur", "degree": "2D", "source": "siecle", "address": ["1 rue"],
-        "phone": "03", "mail": None,
+        "phone": "03", "hours": "", "mail": None,
     }  # fmt: skip
 
 

@@ -5,25 +5,31 @@ import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, select, update
 
 from idp.accounts import retired
-from idp.accounts.models import Account, Guardianship, RetiredName, RosterAlias
+from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
+from idp.rostering import imports
+from idp.rostering.imports import FORCED, ImportStoppedError, Steps
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.phases import order
 from idp.rostering.reconcile.phases.order import PHASES, Phase
 from idp.rostering.reconcile.schema import UnreadRow
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.tables import TABLES, Column
+from idp.rostering.records import Form
+from idp.services import services
 from tests.architecture.tree import modules, parsed, shown
 from tests.commands.conftest import Run
 from tests.rostering import numbered
-from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year, delete, modify, write
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, delete, modify, write
 from tests.rostering.numbered import MARIE, PAUL
 from tests.rostering.seen import account, imported
 
@@ -108,6 +114,30 @@ def import_everything(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder / "third"), "--force")
     changes = [modify("PersRelEleve", "9100004", {"sn": ["DURAND"]}), delete("PersRelEleve", "9150005")]
     imported(act, write(folder / "delta" / "ENT_0599001N_Delta_20260902_PersRelEleve_0000.xml", changes), "--force")
+    check_for_a_school(year, folder / "fourth")
+
+
+def check_for_a_school(year: Year, folder: Path) -> None:
+    """Check files of a school's staff: of people of another school, of both schools, and of suspended people."""
+    both = account("9100009").id
+    schools = {school.uai: school.id for school in db.session.scalars(select(School))}
+    moved = "9200007"
+    db.session.execute(update(Child).where(Child.roster_key == f"aaf:{moved}").values(school_id=schools[LYCEE]))
+    elsewhere = db.session.scalars(select(Child.id).where(Child.roster_key == f"aaf:{moved}")).one()
+    db.session.add(Guardianship(account_id=both, child_id=elsewhere, kinship="10", authority=1))
+    suspended = Account.roster_key.in_(("aaf:9150003", "aaf:9150011"))
+    db.session.execute(update(Account).where(suspended).values(suspended_at=now()))
+    for key in db.session.scalars(select(Account.id).where(suspended)):
+        db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
+    db.session.commit()
+    parents = ("9150003", "9150011", "9100007", "9150007")
+    year.add(Pupil("90", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
+    del year.parents["9150003"], year.parents["9150007"]
+    form = Form(today=date(2026, 10, 1), school=COLLEGE, refuses_others=True)
+    nothing = Steps(lambda _: None, lambda _: None, lambda _: None, lambda _, __: None)
+    with pytest.raises(ImportStoppedError) as stopped:
+        imports.check(services().settings, [year.write(folder)], form, nothing, FORCED)
+    stopped.value.result.staging.close()
 
 
 def test_phases_and_tables_are_as_declared(

@@ -19,8 +19,8 @@ from tests.builders import Build
 pytestmark = pytest.mark.both_databases
 
 IDLE = timedelta(hours=1)
-ALL = {"used", "ended", "disabled", "outdated", "expired", "just expired", "idle", "just idle"}
-HOLDING = {"used", "expired", "just expired", "idle", "just idle"}
+ALL = {"used", "ended", "disabled", "suspended", "reopened", "outdated", "expired", "just expired", "idle", "just idle"}
+HOLDING = {"used", "reopened", "expired", "just expired", "idle", "just idle"}
 
 
 @pytest.fixture
@@ -40,11 +40,16 @@ def moment(app: Flask, build: Build) -> Iterator[datetime]:
                 last_seen_at=moment,
                 expires_at=moment + timedelta(hours=1),
             )
+            closed: dict[str, dict[str, datetime]] = {
+                "disabled": {"disabled_at": moment},
+                "suspended": {"suspended_at": moment},
+                "reopened": {"suspended_at": moment - IDLE, "suspended_until": moment},
+            }
+            for name, value in closed.get(kind, {}).items():
+                setattr(account, name, value)
             match kind:
                 case "ended":
                     session.ended_at = moment
-                case "disabled":
-                    account.disabled_at = moment
                 case "outdated":
                     account.credentials_changed()
                 case "expired":
@@ -79,27 +84,27 @@ def rows() -> list[tuple[Session, Account]]:
 
 
 def test_a_session_holds_until_it_is_ended_or_credentials_change_or_the_account_is_disabled(moment: datetime) -> None:
-    assert admitted(liveness.holding()) == HOLDING
-    assert admitted_by_text(liveness.holding_sql("s", "a"), moment) == HOLDING
-    assert {session.sid for session, account in rows() if liveness.is_holding(session, account)} == HOLDING
+    assert admitted(liveness.holding(moment)) == HOLDING
+    assert admitted_by_text(liveness.holding_sql("s", "a", moment=":now"), moment) == HOLDING
+    assert {session.sid for session, account in rows() if liveness.is_holding(session, account, moment)} == HOLDING
 
 
 @pytest.mark.row("B-05")
 def test_a_live_session_holds_and_is_neither_expired_nor_idle(settings: Settings, moment: datetime) -> None:
     written = liveness.live_sql("s", "a", moment=":now", idle_since=":idle_since")
     assert liveness.idle_since(settings, moment) == moment - IDLE
-    assert admitted(liveness.live(settings, moment)) == {"used"}
-    assert admitted_by_text(written, moment) == {"used"}
+    assert admitted(liveness.live(settings, moment)) == {"used", "reopened"}
+    assert admitted_by_text(written, moment) == {"used", "reopened"}
 
 
 def test_a_sign_in_continues_an_idle_session_and_no_expired_one(moment: datetime) -> None:
-    assert admitted(liveness.resumable(moment)) == {"used", "idle", "just idle"}
+    assert admitted(liveness.resumable(moment)) == {"used", "reopened", "idle", "just idle"}
 
 
 def test_a_session_is_listed_while_it_is_live_or_a_client_can_renew_its_tokens(
     settings: Settings, moment: datetime
 ) -> None:
-    assert admitted(liveness.listed(settings, moment, false())) == {"used"}
+    assert admitted(liveness.listed(settings, moment, false())) == {"used", "reopened"}
     assert admitted(liveness.listed(settings, moment, true())) == HOLDING
 
 

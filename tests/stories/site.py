@@ -15,9 +15,10 @@ from typing import Any
 
 import requests
 
+from demo import desk
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.letters import Paper, SeededLetter
-from demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
+from demo.processes import DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from demo.seed import seed
 from demo.supervisor import Child, first_taken
 from idp import schema
@@ -30,6 +31,8 @@ from tests.applications import SHARED
 from tests.databases import SECRET
 
 _PATIENCE = 120.0
+_ON_DEMAND = frozenset({"desk"})
+"""The parts that only some stories start."""
 _GUARD = WEB_OFFSET + 1
 _SPAN = _GUARD + 1
 _guards: dict[int, socket.socket] = {}
@@ -116,6 +119,7 @@ class Site:
         settings = Settings(
             env="development",
             issuer=f"http://{HOST}:{port}",
+            desk_url=f"http://{desk.HOST}:{port + DESK_OFFSET}",
             secret_key=SECRET,
             database_url=database_url,
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
@@ -146,8 +150,8 @@ class Site:
             services_of(app).close()
 
     def start(self, *names: str) -> None:
-        """Start the named parts (all without names) and wait until they answer."""
-        parts = names or tuple(self.children)
+        """Start the named parts (without names all that every story needs) and wait until they answer."""
+        parts = names or tuple(name for name in self.children if name not in _ON_DEMAND)
         for name in parts:
             child = self.children[name]
             inherited = {k: v for k, v in os.environ.items() if not k.startswith(("IDP_", "ENT_"))}
@@ -211,7 +215,7 @@ class Site:
             yield ent.secret_key, "an ENT's secret key"
         if "catcher" in self.running:
             for mail in self.mails():
-                for link in re.findall(rf"{re.escape(self.settings.issuer)}/\S+/([\w-]{{43}})", mail["text"]):
+                for link in re.findall(r"https?://\S+/([\w-]{43})\b", mail["text"]):
                     yield link, "a link's token"
 
     def letter(self, begun: str) -> Letter:

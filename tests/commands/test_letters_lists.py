@@ -1,0 +1,61 @@
+"""`idp letters remaining` and `idp letters remind`: what the desk's page of classes does, by command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from idp.accounts import emails
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from tests.builders import COLLEGE, Build
+from tests.commands.conftest import Run
+from tests.commands.families import parent, pupil
+
+pytestmark = pytest.mark.both_databases
+
+
+def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, build: Build) -> None:
+    first, second = pupil(build, "6e 1"), pupil(build, "6e 2")
+    held = build.never_activated(children=[first], family_name="DUPONT")
+    parent(build, second, family_name="ZOLA")
+    build.active(children=[first], family_name="ACTIF")
+    parent(build, first, family_name="SUSPENDU", suspended_at=now())
+    answer = act("letters", "remaining", "--school", COLLEGE, "--class", "6e 1", "--json")
+    assert json.loads(answer.out) == [{"class": "6e 1", "pupil": "LEROY Malo", "guardian": "DUPONT Noémie"}]
+    out = act("letters", "remaining", "--school", COLLEGE.lower()).out
+    assert "ZOLA Noémie" in out
+    assert held.username not in out
+
+
+def test_parents_whose_address_waits_are_reminded_once_a_week(act: Run, build: Build) -> None:
+    child = pupil(build, "6e 1")
+    for number in range(2):
+        build.active(children=[child], email=None, pending_email=f"p{number}@exemple.fr")
+    build.active(children=[child], email=None, pending_email="s@exemple.fr", suspended_at=now())
+    expected = ({"sent": 2, "too_soon": 0, "nothing": 0}, {"sent": 0, "too_soon": 2, "nothing": 0})
+    for report in expected:
+        assert json.loads(act("letters", "remind", "--school", COLLEGE, "--class", "6e 1", "--json").out) == report
+    assert "0 reminded, 2 reminded a short time ago" in act("letters", "remind", "--school", COLLEGE).out
+    assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
+
+
+@pytest.mark.parametrize("command", ["remaining", "remind"])
+def test_an_unknown_school_or_class_is_reported(act: Run, build: Build, command: str) -> None:
+    pupil(build, "6e 1")
+    answer = act("letters", command, "--school", COLLEGE, "--class", "6e 9")
+    assert (answer.code, f"{COLLEGE} has no class 6e 9" in answer.err) == (1, True)
+    assert "no school 0599009Z" in act("letters", command, "--school", "0599009Z").err
+
+
+def test_an_address_that_is_printed_in_part_is_reported(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    lines = [f"Très longue ligne d’adresse numéro {number}, escalier et bâtiment" for number in range(6)]
+    long, short = parent(build, pupil(build, "6e 1"), address_lines=lines, city="Rivebelle"), parent(build)
+    parent(build, pupil(build, "6e 1"), address_lines=["1 rue du Test"], postcode="59990", city="Rivebelle")
+    answer = act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "a.pdf"))
+    assert f"printed in part: {long.username}\n" in answer.err
+    order = ("letters", "print", "--school", COLLEGE, "--renew", "--json", "--out", str(tmp_path / "b.pdf"))
+    assert json.loads(act(*order).out)["addresses_cut"] == [long.username]
+    assert short.username not in answer.err

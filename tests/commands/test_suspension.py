@@ -1,0 +1,208 @@
+"""`idp account suspend` and `reopen`: a suspended account signs in nowhere, a suspended tie gives an ENT no child."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Account, Guardianship
+from idp.accounts.notices import NOTICE
+from idp.accounts.suspensions.models import Suspension
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.oidc.logout.back_channel import LOGOUT
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
+from idp.operations.purge import unused_accounts
+from idp.sessions.manager import SESSIONS_ENDED
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.commands.accounts import OPERATOR, waiting
+from tests.commands.conftest import Events, Run
+from tests.pages import follow, heading, sign_in
+from tests.protocol.flow import OFFLINE, refused, tokens_for
+
+pytestmark = pytest.mark.both_databases
+
+WHY = "jugement du 3 novembre"
+
+
+def row_of(account: Account) -> Suspension:
+    return db.session.scalars(select(Suspension).where(Suspension.account_id == account.id)).one()
+
+
+def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    answer = act("account", "suspend", account.username, "--school", COLLEGE, "--reason", WHY, "--reference", "RG 26/1")
+    assert answer.code == 0, answer.err
+    assert f"{account.username} is suspended until it is reopened" in answer.out
+    assert "sessions ended: 1" in answer.out
+    assert waiting(SESSIONS_ENDED)
+    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
+    stranger = app.test_client()
+    refusal = sign_in(stranger, "/connexion", account.username, PASSWORD)
+    assert heading(refusal) == "Connexion"
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    refused(ent.refresh(browser, tokens["refresh_token"]), "invalid_grant")
+    [event] = events("account.suspended")
+    assert (event.account_id, event.actor) == (account.id, OPERATOR)
+    assert event.details["reason"] == WHY
+    assert (event.details["uai"], event.details["sessions"], event.details["child"]) == (COLLEGE, 1, "")
+
+    assert act("account", "reopen", account.username, "--school", COLLEGE, "--reason", "réglé").code == 0
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert heading(sign_in(stranger, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    [event] = events("account.reopened")
+    assert event.details["reason"] == "réglé"
+    again = act("account", "reopen", account.username, "--reason", "réglé")
+    assert "nothing of" in again.err
+
+
+def test_the_refusal_of_a_suspended_account_is_that_of_a_wrong_password(
+    app: Flask, build: Build, events: Events
+) -> None:
+    account, other = build.active(), build.active(email="autre@exemple.fr")
+    suspension.suspend(account.id, Decision(reason=WHY))
+    right = sign_in(app.test_client(), "/connexion", account.username, PASSWORD).get_data(as_text=True)
+    wrong = sign_in(app.test_client(), "/connexion", other.username, "un autre mot de passe").get_data(as_text=True)
+    assert heading_of(right) == heading_of(wrong) == "Connexion"
+    assert "suspend" not in right
+    assert [event.details["reason"] for event in events("sign_in")] == ["suspended", "wrong"]
+
+
+def heading_of(page: str) -> str:
+    return page.partition("<h1>")[2].partition("</h1>")[0]
+
+
+def test_a_suspension_ends_by_itself_at_its_instant(app: Flask, build: Build) -> None:
+    account = build.active()
+    until = now() + timedelta(hours=2)
+    suspension.suspend(account.id, Decision(reason=WHY, until=until))
+    with time_machine.travel(until - timedelta(seconds=1), tick=False):
+        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
+    with time_machine.travel(until, tick=False):
+        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+def test_a_letter_opens_no_suspended_account_and_none_is_printed(act: Run, app: Flask, build: Build) -> None:
+    build.ent()
+    account = build.never_activated()
+    suspension.suspend(account.id, Decision(reason=WHY))
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
+    answer = act("letters", "print", "--username", account.username, "--out", "courriers.pdf")
+    assert answer.code == 1
+    assert "is suspended: its letter could not be used" in answer.err
+
+
+def test_a_person_whose_tie_is_suspended_gets_no_bulk_letter(act: Run, build: Build) -> None:
+    build.ent()
+    account = build.never_activated()
+    [tie] = account.guardianships
+    suspension.suspend(account.id, Decision(reason=WHY, child=tie.child_id))
+    answer = act("letters", "print", "--school", COLLEGE, "--renew", "--out", "courriers.pdf")
+    assert f"{account.username} is suspended" in answer.err
+
+
+def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
+    act: Run, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    malo, zoe = build.child("Malo"), build.child("Zoé")
+    account = build.active(children=[malo, zoe])
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    answer = act("account", "suspend", account.username, "--child", child_key(malo), "--reason", WHY)
+    assert answer.code == 0, answer.err
+    claims = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert [child["given_name"] for child in claims["children"]] == ["Zoé"]
+    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+    page = browser.get("/mon-compte").get_data(as_text=True)
+    assert "Malo" not in page
+    [event] = events("account.suspended")
+    assert event.details["child"] == str(malo.id)
+    assert not waiting(NOTICE)
+
+
+def test_a_person_whose_last_tie_is_suspended_is_out_of_that_ent_alone(
+    act: Run, build: Build, browser: FlaskClient
+) -> None:
+    college = build.ent(scopes=OFFLINE, backchannel_logout_uri="https://ent.test/bc")
+    lycee = build.ent("Horizon", "horizon.test", uais=[LYCEE], scopes=OFFLINE)
+    malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
+    account = build.active(children=[malo, zoe])
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    here, there = tokens_for(browser, college, scope=OFFLINE), tokens_for(browser, lycee, scope=OFFLINE)
+    until = now() + timedelta(days=3)
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school(COLLEGE), until=until))
+    db.session.expire_all()
+    assert waiting(LOGOUT)
+    assert college.userinfo(browser, here["access_token"]).status_code == 401
+    refused(college.refresh(browser, here["refresh_token"]), "invalid_grant")
+    assert lycee.userinfo(browser, there["access_token"]).get_json()["uai"] == [LYCEE]
+    with time_machine.travel(until, tick=False):
+        assert [child.given_name for child in account.children] == ["Malo", "Zoé"]
+    assert [child.given_name for child in account.children] == ["Zoé"]
+
+
+def test_a_school_suspends_ties_of_its_own_pupils_only(build: Build) -> None:
+    zoe = build.child("Zoé", uai=LYCEE)
+    account = build.active(children=[build.child(), zoe])
+    with pytest.raises(SuspensionRefusedError) as refusal:
+        suspension.suspend(account.id, Decision(reason=WHY, child=zoe.id, school=build.school(COLLEGE)))
+    assert refusal.value.why is Why.NO_SUCH_TIE
+    assert not db.session.scalars(select(Suspension)).all()
+
+
+def test_a_second_click_is_one_suspension_and_a_longer_one_takes_its_place(build: Build) -> None:
+    account, school = build.active(), build.school()
+    day = now() + timedelta(days=1)
+    first = suspension.suspend(account.id, Decision(reason=WHY, until=day, school=school))
+    assert suspension.suspend(account.id, Decision(reason=WHY, until=day, school=school)).id == first.id
+    longer = suspension.suspend(account.id, Decision(reason=WHY, school=school))
+    db.session.expire_all()
+    assert (first.ended_by, longer.ended_at) == ("replaced", None)
+    assert account.suspended_until is None
+    with pytest.raises(SuspensionRefusedError) as refusal:
+        suspension.suspend(account.id, Decision(reason=WHY, until=day, school=school))
+    assert refusal.value.why is Why.SUSPENDED_LONGER
+
+
+def test_reopening_one_of_two_suspensions_leaves_the_other(build: Build) -> None:
+    account, school = build.active(), build.school()
+    of_school = suspension.suspend(account.id, Decision(reason=WHY, school=school))
+    of_academy = suspension.suspend_for_a_day(account.id, WHY, "")
+    assert suspension.suspend_for_a_day(account.id, WHY, "").id == of_academy.id
+    suspension.reopen(of_school.id, "réglé")
+    db.session.expire_all()
+    assert account.is_suspended_at(now())
+    assert account.suspended_until == of_academy.until
+    suspension.reopen(of_academy.id, "réglé")
+    db.session.expire_all()
+    assert account.suspended_at is None
+    with pytest.raises(SuspensionRefusedError) as refusal:
+        suspension.reopen(of_academy.id, "réglé")
+    assert refusal.value.why is Why.OVER
+
+
+def test_no_purge_and_no_erasure_removes_a_suspension(act: Run, build: Build) -> None:
+    moment = now()
+    account = build.active(activated_at=moment - timedelta(days=5000), email=None)
+    [tie] = account.guardianships
+    suspension.suspend(account.id, Decision(reason=WHY, child=tie.child_id))
+    with unit_of_work():
+        db.session.get_one(Guardianship, (account.id, tie.child_id)).ended_at = moment - timedelta(days=4000)
+    with unit_of_work():
+        assert unused_accounts.remove_ended_links(moment) == 0
+        assert not unused_accounts.remove(account.id, unused_accounts.removable(build.settings, moment))
+    answer = act("account", "erase", account.username, "--yes", "--reason", "demande")
+    assert answer.code != 0
+    assert "suspended" in answer.err
+    assert row_of(account).ended_at is None

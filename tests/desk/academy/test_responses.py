@@ -1,0 +1,153 @@
+"""Responses and failures of the académie's provider: none works twice, none is a fault of the desk."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.clock import now
+from idp.desk.staff.models import StaffAccount
+from idp.http_client import outgoing
+from tests.desk.academy import provider as academy
+from tests.desk.academy.provider import Provider
+from tests.desk.academy.steps import begin, is_in, refused, sign_in
+from tests.desk.colleagues import post
+
+
+def test_a_response_works_once(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
+    answer = academy.path(provider.authorize(begin(visitor)))
+    assert visitor.get(answer).status_code == 200
+    post(visitor, "/deconnexion", "/ma-securite")
+    refused(visitor.get(answer), "Cette connexion a déjà servi")
+    assert provider.tokens == 1
+
+
+def test_a_response_of_another_browser_is_refused(
+    desk: Flask, visitor: FlaskClient, provider: Provider, linked: StaffAccount
+) -> None:
+    answer = academy.path(provider.authorize(begin(visitor)))
+    other = desk.test_client()
+    refused(other.get(answer), "Cette connexion a déjà servi")
+    assert not is_in(other)
+    assert visitor.get(answer).status_code == 200
+
+
+def test_a_late_response_is_refused(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        answer = academy.path(provider.authorize(begin(visitor)))
+        clock.shift(timedelta(minutes=10))
+        refused(visitor.get(answer), "Cette connexion a déjà servi, a trop attendu")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "state=x", "code=x", "state=%00", "state=é&code=x", "state=%ff%fe", f"state={'A' * 5000}&code=x", "error=x"],
+)
+def test_an_odd_response_is_refused(visitor: FlaskClient, query: str) -> None:
+    refused(visitor.get(f"/connexion/academie/retour?{query}"), "Cette connexion a déjà servi")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"code": ""}, "L’académie n’a pas confirmé votre connexion."),
+        ({"code": "x" * 3000}, "L’académie n’a pas confirmé votre connexion."),
+        ({"error": "access_denied"}, "L’académie n’a pas confirmé votre connexion."),
+        ({"iss": "https://autre.test"}, "n’est pas valable"),
+        ({"iss": ""}, "n’est pas valable"),
+        ({"code": "un-autre-code"}, "ne répond pas"),
+    ],
+)
+def test_an_error_of_the_provider_is_shown(
+    visitor: FlaskClient, provider: Provider, linked: StaffAccount, changes: dict[str, str], words: str
+) -> None:
+    answer = {**provider.authorize(begin(visitor)), **changes}
+    refused(visitor.get(academy.path(answer)), words)
+    assert not is_in(visitor)
+
+
+def test_a_parameter_given_twice_is_refused(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
+    answer = academy.path(provider.authorize(begin(visitor)))
+    refused(visitor.get(f"{answer}&code=x"), "L’académie n’a pas confirmé")
+
+
+def test_a_head_request_uses_nothing(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
+    answer = academy.path(provider.authorize(begin(visitor)))
+    assert visitor.head(answer).status_code == 200
+    assert visitor.get(answer).status_code == 200
+
+
+def slow() -> academy.Answer:
+    """Answer too late."""
+    time.sleep(0.6)
+    return 200, b"{}"
+
+
+BROKEN: dict[str, Callable[[], academy.Answer]] = {
+    "an error": lambda: (500, b"{}"),
+    "a refusal": lambda: (401, b'{"error": "invalid_client"}'),
+    "a redirect": lambda: (302, b""),
+    "HTML": lambda: (200, b"<html>"),
+    "a list": lambda: (200, b"[]"),
+    "no UTF-8": lambda: (200, b"\xff\xfe"),
+    "deep": lambda: (200, b'{"a":' * 5000),
+    "empty": lambda: (200, b""),
+    "large": lambda: (200, b'{"a": "' + b"x" * 100_000 + b'"}'),
+    "slow": slow,
+}
+
+
+@pytest.mark.parametrize("path", ["/token", "/jwks"])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_provider_is_reported(
+    visitor: FlaskClient,
+    provider: Provider,
+    linked: StaffAccount,
+    kind: str,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = academy.path(provider.authorize(begin(visitor)))
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5 if kind == "slow" else outgoing.TIMEOUT)
+    provider.answers[path] = BROKEN[kind]
+    refused(visitor.get(answer), "Le service de connexion de l’académie ne répond pas.")
+    assert not is_in(visitor)
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_provider_without_metadata_is_reported(
+    visitor: FlaskClient, provider: Provider, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5 if kind == "slow" else outgoing.TIMEOUT)
+    provider.answers["/.well-known/openid-configuration"] = BROKEN[kind]
+    refused(post(visitor, "/connexion/academie", "/connexion"), "ne répond pas")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("issuer", "https://autre.test"),
+        ("issuer", None),
+        ("authorization_endpoint", "javascript:alert(1)"),
+        ("authorization_endpoint", "http://autre.test/authorize"),
+        ("authorization_endpoint", 'https://autre.test/"onclick="x" y'),
+        ("authorization_endpoint", "https://[autre"),
+        ("token_endpoint", "file:///etc/passwd"),
+        ("token_endpoint", None),
+        ("jwks_uri", 5),
+    ],
+)
+def test_odd_metadata_are_refused(visitor: FlaskClient, provider: Provider, name: str, value: object) -> None:
+    provider.metadata[name] = value
+    refused(post(visitor, "/connexion/academie", "/connexion"), "ne répond pas")
+
+
+def test_an_internal_token_endpoint_is_not_requested(
+    visitor: FlaskClient, provider: Provider, linked: StaffAccount
+) -> None:
+    provider.metadata["token_endpoint"] = "https://169.254.169.254/token"
+    refused(sign_in(visitor, provider), "ne répond pas")

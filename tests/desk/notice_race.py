@@ -1,0 +1,65 @@
+"""Settle the same notices from several processes at once: `python -m tests.desk.notice_race`.
+
+The parent process imports the code and forks the others; each has its own application and connections, and in each
+round all start at one barrier. The order is JSON on standard input. Print, as JSON, for each notice the answers of
+those who won.
+"""
+
+import json
+import multiprocessing
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from idp.accounts.models import SchoolNotice
+from idp.db import db
+from idp.desk.notices import settling
+from idp.desk.notices.settling import NotSettledError, Reply
+from idp.desk.notices.words import Answer
+from tests.applications import inherited
+from tests.databases import settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+COLLEAGUES = 4
+
+
+def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[Any]") -> None:
+    """Settle each notice when all are ready."""
+    settings = settings_for(order["database"], database_pool=2)
+    answer = Answer.REJECT if number % 2 else Answer.RIGHT
+    app = inherited(settings)
+    for key in order["notices"]:
+        with app.test_request_context():
+            notice = db.session.get_one(SchoolNotice, uuid.UUID(key))
+            barrier.wait(120)
+            try:
+                settling.settle(settings, notice, Reply(answer, f"personne {number}"))
+                answers.put((key, answer.value))
+            except NotSettledError as refusal:
+                answers.put((key, "" if refusal.is_late else refusal.sentence))
+            db.session.remove()
+
+
+def main() -> None:
+    """Run all processes."""
+    order = json.load(sys.stdin)
+    context = multiprocessing.get_context("fork")
+    inherited(settings_for(order["database"], database_pool=2))
+    barrier, answers = context.Barrier(COLLEAGUES), context.SimpleQueue()
+    crowd = [context.Process(target=settle, args=(order, number, barrier, answers)) for number in range(COLLEAGUES)]
+    for process in crowd:
+        process.start()
+    won: dict[str, list[str]] = {key: [] for key in order["notices"]}
+    for _ in range(COLLEAGUES * len(won)):
+        key, answer = answers.get()
+        won[key].append(answer)
+    for process in crowd:
+        process.join()
+    json.dump(won, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

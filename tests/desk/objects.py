@@ -1,0 +1,163 @@
+"""The objects behind the routes of the desk, for the access matrix: each is made in a school.
+
+A route with an object's id, or one whose query names something of a school, has an entry in `OBJECTS`.
+"""
+
+import itertools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import select
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.charter.models import CharterVersion
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.jobs.models import Job
+from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
+from idp.rostering.models import ImportBatch
+from tests.desk.colleagues import Colleagues
+
+_numbers = itertools.count(1)
+Ids = dict[str, Any]
+Make = Callable[[Colleagues, str], Ids]
+
+
+def _invitation(colleagues: Colleagues, _uai: str) -> Ids:
+    return {"token": colleagues.invited().rpartition("/")[2]}
+
+
+def _job(colleagues: Colleagues, uai: str) -> Ids:
+    """Make a job of another person of the school, and the id of a file that it does not have."""
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.HEAD, uai=uai)
+    row = Job(kind="trial", staff_id=staff.id, role_id=role.id, school_id=role.school_id)
+    db.session.add(row)
+    db.session.commit()
+    return {"key": row.id, "file": uuid.uuid4()}
+
+
+def _guardian(colleagues: Colleagues, uai: str) -> Account:
+    return colleagues.build.active(children=[colleagues.build.child(uai=uai)])
+
+
+def _account(colleagues: Colleagues, uai: str) -> Ids:
+    account = _guardian(colleagues, uai)
+    return {"key": account.id, "account": account.id}
+
+
+def _suspension(colleagues: Colleagues, uai: str) -> Ids:
+    account = _guardian(colleagues, uai)
+    decision = Decision(reason="le juge a décidé", school=colleagues.build.school(uai))
+    row = suspension.suspend(account.id, decision)
+    db.session.commit()
+    return {"account": account.id, "decision": row.id}
+
+
+def _class(colleagues: Colleagues, uai: str) -> Ids:
+    child = colleagues.build.child(uai=uai)
+    child.class_name = f"6e {uai}"
+    db.session.commit()
+    return {"classe": child.class_name}
+
+
+def _school(colleagues: Colleagues, uai: str) -> Ids:
+    return {"key": colleagues.build.school(uai).id}
+
+
+def _role(colleagues: Colleagues, uai: str) -> Ids:
+    """Make a secretary of the school, whose role is the object."""
+    return {"key": colleagues.grant(colleagues.person(), Role.SECRETARY, uai=uai).id}
+
+
+def _ent(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an ENT that serves this school only, with a charter."""
+    number = next(_numbers)
+    ent = colleagues.build.ent(f"ENT {number}", f"ent{number}.test", uais=[uai])
+    colleagues.build.publish(ent, "1")
+    client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+    version = db.session.scalars(select(CharterVersion).where(CharterVersion.client_id == client.id)).one()
+    return {"key": client.id, "version": version.id}
+
+
+def _notice(colleagues: Colleagues, uai: str) -> Ids:
+    """Make a notice about a tie that is disputed."""
+    account = _guardian(colleagues, uai)
+    for tie in account.guardianships:
+        tie.disputed_at = now()
+    db.session.commit()
+    with unit_of_work():
+        school_notices.add(Kind.NOT_GUARDIAN, account.id, [colleagues.build.school(uai).id])
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    return {"notice": notice.id, "reply": "rejet"}
+
+
+def _import(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an import of the school's files."""
+    batch = ImportBatch(format="csv", mode="import", state="done", files=["x.csv"], schools=[uai], finished_at=now())
+    db.session.add(batch)
+    db.session.commit()
+    return {"key": batch.id}
+
+
+def _pupil(colleagues: Colleagues, uai: str) -> Ids:
+    return {"pupil": colleagues.build.child(uai=uai).id}
+
+
+OBJECTS: dict[str, Make] = {
+    "accounts.resend": _account,
+    "accounts.show": _account,
+    "accounts.unlock": _account,
+    "classes.letters": _class,
+    "classes.names": _class,
+    "classes.names_csv": _class,
+    "classes.remind": _class,
+    "enrolment.enrol": _invitation,
+    "enrolment.challenge": _invitation,
+    "enrolment.begin_code": _invitation,
+    "ents.detail": _ent,
+    "ents.draft": _ent,
+    "ents.edit": _ent,
+    "ents.publish": _ent,
+    "ents.read_charter": _ent,
+    "ents.secret": _ent,
+    "ents.trial": _ent,
+    "ents.write_charter": _ent,
+    "families.show": _pupil,
+    "files.compare": _job,
+    "files.import_": _job,
+    "files.problems": _import,
+    "files.problems_csv": _import,
+    "jobs.show": _job,
+    "jobs.cancel": _job,
+    "jobs.take": _job,
+    "letter.draw": _account,
+    "letter.show": _account,
+    "notices.answer": _notice,
+    "notices.detail": _notice,
+    "people.confirm": _account,
+    "people.copy": _account,
+    "people.erase": _account,
+    "people.erased": _account,
+    "people.person": _account,
+    "people.rectify": _account,
+    "school.edit": _school,
+    "school.preview": _school,
+    "suspension.done": _suspension,
+    "suspension.reopen": _suspension,
+    "suspension.suspend": _account,
+    "team.end": _role,
+    "team.give_back": _role,
+}
+"""For each endpoint: makes an object in a school; returns the variable parts of the URL (further values are left out),
+or, for a path without variable parts, the parameters of the query."""
+NOT_WHOLE = frozenset({"files.compare", "files.import_"})
+"""Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
+NARROWER: dict[str, frozenset[Role]] = {"ents.register": frozenset({Role.ENT_OPERATOR})}
+"""Endpoints that refuse roles which have the right: a new ENT would not be in the scope of the operator."""

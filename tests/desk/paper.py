@@ -1,0 +1,39 @@
+"""Reads the files that jobs hand out."""
+
+import io
+
+import pypdf
+from flask.testing import FlaskClient
+
+from idp.db import db
+from idp.desk.jobs import asking
+from idp.desk.jobs.models import Job, JobFile
+from idp.outbox.worker import Worker
+from idp.services import services
+from tests.desk.colleagues import post
+from tests.letters.read_back import secrets_in, text_of
+
+
+def do_all() -> None:
+    """Do the jobs that wait, as the worker does."""
+    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
+    db.session.expire_all()
+
+
+def last_job() -> Job:
+    """Return the youngest job."""
+    db.session.expire_all()
+    return db.session.query(Job).order_by(Job.created_at.desc()).limit(1).one()
+
+
+def take(browser: FlaskClient, job: Job) -> list[str]:
+    """Take the files of a job, and return the text of each page."""
+    keys = [row.id for row in db.session.query(JobFile).filter_by(job_id=job.id, is_upload=False)]
+    pdfs = [post(browser, f"/travaux/{job.id}/fichiers/{key}", f"/travaux/{job.id}").data for key in keys]
+    return [text_of(page) for pdf in pdfs for page in pypdf.PdfReader(io.BytesIO(pdf)).pages]
+
+
+def secret_on(page: str) -> str:
+    """Return the provisional password of a page."""
+    [secret] = secrets_in(page)
+    return secret

@@ -1,0 +1,95 @@
+"""Who may open a page of the desk, and what comes first."""
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.staff.models import Role
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+
+def test_every_endpoint_declares_what_it_needs(desk: Flask) -> None:
+    endpoints = [rule.endpoint for rule in desk.url_map.iter_rules()]
+    assert len(endpoints) > 10
+    for endpoint in endpoints:
+        access.need_of(desk, endpoint)
+
+
+def test_a_stranger_is_led_to_the_sign_in_and_back(visitor: FlaskClient) -> None:
+    answer = visitor.get("/ma-securite")
+    assert answer.headers["Location"] == "/connexion?suite=%2Fma-securite"
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_person_with_a_role_enters(colleagues: Colleagues, build: object, role: Role) -> None:
+    browser = colleagues.signed_in(role)
+    assert heading(browser.get("/")) == "Aujourd’hui"
+
+
+def test_a_role_that_ends_closes_the_desk_at_once(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.SECRETARY)
+    browser, _ = colleagues.session(staff)
+    assert browser.get("/").status_code == 200
+    role.valid_until = now() - timedelta(seconds=1)
+    db.session.commit()
+    assert browser.get("/").headers["Location"] == "/connexion"
+
+
+def test_a_person_who_left_is_out_at_once(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.HEAD)
+    browser, _ = colleagues.session(staff)
+    staff.disabled_at = now()
+    db.session.commit()
+    assert browser.get("/").headers["Location"] == "/connexion"
+
+
+def test_a_session_ends_after_half_an_hour_without_a_request(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.HEAD)
+    browser, session = colleagues.session(staff)
+    session.last_seen_at = now() - timedelta(minutes=31)
+    db.session.commit()
+    assert browser.get("/").headers["Location"] == "/connexion"
+
+
+def test_a_stale_proof_leads_to_a_proof_and_back(colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    answer = post(browser, "/ma-securite/codes-de-secours", "/ma-securite")
+    assert answer.headers["Location"] == "/preuve?suite=%2Fma-securite"
+
+
+def test_a_person_with_two_posts_chooses_one(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    lycee = colleagues.grant(staff, Role.HEAD, uai="0599002P")
+    browser, _ = colleagues.session(staff)
+    assert browser.get("/").headers["Location"] == "/etablissements"
+    answer = post(browser, "/etablissements", post=str(lycee.id))
+    assert answer.headers["Location"] == "/"
+    page = browser.get("/").get_data(as_text=True)
+    assert "Lycée Louise-Weber" in page
+    assert "Direction" in page
+
+
+def test_nobody_chooses_the_post_of_another(colleagues: Colleagues) -> None:
+    other = colleagues.grant(colleagues.person(), Role.HEAD)
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    browser, _ = colleagues.session(staff)
+    assert post(browser, "/etablissements", post=str(other.id)).status_code == 404
+    assert "Secrétariat" in browser.get("/").get_data(as_text=True)
+
+
+def test_without_a_provider_of_the_academy_there_is_no_such_door(visitor: FlaskClient) -> None:
+    page = visitor.get("/connexion")
+    assert "académie »" not in page.get_data(as_text=True)
+    assert post(visitor, "/connexion/academie", "/connexion").status_code == 404
+    assert visitor.get("/connexion/academie/retour").status_code == 404

@@ -1,0 +1,184 @@
+"""Mails about unusual acts: their bounds, their recipients, once a day."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from flask import Flask
+
+from idp.audit.desk_events import PupilRead
+from idp.audit.events import AccountRead, LetterReissued
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.alerts import mails, rules
+from idp.desk.staff.models import Role, StaffAccount
+from idp.outbox.models import OutboxMessage
+from idp.services import services_of
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues
+from tests.desk.entries import write
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+MORNING = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+    return Clock(monkeypatch)
+
+
+class Clock:
+    """Sets the time of the journal and of the rules."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patch = monkeypatch
+
+    def set(self, moment: datetime) -> None:
+        self.patch.setattr("idp.audit.log.now", lambda: moment)
+        self.patch.setattr("idp.desk.alerts.rules.now", lambda: moment)
+
+
+def alerts() -> list[tuple[str, int, str]]:
+    """Look for alerts; return those that wait: name, number, recipient."""
+    rules.look(OutboxMessage())
+    db.session.expire_all()
+    rows = db.session.query(OutboxMessage).filter_by(kind=rules.ALERT).order_by(OutboxMessage.id).all()
+    return [(row.payload["alert"], row.payload["count"], row.payload["recipient"]) for row in rows]
+
+
+def head(colleagues: Colleagues) -> StaffAccount:
+    staff = colleagues.person("Henri Roux")
+    colleagues.grant(staff, Role.HEAD, days=4000)
+    return staff
+
+
+def read(clock: Clock, staff: StaffAccount, build: Build, count: int, *, minutes: float, pupils: bool = False) -> None:
+    """Open `count` accounts within `minutes`."""
+    for i in range(count):
+        clock.set(MORNING + timedelta(minutes=minutes) * i / max(count - 1, 1))
+        key = uuid.uuid4()
+        write(PupilRead(child=str(key)) if pupils else AccountRead(account_id=key), staff, build.school().id)
+
+
+@pytest.mark.parametrize("pupils", [False, True])
+@pytest.mark.parametrize(
+    ("count", "minutes", "expected"), [(30, 30, False), (31, 30, True), (31, 59.9, True), (31, 62, False)]
+)
+def test_more_than_thirty_accounts_in_an_hour(
+    clock: Clock, build: Build, colleagues: Colleagues, *, count: int, minutes: float, expected: bool, pupils: bool
+) -> None:
+    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
+    read(clock, staff, build, count, minutes=minutes, pupils=pupils)
+    clock.set(MORNING + timedelta(hours=5))
+    assert alerts() == ([("many_accounts", 31, str(chief.id))] if expected else [])
+
+
+def test_accounts_and_pupils_count_together(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
+    read(clock, staff, build, 15, minutes=30)
+    read(clock, staff, build, 15, minutes=30, pupils=True)
+    clock.set(MORNING + timedelta(hours=5))
+    assert alerts() == []
+    read(clock, staff, build, 1, minutes=0)
+    clock.set(MORNING + timedelta(hours=5))
+    assert alerts() == [("many_accounts", 31, str(chief.id))]
+
+
+def test_the_same_account_counts_once(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    head(colleagues)
+    staff, account = colleagues.person(), build.active(family_name="X")
+    for _ in range(40):
+        clock.set(MORNING)
+        write(AccountRead(account_id=account.id), staff, build.school().id)
+    assert alerts() == []
+
+
+def test_an_alert_is_told_once_a_day_and_journaled_once(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    chief, staff = head(colleagues), colleagues.person()
+    read(clock, staff, build, 31, minutes=30)
+    assert len(alerts()) == 1
+    read(clock, staff, build, 40, minutes=50)
+    assert len(alerts()) == 1
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.alert").one()
+    assert (entry.details["staff"], entry.details["day"]) == (str(staff.id), "2026-11-24")
+    assert chief.id
+
+
+def test_heads_of_the_school_and_engineers_are_told_but_not_the_person(
+    clock: Clock, build: Build, colleagues: Colleagues
+) -> None:
+    first, second, engineer, other = (colleagues.person(name) for name in ("A B", "C D", "E F", "G H"))
+    colleagues.grant(first, Role.HEAD, days=4000)
+    colleagues.grant(second, Role.HEAD, days=4000)
+    colleagues.grant(engineer, Role.ENGINEER, days=4000)
+    colleagues.grant(other, Role.HEAD, uai=LYCEE, days=4000)
+    read(clock, first, build, 31, minutes=10)
+    assert {recipient for _, _, recipient in alerts()} == {str(second.id), str(engineer.id)}
+
+
+@pytest.mark.parametrize(("count", "expected"), [(9, []), (10, [10])])
+def test_ten_letters_for_active_accounts_in_a_day(
+    clock: Clock, build: Build, colleagues: Colleagues, count: int, expected: list[int]
+) -> None:
+    head(colleagues)
+    for i in range(count):
+        clock.set(MORNING + timedelta(minutes=i))
+        write(LetterReissued(account_id=uuid.uuid4(), reason="perdu"), colleagues.person(), build.school().id)
+    assert [number for name, number, _ in alerts() if name == "many_letters"] == expected
+
+
+def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    head(colleagues)
+    staff, midnight = colleagues.person(), datetime(2026, 11, 23, 23, 0, tzinfo=UTC)  # in Paris
+    for i in range(12):
+        clock.set(midnight + timedelta(minutes=i - 6))
+        write(LetterReissued(account_id=uuid.uuid4(), reason="perdu"), staff, build.school().id)
+    assert alerts() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "family_name", "expected"),
+    [
+        ("Sylvie Marchand", "MARCHAND", True),
+        ("MARCHAND Sylvie", "Marchand", True),
+        ("Anne Lefèvre", "LEFEVRE", True),
+        ("Anne-Laure Le Goff", "LE GOFF", True),
+        ("Martin Dupont", "MARTIN", False),
+        ("DUPONT Martin", "MARTIN", False),
+        ("Sylvie Marchand", "MARCHANDEAU", False),
+        ("Sylvie Marchand", "", False),
+        ("Sylvie", "SYLVIE", False),
+    ],
+)
+def test_own_family_name(name: str, family_name: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert rules.is_own_name(name, family_name) is expected
+
+
+def test_an_account_of_the_own_family_name_is_told(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
+    account = build.active(family_name="MARCHAND")
+    clock.set(MORNING)
+    write(AccountRead(account_id=account.id), staff, build.school().id)
+    assert alerts() == [("own_name", 1, str(chief.id))]
+
+
+@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "own_name", "new_head"])
+def test_the_mail_names_the_colleague_and_no_family(
+    desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mails, "deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to))
+    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
+    payload = {
+        "alert": alert, "day": "2026-11-24", "count": 31, "staff": "" if alert == "many_letters" else str(staff.id),
+        "school": str(build.school().id), "recipient": str(chief.id),
+    }  # fmt: skip
+    message = OutboxMessage(id=uuid.uuid4(), kind=rules.ALERT, payload=payload, created_at=now())
+    partial(mails.hand_over, settings=services_of(desk).settings)(message)
+    assert chief.email in sent[0]
+    assert "24/11/2026" in sent[0]
+    assert "Collège des Tilleuls" in sent[0]
+    assert ("Sylvie Marchand" in sent[0]) == (alert != "many_letters")
+    assert "bureau.exemple.test/journal" in sent[0]

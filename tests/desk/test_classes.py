@@ -1,0 +1,194 @@
+"""`/classes`: the board, reminders, the list for the class teacher."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, text
+
+from idp.accounts import emails
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.classes import board
+from idp.desk.jobs.models import Job
+from idp.letters.figures import State
+from idp.outbox.models import OutboxMessage
+from idp.throttle.models import ThrottleCounter
+from tests.builders import LYCEE, Build
+from tests.commands.families import link, parent, pupil
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.paper import do_all, last_job
+from tests.pages import heading
+from tests.statements.heard import hear
+
+REMIND = "/classes/rappel?classe=6e+1"
+
+
+@pytest.fixture
+def waiting(build: Build) -> list[Account]:
+    """Two parents of 6e 1 whose mail address waits, one confirmed, one disputed, one in another class."""
+    child = pupil(build, "6e 1")
+    people = [
+        build.active(children=[child], email=None, pending_email=f"p{n}@exemple.fr", family_name=name)
+        for n, name in enumerate(("BERNARD", "ADAM"))
+    ]
+    build.active(children=[child], family_name="CONFIRME")
+    closed = build.active(children=[child], email=None, pending_email="d@exemple.fr", family_name="CONTESTE")
+    link(closed, child).disputed_at = now()
+    build.active(children=[pupil(build, "6e 2")], email=None, pending_email="z@exemple.fr", family_name="ZOLA")
+    db.session.commit()
+    return people
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_board_counts_each_class_and_their_sum_by_one_statement(
+    desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sixth, second = pupil(build, "6e 1"), pupil(build, "6e 10")
+    build.active(children=[sixth])
+    build.active(children=[sixth], email=None, pending_email="a@exemple.fr")
+    build.never_activated(children=[sixth], generation=1)
+    build.never_activated(children=[second], provisional_expires_at=now() - timedelta(days=1), generation=1)
+    parent(build, second)
+    link(parent(build, second), second).disputed_at = now()
+    parent(build, pupil(build, "2de 7", LYCEE))
+    db.session.commit()
+    school = build.school()
+    heard: list[str] = []
+    hear(monkeypatch, heard.append)
+    rows, total = board.of_school(school)
+    assert len([statement for statement in heard if "guardianship" in statement]) == 1
+    monkeypatch.undo()
+    assert [state.value for state in State] == ["activated", "waiting", "printed", "expired", "never", "disputed"]
+    assert [(row.name, row.accounts, *(number for _, number in row.cells)) for row in (*rows, total)] == [
+        ("6e 1", 3, 1, 1, 1, 0, 0, 0),
+        ("6e 10", 3, 0, 0, 0, 1, 1, 1),
+        ("", 6, 1, 1, 1, 1, 1, 1),
+    ]
+    page = colleagues.signed_in().get("/classes")
+    assert heading(page) == "Classes"
+    words = page.get_data(as_text=True)
+    assert "Tout l’établissement" in words
+    assert "2de 7" not in words
+    assert "Activés\u00a0: 1, Mail à confirmer\u00a0: 1, Courrier imprimé\u00a0: 1, Courrier expiré\u00a0: 0" in words
+    assert "style=" not in words
+
+
+def test_a_school_without_accounts_says_what_comes_first(desk: Flask, colleagues: Colleagues) -> None:
+    assert "importez d’abord" in colleagues.signed_in().get("/classes").get_data(as_text=True)
+
+
+def remind(browser: FlaskClient, word: str = "RAPPELER") -> str:
+    answer = post(browser, REMIND, REMIND, word=word)
+    return answer.headers.get("Location", "") or answer.get_data(as_text=True)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_people_whose_address_waits_are_reminded_once_a_week(
+    desk: Flask, colleagues: Colleagues, waiting: list[Account]
+) -> None:
+    browser = colleagues.signed_in()
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Recevront un mail de rappel : 2" in page
+    assert "ADAM Noémie" in page
+    assert not {"CONFIRME", "CONTESTE", "ZOLA"} & set(page.replace("<", " ").replace(">", " ").split())
+    assert "exemple.fr" not in page
+    assert remind(browser).startswith("/travaux/")
+    do_all()
+    assert "Mails de rappel envoyés : 2." in browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+    assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Déjà rappelés depuis moins d’une semaine : 2" in page
+    assert "Rappeler par mail</button>" not in page
+    kinds = text("SELECT count(*) FROM audit WHERE kind = 'email.link_sent' AND staff_id IS NOT NULL")
+    assert db.session.scalar(kinds) == 2
+    assert db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link_ip%")).count() == 0
+
+
+def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
+    browser = colleagues.signed_in()
+    token = browser.get(REMIND)
+    for _ in range(2):
+        post(browser, REMIND, word="RAPPELER")
+    assert token.status_code == 200
+    do_all()
+    assert db.session.query(Job).count() == 2
+    assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
+
+
+def test_no_reminder_without_the_typed_word(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
+    browser = colleagues.signed_in()
+    assert "Tapez le mot RAPPELER" in remind(browser, "IMPRIMER")
+    assert db.session.query(Job).count() == 0
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
+    desk: Flask, colleagues: Colleagues, build: Build, waiting: list[Account]
+) -> None:
+    child = pupil(build, "6e 1", given_name="Zoé")
+    rest = parent(build, child, family_name="=HYPERLINK(1)", school_email="file@exemple.fr")
+    held = build.never_activated(children=[child], family_name="DUPONT")
+    parent(build, child, family_name="FERME", disabled_at=now())
+    browser = colleagues.signed_in()
+    page = browser.get("/classes/liste?classe=6e+1")
+    assert heading(page) == "Reste à activer : 6e 1"
+    words = page.get_data(as_text=True)
+    assert "reste à activer" in words
+    assert "DUPONT Noémie" in words
+    for secret in (rest.username, held.username, "exemple.fr", "FERME", "ADAM", "7K4M"):
+        assert secret not in words
+    file = browser.get("/classes/liste.csv?classe=6e+1")
+    assert file.headers["Content-Disposition"] == "attachment; filename=reste-a-activer-6e-1.csv"
+    lines = file.data.decode("utf-8-sig").splitlines()
+    assert lines[0] == '"classe";"élève";"responsable";"état"'
+    assert lines[1:] == [
+        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"reste à activer"',
+        '"6e 1";"LEROY Zoé";"DUPONT Noémie";"reste à activer"',
+    ]
+    listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))
+    assert listed == 2
+
+
+@pytest.mark.parametrize(("page", "count"), [("courriers", 4), ("rappel", 2), ("liste", 0)])
+def test_each_page_that_names_families_of_a_class_is_journaled(
+    desk: Flask, colleagues: Colleagues, build: Build, waiting: list[Account], page: str, count: int
+) -> None:
+    build.ent()
+    assert colleagues.signed_in().get(f"/classes/{page}?classe=6e+1").status_code == 200
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.class_listed").one()
+    assert (entry.details["class_name"], entry.details["count"]) == ("6e 1", count)
+
+
+def test_the_file_of_a_list_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    assert browser.get("/classes/liste?classe=6e+1").status_code == 200
+    file = browser.get("/classes/liste.csv?classe=6e+1")
+    assert file.headers["Location"].startswith("/preuve?suite=%2Fclasses%2Fliste.csv")
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None:
+    school = build.school()
+    if db.engine.dialect.name != "postgresql":
+        return
+    for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
+        db.session.execute(text(f"SET LOCAL enable_{way} = off"))
+    plans: list[str] = []
+
+    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            cursor.execute(f"EXPLAIN {statement}", parameters)
+            plans.extend(row[0] for row in cursor.fetchall())
+
+    event.listen(db.engine, "before_cursor_execute", explain)
+    try:
+        board.of_school(school)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", explain)
+    assert any("Index" in line for line in plans), plans
+    assert not [line for line in plans if "Seq Scan" in line], plans

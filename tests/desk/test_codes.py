@@ -1,0 +1,382 @@
+"""The fallback at the desk: a password together with a code, each code once; recovery codes; rate limits."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from html import unescape
+from threading import Barrier
+from typing import Any
+
+import pyotp
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts.passwords.hasher import Hasher
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.staff import codes, invitations, notices
+from idp.desk.staff.models import CredentialKind, Role, StaffCredential
+from idp.outbox.models import OutboxMessage
+from tests.desk.authenticator import Authenticator
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import form_token, heading
+
+PASSWORD = "plumeau vert sous la table ronde"
+MAIL = "sylvie@bureau.test"
+REFUSED = "Cette adresse, ce mot de passe et ce code n’ouvrent pas le bureau."
+STEP = timedelta(seconds=30)
+
+
+@dataclass
+class Enrolled:
+    """What a person who enrolled with a code knows."""
+
+    totp: pyotp.TOTP
+    recovery: list[str]
+    browser: FlaskClient
+
+    def code(self, steps: int = 0) -> str:
+        """Return the code that the application shows after some steps."""
+        return self.totp.at(now() + steps * STEP)
+
+
+def secret_of(page: TestResponse) -> str:
+    """Return the TOTP secret that a page shows."""
+    match = re.search(r'class="mono ltr big">([A-Z2-7 ]+)<', page.get_data(as_text=True))
+    assert match, page.get_data(as_text=True)
+    return match[1].replace(" ", "")
+
+
+def shown_codes(page: TestResponse) -> list[str]:
+    """Return the recovery codes of a page."""
+    return re.findall(r'<li class="mono ltr">([0-9A-Z-]{14})</li>', page.get_data(as_text=True))
+
+
+def ceremony_of(page: TestResponse) -> str:
+    """Return the ceremony of a page with a QR code."""
+    match = re.search(r'name="ceremony" value="([^"]+)"', page.get_data(as_text=True))
+    assert match
+    return match[1]
+
+
+def enrol(browser: FlaskClient, link: str, password: str = PASSWORD) -> Enrolled:
+    """Enrol with a password and a code."""
+    begun = post(browser, f"{link}/code", link)
+    totp = pyotp.TOTP(secret_of(begun))
+    fields = {"ceremony": ceremony_of(begun), "password": password, "code": totp.at(now())}
+    page = browser.post(link, data={"csrf_token": form_token(begun), **fields})
+    assert heading(page) == "Vos codes de secours", page.get_data(as_text=True)
+    return Enrolled(totp, shown_codes(page), browser)
+
+
+def sign_in(browser: FlaskClient, code: str, *, email: str = MAIL, password: str = PASSWORD) -> TestResponse:
+    """Sign in with a password and a code."""
+    return post(browser, "/connexion", email=email, password=password, code=code)
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """A clock that stands still in the middle of a time step."""
+    start = now().replace(second=10, microsecond=0)
+    with time_machine.travel(start, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def sylvie(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -> Enrolled:
+    """A person who enrolled with a code a minute ago."""
+    enrolled = enrol(desk.test_client(), colleagues.invited(email=MAIL))
+    clock.shift(2 * STEP)
+    return enrolled
+
+
+@pytest.mark.both_databases
+def test_a_password_with_a_code_opens_the_desk(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    assert sign_in(visitor, sylvie.code()).headers["Location"] == "/"
+    assert visitor.get("/").status_code == 200
+
+
+def test_the_code_of_the_enrolment_is_used(
+    clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues, visitor: FlaskClient
+) -> None:
+    enrolled = enrol(desk.test_client(), colleagues.invited(email=MAIL))
+    assert REFUSED in sign_in(visitor, enrolled.code()).get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        (PASSWORD, "000000"),
+        (PASSWORD, "0" * 12),
+        (PASSWORD, "é" * 6),
+        (PASSWORD, "١٢٣٤٥٦"),
+        ("un autre mot de passe", ""),
+        (PASSWORD.upper(), ""),
+    ],
+)
+def test_one_factor_opens_nothing(visitor: FlaskClient, sylvie: Enrolled, password: str, code: str) -> None:
+    page = sign_in(visitor, code or sylvie.code(), password=password)
+    assert REFUSED in page.get_data(as_text=True)
+    assert visitor.get("/").status_code == 303
+
+
+def test_a_password_alone_is_asked_for_its_code(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    page = sign_in(visitor, "")
+    assert "Tapez le code de l’application" in page.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(("steps", "opens"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_a_clock_may_be_one_step_wrong(
+    clock: time_machine.Traveller, visitor: FlaskClient, sylvie: Enrolled, steps: int, *, opens: bool
+) -> None:
+    clock.shift(4 * STEP)
+    assert (sign_in(visitor, sylvie.code(steps)).status_code == 303) is opens
+
+
+def test_a_code_and_those_before_it_work_once(desk: Flask, clock: object, sylvie: Enrolled) -> None:
+    before, code = sylvie.code(-1), sylvie.code()
+    assert sign_in(desk.test_client(), code).status_code == 303
+    for used in (code, before):
+        assert REFUSED in sign_in(desk.test_client(), used).get_data(as_text=True)
+
+
+@pytest.mark.parametrize("kind", ["code", "recovery"])
+@pytest.mark.both_databases
+def test_one_of_two_requests_at_once_uses_a_code(desk: Flask, sylvie: Enrolled, kind: str) -> None:
+    code = sylvie.code() if kind == "code" else sylvie.recovery[0]
+    browsers = [desk.test_client() for _ in range(2)]
+    tokens = [form_token(browser.get("/connexion")) for browser in browsers]
+    barrier = Barrier(2)
+
+    def send(browser: FlaskClient, token: str) -> int:
+        with desk.app_context():
+            barrier.wait(60)
+            fields = {"csrf_token": token, "email": MAIL, "password": PASSWORD, "code": code}
+            return browser.post("/connexion", data=fields).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        statuses = list(threads.map(send, browsers, tokens))
+    assert sorted(statuses) == [200, 303]
+
+
+def test_a_recovery_code_replaces_the_application_once(desk: Flask, sylvie: Enrolled) -> None:
+    assert len(set(sylvie.recovery)) == codes.RECOVERY_CODES
+    typed = sylvie.recovery[3].lower().replace("-", " ")
+    assert sign_in(desk.test_client(), typed).status_code == 303
+    assert REFUSED in sign_in(desk.test_client(), sylvie.recovery[3]).get_data(as_text=True)
+    assert re.search(r"reste\s: 9", sylvie.browser.get("/ma-securite").get_data(as_text=True))
+
+
+def test_a_recovery_code_without_the_password_opens_nothing(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    assert REFUSED in sign_in(visitor, sylvie.recovery[0], password="x").get_data(as_text=True)
+    assert sign_in(visitor, sylvie.recovery[0]).status_code == 303
+
+
+def test_nobody_uses_the_recovery_code_of_another(desk: Flask, colleagues: Colleagues, sylvie: Enrolled) -> None:
+    other = enrol(desk.test_client(), colleagues.invited("Ahmed Roux", email="ahmed@bureau.test"))
+    assert REFUSED in sign_in(desk.test_client(), other.recovery[0]).get_data(as_text=True)
+
+
+def test_new_recovery_codes_end_the_former(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    page = post(sylvie.browser, "/ma-securite/codes-de-secours", "/ma-securite")
+    assert len(shown_codes(page)) == 10
+    assert REFUSED in sign_in(visitor, sylvie.recovery[0]).get_data(as_text=True)
+    assert sign_in(visitor, shown_codes(page)[0]).status_code == 303
+
+
+def test_an_unknown_mailbox_takes_the_hash_too(
+    visitor: FlaskClient, sylvie: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[str | None] = []
+    verify = Hasher.verify
+
+    def note(self: Hasher, hashed: str | None, *more: Any) -> bool:
+        stored.append(hashed)
+        return verify(self, hashed, *more)
+
+    monkeypatch.setattr(Hasher, "verify", note)
+    known = sign_in(visitor, "000000").get_data(as_text=True)
+    unknown = sign_in(visitor, "000000", email="personne@bureau.test").get_data(as_text=True)
+    assert [hashed is None for hashed in stored] == [False, True]
+    assert REFUSED in known
+    assert REFUSED in unknown
+
+
+def test_a_mailbox_is_found_as_it_is_typed(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    assert sign_in(visitor, sylvie.code(), email="  Sylvie@Bureau.test ").status_code == 303
+
+
+def test_wrong_codes_of_one_person_are_slowed_down(
+    desk: Flask, clock: time_machine.Traveller, sylvie: Enrolled
+) -> None:
+    for _ in range(6):
+        page = sign_in(desk.test_client(), "000000")
+    assert page.status_code == 429
+    assert int(page.headers["Retry-After"]) >= 1
+    assert sign_in(desk.test_client(), sylvie.code()).status_code == 429
+    clock.shift(timedelta(minutes=10))
+    assert sign_in(desk.test_client(), sylvie.code()).status_code == 303
+
+
+def test_unknown_mailboxes_are_slowed_down_alike(desk: Flask, sylvie: Enrolled) -> None:
+    statuses = [sign_in(desk.test_client(), "000000", email="x@bureau.test").status_code for _ in range(6)]
+    assert statuses == [200] * 5 + [429]
+
+
+def test_wrong_codes_from_one_ip_are_limited(desk: Flask, sylvie: Enrolled) -> None:
+    browser = desk.test_client()
+    token = form_token(browser.get("/connexion"))
+    statuses = [
+        browser.post(
+            "/connexion", data={"csrf_token": token, "email": f"x{n}@bureau.test", "password": "x", "code": "1"}
+        ).status_code
+        for n in range(61)
+    ]
+    assert statuses[:60] == [200] * 60
+    assert statuses[60] == 429
+
+
+def test_a_proof_is_limited_like_a_sign_in(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
+    clock.shift(timedelta(minutes=6))
+    answers = [post(sylvie.browser, "/preuve", password=PASSWORD, code="000000") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[-1].headers["Retry-After"]
+
+
+def guess_elsewhere(desk: Flask) -> TestResponse:
+    """Type wrong codes for Sylvie in other browsers, until they are slowed down."""
+    for _ in range(6):
+        page = sign_in(desk.test_client(), "000000")
+    assert page.status_code == 429
+    return page
+
+
+def test_a_stranger_who_guesses_blocks_no_proof(desk: Flask, clock: time_machine.Traveller, sylvie: Enrolled) -> None:
+    clock.shift(timedelta(minutes=6))
+    guess_elsewhere(desk)
+    assert post(sylvie.browser, "/preuve", password=PASSWORD, code=sylvie.code()).headers["Location"] == "/"
+
+
+def test_a_known_device_signs_in_while_a_stranger_guesses(
+    desk: Flask, clock: time_machine.Traveller, sylvie: Enrolled
+) -> None:
+    post(sylvie.browser, "/deconnexion", "/ma-securite")
+    guess_elsewhere(desk)
+    for _ in range(5):
+        assert sign_in(sylvie.browser, "000000").status_code == 200
+    assert sign_in(sylvie.browser, "000000").status_code == 429
+    clock.shift(STEP)
+    assert sign_in(sylvie.browser, sylvie.code()).headers["Location"] == "/"
+
+
+def test_the_device_of_a_colleague_guesses_in_the_bucket_of_the_account(
+    desk: Flask, colleagues: Colleagues, sylvie: Enrolled
+) -> None:
+    other = enrol(desk.test_client(), colleagues.invited("Ahmed Roux", email="ahmed@bureau.test")).browser
+    post(other, "/deconnexion", "/ma-securite")
+    guess_elsewhere(desk)
+    assert sign_in(other, sylvie.code()).status_code == 429
+
+
+def test_a_code_proves_once(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
+    clock.shift(timedelta(minutes=6))
+    code = sylvie.code()
+    assert post(sylvie.browser, "/preuve", password=PASSWORD, code=code).headers["Location"] == "/"
+    clock.shift(timedelta(minutes=6))
+    assert post(sylvie.browser, "/preuve", password=PASSWORD, code=code).status_code == 200
+
+
+@pytest.mark.parametrize("password", ["court", "motdepasse123", "sylvie marchand 1", "            "])
+def test_a_weak_password_enrols_nothing(clock: object, desk: Flask, colleagues: Colleagues, password: str) -> None:
+    browser, link = desk.test_client(), colleagues.invited()
+    begun = post(browser, f"{link}/code", link)
+    fields = {
+        "ceremony": ceremony_of(begun),
+        "password": password,
+        "code": pyotp.TOTP(secret_of(begun)).at(now()),
+    }
+    page = browser.post(link, data={"csrf_token": form_token(begun), **fields})
+    assert heading(page) == "Mot de passe et code"
+    assert browser.get("/").status_code == 303
+    assert browser.get(link).status_code == 200
+
+
+def test_a_wrong_first_code_keeps_the_secret(clock: object, desk: Flask, colleagues: Colleagues) -> None:
+    browser, link = desk.test_client(), colleagues.invited()
+    begun = post(browser, f"{link}/code", link)
+    fields = {"ceremony": ceremony_of(begun), "password": PASSWORD, "code": "000000"}
+    page = browser.post(link, data={"csrf_token": form_token(begun), **fields})
+    assert secret_of(page) == secret_of(begun)
+    assert "Ce n’est pas le code que l’application montre" in unescape(page.get_data(as_text=True))
+
+
+def test_the_secret_of_another_browser_enrols_nothing(clock: object, desk: Flask, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    begun = post(desk.test_client(), f"{link}/code", link)
+    browser = desk.test_client()
+    for ceremony in (ceremony_of(begun), "", "x", "\x00"):
+        fields = {"ceremony": ceremony, "password": PASSWORD, "code": pyotp.TOTP(secret_of(begun)).at(now())}
+        page = post(browser, link, **fields)
+        assert "Cette page est restée ouverte trop longtemps." in page.get_data(as_text=True)
+
+
+def test_a_code_is_added_beside_a_passkey(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -> None:
+    browser, staff = colleagues.enrolled(Authenticator())
+    other, _ = colleagues.session(staff)
+    begun = post(browser, "/ma-securite/code", "/ma-securite")
+    totp = pyotp.TOTP(secret_of(begun))
+    fields = {"ceremony": ceremony_of(begun), "password": PASSWORD, "code": totp.at(now())}
+    assert db.session.query(OutboxMessage).filter_by(kind=notices.NEW_CREDENTIAL).count() == 0
+    added = browser.post("/ma-securite/code/enregistrer", data={"csrf_token": form_token(begun), **fields})
+    assert added.headers["Location"] == "/ma-securite?fait=code"
+    message = db.session.query(OutboxMessage).filter_by(kind=notices.NEW_CREDENTIAL).one()
+    assert message.payload["credential"] == "totp"
+    assert other.get("/").status_code == 303
+    clock.shift(STEP)
+    assert sign_in(desk.test_client(), totp.at(now()), email=staff.email).status_code == 303
+
+
+def test_the_secret_is_encrypted_for_its_person(desk: Flask, colleagues: Colleagues, sylvie: Enrolled) -> None:
+    row = db.session.scalars(select(StaffCredential).where(StaffCredential.kind == CredentialKind.TOTP)).one()
+    assert row.secret
+    assert sylvie.totp.secret.encode() not in row.secret
+    settings = colleagues.build.settings
+    assert codes.open_totp(settings, row.staff_id, row.secret) == sylvie.totp.secret
+    assert codes.open_totp(settings, colleagues.person().id, row.secret) is None
+
+
+def test_recovery_codes_are_stored_as_digests(sylvie: Enrolled) -> None:
+    stored = db.session.scalars(
+        select(StaffCredential.secret).where(StaffCredential.kind == CredentialKind.RECOVERY_CODE)
+    ).all()
+    assert {len(secret or b"") for secret in stored} == {32}
+
+
+def test_a_person_who_came_back_needs_the_new_link(
+    desk: Flask, clock: time_machine.Traveller, colleagues: Colleagues, sylvie: Enrolled
+) -> None:
+    staff = codes.find(MAIL)
+    assert staff
+    invitations.disable(staff.id)
+    assert REFUSED in sign_in(desk.test_client(), sylvie.code()).get_data(as_text=True)
+    colleagues.invited(email=MAIL, role=Role.HEAD)
+    clock.shift(STEP)
+    assert REFUSED in sign_in(desk.test_client(), sylvie.code()).get_data(as_text=True)
+
+
+def test_a_refusal_names_no_mailbox_in_the_journal(visitor: FlaskClient, sylvie: Enrolled) -> None:
+    sign_in(visitor, "000000")
+    entry = db.session.scalar(
+        select(AuditEntry.details).where(AuditEntry.kind == "staff.sign_in", AuditEntry.result == "refused")
+    )
+    assert entry
+    assert entry["reason"] == "code"
+    assert len(entry["mailbox_digest"]) == 32
+    assert MAIL not in str(entry)

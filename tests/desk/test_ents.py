@@ -1,0 +1,315 @@
+"""ENTs at the desk: who sees and changes which, what a form cannot reach, the secret, the trial, the charter."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from idp import opaque
+from idp.audit.models import AuditEntry
+from idp.charter import service as charters
+from idp.charter.models import CharterVersion
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+from idp.desk.ents import views
+from idp.desk.staff.models import Role
+from idp.registration.trial import checks
+from idp.registration.trial.checks import Finding
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+from tests.relying_party import RelyingParty
+
+READERS = [Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO, Role.ENGINEER]
+MANAGERS = [Role.ENT_OPERATOR, Role.ENGINEER]
+
+
+def row(ent: RelyingParty) -> Client:
+    db.session.expire_all()
+    return db.session.query(Client).filter_by(client_id=ent.client_id).one()
+
+
+def text(answer: TestResponse) -> str:
+    return answer.get_data(as_text=True)
+
+
+@pytest.fixture
+def own(build: Build) -> RelyingParty:
+    build.school()
+    return build.ent("Passerelle", charter="provider")
+
+
+@pytest.fixture
+def other(build: Build) -> RelyingParty:
+    build.school(LYCEE)
+    return build.ent("Ailleurs", "ailleurs.test", uais=[LYCEE], charter="provider")
+
+
+def registration(client: Client, **changed: Any) -> dict[str, Any]:
+    """Return the fields of the form with what is registered, and what a test changes."""
+    return {
+        "name": client.name,
+        "home_uri": client.home_uri,
+        "redirect_uris": "\r\n".join(client.redirect_uris),
+        "post_logout_redirect_uris": "\r\n".join(client.post_logout_redirect_uris),
+        "charter": client.charter_mode.value,
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("role", READERS)
+def test_the_list_holds_the_ents_in_scope(
+    colleagues: Colleagues, own: RelyingParty, other: RelyingParty, role: Role
+) -> None:
+    browser = colleagues.signed_in(role, client_id=own.client_id)
+    page = browser.get("/ent")
+    assert heading(page) == "ENT"
+    assert "Passerelle" in text(page)
+    sees_all = role in {Role.HELPDESK, Role.DPO, Role.ENGINEER}
+    assert ("Ailleurs" in text(page)) == sees_all
+    assert heading(browser.get(f"/ent/{row(own).id}")) == "Passerelle"
+    assert browser.get(f"/ent/{row(other).id}").status_code == (200 if sees_all else 404)
+
+
+def test_a_secretary_has_no_page(colleagues: Colleagues, own: RelyingParty) -> None:
+    assert colleagues.signed_in().get("/ent").status_code == 404
+    assert colleagues.signed_in().get(f"/ent/{row(own).id}").status_code == 404
+
+
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO])
+def test_other_roles_change_nothing(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser, client = colleagues.signed_in(role), row(own)
+    digest, version = client.secret_digest, client.version
+    for path in ("modifier", "secret", "charte", "charte/apercu"):
+        assert browser.get(f"/ent/{client.id}/{path}").status_code == 404
+    for path in ("modifier", "secret", "charte", "charte/publier", "test"):
+        fields = registration(client, way="fuite", version="9", text="# x")
+        assert post(browser, f"/ent/{client.id}/{path}", "/ma-securite", **fields).status_code == 404
+    assert browser.get("/ent/nouveau").status_code == 404
+    assert (row(own).secret_digest, row(own).version) == (digest, version)
+    if role is not Role.SECRETARY:
+        assert "Changer le secret" not in text(browser.get(f"/ent/{client.id}"))
+
+
+def test_an_operator_reaches_no_other_ent(colleagues: Colleagues, own: RelyingParty, other: RelyingParty) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(other)
+    digest, key = client.secret_digest, client.id
+    charters.publish(other.client_id, "1", "# Charte")
+    version = db.session.query(CharterVersion).one().id
+    for path in ("modifier", "secret", "charte", "charte/apercu", f"charte/{version}"):
+        assert browser.get(f"/ent/{key}/{path}").status_code == 404
+    for path in ("modifier", "secret", "charte", "charte/publier", "test"):
+        fields = registration(row(other), name="Volé", way="fuite", version="9", text="# x")
+        assert post(browser, f"/ent/{key}/{path}", "/ent", **fields).status_code == 404
+    assert browser.get(f"/ent/{row(own).id}/charte/{version}").status_code == 404
+    assert (row(other).secret_digest, row(other).name, row(other).charter_draft) == (digest, "Ailleurs", None)
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_secrets_and_publications_need_a_fresh_proof(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser = colleagues.signed_in(role, client_id=own.client_id, proof_age=timedelta(minutes=6))
+    client, digest = row(own), row(own).secret_digest
+    charters.keep_draft(client.id, "1", "# Charte")
+    for path in ("modifier", "secret", "charte/publier"):
+        answer = post(browser, f"/ent/{client.id}/{path}", f"/ent/{client.id}/charte", way="normal", name="x")
+        assert answer.headers["Location"].startswith("/preuve?suite=%2Fent%2F")
+    assert row(own).secret_digest == digest
+    assert db.session.query(CharterVersion).count() == 0
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_a_registration_is_changed_and_journalled(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
+    path = f"/ent/{client.id}/modifier"
+    more = "https://ent.test/cb\r\nhttps://ent.test/cb2"
+    fields = registration(client, redirect_uris=more, backchannel_logout_uri="https://ent.test/out")
+    if role is Role.ENGINEER:
+        fields |= {"uais": "\r\n".join(client.uais), "audience": "families", "scopes": ["profile", "ent"]}
+        fields |= {"auth_method": "client_secret_basic", "pkce_required": "y"}
+    answer = post(browser, path, **fields)
+    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", text(answer)
+    assert row(own).redirect_uris == ["https://ent.test/cb", "https://ent.test/cb2"]
+    assert row(own).backchannel_logout_uri == "https://ent.test/out"
+    assert row(own).scopes == (["openid", "profile", "ent"] if role is Role.ENGINEER else client.scopes)
+    entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
+    assert entry is not None
+    assert entry.details["desk"]["role"] == role.value
+
+
+def test_an_operator_widens_nothing_by_a_form_field(colleagues: Colleagues, own: RelyingParty) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    before = (client.uais, client.audience, client.scopes, client.release_username, client.auth_method)
+    raised = {
+        "uais": f"{LYCEE}",
+        "audience": "everyone",
+        "scopes": ["address", "phone", "offline_access"],
+        "release_username": "y",
+        "auth_method": "none",
+        "subject": "public",
+        "client_id": "0" * 20,
+        "secret_digest": "x",
+    }
+    post(browser, f"/ent/{client.id}/modifier", **registration(client, name="Passerelle 2", **raised))
+    client = row(own)
+    assert client.name == "Passerelle 2"
+    assert (client.uais, client.audience, client.scopes, client.release_username, client.auth_method) == before
+    assert client.client_id == own.client_id
+    assert client.pkce_required
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"name": " "}, "Donnez un nom"),
+        ({"redirect_uris": ""}, "Donnez au moins une adresse"),
+        ({"redirect_uris": "ent.test/cb"}, "doit commencer par https://"),
+        ({"redirect_uris": "http://ent.test/cb"}, "doit commencer par https://"),
+        ({"redirect_uris": "https://ent.test/cb#x"}, "ni # ni crochets"),
+        ({"redirect_uris": "https://ent.test/é"}, "pas une adresse web"),
+        ({"redirect_uris": "https://ent.test/cb\r\nhttps://deux.test/cb"}, "plusieurs serveurs"),
+        ({"redirect_uris": "https://voleur.test/cb"}, "prendrait chaque parent pour un inconnu"),
+        ({"frontchannel_logout_uri": "https://voleur.test/x"}, "serveur d’une des adresses de retour"),
+        ({"charter": "volé"}, "Choisissez une valeur de la liste"),
+        ({"uais": "0599001X"}, "sept chiffres"),
+        ({"uais": ""}, "Donnez au moins un établissement"),
+        ({"scopes": ["tout"]}, "Choisissez une valeur de la liste"),
+        ({"auth_method": "private_key_jwt"}, "La signature demande"),
+        ({"auth_method": "none", "pkce_required": ""}, "ne va pas sans PKCE"),
+        ({"auth_method": "x"}, "Choisissez une valeur de la liste"),
+    ],
+)
+def test_a_fault_is_explained_in_french_beside_its_field(
+    colleagues: Colleagues, own: RelyingParty, changed: dict[str, Any], sentence: str
+) -> None:
+    browser, client = colleagues.signed_in(Role.ENGINEER), row(own)
+    whole = {"uais": client.uais[0], "audience": "families", "scopes": ["profile"], "pkce_required": "y"}
+    whole["auth_method"] = "client_secret_basic"
+    version = client.version
+    page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, **whole | changed)))
+    assert sentence in page.replace("\u00a0", " ")
+    assert "Erreur" in page
+    assert "https://ent.test/bye" in page, "nothing that was typed is lost"
+    assert row(own).version == version
+
+
+def secret_of(page: str) -> str:
+    match = re.search(r'id="secret">([^<]+)<', page)
+    assert match, page
+    return match.group(1)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("role", MANAGERS)
+def test_a_new_secret_is_shown_once_and_the_former_one_works_for_a_day(
+    colleagues: Colleagues, own: RelyingParty, role: Role, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
+    former, path = client.secret_digest, f"/ent/{client.id}/secret"
+    answer = post(browser, path, way="normal")
+    assert answer.status_code == 200
+    assert "Location" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    secret, client = secret_of(text(answer)), row(own)
+    assert client.secret_digest == opaque.digest(secret)
+    assert client.former_secret_digest == former
+    assert client.former_secret_until is not None
+    assert client.former_secret_until - now() > timedelta(hours=23)
+    for shown in (path, f"/ent/{client.id}", "/ent"):
+        assert secret not in text(browser.get(shown))
+    assert secret not in caplog.text
+    assert all(secret not in str(entry.details) for entry in db.session.query(AuditEntry))
+    again = text(post(browser, path, way="normal"))
+    assert "Choisissez ce que deviennent" in again, "a page that is sent again ends no secret"
+    assert row(own).secret_digest == opaque.digest(secret)
+
+
+@pytest.mark.parametrize(("way", "keeps"), [("fuite", False), ("perdu", True), ("force", True)])
+def test_a_third_secret_says_which_one_it_ends(colleagues: Colleagues, own: RelyingParty, way: str, keeps: Any) -> None:
+    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id)
+    first, path = row(own).secret_digest, f"/ent/{row(own).id}/secret"
+    second = opaque.digest(secret_of(text(post(browser, path, way="normal"))))
+    third = opaque.digest(secret_of(text(post(browser, path, way=way))))
+    client = row(own)
+    assert client.secret_digest == third
+    assert client.former_secret_digest == {"fuite": None, "perdu": first, "force": second}[way]
+    assert (client.former_secret_until is not None) == keeps
+
+
+def test_an_ent_without_a_secret_has_none_to_change(colleagues: Colleagues, build: Build) -> None:
+    ent = build.ent(auth_method="none")
+    browser = colleagues.signed_in(Role.ENGINEER)
+    assert "n’a pas de secret" in text(browser.get(f"/ent/{row(ent).id}/secret"))
+    answer = post(browser, f"/ent/{row(ent).id}/secret", "/ent", way="normal")
+    assert "n’a pas de secret" in text(answer)
+
+
+NEW = {
+    "name": "Nouvel ENT",
+    "home_uri": "https://neuf.test/",
+    "redirect_uris": "https://neuf.test/cb",
+    "charter": "ent",
+    "audience": "families",
+    "uais": LYCEE,
+    "scopes": ["profile", "ent"],
+    "auth_method": "client_secret_basic",
+    "pkce_required": "y",
+}
+
+
+def test_the_engineer_registers_an_ent_once(colleagues: Colleagues, build: Build) -> None:
+    build.school(LYCEE)
+    browser = colleagues.signed_in(Role.ENGINEER)
+    page = text(browser.get("/ent/nouveau"))
+    drawn = re.search(r'name="client_id" value="([0-9a-f]{20})"', page)
+    assert drawn
+    fields: dict[str, Any] = {**NEW, "client_id": drawn.group(1)}
+    answer = post(browser, "/ent/nouveau", **fields)
+    assert heading(answer) == "L’ENT est enregistré", text(answer)
+    client = db.session.query(Client).one()
+    assert (client.client_id, client.uais) == (drawn.group(1), [LYCEE])
+    assert client.secret_digest == opaque.digest(secret_of(text(answer)))
+    again = post(browser, "/ent/nouveau", **fields)
+    assert again.headers["Location"] == f"/ent/{client.id}"
+    assert db.session.query(Client).count() == 1
+    assert "Inviter une personne" in text(browser.get(f"/ent/{client.id}"))
+
+
+def test_a_new_registration_with_a_fault_is_not_made(colleagues: Colleagues, build: Build) -> None:
+    fields: dict[str, Any] = {**NEW, "client_id": "0" * 20, "uais": "12"}
+    browser = colleagues.signed_in(Role.ENGINEER)
+    page = text(post(browser, "/ent/nouveau", **fields))
+    assert "sept chiffres" in page
+    assert "https://neuf.test/cb" in page
+    assert db.session.query(Client).count() == 0
+
+
+def test_an_operator_registers_no_ent(colleagues: Colleagues, own: RelyingParty) -> None:
+    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id)
+    assert browser.get("/ent/nouveau").status_code == 404
+    fields: dict[str, Any] = {**NEW, "client_id": "0" * 20}
+    assert post(browser, "/ent/nouveau", "/ent", **fields).status_code == 404
+    assert db.session.query(Client).count() == 1
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser = colleagues.signed_in(role, client_id=own.client_id)
+    page = text(post(browser, f"/ent/{row(own).id}/test", "/ent"))
+    assert "Points à corriger" in page
+    assert "aucune charte publiée" in page
+    assert "idp charter" not in page
+    assert "idp client" not in page
+
+
+def test_a_trial_ends_in_time(colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "TRIAL_SECONDS", -1.0)
+    monkeypatch.setattr(
+        checks, "findings", lambda *_: iter([Finding("a", True, "premier"), Finding("b", True, "deux")])
+    )
+    page = text(post(colleagues.signed_in(Role.ENGINEER), f"/ent/{row(own).id}/test", "/ent"))
+    assert "vingt secondes" in page
+    assert "premier" in page
+    assert "deux" not in page

@@ -1,0 +1,258 @@
+"""The page of a pupil, the page of an account, and the acts of help."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, OneTimeLink
+from idp.accounts.school_notices import Kind
+from idp.audit.desk_events import PupilRead
+from idp.audit.events import AccountChanged, AccountRead, EmailLinkSent
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.staff.models import Role
+from idp.outbox.models import OutboxMessage
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+from tests.rows import each_row
+
+
+def main_of(browser: FlaskClient, path: str) -> str:
+    """Return the content of a page."""
+    page = browser.get(path)
+    assert page.status_code == 200
+    return page.get_data(as_text=True).partition("<main")[2]
+
+
+def entries(kind: str) -> list[AuditEntry]:
+    """Return the journal's entries of a kind."""
+    return db.session.query(AuditEntry).filter_by(kind=kind).order_by(AuditEntry.id).all()
+
+
+def test_the_guardians_of_a_pupil_are_side_by_side(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    mother = build.active(children=[child])
+    father = build.never_activated(children=[child], civility="M.", given_name="Yann", family_name="LEROY")
+    browser = colleagues.signed_in()
+    page = main_of(browser, f"/familles/{child.id}")
+    assert heading(browser.get(f"/familles/{child.id}")) == "Malo LEROY"
+    for text in (
+        "Mme Noémie LEROY-VANDEPUTTE",
+        "En service",
+        "M. Yann LEROY",
+        "Courrier à utiliser",
+        "À dire au téléphone",
+        f"/comptes/{mother.id}",
+        f"/comptes/{father.id}",
+    ):
+        assert text in page
+    assert "exemple.fr" not in page, "mail addresses are on the account's own page alone"
+
+
+def test_the_page_of_a_parent_has_nothing_of_the_other(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    mother = build.active(children=[child], email="noemie@exemple.fr")
+    father = build.active(children=[child], given_name="Yann", family_name="KERVELLA", email="yann@autre.fr")
+    school_notices_about(father, child, mother)
+    browser = colleagues.signed_in()
+    page = main_of(browser, f"/comptes/{mother.id}")
+    for text in ("Yann", "KERVELLA", "autre.fr", father.username, str(father.id)):
+        assert text not in page
+    assert "KERVELLA" in main_of(browser, f"/comptes/{father.id}")
+
+
+def school_notices_about(account: Account, child: Child, other: Account) -> None:
+    with unit_of_work():
+        school_notices.add(
+            Kind.SHARED_MAILBOX,
+            account.id,
+            [child.school_id],
+            other_account_id=other.id,
+        )
+
+
+def test_mail_addresses_are_masked_for_everybody(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email="noemie.leroy@exemple.fr", pending_email="nouvelle@exemple.fr")
+    for role in (Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO):
+        page = main_of(colleagues.signed_in(role), f"/comptes/{account.id}")
+        assert "n…y@exemple.fr" in page
+        assert "n…e@exemple.fr" in page
+        assert "noemie.leroy@" not in page
+        assert "nouvelle@" not in page
+
+
+def test_an_account_shows_children_letter_events_and_notices(colleagues: Colleagues, build: Build) -> None:
+    here, there = build.child(), build.child("Inès", "LEROY", LYCEE)
+    account = build.never_activated(children=[here, there])
+    with unit_of_work():
+        school_notices.add(Kind.LETTER_GUESSED, account.id, [here.school_id])
+    browser = colleagues.signed_in()
+    page = main_of(browser, f"/comptes/{account.id}")
+    assert heading(browser.get(f"/comptes/{account.id}")) == "Mme Noémie LEROY-VANDEPUTTE"
+    for text in (account.username, "valable jusqu’au", "Malo LEROY", "essais faux avec le courrier", "Débloquer"):
+        assert text in page
+    assert "Inès" not in page, "a pupil of another school is not named"
+    assert "Renvoyer le message" not in page, "no address waits"
+
+
+@each_row("path", ["/familles/{child}", "/comptes/{account}"])
+def test_another_school_gets_not_found(colleagues: Colleagues, build: Build, path: str) -> None:
+    child = build.child()
+    account = build.active(children=[child])
+    browser = colleagues.signed_in(uai=LYCEE)
+    own = path.format(child=child.id, account=account.id)
+    missing = path.format(child=uuid.uuid4(), account=uuid.uuid4())
+    answers = [browser.get(url) for url in (own, missing)]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert str(child.id) in entries("desk.refused")[-2].details["subject"] + str(child.id)
+
+
+@each_row("act", ["renvoyer", "debloquer"])
+def test_no_act_outside_of_the_scope(colleagues: Colleagues, build: Build, act: str) -> None:
+    account = build.active(email=None, pending_email="n@exemple.fr")
+    browser = colleagues.signed_in(uai=LYCEE)
+    assert post(browser, f"/comptes/{account.id}/{act}", "/").status_code == 404
+    assert not entries(EmailLinkSent.kind)
+    assert not entries(AccountChanged.kind)
+
+
+@each_row("role", [Role.HELPDESK, Role.DPO])
+def test_the_academie_reads_with_a_reason_alone(colleagues: Colleagues, build: Build, role: Role) -> None:
+    child = build.child()
+    account = build.active(children=[child])
+    without = colleagues.signed_in(role, reason="")
+    for path in (f"/familles/{child.id}", f"/comptes/{account.id}"):
+        assert without.get(path).headers["Location"].startswith("/motif?suite=")
+    browser = colleagues.signed_in(role, reason="ticket 4512")
+    main_of(browser, f"/comptes/{account.id}")
+    assert entries(AccountRead.kind)[-1].details["desk"]["reason"] == "ticket 4512"
+
+
+def test_the_dpo_reads_and_does_not_act(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, pending_email="n@exemple.fr")
+    browser = colleagues.signed_in(Role.DPO)
+    page = main_of(browser, f"/comptes/{account.id}")
+    assert "Renvoyer le message" not in page
+    assert "Débloquer" not in page
+    assert post(browser, f"/comptes/{account.id}/renvoyer", "/").status_code == 404
+
+
+def test_each_opened_page_is_in_the_journal(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    account = build.active(children=[child])
+    browser = colleagues.signed_in()
+    browser.get(f"/familles/{child.id}")
+    browser.get(f"/comptes/{account.id}")
+    assert entries(PupilRead.kind)[0].details["child"] == str(child.id)
+    read = entries(AccountRead.kind)[0]
+    assert (read.account_id, read.details["school"]) == (account.id, "0599001N")
+    assert read.staff_id is not None
+    assert read.school_id == child.school_id
+
+
+def test_the_message_is_sent_again(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, email_confirmed_at=None, pending_email="noemie@exemple.fr")
+    browser = colleagues.signed_in()
+    path = f"/comptes/{account.id}"
+    assert "Adresse mail à confirmer" in main_of(browser, path)
+    answer = post(browser, f"{path}/renvoyer", path)
+    assert answer.headers["Location"] == f"{path}?fait=renvoye"
+    assert "Le message est parti" in main_of(browser, answer.headers["Location"])
+    assert db.session.query(OneTimeLink).filter_by(account_id=account.id).count() == 1
+    assert db.session.query(OutboxMessage).filter_by(kind="confirm_email").count() == 1
+    assert entries(EmailLinkSent.kind)[0].details["desk"]["role"] == "secretary"
+
+
+def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, email_confirmed_at=None, pending_email="noemie@exemple.fr")
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    post(browser, f"{path}/renvoyer", path)
+    answer = post(browser, f"{path}/renvoyer", path)
+    assert answer.status_code == 200
+    assert "moins d’une minute" in answer.get_data(as_text=True)
+    assert len(entries(EmailLinkSent.kind)) == 1
+
+
+def test_nothing_to_send_is_a_sentence(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    answer = post(browser, f"{path}/renvoyer", path)
+    assert answer.status_code == 200
+    assert "Aucun message à renvoyer" in answer.get_data(as_text=True)
+
+
+def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    answer = post(browser, f"{path}/debloquer", path)
+    assert answer.headers["Location"] == f"{path}?fait=debloque"
+    assert "Les essais faux sont oubliés" in main_of(browser, answer.headers["Location"])
+    assert entries(AccountChanged.kind)[0].details["change"] == "unlocked"
+    assert "Compte débloqué" in main_of(browser, path), "the events of the account tell it"
+
+
+def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    account.guardianships[0].disputed_at = now()
+    db.session.commit()
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    page = main_of(browser, path)
+    assert "Lien contesté" in page
+    assert "Débloquer" not in page
+    answer = post(browser, f"{path}/debloquer", path)
+    assert "Un signalement ferme ce compte" in answer.get_data(as_text=True)
+    assert not entries(AccountChanged.kind)
+
+
+def test_a_letter_that_expires_this_week_is_on_the_first_page(colleagues: Colleagues, build: Build) -> None:
+    soon = build.child("Malo", "LEROY")
+    build.never_activated(children=[soon], provisional_expires_at=now() + timedelta(days=3))
+    build.never_activated(children=[build.child("Zoé", "MARTIN")])
+    browser = colleagues.signed_in()
+    assert "Courriers qui expirent cette semaine" in main_of(browser, "/")
+    page = main_of(browser, "/recherche?liste=courriers")
+    assert str(soon.id) in page
+    assert "Zoé" not in page
+    assert "expirent" not in main_of(colleagues.signed_in(uai=LYCEE), "/")
+
+
+@pytest.mark.both_databases
+def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    account = build.active(children=[child], email=None, email_confirmed_at=None, pending_email="n@exemple.fr")
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    post(browser, f"{path}/renvoyer", path)
+    assert "Mails refusés" not in main_of(browser, "/")
+    with unit_of_work():
+        message = db.session.query(OutboxMessage).filter_by(kind="confirm_email").one()
+        message.outcome, message.finished_at = "dead", now()
+    assert "Mails refusés" in main_of(browser, "/")
+    assert str(child.id) in main_of(browser, "/recherche?liste=mails")
+    with unit_of_work():
+        db.session.get(Account, account.id).pending_email = "autre@exemple.fr"  # type: ignore[union-attr]
+    assert "Mails refusés" not in main_of(browser, "/"), "the address has been corrected"
+
+
+def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues, build: Build) -> None:
+    child = build.child("Malo", "LEROY")
+    suspended, excluded = build.active(children=[child]), build.active(children=[child])
+    suspended.guardianships[0].suspended_at = now()
+    excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
+    db.session.commit()
+    pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}", "/recherche?q=malo"]
+    browser = colleagues.signed_in(Role.SECRETARY)
+    family, first, second, results = (browser.get(page).get_data(as_text=True) for page in pages)
+    stopped, denied = "a suspendu le lien", "n’est pas responsable"
+    assert stopped in first
+    assert denied not in first
+    assert denied in second
+    assert stopped not in second
+    assert stopped in family
+    assert denied in family
+    assert "Lien suspendu" in results
+    assert "Pas responsable" in results

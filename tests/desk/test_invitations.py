@@ -1,0 +1,224 @@
+"""Invitations to the desk: once, for 24 hours, replaced by a younger one; a reset ends what was before at its use."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.staff import invitations
+from idp.desk.staff.invitations import Grant
+from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation
+from idp.outbox.models import OutboxMessage
+from tests.desk import authenticator
+from tests.desk.authenticator import Authenticator, options
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_codes import enrol as enrol_code
+from tests.pages import form_token, heading
+
+GONE = "Ce lien ne marche plus"
+
+
+def is_gone(browser: FlaskClient, link: str) -> bool:
+    """Return whether a link does not work, by all its requests."""
+    token = form_token(browser.get("/connexion"))
+    page = browser.get(link)
+    answers = [
+        browser.post(path, data={"csrf_token": token, "passkey": "{}"})
+        for path in (link, f"{link}/defi", f"{link}/code")
+    ]
+    statuses = {answer.status_code for answer in (page, *answers)}
+    assert statuses in ({410}, {200})
+    return statuses == {410} and heading(page) == GONE
+
+
+def staff_of(link: str) -> StaffAccount:
+    """Return the person of a link."""
+    known = invitations.look_up(link.rpartition("/")[2])
+    assert known
+    return known[1]
+
+
+def credentials(staff: StaffAccount) -> dict[str, int]:
+    """Return the number of credentials by kind."""
+    rows = db.session.execute(
+        select(StaffCredential.kind, func.count())
+        .where(StaffCredential.staff_id == staff.id)
+        .group_by(StaffCredential.kind)
+    )
+    return {kind.value: count for kind, count in rows}
+
+
+def test_an_unknown_link_is_gone(visitor: FlaskClient) -> None:
+    for token in ("x", "A" * 43, "%00", "é" * 43, "A" * 3000):
+        page = visitor.get(f"/invitation/{token}")
+        assert page.status_code == 410
+        assert heading(page) == GONE
+
+
+def test_a_link_is_shown_with_what_it_gives(visitor: FlaskClient, colleagues: Colleagues) -> None:
+    link = colleagues.invited("Sylvie Marchand")
+    page = visitor.get(link).get_data(as_text=True)
+    for words in ("Bonjour Sylvie Marchand.", "Secrétariat, Collège des Tilleuls", staff_of(link).email):
+        assert words in page
+    assert not is_gone(visitor, link)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_link_works_once(desk: Flask, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    authenticator.enrol(desk.test_client(), link, Authenticator())
+    assert is_gone(desk.test_client(), link)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_one_of_two_browsers_at_once_enrols(desk: Flask, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    staff = staff_of(link)
+    forms = []
+    for _ in range(2):
+        browser = desk.test_client()
+        answer = Authenticator().create(options(browser, f"{link}/defi", link))
+        forms.append((browser, {"csrf_token": form_token(browser.get(link)), "passkey": answer}))
+    barrier = Barrier(2)
+
+    def send(form: tuple[FlaskClient, dict[str, str]]) -> int:
+        with desk.app_context():
+            barrier.wait(60)
+            return form[0].post(link, data=form[1]).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        statuses = sorted(threads.map(send, forms))
+    assert statuses == [200, 410]
+    assert credentials(staff) == {"passkey": 1, "recovery_code": 10}
+    assert sum(browser.get("/").status_code == 200 for browser, _ in forms) == 1
+
+
+def test_a_link_is_valid_for_a_day(visitor: FlaskClient, colleagues: Colleagues) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        link = colleagues.invited()
+        clock.shift(timedelta(hours=24) - timedelta(seconds=1))
+        assert not is_gone(visitor, link)
+        clock.shift(timedelta(seconds=1))
+        assert is_gone(visitor, link)
+
+
+def test_a_younger_link_replaces_the_older(visitor: FlaskClient, colleagues: Colleagues) -> None:
+    older = colleagues.invited(email="sylvie@bureau.test")
+    younger = colleagues.invited(email="Sylvie@Bureau.test")
+    assert is_gone(visitor, older)
+    assert not is_gone(visitor, younger)
+
+
+def test_a_person_who_has_enrolled_gets_no_link(colleagues: Colleagues, build: object) -> None:
+    _, staff = colleagues.enrolled(Authenticator())
+    settings, school = colleagues.build.settings, colleagues.build.school()
+    person, invitation = invitations.invite(settings, staff.email, "Autre Nom", Grant(Role.HEAD, [school]))
+    assert invitation is None
+    assert (person.id, person.name) == (staff.id, staff.name)
+
+
+def test_a_link_of_before_an_enrolment_adds_nothing(visitor: FlaskClient, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    staff_of(link).enrolled_at = now()
+    db.session.commit()
+    assert is_gone(visitor, link)
+
+
+def test_the_end_of_an_account_ends_its_link(visitor: FlaskClient, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    assert invitations.disable(staff_of(link).id)
+    assert is_gone(visitor, link)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_reset_ends_what_was_before_at_its_use_and_not_before(desk: Flask, colleagues: Colleagues) -> None:
+    former = Authenticator()
+    browser, staff = colleagues.enrolled(former)
+    link = colleagues.reset(staff)
+    assert browser.get("/").status_code == 200
+    assert authenticator.sign_in(desk.test_client(), former).status_code == 303
+    assert credentials(staff) == {"passkey": 1, "recovery_code": 10}
+    key = Authenticator()
+    assert heading(authenticator.enrol(desk.test_client(), link, key)) == "Vos codes de secours"
+    assert browser.get("/").headers["Location"] == "/connexion"
+    assert credentials(staff) == {"passkey": 1, "recovery_code": 10}
+    assert authenticator.sign_in(desk.test_client(), former).status_code == 200
+    assert authenticator.sign_in(desk.test_client(), key).status_code == 303
+    assert is_gone(desk.test_client(), link)
+
+
+def test_a_reset_by_a_passkey_ends_the_password(desk: Flask, colleagues: Colleagues) -> None:
+    link = colleagues.invited()
+    staff = staff_of(link)
+    with time_machine.travel(now(), tick=False):
+        enrol_code(desk.test_client(), link)
+    authenticator.enrol(desk.test_client(), colleagues.reset(staff), Authenticator())
+    db.session.refresh(staff)
+    assert staff.password_hash is None
+    assert CredentialKind.TOTP.value not in credentials(staff)
+
+
+def test_a_person_who_came_back_has_nothing_of_before(desk: Flask, colleagues: Colleagues) -> None:
+    former = Authenticator()
+    browser, staff = colleagues.enrolled(former, Role.HEAD)
+    invitations.disable(staff.id)
+    link = colleagues.invited("Sylvie Marchand-Roy", email=staff.email)
+    assert authenticator.sign_in(desk.test_client(), former).status_code == 200
+    assert browser.get("/").status_code == 303
+    assert credentials(staff) == {}
+    key = Authenticator()
+    browser = desk.test_client()
+    authenticator.enrol(browser, link, key)
+    page = browser.get("/").get_data(as_text=True)
+    assert "Secrétariat" in page
+    assert "Direction" not in page
+
+
+def test_an_enrolment_takes_the_browser_from_whom_was_there(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    authenticator.enrol(browser, colleagues.invited("Ahmed Roux"), Authenticator())
+    page = browser.get("/").get_data(as_text=True)
+    assert "Ahmed Roux" in page
+    assert "Sylvie Marchand" not in page
+
+
+def test_nobody_is_enrolled_by_a_field_of_the_form(desk: Flask, colleagues: Colleagues) -> None:
+    """A role, a person or a school that a form names changes nothing."""
+    link, other, browser = colleagues.invited(), colleagues.person("Ahmed Roux"), desk.test_client()
+    staff = staff_of(link)
+    answer = Authenticator().create(options(browser, f"{link}/defi", link))
+    fields = {"role": "engineer", "staff": str(other.id), "staff_id": str(other.id), "is_reset": "1"}
+    post(browser, link, passkey=answer, **fields)
+    assert credentials(other) == {}
+    assert credentials(staff)["passkey"] == 1
+    assert "Secrétariat" in browser.get("/").get_data(as_text=True)
+
+
+def test_the_token_is_in_no_table(colleagues: Colleagues) -> None:
+    token = colleagues.invited().rpartition("/")[2]
+    row = db.session.scalars(select(StaffInvitation)).one()
+    message = db.session.scalars(select(OutboxMessage)).one()
+    assert token not in f"{vars(row)} {message.payload}"
+    assert message.payload == {"invitation": str(row.id)}
+
+
+def test_the_journal_tells_who_was_invited_and_enrolled(colleagues: Colleagues) -> None:
+    _, staff = colleagues.enrolled(Authenticator())
+    colleagues.reset(staff)
+    entries = db.session.scalars(
+        select(AuditEntry).where(AuditEntry.kind.in_(["staff.invited", "staff.enrolled"])).order_by(AuditEntry.id)
+    ).all()
+    assert [(entry.kind, entry.details.get("reset"), uuid.UUID(entry.details["staff"])) for entry in entries] == [
+        ("staff.invited", False, staff.id),
+        ("staff.enrolled", None, staff.id),
+        ("staff.invited", True, staff.id),
+    ]

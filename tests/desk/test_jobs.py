@@ -1,0 +1,301 @@
+"""Jobs of the desk: progress, results, files that are handed out once, cancellation, restart after a kill."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_babel import lazy_gettext as _l
+
+from idp.clock import now
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.jobs import asking, files, kinds, running
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
+from idp.desk.staff.models import Role, StaffRole
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from idp.services import services
+from tests.builders import LYCEE
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+pytestmark = pytest.mark.both_databases
+CONTENT = b"the letters of a class"
+
+
+@pytest.fixture
+def work() -> Iterator[list[Callable[[Running], Finished]]]:
+    """What a job of the kind `trial` does: the last function of the list."""
+    todo: list[Callable[[Running], Finished]] = [
+        lambda _: Finished({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
+    ]
+
+    def run(job: Running) -> Finished:
+        return todo[-1](job)
+
+    kinds.register(Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, "home.today"))
+    yield todo
+    kinds._kinds.pop("trial")
+
+
+def _describe(job: Job) -> list[str]:
+    return [job.refusal or f"{job.result.get('letters')} lettres"]
+
+
+def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
+    """Ask for a job as the person of a browser does."""
+    kind = kinds.find("trial")
+    assert kind is not None
+
+    def start() -> str:
+        return str(asking.start(services().settings, kind, {"class": "6e 1"}, uploads=uploads).id)
+
+    former = desk.view_functions["home.today"]
+    desk.view_functions["home.today"] = access.needs()(start)
+    try:
+        return uuid.UUID(browser.get("/").get_data(as_text=True))
+    finally:
+        desk.view_functions["home.today"] = former
+
+
+def do_all() -> None:
+    """Do the jobs that wait, as the worker does."""
+    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
+    db.session.expire_all()
+
+
+def state(key: uuid.UUID) -> State:
+    db.session.expire_all()
+    return db.session.get_one(Job, key).state
+
+
+def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    browser = colleagues.signed_in()
+    key = ask(desk, browser)
+    assert "En attente" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    do_all()
+    page = browser.get(f"/travaux/{key}")
+    assert heading(page) == "Impression"
+    assert "3 lettres" in page.get_data(as_text=True)
+    [file] = db.session.query(JobFile).all()
+    assert CONTENT not in file.content
+    answer = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}")
+    assert answer.data == CONTENT
+    assert answer.headers["Content-Disposition"] == "attachment; filename=lettres.pdf"
+    again = post(browser, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite")
+    assert again.headers["Location"] == f"/travaux/{key}"
+    db.session.expire_all()
+    assert db.session.query(JobFile).one().content == b""
+
+
+def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    key = ask(desk, browser)
+    do_all()
+    [file] = db.session.query(JobFile).all()
+    assert "Prendre le fichier" not in colleague.get(f"/travaux/{key}").get_data(as_text=True)
+    assert post(colleague, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    stranger = colleagues.signed_in(Role.HEAD, uai=LYCEE)
+    assert stranger.get(f"/travaux/{key}").status_code == 404
+    assert post(stranger, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 404
+    assert post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}").data == CONTENT
+
+
+def test_a_file_is_gone_after_a_quarter_of_an_hour(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    browser = colleagues.signed_in()
+    key = ask(desk, browser)
+    do_all()
+    file = db.session.query(JobFile).one()
+    assert file.expires_at - file.created_at <= timedelta(minutes=15, seconds=1)
+    file.expires_at = now() - timedelta(seconds=1)
+    db.session.commit()
+    assert "Effacé après 15" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert post(browser, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    [message] = db.session.query(OutboxMessage).filter_by(kind=files.EXPIRY).all()
+    message.available_at = now()
+    db.session.commit()
+    Worker({files.EXPIRY: services().outbox_handlers[files.EXPIRY]}).run_once()
+    db.session.expire_all()
+    assert db.session.query(JobFile).one().content == b""
+
+
+def test_an_upload_is_encrypted_and_goes_with_the_end_of_its_job(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    seen: list[NewFile] = []
+
+    def read(job: Running) -> Finished:
+        seen.extend(job.uploads())
+        return Finished()
+
+    work.append(read)
+    key = ask(desk, colleagues.signed_in(), NewFile("eleves.xml", "text/xml", b"<ELEVES/>"))
+    assert b"ELEVES" not in db.session.query(JobFile).one().content
+    do_all()
+    assert seen == [NewFile("eleves.xml", "text/xml", b"<ELEVES/>")]
+    assert (state(key), db.session.query(JobFile).one().content) == (State.DONE, b"")
+
+
+def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    browser = colleagues.signed_in()
+    key = ask(desk, browser)
+    post(browser, f"/travaux/{key}/annuler", f"/travaux/{key}")
+    assert state(key) is State.CANCELLED
+    do_all()
+    assert state(key) is State.CANCELLED
+    assert "Annulé" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+
+
+def test_a_job_that_runs_stops_at_its_next_step(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    browser, steps = colleagues.signed_in(), []
+    key = ask(desk, browser)
+
+    def run(job: Running) -> Finished:
+        job.tick(1, 3)
+        steps.append(1)
+        asking.cancel(db.session.get_one(Job, key))
+        job.check()
+        steps.append(2)
+        return Finished()
+
+    work.append(run)
+    do_all()
+    assert (state(key), steps) == (State.CANCELLED, [1])
+    assert (db.session.get_one(Job, key).done, db.session.get_one(Job, key).total) == (1, 3)
+
+
+def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    key = ask(desk, colleagues.signed_in())
+    db.session.query(StaffRole).one().valid_until = now() - timedelta(seconds=1)
+    db.session.commit()
+    do_all()
+    assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "role_ended")
+    assert db.session.query(JobFile).count() == 0
+
+
+def test_a_refusal_is_shown(desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]) -> None:
+    def refuse(_job: Running) -> Finished:
+        raise RefusedError("no_ent")
+
+    work.append(refuse)
+    browser = colleagues.signed_in()
+    key = ask(desk, browser)
+    do_all()
+    page = browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert "Arrêté avant la fin" in page
+    assert "no_ent" in page
+
+
+def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    key = ask(desk, colleagues.signed_in())
+
+    class KilledError(BaseException):
+        """The end of a process: nothing handles it."""
+
+    def be_killed(_job: Running) -> Finished:
+        raise KilledError
+
+    work.append(be_killed)
+    with pytest.raises(KilledError):
+        do_all()
+    assert state(key) is State.RUNNING
+    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+    assert message.leased_until is not None
+    assert message.leased_until - now() <= running.LEASE
+    work.pop()
+    do_all()
+    assert state(key) is State.RUNNING, "the lease is not over"
+    message.leased_until = now() - timedelta(seconds=1)
+    db.session.commit()
+    do_all()
+    assert state(key) is State.DONE
+
+
+def test_a_worker_that_lost_its_lease_stores_nothing(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    def lose(job: Running) -> Finished:
+        job.lease_lost.set()
+        job.check()
+        return Finished({"letters": 1})
+
+    work.append(lose)
+    key = ask(desk, colleagues.signed_in())
+    do_all()
+    assert (state(key), db.session.get_one(Job, key).result) == (State.RUNNING, {})
+
+
+def test_the_journal_names_the_person_also_for_what_the_worker_does(
+    desk: Flask, colleagues: Colleagues, work: object
+) -> None:
+    key = ask(desk, colleagues.signed_in())
+    do_all()
+    rows = db.session.execute(
+        db.text("SELECT kind, staff_id, school_id, details FROM audit WHERE kind LIKE 'desk.job%' ORDER BY id")
+    ).all()
+    assert [row.kind for row in rows] == ["desk.job_asked", "desk.job_finished"]
+    assert rows[0].staff_id == rows[1].staff_id is not None
+    assert rows[0].school_id == rows[1].school_id is not None
+    details = rows[1].details if isinstance(rows[1].details, dict) else json.loads(rows[1].details)
+    assert (details["job"], details["outcome"], details["desk"]["role"]) == (str(key), "done", "secretary")
+
+
+def test_a_job_that_has_to_wait_is_tried_again_soon_and_loses_no_try(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    def wait(_job: Running) -> Finished:
+        raise BusyError
+
+    work.append(wait)
+    key = ask(desk, colleagues.signed_in())
+    for _ in range(5):
+        do_all()
+        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+        assert (state(key), message.attempts) == (State.WAITING, 0)
+        assert message.available_at - now() <= timedelta(seconds=20)
+        message.available_at = now()
+        db.session.commit()
+    work.pop()
+    do_all()
+    assert state(key) is State.DONE
+
+
+def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues, work: object) -> None:
+    browser = colleagues.signed_in()
+    first, second = ask(desk, browser), ask(desk, browser)
+    do_all()
+    file = db.session.query(JobFile).filter_by(job_id=first).one()
+    assert post(browser, f"/travaux/{second}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    assert post(browser, f"/travaux/{first}/fichiers/{file.id}", f"/travaux/{first}").data == CONTENT
+
+
+def test_a_job_with_a_fault_is_tried_three_times(
+    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
+) -> None:
+    tries = []
+
+    def fail(_job: Running) -> Finished:
+        tries.append(1)
+        raise ZeroDivisionError
+
+    work.append(fail)
+    key = ask(desk, colleagues.signed_in())
+    for _ in range(4):
+        do_all()
+        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+        message.available_at = now()
+        db.session.commit()
+    assert len(tries) == 3
+    assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "fault")

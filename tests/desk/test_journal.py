@@ -1,0 +1,201 @@
+"""The page of the journal: scope by role, filters, exports; the list and the export never differ."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.audit.data_events import JournalExported
+from idp.audit.desk_events import PupilRead, StaffRoleGranted
+from idp.audit.events import AccountRead, CharterPublished, CodeIssued, Event, LetterDrawn
+from idp.audit.models import AuditEntry
+from idp.audit.registry_events import SettingsChanged
+from idp.clients.models import Client
+from idp.db import db
+from idp.desk import access
+from idp.desk.staff.models import Role, StaffAccount
+from idp.operations.personal_data.words import EVENTS
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.entries import write
+from tests.pages import heading
+
+Signed = tuple[Callable[..., object], StaffAccount]
+
+
+def fill(build: Build, colleagues: Colleagues) -> dict[str, StaffAccount]:
+    """Write one act of each kind of person; the reason names the act."""
+    child = build.child()
+    account = build.active(children=[child])
+    elsewhere = build.active(children=[build.child(uai=LYCEE)], email="autre@exemple.fr")
+    ours, theirs = build.school(COLLEGE).id, build.school(LYCEE).id
+    people = {name: colleagues.person(name.title()) for name in ("secrétaire", "collègue", "voisin", "assistance")}
+    write(AccountRead(account_id=account.id), people["secrétaire"], ours, reason="acte-secretaire")
+    write(PupilRead(child=str(child.id)), people["collègue"], ours, reason="acte-collegue")
+    write(AccountRead(account_id=account.id), people["voisin"], theirs, reason="acte-voisin")
+    write(AccountRead(account_id=account.id), people["assistance"], reason="acte-assistance")
+    write(AccountRead(account_id=elsewhere.id), people["assistance"], reason="acte-ailleurs")
+    ent, other = build.ent(), build.ent("Autre", "autre.test", uais=[LYCEE])
+    keys = {row.client_id: row.id for row in db.session.scalars(select(Client))}
+    write(CharterPublished(client_id=keys[ent.client_id], version="acte-charte"))
+    write(CharterPublished(client_id=keys[other.client_id], version="acte-autre-charte"))
+    write(CodeIssued(client_id=keys[ent.client_id], account_id=account.id, sid="acte-entree"))
+    write(SettingsChanged(after={"x": "acte-reglage"}))
+    write(LetterDrawn(account_id=account.id))
+    people["ent"] = ent.client_id  # type: ignore[assignment]
+    return people
+
+
+ACTS = {
+    "acte-secretaire", "acte-collegue", "acte-voisin", "acte-assistance", "acte-ailleurs", "acte-charte",
+    "acte-autre-charte", "acte-entree", "acte-reglage",
+}  # fmt: skip
+SCOPES = {
+    Role.SECRETARY: {"acte-secretaire"},
+    Role.HEAD: {"acte-secretaire", "acte-collegue", "acte-assistance"},
+    Role.ENT_OPERATOR: {"acte-charte"},
+    Role.HELPDESK: {"acte-assistance", "acte-ailleurs"},
+    Role.DPO: ACTS,
+    Role.ENGINEER: {"acte-charte", "acte-autre-charte", "acte-reglage"},
+}
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("role", list(Role))
+def test_the_list_and_the_export_show_what_the_role_may_read(build: Build, colleagues: Colleagues, role: Role) -> None:
+    people = fill(build, colleagues)
+    who = {Role.SECRETARY: "secrétaire", Role.HELPDESK: "assistance"}.get(role)
+    staff = people[who] if who else colleagues.person()
+    colleagues.grant(staff, role, client_id=str(people["ent"]))
+    browser, _ = colleagues.session(staff, reason="ticket 4512" if role in {Role.DPO, Role.HELPDESK} else "")
+    page = browser.get("/journal")
+    assert heading(page) == "Journal"
+    data = json.loads(post(browser, "/journal/export", "/journal", format="json").get_data())
+    assert {act for act in ACTS if act in json.dumps(data["entries"]).replace("acte-autre-charte", "(x)")} | (
+        {"acte-autre-charte"} if "acte-autre-charte" in json.dumps(data["entries"]) else set()
+    ) == SCOPES[role]
+    ids = [row["id"] for row in data["entries"]]
+    with_details = db.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(ids))).all()
+    assert len(with_details) == len(ids)
+    text = page.get_data(as_text=True)
+    assert text.count("<tr>") - 1 == len(ids), "the page has the lines of the export"
+    for act in ("acte-secretaire", "acte-collegue", "acte-voisin", "acte-assistance", "acte-ailleurs"):
+        assert (act in text) == (act in SCOPES[role]), act
+
+
+def test_every_kind_of_event_has_words() -> None:
+    assert set(access.TECHNICAL) <= set(EVENTS)
+    for kind in _kinds(Event):
+        assert kind in EVENTS, kind
+
+
+def _kinds(base: type[Event]) -> set[str]:
+    own = {base.kind} if "kind" in vars(base) else set()
+    return own.union(*(_kinds(child) for child in base.__subclasses__()))
+
+
+def test_an_export_needs_a_fresh_proof(build: Build, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    answer = post(browser, "/journal/export", "/journal", format="csv")
+    assert answer.headers["Location"] == "/preuve?suite=%2Fjournal"
+
+
+def test_an_export_is_journaled_with_the_digest_of_its_file(build: Build, colleagues: Colleagues) -> None:
+    fill(build, colleagues)
+    browser = colleagues.signed_in(Role.HEAD)
+    answer = post(browser, "/journal/export", "/journal", format="csv", acte="account.read")
+    digest = hashlib.sha256(answer.get_data()).hexdigest()
+    assert answer.headers["X-Content-SHA256"] == digest
+    assert answer.headers["Repr-Digest"].startswith("sha-256=:")
+    assert answer.headers["Cache-Control"].startswith("no-store")
+    row = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == JournalExported.kind)).one()
+    assert (row.details["sha256"], row.details["format"], row.details["entries"]) == (digest, "csv", 2)
+    assert digest in browser.get("/journal").get_data(as_text=True), "the page shows it"
+
+
+def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagues: Colleagues) -> None:
+    fill(build, colleagues)
+    data = json.loads(post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="json").get_data())
+    canonical = json.dumps(data["entries"], sort_keys=True, separators=(",", ":")).encode()
+    assert data["entries_sha256"] == hashlib.sha256(canonical).hexdigest()
+
+
+def test_a_csv_file_has_no_formula(build: Build, colleagues: Colleagues) -> None:
+    account = build.active(children=[build.child()], given_name="=1+1", family_name="X")
+    write(AccountRead(account_id=account.id), colleagues.person("@SUM(A1)"), build.school().id, reason="-2+3")
+    text = post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="csv").get_data(as_text=True)
+    for cell in ('"\'=1+1 X"', '"\'@SUM(A1)"', '"\'-2+3"'):
+        assert cell in text
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: Colleagues) -> None:
+    people = fill(build, colleagues)
+    account = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one().account_id
+    browser = colleagues.signed_in(Role.DPO)
+
+    def lines(**typed: str) -> int:
+        return browser.get("/journal", query_string=typed).get_data(as_text=True).count("<tr>") - 1
+
+    assert lines(qui="assist") == 2
+    assert lines(qui="uid 0") == 5
+    assert lines(acte="charter.published") == 2
+    assert lines(compte=str(account)) == 5
+    assert lines(du="2999-01-01") == -1
+    assert lines(au="1999-01-01") == -1
+    assert lines(qui="%") == -1, "a sign is a sign"
+    assert people
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"du": "hier"},
+        {"au": "9999-12-31"},
+        {"du": "0001-01-01"},
+        {"compte": "personne"},
+        {"acte": "x"},
+        {"avant": "x_y"},
+        {"avant": "9999-12-31T23:59:59.000000Z_1"},
+        {"avant": "2026-01-01T00:00:00Z_" + "9" * 40},
+        {"qui": "\x00a"},
+    ],
+)
+@pytest.mark.parametrize("role", [Role.HEAD, Role.DPO])
+def test_any_filter_is_answered(colleagues: Colleagues, role: Role, typed: dict[str, str]) -> None:
+    assert colleagues.signed_in(role).get("/journal", query_string=typed).status_code == 200
+
+
+def test_an_account_of_another_school_is_unknown(build: Build, colleagues: Colleagues) -> None:
+    account = build.active(children=[build.child(uai=LYCEE)])
+    page = colleagues.signed_in(Role.HEAD).get("/journal", query_string={"compte": account.username})
+    assert "Aucun compte n’a cet identifiant ici." in page.get_data(as_text=True)
+
+
+def test_a_page_has_fifty_lines_and_leads_to_the_next(desk: Flask, build: Build, colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    for number in range(60):
+        write(
+            StaffRoleGranted(staff=str(staff.id), role="head", uai="", until="", prolonged=False),
+            staff,
+            build.school().id,
+            reason=f"n{number}.",
+        )
+    browser = colleagues.signed_in(Role.HEAD)
+    first = browser.get("/journal").get_data(as_text=True)
+    assert first.count("<tr>") - 1 == 50
+    older = first.split('href="/journal?avant=')[1].split('"')[0]
+    second = browser.get(f"/journal?avant={older}").get_data(as_text=True)
+    assert second.count("<tr>") - 1 == 10
+    assert ("n10." in first, "n9." in second, "n10." in second) == (True, True, False)
+
+
+def test_the_data_protection_officer_reads_the_journal_with_a_reason(colleagues: Colleagues, build: Build) -> None:
+    browser = colleagues.signed_in(Role.DPO, reason="")
+    assert browser.get("/journal").headers["Location"] == "/motif?suite=%2Fjournal"
+    for role in (Role.SECRETARY, Role.HELPDESK):
+        assert colleagues.signed_in(role, reason="").get("/journal").status_code == 200

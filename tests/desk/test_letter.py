@@ -1,0 +1,289 @@
+"""`/comptes/<account>/courrier`: a letter at the counter."""
+
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from idp.accounts import notices
+from idp.accounts.models import Account, Guardianship
+from idp.accounts.passwords.hasher import fold_provisional
+from idp.clock import now
+from idp.db import db, retry_unit_of_work
+from idp.desk.jobs.models import JobFile
+from idp.desk.staff.models import Role
+from idp.letters import secrets
+from idp.outbox.models import OutboxMessage
+from idp.services import services
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.paper import last_job, secret_on, take
+from tests.pages import heading
+
+CHECKED = {"reason": "mot de passe et mail perdus", "came": "y", "document": "y", "guardian": "y"}
+
+
+def again(account: Account) -> Account:
+    """Return the account as it is now."""
+    db.session.expire_all()
+    return db.session.get_one(Account, account.id)
+
+
+def draw(browser: FlaskClient, account: Account, **fields: str) -> TestResponse:
+    """Click « Imprimer le courrier »."""
+    path = f"/comptes/{account.id}/courrier"
+    return post(browser, path, generation=str(again(account).generation), layout="letter", **fields)
+
+
+def opens(account: Account, secret: str) -> bool:
+    """Return whether a provisional password opens an activation."""
+    hashed = again(account).provisional_hash
+    return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
+
+
+@pytest.fixture
+def paper(build: Build) -> None:
+    """Letters can be printed: the school has an ENT."""
+    build.ent()
+
+
+@pytest.mark.usefixtures("paper")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in(proof_age=timedelta(hours=1))
+    page = browser.get(f"/comptes/{account.id}/courrier")
+    assert heading(page) == "Nouveau courrier"
+    assert "Le mot de passe provisoire du courrier précédent ne marchera plus" in page.get_data(as_text=True)
+    assert "Motif" not in page.get_data(as_text=True)
+    answer = draw(browser, account)
+    job = last_job()
+    assert answer.headers["Location"] == f"/travaux/{job.id}"
+    [sheet] = take(browser, job)
+    assert account.username in sheet
+    assert opens(account, secret_on(sheet))
+    assert not opens(account, PROVISIONAL)
+    kinds = db.session.execute(text("SELECT kind FROM audit WHERE staff_id IS NOT NULL ORDER BY id")).scalars().all()
+    assert kinds == ["account.read"] * 2 + ["letter.drawn"]
+
+
+@pytest.mark.row("K-05")
+@pytest.mark.usefixtures("paper")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    account, browser = build.active(), colleagues.signed_in()
+    page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    assert "La personne sera prévenue par mail : n" in page
+    assert "noemie.leroy@exemple.fr" not in page
+    draw(browser, account, **CHECKED)
+    [sheet] = take(browser, last_job())
+    row = again(account)
+    assert (row.password_hash, row.email, row.activated_at) == (None, None, None)
+    assert opens(account, secret_on(sheet))
+    assert not opens(account, PASSWORD)
+    [message] = db.session.query(OutboxMessage).filter_by(kind=notices.NOTICE).all()
+    assert message.payload["account"] == str(account.id)
+    kinds = db.session.execute(text("SELECT kind FROM audit WHERE staff_id IS NOT NULL ORDER BY id")).scalars().all()
+    assert {"letter.drawn", "letter.reissued", "desk.identity_checked"} <= set(kinds)
+
+
+@pytest.mark.usefixtures("paper")
+@pytest.mark.parametrize("missing", list(CHECKED))
+def test_an_active_account_needs_a_reason_and_each_point(
+    desk: Flask, colleagues: Colleagues, build: Build, missing: str
+) -> None:
+    account, browser = build.active(), colleagues.signed_in()
+    page = draw(browser, account, **{**CHECKED, missing: ""} if missing == "reason" else _without(missing))
+    assert "Un point à reprendre" in page.get_data(as_text=True)
+    if missing != "reason":
+        assert CHECKED["reason"] in page.get_data(as_text=True), "what was typed stays"
+    assert again(account).password_hash is not None
+    assert db.session.query(JobFile).count() == 0
+
+
+def _without(name: str) -> dict[str, str]:
+    return {key: value for key, value in CHECKED.items() if key != name}
+
+
+@pytest.mark.usefixtures("paper")
+def test_an_active_account_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account, browser = build.active(), colleagues.signed_in(proof_age=timedelta(minutes=6))
+    path = f"/comptes/{account.id}/courrier"
+    proof = f"/preuve?suite=%2Fcomptes%2F{account.id}%2Fcourrier"
+    assert browser.get(path).headers["Location"] == proof
+    answer = post(browser, path, "/ma-securite", generation="1", layout="letter", **CHECKED)
+    assert answer.headers["Location"] == proof
+    assert again(account).password_hash is not None
+
+
+@pytest.mark.usefixtures("paper")
+def test_a_letter_is_for_families_in_scope_and_roles_of_a_school(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    account = build.never_activated()
+    path, before = f"/comptes/{account.id}/courrier", account.provisional_hash
+    browsers = [colleagues.signed_in(uai=LYCEE)] + [
+        colleagues.signed_in(role) for role in Role if role not in {Role.SECRETARY, Role.HEAD}
+    ]
+    for browser in browsers:
+        assert browser.get(path).status_code == 404
+        answer = post(browser, path, "/ma-securite", generation="0", layout="letter", **CHECKED)
+        assert answer.status_code == 404
+    assert again(account).provisional_hash == before
+
+
+@pytest.mark.usefixtures("paper")
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("disabled", "Ce compte est fermé"),
+        ("disputed", "réglez d’abord ce signalement"),
+        ("childless", "n’a plus d’enfant dans un établissement"),
+        ("merged", "passés sur un autre compte"),
+    ],
+)
+def test_a_page_says_why_there_is_no_letter(
+    desk: Flask, colleagues: Colleagues, build: Build, state: str, words: str
+) -> None:
+    account, other = build.never_activated(), build.never_activated()
+    tie = db.session.query(Guardianship).filter_by(account_id=account.id).one()
+    if state == "disabled":
+        account.disabled_at = now()
+    elif state == "disputed":
+        tie.disputed_at = now()
+    elif state == "childless":
+        tie.ended_at = tie.child.left_at = now()
+    else:
+        account.merged_into_id = other.id
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    assert words in page
+    assert "Imprimer le courrier" not in page
+    answer = post(browser, f"/comptes/{account.id}/courrier", "/ma-securite", generation="0", layout="letter")
+    assert words in answer.get_data(as_text=True)
+    assert db.session.query(JobFile).count() == 0
+
+
+def test_a_school_without_an_ent_prints_nothing_and_says_so(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated()
+    page = colleagues.signed_in().get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    assert "Aucun ENT" in page
+
+
+@pytest.mark.usefixtures("paper")
+def test_a_form_that_is_sent_twice_prints_one_letter(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+    path = f"/comptes/{account.id}/courrier"
+    first = post(browser, path, generation="0", layout="letter")
+    job, hashed = last_job(), again(account).provisional_hash
+    second = post(browser, path, generation="0", layout="letter")
+    assert first.headers["Location"] == second.headers["Location"] == f"/travaux/{job.id}"
+    assert again(account).provisional_hash == hashed
+    colleague = colleagues.signed_in()
+    page = post(colleague, path, generation="0", layout="letter").get_data(as_text=True)
+    assert "Le compte a changé depuis l’ouverture de cette page" in page
+
+
+@pytest.mark.usefixtures("paper")
+def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+    draw(browser, account)
+    job = last_job()
+    [file] = db.session.query(JobFile).all()
+    assert file.name == "courrier.pdf", "a file of the desk names nobody"
+    assert b"%PDF" not in file.content
+    colleague = colleagues.signed_in()
+    answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
+    assert answer.status_code == 303
+    assert len(take(browser, job)) == 1
+    again_taken = post(browser, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
+    assert again_taken.status_code == 303
+    page = browser.get("/impressions").get_data(as_text=True)
+    assert "Imprimer à nouveau" in page
+    assert "Prendre le fichier" not in page
+
+
+@pytest.mark.usefixtures("paper")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_fault_before_the_commit_leaves_the_former_letter_and_no_file(
+    desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+
+    def fail(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(secrets, "reset_accounts", fail)
+    page = draw(browser, account).get_data(as_text=True)
+    assert "Rien n’a été imprimé" in page
+    assert opens(account, PROVISIONAL)
+    assert db.session.query(JobFile).count() == 0
+
+
+@pytest.mark.usefixtures("paper")
+def test_a_slip_has_the_same_secret(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+    post(browser, f"/comptes/{account.id}/courrier", generation="0", layout="slip")
+    [sheet] = take(browser, last_job())
+    assert opens(account, secret_on(sheet))
+
+
+@pytest.mark.usefixtures("paper")
+def test_an_address_that_is_too_long_is_reported(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    lines = [f"Très longue ligne d’adresse numéro {number}, escalier et bâtiment" for number in range(5)]
+    account, browser = build.never_activated(address_lines=lines, city="Rivebelle"), colleagues.signed_in()
+    draw(browser, account)
+    page = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+    assert "il en manque une partie" in page
+
+
+@pytest.mark.usefixtures("paper")
+def test_a_suspended_account_and_a_suspended_tie_get_no_letter(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    account, tied = build.never_activated(), build.never_activated()
+    account.suspended_at = db.session.query(Guardianship).filter_by(account_id=tied.id).one().suspended_at = now()
+    db.session.commit()
+    browser = colleagues.signed_in()
+    for row, words in ((account, "L’accès est suspendu"), (tied, "Pas de courrier pour ce compte")):
+        page = browser.get(f"/comptes/{row.id}/courrier").get_data(as_text=True)
+        assert words in page
+        assert "Imprimer le courrier" not in page
+
+
+@pytest.mark.usefixtures("paper")
+def test_two_forms_at_the_same_time_print_one_letter(
+    desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+    path = f"/comptes/{account.id}/courrier"
+    first: list[str] = []
+
+    def overtaken(step: Callable[[], None]) -> None:
+        monkeypatch.setattr(secrets, "retry_unit_of_work", retry_unit_of_work)
+        first.append(post(browser, path, generation="0", layout="letter").headers["Location"])
+        retry_unit_of_work(step)
+
+    monkeypatch.setattr(secrets, "retry_unit_of_work", overtaken)
+    second = post(browser, path, generation="0", layout="letter")
+    assert [second.headers["Location"]] == first
+    assert db.session.query(JobFile).count() == 1
+
+
+@pytest.mark.usefixtures("paper")
+def test_the_page_of_an_account_leads_to_its_letter_and_back(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    account, browser = build.never_activated(), colleagues.signed_in()
+    page = browser.get(f"/comptes/{account.id}").get_data(as_text=True)
+    assert f'href="/comptes/{account.id}/courrier"' in page
+    assert f'href="/comptes/{account.id}"' in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    draw(browser, account)
+    assert f'href="/comptes/{account.id}"' in browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)

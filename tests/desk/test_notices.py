@@ -1,0 +1,299 @@
+"""« Signalements »: which are listed, who settles them, and what each answer does."""
+
+import json
+import uuid
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.notices.words import LABELS, WORDS, Answer
+from idp.desk.staff.models import Role
+from idp.operations.personal_data import rectification
+from tests import forked
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+CHECKED = "vu avec la famille"
+READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
+SETTLE = {Role.SECRETARY, Role.HEAD}
+
+
+def plain(answer: TestResponse) -> str:
+    """Return the text of an answer with ordinary spaces."""
+    return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
+
+
+def noticed(
+    build: Build, kind: Kind, account: Account, *, uai: str = COLLEGE, other: Account | None = None
+) -> SchoolNotice:
+    """Add a notice of a school about an account."""
+    with unit_of_work():
+        school_notices.add(kind, account.id, [build.school(uai).id], other_account_id=other.id if other else None)
+    return db.session.scalars(
+        select(SchoolNotice).where(SchoolNotice.account_id == account.id, SchoolNotice.kind == kind.value)
+    ).one()
+
+
+def disputed(build: Build, *children: Child) -> tuple[Account, SchoolNotice]:
+    """Return an account whose ties are all disputed, and the notice."""
+    account = build.never_activated(children=list(children) or None, provisional_hash=None)
+    for tie in account.guardianships:
+        tie.disputed_at = now()
+    db.session.commit()
+    return account, noticed(build, Kind.NOT_GUARDIAN, account)
+
+
+def answered(browser: FlaskClient, notice: SchoolNotice, answer: Answer, **fields: str) -> TestResponse:
+    return post(browser, f"/signalements/{notice.id}/{answer.value}", **{"sentence": CHECKED} | fields)
+
+
+def reloaded(notice: SchoolNotice) -> SchoolNotice:
+    return db.session.get_one(SchoolNotice, notice.id, populate_existing=True)
+
+
+def tie_of(account: Account) -> Guardianship:
+    return db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id)).one()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_who_reads_and_who_settles(colleagues: Colleagues, build: Build, role: Role) -> None:
+    _, notice = disputed(build)
+    ent = build.ent()
+    browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
+    answer = browser.get("/signalements")
+    if role in READ:
+        assert heading(answer) == "Signalements"
+        assert ("Donner raison" in plain(answer)) is (role in SETTLE)
+        assert browser.get(f"/signalements/{notice.id}").status_code == 200
+    else:
+        assert answer.status_code == 404
+        assert browser.get(f"/signalements/{notice.id}").status_code == 404
+    page = f"/signalements/{notice.id}/raison"
+    assert (browser.get(page).status_code == 200) is (role in SETTLE)
+    if role not in SETTLE:
+        assert post(browser, page, "/", sentence=CHECKED).status_code == 404
+        assert reloaded(notice).settled_at is None
+
+
+@pytest.mark.row("K-04")
+def test_another_schools_notice_is_neither_listed_nor_settled(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(children=[build.child("Zoé", uai=LYCEE)], given_name="Ysolde")
+    notice = noticed(build, Kind.LETTER_GUESSED, account, uai=LYCEE)
+    browser = colleagues.signed_in()
+    assert "Ysolde" not in plain(browser.get("/signalements"))
+    for path in (f"/signalements/{notice.id}", f"/signalements/{notice.id}/raison", f"/signalements/{uuid.uuid4()}"):
+        assert browser.get(path).status_code == 404
+    assert post(browser, f"/signalements/{notice.id}/raison", "/", sentence=CHECKED).status_code == 404
+    assert reloaded(notice).settled_at is None
+    assert "Ysolde" in plain(colleagues.signed_in(Role.DPO).get("/signalements"))
+
+
+def test_the_academy_says_first_why_it_reads(colleagues: Colleagues, build: Build) -> None:
+    browser = colleagues.signed_in(Role.DPO, reason="")
+    assert browser.get("/signalements").headers["Location"].startswith("/motif?")
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("answer", list(Answer))
+def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: Build, answer: Answer) -> None:
+    account, notice = disputed(build)
+    browser = colleagues.signed_in()
+    page = browser.get(f"/signalements/{notice.id}/{answer.value}")
+    assert heading(page) == str(LABELS[answer])
+    assert "Ce qui va se passer" in plain(page)
+    result = answered(browser, notice, answer)
+    assert result.headers["Location"] == f"/signalements/{notice.id}?fait={answer.value}"
+    after = plain(browser.get(result.headers["Location"]))
+    assert "<h1>Signalement réglé</h1>" in after
+    assert plain_words(str(WORDS[Kind.NOT_GUARDIAN].answers[answer].after)) in after
+    tie = tie_of(account)
+    assert tie.disputed_at is None
+    assert (tie.excluded_at is None) is (answer is Answer.REJECT)
+    settled = reloaded(notice)
+    assert settled.settled_at is not None
+    assert settled.sentence.endswith(CHECKED)
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "dispute.settled"))
+    assert entry.details["reason"] == settled.sentence
+    assert entry.details["desk"]["role"] == "secretary"
+
+
+def plain_words(text: str) -> str:
+    return text.replace("\u202f", " ").replace("\xa0", " ")
+
+
+def test_one_of_two_wrong_children_is_settled_and_the_notice_waits(colleagues: Colleagues, build: Build) -> None:
+    malo, zoe = build.child("Malo"), build.child("Zoé")
+    account, notice = disputed(build, malo, zoe)
+    browser = colleagues.signed_in()
+    missing = answered(browser, notice, Answer.RIGHT)
+    assert "Choisissez l’élève, ou tous." in plain(missing)
+    result = answered(browser, notice, Answer.RIGHT, child=malo.id.hex)
+    assert "attend encore votre réponse" in plain(browser.get(result.headers["Location"]))
+    assert reloaded(notice).settled_at is None
+    answered(browser, notice, Answer.REJECT)
+    states = {
+        tie.child_id: tie.excluded_at is not None
+        for tie in db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id))
+    }
+    assert states == {malo.id: True, zoe.id: False}
+    assert reloaded(notice).settled_at is not None
+
+
+@pytest.mark.parametrize(("answer", "kept"), [(Answer.RIGHT, "avant@exemple.fr"), (Answer.REJECT, "apres@exemple.fr")])
+def test_a_contested_address_is_put_back_or_kept(
+    colleagues: Colleagues, build: Build, answer: Answer, kept: str
+) -> None:
+    account = build.active(email="apres@exemple.fr", contested_at=now(), contested_email="avant@exemple.fr")
+    notice = noticed(build, Kind.EMAIL_CONTESTED, account)
+    browser = colleagues.signed_in()
+    listed = plain(browser.get("/signalements"))
+    assert "avant@exemple.fr" not in listed
+    assert "apres@exemple.fr" not in listed
+    assert browser.get(f"/signalements/{notice.id}/fichier").status_code == 404
+    answered(browser, notice, answer)
+    assert db.session.get_one(Account, account.id).email == kept
+    assert reloaded(notice).settled_at is not None
+
+
+def test_a_refusal_says_in_french_what_to_do(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(contested_at=now(), contested_email=None)
+    notice = noticed(build, Kind.EMAIL_CONTESTED, account)
+    answer = answered(colleagues.signed_in(), notice, Answer.RIGHT)
+    assert "Plusieurs anciennes adresses se contredisent" in plain(answer)
+    assert CHECKED in plain(answer)
+    assert reloaded(notice).settled_at is None
+
+
+def test_a_dispute_that_ended_by_itself_is_only_noted(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build)
+    tie_of(account).ended_at = now()
+    db.session.commit()
+    browser = colleagues.signed_in()
+    assert browser.get(f"/signalements/{notice.id}/raison").status_code == 404
+    assert answered(browser, notice, Answer.FILE).status_code == 303
+    assert reloaded(notice).settled_at is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (kind, answer)
+        for kind, words in WORDS.items()
+        for answer in words.answers
+        if kind not in {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED, Kind.NAME_IN_DOUBT}
+    ],
+)
+def test_every_other_notice_is_settled_with_its_sentence(
+    colleagues: Colleagues, build: Build, kind: Kind, answer: Answer
+) -> None:
+    other = build.active(given_name="Gaston", email="gaston@exemple.fr")
+    notice = noticed(build, kind, build.active(), other=other)
+    browser = colleagues.signed_in(Role.HEAD)
+    assert "gaston@exemple.fr" not in plain(browser.get("/signalements"))
+    result = answered(browser, notice, answer)
+    assert "<h1>Signalement réglé</h1>" in plain(browser.get(result.headers["Location"]))
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "school.notice_settled"))
+    assert entry.details["notice"] == str(notice.id)
+    listed = plain(browser.get("/signalements"))
+    assert "Réglés depuis 30 jours" in listed
+    assert CHECKED in listed
+    assert "par Sylvie Marchand" in listed
+
+
+def test_all_kinds_have_words() -> None:
+    assert set(WORDS) == set(Kind)
+
+
+def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
+    rectification.ask(build.active(), "Le nom <b> s’écrit avec deux L.")
+    page = colleagues.signed_in().get("/signalements").get_data(as_text=True)
+    assert "Correction demandée" in page
+    assert "Le nom &lt;b&gt; s’écrit avec deux L." in page
+
+
+def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    notice = noticed(build, Kind.NAME_IN_DOUBT, account)
+    browser = colleagues.signed_in()
+    same = {"given_name": account.given_name, "family_name": account.family_name}
+    assert "Le compte porte déjà ce nom." in plain(answered(browser, notice, Answer.RIGHT, **same))
+    result = answered(browser, notice, Answer.RIGHT, given_name="Noémie", family_name="VANDEPUTTE")
+    assert result.headers["Location"] == f"/signalements/{notice.id}?fait=raison"
+    assert db.session.get_one(Account, account.id).family_name == "VANDEPUTTE"
+    assert reloaded(notice).settled_at is not None
+
+
+def test_an_answer_without_a_sentence_changes_nothing(colleagues: Colleagues, build: Build) -> None:
+    _, notice = disputed(build)
+    answer = answered(colleagues.signed_in(), notice, Answer.RIGHT, sentence=" ")
+    assert "Écrivez en une phrase ce que vous avez vérifié." in plain(answer)
+    assert reloaded(notice).settled_at is None
+
+
+def test_who_answers_late_is_told_so(colleagues: Colleagues, build: Build) -> None:
+    _, notice = disputed(build)
+    slow, quick = colleagues.signed_in(), colleagues.signed_in()
+    slow.get(f"/signalements/{notice.id}/rejet")
+    answered(quick, notice, Answer.RIGHT)
+    late = post(slow, f"/signalements/{notice.id}/rejet", "/signalements", sentence=CHECKED)
+    assert late.headers["Location"] == f"/signalements/{notice.id}?fait=tard"
+    assert "Un collègue a réglé ce signalement avant vous." in plain(slow.get(late.headers["Location"]))
+    assert reloaded(notice).sentence.startswith("Fondé")
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_of_several_people_who_answer_at_once_one_wins(colleagues: Colleagues, build: Build) -> None:
+    ties = [disputed(build) for _ in range(3)]
+    guessed = [noticed(build, Kind.LETTER_GUESSED, build.never_activated()) for _ in range(3)]
+    keys = [str(notice.id) for notice in (*(notice for _, notice in ties), *guessed)]
+    db.session.rollback()
+    done = forked.run(
+        "tests.desk.notice_race",
+        timeout=300,
+        stdin=json.dumps({"database": build.settings.database_url, "notices": keys}),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    words = {"raison": "Fondé", "rejet": "Rejeté"}
+    for key, answers in json.loads(done.stdout).items():
+        [winner] = [answer for answer in answers if answer]
+        notice = db.session.get_one(SchoolNotice, uuid.UUID(key), populate_existing=True)
+        assert notice.sentence.startswith(words[winner])
+
+
+def test_settled_notices_leave_the_list_after_a_month(colleagues: Colleagues, build: Build) -> None:
+    _, notice = disputed(build)
+    browser = colleagues.signed_in()
+    answered(browser, notice, Answer.RIGHT)
+    reloaded(notice).settled_at = now() - timedelta(days=31)
+    db.session.commit()
+    assert CHECKED not in plain(browser.get("/signalements"))
+
+
+def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: Build) -> None:
+    disputed(build)
+    noticed(build, Kind.LETTER_GUESSED, build.active(children=[build.child(uai=LYCEE)]), uai=LYCEE)
+    page = plain(colleagues.signed_in().get("/"))
+    assert '<span class="count">1</span>' in page
+    assert 'href="/signalements"' in page
+
+
+def test_the_list_is_in_the_journal_and_each_opened_notice_too(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build)
+    browser = colleagues.signed_in()
+    browser.get("/signalements")
+    [listed] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "desk.notices_listed"))
+    assert listed.details["count"] == 1
+    browser.get(f"/signalements/{notice.id}")
+    [read] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.read"))
+    assert read.account_id == account.id

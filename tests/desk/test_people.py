@@ -1,0 +1,133 @@
+"""Requests of access, rectification and erasure at the desk."""
+
+import io
+import json
+import zipfile
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.people import words
+from idp.desk.staff.models import Role
+from idp.operations.personal_data.erasure import Obstacle
+from tests.builders import Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+
+def entries(kind: str) -> list[AuditEntry]:
+    return list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)))
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.DPO])
+def test_nobody_else_serves_rights(build: Build, colleagues: Colleagues, role: Role) -> None:
+    account = build.active()
+    browser = colleagues.signed_in(role)
+    for path in ("/droits", f"/droits/{account.id}", f"/droits/{account.id}/effacement"):
+        assert browser.get(path).status_code == 404
+    for path in ("copie", "correction", "effacement"):
+        assert post(browser, f"/droits/{account.id}/{path}", "/ma-securite", word="EFFACER").status_code == 404
+    assert db.session.get(Account, account.id) is not None
+
+
+def test_a_fresh_proof_and_a_reason_come_first(colleagues: Colleagues) -> None:
+    stale = colleagues.signed_in(Role.DPO, proof_age=timedelta(minutes=6))
+    assert stale.get("/droits").headers["Location"] == "/preuve?suite=%2Fdroits"
+    assert colleagues.signed_in(Role.DPO, reason="").get("/droits").headers["Location"] == "/motif?suite=%2Fdroits"
+
+
+def test_a_person_is_found_by_the_identifier(build: Build, colleagues: Colleagues) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.DPO)
+    page = browser.get("/droits")
+    assert heading(page) == "Droits des personnes"
+    assert "365 jours" in page.get_data(as_text=True)
+    assert "Aucun compte" in post(browser, "/droits", username="personne").get_data(as_text=True)
+    assert (
+        post(browser, "/droits", username=f" {account.username.upper()} ").headers["Location"].endswith(str(account.id))
+    )
+    assert heading(browser.get(f"/droits/{account.id}")) == account.display_name
+    assert [entry.account_id for entry in entries("account.read")] == [account.id]
+
+
+def test_the_archive_has_a_page_and_json_and_is_journaled(build: Build, colleagues: Colleagues) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.DPO)
+    answer = post(browser, f"/droits/{account.id}/copie", f"/droits/{account.id}")
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert answer.headers["Cache-Control"].startswith("no-store")
+    with zipfile.ZipFile(io.BytesIO(answer.get_data())) as archive:
+        assert sorted(archive.namelist()) == ["donnees.html", "donnees.json"]
+        page, data = archive.read("donnees.html").decode(), json.loads(archive.read("donnees.json"))
+    assert str(account.email) in page
+    assert data["username"] == account.username
+    assert {"account", "child", "guardianship"} <= {part["table"] for part in data["parts"]}
+    assert str(account.password_hash) not in json.dumps(data)
+    [entry] = entries("account.exported")
+    assert entry.details["desk"]["reason"] == "ticket 4512"
+
+
+def test_a_request_for_correction_reaches_the_school_and_the_journal(build: Build, colleagues: Colleagues) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.DPO)
+    path = f"/droits/{account.id}"
+    assert "Écrivez ce que" in post(browser, f"{path}/correction", path, note=" x ").get_data(as_text=True)
+    answer = post(browser, f"{path}/correction", path, note="Le nom s’écrit LEFÈVRE.")
+    assert "signalements de l’établissement" in browser.get(answer.headers["Location"]).get_data(as_text=True)
+    notice = db.session.query(SchoolNotice).one()
+    assert (notice.kind, notice.note, notice.account_id) == ("rectification", "Le nom s’écrit LEFÈVRE.", account.id)
+    assert entries("account.rectification_asked")[0].details["note"] == "Le nom s’écrit LEFÈVRE."
+    post(browser, f"{path}/correction", path, note="Et la ville est Lille.")
+    assert db.session.query(SchoolNotice).one().note == "Le nom s’écrit LEFÈVRE. / Et la ville est Lille."
+
+
+def test_a_correction_without_a_school_is_refused(build: Build, colleagues: Colleagues) -> None:
+    account, browser = build.active(children=[]), colleagues.signed_in(Role.DPO)
+    answer = post(browser, f"/droits/{account.id}/correction", f"/droits/{account.id}", note="Le nom est faux.")
+    assert "Aucun établissement" in answer.get_data(as_text=True)
+    assert "Le nom est faux." in answer.get_data(as_text=True), "nothing that was typed is lost"
+
+
+def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues: Colleagues) -> None:
+    key, browser = build.active().id, colleagues.signed_in(Role.DPO)
+    path = f"/droits/{key}/effacement"
+    page = browser.get(path).get_data(as_text=True)
+    assert "Ce qui reste, et pourquoi" in page
+    assert "Les enfants" in page
+    for word, reason in (("", "demande 12"), ("effacez", "demande 12"), ("EFFACER", "")):
+        answer = post(browser, path, reason=reason, word=word)
+        assert answer.status_code == 200
+        assert db.session.get(Account, key) is not None
+    answer = post(browser, path, reason="demande 12", word="effacer")
+    assert answer.headers["Location"] == f"/droits/{key}/efface"
+    assert db.session.get(Account, key) is None
+    after = browser.get(answer.headers["Location"])
+    assert heading(after) == "La personne est effacée"
+    assert "Les enfants" in after.get_data(as_text=True)
+    [entry] = entries("account.erased")
+    assert (entry.details["reason"], entry.staff_id is not None) == ("demande 12", True)
+    assert post(browser, path, "/droits", reason="demande 12", word="EFFACER").status_code == 404
+
+
+def test_a_person_in_dispute_stays_and_the_page_says_why(build: Build, colleagues: Colleagues) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.DPO)
+    db.session.query(Guardianship).filter_by(account_id=account.id).update({"disputed_at": now()})
+    db.session.commit()
+    path = f"/droits/{account.id}/effacement"
+    page = browser.get(path).get_data(as_text=True)
+    assert "est contesté" in page
+    assert '<form class="flow"' not in page
+    assert "est contesté" in post(browser, path, "/droits", reason="demande 12", word="EFFACER").get_data(as_text=True)
+    assert db.session.get(Account, account.id) is not None
+
+
+def test_every_obstacle_has_a_sentence() -> None:
+    assert words.OBSTACLES.keys() == set(Obstacle)
+
+
+def test_an_erased_person_of_another_key_is_missing(colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.DPO)
+    assert browser.get("/droits/00000000-0000-4000-8000-000000000000/efface").status_code == 404
+    assert browser.get("/droits/00000000-0000-4000-8000-000000000000").status_code == 404

@@ -1,0 +1,284 @@
+"""« Imprimer les courriers » and `/impressions`: the letters of a class as a job."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import fold_provisional
+from idp.clock import now
+from idp.db import db, retry_unit_of_work
+from idp.desk.jobs import asking
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.staff.models import Role
+from idp.letters import printing, secrets
+from idp.outbox.models import OutboxMessage
+from idp.services import services
+from tests.builders import LYCEE, PROVISIONAL, Build
+from tests.commands.families import parent, pupil
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.paper import do_all, last_job, secret_on, take
+from tests.pages import heading
+
+pytestmark = pytest.mark.usefixtures("paper")
+PATH = "/classes/courriers?classe=6e+1"
+
+
+class KilledError(BaseException):
+    """The end of a process: nothing of the job handles it."""
+
+
+@pytest.fixture
+def paper(build: Build) -> None:
+    """Letters can be printed: the school has an ENT."""
+    build.ent()
+
+
+@pytest.fixture
+def family(build: Build) -> list[Account]:
+    """Two parents without a letter in 6e 1, and one in 6e 2."""
+    first, second = pupil(build, "6e 1"), pupil(build, "6e 2")
+    return [
+        parent(build, first, family_name="BERNARD"),
+        parent(build, first, family_name="ADAM"),
+        parent(build, second, family_name="ZOLA"),
+    ]
+
+
+def ask(browser: FlaskClient, path: str = PATH, **fields: str) -> Job:
+    """Ask for a print with the typed word."""
+    answer = post(browser, path, word="IMPRIMER", layout="letters", **fields)
+    assert answer.status_code == 303, answer.get_data(as_text=True)
+    return last_job()
+
+
+def opens(account: Account, secret: str) -> bool:
+    """Return whether a provisional password opens an activation."""
+    db.session.expire_all()
+    hashed = db.session.get_one(Account, account.id).provisional_hash
+    return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_class_is_printed_in_the_order_of_names_and_handed_out_once(
+    desk: Flask, colleagues: Colleagues, family: list[Account]
+) -> None:
+    browser = colleagues.signed_in()
+    page = browser.get(PATH)
+    assert heading(page) == "Imprimer les courriers"
+    words = page.get_data(as_text=True)
+    assert "Recevront un courrier : 2" in words
+    assert "BERNARD" in words
+    assert "ZOLA" not in words
+    job = ask(browser)
+    assert browser.get("/impressions").get_data(as_text=True).count("En attente") == 1
+    do_all()
+    assert "2 courriers à remettre" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+    sheets = take(browser, job)
+    assert [opens(account, secret_on(sheet)) for account, sheet in zip(reversed(family[:2]), sheets, strict=True)] == [
+        True,
+        True,
+    ]
+    prints = browser.get("/impressions").get_data(as_text=True)
+    assert "Sylvie Marchand" in prints
+    assert "Lettres, par classe puis par nom" in prints
+    assert re.search(r'href="/classes/courriers\?renouveler=1&(amp;)?classe=6e\+1"', prints)
+
+
+def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:
+    browser = colleagues.signed_in()
+    for word in ("", "oui", "RAPPELER"):
+        page = post(browser, PATH, word=word, layout="letters")
+        assert "Tapez le mot IMPRIMER" in page.get_data(as_text=True)
+    assert db.session.query(Job).count() == 0
+    assert post(browser, PATH, word=" imprimer ", layout="letters").status_code == 303
+
+
+def test_a_print_needs_a_fresh_proof_and_comes_back_to_the_same_class(
+    desk: Flask, colleagues: Colleagues, family: list[Account]
+) -> None:
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    proof = "/preuve?suite=%2Fclasses%2Fcourriers%3Fclasse%3D6e%2B1"
+    assert browser.get(PATH).headers["Location"] == proof
+    assert post(browser, PATH, "/ma-securite", word="IMPRIMER").headers["Location"] == proof
+    assert db.session.query(Job).count() == 0
+
+
+def test_classes_and_prints_of_another_school_do_not_exist(
+    desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]
+) -> None:
+    pupil(build, "2de 7", LYCEE)
+    browser, stranger = colleagues.signed_in(), colleagues.signed_in(Role.HEAD, uai=LYCEE)
+    for path in ("courriers", "rappel", "liste", "liste.csv"):
+        assert browser.get(f"/classes/{path}").headers["Location"] == "/classes"
+        for query in ("?classe=2de+7", "?classe=%00", "?classe=" + "x" * 300):
+            assert browser.get(f"/classes/{path}{query}").status_code == 404
+        assert stranger.get(f"/classes/{path}?classe=6e+1").status_code == 404
+    job = ask(browser)
+    assert stranger.get(f"/travaux/{job.id}").status_code == 404
+    assert "6e 1" not in stranger.get("/impressions").get_data(as_text=True)
+    assert post(stranger, "/classes/courriers?classe=6e+1", "/ma-securite", word="IMPRIMER").status_code == 404
+    for role in set(Role) - {Role.SECRETARY, Role.HEAD}:
+        other = colleagues.signed_in(role)
+        assert {other.get(path).status_code for path in ("/classes", "/impressions", PATH)} == {404}
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_valid_letters_are_renewed_only_when_asked(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    child = pupil(build, "6e 1")
+    holder = build.never_activated(children=[child])
+    active = build.active(children=[child])
+    browser = colleagues.signed_in()
+    page = browser.get(PATH).get_data(as_text=True)
+    assert "Recevront un courrier : 0" in page
+    assert "Courrier encore valable : 1" in page
+    assert "Compte déjà activé : 1" in page
+    answer = post(browser, PATH, word="IMPRIMER", layout="letters")
+    assert "personne à qui imprimer" in answer.get_data(as_text=True)
+    job = ask(browser, renew="y")
+    do_all()
+    [sheet] = take(browser, job)
+    assert opens(holder, secret_on(sheet))
+    assert not opens(holder, PROVISIONAL)
+    assert db.session.get_one(Account, active.id).password_hash is not None
+    assert "checked" in browser.get(f"{PATH}&renouveler=1").get_data(as_text=True)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_kill_leaves_no_secret_without_its_file(
+    desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    browser = colleagues.signed_in()
+    job = ask(browser)
+    original = retry_unit_of_work
+
+    def killed(step: Callable[[], None]) -> None:
+        if where == "before":
+
+            def half() -> None:
+                step()
+                raise KilledError
+
+            original(half)
+        original(step)
+
+    def killed_afterwards(*args: object) -> None:
+        printing_in_memory(*args)  # type: ignore[arg-type]
+        raise KilledError
+
+    printing_in_memory = printing.print_in_memory
+    monkeypatch.setattr(secrets, "retry_unit_of_work", killed)
+    if where == "after":
+        monkeypatch.setattr(printing, "print_in_memory", killed_afterwards)
+    with pytest.raises(KilledError):
+        do_all()
+    monkeypatch.undo()
+    db.session.expire_all()
+    files, state = db.session.query(JobFile).count(), db.session.get_one(Job, job.id).state
+    printed = [account.provisional_hash is not None for account in db.session.query(Account).all()]
+    assert (files, state, sum(printed)) == ((0, State.RUNNING, 0) if where == "before" else (1, State.DONE, 2))
+    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+    message.leased_until = now() - timedelta(seconds=1)
+    db.session.commit()
+    do_all()
+    assert db.session.query(JobFile).count() == 1
+    sheets = take(browser, job)
+    assert [opens(account, secret_on(sheet)) for account, sheet in zip(reversed(family[:2]), sheets, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_print_that_is_cancelled_at_its_last_step_changes_no_secret(
+    desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = colleagues.signed_in()
+    job = ask(browser)
+    original = retry_unit_of_work
+
+    def late(step: Callable[[], None]) -> None:
+        asking.cancel(db.session.get_one(Job, job.id))
+        original(step)
+
+    monkeypatch.setattr(secrets, "retry_unit_of_work", late)
+    do_all()
+    db.session.expire_all()
+    assert db.session.get_one(Job, job.id).state is State.CANCELLED
+    assert db.session.query(JobFile).count() == 0
+    assert [account.provisional_hash for account in db.session.query(Account)] == [None] * 3
+    assert "aucun code n’a changé" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_accounts_that_another_print_has_just_printed_are_skipped_and_named(
+    desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = colleagues.signed_in()
+    slow, fast = ask(browser), family[1]
+    original, hashed = retry_unit_of_work, family[0].provisional_hash
+
+    def overtaken(step: Callable[[], None]) -> None:
+        monkeypatch.setattr(secrets, "retry_unit_of_work", original)
+        other = printing.PrintOrder(usernames=[fast.username])
+        with_settings = (services().settings, services().hasher, other, lambda _pdfs, _report: None)
+        printing.print_in_memory(*with_settings)
+        original(step)
+
+    monkeypatch.setattr(secrets, "retry_unit_of_work", overtaken)
+    do_all()
+    page = browser.get(f"/travaux/{slow.id}").get_data(as_text=True)
+    assert "un courrier à remettre" in page
+    assert "Compte modifié pendant l’impression : ADAM Noémie" in page
+    assert "Compte modifié pendant l’impression : ADAM Noémie" in browser.get("/impressions").get_data(as_text=True)
+    [sheet] = take(browser, slow)
+    assert family[0].username in sheet
+    assert opens(family[0], secret_on(sheet))
+    assert hashed is None
+
+
+def test_two_jobs_for_the_same_class_print_each_person_once(
+    desk: Flask, colleagues: Colleagues, family: list[Account]
+) -> None:
+    first, second = colleagues.signed_in(), colleagues.signed_in()
+    jobs = [ask(first), ask(second)]
+    do_all()
+    pages = [
+        browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+        for browser, job in zip((first, second), jobs, strict=True)
+    ]
+    assert sorted("courriers à remettre" in page for page in pages) == [False, True]
+    assert sum("Courrier encore valable : 2" in page for page in pages) == 1
+
+
+def test_a_cut_address_and_a_large_school_are_told(
+    desk: Flask, colleagues: Colleagues, build: Build, family: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family[0].address_lines = [f"Très longue ligne d’adresse numéro {number}, escalier" for number in range(6)]
+    family[0].city = "Rivebelle"
+    db.session.commit()
+    browser = colleagues.signed_in()
+    ask(browser)
+    do_all()
+    assert "coupée sur le courrier : BERNARD Noémie" in browser.get("/impressions").get_data(as_text=True)
+    monkeypatch.setattr(printing, "IN_MEMORY", 0)
+    job = ask(browser, "/classes/courriers?tout=1")
+    do_all()
+    assert "imprimez classe par classe" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+
+
+def test_a_long_print_has_several_files(
+    desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 2)
+    browser = colleagues.signed_in()
+    job = ask(browser, "/classes/courriers?tout=1")
+    do_all()
+    names = sorted(row.name for row in db.session.query(JobFile))
+    assert [name.rpartition("-")[2] for name in names] == ["2.pdf", f"{now():%d}.pdf"] or len(names) == 2
+    assert len(take(browser, job)) == 3

@@ -1,0 +1,59 @@
+"""What the purge removes of the desk, and what it keeps."""
+
+from datetime import timedelta
+
+from flask import Flask
+
+from idp.clock import now
+from idp.db import db
+from idp.desk import purge
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.staff.models import Role, StaffAccount, StaffCredential, StaffRole, StaffSession
+from tests.builders import Build
+from tests.desk.colleagues import Colleagues
+
+
+def purged(build: Build) -> dict[str, int]:
+    done = purge.purge(build.settings, now())
+    db.session.expire_all()
+    return {name: count for name, count in done.items() if count}
+
+
+def test_a_session_is_removed_a_week_after_its_end(desk: Flask, build: Build, colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.HEAD)
+    _, old = colleagues.session(staff)
+    _, recent = colleagues.session(staff)
+    old.ended_at, recent.ended_at = now() - timedelta(days=8), now() - timedelta(days=6)
+    db.session.commit()
+    assert purged(build) == {"staff_sessions": 1}
+    assert db.session.query(StaffSession).one().id == recent.id
+
+
+def test_a_job_is_removed_with_its_files_after_sixty_days(desk: Flask, build: Build, colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.HEAD)
+    for days in (59, 61):
+        job = Job(
+            kind="trial", staff_id=staff.id, role_id=role.id, state=State.DONE, finished_at=now() - timedelta(days=days)
+        )
+        db.session.add(job)
+        db.session.flush()
+        db.session.add(JobFile(job_id=job.id, name="x", media_type="x/y", content=b"", expires_at=now()))
+    db.session.commit()
+    assert purged(build) == {"desk_jobs": 1}
+    assert (db.session.query(Job).count(), db.session.query(JobFile).count()) == (1, 1)
+
+
+def test_a_person_who_left_is_removed_with_the_end_of_the_journal(
+    desk: Flask, build: Build, colleagues: Colleagues
+) -> None:
+    for days in (364, 366):
+        staff = colleagues.person()
+        colleagues.grant(staff, Role.SECRETARY)
+        staff.disabled_at = now() - timedelta(days=days)
+    stays = colleagues.person()
+    colleagues.grant(stays, Role.SECRETARY)
+    assert purged(build) == {"staff_removed": 1}
+    assert (db.session.query(StaffAccount).count(), db.session.query(StaffRole).count()) == (2, 2)
+    assert db.session.query(StaffCredential).count() == 0

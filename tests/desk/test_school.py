@@ -1,0 +1,102 @@
+"""A school's own data: who changes them, what is refused, the preview of the letter."""
+
+import pytest
+
+from idp.accounts.models import School
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.desk.staff.models import Role
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+VALUES = {
+    "nom": "Collège des Tilleuls",
+    "adresse": "1 rue des Tilleuls\r\n\r\n59990 Rivebelle",
+    "telephone": "03 20 00 00 00",
+    "horaires": "Lundi à vendredi, 8 h à 17 h",
+    "mail": "secretariat@tilleuls.test",
+}
+
+
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
+def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build, role: Role) -> None:
+    browser, path = colleagues.signed_in(role), f"/etablissement/{build.school().id}"
+    assert heading(browser.get("/etablissement")) == "Établissement"
+    answer = post(browser, path, "/etablissement", **VALUES)
+    assert answer.headers["Location"] == f"{path}?fait=oui"
+    school = build.school()
+    assert school.postal_address == ["1 rue des Tilleuls", "59990 Rivebelle"]
+    assert (school.phone, school.hours, school.email) == (VALUES["telephone"], VALUES["horaires"], VALUES["mail"])
+    entry = db.session.query(AuditEntry).filter_by(kind="school.changed").one()
+    assert entry.school_id == school.id
+    assert entry.details["after"]["hours"] == VALUES["horaires"]
+
+
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
+def test_another_school_is_not_found(colleagues: Colleagues, build: Build, role: Role) -> None:
+    other, browser = build.school(LYCEE), colleagues.signed_in(role)
+    assert browser.get(f"/etablissement/{other.id}").status_code == 404
+    assert browser.get(f"/etablissement/{other.id}/exemple-de-courrier.pdf").status_code == 404
+    assert post(browser, f"/etablissement/{other.id}", "/etablissement", **VALUES).status_code == 404
+    assert build.school(LYCEE).phone == ""
+
+
+@pytest.mark.parametrize("role", [Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO])
+def test_other_roles_have_no_page(colleagues: Colleagues, build: Build, role: Role) -> None:
+    ent = build.ent()
+    browser = colleagues.signed_in(role, client_id=ent.client_id)
+    assert browser.get("/etablissement").status_code == 404
+    assert browser.get(f"/etablissement/{build.school().id}").status_code == 404
+
+
+def test_an_engineer_finds_and_changes_any_school(colleagues: Colleagues, build: Build) -> None:
+    build.school(), build.school(LYCEE)
+    browser = colleagues.signed_in(Role.ENGINEER)
+    page = browser.get("/etablissement?q=louise").get_data(as_text=True)
+    assert "Lycée Louise-Weber" in page
+    assert "Tilleuls" not in page
+    assert "Lycée Louise-Weber" in browser.get(f"/etablissement?q={LYCEE[:5]}").get_data(as_text=True)
+    assert "Aucun établissement" in browser.get("/etablissement?q=%25").get_data(as_text=True)
+    path = f"/etablissement/{build.school(LYCEE).id}"
+    assert post(browser, path, **VALUES | {"nom": "Lycée Louise-Weber"}).status_code == 303
+    assert build.school(LYCEE).phone == VALUES["telephone"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"nom": ""}, "Écrivez le nom"),
+        ({"nom": "x" * 201}, "200 caractères au plus"),
+        ({"adresse": " \r\n "}, "Écrivez l’adresse postale"),
+        ({"adresse": "a\r\nb\r\nc\r\nd\r\ne"}, "au plus 4 lignes"),
+        ({"telephone": "0" * 31}, "30 caractères au plus"),
+        ({"horaires": "x\u202ey"}, "ne s’imprime pas"),
+        ({"mail": "secretariat"}, "Il manque une partie"),
+        ({"mail": "a@b.test, x@evil.test"}, "n’est pas écrite comme une adresse"),
+    ],
+)
+def test_a_wrong_value_is_explained_and_nothing_is_lost(
+    colleagues: Colleagues, build: Build, values: dict[str, str], sentence: str
+) -> None:
+    path = f"/etablissement/{build.school().id}"
+    page = post(colleagues.signed_in(), path, **VALUES | {"horaires": "Le matin"} | values).get_data(as_text=True)
+    assert sentence in page
+    assert "59990 Rivebelle" in page or "adresse" in values
+    assert db.session.query(School).filter_by(uai=COLLEGE).one().phone == ""
+
+
+def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Colleagues, build: Build) -> None:
+    build.ent()
+    answer = colleagues.signed_in().get(f"/etablissement/{build.school().id}/exemple-de-courrier.pdf")
+    assert answer.mimetype == "application/pdf"
+    assert answer.data.startswith(b"%PDF")
+    assert answer.headers["Content-Disposition"].startswith("inline")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_preview_needs_no_ent(colleagues: Colleagues, build: Build) -> None:
+    browser = colleagues.signed_in()
+    assert "Aucun ENT" in browser.get("/etablissement").get_data(as_text=True)
+    assert browser.get(f"/etablissement/{build.school().id}/exemple-de-courrier.pdf").data.startswith(b"%PDF")

@@ -1,0 +1,297 @@
+"""What files of one school's staff may not do to people of other schools, nor to suspensions."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Guardianship
+from idp.clock import now
+from idp.db import db
+from idp.desk.jobs.models import State
+from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
+from idp.rostering.models import ImportBatch, ImportIssue
+from tests.builders import COLLEGE, LYCEE
+from tests.desk.colleagues import Colleagues
+from tests.desk.school_files import checked, families, imported, row, sheet
+from tests.rostering import xml_files as xml
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+
+OUTSIDE = "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement."
+SUSPENDED = (
+    "Porte le nom d’une personne dont l’accès est suspendu dans cet établissement : la direction vérifie d’abord."
+)
+
+
+class Parent(NamedTuple):
+    key: str
+    given: str = "Noémie"
+    family: str = "VANDEPUTTE"
+    civility: str = "MME"
+    street: str = "1 rue du Test"
+    kinship: str = "10"
+
+
+class Pupil(NamedTuple):
+    key: str
+    given: str
+    parents: tuple[Parent, ...]
+
+
+MOTHER = Parent("5")
+FATHER = Parent("6", "Paul", "LEROY", "M.", kinship="20")
+OTHER = Parent("8", "Jeanne", "DURAND", street="8 rue Basse")
+MALO = Pupil("812", "Malo", (MOTHER, FATHER))
+INES = Pupil("900", "Ines", (OTHER,))
+
+
+def siecle(*pupils: Pupil, uai: str = COLLEGE) -> list[tuple[str, bytes]]:
+    """Return the two files of SIECLE."""
+    parents = list(dict.fromkeys(parent for pupil in pupils for parent in pupil.parents))
+    of_pupils = [
+        *(xml.pupil(pupil.key, PRENOM=pupil.given) for pupil in pupils),
+        *(xml.placed(pupil.key, ("6A", "D")) for pupil in pupils),
+    ]
+    of_parents = [
+        *(
+            xml.person(p.key, ADRESSE_ID=f"9{p.key}", PRENOM=p.given, NOM_DE_FAMILLE=p.family, LC_CIVILITE=p.civility)
+            for p in parents
+        ),
+        *(xml.postal_address(f"9{p.key}", LIGNE1_ADRESSE=p.street) for p in parents),
+        *(
+            xml.responsible(pupil.key, parent.key, RESP_LEGAL=rank, CODE_PARENTE=parent.kinship)
+            for pupil in pupils
+            for rank, parent in zip("12", pupil.parents, strict=False)
+        ),
+    ]
+    return [
+        ("ElevesAvecAdresses.xml", xml.siecle("BEE_ELEVES", *of_pupils, uaj=uai)),
+        ("ResponsablesAvecAdresses.xml", xml.siecle("BEE_RESPONSABLES", *of_parents, uaj=uai)),
+    ]
+
+
+def account(key: str) -> Account:
+    return db.session.scalars(select(Account).where(Account.roster_key == f"siecle:{key}")).one()
+
+
+def child(key: str) -> Child:
+    return db.session.scalars(select(Child).where(Child.roster_key == f"siecle:{key}")).one()
+
+
+def stored(*, school: str) -> list[Any]:
+    """Return everything that the database has of the people of a school."""
+    db.session.expire_all()
+    children = db.session.scalars(select(Child).where(Child.school.has(uai=school)).order_by(Child.roster_key)).all()
+    ties = db.session.scalars(
+        select(Guardianship)
+        .where(Guardianship.child_id.in_([c.id for c in children]))
+        .order_by(Guardianship.child_id, Guardianship.account_id)
+    ).all()
+    holders = {tie.account_id for tie in ties}
+    accounts = db.session.scalars(select(Account).where(Account.id.in_(holders)).order_by(Account.id)).all()
+    all_ties = db.session.scalars(
+        select(Guardianship)
+        .where(Guardianship.account_id.in_(holders))
+        .order_by(Guardianship.child_id, Guardianship.account_id)
+    ).all()
+    return [
+        [getattr(thing, column.key) for column in thing.__table__.columns]
+        for things in (children, accounts, all_ties)
+        for thing in things
+    ]
+
+
+def issues() -> list[tuple[str, str]]:
+    last = select(ImportBatch.id).order_by(ImportBatch.started_at.desc()).limit(1).scalar_subquery()
+    rows = db.session.execute(select(ImportIssue.code, ImportIssue.message).where(ImportIssue.batch_id == last))
+    return [(code, message) for code, message in rows]
+
+
+@pytest.fixture
+def lycee(desk: Flask, colleagues: Colleagues) -> list[Any]:
+    """Import a family of another school, with its own head; return what is stored of it."""
+    done = imported(colleagues.signed_in(Role.HEAD, uai=LYCEE), *siecle(MALO, uai=LYCEE))
+    assert done.state is State.DONE
+    return stored(school=LYCEE)
+
+
+_STRANGERS = {
+    "the same person": MOTHER,
+    "a new address": MOTHER._replace(street="77 rue Neuve"),
+    "another name in doubt": MOTHER._replace(given="Zoé"),
+    "another person": MOTHER._replace(given="Karim", family="ZIDANI", civility="M.", street="3 quai Sud"),
+}
+
+
+@pytest.mark.parametrize("stranger", _STRANGERS.values(), ids=_STRANGERS.keys())
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
+def test_a_key_reaches_no_account_of_another_school(
+    colleagues: Colleagues, lycee: list[Any], stranger: Parent, role: Role
+) -> None:
+    browser = colleagues.signed_in(role)
+    files = siecle(INES._replace(parents=(OTHER, stranger)))
+    _, page = checked(browser, *files)
+    assert page.count(OUTSIDE) == 1
+    for word in ("rue du Test", "Malo", "Prénom", "ne dit pas que", "connue pour une autre", "déjà connue"):
+        assert word not in page
+    assert imported(browser, *files).state is State.DONE
+    assert issues() == [("outside", OUTSIDE)]
+    assert stored(school=LYCEE) == lycee
+    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.child_id == child("900").id))
+    assert tie.account_id == account("8").id
+    assert db.session.query(Account).count() == 3
+
+
+def test_a_tie_without_record_reaches_no_account_of_another_school(colleagues: Colleagues, lycee: list[Any]) -> None:
+    pupils, people = siecle(INES)
+    alone = xml.responsible("900", "5", RESP_LEGAL="2").encode()
+    people = (people[0], people[1].replace(b"</DONNEES>", alone + b"</DONNEES>"))
+    assert imported(colleagues.signed_in(), pupils, people).state is State.DONE
+    assert issues() == [("outside", OUTSIDE)]
+    assert stored(school=LYCEE) == lycee
+
+
+@pytest.mark.parametrize("given", ["Malo", "Ahmed"])
+def test_a_key_takes_no_pupil_of_another_school(colleagues: Colleagues, lycee: list[Any], given: str) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    files = siecle(INES, MALO._replace(given=given, parents=(MOTHER,)))
+    _, page = checked(browser, *files)
+    assert page.count(OUTSIDE) == 2, "the pupil and the mother"
+    assert "arrive d’un autre établissement" not in page
+    assert imported(browser, *files).state is State.DONE
+    assert {code for code, _ in issues()} == {"outside"}
+    assert stored(school=LYCEE) == lycee
+
+
+def test_a_pupil_who_has_left_another_school_is_not_taken_either(colleagues: Colleagues, lycee: list[Any]) -> None:
+    child("812").left_at = now()
+    db.session.commit()
+    before = stored(school=LYCEE)
+    assert imported(colleagues.signed_in(), *siecle(INES, MALO._replace(parents=(OTHER,)))).state is State.DONE
+    assert issues() == [("outside", OUTSIDE)]
+    assert stored(school=LYCEE) == before
+
+
+def test_a_namesake_of_another_school_is_not_told(colleagues: Colleagues, lycee: list[Any]) -> None:
+    _, page = checked(colleagues.signed_in(), *siecle(INES._replace(parents=(MOTHER._replace(key="55"),))))
+    assert "le nom et la commune d’une autre" not in page
+    assert "VANDEPUTTE Noémie" in page
+
+
+def test_a_namesake_of_the_same_school_is_told(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    imported(browser, *siecle(MALO))
+    _, page = checked(browser, *siecle(MALO, INES._replace(parents=(MOTHER._replace(key="55"),))))
+    assert "le nom et la commune d’une autre" in page
+
+
+def test_an_account_of_both_schools_keeps_its_key_and_its_ties_elsewhere(
+    colleagues: Colleagues, lycee: list[Any]
+) -> None:
+    engineer, head = colleagues.signed_in(Role.ENGINEER), colleagues.signed_in(Role.HEAD)
+    assert imported(engineer, *siecle(INES._replace(parents=(MOTHER,)))).state is State.DONE
+    assert len(account("5").guardianships) == 2, "the académie attaches"
+    moved = MOTHER._replace(street="9 place Neuve")
+    assert imported(head, *siecle(INES._replace(parents=(moved,)))).state is State.DONE
+    db.session.expire_all()
+    assert account("5").address_lines == ["9 place Neuve"], "the school has a tie to this person"
+    before = stored(school=LYCEE)
+    another = MOTHER._replace(given="Karim", family="ZIDANI", civility="M.", street="3 quai Sud")
+    assert imported(head, *siecle(INES._replace(parents=(another, OTHER)))).state is State.DONE
+    assert issues() == [("outside", OUTSIDE)]
+    assert stored(school=LYCEE) == before
+    assert imported(head, *siecle(INES), mot="IMPORTER").state is State.DONE
+    db.session.expire_all()
+    assert account("5").disabled_at is None
+    assert {tie.child.given_name for tie in account("5").guardianships if tie.is_unended} == {"Malo"}
+
+
+def test_siblings_of_one_school_and_a_family_that_returns_are_taken(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    zoe = Pupil("813", "Zoé", (MOTHER, FATHER))
+    for pupils in ((MALO, INES), (MALO, zoe, INES), (INES,), (MALO, zoe, INES)):
+        assert imported(head, *siecle(*pupils), mot="IMPORTER").state is State.DONE
+        assert "outside" not in dict(issues())
+        db.session.expire_all()
+        here = {c.given_name for c in db.session.scalars(select(Child).where(Child.left_at.is_(None)))}
+        assert here == {pupil.given for pupil in pupils}
+    assert len([tie for tie in account("5").guardianships if tie.is_unended]) == 2
+    assert account("5").disabled_at is None
+
+
+def test_the_engineer_moves_a_pupil(colleagues: Colleagues, lycee: list[Any]) -> None:
+    assert imported(colleagues.signed_in(Role.ENGINEER), *siecle(INES, MALO)).state is State.DONE
+    assert "outside" not in dict(issues())
+    db.session.expire_all()
+    assert child("812").school.uai == COLLEGE
+
+
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD, Role.ENGINEER])
+@pytest.mark.parametrize("of_tie", [True, False])
+def test_other_keys_do_not_undo_a_suspension(desk: Flask, colleagues: Colleagues, role: Role, *, of_tie: bool) -> None:
+    head, browser = colleagues.signed_in(Role.HEAD), colleagues.signed_in(role)
+    imported(head, *siecle(MALO, INES))
+    decision = Decision(reason="jugement", child=child("812").id if of_tie else None)
+    suspension.suspend(account("6").id, decision)
+    again = MALO._replace(key="1812", parents=(MOTHER._replace(key="1005"), FATHER._replace(key="1006", given="PAUL")))
+    for _ in range(2):  # the second time, the former pupil has left
+        key = {"mot": "IMPORTER"}
+        files = siecle(again, INES)
+        assert imported(head if role is Role.SECRETARY else browser, *files, **key).state is State.DONE
+        assert ("suspended", SUSPENDED) in issues()
+        db.session.expire_all()
+        [tie] = db.session.scalars(select(Guardianship).where(Guardianship.child_id == child("1812").id))
+        assert tie.account_id == account("1005").id
+    assert db.session.query(Account).filter_by(roster_key="siecle:1006").count() == 0
+    assert db.session.query(ImportIssue).filter_by(code="suspended").count() == 2
+
+
+def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, *siecle(MALO, INES))
+    suspension.suspend(account("6").id, Decision(reason="jugement", child=child("812").id))
+    moved = FATHER._replace(street="44 rue Haute")
+    imported(head, *siecle(MALO._replace(key="1812", parents=(MOTHER, moved)), INES), mot="IMPORTER")
+    assert ("suspended", SUSPENDED) in issues()
+    db.session.expire_all()
+    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.child_id == child("1812").id))
+    assert tie.account_id == account("5").id
+    assert account("6").address_lines == ["1 rue du Test"], "nothing of the record is written"
+
+
+def test_a_suspension_leaves_the_ordinary_import_and_other_schools_as_they_are(
+    colleagues: Colleagues, lycee: list[Any]
+) -> None:
+    suspension.suspend(account("6").id, Decision(reason="jugement"))
+    head = colleagues.signed_in(Role.HEAD)
+    namesake = FATHER._replace(key="66")
+    assert imported(head, *siecle(INES._replace(parents=(namesake,)))).state is State.DONE
+    assert "suspended" not in dict(issues())
+    suspension.suspend(account("66").id, Decision(reason="jugement", child=child("900").id))
+    moved = namesake._replace(street="9 place Neuve")
+    assert imported(head, *siecle(INES._replace(parents=(moved,)))).state is State.DONE
+    assert "suspended" not in dict(issues())
+    db.session.expire_all()
+    assert account("66").address_lines == ["9 place Neuve"], "the same tie, still suspended"
+    assert not account("66").guardianships[0].holds_at(now())
+
+
+def test_the_accounts_that_close_are_named(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    both = [*families(3), row(90, family="AUTRE", given="Paul", child="1001;FAMILLE1;Léa;6A")]
+    imported(head, sheet(*both))
+    moment = now()
+    other = db.session.scalars(select(Account).where(Account.family_name == "AUTRE")).one()
+    [tie] = other.guardianships
+    tie.disputed_at = tie.ended_at = tie.excluded_at = moment
+    db.session.commit()
+    _, page = checked(head, sheet(*both[1:]))
+    assert "FAMILLE1 Marie" in page
+    assert "AUTRE Paul" in page, "also if the school excluded the tie"
+    assert page.count("le compte se ferme") == 2

@@ -1,0 +1,348 @@
+"""The files of a school: upload, check with the difference by name, refusals."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from idp.app import create_app
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.jobs import files
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.school_files import comparing
+from idp.desk.staff.models import Role
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from idp.rostering.files.archives import Limits
+from idp.rostering.models import ImportBatch
+from idp.services import services
+from idp.web import declarations
+from tests.builders import COLLEGE, LYCEE
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import (
+    HEAD,
+    checked,
+    do_all,
+    families,
+    imported,
+    key_of,
+    names,
+    row,
+    send,
+    sheet,
+    shown,
+    siecle,
+    zipped,
+)
+from tests.pages import heading
+from tests.rostering import xml_files as xml
+from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS
+from tests.rows import each_row
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+
+
+def test_a_file_is_checked_by_name_then_imported(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, page = checked(browser, sheet(*families(3)))
+    assert "Rien n’a été importé" in page
+    assert "FAMILLE1 Léa" in page
+    assert "un compte est créé, pour Léa FAMILLE1" in page
+    assert names() == set()
+    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    do_all()
+    assert names() == {"FAMILLE1 Léa", "FAMILLE2 Léa", "FAMILLE3 Léa"}
+    assert "Élèves : arrivées 3, changements 0, départs 0" in shown(browser.get(f"/travaux/{done}"))
+    assert db.session.get_one(Job, done).result["counts"]["students"]["created"] == 3
+    assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
+    history = shown(browser.get("/fichiers"))
+    assert "Sylvie Marchand" in history
+    assert "CSV, importé" in history
+
+
+def test_siecle_is_taken_as_two_files(desk: Flask, colleagues: Colleagues) -> None:
+    done = imported(colleagues.signed_in(), *siecle())
+    assert (done.state, names()) == (State.DONE, {"LEROY Malo"})
+
+
+def test_siecle_is_taken_as_an_archive(desk: Flask, colleagues: Colleagues) -> None:
+    done = imported(colleagues.signed_in(), ("siecle.zip", zipped(*siecle())))
+    assert (done.state, names()) == (State.DONE, {"LEROY Malo"})
+
+
+def test_onde_is_taken_as_two_files(desk: Flask, colleagues: Colleagues) -> None:
+    pupils, guardians = (text.encode("cp1252") for text in (ONDE_PUPILS, ONDE_GUARDIANS))
+    done = imported(colleagues.signed_in(), ("eleves.csv", pupils), ("responsables.csv", guardians))
+    assert (done.state, names()) == (State.DONE, {"LEROY Malo", "ÖZ Zoé"})
+    assert db.session.scalar(select(ImportBatch.files)) == ["eleves.csv", "responsables.csv"]
+
+
+def test_one_file_of_a_pair_is_refused(desk: Flask, colleagues: Colleagues) -> None:
+    _, page = checked(colleagues.signed_in(), siecle()[0])
+    assert "Il manque un fichier" in page
+    assert "Importer</button>" not in page
+
+
+def test_the_difference_says_by_name_what_changes(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    imported(browser, sheet(*families()))
+    rows = families()
+    rows[0] = row(1, child="1001;FAMILLE1;Léa;5B", home="9 place Neuve;59000;Valdoux", mail="autre@exemple.fr")
+    rows[1] = row(2, child="1001;FAMILLE1;Léa;5B")  # another child instead of the own one
+    rows += [row(99, family="NOUVELLE", child="1099;NOUVELLE;Zoé;6B")]
+    del rows[2]
+    _, page = checked(browser, sheet(*rows))
+    assert "classe : 6A → 5B" in page
+    assert "adresse postale : 1 rue A, 59990 Rivebelle → 9 place Neuve, 59000 Valdoux" in page
+    assert "adresse mail du fichier : m…@exemple.fr → a…@exemple.fr" in page
+    assert "autre@exemple.fr" not in page, "the whole mail address is not shown"
+    assert "Devient responsable de Léa FAMILLE1." in page
+    assert "NOUVELLE Zoé" in page
+    assert "FAMILLE3 Léa" in page
+    assert "n’est plus dans le fichier" in page
+    assert "FAMILLE3 Marie" in page
+    assert "le compte se ferme" in page
+    assert "départs 2" in page
+
+
+def test_a_tie_that_ends_is_said_by_name(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    both = [*families(), row(90, family="AUTRE", given="Paul", child="1001;FAMILLE1;Léa;6A")]
+    imported(browser, sheet(*both))
+    _, page = checked(browser, sheet(*families()))
+    assert "N’est plus responsable de Léa FAMILLE1, et n’y a plus accès." in page
+    assert "AUTRE Paul" in page
+
+
+def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    _, page = checked(browser, sheet(*families(3), row(4, mail="pas une adresse")))
+    assert "familles.csv, ligne 5" in page
+    done = imported(browser, sheet(*families(3), row(4, mail="pas une adresse")))
+    assert done.state is State.DONE
+    batch = db.session.scalars(select(ImportBatch)).one()
+    assert "familles.csv, ligne 5" in shown(browser.get(f"/fichiers/imports/{batch.id}"))
+    assert "Problèmes du dernier fichier" in shown(browser.get("/"))
+    table = browser.get(f"/fichiers/imports/{batch.id}/problemes.csv")
+    assert table.data.startswith(b"\xef\xbb\xbf")
+    assert "familles.csv" in shown(table)
+
+
+def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    evil = row(1, family="=HYPERLINK(1)", child="1001;=cmd;+Léa;@6A")
+    key, page = checked(browser, sheet(evil, *families()[1:]))
+    file = db.session.scalars(select(JobFile).where(~JobFile.is_upload, ~JobFile.is_for_pages)).one()
+    assert "Prendre le fichier" in page
+    assert "Prendre le fichier" not in shown(colleague.get(f"/fichiers/{key}"))
+    refused = post(colleague, f"/travaux/{key}/fichiers/{file.id}", "/fichiers")
+    assert refused.status_code == 303
+    table = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
+    assert "FAMILLE2 Marie" in table
+    assert not [cell for line in table.lstrip("\ufeff").splitlines() for cell in line.split(";") if cell[1:2] in "=+@"]
+
+
+def test_the_page_shows_two_hundred_lines_of_a_kind(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    _, page = checked(browser, sheet(*families(150)))
+    assert "Et 100 autres, dans le CSV." in page
+    assert page.count("un compte est créé") + page.count("arrive dans l’établissement") == 200
+
+
+def test_files_and_difference_are_encrypted_and_go_after_a_day(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(2)))
+    stored = db.session.scalars(select(JobFile)).all()
+    assert len(stored) == 3
+    assert not [file for file in stored if b"FAMILLE" in file.content]
+    assert "FAMILLE" not in str(db.session.get_one(Job, key).result)
+    for file in stored:
+        assert file.expires_at - file.created_at <= timedelta(hours=24, seconds=1)
+        file.expires_at = now() - timedelta(seconds=1)
+    db.session.commit()
+    page = shown(browser.get(f"/fichiers/{key}"))
+    assert "FAMILLE" not in page
+    assert "Les fichiers ne sont plus là" in page
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == files.EXPIRY).values(available_at=now()))
+    db.session.commit()
+    Worker({files.EXPIRY: services().outbox_handlers[files.EXPIRY]}).run_once()
+    db.session.expire_all()
+    assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
+
+
+def test_a_new_check_removes_the_files_of_the_former_one(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    former, _ = checked(browser, sheet(*families(2)))
+    checked(browser, sheet(*families(3)))
+    assert {file.content for file in db.session.scalars(select(JobFile).where(JobFile.job_id == former))} == {b""}
+
+
+def test_another_school_does_not_see_the_check(desk: Flask, colleagues: Colleagues) -> None:
+    key, _ = checked(colleagues.signed_in(), sheet(*families(2)))
+    for stranger in (colleagues.signed_in(Role.HEAD, uai=LYCEE), colleagues.signed_in(Role.ENGINEER)):
+        assert stranger.get(f"/fichiers/{key}").status_code == 404
+        assert post(stranger, f"/fichiers/{key}/importer", "/fichiers").status_code == 404
+    assert colleagues.signed_in(Role.HEAD).get(f"/fichiers/{key}").status_code == 200
+
+
+@pytest.mark.row("K-04")
+@each_row(
+    "contents",
+    [
+        [sheet(*families(3), row(4, uai=LYCEE))],
+        [sheet(row(4, uai=LYCEE))],
+        siecle(LYCEE),
+        [("deux.zip", zipped(*((f"a/{name}", content) for name, content in siecle()),
+                             *((f"b/{name}", content) for name, content in siecle(LYCEE))))],
+    ],
+)  # fmt: skip
+def test_a_file_with_another_school_is_refused_as_a_whole(
+    desk: Flask, colleagues: Colleagues, contents: list[bytes | tuple[str, bytes]]
+) -> None:
+    colleagues.build.school(LYCEE)
+    browser = colleagues.signed_in(Role.HEAD)
+    key, page = checked(browser, *contents)
+    assert "autre établissement" in page
+    assert "Importer</button>" not in page
+    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    do_all()
+    assert names() == set()
+    assert db.session.scalar(select(ImportBatch)) is None
+
+
+def test_former_data_of_another_school_are_not_told(desk: Flask, colleagues: Colleagues) -> None:
+    imported(colleagues.signed_in(Role.HEAD, uai=LYCEE), *siecle(LYCEE))
+    pupils = xml.siecle("BEE_ELEVES", xml.pupil("900", PRENOM="Ines"), xml.placed("900", ("6A", "D")), uaj=COLLEGE)
+    people = xml.siecle(
+        "BEE_RESPONSABLES",
+        xml.person("5", ADRESSE_ID="9"),
+        xml.postal_address("9", LIGNE1_ADRESSE="77 rue Neuve"),
+        xml.responsible("900", "5", RESP_LEGAL="1"),
+        uaj=COLLEGE,
+    )
+    _, page = checked(colleagues.signed_in(), ("eleves.xml", pupils), ("responsables.xml", people))
+    assert "VANDEPUTTE Noémie" in page
+    assert "Cette personne est aussi connue hors de votre établissement" in page
+    assert "1 rue du Test" not in page
+    assert "Malo" not in page
+
+
+BOMB = zipped(("ElevesAvecAdresses.xml", b"<BEE_ELEVES>" + b" " * (40 << 20)))
+ENTITIES = (
+    b'<?xml version="1.0"?><!DOCTYPE BEE_ELEVES [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+    b"<BEE_ELEVES><PARAMETRES><UAJ>0599001N</UAJ></PARAMETRES><DONNEES>&b;</DONNEES></BEE_ELEVES>"
+)
+
+
+@each_row(
+    ("name", "content", "sentence"),
+    [
+        ("eleves.pdf", b"%PDF-1.7 ...", "Ce ne sont pas des fichiers de SIECLE"),
+        ("eleves.xlsx", zipped(("[Content_Types].xml", b"<Types/>")), "Ce ne sont pas des fichiers de SIECLE"),
+        ("rien.csv", HEAD.encode(), "aucun élève"),
+        ("bombe.zip", BOMB, "trop gros fichiers"),
+        ("dans.zip", zipped(("dans.zip", zipped(*siecle()))), "Cette archive en contient une autre"),
+        ("hors.zip", zipped(("../../etc/eleves.xml", b"x")), "un chemin qui mène hors d’elle"),
+        ("abime.zip", zipped(*siecle())[:200], "abîmée"),
+        ("entites.xml", ENTITIES, "entit"),
+        ("aaf.xml", xml.aaf(xml.put("Eleve", xml.PUPIL)), "Ce ne sont pas des fichiers de SIECLE"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_says_why(
+    desk: Flask, colleagues: Colleagues, name: str, content: bytes, sentence: str
+) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    key, page = checked(browser, (name, content))
+    assert sentence in page
+    assert "Importer</button>" not in page
+    assert {file.content for file in db.session.scalars(select(JobFile).where(JobFile.is_upload))} == {b""}
+    assert post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}").status_code == 200
+    assert db.session.scalar(select(ImportBatch)) is None
+
+
+def test_a_school_has_lower_limits_of_archives(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "LIMITS", Limits(total=1000, ratio=200, entries=10))
+    _, page = checked(colleagues.signed_in(), ("gros.zip", zipped(("eleves.xml", b"<a/>" * 1000))))
+    assert "trop de fichiers, ou de trop gros fichiers" in page
+
+
+def test_a_form_without_a_file_or_with_an_empty_one_is_told(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    assert "Choisissez un fichier" in send(browser).get_data(as_text=True)
+    empty = send(browser, ("vide.csv", b"")).get_data(as_text=True)
+    assert "Le fichier vide.csv est vide" in empty
+    many = send(browser, *[sheet(row(1))] * 11).get_data(as_text=True)
+    assert "dix fichiers au plus" in many
+    assert db.session.scalar(select(Job)) is None
+
+
+def test_a_form_of_more_than_32_megabytes_is_told(desk: Flask, colleagues: Colleagues) -> None:
+    answer = send(colleagues.signed_in(), b"x" * (33 << 20))
+    assert answer.status_code == 413
+    assert heading(answer) == "Fichiers"
+    assert "32 Mo au plus" in shown(answer)
+    assert db.session.scalar(select(Job)) is None
+
+
+def test_a_long_form_of_a_stranger_is_not_read(desk: Flask, visitor: FlaskClient) -> None:
+    body = b"x" * (1 << 20)
+    answer = visitor.post("/fichiers", data=body, content_type="multipart/form-data; boundary=b")
+    assert answer.headers["Location"] == "/connexion?suite=/fichiers"
+
+
+@each_row("path", ["/connexion", "/", "/travaux/00000000-0000-0000-0000-000000000000/annuler", "/fichiers/x"])
+def test_other_pages_take_no_files(desk: Flask, colleagues: Colleagues, path: str) -> None:
+    files_of_form = {"fichiers": (io.BytesIO(b"x"), "x.csv")}
+    assert colleagues.signed_in().post(path, data=files_of_form).status_code == 415
+
+
+def test_the_form_needs_its_token(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    browser.get("/fichiers")
+    answer = browser.post("/fichiers", data={"fichiers": (io.BytesIO(sheet(row(1))), "x.csv")})
+    assert answer.status_code == 400
+    broken = browser.post("/fichiers", data=b"--b\r\nnothing", content_type="multipart/form-data; boundary=b")
+    assert broken.status_code == 400
+    assert db.session.scalar(select(Job)) is None
+
+
+@each_row("role", [Role.HELPDESK, Role.DPO])
+def test_other_roles_have_no_files(desk: Flask, colleagues: Colleagues, role: Role) -> None:
+    assert colleagues.signed_in(role).get("/fichiers").status_code == 404
+
+
+def test_a_large_file_of_any_bytes_is_taken(desk: Flask, colleagues: Colleagues) -> None:
+    content = b"%PDF" + b"\r" * (2 << 20) + b"\n--" * (1 << 20) + bytes(2 << 20)
+    assert send(colleagues.signed_in(), ("gros.pdf", content)).status_code == 303
+    [upload] = files.uploads(services().settings, db.session.scalars(select(Job.id)).one())
+    assert upload.content == content
+
+
+def test_a_guardian_who_comes_back_is_not_from_elsewhere(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    imported(head, sheet(*families(39)))
+    _, page = checked(head, sheet(*families(40)))
+    assert "revient dans l’établissement" in page
+    assert "a de nouveau un enfant ici, le compte se rouvre" in page
+    assert "autre établissement" not in page
+
+
+def test_an_engineer_does_not_see_the_checks_of_a_school(desk: Flask, colleagues: Colleagues) -> None:
+    key, _ = checked(colleagues.signed_in(), sheet(*families(2)))
+    assert str(key) not in shown(colleagues.signed_in(Role.ENGINEER).get("/fichiers"))
+    assert str(key) in shown(colleagues.signed_in(Role.HEAD).get("/fichiers"))
+
+
+def test_no_other_page_takes_files_and_none_of_the_parents(desk: Flask, settings: Settings) -> None:
+    assert declarations.of(desk).taking_files == {"/fichiers"}
+    assert declarations.of(create_app(settings)).taking_files == set()

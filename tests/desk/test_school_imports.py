@@ -1,0 +1,232 @@
+"""The import of checked files: who may, what stops it, kills, history."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from bench.academy.produce import Order, produce
+from idp.accounts.models import Account, Child, School
+from idp.clock import now
+from idp.db import db
+from idp.desk.jobs import asking
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Running
+from idp.desk.staff.models import Role
+from idp.outbox.models import OutboxMessage
+from idp.rostering import lock
+from idp.rostering.models import ImportBatch
+from tests import forked
+from tests.builders import LYCEE
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+
+
+def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(secretary, sheet(*families(40)))
+    assert imported(secretary, sheet(*families(38))).state is State.DONE  # 2 of 40
+    key, page = checked(secretary, sheet(*families(35)))  # 3 of 38
+    assert "Plus de 5 % des élèves partiraient. La direction" in page
+    assert "Importer</button>" not in page
+    assert post(secretary, f"/fichiers/{key}/importer", "/fichiers").status_code == 200
+    assert db.session.query(Job).filter_by(kind="import").count() == 2
+    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
+    do_all()
+    assert db.session.get_one(Job, done).state is State.DONE
+    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 35
+
+
+def test_the_head_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    key, _ = checked(head, sheet(*families(3)))
+    answer = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    assert answer.headers["Location"].startswith("/preuve")
+    assert db.session.query(Job).filter_by(kind="import").count() == 0
+
+
+def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(secretary, sheet(*families(40)))
+    key, page = checked(head, sheet(*families(15)))
+    assert "Beaucoup de comptes se fermeraient d’un coup." in page
+    assert "Plus de la moitié des comptes" in page
+    again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
+    assert "Tapez IMPORTER pour confirmer." in shown(again)
+    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot=" IMPORTER "))
+    accepted = db.session.get_one(Job, done).parameters["accepted"]
+    assert accepted == ["emptied", "many_accounts", "many_ties"], "and no other source"
+    do_all()
+    assert db.session.get_one(Job, done).state is State.DONE
+    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 15
+
+
+def test_another_source_is_for_the_head(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    school = db.session.scalars(select(School)).one()
+    school.source = "siecle"
+    db.session.commit()
+    key, page = checked(secretary, sheet(*families(40)))
+    assert "La direction de l’établissement peut les importer" in page
+    assert "Importer</button>" not in page
+    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
+    do_all()
+    assert db.session.get_one(Job, done).state is State.DONE
+
+
+def test_an_import_stops_if_more_would_leave_than_was_shown(desk: Flask, colleagues: Colleagues) -> None:
+    head, other = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    key, _ = checked(head, sheet(*families(39)))
+    imported(other, sheet(*families(42)))
+    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    do_all()
+    job = db.session.get_one(Job, done)
+    assert (job.state, job.refusal) == (State.FAILED, "changed_since")
+    assert "plus de personnes partiraient" in shown(head.get(f"/travaux/{done}"))
+    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 42
+    assert "refusé, rien n’a changé" in shown(head.get("/fichiers"))
+
+
+def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    with lock.alone():
+        do_all()
+    assert db.session.get_one(Job, done).state is State.WAITING
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
+    db.session.commit()
+    do_all()
+    assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
+
+
+def test_the_same_files_are_imported_once(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    first, second = (key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")) for _ in range(2))
+    assert first == second
+    do_all()
+    assert db.session.query(ImportBatch).count() == 1
+
+
+def test_an_import_is_cancelled_before_it_writes(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    page = shown(browser.get(f"/travaux/{done}"))
+    assert "Un import qui a commencé à écrire va à son terme." in page
+    post(browser, f"/travaux/{done}/annuler", f"/travaux/{done}")
+    do_all()
+    assert (db.session.get_one(Job, done).state, names()) == (State.CANCELLED, set())
+    again = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    do_all()
+    assert (db.session.get_one(Job, again).state, len(names())) == (State.DONE, 3)
+
+
+def test_an_import_that_has_begun_to_write_is_finished(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    kept = Running.keep
+
+    def keep_and_cancel(running: Running, result: dict[str, object]) -> None:
+        kept(running, result)
+        asking.cancel(db.session.get_one(Job, done))
+
+    monkeypatch.setattr(Running, "keep", keep_and_cancel)
+    do_all()
+    assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.row("Z-10")
+@pytest.mark.parametrize("commit", [4, 7, 10, 13])
+def test_an_import_whose_worker_was_killed_ends_with_the_same_result(
+    desk: Flask, colleagues: Colleagues, database_url: str, commit: int
+) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    imported(browser, sheet(*families(10)))
+    key, _ = checked(browser, sheet(*families(9), *(row(number) for number in range(20, 30))))
+    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
+    db.session.remove()
+    killed = forked.run("tests.desk.killed_import", database_url, str(commit))
+    assert killed.returncode == -9, killed.stderr
+    assert db.session.get_one(Job, done).state is State.RUNNING
+    db.session.execute(update(OutboxMessage).values(leased_until=now() - timedelta(seconds=1)))
+    db.session.commit()
+    do_all()
+    job = db.session.get_one(Job, done)
+    assert (job.state, job.refusal) == (State.DONE, "")
+    counts = job.result["counts"]["students"]
+    assert (counts["created"], counts["left"]) == (10, 1)
+    here = {child.family_name for child in db.session.scalars(select(Child).where(Child.left_at.is_(None)))}
+    assert here == {f"FAMILLE{number}" for number in (*range(1, 10), *range(20, 30))}
+    assert db.session.query(Account).filter(Account.disabled_at.is_(None)).count() == 19
+
+
+def test_the_engineer_imports_for_the_academy(desk: Flask, colleagues: Colleagues) -> None:
+    engineer = colleagues.signed_in(Role.ENGINEER)
+    wrong = send(engineer, sheet(row(1)), uai="0599001Z").get_data(as_text=True)
+    assert "Cet UAI n’est pas juste" in wrong
+    done = imported(engineer, sheet(*families(3), row(4, uai=LYCEE)))
+    assert (done.state, len(names())) == (State.DONE, 4)
+    head = colleagues.signed_in(Role.HEAD)
+    page = shown(head.get("/fichiers"))
+    assert "voir avec l’académie" in page
+    batch = db.session.scalars(select(ImportBatch)).one()
+    assert head.get(f"/fichiers/imports/{batch.id}").status_code == 404
+    assert engineer.get(f"/fichiers/imports/{batch.id}").status_code == 200
+
+
+def test_the_journal_has_the_import_and_who_read_the_difference(desk: Flask, colleagues: Colleagues) -> None:
+    imported(colleagues.signed_in(), sheet(*families(2)))
+    rows = db.session.execute(db.text("SELECT kind, staff_id FROM audit ORDER BY id")).all()
+    kinds = [row.kind for row in rows if row.staff_id is not None]
+    assert "desk.file_difference_read" in kinds
+    assert kinds.count("roster.imported") == 2
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_difference_of_eight_hundred_pupils_takes_less_than_five_seconds(
+    desk: Flask, colleagues: Colleagues, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = tmp_path_factory.mktemp("siecle")
+    produce(Order(out=out, format="siecle", seed=3, pupils=800, schools=1))
+    contents = [(path.name, path.read_bytes()) for path in sorted(out.rglob("*AvecAdresses.*"))]
+    [uai] = {path.parent.name for path in out.rglob("*AvecAdresses.*")}
+    head = colleagues.signed_in(Role.HEAD, uai=uai)
+    start = time.monotonic()
+    key, page = checked(head, *contents)
+    first = time.monotonic() - start
+    assert "Arrivent" in page
+    post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    do_all()
+    start = time.monotonic()
+    checked(head, *contents)
+    again = time.monotonic() - start
+    assert max(first, again) < 5, (first, again)
+
+
+def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    rows = families(40)
+    rows[4] = row(5, given="Jean", civility="M.")  # another person under the same key, of whom no letter was printed
+    del rows[39]
+    assert imported(head, sheet(*rows, row(50, mail="x"))).state is State.DONE
+    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
+    assert batch is not None
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert "FAMILLE50 Marie" in page
+    assert "idp account" not in page
+    assert "son compte se ferme" not in page, "who leaves is no problem"

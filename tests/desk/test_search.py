@@ -1,0 +1,233 @@
+"""What the search of the desk finds, in whose scope, and what the journal keeps."""
+
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account, Child
+from idp.audit.desk_events import FamiliesSearched
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.staff.models import Role, StaffAccount
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues
+from tests.pages import heading
+from tests.rows import each_row
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def families(build: Build) -> dict[str, Child]:
+    """Pupils and guardians with the names that telephones bring."""
+    pupils = {
+        "malo": build.child("Malo", "LEROY"),
+        "eleonore": build.child("Éléonore", "D’ALMEIDA"),
+        "jean": build.child("Jean-Pierre", "BENABDELKADER"),
+        "anne": build.child("Anne", "LE GALL"),
+        "li": build.child("Mei", "LI"),
+    }
+    for child, class_name in ((pupils["anne"], "6e 10"), (pupils["jean"], "CM2")):
+        child.class_name = class_name
+    build.never_activated(children=[pupils["malo"]], username="n.leroy4821")
+    build.active(
+        children=[pupils["eleonore"]],
+        username="i.dalmeida5512",
+        given_name="Inês",
+        family_name="D’ALMEIDA",
+        email="ines@exemple.fr",
+    )
+    build.active(
+        children=[pupils["jean"]],
+        username="f.diop7731",
+        given_name="Fatou",
+        family_name="DIOP",
+        birth_name="SARR",
+        email=None,
+        pending_email="fatou.diop@exemple.fr",
+    )
+    db.session.commit()
+    return pupils
+
+
+def names(browser: FlaskClient, typed: str, state: str = "") -> list[str]:
+    """Return the keys of the pupils that a search shows, in the order of the page."""
+    page = browser.get("/recherche", query_string={"q": typed, "etat": state})
+    assert page.status_code == 200
+    html = page.get_data(as_text=True)
+    return [piece.partition('"')[0] for piece in html.split('scope="row"><a href="/familles/')[1:]]
+
+
+@each_row(
+    "typed, key",
+    [
+        ("Leroy", "malo"),
+        ("leroy malo", "malo"),
+        ("MALO LEROY", "malo"),
+        ("ler", "malo"),
+        ("Mme Leroy", "malo"),
+        ("M. et Mme Leroy", "malo"),
+        ("monsieur leroy", "malo"),
+        ("Jean Diop", "jean"),
+        ("madame diop jean-pierre", "jean"),
+        ("diop CM2", "jean"),
+        ("vandeputte", "malo"),
+        ("leroy-vandeputte", "malo"),
+        ("leroyvandeputte", "malo"),
+        ("Noemie", "malo"),
+        ("n.leroy4821", "malo"),
+        ("n.leroy48", "malo"),
+        ("Lerpy", "malo"),
+        ("Leory", "malo"),
+        ("Leeroy", "malo"),
+        ("Lroy", "malo"),
+        ("vandepute", "malo"),
+        ("malo lerou", "malo"),
+        ("eleonore", "eleonore"),
+        ("dalmeida", "eleonore"),
+        ("d'almeida", "eleonore"),
+        ("d almeida", "eleonore"),
+        ("almeida", "eleonore"),
+        ("ines@exemple.fr", "eleonore"),
+        ("INES@exemple.fr", "eleonore"),
+        ("jean pierre", "jean"),
+        ("jeanpierre", "jean"),
+        ("jean-pierre ben", "jean"),
+        ("benabdlek", "jean"),
+        ("diop", "jean"),
+        ("sarr", "jean"),
+        ("fatou.diop@exemple.fr", "jean"),
+        ("cm2", "jean"),
+        ("legall", "anne"),
+        ("le gall", "anne"),
+        ("6e 10", "anne"),
+        ("6ème 10", "anne"),
+        ("6e10", "anne"),
+        ("Li", "li"),
+    ],
+)
+def test_a_family_is_found_as_it_is_asked_for(
+    colleagues: Colleagues, families: dict[str, Child], typed: str, key: str
+) -> None:
+    assert names(colleagues.signed_in(), typed) == [str(families[key].id)]
+
+
+@each_row("typed", ["6e 1", "6e1", "6eme 1"])
+def test_a_class_does_not_begin_another(colleagues: Colleagues, families: dict[str, Child], typed: str) -> None:
+    shown = names(colleagues.signed_in(), typed)
+    assert str(families["malo"].id) in shown
+    assert str(families["anne"].id) not in shown
+
+
+@each_row("typed", ["zzz", "leroy zoe", "ines@exemple", "%%%", "___", "le\x00zz%", "\U0001f600" * 90])
+def test_what_no_family_has_is_not_found(colleagues: Colleagues, families: dict[str, Child], typed: str) -> None:
+    assert names(colleagues.signed_in(), typed) == []
+
+
+@each_row("typed", ["l", "le", "é", "-"])
+def test_less_than_three_letters_are_refused_with_a_sentence(colleagues: Colleagues, build: Build, typed: str) -> None:
+    build.never_activated()
+    page = colleagues.signed_in().get("/recherche", query_string={"q": typed})
+    assert "au moins trois lettres" in page.get_data(as_text=True)
+    assert f'value="{typed}"' in page.get_data(as_text=True), "what was typed stays"
+
+
+def test_a_short_class_without_a_family_is_no_error(colleagues: Colleagues, build: Build) -> None:
+    build.never_activated()
+    page = colleagues.signed_in().get("/recherche?q=3e&etat=ferme").get_data(as_text=True)
+    assert "Aucune famille trouvée" in page
+    assert "trois lettres" not in page
+
+
+def test_another_school_finds_nothing(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    browser = colleagues.signed_in(uai=LYCEE)
+    for typed in ("leroy", "n.leroy4821", "ines@exemple.fr", "lerpy", "6e 1"):
+        assert names(browser, typed) == []
+
+
+def test_the_academie_finds_all_schools(colleagues: Colleagues, build: Build, families: dict[str, Child]) -> None:
+    there = build.child("Malo", "LEROY", LYCEE)
+    browser = colleagues.signed_in(Role.HELPDESK)
+    assert set(names(browser, "malo leroy")) == {str(families["malo"].id), str(there.id)}
+    assert "Lycée Louise-Weber" in browser.get("/recherche?q=malo").get_data(as_text=True)
+
+
+@each_row("role", [Role.HELPDESK, Role.DPO])
+def test_the_academie_gives_a_reason_first(colleagues: Colleagues, build: Build, role: Role) -> None:
+    browser = colleagues.session(_granted(colleagues, role))[0]
+    answer = browser.get("/recherche?q=leroy")
+    assert answer.headers["Location"] == "/motif?suite=%2Frecherche%3Fq%3Dleroy"
+
+
+def _granted(colleagues: Colleagues, role: Role) -> StaffAccount:
+    staff = colleagues.person()
+    colleagues.grant(staff, role)
+    return staff
+
+
+@each_row("role", [Role.ENT_OPERATOR, Role.ENGINEER])
+def test_other_roles_have_no_search(colleagues: Colleagues, build: Build, role: Role) -> None:
+    client_id = build.ent().client_id if role is Role.ENT_OPERATOR else ""
+    assert colleagues.signed_in(role, client_id=client_id).get("/recherche").status_code == 404
+
+
+def test_a_former_guardian_is_not_found(colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated(family_name="ANCIEN")
+    account.guardianships[0].ended_at = now()
+    db.session.commit()
+    assert names(colleagues.signed_in(), "ancien") == []
+
+
+def test_a_state_filters(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    browser = colleagues.signed_in()
+    assert names(browser, "leroy", "courrier") == [str(families["malo"].id)]
+    assert names(browser, "leroy", "en-service") == []
+    assert names(browser, "diop", "a-confirmer") == [str(families["jean"].id)]
+    assert names(browser, "diop", "autre") == [str(families["jean"].id)], "an unknown state filters nothing"
+
+
+def test_at_most_fifty_rows_are_shown(colleagues: Colleagues, build: Build) -> None:
+    for number in range(52):
+        build.child(f"Élève{number}", "MARTIN")
+    browser = colleagues.signed_in()
+    assert len(names(browser, "martin")) == 50
+    assert "les 50 premières" in browser.get("/recherche?q=martin").get_data(as_text=True)
+
+
+def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    page = colleagues.signed_in().get("/recherche?q=malo").get_data(as_text=True)
+    assert "Rechercher une famille" in page
+    for text in ("6e 1", "Noémie LEROY-VANDEPUTTE", "Courrier à utiliser", "/comptes/"):
+        assert text in page
+    assert "@" not in page.partition("<main")[2], "no mail address"
+
+
+def test_each_search_is_in_the_journal_without_its_words(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    browser = colleagues.signed_in()
+    for typed in ("Leroy Malo", "malo LEROY", "zzz"):
+        names(browser, typed)
+    entries = db.session.query(AuditEntry).filter_by(kind=FamiliesSearched.kind).order_by(AuditEntry.id).all()
+    assert [entry.details["hits"] for entry in entries] == [1, 1, 0]
+    digests = [entry.details["terms_digest"] for entry in entries]
+    assert digests[0] == digests[1] != digests[2], "the digest is that of the folded words"
+    assert "leroy" not in str([entry.details for entry in entries]).casefold()
+    assert entries[0].details["desk"]["role"] == "secretary"
+
+
+def test_a_corrected_name_is_found(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    with unit_of_work():
+        account = db.session.query(Account).filter_by(username="n.leroy4821").one()
+        account.family_name = "KERVELLA"
+    assert names(colleagues.signed_in(), "kervella") == [str(families["malo"].id)]
+    assert names(colleagues.signed_in(), "vandeputte") == []
+
+
+def test_pupils_who_left_come_last(colleagues: Colleagues, build: Build) -> None:
+    gone, here = build.child("Aaron", "MARTIN"), build.child("Zoé", "MARTIN")
+    gone.left_at = now() - timedelta(days=1)
+    db.session.commit()
+    browser = colleagues.signed_in()
+    assert names(browser, "martin") == [str(here.id), str(gone.id)]
+    assert heading(browser.get("/recherche?q=martin")) == "Rechercher une famille"

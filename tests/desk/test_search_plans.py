@@ -1,0 +1,66 @@
+"""The search of the desk reads indexes, in the scope of a school and in that of the académie (PostgreSQL)."""
+
+import re
+
+import pytest
+from flask import Flask
+from sqlalchemy import create_engine, make_url, select, text
+
+from bench import search_rows
+from idp.accounts.models import Account, Child
+from idp.config import Settings
+from idp.db import db
+from idp.desk.search import service
+from idp.desk.search.terms import Terms, condition
+from idp.desk.staff.models import Role
+from tests.database.test_plans import _walks
+from tests.desk.colleagues import Colleagues
+from tests.protocol.listening import listening
+from tests.rows import each_row
+
+_PUPILS, _SCHOOLS = 20_000, 500
+_SPELLINGS = 1_000
+"""The length of the parameters of the step of typing errors, which has its own test."""
+
+
+@pytest.fixture
+def academy(settings: Settings) -> None:
+    """An académie of twenty thousand pupils."""
+    engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        search_rows.fill(connection, _PUPILS, _SCHOOLS)
+    engine.dispose()
+
+
+def _url(settings: Settings, statement: str) -> str:
+    """Return the URL of the database; the statement about a pupil and a guardian together runs by indexes only."""
+    if "named AS" not in statement:
+        return settings.database_url
+    url = make_url(settings.database_url).update_query_dict({"options": "-cenable_seqscan=off"})
+    return url.render_as_string(hide_password=False)
+
+
+@each_row("role", [Role.SECRETARY, Role.HELPDESK])
+def test_no_search_walks_a_table(
+    desk: Flask, academy: None, colleagues: Colleagues, settings: Settings, role: Role
+) -> None:
+    browser = colleagues.signed_in(role, uai="C7")
+    for typed in ("bernardmar malo", "zzz bernardmar", "bernardmar", "ber", "6e 1", "x.nguyvan71234", "a@exemple.fr"):
+        with listening(desk) as seen:
+            assert browser.get("/recherche", query_string={"q": typed}).status_code == 200
+        plans = [
+            step
+            for statement, values in seen
+            if re.search("search_text|mailbox", statement) and len(str(values)) < _SPELLINGS
+            for step in _walks(statement, values, _url(settings, statement))
+        ]
+        assert not plans, typed
+
+
+def test_a_typing_error_is_looked_up_in_the_index(desk: Flask, academy: None) -> None:
+    with service._index_only():
+        for table in (Account, Child):
+            looked_up = select(table.id).where(condition(table.search_text, Terms(("bernradmar",)).near()))
+            statement = looked_up.compile(db.engine, compile_kwargs={"literal_binds": True})
+            plan = "\n".join(db.session.scalars(text(f"EXPLAIN {statement}")))
+            assert f"Bitmap Index Scan on ix_{table.__tablename__}_search_text" in plan

@@ -1,0 +1,237 @@
+"""Sessions at the desk: cookies, 30 minutes idle, 8 hours at most, sign-out, fixation, the mail about a new device."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.http import parse_cookie
+from werkzeug.test import TestResponse
+
+from idp.app import create_app
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.staff import notices
+from idp.desk.staff.models import Role, StaffRole, StaffSession
+from idp.desk.staff.notices import NEW_DEVICE
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from tests.builders import LYCEE
+from tests.databases import DESK, ISSUER
+from tests.desk import authenticator
+from tests.desk.authenticator import Authenticator, options
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import form_token
+
+SESSION = "__Host-desk"
+
+
+def set_cookies(answer: TestResponse) -> dict[str, str]:
+    """Return the `Set-Cookie` headers by the name of the cookie."""
+    return {line.partition("=")[0]: line for line in answer.headers.getlist("Set-Cookie")}
+
+
+def value(line: str) -> str:
+    """Return the value of a cookie."""
+    return next(iter(parse_cookie(line.partition(";")[0]).values()))
+
+
+def is_in(browser: FlaskClient) -> bool:
+    """Return whether somebody is signed in."""
+    return browser.get("/").status_code == 200
+
+
+def test_the_cookie_of_a_session_is_strict_and_ends_with_the_browser(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator()
+    colleagues.enrolled(key)
+    line = set_cookies(authenticator.sign_in(desk.test_client(), key))[SESSION]
+    attributes = {part.strip() for part in line.split(";")[1:]}
+    assert attributes == {"Secure", "HttpOnly", "Path=/", "SameSite=Strict"}
+    assert len(value(line)) == 43
+
+
+def test_the_database_has_the_digest_of_the_cookie(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator()
+    colleagues.enrolled(key)
+    line = set_cookies(authenticator.sign_in(desk.test_client(), key))[SESSION]
+    for session in db.session.scalars(select(StaffSession)):
+        assert value(line).encode() not in session.digest
+        assert len(session.digest) == 32
+
+
+def test_the_desk_shares_no_cookie_with_the_parents(desk: Flask, colleagues: Colleagues) -> None:
+    browser, _ = colleagues.enrolled(Authenticator())
+    assert browser._cookies
+    for cookie in browser._cookies.values():
+        assert cookie.domain == DESK.removeprefix("https://")
+        assert cookie.origin_only
+        assert cookie.decoded_key.startswith("__Host-")
+    assert DESK.partition("://")[2] != ISSUER.partition("://")[2]
+
+
+def test_a_session_that_was_fixed_before_the_sign_in_is_worth_nothing(desk: Flask, colleagues: Colleagues) -> None:
+    key, fixed = Authenticator(), "A" * 43
+    colleagues.enrolled(key)
+    browser = desk.test_client()
+    browser.set_cookie(SESSION, fixed, domain="bureau.exemple.test", secure=True)
+    line = set_cookies(authenticator.sign_in(browser, key))[SESSION]
+    assert value(line) != fixed
+    thief = desk.test_client()
+    thief.set_cookie(SESSION, fixed, domain="bureau.exemple.test", secure=True)
+    assert not is_in(thief)
+
+
+def test_a_sign_in_ends_the_former_session_of_the_browser(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator()
+    browser, _ = colleagues.enrolled(key)
+    former = browser.get_cookie(SESSION, domain="bureau.exemple.test")
+    assert former
+    answer = key.get(options(browser, "/connexion/defi", "/ma-securite"))
+    token = form_token(browser.get("/ma-securite"))
+    assert browser.post("/connexion", data={"csrf_token": token, "passkey": answer}).status_code == 303
+    thief = desk.test_client()
+    thief.set_cookie(SESSION, former.value, domain="bureau.exemple.test", secure=True)
+    assert not is_in(thief)
+    assert is_in(browser)
+
+
+def test_a_form_from_before_the_sign_in_is_refused(desk: Flask, colleagues: Colleagues) -> None:
+    key, browser = Authenticator(), desk.test_client()
+    colleagues.enrolled(key)
+    token = form_token(browser.get("/connexion"))
+    authenticator.sign_in(browser, key)
+    assert browser.post("/deconnexion", data={"csrf_token": token}).status_code == 400
+
+
+@pytest.mark.parametrize(("minutes", "still"), [(29, True), (30, False)])
+def test_a_session_ends_after_half_an_hour_idle(colleagues: Colleagues, minutes: int, *, still: bool) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        browser = colleagues.signed_in()
+        clock.shift(timedelta(minutes=minutes))
+        assert is_in(browser) is still
+
+
+def test_a_session_ends_after_eight_hours_of_work(colleagues: Colleagues) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        browser = colleagues.signed_in()
+        for _ in range(23):
+            clock.shift(timedelta(minutes=20))
+            assert is_in(browser)
+        clock.shift(timedelta(minutes=20))
+        assert not is_in(browser)
+
+
+@pytest.mark.both_databases
+def test_signing_out_ends_the_session_and_its_cookie(desk: Flask, colleagues: Colleagues) -> None:
+    browser, _ = colleagues.enrolled(Authenticator())
+    cookie = browser.get_cookie(SESSION, domain="bureau.exemple.test")
+    assert cookie
+    answer = post(browser, "/deconnexion", "/ma-securite")
+    assert answer.headers["Location"] == "/connexion"
+    assert "Max-Age=0" in set_cookies(answer)[SESSION]
+    thief = desk.test_client()
+    thief.set_cookie(SESSION, cookie.value, domain="bureau.exemple.test", secure=True)
+    assert not is_in(thief)
+
+
+def test_a_person_ends_a_session_elsewhere_and_none_of_another(desk: Flask, colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    here, _ = colleagues.session(staff)
+    elsewhere, session = colleagues.session(staff)
+    theirs = colleagues.signed_in(Role.HEAD)
+    their_session = db.session.scalars(select(StaffSession).where(StaffSession.staff_id != staff.id)).one()
+    for key in (str(session.id), str(their_session.id), "", "x", "\x00"):
+        assert post(here, "/ma-securite/sessions", "/ma-securite", session=key).status_code == 303
+    assert [is_in(browser) for browser in (here, elsewhere, theirs)] == [True, False, True]
+
+
+def test_odd_cookies_open_nothing(visitor: FlaskClient) -> None:
+    for text in ("", "x", "é" * 43, "A" * 43, "A" * 3000, "\u20ac" * 43):
+        visitor.set_cookie(SESSION, text, domain="bureau.exemple.test", secure=True)
+        assert visitor.get("/").status_code in {303, 400}
+
+
+def messages() -> set[str]:
+    """Return whom a mail about a new device is for."""
+    rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NEW_DEVICE))
+    return {row.payload["recipient"] for row in rows}
+
+
+def test_a_new_device_is_told_to_the_person_and_the_heads(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator()
+    browser, staff = colleagues.enrolled(key)
+    heads = [colleagues.person("Bruno Castel") for _ in range(2)]
+    elsewhere, gone, expired = (colleagues.person() for _ in range(3))
+    for head in (*heads, gone):
+        colleagues.grant(head, Role.HEAD)
+    colleagues.grant(elsewhere, Role.HEAD, uai=LYCEE)
+    colleagues.grant(expired, Role.HEAD, days=-1)
+    gone.disabled_at = now()
+    db.session.commit()
+    post(browser, "/deconnexion", "/ma-securite")
+    authenticator.sign_in(browser, key)
+    assert messages() == set()  # the device of the enrolment is known
+    authenticator.sign_in(desk.test_client(), key)
+    assert messages() == {str(person.id) for person in (staff, *heads)}
+
+
+def hand_over_all(settings: Settings, kind: str) -> None:
+    """Send the mails of a kind as the worker does, which is another application."""
+    messages_to_send = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == kind)).all()
+    with create_app(settings).app_context():
+        for message in messages_to_send:
+            assert notices.hand_over(message, settings) is Outcome.DONE
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_the_mail_about_a_new_device_names_the_person_and_the_device(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, str] = {}
+    monkeypatch.setattr(notices, "deliver", lambda mail, recipient: sent.__setitem__(recipient, mail.as_string()))
+    key = Authenticator()
+    _, staff = colleagues.enrolled(key)
+    head = colleagues.person("Bruno Castel")
+    colleagues.grant(head, Role.HEAD)
+    authenticator.sign_in(desk.test_client(), key)
+    hand_over_all(colleagues.build.settings, NEW_DEVICE)
+    assert set(sent) == {staff.email, head.email}
+    assert staff.name in sent[head.email]
+
+
+def test_new_means_to_sign_in_are_told_to_the_person_and_the_heads(
+    colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, str] = {}
+    monkeypatch.setattr(
+        notices, "deliver", lambda mail, to: sent.__setitem__(to, mail.get_body(("plain",)).get_content())
+    )
+    browser, staff = colleagues.enrolled(Authenticator())
+    head = colleagues.person("Bruno Castel")
+    colleagues.grant(head, Role.HEAD)
+    post(browser, "/ma-securite/codes-de-secours", "/ma-securite")
+    hand_over_all(colleagues.build.settings, notices.NEW_CREDENTIAL)
+    assert set(sent) == {staff.email, head.email}
+    assert "vous avez ajouté de nouveaux codes de secours" in " ".join(sent[staff.email].split())
+    assert "Sylvie Marchand a ajouté de nouveaux codes de secours" in " ".join(sent[head.email].split())
+
+
+def test_a_refused_sign_in_tells_that_the_access_is_over(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator()
+    _, staff = colleagues.enrolled(key)
+    db.session.query(StaffRole).filter_by(staff_id=staff.id).update({"ended_at": now()})
+    db.session.commit()
+    browser = desk.test_client()
+    page = authenticator.sign_in(browser, key)
+    assert "Votre accès au bureau est terminé." in page.get_data(as_text=True)
+    reasons = db.session.scalars(
+        select(AuditEntry.details).where(AuditEntry.kind == "staff.sign_in", AuditEntry.result == "refused")
+    ).all()
+    assert [details["reason"] for details in reasons] == ["no_role"]
+    assert not is_in(browser)

@@ -1,0 +1,74 @@
+"""The state of an account: the same rule for one account and in SQL, with words for each state."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.desk import words
+from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of, in_group, standings
+from tests.builders import Build
+
+
+def disputed(account: Account) -> Account:
+    account.guardianships[0].disputed_at = now()
+    db.session.commit()
+    return account
+
+
+def left(build: Build) -> Account:
+    moment = now()
+    return build.active(disabled_at=moment, left_at=moment)
+
+
+def excluded(account: Account) -> Account:
+    account.guardianships[0].excluded_at = account.left_at
+    db.session.commit()
+    return account
+
+
+_PAST = timedelta(days=-1)
+MAKERS: dict[Standing, Callable[[Build], Account]] = {
+    Standing.LETTER_VALID: lambda build: build.never_activated(),
+    Standing.SUSPENDED: lambda build: build.active(suspended_at=now()),
+    Standing.LETTER_EXPIRED: lambda build: build.never_activated(provisional_expires_at=now() + _PAST),
+    Standing.NO_LETTER: lambda build: build.never_activated(provisional_hash=None, provisional_expires_at=None),
+    Standing.ACTIVE: lambda build: build.active(),
+    Standing.UNCONFIRMED: lambda build: build.active(email=None, pending_email="a@exemple.fr"),
+    Standing.NO_ADDRESS: lambda build: build.active(email=None),
+    Standing.BLOCKED: lambda build: build.active(password_blocked_at=now()),
+    Standing.BREACHED: lambda build: build.active(password_blocked_at=now(), breached_at=now()),
+    Standing.CONTESTED: lambda build: build.active(contested_at=now()),
+    Standing.DISPUTED: lambda build: disputed(build.never_activated()),
+    Standing.WARNED: lambda build: build.active(inactive_warned_at=now()),
+    Standing.DISABLED: lambda build: build.active(disabled_at=now()),
+    Standing.LEFT: left,
+    Standing.EXCLUDED: lambda build: excluded(left(build)),
+    Standing.MERGED: lambda build: build.active(disabled_at=now(), merged_into_id=build.active().id),
+}
+
+
+@pytest.mark.both_databases
+def test_each_account_is_in_one_group_which_sql_finds_too(desk: Flask, build: Build) -> None:
+    assert set(MAKERS) == set(Standing)
+    for standing, make in MAKERS.items():
+        account = make(build)
+        holding = standings(account)
+        assert foremost(holding) is standing
+        groups = [
+            group
+            for group in Group
+            if db.session.scalar(select(Account.id).where(Account.id == account.id, in_group(group)))
+        ]
+        assert groups == [group_of(holding)], standing
+
+
+def test_each_standing_has_words(desk: Flask) -> None:
+    assert set(words.OF) == set(Standing)
+    for standing, texts in words.OF.items():
+        assert texts.step or texts.next or standing is Standing.ACTIVE, "the next step is always visible"

@@ -1,0 +1,136 @@
+"""The figures of the activation: by class, week, school and ENT."""
+
+from datetime import timedelta
+
+import pytest
+
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.staff.models import Role
+from idp.letters import figures
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+
+
+def family(build: Build, **states: int) -> None:
+    """Make accounts of each state in the college, in class 6e 1."""
+    for state, count in states.items():
+        for number in range(count):
+            children = [build.child()]
+            match state:
+                case "activated":
+                    build.active(children=children, email=f"a{number}@exemple.fr")
+                case "waiting":
+                    build.active(children=children, email=None, pending_email=f"w{number}@exemple.fr")
+                case "printed":
+                    build.never_activated(children=children)
+                case "expired":
+                    build.never_activated(children=children, provisional_expires_at=now() - timedelta(days=1))
+                case "never":
+                    build.never_activated(children=children, provisional_hash=None, provisional_expires_at=None)
+                case "disputed":
+                    account = build.active(children=children, email="d@exemple.fr")
+                    db.session.query(Guardianship).filter_by(account_id=account.id).update({"disputed_at": now()})
+                    db.session.commit()
+
+
+ALL = {"activated": 3, "waiting": 1, "printed": 2, "expired": 1, "never": 2, "disputed": 1}
+
+
+def test_each_account_has_one_state(build: Build, colleagues: Colleagues) -> None:
+    family(build, **ALL)
+    build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
+    build.active(children=[build.child()], email="x@exemple.fr", disabled_at=now())
+    [row] = figures.by_class(build.school().id)
+    assert (row.name, row.counts, row.accounts) == ("6e 1", list(ALL.values()), 10)
+
+
+def test_an_account_counts_once_in_a_school(build: Build) -> None:
+    first, second = build.child(), build.child("Zoé")
+    db.session.query(Child).filter_by(id=second.id).update({"class_name": "5e 2"})
+    db.session.commit()
+    build.active(children=[first, second])
+    assert [(row.name, row.accounts) for row in figures.by_class(build.school().id)] == [("6e 1", 1)]
+
+
+def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None:
+    family(build, **ALL)
+    page = colleagues.signed_in(Role.SECRETARY).get("/activation")
+    text = page.get_data(as_text=True)
+    assert heading(page) == "Activation"
+    assert "3 comptes activés sur 10, soit 30" in text
+    assert "moins\u00a0de" not in text
+    assert 'role="img" aria-labelledby="classes-t classes-d"' in text
+    assert "<desc" in text
+    assert "style=" not in text
+
+
+@pytest.mark.parametrize("role", [Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO, Role.ENGINEER])
+def test_others_see_no_number_under_ten(build: Build, colleagues: Colleagues, role: Role) -> None:
+    family(build, activated=12, waiting=3)
+    ent = build.ent()
+    browser = colleagues.signed_in(role, client_id=ent.client_id)
+    text = browser.get("/activation").get_data(as_text=True)
+    assert ">moins\u00a0de\u00a010<" in text
+    for number in range(1, 10):
+        assert f'">{number}</td>' not in text
+    csv = post(browser, "/activation/export", "/activation", table="schools").get_data(as_text=True)
+    assert '"moins de 10"' in csv
+    assert '"3"' not in csv
+    assert '"15"' not in csv or '"12"' not in csv, "the small number is no difference"
+
+
+def test_an_operator_sees_the_schools_of_the_own_ent_only(build: Build, colleagues: Colleagues) -> None:
+    family(build, activated=1)
+    build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
+    ent = build.ent(uais=[COLLEGE])
+    build.ent("Autre", "autre.test", uais=[LYCEE])
+    text = colleagues.signed_in(Role.ENT_OPERATOR, client_id=ent.client_id).get("/activation").get_data(as_text=True)
+    assert "Collège des Tilleuls" in text
+    assert "Lycée Louise-Weber" not in text
+    assert "Autre" not in text
+
+
+def test_activations_are_counted_by_week_of_the_school_year(build: Build) -> None:
+    family(build, activated=2)
+    old = build.active(children=[build.child()], email="o@exemple.fr")
+    db.session.query(Account).filter_by(id=old.id).update({"activated_at": now() - timedelta(days=500)})
+    db.session.commit()
+    weeks = figures.by_week(School.uai == COLLEGE)
+    assert weeks[-1].activated == 2
+    assert sum(week.activated for week in weeks) == 2
+    assert all(week.monday.weekday() == 0 for week in weeks)
+    assert len(weeks) <= 54
+
+
+def test_an_export_needs_a_proof_and_is_journaled(build: Build, colleagues: Colleagues) -> None:
+    family(build, activated=1)
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert "/preuve" in post(stale, "/activation/export", "/activation", table="classes").headers["Location"]
+    browser = colleagues.signed_in(Role.HEAD)
+    answer = post(browser, "/activation/export", "/activation", table="classes")
+    assert answer.get_data(as_text=True).splitlines()[1].startswith('"6e 1";"1";"0"')
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.figures_exported").one()
+    assert entry.details["table"] == "classes"
+
+
+@pytest.mark.parametrize("table", ["schools", "ents", "x", ""])
+def test_a_school_exports_its_own_tables_only(colleagues: Colleagues, table: str) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    token_page = "/ma-securite"
+    assert post(browser, "/activation/export", token_page, table=table).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["x", "-1", "99999999999999999999", "2"])
+def test_any_page_is_answered(colleagues: Colleagues, page: str) -> None:
+    assert colleagues.signed_in(Role.DPO).get(f"/activation?page={page}").status_code == 200
+
+
+def test_a_desk_without_families_is_answered(colleagues: Colleagues) -> None:
+    for role in (Role.HEAD, Role.ENGINEER):
+        assert colleagues.signed_in(role).get("/activation").status_code == 200

@@ -1,0 +1,273 @@
+"""« Suspendre l’accès »: who suspends what, until when, and what ends with it."""
+
+import uuid
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.accounts.notices import NOTICE
+from idp.accounts.suspensions.models import Suspension
+from idp.audit.models import AuditEntry
+from idp.clock import PARIS, now
+from idp.db import db
+from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+WHY = "le juge a décidé"
+MAY_SUSPEND = {Role.SECRETARY, Role.HEAD, Role.HELPDESK}
+
+
+def path_of(account: Account) -> str:
+    return f"/comptes/{account.id}/suspension"
+
+
+def text_of(browser: FlaskClient, path: str) -> str:
+    return plain(browser.get(path))
+
+
+def plain(answer: TestResponse) -> str:
+    """Return the text of an answer with ordinary spaces."""
+    return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
+
+
+def rows() -> list[Suspension]:
+    return list(db.session.scalars(select(Suspension).order_by(Suspension.begins_at)))
+
+
+def session_of(account: Account) -> None:
+    """Open a session of a parent."""
+    moment = now()
+    db.session.add(
+        Session(
+            digest=uuid.uuid4().bytes * 2,
+            sid=uuid.uuid4().hex,
+            account_id=account.id,
+            generation=account.generation,
+            auth_time=moment,
+            amr=["pwd"],
+            last_seen_at=moment,
+            expires_at=moment + timedelta(hours=1),
+        )
+    )
+    db.session.commit()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_only_the_school_and_the_help_desk_open_the_page(colleagues: Colleagues, build: Build, role: Role) -> None:
+    account, ent = build.active(), build.ent()
+    browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
+    answer = browser.get(path_of(account))
+    if role in MAY_SUSPEND:
+        assert heading(answer) == "Suspendre l’accès"
+    else:
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role) -> None:
+    account, ent = build.active(), build.ent()
+    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    path = f"{path_of(account)}/{row.id}/reouverture"
+    browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
+    if role is not Role.HEAD:
+        assert browser.get(path).status_code == 404
+        assert post(browser, path, "/", reason="réglé").status_code == 404
+        assert db.session.get_one(Account, account.id).is_suspended_at(now())
+        return
+    assert heading(browser.get(path)) == "Rouvrir l’accès"
+    answer = post(browser, path, reason="réglé")
+    assert answer.headers["Location"] == f"{path_of(account)}?fait=rouvert"
+    assert "L’accès est rouvert." in text_of(browser, answer.headers["Location"])
+    assert not db.session.get_one(Account, account.id).is_suspended_at(now())
+
+
+@pytest.mark.row("K-04")
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
+def test_another_schools_account_is_missing_and_noted(colleagues: Colleagues, build: Build, role: Role) -> None:
+    account = build.active(children=[build.child(uai=LYCEE)])
+    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
+    browser = colleagues.signed_in(role)
+    for path in (path_of(account), f"{path_of(account)}/{row.id}", f"/comptes/{uuid.uuid4()}/suspension"):
+        assert browser.get(path).status_code == 404
+    refused = post(browser, path_of(account), "/", scope="compte", reason=WHY, end="ouverte")
+    assert refused.status_code == 404
+    if role is Role.HEAD:
+        assert post(browser, f"{path_of(account)}/{row.id}/reouverture", "/", reason="réglé").status_code == 404
+    assert len(rows()) == 1
+    noted = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "desk.refused")).all()
+    assert str(account.id) in {details["subject"] for details in noted}
+
+
+def test_both_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    for path in (path_of(account), f"{path_of(account)}/{row.id}/reouverture"):
+        assert browser.get(path).headers["Location"].startswith("/preuve?")
+        assert post(browser, path, "/", reason=WHY).headers["Location"].startswith("/preuve?")
+
+
+@pytest.mark.both_databases
+def test_a_suspended_account_says_first_and_afterwards_what_ends(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    session_of(account)
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    browser, _ = colleagues.session(staff)
+    page = text_of(browser, path_of(account))
+    assert "Un appareil connecté est déconnecté tout de suite." in page
+    assert "Un mail prévient la personne, sans le motif." in page
+    answer = post(browser, path_of(account), scope="compte", reason=WHY, reference="RG 26/1", end="ouverte")
+    done = text_of(browser, answer.headers["Location"])
+    assert "<h1>Accès suspendu</h1>" in done
+    assert "Un appareil est déconnecté, ici et dans les ENT." in done
+    assert "sans date de fin" in done
+    assert not db.session.scalar(select(func.count()).where(Session.ended_at.is_(None)))
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.suspended"))
+    assert (entry.staff_id, entry.school_id) == (staff.id, build.school().id)
+    assert (entry.details["reason"], entry.details["reference"]) == (WHY, "RG 26/1")
+    assert entry.details["desk"]["role"] == "secretary"
+    [mail] = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
+    assert mail["notice"] == "compte_suspendu"
+    assert WHY not in str(mail)
+
+
+def test_the_last_day_counts_until_midnight_in_paris(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    browser = colleagues.signed_in()
+    day = (now().astimezone(PARIS) + timedelta(days=2)).date()
+    answer = post(browser, path_of(account), scope="compte", reason=WHY, end="jour", until=f"{day:%d/%m/%Y}")
+    assert answer.status_code == 303, plain(answer)
+    [row] = rows()
+    assert row.until is not None
+    local = row.until.astimezone(PARIS)
+    assert (local.date(), local.hour) == (day + timedelta(days=1), 0)
+    account = db.session.get_one(Account, account.id)
+    assert account.is_suspended_at(row.until - timedelta(seconds=1))
+    assert not account.is_suspended_at(row.until)
+    with time_machine.travel(row.until, tick=False):
+        assert not account.is_suspended_at(now())
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"reason": " ", "end": "ouverte"}, "Écrivez le motif en quelques mots."),
+        ({"scope": ""}, "Choisissez ce que vous suspendez."),
+        ({"end": ""}, "Choisissez quand la suspension finit."),
+        ({"end": "jour", "until": "demain"}, "Écrivez le dernier jour de la suspension."),
+        ({"end": "jour", "until": "2020-01-01"}, "Ce jour est passé."),
+        ({"end": "jour", "until": "9999-12-31"}, "Ce jour est trop loin."),
+    ],
+)
+def test_a_form_with_a_fault_says_so_and_loses_nothing(
+    colleagues: Colleagues, build: Build, fields: dict[str, str], sentence: str
+) -> None:
+    account = build.active(children=[build.child(), build.child("Zoé")])
+    browser = colleagues.signed_in()
+    filled = {"scope": "compte", "reason": WHY, "reference": "RG 26/1", "end": "ouverte"} | fields
+    answer = post(browser, path_of(account), **filled)
+    page = plain(answer)
+    assert answer.status_code == 200
+    assert sentence in page
+    assert 'value="RG 26/1"' in page
+    assert not rows()
+
+
+def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleagues, build: Build) -> None:
+    build.ent("Passerelle")
+    malo = build.child("Malo")
+    account = build.active(children=[malo])
+    session_of(account)
+    browser = colleagues.signed_in()
+    assert "cet ENT se ferme pour la personne : Passerelle" in text_of(browser, path_of(account))
+    answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
+    assert "Fermé pour cette personne : Passerelle." in text_of(browser, answer.headers["Location"])
+    account = db.session.get_one(Account, account.id)
+    assert account.children == []
+    assert not account.is_suspended_at(now())
+    assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
+
+
+def test_a_school_sees_and_suspends_ties_of_its_own_pupils_only(colleagues: Colleagues, build: Build) -> None:
+    zoe = build.child("Zoé", uai=LYCEE)
+    account = build.active(children=[build.child("Malo"), zoe])
+    browser = colleagues.signed_in()
+    assert "Zoé" not in text_of(browser, path_of(account))
+    for scope in (zoe.id.hex, uuid.uuid4().hex, "n’importe quoi"):
+        refused = post(browser, path_of(account), scope=scope, reason=WHY, end="ouverte")
+        assert refused.status_code == 404
+    assert not rows()
+
+
+def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.active(children=[malo])
+    browser = colleagues.signed_in(Role.HELPDESK)
+    assert "Malo" not in text_of(browser, path_of(account))
+    assert post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte").status_code == 404
+    for _ in range(2):
+        assert post(browser, path_of(account), scope="compte", reason=WHY, end="ouverte").status_code == 303
+    [row] = rows()
+    assert row.until is not None
+    assert row.until - row.begins_at <= timedelta(hours=24)
+    assert row.school_id is None
+
+
+def test_the_help_desk_says_first_why_it_reads_the_account(colleagues: Colleagues, build: Build) -> None:
+    browser = colleagues.signed_in(Role.HELPDESK, reason="")
+    assert browser.get(path_of(build.active())).headers["Location"].startswith("/motif?")
+
+
+def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(children=[build.child(), build.child("Zoé", uai=LYCEE)])
+    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
+    head = colleagues.signed_in(Role.HEAD, uai=COLLEGE)
+    page = text_of(head, path_of(account))
+    assert "Décision d’un autre établissement" in page
+    assert WHY not in page
+    assert "Louise-Weber" not in page
+    assert head.get(f"{path_of(account)}/{row.id}").status_code == 404
+    assert post(head, f"{path_of(account)}/{row.id}/reouverture", "/", reason="réglé").status_code == 404
+    assert WHY not in text_of(colleagues.signed_in(Role.HELPDESK), path_of(account))
+
+
+def test_a_secretary_cannot_shorten_a_suspension(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    browser = colleagues.signed_in()
+    day = (now().astimezone(PARIS) + timedelta(days=1)).date().isoformat()
+    answer = post(browser, path_of(account), scope="compte", reason=WHY, end="jour", until=day)
+    assert "Seule la direction peut le rouvrir." in plain(answer)
+    assert len(rows()) == 1
+
+
+def test_a_second_reopening_is_told_that_the_first_one_won(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    head = colleagues.signed_in(Role.HEAD)
+    path = f"{path_of(account)}/{row.id}/reouverture"
+    suspension.reopen(row.id, "réglé")
+    answer = post(head, path, path_of(account), reason="réglé")
+    assert "Cette suspension était déjà finie" in plain(answer)
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.reopened"))
+    assert entry.details["suspension"] == str(row.id)
+
+
+def test_every_opened_page_is_in_the_journal(colleagues: Colleagues, build: Build) -> None:
+    account = build.active()
+    colleagues.signed_in().get(path_of(account))
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.read"))
+    assert entry.account_id == account.id

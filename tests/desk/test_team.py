@@ -1,0 +1,400 @@
+"""The team: who is listed to whom, who may be invited, ended, renewed and given a lost access back."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from werkzeug.test import TestResponse
+
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.alerts.rules import ALERT
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.outbox.models import OutboxMessage
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+PERSON = {"nom": "Inès Nouvelle", "mail": "ines@college.test"}
+MANAGERS = [Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.ENGINEER]
+
+
+@pytest.fixture
+def places(build: Build) -> dict[str, str]:
+    """Two ENTs and two schools; return the ids of the ENTs."""
+    build.school(), build.school(LYCEE)
+    own, other = build.ent(), build.ent("Autre", "autre.test")
+    return {"own": own.client_id, "other": other.client_id}
+
+
+def text(answer: TestResponse) -> str:
+    return answer.get_data(as_text=True)
+
+
+def named(colleagues: Colleagues, name: str, role: Role, **scope: object) -> StaffRole:
+    return colleagues.grant(colleagues.person(name), role, **scope)  # type: ignore[arg-type]
+
+
+def invited() -> StaffAccount | None:
+    return db.session.query(StaffAccount).filter_by(mailbox=PERSON["mail"]).one_or_none()
+
+
+def roles_of(staff: StaffAccount) -> list[StaffRole]:
+    return db.session.query(StaffRole).filter_by(staff_id=staff.id).all()
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_the_list_holds_the_colleagues_in_scope_and_nobody_else(
+    colleagues: Colleagues, places: dict[str, str], role: Role
+) -> None:
+    named(colleagues, "Secrétaire d’ici", Role.SECRETARY)
+    named(colleagues, "Secrétaire d’ailleurs", Role.SECRETARY, uai=LYCEE)
+    named(colleagues, "Exploitante d’ici", Role.ENT_OPERATOR, client_id=places["own"])
+    named(colleagues, "Exploitante d’ailleurs", Role.ENT_OPERATOR, client_id=places["other"])
+    named(colleagues, "Assistance", Role.HELPDESK)
+    named(colleagues, "Délégué", Role.DPO)
+    page = colleagues.signed_in(role, client_id=places["own"]).get("/equipe").get_data(as_text=True)
+    seen = {
+        name
+        for name in ("Secrétaire d’ici", "Secrétaire d’ailleurs", "Exploitante d’ici", "Exploitante d’ailleurs")
+        if name in page
+    }
+    expected = {
+        Role.HEAD: {"Secrétaire d’ici"},
+        Role.ENT_OPERATOR: {"Exploitante d’ici"},
+        Role.HELPDESK: set(),
+        Role.ENGINEER: {"Secrétaire d’ici", "Secrétaire d’ailleurs", "Exploitante d’ici", "Exploitante d’ailleurs"},
+    }
+    assert seen == expected[role]
+    assert ("Délégué" in page) == (role is Role.ENGINEER)
+
+
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.DPO])
+def test_other_roles_have_no_team(colleagues: Colleagues, build: Build, role: Role) -> None:
+    row, browser = named(colleagues, "Cible", Role.SECRETARY), colleagues.signed_in(role)
+    for path in ("/equipe", "/equipe/inviter", "/equipe/renouveler", f"/equipe/{row.id}/terminer"):
+        assert browser.get(path).status_code == 404
+    token_page = "/ma-securite"
+    assert post(browser, "/equipe/inviter", token_page, role="head", **PERSON).status_code == 404
+    assert invited() is None
+
+
+@pytest.mark.parametrize(
+    ("role", "granted"),
+    [
+        (Role.HEAD, {"secretary", "head"}),
+        (Role.ENT_OPERATOR, {"ent_operator"}),
+        (Role.HELPDESK, {"helpdesk"}),
+        (Role.ENGINEER, {role.value for role in Role}),
+    ],
+)
+@pytest.mark.parametrize("posted", [role.value for role in Role])
+def test_no_form_field_raises_a_role(
+    colleagues: Colleagues, places: dict[str, str], build: Build, role: Role, granted: set[str], posted: str
+) -> None:
+    browser = colleagues.signed_in(role, client_id=places["own"])
+    other = db.session.query(StaffRole).first()
+    fields = {"role": posted, "uai": LYCEE, **PERSON}
+    if role is Role.ENGINEER and posted == "ent_operator":
+        page = browser.get("/equipe/inviter").get_data(as_text=True)
+        fields["ent"] = page.partition(">Autre</option>")[0].rpartition('value="')[2].partition('"')[0]
+    answer = post(browser, "/equipe/inviter", **fields)
+    assert other is not None
+    staff = invited()
+    if posted not in granted:
+        assert "Choisissez un rôle de la liste" in answer.get_data(as_text=True)
+        assert staff is None
+        refused = db.session.query(AuditEntry).filter_by(kind="desk.refused").one()
+        assert refused.details["subject"] == posted
+        return
+    assert answer.headers["Location"] == "/equipe?fait=invite"
+    assert staff is not None
+    [row] = roles_of(staff)
+    assert row.role.value == posted
+    if role is Role.HEAD:
+        assert row.school_id == build.school().id, "the UAI of another school is not read"
+    if role is Role.ENGINEER and row.role in posts.AT_A_SCHOOL:
+        assert row.school_id == build.school(LYCEE).id
+    assert db.session.query(StaffInvitation).filter_by(staff_id=staff.id).count() == 1
+
+
+@pytest.mark.parametrize("typed", ["{}+chef@{}", "{}+@{}", "{}+A+b@{}"])
+def test_nobody_invites_themselves_by_a_tag(colleagues: Colleagues, build: Build, typed: str) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.HEAD)
+    mail = typed.format(*staff.email.upper().split("@"))
+    answer = post(colleagues.session(staff)[0], "/equipe/inviter", nom="Moi", mail=mail, role="head")
+    assert "à soi-même" in text(answer)
+    assert db.session.query(StaffAccount).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("by", "role", "is_told"),
+    [(Role.HEAD, "head", True), (Role.HEAD, "secretary", False), (Role.ENGINEER, "head", False)],
+)
+def test_engineers_are_told_of_a_head_whom_a_head_invites(
+    colleagues: Colleagues, build: Build, by: Role, role: str, *, is_told: bool
+) -> None:
+    engineer = named(colleagues, "Ingénieure", Role.ENGINEER)
+    school = build.school()
+    post(colleagues.signed_in(by), "/equipe/inviter", role=role, uai=school.uai, **PERSON)
+    assert invited()
+    mails = db.session.query(OutboxMessage).filter_by(kind=ALERT).all()
+    assert [(mail.payload["alert"], mail.payload["recipient"]) for mail in mails] == (
+        [("new_head", str(engineer.staff_id))] if is_told else []
+    )
+
+
+@pytest.mark.parametrize("account", ["none", "invited", "enrolled"])
+def test_an_invitation_does_not_tell_whether_the_mailbox_has_an_account(
+    colleagues: Colleagues, build: Build, account: str
+) -> None:
+    if account != "none":
+        colleagues.invited("Nom d’ailleurs", email=PERSON["mail"])
+    staff = invited()
+    if staff and account == "enrolled":
+        staff.enrolled_at = staff.last_sign_in_at = now() - timedelta(days=1)
+        db.session.commit()
+    browser = colleagues.signed_in(Role.HEAD, uai=LYCEE)
+    answer = post(browser, "/equipe/inviter", role="secretary", **PERSON)
+    assert answer.headers["Location"] == "/equipe?fait=invite"
+    page = text(browser.get("/equipe?fait=invite"))
+    assert "L’invitation part par mail." in page
+    row = page.partition(PERSON["mail"])[2].partition("</tr>")[0]
+    assert "invité" in row
+    assert "jamais" in row
+    assert not any(name in page for name in ("Nom d’ailleurs", PERSON["nom"]))
+    staff = invited()
+    assert staff
+    key = next(role.id for role in roles_of(staff) if role.school_id == build.school(LYCEE).id)
+    before = db.session.query(OutboxMessage).count()
+    assert heading(browser.get(f"/equipe/{key}/acces")) == "Renvoyer l’invitation"
+    assert post(browser, f"/equipe/{key}/acces").headers["Location"] == "/equipe?fait=renvoye"
+    assert db.session.query(OutboxMessage).count() == before + 1
+    assert db.session.query(StaffInvitation).filter_by(is_reset=True).count() == 0
+    staff.enrolled_at = staff.last_sign_in_at = now()
+    db.session.commit()
+    assert staff.name in text(browser.get("/equipe"))
+
+
+def test_nobody_grants_a_role_to_themselves(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.ENGINEER)
+    browser, _ = colleagues.session(staff)
+    build.school()
+    answer = post(browser, "/equipe/inviter", nom="Moi", mail=staff.email.upper(), role="dpo")
+    assert "à soi-même" in answer.get_data(as_text=True)
+    assert len(roles_of(staff)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"nom": ""}, "Écrivez le prénom et le nom"),
+        ({"nom": "x" * 121}, "120 caractères au plus"),
+        ({"mail": "ines"}, "Il manque une partie"),
+        ({"role": ""}, "Choisissez un rôle"),
+        ({"uai": "0599001X"}, "sept chiffres et une lettre"),
+        ({"uai": "0599003R"}, "Aucun établissement"),
+        ({"role": "ent_operator", "ent": "12"}, "Choisissez l’ENT"),
+    ],
+)
+def test_a_wrong_invitation_is_explained(
+    colleagues: Colleagues, build: Build, fields: dict[str, str], sentence: str
+) -> None:
+    build.school()
+    given = {**PERSON, "role": "head", "uai": LYCEE, **fields}
+    page = post(colleagues.signed_in(Role.ENGINEER), "/equipe/inviter", **given).get_data(as_text=True)
+    assert sentence in page
+    assert db.session.query(StaffInvitation).count() == 0
+
+
+def test_team_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
+    row = named(colleagues, "Cible", Role.SECRETARY)
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    for path in ("/equipe/inviter", f"/equipe/{row.id}/terminer", f"/equipe/{row.id}/acces", "/equipe/renouveler"):
+        assert browser.get(path).headers["Location"].startswith("/preuve?suite=%2Fequipe%2F")
+        assert post(browser, path, "/equipe", acces=str(row.id), role="head", **PERSON).status_code == 303
+    assert invited() is None
+    db.session.refresh(row)
+    assert row.ended_at is None
+    assert db.session.query(StaffInvitation).count() == 0
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person("Ancien Secrétaire")
+    row = colleagues.grant(staff, Role.SECRETARY)
+    theirs, _ = colleagues.session(staff)
+    assert theirs.get("/").status_code == 200
+    browser = colleagues.signed_in(Role.HEAD)
+    page = browser.get(f"/equipe/{row.id}/terminer")
+    assert heading(page) == "Terminer l’accès"
+    assert "Ancien Secrétaire" in page.get_data(as_text=True)
+    answer = post(browser, f"/equipe/{row.id}/terminer")
+    assert answer.headers["Location"] == "/equipe?fait=termine"
+    assert theirs.get("/").status_code == 303
+    assert db.session.query(AuditEntry).filter_by(kind="staff.role_ended").one().details["role"] == "secretary"
+    assert "déjà terminé" in post(browser, f"/equipe/{row.id}/terminer").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("role", "target", "scope"),
+    [
+        (Role.HEAD, Role.SECRETARY, {"uai": LYCEE}),
+        (Role.HEAD, Role.HEAD, {"uai": LYCEE}),
+        (Role.HEAD, Role.ENGINEER, {}),
+        (Role.ENT_OPERATOR, Role.ENT_OPERATOR, {"client_id": "other"}),
+        (Role.ENT_OPERATOR, Role.SECRETARY, {}),
+        (Role.HELPDESK, Role.DPO, {}),
+        (Role.HELPDESK, Role.HEAD, {}),
+    ],
+)
+def test_staff_outside_the_scope_is_not_found(
+    colleagues: Colleagues, places: dict[str, str], role: Role, target: Role, scope: dict[str, str]
+) -> None:
+    if "client_id" in scope:
+        scope = {"client_id": places[scope["client_id"]]}
+    row = named(colleagues, "Cible", target, **scope)
+    until = row.valid_until
+    browser = colleagues.signed_in(role, client_id=places["own"])
+    for act in ("terminer", "acces"):
+        assert browser.get(f"/equipe/{row.id}/{act}").status_code == 404
+        assert post(browser, f"/equipe/{row.id}/{act}", "/equipe").status_code == 404
+    post(browser, "/equipe/renouveler", "/equipe", acces=str(row.id))
+    db.session.refresh(row)
+    assert row.ended_at is None
+    assert row.valid_until == until
+    assert db.session.query(StaffInvitation).count() == 0
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_last_head_ends_only_by_the_engineer(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person("Chef")
+    own = colleagues.grant(staff, Role.HEAD)
+    browser, _ = colleagues.session(staff)
+    waiting = named(colleagues, "Pas encore là", Role.HEAD)
+    db.session.get(StaffAccount, waiting.staff_id).enrolled_at = None  # type: ignore[union-attr]
+    db.session.commit()
+    answer = post(browser, f"/equipe/{own.id}/terminer")
+    assert "dernière direction" in answer.get_data(as_text=True)
+    assert post(colleagues.signed_in(Role.ENGINEER), f"/equipe/{own.id}/terminer").status_code == 303
+    db.session.refresh(own)
+    assert own.ended_at is not None
+
+
+def test_a_head_hands_over_to_another(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person("Chef")
+    own = colleagues.grant(staff, Role.HEAD)
+    browser, _ = colleagues.session(staff)
+    named(colleagues, "Suivante", Role.HEAD)
+    assert post(browser, f"/equipe/{own.id}/terminer").headers["Location"] == "/equipe?fait=termine"
+
+
+@pytest.mark.parametrize("target", [Role.SECRETARY, Role.HEAD])
+def test_a_head_gives_a_lost_access_back(colleagues: Colleagues, build: Build, target: Role) -> None:
+    row, browser = named(colleagues, "Perdue", target), colleagues.signed_in(Role.HEAD)
+    answer = post(browser, f"/equipe/{row.id}/acces")
+    assert answer.headers["Location"] == "/equipe?fait=acces"
+    invitation = db.session.query(StaffInvitation).filter_by(staff_id=row.staff_id).one()
+    assert invitation.is_reset
+    assert db.session.query(AuditEntry).filter_by(kind="staff.invited").one().details["reset"] is True
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_nobody_gives_their_own_lost_access_back(colleagues: Colleagues, places: dict[str, str], role: Role) -> None:
+    staff = colleagues.person()
+    row = colleagues.grant(staff, role, client_id=places["own"])
+    browser, _ = colleagues.session(staff)
+    for answer in (browser.get(f"/equipe/{row.id}/acces"), post(browser, f"/equipe/{row.id}/acces", "/equipe")):
+        assert "à soi-même" in answer.get_data(as_text=True)
+    assert db.session.query(StaffInvitation).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("further", "scope", "is_sent"),
+    [
+        (Role.SECRETARY, {}, True),
+        (Role.SECRETARY, {"uai": LYCEE}, False),
+        (Role.HEAD, {"uai": LYCEE}, False),
+        (Role.ENGINEER, {}, False),
+        (Role.DPO, {}, False),
+    ],
+)
+def test_a_head_opens_no_role_of_another_scope(
+    colleagues: Colleagues, build: Build, further: Role, scope: dict[str, Any], is_sent: Any
+) -> None:
+    staff = colleagues.person("Deux rôles")
+    row = colleagues.grant(staff, Role.SECRETARY)
+    colleagues.grant(staff, further, **scope)
+    answer = post(colleagues.signed_in(Role.HEAD), f"/equipe/{row.id}/acces", "/equipe")
+    assert (db.session.query(StaffInvitation).count() == 1) == is_sent
+    assert is_sent or "aussi un accès ailleurs" in answer.get_data(as_text=True)
+
+
+def test_a_person_who_never_enrolled_gets_an_invitation_again(colleagues: Colleagues, build: Build) -> None:
+    row = named(colleagues, "Jamais venue", Role.SECRETARY)
+    db.session.get(StaffAccount, row.staff_id).enrolled_at = None  # type: ignore[union-attr]
+    db.session.commit()
+    post(colleagues.signed_in(Role.HEAD), f"/equipe/{row.id}/acces")
+    assert not db.session.query(StaffInvitation).one().is_reset
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_several_roles_are_renewed_after_their_names_are_shown(colleagues: Colleagues, build: Build) -> None:
+    rows = [named(colleagues, name, Role.SECRETARY) for name in ("Ana", "Bilal")]
+    browser = colleagues.signed_in(Role.HEAD)
+    path = f"/equipe/renouveler?{urlencode([('acces', str(row.id)) for row in rows])}"
+    page = browser.get(path)
+    assert heading(page) == "Renouveler"
+    assert "Ana" in page.get_data(as_text=True)
+    assert "Bilal" in page.get_data(as_text=True)
+    answer = post(browser, "/equipe/renouveler", path, acces=[str(row.id) for row in rows])
+    assert answer.headers["Location"] == "/equipe?fait=renouvele"
+    for row in rows:
+        db.session.refresh(row)
+        assert row.valid_until == posts.end_of_year(now())
+    assert db.session.query(AuditEntry).filter_by(kind="staff.role_granted").count() == 2
+
+
+def test_the_hand_over_names_the_roles_that_end_on_31_august(colleagues: Colleagues, build: Build) -> None:
+    row = named(colleagues, "Jusqu’à l’été", Role.SECRETARY)
+    named(colleagues, "Remplaçante", Role.SECRETARY, days=3)
+    row.valid_until = posts.end_of_year(now())
+    db.session.commit()
+    page = colleagues.signed_in(Role.HEAD).get("/equipe").get_data(as_text=True)
+    section = page.partition("Ces accès finissent le 31 août")[2]
+    assert "Jusqu’à l’été" in section
+    assert "Remplaçante" not in section
+
+
+def test_from_july_the_hand_over_is_a_form_and_a_tile(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = named(colleagues, "Jusqu’à l’été", Role.SECRETARY)
+    row.valid_until = this_year = posts.end_of_year(now())
+    db.session.commit()
+    browser = colleagues.signed_in(Role.HEAD)
+    assert "Accès à renouveler" not in text(browser.get("/"))
+    next_year = posts.end_of_year(this_year)
+    monkeypatch.setattr(posts, "end_of_year", lambda _: next_year)
+    assert f'value="{row.id}"' in text(browser.get("/equipe")).partition("Ces accès finissent le 31 août")[2]
+    assert "Accès à renouveler" in text(browser.get("/"))
+    path = f"/equipe/renouveler?acces={row.id}"
+    post(browser, "/equipe/renouveler", path, acces=str(row.id))
+    db.session.refresh(row)
+    assert row.valid_until == next_year
+    assert "Accès à renouveler" not in text(browser.get("/"))
+
+
+def test_nobody_renews_their_own_role(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    row = colleagues.grant(staff, Role.HEAD)
+    until = row.valid_until
+    browser, _ = colleagues.session(staff)
+    post(browser, "/equipe/renouveler", "/equipe", acces=[str(row.id), "x"])
+    db.session.refresh(row)
+    assert row.valid_until == until

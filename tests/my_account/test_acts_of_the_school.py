@@ -1,0 +1,87 @@
+"""« Mes connexions » lists what the school or the service did to the account, in equal words for desk and command."""
+
+import uuid
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.audit import log
+from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, Event, LetterDrawn, LetterReissued
+from idp.audit.registry_events import NoticeSettled
+from idp.db import unit_of_work
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+
+
+def write(event: Event, role: str) -> None:
+    """Record an event of a person of the desk, or of a command for an empty role."""
+    desk = log.Desk(uuid.uuid4(), None, {"role": role}) if role else None
+    with log.acting_for(log.Origin(actor=f"desk {role}" if role else "uid 0 (root)", desk=desk)), unit_of_work():
+        log.record(event)
+
+
+def listed(browser: FlaskClient, build: Build, event: object, role: str) -> str:
+    """Write the event that `event` returns for an account; return the page of its person."""
+    account = build.active()
+    write(event(account.id), role)  # type: ignore[operator]
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    return browser.get("/mon-compte/sessions").get_data(as_text=True).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("role", "who"),
+    [
+        ("secretary", "Le secrétariat"),
+        ("head", "La direction de l’établissement"),
+        ("helpdesk", "L’assistance de l’académie"),
+        ("", "L’équipe du service"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("event", "what"),
+    [
+        (lambda key: LetterDrawn(account_id=key), "a imprimé un courrier aujourd’hui à"),
+        (lambda key: AccountChanged(account_id=key, change="unlocked"), "a débloqué votre compte"),
+        (lambda key: AccountChanged(account_id=key, change="disabled"), "a fermé votre compte"),
+        (lambda key: NoticeSettled(account_id=key, notice="x", about="letter_doubt"), "a réglé un signalement"),
+    ],
+)
+def test_acts_are_listed_in_words(
+    build: Build, browser: FlaskClient, event: object, what: str, role: str, who: str
+) -> None:
+    assert f"{who} {what}" in listed(browser, build, event, role)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        lambda key: AccountRead(account_id=key),
+        lambda key: LetterReissued(account_id=key, reason="secret-reason"),
+        lambda key: AccountChanged(account_id=key, change="left"),
+    ],
+)
+def test_reading_and_files_are_not_listed(build: Build, browser: FlaskClient, event: object) -> None:
+    page = listed(browser, build, event, "secretary")
+    assert "Rien ces derniers mois." in page
+    assert "secret-reason" not in page
+
+
+def test_a_reason_is_not_shown_to_the_person(build: Build, browser: FlaskClient) -> None:
+    page = listed(
+        browser,
+        build,
+        lambda key: DisputeSettled(
+            account_id=key, dispute="not_guardian", outcome="reject", before="", after="", reason="secret-reason"
+        ),
+        "secretary",
+    )
+    assert "a répondu à un signalement" in page
+    assert "secret-reason" not in page
+
+
+def test_own_acts_are_not_listed(build: Build, browser: FlaskClient) -> None:
+    account = build.active()
+    with unit_of_work():
+        log.record(LetterDrawn(account_id=account.id))  # without an actor
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert "Rien ces derniers mois." in browser.get("/mon-compte/sessions").get_data(as_text=True)

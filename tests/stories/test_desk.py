@@ -1,0 +1,171 @@
+"""Histoires du bureau : une clé d'accès perdue, la journée d'une direction, un regard sur les pages de chaque rôle."""
+
+import json
+
+import pyotp
+import pytest
+from playwright.sync_api import CDPSession, Page, expect
+
+from tests.stories.browser import follow, look
+from tests.stories.bureau import (
+    codes_de_secours,
+    donne_une_cle,
+    inscrit,
+    lien_du_mail,
+    parcourt_le_menu,
+    se_deconnecte,
+    titre,
+)
+from tests.stories.site import Site
+
+MAIL = "sylvie.marchand@bureau.test"
+PASSWORD = "plumeau vert sous la table ronde"
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def bureau(site: Site) -> str:
+    """Démarre le bureau ; donne son adresse."""
+    site.start("desk")
+    return site.settings.desk_url
+
+
+@pytest.fixture
+def cle(phone: Page) -> tuple[CDPSession, str]:
+    """Donne une clé d'accès au téléphone."""
+    return donne_une_cle(phone)
+
+
+def test_une_secretaire_perd_sa_cle(
+    phone: Page, other_device: Page, site: Site, bureau: str, cle: tuple[CDPSession, str]
+) -> None:
+    uai = site.ents[0].uais[0]
+    who = ("--name", "Sylvie Marchand", "--role", "secretary", "--school", uai)
+    invited = json.loads(site.command("staff", "invite", MAIL, *who, "--json"))
+    lien = lien_du_mail(site, MAIL, 1)
+    assert invited["link"] == lien
+
+    phone.goto(lien)
+    titre(phone, "Bienvenue au bureau")
+    phone.get_by_label("Nom de la clé").fill("téléphone")
+    phone.get_by_role("button", name="Créer une clé d’accès").click()
+    codes_de_secours(phone)
+    phone.goto(lien)
+    titre(phone, "Ce lien ne marche plus")
+    phone.goto(f"{bureau}/ma-securite")
+    titre(phone, "Ma sécurité")
+    expect(phone.get_by_text("téléphone", exact=True).first).to_be_visible()
+    se_deconnecte(phone, "Sylvie Marchand")
+
+    phone.get_by_role("button", name="Se connecter avec une clé d’accès").click()
+    titre(phone, "Aujourd’hui")
+
+    session, authenticator = cle
+    session.send("WebAuthn.clearCredentials", {"authenticatorId": authenticator})
+    json.loads(site.command("staff", "reset", MAIL, "--json"))
+    lien = lien_du_mail(site, MAIL, 2)
+    phone.reload()
+    titre(phone, "Aujourd’hui")  # le lien n'a pas encore servi
+
+    other_device.goto(lien)
+    titre(other_device, "Bienvenue au bureau")
+    follow(other_device.get_by_role("button", name="Utiliser un code"))
+    titre(other_device, "Mot de passe et code")
+    other_device.get_by_text("Taper la clé à la main").click()
+    totp = pyotp.TOTP(other_device.locator("p.mono").inner_text().replace(" ", ""))
+    other_device.get_by_label("Mot de passe").fill("court")
+    other_device.get_by_label("Code", exact=True).fill("000000")
+    follow(other_device.get_by_role("button", name="Enregistrer"))
+    titre(other_device, "Mot de passe et code")
+    other_device.get_by_label("Mot de passe").fill(PASSWORD)
+    other_device.get_by_label("Code", exact=True).fill(totp.now())
+    follow(other_device.get_by_role("button", name="Enregistrer"))
+    codes = codes_de_secours(other_device)
+    other_device.goto(f"{bureau}/ma-securite")
+    titre(other_device, "Ma sécurité")
+
+    phone.reload()
+    titre(phone, "Connexion au bureau")
+    phone.get_by_text("Utiliser un code").click()
+    phone.get_by_label("Adresse mail").fill(MAIL)
+    phone.get_by_label("Mot de passe").fill(PASSWORD)
+    phone.get_by_label("Code", exact=True).fill(codes[4].lower())
+    follow(phone.get_by_role("button", name="Se connecter", exact=True))
+    titre(phone, "Aujourd’hui")
+    se_deconnecte(phone, "Sylvie Marchand")
+
+
+def test_une_journee_de_la_direction(phone: Page, site: Site, bureau: str) -> None:
+    inscrit(phone, site, "head", "--school", site.ents[0].uais[0])
+    assert parcourt_le_menu(phone) == [
+        "Aujourd’hui",
+        "Rechercher une famille",
+        "Signalements",
+        "Classes",
+        "Impressions",
+        "Fichiers",
+        "Établissement",
+        "Équipe",
+        "ENT",
+        "Activation",
+        "Journal",
+    ]
+
+    phone.goto(f"{bureau}/recherche")
+    phone.get_by_label("Nom d’un élève ou d’un responsable, classe, identifiant").fill("malo leroi")
+    follow(phone.get_by_role("button", name="Rechercher"))
+    titre(phone, "Rechercher une famille")
+    follow(phone.get_by_role("link", name="LEROY Malo"))
+    titre(phone, "Malo LEROY")
+    follow(phone.get_by_role("link", name="M. Karim LEROY").first)
+    titre(phone, "M. Karim LEROY")
+    compte = phone.url
+
+    follow(phone.get_by_role("link", name="Nouveau courrier"))
+    titre(phone, "Nouveau courrier")
+    follow(phone.get_by_role("button", name="Imprimer le courrier"))
+    titre(phone, "Nouveau courrier")
+    with phone.expect_download() as pris:
+        phone.get_by_role("button", name="Prendre le fichier").click()
+    assert pris.value.path().read_bytes().startswith(b"%PDF-")
+    phone.reload()
+    expect(phone.get_by_text("il n’est plus ici")).to_be_visible()
+
+    phone.goto(compte)
+    follow(phone.get_by_role("link", name="Suspendre"))
+    titre(phone, "Suspendre l’accès")
+    phone.get_by_label("Seulement Malo LEROY").check()
+    phone.get_by_label("Motif").fill("jugement du 3 novembre")
+    phone.get_by_label("Sans date de fin").check()
+    follow(phone.get_by_role("button", name="Suspendre", exact=True))
+    look(phone)
+    phone.goto(compte)
+    follow(phone.get_by_role("link", name="Rouvrir").first)
+    look(phone)
+
+    phone.goto(f"{bureau}/classes")
+    follow(phone.get_by_role("link", name="Imprimer les courriers").first)
+    look(phone)
+    phone.goto(f"{bureau}/equipe")
+    follow(phone.get_by_role("link", name="Inviter"))
+    look(phone)
+
+
+@pytest.mark.parametrize(
+    ("role", "titres"),
+    [
+        ("dpo", ["Signalements", "ENT", "Activation", "Journal", "Droits des personnes"]),
+        ("engineer", ["Fichiers", "Établissement", "Équipe", "ENT", "Activation", "Journal"]),
+    ],
+)
+def test_chaque_role_a_ses_pages(other_device: Page, site: Site, bureau: str, role: str, titres: list[str]) -> None:
+    inscrit(other_device, site, role)
+    if role == "dpo":
+        other_device.goto(f"{bureau}/recherche")
+        titre(other_device, "Motif de la consultation")
+        other_device.get_by_label("Motif").fill("demande du 12 novembre")
+        follow(other_device.get_by_role("button", name="Continuer"))
+        other_device.goto(bureau)
+    vus = parcourt_le_menu(other_device)
+    assert vus[0] == "Aujourd’hui"
+    assert [titre for titre in vus if titre in titres] == titres
