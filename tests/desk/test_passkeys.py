@@ -217,7 +217,10 @@ def test_keys_are_added_and_removed_but_the_last_means_is_kept(colleagues: Colle
             StaffCredential.staff_id == staff.id, StaffCredential.kind == CredentialKind.PASSKEY
         )
     ).all()
-    assert post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=str(ids[0])).status_code == 303
+    removed = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=str(ids[0]))
+    assert removed.headers["Location"] == "/ma-securite?fait=retiree"
+    again = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key="none")
+    assert again.headers["Location"] == "/ma-securite", "nothing was removed, and the page does not say so"
     kept = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=str(ids[1]))
     assert "C’est votre seul moyen d’entrer" in kept.get_data(as_text=True)
     assert keys(staff) == 1

@@ -1,4 +1,4 @@
-"""Who is told of an alert: the heads of the school and the académie's engineers, without the person who acted."""
+"""Chooses the recipients of an alert: the heads of the school and the engineers, without the person who acted."""
 
 import uuid
 from collections.abc import Sequence

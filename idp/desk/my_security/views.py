@@ -109,11 +109,12 @@ def remove_key() -> Response:
         if key in keys and not is_last:
             db.session.execute(delete(StaffCredential).where(StaffCredential.id == key))
             _note(staff, CredentialKind.PASSKEY, "removed")
-        elif is_last:
+            return see_other(url_for("my_security.show", fait="retiree"))
+        if is_last:
             return _page(
                 EnrolForm(), gettext("C’est votre seul moyen d’entrer : ajoutez d’abord une autre clé ou un code.")
             )
-    return see_other(url_for("my_security.show", fait="retiree"))
+    return see_other(url_for("my_security.show"))
 
 
 @blueprint.post("/ma-securite/code")
