@@ -13,12 +13,11 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask, Response, current_app, request
-from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, exists, false, select, true
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.audit import log
 from idp.audit.desk_events import DeskRefused
-from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
@@ -103,33 +102,6 @@ _READS_FAMILIES = frozenset(
     {Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.SUSPEND, Right.READ_NOTICES, Right.SERVE_RIGHTS}
 )
 """The rights for whose pages, which show families' data, a person of the académie gives a reason first."""
-TECHNICAL = (
-    "charter.published",
-    "client.changed",
-    "client.changed_itself",
-    "client.invited",
-    "desk.alert",
-    "desk.figures_exported",
-    "desk.passwords_forced",
-    "failures.alarm",
-    "journal.exported",
-    "key.changed",
-    "password.list_loaded",
-    "proxy.ignored",
-    "roster.imported",
-    "school.changed",
-    "settings.changed",
-    "staff.credential",
-    "staff.disabled",
-    "staff.enrolled",
-    "staff.invited",
-    "staff.proved",
-    "staff.role_ended",
-    "staff.role_granted",
-    "staff.sign_in",
-    "staff.sign_out",
-)
-"""The kinds of events that an engineer reads: none of them is about a family."""
 _ASKED_FOR_A_REASON = {Role.HELPDESK: _READS_FAMILIES, Role.DPO: _READS_FAMILIES | {Right.READ_JOURNAL}}
 
 
@@ -329,33 +301,6 @@ def clients() -> ColumnElement[bool]:
         return Client.id == chosen.client.id if chosen.client else false()
     if chosen.role in AT_A_SCHOOL:
         return audience.serving(chosen.school)
-    return true()
-
-
-def journal() -> ColumnElement[bool]:
-    """Return the condition of the journal's entries in scope, for the page and the export.
-
-    A secretary and the help desk read their own acts, a secretary those of the school in use. A head reads the acts
-    for the school, the own ones, and those of the académie on accounts of the school. An ENT operator reads the events
-    of the own ENT, and an engineer the technical ones: both without those of families.
-    """
-    chosen = post()
-    own = AuditEntry.staff_id == person().staff.id
-    no_school, no_account = AuditEntry.school_id.is_(None), AuditEntry.account_id.is_(None)
-    here = AuditEntry.school_id == chosen.school.id if chosen.school else false()
-    match chosen.role:
-        case Role.SECRETARY:
-            return and_(own, or_(here, no_school))
-        case Role.HEAD:
-            on_ours = AuditEntry.account_id.in_(select(Account.id).where(accounts()))
-            # an entry with a school has a person: this condition lets the database use the index of the desk's acts
-            return and_(AuditEntry.staff_id.is_not(None), or_(here, and_(no_school, or_(own, on_ours))))
-        case Role.ENT_OPERATOR:
-            return and_(AuditEntry.client_id == chosen.client.id, no_account) if chosen.client else false()
-        case Role.HELPDESK:
-            return own
-        case Role.ENGINEER:
-            return and_(no_account, AuditEntry.kind.in_(TECHNICAL))
     return true()
 
 

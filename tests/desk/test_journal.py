@@ -16,7 +16,7 @@ from idp.audit.models import AuditEntry
 from idp.audit.registry_events import SettingsChanged
 from idp.clients.models import Client
 from idp.db import db
-from idp.desk import access
+from idp.desk.journal import scope
 from idp.desk.staff.models import Role, StaffAccount
 from idp.operations.personal_data.words import EVENTS
 from tests.builders import COLLEGE, LYCEE, Build
@@ -88,7 +88,7 @@ def test_the_list_and_the_export_show_what_the_role_may_read(build: Build, colle
 
 
 def test_every_kind_of_event_has_words() -> None:
-    assert set(access.TECHNICAL) <= set(EVENTS)
+    assert set(scope.TECHNICAL) <= set(EVENTS)
     for kind in _kinds(Event):
         assert kind in EVENTS, kind
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import create_engine, make_url, select, text
 
-from bench import search_rows
+from bench.desk import rows
 from idp.accounts.models import Account, Child
 from idp.config import Settings
 from idp.db import db
@@ -28,7 +28,7 @@ def academy(settings: Settings) -> None:
     """An académie of twenty thousand pupils."""
     engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
-        search_rows.fill(connection, _PUPILS, _SCHOOLS)
+        rows.fill(connection, _PUPILS, _SCHOOLS)
     engine.dispose()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
@@ -15,7 +15,9 @@ from idp.clock import PARIS
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.journal import authors, scope
+from idp.desk.journal.authors import TooManyError
+from idp.desk.staff.models import Role
 from idp.operations.personal_data.words import EVENTS
 
 _LONGEST = 80
@@ -25,7 +27,10 @@ _LONGEST = 80
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `before` is the last entry of the page above: its instant in microseconds and its id.
+    Attributes:
+        before: the last entry of the page above: its instant in microseconds and its id.
+        conditions: all of them hold for the entries that are asked for.
+        people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
 
     who: str = ""
@@ -36,6 +41,7 @@ class Filters:
     before: tuple[datetime, int] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    people: list[ColumnElement[bool]] | None = None
 
     @property
     def typed(self) -> dict[str, str]:
@@ -46,7 +52,7 @@ class Filters:
 
 def acts() -> list[tuple[str, str]]:
     """Return the kinds of acts that the role may read, with their words, sorted by the words."""
-    kinds = [kind for kind in EVENTS if access.role() is not Role.ENGINEER or kind in access.TECHNICAL]
+    kinds = [kind for kind in EVENTS if access.role() is not Role.ENGINEER or kind in scope.TECHNICAL]
     return sorted(((kind, str(EVENTS[kind])) for kind in kinds), key=lambda pair: pair[1])
 
 
@@ -59,7 +65,7 @@ def read(typed: Mapping[str, str]) -> Filters:
         filters.act = ""
     _by_person(filters)
     if filters.act:
-        filters.conditions.append(AuditEntry.kind == filters.act)
+        filters.conditions.append(AuditEntry.where_kind(filters.act))
     if first := _day(filters, "first"):
         filters.conditions.append(AuditEntry.at >= _midnight(first))
     if (last := _day(filters, "last")) and last < date.max:
@@ -75,9 +81,12 @@ _NAMES = ("qui", "acte", "du", "au", "compte")
 
 def _by_person(filters: Filters) -> None:
     if filters.who:
-        named = select(StaffAccount.id).where(StaffAccount.name.icontains(filters.who, autoescape=True))
-        by_command = AuditEntry.actor.istartswith(filters.who, autoescape=True)
-        filters.conditions.append(or_(AuditEntry.staff_id.in_(named), by_command))
+        try:
+            filters.people = authors.named(filters.who)
+        except TooManyError:
+            filters.faults["who"] = gettext(
+                "Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=authors.MOST
+            )
 
 
 def _by_account(filters: Filters) -> None:

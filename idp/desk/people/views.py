@@ -16,6 +16,7 @@ from idp.audit.models import AuditEntry
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.journal import scope
 from idp.desk.people import words
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import erasure, rectification
@@ -151,7 +152,7 @@ def erase(key: uuid.UUID) -> Response:
 def erased(key: uuid.UUID) -> Response:
     """Show that a person is erased, and what stayed."""
     of_person = AuditEntry.account_id == key, AuditEntry.kind == AccountErased.kind
-    entry = db.session.scalar(select(AuditEntry).where(*of_person, access.journal()).limit(1))
+    entry = db.session.scalar(select(AuditEntry).where(*of_person, scope.condition()).limit(1))
     if entry is None:
         not_found()
     names = entry.details.get("kept", [])
