@@ -11,7 +11,9 @@ from sqlalchemy import create_engine, make_url
 
 from bench.desk import rows
 from idp.config import Settings
+from idp.desk.alerts import rules
 from idp.desk.staff.models import Role
+from idp.outbox.models import OutboxMessage
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import Seen, listening
@@ -55,6 +57,9 @@ def test_a_page_reads_few_entries(
             assert 'id="qui-err"' not in page.get_data(as_text=True), (role, typed)
             entries = _entries_read(seen, settings)
             assert entries <= _MOST, (role, typed)
+    with listening(desk) as seen:
+        rules.look(OutboxMessage())
+    assert 0 < _entries_read(seen, settings) <= 1_000, "the alerts read the openings of a day"
     browser = colleagues.signed_in(Role.DPO)
     with listening(desk) as seen:
         browser.get("/journal?avant=2026-03-01T00:00:00.000000Z_900")
