@@ -16,7 +16,7 @@ from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import func, or_, select
 
 from idp.accounts.models import Account, School
 from idp.audit import log
@@ -133,7 +133,7 @@ def _own_names(since: datetime) -> Iterator[Alert]:
         yield Alert("own_name", day, len(accounts), staff_id, school_id)
 
 
-def _opened_accounts(since: datetime) -> Iterator[Row[Any]]:
+def _opened_accounts(since: datetime) -> Iterator[Any]:
     """Yield the opened accounts with their names and those of the people who opened them, the oldest first."""
     at, key = AuditEntry.at, AuditEntry.id
     names = StaffAccount.name, Account.family_name, Account.birth_name
