@@ -8,11 +8,13 @@ from idp.clients import models as clients
 from idp.db import Base
 from idp.desk.jobs import models as jobs
 from idp.desk.staff import models as staff
+from idp.desk.statistics import models as statistics
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
 from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-MODULES = (accounts, audit, charter, clients, jobs, oidc, outbox, rostering, sessions, staff, suspensions, throttle)
+_OF_DESK = (jobs, staff, statistics)
+MODULES = (accounts, audit, charter, clients, oidc, outbox, rostering, sessions, suspensions, throttle, *_OF_DESK)
 metadata = Base.metadata

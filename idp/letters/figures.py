@@ -1,22 +1,24 @@
-"""Figures of the activation: accounts by state, for classes or schools, and activations by week. One statement each.
+"""Figures of the activation: accounts by state, for classes or schools, and activations by week.
 
 Each account has one state. It counts once in a school, under the class of its first child there.
 """
 
 import enum
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
 from idp.clock import PARIS, now
 from idp.db import db
 from idp.letters.recipients import class_order
+from idp.statements.planning import index_only
 
 _FIRST_MONTH = 9
 _WEEK = timedelta(days=7)
@@ -76,7 +78,8 @@ def by_school(schools: ColumnElement[bool]) -> list[Row]:
     rows: list[Row] = []
     for start in range(0, len(keys), _SCHOOLS_AT_ONCE):
         some = School.id.in_(keys[start : start + _SCHOOLS_AT_ONCE])
-        rows += _counted(_ties(some, School.uai.label("key"), School.name.label("name")).distinct())
+        with index_only():
+            rows += _counted(_ties(some, School.uai.label("key"), School.name.label("name")).distinct())
     return sorted(rows, key=lambda row: (row.name, row.key))
 
 
@@ -135,25 +138,67 @@ class Week:
     activated: int
 
 
-def by_week(schools: ColumnElement[bool] | None) -> list[Week]:
-    """Return the activations of each week of the present school year, which begins on 1 September.
-
-    Args:
-        schools: the condition of the schools whose families count; None: all guardians count.
-    """
+def by_week(schools: ColumnElement[bool]) -> list[Week]:
+    """Return the activations of each week of the school year, of families of the schools that a condition selects."""
     mondays = _mondays(now().astimezone(PARIS).date())
-    ends = [datetime.combine(monday + _WEEK, time(), PARIS) for monday in mondays]
-    number = case(*((Account.activated_at < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
-    activated = select(number.label("week")).where(
-        Account.activated_at >= datetime.combine(_first_day(mondays), time(), PARIS),
-        Account.profile == SchoolProfile.GUARDIAN,
+    number = case(
+        *((Account.activated_at < _midnight(monday + _WEEK), i) for i, monday in enumerate(mondays)), else_=-1
     )
-    if schools is not None:
-        ties = _ties(schools).distinct().subquery()
-        activated = activated.join(ties, ties.c.account_id == Account.id)
-    weeks = activated.subquery()
+    ties = _ties(schools).distinct().subquery()
+    weeks = (
+        select(number.label("week"))
+        .join(ties, ties.c.account_id == Account.id)
+        .where(_activated(_midnight(_first_day(mondays)), _midnight(mondays[-1] + _WEEK)))
+        .subquery()
+    )
     counts: dict[int, int] = dict(db.session.execute(select(weeks.c.week, func.count()).group_by(weeks.c.week)).all())
     return [Week(monday, counts.get(i, 0)) for i, monday in enumerate(mondays)]
+
+
+def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uuid.UUID, list[Week]]]:
+    """Return the activations of each week of the school year: of all guardians, and of the families of each group.
+
+    One statement counts a day: all guardians of an académie in one would take longer than the statement timeout.
+
+    Args:
+        groups: selects the key of each group of schools with the UAI of each of its schools.
+    """
+    today = now().astimezone(PARIS).date()
+    mondays = _mondays(today)
+    everybody, by_group = Counter[date](), defaultdict[uuid.UUID, Counter[date]](Counter)
+    day = _first_day(mondays)
+    while day <= today:
+        monday = day - timedelta(days=day.weekday())
+        activated = _activated(_midnight(day), _midnight(day := day + timedelta(days=1)))
+        everybody[monday] += db.session.scalar(select(func.count()).select_from(Account).where(activated)) or 0
+        for key, count in db.session.execute(_of_groups(groups, activated)):
+            by_group[key][monday] += count
+    weeks = {key: [Week(monday, counts[monday]) for monday in mondays] for key, counts in by_group.items()}
+    return [Week(monday, everybody[monday]) for monday in mondays], weeks
+
+
+def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -> Select[uuid.UUID, int]:
+    """Return the statement that counts accounts for each group with a school of theirs, once for each."""
+    group, uai = groups.subquery().c
+    return (
+        select(group, func.count(Account.id.distinct()))
+        .select_from(Account)
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .join(group.table, uai == School.uai)
+        .where(activated, _counts_in(), Child.left_at.is_(None))
+        .group_by(group)
+    )
+
+
+def _activated(start: datetime, end: datetime) -> ColumnElement[bool]:
+    is_guardian = Account.profile == SchoolProfile.GUARDIAN
+    return and_(Account.activated_at >= start, Account.activated_at < end, is_guardian)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), PARIS)
 
 
 def _mondays(today: date) -> Sequence[date]:

@@ -81,6 +81,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_client_invite')),
     sa.UniqueConstraint('digest', name=op.f('uq_client_invite_digest'))
     )
+    op.create_table('desk_figures',
+    sa.Column('scope', sa.String(length=40), nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tables', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('scope', name=op.f('pk_desk_figures'))
+    )
     op.create_table('import_batch',
     sa.Column('format', sa.String(length=10), nullable=False),
     sa.Column('mode', sa.String(length=10), nullable=False),
@@ -262,6 +268,7 @@ def upgrade() -> None:
     postgresql_with={'fillfactor': 85}
     )
     with op.batch_alter_table('account', schema=None) as batch_op:
+        batch_op.create_index('ix_account_activated_at', ['activated_at'], unique=False, postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
         batch_op.create_index('ix_account_join_key', ['join_key'], unique=False)
         batch_op.create_index('ix_account_mailbox', ['mailbox'], unique=False)
         batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
@@ -460,6 +467,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_guardianship_child_id'), ['child_id'], unique=False)
+        batch_op.create_index('ix_guardianship_disputed', ['account_id'], unique=False, postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'), sqlite_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
 
     op.create_table('one_time_link',
@@ -774,6 +782,7 @@ def downgrade() -> None:
     op.drop_table('one_time_link')
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.drop_index('ix_guardianship_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
+        batch_op.drop_index('ix_guardianship_disputed', postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'), sqlite_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
@@ -818,6 +827,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
         batch_op.drop_index('ix_account_mailbox')
         batch_op.drop_index('ix_account_join_key')
+        batch_op.drop_index('ix_account_activated_at', postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
 
     op.drop_table('account')
     with op.batch_alter_table('throttle', schema=None) as batch_op:
@@ -847,6 +857,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
 
     op.drop_table('import_batch')
+    op.drop_table('desk_figures')
     op.drop_table('client_invite')
     op.drop_table('audit_seal')
     op.drop_table('audit_beginning')

@@ -108,7 +108,7 @@ def test_each_hour_is_counted_as_one_entry_after_another_would(
         clock.set(moment)
         write(AccountRead(account_id=subject), staff, build.school().id)
     for most in range(1, 6):
-        hours = ({one for at, one in openings if end - opened.HOUR < at <= end} for end in moments)
+        hours = ({subject for at, subject in openings if end - opened.HOUR < at <= end} for end in moments)
         expected = [end for end, hour in zip(moments, hours, strict=True) if len(hour) > most][:1]
         crossings = opened.more_than(most, MORNING - opened.HOUR, moments[-1], MORNING - timedelta(hours=9))
         assert [(row.at, row.count) for row in crossings][:1] == [(end, most + 1) for end in expected]

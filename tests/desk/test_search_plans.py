@@ -10,9 +10,9 @@ from bench.desk import rows
 from idp.accounts.models import Account, Child
 from idp.config import Settings
 from idp.db import db
-from idp.desk.search import service
 from idp.desk.search.terms import Terms, condition
 from idp.desk.staff.models import Role
+from idp.statements.planning import index_only
 from tests.database.test_plans import _walks
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import listening
@@ -58,7 +58,7 @@ def test_no_search_walks_a_table(
 
 
 def test_a_typing_error_is_looked_up_in_the_index(desk: Flask, academy: None) -> None:
-    with service._index_only():
+    with index_only():
         for table in (Account, Child):
             looked_up = select(table.id).where(condition(table.search_text, Terms(("bernradmar",)).near()))
             statement = looked_up.compile(db.engine, compile_kwargs={"literal_binds": True})
