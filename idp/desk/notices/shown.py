@@ -88,7 +88,10 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     keys = {key for row in rows for key in (row.account_id, row.other_account_id) if key}
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     schools = _schools(rows)
-    children, may_settle = school_notices.children_of(rows), access.may(Right.SETTLE_NOTICES)
+    children, staff = school_notices.children_of(rows), _staff(rows)
+    answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
+    disputed = settling.in_dispute(answerable)
+    answers = {row.id: settling.answers(row, is_disputed=row.id in disputed) for row in answerable}
     return [
         Shown(
             row,
@@ -98,8 +101,8 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
             _emails(row, people[row.account_id]),
-            [(answer, LABELS[answer]) for answer in settling.answers(row)] if may_settle and not row.settled_at else [],
-            author(row),
+            [(answer, LABELS[answer]) for answer in answers.get(row.id, ())],
+            _author(row, staff),
         )
         for row in rows
     ]
@@ -127,15 +130,27 @@ def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None
     return masked_apart(account.contested_email, account.email)
 
 
-def author(row: SchoolNotice) -> str:
+def _staff(rows: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, str]:
+    """Return the names of the colleagues who settled the notices."""
+    keys = {key for row in rows if (key := _settler(row))}
+    return dict(db.session.execute(select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(keys))).all())
+
+
+def _settler(row: SchoolNotice) -> uuid.UUID | None:
+    """Return the person of the desk who settled a notice, if it was one (`desk ROLE UUID`)."""
+    try:
+        return uuid.UUID(row.settled_by.rpartition(" ")[2])
+    except ValueError:
+        return None
+
+
+def _author(row: SchoolNotice, staff: Mapping[uuid.UUID, str]) -> str:
     """Return who settled a notice: a colleague's name, an act, or the team of the service."""
     if row.settled_at is None:
         return ""
     if row.settled_by in AUTHORS:
         return str(AUTHORS[row.settled_by])
-    try:
-        key = uuid.UUID(row.settled_by.rpartition(" ")[2])
-    except ValueError:
+    key = _settler(row)
+    if key is None:
         return str(gettext("l’équipe du service"))
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else str(gettext("un collègue"))
+    return staff.get(key) or str(gettext("un collègue"))
