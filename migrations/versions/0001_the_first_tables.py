@@ -95,6 +95,7 @@ def upgrade() -> None:
     sa.Column('actor', sa.String(length=80), nullable=False),
     sa.Column('files', sa.JSON(), nullable=False),
     sa.Column('schools', sa.JSON(), nullable=False),
+    sa.Column('only_school', sa.String(length=8), nullable=True),
     sa.Column('counts', sa.JSON(), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
@@ -102,6 +103,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_import_batch'))
     )
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
+        batch_op.create_index('ix_import_batch_only_school_started_at', ['only_school', 'started_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_import_batch_started_at'), ['started_at'], unique=False)
 
     op.create_table('noted_settings',
@@ -855,6 +857,7 @@ def downgrade() -> None:
     op.drop_table('noted_settings')
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
+        batch_op.drop_index('ix_import_batch_only_school_started_at')
 
     op.drop_table('import_batch')
     op.drop_table('desk_figures')

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, String, cast, func, select, true
+from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child
@@ -47,13 +47,18 @@ class Past:
 
 def recent() -> list[Past]:
     """Return the last imports that speak for a school in scope, newest first."""
-    statement = select(ImportBatch).where(_in_scope()).order_by(ImportBatch.started_at.desc()).limit(_SHOWN_IMPORTS)
-    return _past(db.session.scalars(statement).all())
+    rows = [row for part in _parts() for row in _newest(part, _SHOWN_IMPORTS)]
+    return _past(sorted(rows, key=lambda row: row.started_at, reverse=True)[:_SHOWN_IMPORTS])
+
+
+def _newest(condition: ColumnElement[bool], count: int) -> Sequence[ImportBatch]:
+    newest = select(ImportBatch).where(condition).order_by(ImportBatch.started_at.desc()).limit(count)
+    return db.session.scalars(newest).all()
 
 
 def get(key: uuid.UUID) -> Past:
     """Return an import whose problems may be read; refuse the page otherwise."""
-    batch = db.session.scalar(select(ImportBatch).where(ImportBatch.id == key, _in_scope()))
+    batch = db.session.scalar(select(ImportBatch).where(ImportBatch.id == key, or_(*_parts())))
     past = _past([batch])[0] if batch else None
     if past is None or not past.is_own:
         access.refuse(str(key))
@@ -62,7 +67,8 @@ def get(key: uuid.UUID) -> Past:
 
 def last() -> Past | None:
     """Return the last import of files for the school alone, or the last one of all for an engineer."""
-    return next((past for past in recent() if past.is_own), None)
+    own, *_ = _parts()
+    return next(iter(_past(_newest(own, 1))), None)
 
 
 def issues(batch: ImportBatch, limit: int | None = None) -> Sequence[ImportIssue]:
@@ -100,10 +106,16 @@ def sheet(batch: ImportBatch) -> Iterator[bytes]:
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
 
-def _in_scope() -> ColumnElement[bool]:
-    """Return the condition of the imports that speak for the school in use, or of all for an engineer."""
+def _parts() -> Sequence[ColumnElement[bool]]:
+    """Return the conditions of the imports in scope, each in the order of an index: all of them for an engineer.
+
+    For a school, those of its own files come first, and then those of the académie's files that have the school.
+    """
     uai = _own_uai()
-    return true() if uai is None else cast(ImportBatch.schools, String).contains(f'"{uai}"', autoescape=True)
+    if uai is None:
+        return [true()]
+    has_school = cast(ImportBatch.schools, String).contains(f'"{uai}"', autoescape=True)
+    return [ImportBatch.only_school == uai, and_(ImportBatch.only_school.is_(None), has_school)]
 
 
 def _own_uai() -> str | None:
