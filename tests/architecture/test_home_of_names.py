@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from idp.paths import CHECKOUT
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 PACKAGES = ("idp", "demo", "bench")
@@ -19,14 +19,14 @@ def handed_on(tree: ast.Module, imports: Mapping[str, set[str]]) -> Iterator[str
         imports: By module, the names that it imports.
     """
     known: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (name := f"{node.module}.{alias.name}") in imports:
                     known[alias.asname or alias.name] = name
                 elif alias.name in imports.get(str(node.module), ()):
                     yield name
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(value=ast.Name(id=module), attr=attr) if attr in imports.get(known.get(module, ""), ()):
                 yield f"{known[module]}.{attr}"
@@ -37,7 +37,7 @@ def _dotted(path: Path) -> str:
 
 
 def _imported(path: Path) -> set[str]:
-    nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    nodes = [node for node in nodes_of(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
     return {alias.asname or alias.name for node in nodes for alias in node.names}
 
 

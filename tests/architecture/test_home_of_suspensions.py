@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/suspensions/states.py"
@@ -18,7 +18,7 @@ _COLUMNS = {"suspended_at", "suspended_until"}
 
 def reads(tree: ast.AST) -> bool:
     """Return whether a module reads or writes a column of the state as an attribute."""
-    return any(isinstance(node, ast.Attribute) and node.attr in _COLUMNS for node in ast.walk(tree))
+    return any(isinstance(node, ast.Attribute) and node.attr in _COLUMNS for node in nodes_of(tree))
 
 
 def test_no_module_decides_a_second_time_whether_a_row_is_suspended() -> None:
