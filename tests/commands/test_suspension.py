@@ -25,7 +25,7 @@ from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 WHY = "jugement du 3 novembre"
 
