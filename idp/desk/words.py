@@ -60,6 +60,25 @@ OF: dict[Standing, Words] = {
         "letter",
         _l("Il faut un courrier."),
     ),
+    Standing.NEW_LETTER_VALID: Words(
+        _l("Nouveau courrier à utiliser"),
+        "warn",
+        _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier est valable."),
+        _l(
+            "Prenez le nouveau courrier de l’établissement : il donne un mot de passe provisoire. Tapez-le avec votre "
+            "identifiant sur la page de connexion, puis choisissez votre mot de passe. L’ancien ne marche plus."
+        ),
+        "letter",
+        _l("Si ce courrier est perdu, il en faut un autre : la personne vient avec une pièce d’identité."),
+    ),
+    Standing.NEW_LETTER_EXPIRED: Words(
+        _l("Nouveau courrier expiré"),
+        "bad",
+        _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier n’est plus valable."),
+        _l("Votre courrier n’est plus valable. Venez avec une pièce d’identité : je vous en prépare un autre."),
+        "letter",
+        _l("Il faut un autre courrier : la personne vient avec une pièce d’identité."),
+    ),
     Standing.ACTIVE: Words(
         _l("En service"),
         "ok",

@@ -59,7 +59,7 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
     default="",
     callback=_reason,
     metavar="TEXT",
-    help="Why an active account gets a letter; the journal keeps it.",
+    help="Why an account that has been active gets a letter; the journal keeps it.",
 )
 @AS_JSON
 def print_letters(*, as_json: bool, **asked: Any) -> None:
@@ -70,7 +70,8 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     --per-class, the classes that are done stay done.
 
     With --username, the letters of these people are printed, all or none. An active account is closed until its new
-    letter is used: its password and email are removed, its sessions end, and its owner is told at that email.
+    letter is used: its password and email are removed, its sessions end, and its owner is told at that email. An
+    account that a new letter closed is skipped in the letters of a school too: another letter needs a reason again.
     """
     order = PrintOrder(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)

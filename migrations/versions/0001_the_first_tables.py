@@ -229,6 +229,7 @@ def upgrade() -> None:
     sa.Column('password_changed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('generation', sa.Integer(), nullable=False),
     sa.Column('activated_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('first_activated_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('activated_in', sa.LargeBinary(), nullable=True),
     sa.Column('pending_email', sa.String(length=254), nullable=True),
     sa.Column('email', sa.String(length=254), nullable=True),

@@ -106,7 +106,7 @@ class GuardianView:
     @property
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works."""
-        holds = Standing.LETTER_VALID in self.subject.holding
+        holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
         return self.account.provisional_expires_at if holds else None
 
     @property

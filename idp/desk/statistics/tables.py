@@ -128,7 +128,7 @@ def weeks() -> tuple[list[Week], list[Cell], Table]:
     numbers = [row.activated for row in rows]
     cells: list[Cell] = list(numbers) if sees_all() else suppression.alone(numbers)
     body = [[_week(row), in_words(cell)] for row, cell in zip(rows, cells, strict=True)]
-    head = [gettext("Semaine du"), gettext("Comptes activés")]
+    head = [gettext("Semaine du"), gettext("Comptes activés pour la première fois")]
     total = [gettext("Total"), in_words(sum(numbers))] if sees_all() else []
     return rows, cells, Table("weeks", gettext("Par semaine"), head, body, total)
 

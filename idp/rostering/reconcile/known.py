@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
 from idp.accounts import retired
 from idp.accounts.directory import name_key
-from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts.retired import RetiredName
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
