@@ -61,10 +61,10 @@ def name_traces(person: Account) -> frozenset[str]:
     }
     civility = _civility(person)
     return frozenset(
-        _digest("|".join((title, *sorted((one, other)))))
+        _digest("|".join((title, *sorted((first, second)))))
         for title in ({civility} if civility in _CIVILITIES else _CIVILITIES)
-        for one in given
-        for other in family
+        for first in given
+        for second in family
     )
 
 

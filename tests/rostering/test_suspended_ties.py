@@ -7,14 +7,14 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.accounts.same_person import name_traces
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.clock import now
 from idp.db import db
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import Year
+from tests.rostering.aaf_school import Parent, Year
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_disputed_ties import FATHER, set_ties
 from tests.rows import each_row
@@ -57,6 +57,33 @@ def test_a_suspended_account_without_ties_is_opened_by_no_school(
     report = imported(act, year.write(folder))
     assert codes(report).count("suspended") == 1
     assert db.session.query(Account).filter_by(roster_key=f"aaf:{FATHER}").count() == 0
+
+
+def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    answer = act("account", "erase", father.username, "--yes", "--reason", "demande 12")
+    assert answer.code == 0, answer.err
+    assert "stays: the school's file names the person" in answer.out
+    assert codes(imported(act, folder)).count("suspended") == 1
+    names = year.parents[FATHER]
+    renamed = Parent("9999", names.given.upper(), "AUTRE", birth=names.family, civility="M.")
+    [pupil] = [p for p in year.pupils.values() if any(key == FATHER for key, *_ in p.parents)]
+    year.add(renamed).change(pupil.key, parents=(*pupil.parents, ("9999", "20", "1")))
+    year.change(FATHER, family="ZIDANI")
+    refused = imported(act, year.write(folder), "--force")
+    assert codes(refused).count("suspended") == 2, "by the key, and by other names under another key"
+    assert db.session.scalars(select(Account).where(Account.roster_key.in_([f"aaf:{FATHER}", "aaf:9999"]))).all() == []
+    [kept] = db.session.scalars(select(KeptSuspension))
+    key, person = str(kept.id), kept.person
+    kept.person = b"0" * len(person)
+    db.session.commit()
+    stopped = act("roster", "import", str(folder))
+    assert (stopped.code, "IDP_SECRET_KEY_FALLBACKS" in stopped.err) == (1, True)
+    assert act("account", "end-kept-suspension", key, "--reason", "jugement levé").code == 0
+    assert "suspended" not in codes(imported(act, folder))
+    assert children_of("9999") == [pupil.given]
 
 
 def _traces(civility: str, given: str, family: str, birth: str = "") -> frozenset[str]:

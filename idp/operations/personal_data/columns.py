@@ -98,9 +98,7 @@ _ACCOUNT = Part(
         "password_hash": _l("empreinte du mot de passe"),
         "provisional_hash": _l("empreinte du mot de passe provisoire"),
         "activated_in": _DIGEST,
-        "contested_email": _l(
-            "ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"
-        ),
+        "contested_email": _l("ancienne adresse d’un changement contesté, qui peut être celle d’une autre personne"),
     },
     {
         "name_key": "a digest of the names, to find namesakes",
@@ -383,6 +381,7 @@ LEFT_OUT: Mapping[str, str] = {
     "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
+    "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",

@@ -54,7 +54,7 @@ _DROP_TIES_ALONE = f"DELETE FROM link WHERE (student, guardian) IN (SELECT l.stu
 def refuse_suspended(context: Context) -> None:
     """Refuse the records, and the links without a record, that would go round a suspension."""
     staging, most = context.staging, context.most_authority
-    people = known.suspended_people()
+    people = known.suspended_people(context.secrets)
     if not people:
         return
     staging.insert(SuspendedNameRow, sorted(people))
