@@ -107,6 +107,8 @@ def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_check
     assert "Le compte a déjà servi" in shown
     assert "fermé depuis par un nouveau courrier" in shown
     assert "jamais servi" not in shown
+    assert shown.count("Nouveau courrier préparé") == 1, "one act is one line, though the journal has two entries"
+    assert "<li>Courrier préparé" not in shown
     assert "Vous avez vérifié que" in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
     assert "Motif" in draw(browser, account).get_data(as_text=True)
     stale = colleagues.signed_in(proof_age=timedelta(minutes=6))

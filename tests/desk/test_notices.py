@@ -104,6 +104,20 @@ def test_the_academy_says_first_why_it_reads(colleagues: Colleagues, build: Buil
     assert browser.get("/signalements").headers["Location"].startswith("/motif?")
 
 
+def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Colleagues, build: Build) -> None:
+    other = build.active(children=[build.child("Zoé", uai=LYCEE)], given_name="Ysolde")
+    account = build.never_activated()
+    notice = noticed(build, Kind.LETTER_DOUBT, account, other=other)
+    browser = colleagues.signed_in()
+    page = plain(browser.get(f"/signalements/{notice.id}"))
+    assert f'<a href="/comptes/{account.id}">' in page
+    assert "Ysolde" in page, "the school compares the names"
+    assert str(other.id) not in page
+    shown = plain(browser.get(f"/comptes/{account.id}"))
+    assert f'<a href="/signalements/{notice.id}">Doublon possible</a>' in shown
+    assert "Ysolde" not in shown, "the page of one guardian names no other"
+
+
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("answer", list(Answer))
 def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: Build, answer: Answer) -> None:
@@ -200,7 +214,12 @@ def test_every_other_notice_is_settled_with_its_sentence(
     other = build.active(given_name="Gaston", email="gaston@exemple.fr")
     notice = noticed(build, kind, build.active(), other=other)
     browser = colleagues.signed_in(Role.HEAD)
-    assert "gaston@exemple.fr" not in plain(browser.get("/signalements"))
+    for path in ("/signalements", f"/signalements/{notice.id}"):
+        page = plain(browser.get(path))
+        for account in (notice.account_id, other.id):
+            assert f'<a href="/comptes/{account}">' in page
+        assert "Gaston" in page
+        assert "gaston@exemple.fr" not in page
     result = answered(browser, notice, answer)
     assert "<h1>Signalement réglé</h1>" in plain(browser.get(result.headers["Location"]))
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "school.notice_settled"))

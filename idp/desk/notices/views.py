@@ -18,7 +18,7 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.naming import account_url, pupil
+from idp.desk.naming import pupil
 from idp.desk.notices import settling, shown
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.words import LABELS, Answer
@@ -154,8 +154,7 @@ def _note_reading(row: SchoolNotice) -> None:
 
 def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
     [item] = shown.as_shown([row])
-    url = account_url(row.account_id)
-    return make_response(render_template(f"desk/notices/{name}", item=item, account_url=url, **values))
+    return make_response(render_template(f"desk/notices/{name}", item=item, **values))
 
 
 @tiles.source(Right.READ_NOTICES)
