@@ -158,18 +158,20 @@ def _show(order: PrintOrder, report: Report) -> None:
     click.echo(f"{report.printed} letter{'' if report.printed == 1 else 's'} in {where}")
 
 
+_REMAINING = ("class", "pupil", "guardian", "state")
+
+
 @letters.command("remaining")
 @click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
 @click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
 @AS_JSON
 def list_remaining(uai: str, class_name: str | None, *, as_json: bool) -> None:
-    """List the parents who still have to activate, for the class teacher: names, no identifier and no code."""
+    """List the parents who still have to activate or to confirm an address, for the class teacher: names alone."""
     rows = class_lists.remaining(_school(uai, class_name), class_name)
     if as_json:
-        keys = ("class", "pupil", "guardian")
-        click.echo(dumped([dict(zip(keys, row, strict=True)) for row in rows]))
+        click.echo(dumped([dict(zip(_REMAINING, row, strict=True)) for row in rows]))
     else:
-        table(("class", "pupil", "guardian"), rows)
+        table(_REMAINING, rows)
 
 
 @letters.command("remind")
