@@ -29,7 +29,7 @@ class Words:
     next: Any = ""
 
 
-_SETTLE = _l("Réglez d’abord le signalement, dans « Signalements ».")
+_SETTLE = _l("L’établissement règle d’abord le signalement, dans « Signalements ».")
 _CLOSED_SAY = _l("Ce compte est fermé. L’établissement regarde votre dossier et vous rappelle.")
 
 OF: dict[Standing, Words] = {
@@ -48,7 +48,7 @@ OF: dict[Standing, Words] = {
         _l("Courrier expiré"),
         "bad",
         _l("Le compte n’a jamais servi, et le courrier n’est plus valable."),
-        _l("Votre courrier n’est plus valable. Je vous en prépare un nouveau."),
+        _l("Votre courrier n’est plus valable. L’établissement vous en prépare un nouveau."),
         "letter",
         _l("Il faut un nouveau courrier."),
     ),
@@ -56,7 +56,7 @@ OF: dict[Standing, Words] = {
         _l("Pas de courrier"),
         "bad",
         _l("Le compte n’a jamais servi, et aucun courrier n’est valable."),
-        _l("Il vous faut un courrier de l’établissement. Je vous le prépare."),
+        _l("Il vous faut un courrier. L’établissement vous le prépare."),
         "letter",
         _l("Il faut un courrier."),
     ),
@@ -75,7 +75,9 @@ OF: dict[Standing, Words] = {
         _l("Nouveau courrier expiré"),
         "bad",
         _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier n’est plus valable."),
-        _l("Votre courrier n’est plus valable. Venez avec une pièce d’identité : je vous en prépare un autre."),
+        _l(
+            "Votre courrier n’est plus valable. Venez en chercher un autre, avec une pièce d’identité."
+        ),
         "letter",
         _l("Il faut un autre courrier : la personne vient avec une pièce d’identité."),
     ),
@@ -127,7 +129,7 @@ OF: dict[Standing, Words] = {
         "bad",
         _l(
             "Quelqu’un dit ne pas avoir demandé le changement d’adresse mail. Le compte est fermé "
-            "jusqu’à votre réponse."
+            "jusqu’à la réponse de l’établissement."
         ),
         _l(
             "Pour vous protéger, le compte est fermé. Nous vérifions quelle adresse mail est la "
@@ -141,7 +143,7 @@ OF: dict[Standing, Words] = {
         "bad",
         _l(
             "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
-            "est fermé jusqu’à votre réponse."
+            "est fermé jusqu’à la réponse de l’établissement."
         ),
         _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
         "settle",

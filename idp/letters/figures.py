@@ -58,6 +58,11 @@ class Row:
         """The number of accounts with a password and a confirmed email."""
         return self.counts[0]
 
+    @property
+    def waiting(self) -> int:
+        """The number of accounts with a password whose email is not confirmed."""
+        return self.counts[1]
+
 
 def by_class(school_id: uuid.UUID) -> list[Row]:
     """Return the figures of the classes of a school."""

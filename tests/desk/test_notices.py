@@ -305,6 +305,12 @@ def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: B
     page = plain(colleagues.signed_in().get("/"))
     assert '<span class="count">1</span>' in page
     assert 'href="/signalements"' in page
+    assert "Des familles attendent votre réponse." in page
+    academy = colleagues.signed_in(Role.HELPDESK)
+    page = plain(academy.get("/"))
+    assert "Les établissements y répondent." in page
+    assert "votre réponse" not in page
+    assert "L’établissement de chaque famille répond." in plain(academy.get("/signalements"))
 
 
 def test_the_list_is_in_the_journal_and_each_opened_notice_too(colleagues: Colleagues, build: Build) -> None:

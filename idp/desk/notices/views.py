@@ -63,7 +63,12 @@ def show() -> Response:
         log.record(NoticesListed(count=listed + len(settled)))
     return make_response(
         render_template(
-            "desk/notices/signalements.html", waiting=waiting, settled=settled, total=total, hidden=total - listed
+            "desk/notices/signalements.html",
+            waiting=waiting,
+            settled=settled,
+            total=total,
+            hidden=total - listed,
+            may_settle=access.may(Right.SETTLE_NOTICES),
         )
     )
 
@@ -159,12 +164,9 @@ def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
 
 @tiles.source(Right.READ_NOTICES)
 def _tiles() -> list[Tile]:
-    """Return the tile of the first page."""
-    return [
-        Tile(
-            shown.open_count(),
-            gettext("Signalements"),
-            gettext("Des familles attendent votre réponse."),
-            url_for("notices.show"),
-        )
-    ]
+    """Return the tile of the first page: what a school has to answer, and what the académie can only read."""
+    count, url = shown.open_count(), url_for("notices.show")
+    if access.may(Right.SETTLE_NOTICES):
+        return [Tile(count, gettext("Signalements"), gettext("Des familles attendent votre réponse."), url)]
+    sentence = gettext("Les établissements y répondent. Vous pouvez les lire, pour renseigner une famille.")
+    return [Tile(count, gettext("Signalements des établissements"), sentence, url)]
