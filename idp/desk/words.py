@@ -75,9 +75,7 @@ OF: dict[Standing, Words] = {
         _l("Nouveau courrier expiré"),
         "bad",
         _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier n’est plus valable."),
-        _l(
-            "Votre courrier n’est plus valable. Venez en chercher un autre, avec une pièce d’identité."
-        ),
+        _l("Votre courrier n’est plus valable. Venez en chercher un autre, avec une pièce d’identité."),
         "letter",
         _l("Il faut un autre courrier : la personne vient avec une pièce d’identité."),
     ),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
@@ -16,13 +17,14 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import LABELS, WORDS, Answer
+from idp.desk.notices.words import LABELS, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
+from tests.rows import each_row
 
 CHECKED = "vu avec la famille"
 READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
@@ -232,6 +234,18 @@ def test_every_other_notice_is_settled_with_its_sentence(
 
 def test_all_kinds_have_words() -> None:
     assert set(WORDS) == set(Kind)
+
+
+@each_row(
+    ("stored", "shown"),
+    [
+        ("new letter: mail perdu", "Nouveau courrier : mail perdu"),
+        ("unlocked", "Compte débloqué"),
+        ("Vu avec la mère.", "Vu avec la mère."),
+    ],
+)
+def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) -> None:
+    assert sentence(stored) == shown
 
 
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:

@@ -64,7 +64,7 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"
     assert "3 comptes activés sur 10, soit 30" in text
-    assert "1 autre a son mot de passe, et une adresse mail à confirmer." in text
+    assert "1 attend la confirmation de son adresse mail." in text
     assert "moins\u00a0de" not in text
     assert 'role="img" aria-labelledby="classes-t classes-d"' in text
     assert "<desc" in text

@@ -51,9 +51,7 @@ SKIPS: dict[str, LazyString] = {
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),
     Skip.ACTIVE: _l("Compte déjà activé"),
-    Skip.WAS_ACTIVE: _l(
-        "Compte déjà activé, puis fermé par un nouveau courrier : un courrier à la fois, avec un motif"
-    ),
+    Skip.WAS_ACTIVE: _l("Compte déjà activé, fermé par un nouveau courrier (un courrier à la fois, avec un motif)"),
 }
 """Why a person got no letter, most pressing first."""
 

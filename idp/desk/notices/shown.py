@@ -19,7 +19,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import settling
-from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words
+from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words, sentence
 from idp.desk.staff.models import StaffAccount
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -64,6 +64,11 @@ class Shown:
     def title(self) -> Any:
         """What the kind of notice is called."""
         return self.words.title
+
+    @property
+    def sentence(self) -> str:
+        """Why the notice is settled."""
+        return sentence(self.row.sentence)
 
     @property
     def who(self) -> str:

@@ -144,8 +144,8 @@ def summary(rows: Sequence[Row]) -> str:
         return str(gettext("Aucun compte. Importez d’abord le fichier de l’établissement."))
     waiting = sum(row.waiting for row in rows)
     more = ngettext(
-        "%(num)s autre a son mot de passe, et une adresse mail à confirmer.",
-        "%(num)s autres ont leur mot de passe, et une adresse mail à confirmer.",
+        "%(num)s attend la confirmation de son adresse mail.",
+        "%(num)s attendent la confirmation de leur adresse mail.",
         waiting,
     )
     return f"{_activated(accounts, activated)} {more}" if waiting else _activated(accounts, activated)
