@@ -88,3 +88,17 @@ class AccessReopened(Event):
     child: str = ""
     reason: str
     uai: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSuspensionEnded(Event):
+    """An operator ended the suspension of a person who had been erased: the next file gives the access back.
+
+    `suspension` is the key of the row, `child` that of the pupil's, `uai` the pupil's school.
+    """
+
+    kind = "account.kept_suspension_ended"
+    suspension: str
+    child: str
+    uai: str
+    reason: str

@@ -145,7 +145,7 @@ class PupilRead(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityChecked(Event):
-    """A person of the desk checked who stands at the counter, before a letter for an active account.
+    """A person of the desk checked who stands at the counter, before a letter for an account that has been active.
 
     The three points: the person came in person, showed an identity document, and is the guardian of the children.
     """
@@ -206,8 +206,8 @@ class JobFinished(Event):
 class AlertRaised(Event):
     """Heads and engineers were told by mail of `count` unusual acts on the day `day`.
 
-    `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (for active accounts, by
-    the school `uai`) or `own_name` (the person opened an account of the own family name).
+    `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
+    accounts that have been active) or `own_name` (the person opened an account of the own family name).
     """
 
     kind = "desk.alert"

@@ -44,7 +44,7 @@ class Right(enum.Enum):
     HELP_FAMILIES = enum.auto()
     """Send a mail again, unlock an account."""
     PRINT_LETTER = enum.auto()
-    """Print a letter for one person, also for an active account."""
+    """Print a letter for one person, also for an account that has been active."""
     SUSPEND = enum.auto()
     """Suspend an account or one tie."""
     REOPEN = enum.auto()

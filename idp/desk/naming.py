@@ -1,6 +1,11 @@
-"""How pages of the desk name pupils, and where an account has its page."""
+"""How pages of the desk name pupils, and where an account has its page.
+
+A list in the order of family names has the family name first: « LEROY Malo ». Titles and sentences have the given name
+first: « Malo LEROY », « Mme Noémie LEROY ».
+"""
 
 import uuid
+from collections.abc import Collection
 
 from flask import current_app, url_for
 from sqlalchemy import select
@@ -23,7 +28,12 @@ def pupil(child: Child) -> str:
 
 def account_url(account_id: uuid.UUID) -> str:
     """Return the URL of an account's page; empty if the post may not open it, or the desk has no such page."""
+    return account_urls([account_id]).get(account_id, "")
+
+
+def account_urls(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the URLs of the pages of accounts, without those that the post may not open."""
     if _ACCOUNT_PAGE not in current_app.view_functions:
-        return ""
-    known = db.session.scalar(select(Account.id).where(Account.id == account_id, access.accounts()))
-    return url_for(_ACCOUNT_PAGE, account=account_id) if known else ""
+        return {}
+    known = db.session.scalars(select(Account.id).where(Account.id.in_(keys), access.accounts()))
+    return {key: url_for(_ACCOUNT_PAGE, account=key) for key in known}

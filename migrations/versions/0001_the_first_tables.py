@@ -229,6 +229,7 @@ def upgrade() -> None:
     sa.Column('password_changed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('generation', sa.Integer(), nullable=False),
     sa.Column('activated_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('first_activated_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('activated_in', sa.LargeBinary(), nullable=True),
     sa.Column('pending_email', sa.String(length=254), nullable=True),
     sa.Column('email', sa.String(length=254), nullable=True),
@@ -580,6 +581,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_suspension_child_id'), ['child_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_suspension_school_id'), ['school_id'], unique=False)
 
+    op.create_table('kept_suspension',
+    sa.Column('child_id', sa.Uuid(), nullable=False),
+    sa.Column('person', sa.LargeBinary(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_kept_suspension_child_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_suspension'))
+    )
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_kept_suspension_child_id'), ['child_id'], unique=False)
+
     op.create_table('authorization_code',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('family', sa.Uuid(), nullable=False),
@@ -739,6 +752,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_authorization_code_session_id')
 
     op.drop_table('authorization_code')
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_kept_suspension_child_id'))
+
+    op.drop_table('kept_suspension')
     with op.batch_alter_table('suspension', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_suspension_school_id'))
         batch_op.drop_index(batch_op.f('ix_suspension_child_id'))

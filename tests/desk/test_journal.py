@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -18,6 +20,7 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.desk import access
 from idp.desk.staff.models import Role, StaffAccount
+from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -149,6 +152,13 @@ def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: 
     assert lines(au="1999-01-01") == -1
     assert lines(qui="%") == -1, "a sign is a sign"
     assert people
+    labels = [
+        unescape(label) for label in re.findall(r"<option value=.*?>(.*?)</option>", browser.get("/journal").text)
+    ]
+    acts = labels[1:]
+    assert acts == sorted(acts, key=lambda label: re.sub(r"[^a-z0-9 ]", "", fold(label)).strip())
+    assert len(set(acts)) == len(acts) > 50
+    assert acts[-1].startswith("Travail fini")
 
 
 @pytest.mark.parametrize(

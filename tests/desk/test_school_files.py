@@ -147,6 +147,9 @@ def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked
     table = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
     assert "FAMILLE2 Marie" in table
     assert not [cell for line in table.lstrip("\ufeff").splitlines() for cell in line.split(";") if cell[1:2] in "=+@"]
+    imported(browser, sheet(*families()))
+    _, unchanged = checked(browser, sheet(*families()))
+    assert "Prendre le fichier" not in unchanged, "an empty file is not offered"
 
 
 def test_the_page_shows_two_hundred_lines_of_a_kind(desk: Flask, colleagues: Colleagues) -> None:

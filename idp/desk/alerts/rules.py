@@ -1,7 +1,7 @@
 """Counts unusual acts at the desk in the journal, and enqueues the mails about them, once for each subject and day.
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
-- Ten letters for active accounts on one day by one school.
+- Ten letters for accounts that have been active, on one day by one school.
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the last day, so that no alert is lost while the worker stands still. The id of a
@@ -40,7 +40,7 @@ ALERT = "desk.alert"
 MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
-"""This many letters for active accounts on one day by one school are an alert."""
+"""This many letters for accounts that have been active, on one day by one school are an alert."""
 _HOUR = timedelta(hours=1)
 _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")

@@ -16,6 +16,7 @@ from idp.desk.access import Right, needs
 from idp.desk.classes import board
 from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
 from idp.desk.classes.job import KIND as REMINDERS
+from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
 from idp.desk.letter import words
 from idp.desk.prints.job import KIND as PRINT
@@ -174,11 +175,11 @@ def remind() -> Response:
 @blueprint.get("/classes/liste")
 @needs(Right.READ_CLASSES)
 def names() -> Response:
-    """Show the names of those who still have to activate, for the class teacher: no code, no mail address."""
+    """Show who still has to activate or to confirm an address, for the class teacher: no code, no mail address."""
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen))
+    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen), words=MISSING)
     return make_response(page)
 
 
@@ -189,7 +190,7 @@ def names_csv() -> Response:
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    response = make_response(class_lists.as_csv(_remaining(chosen), gettext("reste à activer")))
+    response = make_response(class_lists.as_csv(_remaining(chosen), MISSING))
     stem = _UNSAFE.sub("-", chosen.class_name or "").strip("-") or "etablissement"
     response.headers["Content-Type"] = "text/csv; charset=utf-8"
     response.headers.set("Content-Disposition", "attachment", filename=f"reste-a-activer-{stem}.csv")

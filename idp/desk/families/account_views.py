@@ -75,12 +75,20 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
-    for label, moment in (
-        (_l("Activé"), account.activated_at),
-        (_l("Dernière connexion"), account.last_sign_in_at),
-    ):
-        rows.append((label, _l("le %(day)s", day=i18n.day(moment)) if moment else _l("jamais")))
+    last = account.last_sign_in_at
+    rows.append((_l("Activé"), _activated(account)))
+    rows.append((_l("Dernière connexion"), _l("le %(day)s", day=i18n.day(last)) if last else _l("jamais")))
     return rows
+
+
+def _activated(account: Account) -> Any:
+    """Return when the account was activated, also if a new letter has closed it since."""
+    if account.activated_at is not None:
+        return _l("le %(day)s", day=i18n.day(account.activated_at))
+    if account.first_activated_at is not None:
+        day = i18n.day(account.first_activated_at)
+        return _l("le %(day)s pour la première fois ; fermé depuis par un nouveau courrier", day=day)
+    return _l("jamais")
 
 
 @blueprint.post("/comptes/<uuid:account>/renvoyer")

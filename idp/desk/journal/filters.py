@@ -16,6 +16,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.staff.models import Role, StaffAccount
+from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 
 _LONGEST = 80
@@ -47,7 +48,17 @@ class Filters:
 def acts() -> list[tuple[str, str]]:
     """Return the kinds of acts that the role may read, with their words, sorted by the words."""
     kinds = [kind for kind in EVENTS if access.role() is not Role.ENGINEER or kind in access.TECHNICAL]
-    return sorted(((kind, str(EVENTS[kind])) for kind in kinds), key=lambda pair: pair[1])
+    return sorted(((kind, capital(str(EVENTS[kind]))) for kind in kinds), key=lambda pair: _order(pair[1]))
+
+
+def capital(text: str) -> str:
+    """Return words as they begin a line."""
+    return text[:1].upper() + text[1:]
+
+
+def _order(words: str) -> str:
+    """Return the key that sorts words as a French reader does: no accents, capitals or quotation marks count."""
+    return "".join(c for c in fold(words) if c.isalnum() or c == " ").strip()
 
 
 def read(typed: Mapping[str, str]) -> Filters:

@@ -12,7 +12,7 @@ SLIP = "slip"
 
 
 class LetterForm(Form):
-    """How to print; for an active account also the reason and the checklist of the identity."""
+    """How to print; for an account that has been active also the reason and the checklist of the identity."""
 
     generation = PlainField(longest=20)
     layout = PlainField(longest=10)

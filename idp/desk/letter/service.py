@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class CounterLetter:
-    """A letter to print: for whom, as a slip or as a page, and why an active account gets it."""
+    """A letter to print: for whom, as a slip or as a page, and why an account that has been active gets it."""
 
     account: Account
     school: School

@@ -32,7 +32,7 @@ def show(key: uuid.UUID) -> Response:
     with unit_of_work():
         log.record(AccountRead(account_id=account.id, school=access.own_school().uai))
     refusal = service.refusal(account, access.own_school())
-    proof = access.proof_first() if _is_active(account) and not refusal else None
+    proof = access.proof_first() if account.has_been_active and not refusal else None
     return proof or _page(account, _form(account), refusal)
 
 
@@ -46,15 +46,15 @@ def draw(key: uuid.UUID) -> Response:
         return _page(account, form, refusal)
     if form.generation.data != str(account.generation):
         return _sent_twice(account)
-    if _is_active(account) and (proof := access.proof_first()):
+    if account.has_been_active and (proof := access.proof_first()):
         return proof
-    if _is_active(account) and not form.is_complete():
+    if account.has_been_active and not form.is_complete():
         return _page(account, form)
     return _print(account, school, form)
 
 
 def _print(account: Account, school: School, form: LetterForm) -> Response:
-    reason = form.sentence() if _is_active(account) else ""
+    reason = form.sentence() if account.has_been_active else ""
     letter = CounterLetter(account, school, form.layout.data == SLIP, reason)
     try:
         job = service.print_letter(services().settings, services().hasher, letter)
@@ -63,10 +63,6 @@ def _print(account: Account, school: School, form: LetterForm) -> Response:
             return _sent_twice(account)
         return _page(access.account(account.id), form, fault=refused.code)
     return see_other(url_for("jobs.show", key=job.id))
-
-
-def _is_active(account: Account) -> bool:
-    return account.activated_at is not None
 
 
 def _sent_twice(account: Account) -> Response:
@@ -103,7 +99,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
         children=_children(account),
         back=links.account_url(account.id),
         form=form,
-        is_active=_is_active(account),
+        needs_proof=account.has_been_active,
         refusal=REFUSALS[refusal] if refusal else "",
         fault=REFUSALS[fault] if fault else "",
         effects=_effects(services().settings, account),
@@ -114,7 +110,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
 def _effects(settings: Settings, account: Account) -> list[str]:
     """Return what a new letter will do, in sentences."""
     valid = gettext("Le nouveau code est valable %(days)s jours.", days=settings.provisional_days)
-    if not _is_active(account):
+    if account.activated_at is None:
         if account.provisional_hash is None:
             return [valid]
         return [gettext("Le mot de passe provisoire du courrier précédent ne marchera plus."), valid]

@@ -18,7 +18,7 @@ def run(_running: Running) -> Finished:
 def describe(job: Job) -> Sequence[str]:
     """Return whose letter it is, and what to do with it."""
     key = uuid.UUID(job.parameters["account"])
-    name = words.names([key]).get(key, "")
+    name = words.name(key)
     sentences = [
         gettext("Le courrier de %(name)s est prêt. Ce qui ouvrait le compte avant ne marche plus.", name=name),
         gettext("Prenez le fichier, imprimez-le et remettez le papier en main propre."),

@@ -18,7 +18,7 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.naming import account_url, pupil
+from idp.desk.naming import pupil
 from idp.desk.notices import settling, shown
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.words import LABELS, Answer
@@ -63,7 +63,12 @@ def show() -> Response:
         log.record(NoticesListed(count=listed + len(settled)))
     return make_response(
         render_template(
-            "desk/notices/signalements.html", waiting=waiting, settled=settled, total=total, hidden=total - listed
+            "desk/notices/signalements.html",
+            waiting=waiting,
+            settled=settled,
+            total=total,
+            hidden=total - listed,
+            may_settle=access.may(Right.SETTLE_NOTICES),
         )
     )
 
@@ -154,18 +159,14 @@ def _note_reading(row: SchoolNotice) -> None:
 
 def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
     [item] = shown.as_shown([row])
-    url = account_url(row.account_id)
-    return make_response(render_template(f"desk/notices/{name}", item=item, account_url=url, **values))
+    return make_response(render_template(f"desk/notices/{name}", item=item, **values))
 
 
 @tiles.source(Right.READ_NOTICES)
 def _tiles() -> list[Tile]:
-    """Return the tile of the first page."""
-    return [
-        Tile(
-            shown.open_count(),
-            gettext("Signalements"),
-            gettext("Des familles attendent votre réponse."),
-            url_for("notices.show"),
-        )
-    ]
+    """Return the tile of the first page: what a school has to answer, and what the académie can only read."""
+    count, url = shown.open_count(), url_for("notices.show")
+    if access.may(Right.SETTLE_NOTICES):
+        return [Tile(count, gettext("Signalements"), gettext("Des familles attendent votre réponse."), url)]
+    sentence = gettext("Les établissements y répondent. Vous pouvez les lire, pour renseigner une famille.")
+    return [Tile(count, gettext("Signalements des établissements"), sentence, url)]

@@ -72,7 +72,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
     }
     return Finished(
         summary,
-        file=NewFile("difference.csv", "text/csv; charset=utf-8", sheet),
+        file=NewFile("difference.csv", "text/csv; charset=utf-8", sheet) if totals else None,
         for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
         frees=running.id if refusal else None,
     )

@@ -22,6 +22,9 @@ _REFUSALS = {
         "Il manque un fichier : SIECLE et ONDE en donnent deux, celui des élèves et celui des responsables. "
         "Donnez les deux ensemble."
     ),
+    "kept_suspension": _l(
+        "Le service ne peut pas lire une suspension conservée. Rien n’est importé : écrivez à l’académie."
+    ),
     "all_refused": _l("Aucune ligne n’a pu être prise : voyez les problèmes."),
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),

@@ -158,16 +158,28 @@ def end(key: UUID) -> Response:
     """End a role in scope, after a page that names the person."""
     row = _colleague(key)
     if request.method == "GET":
-        sentences = [
-            gettext("L’accès s’arrête tout de suite, même si la personne est connectée."),
-            gettext("Ce qu’elle a fait reste au journal. Vous pourrez l’inviter à nouveau."),
-        ]
-        return _confirmation(row, gettext("Terminer l’accès"), sentences, gettext("Terminer"), stops=True)
+        return _end_page(row)
     try:
         team.end(row.role.id, by=access.role())
     except TeamError as error:
         return _list(_explain(error.refusal))
     return see_other(url_for("team.show", fait="termine"))
+
+
+def _end_page(row: Colleague) -> Response:
+    """Say what the end of a role does: to a colleague, or to the reader, who cannot take it back."""
+    if _is_own(row):
+        sentences = [
+            gettext("C’est votre propre accès. Il s’arrête tout de suite, et cette page se ferme."),
+            gettext("Vous ne pourrez pas le reprendre : une autre personne devra vous inviter."),
+            gettext("Ce que vous avez fait reste au journal."),
+        ]
+        return _confirmation(row, gettext("Terminer mon accès"), sentences, gettext("Terminer"), stops=True)
+    sentences = [
+        gettext("L’accès s’arrête tout de suite, même si la personne est connectée."),
+        gettext("Ce qu’elle a fait reste au journal. Vous pourrez l’inviter à nouveau."),
+    ]
+    return _confirmation(row, gettext("Terminer l’accès"), sentences, gettext("Terminer"), stops=True)
 
 
 @blueprint.route("/equipe/<uuid:key>/acces", methods=["GET", "POST"])
