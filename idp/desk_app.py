@@ -12,7 +12,8 @@ from idp.config import Settings
 from idp.desk import access, menu
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
-from idp.desk.ents import charter_views as ents
+from idp.desk.ents import charter_views
+from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import views as families
 from idp.desk.home import views as home
@@ -43,8 +44,8 @@ from idp.services import services
 from idp.web import browser, declarations, errors, http, i18n, security, theme
 from idp.web.door.door import Door
 
-_ACTIONS = (letter_links, suspension_links)
-"""The modules that offer actions on the account's page when they are imported (`idp.desk.families.actions`)."""
+_JOINED = (letter_links, suspension_links, charter_views)
+"""The modules that add to others when they are imported: actions on the account's page, views of `/ent`."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
     *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -138,17 +138,13 @@ def _may_resend(subject: Subject) -> bool:
     return subject.is_open and subject.account.pending_email is not None
 
 
-def _may_settle(subject: Subject) -> bool:
-    return subject.open_notices > 0 and "notices.show" in current_app.view_functions
-
-
 actions.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
         label=_l("Voir les signalements"),
         url=lambda _account: url_for("notices.show"),
-        is_offered=_may_settle,
+        is_offered=lambda subject: subject.open_notices > 0,
         rank=10,
     )
 )

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, or_, select
@@ -38,7 +39,7 @@ class Filters:
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
 
     @property
-    def typed(self) -> dict[str, str]:
+    def typed(self) -> dict[str, Any]:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}

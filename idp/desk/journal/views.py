@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
@@ -32,7 +31,7 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
     shown = rows[: listing.PAGE]
     older = ""
     if len(rows) > listing.PAGE:
-        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **_parameters(chosen))
+        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **chosen.typed)
     return make_response(
         render_template(
             "desk/journal/journal.html",
@@ -40,16 +39,12 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
             acts=filters.acts(),
             lines=listing.lines(shown),
             older=older,
-            newest=url_for("journal.show", **_parameters(chosen)) if chosen.before else "",
+            newest=url_for("journal.show", **chosen.typed) if chosen.before else "",
             has_accounts=access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS),
             error=error,
             most=_MOST,
         )
     )
-
-
-def _parameters(chosen: filters.Filters) -> dict[str, Any]:
-    return dict(chosen.typed)
 
 
 @blueprint.post("/journal/export")

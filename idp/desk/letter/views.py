@@ -12,7 +12,7 @@ from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.letter import links, service
+from idp.desk.letter import service
 from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
 from idp.desk.letter.words import REFUSALS
@@ -101,7 +101,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
         "desk/letter/nouveau_courrier.html",
         account=account,
         children=_children(account),
-        back=links.account_url(account.id),
+        back=url_for("accounts.show", account=account.id),
         form=form,
         is_active=_is_active(account),
         refusal=REFUSALS[refusal] if refusal else "",
