@@ -1,10 +1,13 @@
-"""Fields of the desk's forms: a choice of a list, a text of several lines."""
+"""Fields of the desk's forms: a choice of a list, a text of several lines, a word that confirms."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from wtforms import StringField
 
+from idp.folding import fold
 from idp.web.forms import PlainField
 
 
@@ -37,3 +40,19 @@ class AreaField(PlainField):
     def lines(self) -> list[str]:
         """The lines with a text, without blanks around them."""
         return [text for line in (self.data or "").splitlines() if (text := line.strip())]
+
+
+class WordField(PlainField):
+    """A word that a person types to confirm an act that changes much or cannot be undone."""
+
+    def __init__(self, word: str, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _l("Tapez %(word)s pour confirmer", word=word))
+        super().__init__(*args, longest=30, **kwargs)
+        self.word = word
+
+    def is_typed(self) -> bool:
+        """Return whether the word was typed, in capitals or not; put an error beside the field otherwise."""
+        if fold(self.data or "").upper() == self.word:
+            return True
+        self.errors = [gettext("Tapez le mot %(word)s pour confirmer.", word=self.word)]
+        return False

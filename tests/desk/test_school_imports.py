@@ -58,7 +58,7 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     assert "Beaucoup de comptes se fermeraient d’un coup." in page
     assert "Plus de la moitié des comptes" in page
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
-    assert "Tapez IMPORTER pour confirmer." in shown(again)
+    assert "Tapez le mot IMPORTER pour confirmer." in shown(again)
     done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot=" IMPORTER "))
     accepted = db.session.get_one(Job, done).parameters["accepted"]
     assert accepted == ["emptied", "many_accounts", "many_ties"], "and no other source"

@@ -99,7 +99,7 @@ def letters() -> Response:
         people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False)
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
-    if request.method == "POST" and form.is_confirmed():
+    if request.method == "POST" and form.word.is_typed():
         renewed = [entry for entry in skipped if entry.skip is Skip.HAS_LETTER] if form.renew.data else []
         if people or renewed:
             parameters = {
@@ -151,7 +151,7 @@ def remind() -> Response:
         return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
     due = [person for person in people if not person.is_reminded]
-    if request.method == "POST" and form.is_confirmed():
+    if request.method == "POST" and form.word.is_typed():
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))

@@ -14,7 +14,7 @@ from idp.audit import log
 from idp.audit.desk_events import NoticesListed
 from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -29,7 +29,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("notices", __name__)
 
 _ALL = "tous"
-_SHORTEST = 4
 
 
 class AnswerForm(Form):
@@ -42,7 +41,7 @@ class AnswerForm(Form):
 
     def check(self, children: Sequence[Child], *, renames: bool) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if len(self.sentence.data or "") < _SHORTEST:
+        if not typed.is_sentence(typed.one_line(self.sentence.data)):
             self.sentence.errors = [_l("Écrivez en une phrase ce que vous avez vérifié.")]
         if len(children) > 1 and self.child.data not in {_ALL, *(child.id.hex for child in children)}:
             self.child.errors = [_l("Choisissez l’élève, ou tous.")]
@@ -119,7 +118,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
     child = next((child.id for child in children if child.id.hex == form.child.data), None)
     names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
-    return Reply(chosen, " ".join((form.sentence.data or "").split()), child, names)
+    return Reply(chosen, typed.one_line(form.sentence.data), child, names)
 
 
 def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:

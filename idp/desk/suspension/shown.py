@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date
 
 from flask_babel import gettext
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.suspensions.models import Suspension
 from idp.clients import audience, registry
-from idp.clock import PARIS, now
+from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
@@ -53,11 +53,10 @@ class Shown:
     may_reopen: bool
 
     @property
-    def last_day(self) -> datetime | None:
+    def last_day(self) -> date | None:
         """The last day of a suspension that ends at midnight; None if it ends at another hour, or has no end."""
         until = self.row.until
-        is_midnight = until is not None and until.astimezone(PARIS).time() == time()
-        return until - timedelta(seconds=1) if until is not None and is_midnight else None
+        return last_day(until) if until is not None and is_end_of_day(until) else None
 
 
 def ties(account: Account) -> list[Guardianship]:

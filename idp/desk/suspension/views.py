@@ -12,7 +12,7 @@ from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, typed
 from idp.desk.access import Right, needs
 from idp.desk.naming import account_url
 from idp.desk.suspension import shown
@@ -57,7 +57,7 @@ def _chooses_end() -> bool:
 
 
 def _suspend(account: Account, form: SuspensionForm) -> Suspension:
-    reason, reference = _line(form.reason.data), _line(form.reference.data)
+    reason, reference = typed.one_line(form.reason.data), typed.one_line(form.reference.data)
     try:
         child = form.child()
     except ValueError:
@@ -73,11 +73,6 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
         account.id,
         Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
     )
-
-
-def _line(typed: str | None) -> str:
-    """Return a typed text as one line."""
-    return " ".join((typed or "").split())
 
 
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
@@ -116,7 +111,7 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     if request.method == "GET" or not form.check():
         return _rendered("rouvrir.html", chosen, form=form, item=item, error="")
     try:
-        suspension.reopen(item.row.id, _line(form.reason.data))
+        suspension.reopen(item.row.id, typed.one_line(form.reason.data))
     except SuspensionRefusedError as refusal:
         return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
     return see_other(url_for("suspension.suspend", account=account, fait="rouvert"))
