@@ -1,8 +1,9 @@
-"""How pages of the desk name pupils, and where an account has its page."""
+"""How pages of the desk name pupils and classes, and where an account has its page."""
 
 import uuid
 
 from flask import url_for
+from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Child
@@ -18,6 +19,16 @@ def pupil(child: Child) -> str:
     class_name = child.class_name.replace(" ", _NO_BREAK)
     parts = (f"{child.given_name} {child.family_name}", class_name, child.school.name if several else "")
     return ", ".join(part for part in parts if part)
+
+
+def class_title(class_name: str | None) -> str:
+    """Return the name of a class as a title; None stands for the whole school, "" for pupils without a class."""
+    return str(gettext("Tout l’établissement") if class_name is None else class_name or gettext("Sans classe"))
+
+
+def class_query(class_name: str | None) -> dict[str, str]:
+    """Return the parameters of the URLs of a class; see `class_title`."""
+    return {"tout": "1"} if class_name is None else {"classe": class_name}
 
 
 def account_url(account_id: uuid.UUID) -> str:

@@ -1,6 +1,5 @@
 """`/classes`: the board, the letters of a class, reminders by mail, the list for the class teacher."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, downloads, naming
 from idp.desk.access import Right, needs
 from idp.desk.classes import board
 from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
@@ -26,7 +25,6 @@ from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("classes", __name__)
-_UNSAFE = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,12 @@ class Chosen:
     @property
     def title(self) -> str:
         """The name of the class, or of the whole school."""
-        if self.class_name is None:
-            return str(gettext("Tout l’établissement"))
-        return self.class_name or str(gettext("Sans classe"))
+        return naming.class_title(self.class_name)
 
     @property
     def query(self) -> dict[str, str]:
         """The parameters of the URLs of this class."""
-        return {"tout": "1"} if self.class_name is None else {"classe": self.class_name}
+        return naming.class_query(self.class_name)
 
 
 @dataclass(frozen=True)
@@ -189,11 +185,9 @@ def names_csv() -> Response:
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    response = make_response(class_lists.as_csv(_remaining(chosen), gettext("reste à activer")))
-    stem = _UNSAFE.sub("-", chosen.class_name or "").strip("-") or "etablissement"
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    response.headers.set("Content-Disposition", "attachment", filename=f"reste-a-activer-{stem}.csv")
-    return response
+    sheet = class_lists.as_csv(_remaining(chosen), gettext("reste à activer"))
+    name = f"reste-a-activer-{downloads.of_class(chosen.class_name)}.csv"
+    return downloads.as_download(sheet, name, downloads.CSV)
 
 
 def _remaining(chosen: Chosen) -> list[Remaining]:

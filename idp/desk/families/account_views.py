@@ -10,14 +10,12 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
-from idp.audit import log
-from idp.audit.events import AccountRead
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
+from idp.desk.staff import actors
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import RefusedError
 from idp.services import services
@@ -45,9 +43,7 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    reading.note_account(account.id)
     guardian = subjects.view(account)
     return make_response(
         render_template(
@@ -91,7 +87,7 @@ def resend(account: uuid.UUID) -> Response:
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
     row = access.account(account)
-    by = f"desk {access.person().staff.id}"
+    by = actors.actor(access.person().staff.id)
     match emails.resend(services().settings, row.id, ip=by, client_id=None):
         case Sent():
             return see_other(url_for("accounts.show", account=row.id, fait="renvoye"))

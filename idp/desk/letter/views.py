@@ -6,11 +6,8 @@ from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 
 from idp.accounts.models import Account, School
-from idp.audit import log
-from idp.audit.events import AccountRead
 from idp.config import Settings
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
 from idp.desk.letter import service
 from idp.desk.letter.forms import SLIP, LetterForm
@@ -29,8 +26,7 @@ blueprint = Blueprint("letter", __name__)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = access.account(key)
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=access.own_school().uai))
+    reading.note_account(account.id)
     refusal = service.refusal(account, access.own_school())
     proof = access.proof_first() if _is_active(account) and not refusal else None
     return proof or _page(account, _form(account), refusal)

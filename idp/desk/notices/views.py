@@ -12,9 +12,8 @@ from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
-from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.desk import access, typed
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -72,7 +71,7 @@ def show() -> Response:
 def detail(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
-    _note_reading(row)
+    reading.note_account(row.account_id)
     return _page("signalement.html", row, done=_done(row), late=request.args.get("fait") == "tard")
 
 
@@ -101,7 +100,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
                 return see_other(url_for("notices.detail", notice=notice, fait="tard"))
             error = refusal.sentence
     elif request.method == "GET":
-        _note_reading(row)
+        reading.note_account(row.account_id)
         _fill(form, row)
     return _page(
         "reponse.html",
@@ -143,12 +142,6 @@ def _done(row: SchoolNotice) -> str:
         return str(gettext("C’est noté pour cet élève. Le signalement attend encore votre réponse pour les autres."))
     consequence = settling.consequence(row, Answer(done))
     return str(consequence.after) if consequence else ""
-
-
-def _note_reading(row: SchoolNotice) -> None:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=row.account_id, school=school.uai if school else ""))
 
 
 def _page(name: str, row: SchoolNotice, **values: Any) -> Response:

@@ -9,12 +9,10 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
-from idp.audit import log
 from idp.audit.data_events import AccountErased
-from idp.audit.events import AccountRead
 from idp.audit.models import AuditEntry
-from idp.db import db, unit_of_work
-from idp.desk import access, typed
+from idp.db import db
+from idp.desk import access, downloads, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.people import words
@@ -71,8 +69,7 @@ def show() -> Response:
 def person(key: uuid.UUID) -> Response:
     """Show what can be done for a person."""
     account = access.account(key)
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id))
+    reading.note_account(account.id)
     return _person_page(account, NoteForm())
 
 
@@ -86,10 +83,8 @@ def _person_page(account: Account, form: NoteForm) -> Response:
 def copy(key: uuid.UUID) -> Response:
     """Return all data that are held on a person, as one archive, which is never stored."""
     account = access.account(key)
-    response = make_response(personal_export.archive_of(services().settings, account))
-    response.headers["Content-Type"] = "application/zip"
-    response.headers["Content-Disposition"] = f'attachment; filename="donnees-{account.id}.zip"'
-    return response
+    archive = personal_export.archive_of(services().settings, account)
+    return downloads.as_download(archive, f"donnees-{account.id}.zip", "application/zip")
 
 
 @blueprint.post("/droits/<uuid:key>/correction")

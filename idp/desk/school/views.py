@@ -8,7 +8,7 @@ from sqlalchemy import Select, or_, select
 
 from idp.accounts.models import School
 from idp.db import db
-from idp.desk import access, typed
+from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.school.forms import SchoolForm
 from idp.letters import recipients
@@ -88,7 +88,7 @@ def preview(key: UUID) -> Response:
     except LetterError:
         return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
     response = make_response(content)
-    response.headers["Content-Type"] = "application/pdf"
+    response.headers["Content-Type"] = downloads.PDF
     response.headers["Content-Disposition"] = 'inline; filename="exemple-de-courrier.pdf"'
     response.headers["Content-Security-Policy"] = _PDF_POLICY
     return response

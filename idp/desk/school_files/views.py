@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, downloads
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.home import tiles
@@ -177,7 +177,4 @@ def problems(key: uuid.UUID) -> Response:
 def problems_csv(key: uuid.UUID) -> Response:
     """Return all problems of a former import as CSV."""
     past = history.get(key)
-    response = make_response(b"".join(history.sheet(past.batch)))
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    response.headers.set("Content-Disposition", "attachment", filename="problemes.csv")
-    return response
+    return downloads.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", downloads.CSV)

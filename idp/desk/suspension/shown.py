@@ -1,6 +1,5 @@
 """What the pages of a suspension show: what could be suspended and what would end, what is suspended and until when."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +16,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import pupil
-from idp.desk.staff.models import StaffAccount
+from idp.desk.staff import actors
 from idp.desk.suspension.forms import ACCOUNT
 from idp.operations.helpdesk import suspension
 from idp.sessions import manager
@@ -151,20 +150,11 @@ def as_shown(row: Suspension) -> Shown:
 
 def _by(row: Suspension) -> str:
     """Return who decided: the person's name for colleagues of the same school, else the school or the académie."""
-    name = _staff_name(row.begun_by)
+    name = actors.name(row.begun_by)
     if access.post().school is not None and row.school_id is not None and name:
         return name
     school = db.session.get(School, row.school_id) if row.school_id else None
     return school.name if school else gettext("l’assistance de l’académie")
-
-
-def _staff_name(actor: str) -> str:
-    try:
-        key = uuid.UUID(actor.rpartition(" ")[2])
-    except ValueError:
-        return ""
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else ""
 
 
 def ents_closed(account: Account) -> Sequence[str]:

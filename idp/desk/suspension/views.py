@@ -9,10 +9,8 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
-from idp.audit import log
-from idp.audit.events import AccountRead
-from idp.db import db, unit_of_work
-from idp.desk import access, typed
+from idp.db import db
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.naming import account_url
 from idp.desk.suspension import shown
@@ -40,7 +38,7 @@ def suspend(account: uuid.UUID) -> Response:
     """Show what could be suspended and what would end; suspend it."""
     chosen, form = access.account(account), SuspensionForm()
     if request.method == "GET":
-        _note_reading(chosen)
+        reading.note_account(chosen.id)
         return _page(chosen, form)
     if not form.check(has_end=_chooses_end()):
         return _page(chosen, form)
@@ -123,12 +121,6 @@ def _decision(account: Account, key: uuid.UUID) -> Suspension:
     if row is None or row.account_id != account.id or not shown.is_in_scope(row):
         access.refuse(str(key))
     return row
-
-
-def _note_reading(account: Account) -> None:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
 
 
 def _rendered(name: str, account: Account, **values: Any) -> Response:
