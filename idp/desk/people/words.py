@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
 from idp.operations.personal_data.erasure import Kept, Obstacle
+from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 
 OBSTACLES: Mapping[Obstacle, Any] = {
     Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
@@ -82,6 +83,6 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
         (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
         (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
         (gettext("Imports de fichiers et leurs remarques"), gettext("%(n)s jours.", n=settings.audit_days)),
-        (gettext("Connexions terminées"), gettext("7 jours.")),
-        (gettext("Mails envoyés (sans leur texte)"), gettext("30 jours.")),
+        (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
+        (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
     ]

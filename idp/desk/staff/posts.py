@@ -52,6 +52,16 @@ def in_force(moment: datetime) -> ColumnElement[bool]:
     return and_(StaffRole.ended_at.is_(None), StaffRole.valid_until > moment)
 
 
+def holders(*conditions: ColumnElement[bool]) -> list[uuid.UUID]:
+    """Return the people whose role in force meets the conditions, without those who left."""
+    held = (
+        select(StaffRole.staff_id)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .where(*conditions, in_force(now()), StaffAccount.disabled_at.is_(None))
+    )
+    return list(db.session.scalars(held.distinct().order_by(StaffRole.staff_id)))
+
+
 def of_staff(staff_id: uuid.UUID) -> list[Post]:
     """Return the posts of a person that are in force, schools by their name."""
     rows = db.session.execute(
