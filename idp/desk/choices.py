@@ -25,6 +25,11 @@ class ChoiceField(StringField):  # type: ignore[misc]
         """The value if it is among the options, else an empty text."""
         return self.data if any(value == self.data for value, _ in self.options) else ""
 
+    @property
+    def listed(self) -> list[dict[str, str]]:
+        """The options for a list of which all are in view."""
+        return [{"value": value, "title": label, "sentence": ""} for value, label in self.options]
+
     def iter_options(self) -> Iterator[tuple[str, str, bool]]:
         """Yield each option with its label, and whether it is chosen."""
         yield from ((value, label, value == self.data) for value, label in self.options)

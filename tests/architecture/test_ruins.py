@@ -35,10 +35,11 @@ def code() -> str:
 
 
 def unused_imports(source: str) -> Iterator[str]:
-    """Yield the names of imported macros that neither a template nor a part that it includes uses."""
+    """Yield the names of imported macros that neither a template nor a part uses, or that stand for two files."""
     parts = [source, *(text(TEMPLATES / name) for name in _INCLUDED.findall(source))]
-    for _, alias in _IMPORTED.findall(source):
-        if not any(re.search(rf"\b{alias}\.", part) for part in parts):
+    names = [alias for _, alias in _IMPORTED.findall(source)]
+    for alias in set(names):
+        if names.count(alias) > 1 or not any(re.search(rf"\b{alias}\.", part) for part in parts):
             yield alias
 
 
@@ -85,6 +86,7 @@ def test_every_class_of_the_style_sheets_is_on_a_page() -> None:
     [
         ('{% import "macros/kit.html" as k %}{{ k.csrf() }}', []),
         ('{% import "macros/kit.html" as k %}<p>k</p>', ["k"]),
+        ('{% import "macros/kit.html" as k %}{% import "macros/ent.html" as k %}{{ k.csrf() }}', ["k"]),
         ('{% import "macros/kit.html" as k %}{% include "desk/jobs/_fichier.html" %}', []),
     ],
 )

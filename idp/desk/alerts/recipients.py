@@ -11,7 +11,7 @@ from idp.desk.staff.models import Role, StaffRole
 
 def of_alert(staff_id: uuid.UUID | None, school_id: uuid.UUID | None) -> Sequence[uuid.UUID]:
     """Return the people to tell of an act of a person, or of a school."""
-    told = StaffRole.role == Role.ENGINEER
+    roles = StaffRole.role == Role.ENGINEER
     if school_id is not None:
-        told = or_(told, and_(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id))
-    return posts.holders(told, true() if staff_id is None else StaffRole.staff_id != staff_id)
+        roles = or_(roles, and_(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id))
+    return posts.holders(roles, true() if staff_id is None else StaffRole.staff_id != staff_id)
