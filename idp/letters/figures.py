@@ -7,14 +7,14 @@ import enum
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
-from idp.clock import PARIS, now
+from idp.clock import now, start_of_day, today
 from idp.db import db
 from idp.letters.recipients import class_order
 
@@ -148,12 +148,12 @@ def by_week(schools: ColumnElement[bool] | None) -> list[Week]:
     Args:
         schools: the condition of the schools whose families count; None: all guardians count.
     """
-    mondays = _mondays(now().astimezone(PARIS).date())
-    ends = [datetime.combine(monday + _WEEK, time(), PARIS) for monday in mondays]
+    mondays = _mondays(today())
+    ends = [start_of_day(monday + _WEEK) for monday in mondays]
     first = func.coalesce(Account.first_activated_at, Account.activated_at)
     number = case(*((first < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
     activated = select(number.label("week")).where(
-        first >= datetime.combine(_first_day(mondays), time(), PARIS),
+        first >= start_of_day(_first_day(mondays)),
         Account.profile == SchoolProfile.GUARDIAN,
     )
     if schools is not None:

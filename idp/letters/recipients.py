@@ -13,7 +13,7 @@ from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
-from idp.clock import now
+from idp.clock import day_of, now
 from idp.db import db
 from idp.folding import fold
 from idp.letters.render import pdf
@@ -308,7 +308,7 @@ def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
             return "is active: name it with --username to close it and print a letter"
         case Skip.WAS_ACTIVE:
             return "has been active: name it with --username and give --reason to print another letter"
-    day = row.provisional_expires_at.astimezone().date()
+    day = day_of(row.provisional_expires_at)
     return f"has a letter valid until {day}: use --renew to print again"
 
 

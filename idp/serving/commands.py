@@ -126,8 +126,9 @@ def _load(
 def _stop_while_loading(server: "AbstractServer[Any]") -> None:
     """Let SIGTERM end this worker until it serves; granian then installs its own handler.
 
-    A forked worker has the handlers of its parent, which only note the signal: the worker would continue, and the parent
-    would kill it after `_STOP_SECONDS`. Ctrl-C reaches all processes of a terminal; the parent passes it on as SIGTERM.
+    A forked worker has the handlers of its parent, which only note the signal: the worker would continue to start, and
+    the parent would kill it after `_STOP_SECONDS`. Ctrl-C reaches all processes of a terminal; the parent passes it on
+    as SIGTERM.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

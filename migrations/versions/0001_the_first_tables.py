@@ -461,6 +461,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_guardianship_child_id'), ['child_id'], unique=False)
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
 
+    op.create_table('kept_suspension',
+    sa.Column('child_id', sa.Uuid(), nullable=False),
+    sa.Column('person', sa.LargeBinary(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_kept_suspension_child_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_suspension'))
+    )
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_kept_suspension_child_id'), ['child_id'], unique=False)
+
     op.create_table('one_time_link',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('purpose', sa.String(length=30), nullable=False),
@@ -580,18 +592,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_suspension_account_id'), ['account_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_suspension_child_id'), ['child_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_suspension_school_id'), ['school_id'], unique=False)
-
-    op.create_table('kept_suspension',
-    sa.Column('child_id', sa.Uuid(), nullable=False),
-    sa.Column('person', sa.LargeBinary(), nullable=False),
-    sa.Column('until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_kept_suspension_child_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_suspension'))
-    )
-    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_kept_suspension_child_id'), ['child_id'], unique=False)
 
     op.create_table('authorization_code',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
@@ -752,10 +752,6 @@ def downgrade() -> None:
         batch_op.drop_index('ix_authorization_code_session_id')
 
     op.drop_table('authorization_code')
-    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_kept_suspension_child_id'))
-
-    op.drop_table('kept_suspension')
     with op.batch_alter_table('suspension', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_suspension_school_id'))
         batch_op.drop_index(batch_op.f('ix_suspension_child_id'))
@@ -787,6 +783,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_one_time_link_account_id_purpose')
 
     op.drop_table('one_time_link')
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_kept_suspension_child_id'))
+
+    op.drop_table('kept_suspension')
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.drop_index('ix_guardianship_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))

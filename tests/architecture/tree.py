@@ -70,6 +70,17 @@ def named(node: ast.AST) -> str:
             return "?"
 
 
+def sentences(tree: ast.AST) -> Iterator[str]:
+    """Yield the texts of a module, with `x` in the place of a value."""
+    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        match node:
+            case ast.JoinedStr(values=values):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in values)
+            case ast.Constant(value=str() as text) if node not in parts:
+                yield text
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line number and the name of each import."""
     for node in nodes_of(parsed(path)):

@@ -18,6 +18,7 @@ from idp.desk.ents import views
 from idp.desk.staff.models import Role
 from idp.registration.trial import checks
 from idp.registration.trial.checks import Finding
+from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
@@ -302,6 +303,22 @@ def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own
     assert "aucune charte publiée" in page
     assert "idp charter" not in page
     assert "idp client" not in page
+
+
+def test_no_finding_of_a_trial_shows_a_command_or_an_option() -> None:
+    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
+    texts = [
+        text.replace(": x --", ": idp client set x --")  # `command`, which the function has put together
+        for path in modules("idp/registration")
+        if path.parent.name == "trial"
+        for text in sentences(parsed(path))
+        if "`" not in text and text[:1].isalpha() and named.search(text) and not text.startswith("idp client set")
+    ]
+    assert len(texts) > 5
+    assert [text for text in texts if named.search(views.COMMAND.sub("", text))] == []
+    assert views.COMMAND.sub("", "inconnu ici ; importez son fichier, ou idp school set x") == (
+        "inconnu ici ; importez son fichier"
+    )
 
 
 def test_a_trial_ends_in_time(colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def tried(desk: Flask) -> Iterator[tuple[Rule, str]]:
 
 def is_guarded(desk: Flask, rule: Rule) -> bool:
     """Return whether a route needs somebody."""
-    return access.need_of(desk, rule.endpoint).level is not access._Level.PUBLIC
+    return access.need_of(desk, rule.endpoint).level is not access.Level.PUBLIC
 
 
 def right_of(desk: Flask, rule: Rule) -> Right | None:
@@ -263,7 +263,7 @@ def test_a_person_with_two_posts_chooses_before_anything_else(desk: Flask, colle
         colleagues.grant(staff, Role.HEAD, uai=uai)
     visitor = Visitor(colleagues.session(staff)[0])
     for rule, method in tried(desk):
-        if access.need_of(desk, rule.endpoint).level is access._Level.POST:
+        if access.need_of(desk, rule.endpoint).level is access.Level.POST:
             answer = visitor.ask(method, url(desk, rule, objects(rule, colleagues, COLLEGE)))
             with about(rule, method, Role.HEAD):
                 assert first_page(answer) == CHOICE

@@ -1,5 +1,6 @@
 """The import of checked files: who may, what stops it, kills, history."""
 
+import re
 import time
 from datetime import timedelta
 
@@ -14,11 +15,13 @@ from idp.db import db
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
+from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked
+from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
@@ -58,7 +61,7 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     assert "Beaucoup de comptes se fermeraient d’un coup." in page
     assert "Plus de la moitié des comptes" in page
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
-    assert "Tapez IMPORTER pour confirmer." in shown(again)
+    assert "Tapez le mot IMPORTER pour confirmer." in shown(again)
     done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot=" IMPORTER "))
     accepted = db.session.get_one(Job, done).parameters["accepted"]
     assert accepted == ["emptied", "many_accounts", "many_ties"], "and no other source"
@@ -230,3 +233,15 @@ def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Co
     assert "FAMILLE50 Marie" in page
     assert "idp account" not in page
     assert "son compte se ferme" not in page, "who leaves is no problem"
+
+
+def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
+    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
+    folders = ("idp/rostering/readers", "idp/rostering/files", "idp/rostering/reconcile")
+    texts = [
+        text for path in modules(*folders) for text in sentences(parsed(path)) if named.search(text) and "`" not in text
+    ]
+    assert len(texts) > 4
+    assert [text for text in texts if named.search(words.without_commands(text))] == []
+    whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
+    assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []

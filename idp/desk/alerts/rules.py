@@ -12,7 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from idp.audit import log
 from idp.audit.desk_events import AlertRaised, PupilRead
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
-from idp.clock import PARIS, now
+from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.staff.models import StaffAccount
@@ -67,7 +67,7 @@ def look(_message: OutboxMessage) -> Outcome:
 
 
 def _day(moment: datetime) -> str:
-    return moment.astimezone(PARIS).date().isoformat()
+    return day_of(moment).isoformat()
 
 
 def _since(moment: datetime) -> ColumnElement[bool]:
@@ -116,7 +116,7 @@ def _busiest_hours(rows: Iterable[Any]) -> dict[str, tuple[int, uuid.UUID | None
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
-    midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
+    midnight = start_of_day(day_of(moment))
     days = (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
     for start, end in days:
         busy = (

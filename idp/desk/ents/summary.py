@@ -16,13 +16,12 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.ents.fields import scope_names
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.desk.statistics.suppression import THRESHOLD
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import registrations
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
-_LEAST_SHOWN = 10
-"""Outside of a school, a smaller number is not shown."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def acceptance(client: Client) -> str:
         people, accepted = charters.count_acceptances(client.id, *([access.accounts()] if in_school else []))
     except OperationalError:  # the statement ran into its time limit
         return str(gettext("Le nombre d’acceptations n’a pas pu être calculé à temps."))
-    if not in_school and min(people, accepted) < _LEAST_SHOWN:
+    if not in_school and min(people, accepted) < THRESHOLD:
         return str(gettext("Moins de dix personnes l’ont acceptée."))
     if not people:
         return str(gettext("Aucun parent n’a encore activé son compte."))

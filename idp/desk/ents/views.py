@@ -33,10 +33,11 @@ blueprint = Blueprint("ents", __name__)
 TRIAL_SECONDS = 20.0
 """After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}")
-_COMMAND = re.compile(
-    r"\s*[:;,]? ?(?:si ce n’est pas voulu : |s’il n’en a pas besoin : )?\bidp (?:client|charter|keys|school) .*"
+COMMAND = re.compile(
+    r"[ ,;:]*(?:(?:ou|si ce n’est pas voulu|s’il n’en a pas besoin)[ :]*)?\bidp (?:client|charter|keys|school) .*"
+    r"| \(--[a-z-]+(?: [a-z]+)?\)"
 )
-"""What a finding advises to type in a shell."""
+"""What a finding advises to type in a shell, and the option that it is about."""
 
 
 class SecretForm(Form):
@@ -143,7 +144,7 @@ def trial(key: UUID) -> Response:
     subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
     is_cut = False
     for finding in checks.findings(services().server, subject):
-        findings.append(Finding(finding.check, finding.ok, _COMMAND.sub("", finding.message)))
+        findings.append(Finding(finding.check, finding.ok, COMMAND.sub("", finding.message)))
         if time.monotonic() > ends:
             is_cut = True
             break

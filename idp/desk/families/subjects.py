@@ -9,7 +9,8 @@ from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
 
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
@@ -177,14 +178,10 @@ def _notice_url(row: SchoolNotice) -> str:
 
 
 def _open_notices(account: Account) -> Any:
-    return (
-        select(SchoolNotice.id)
-        .join(School, School.id == SchoolNotice.school_id)
-        .where(
-            or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
-            SchoolNotice.settled_at.is_(None),
-            access.schools(),
-        )
+    return select(SchoolNotice.id).where(
+        or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
+        school_notices.is_open(),
+        access.notices(),
     )
 
 

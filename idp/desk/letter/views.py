@@ -6,13 +6,10 @@ from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 
 from idp.accounts.models import Account, School
-from idp.audit import log
-from idp.audit.events import AccountRead
 from idp.config import Settings
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
-from idp.desk.letter import links, service
+from idp.desk.letter import service
 from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
 from idp.desk.letter.words import REFUSALS
@@ -29,8 +26,7 @@ blueprint = Blueprint("letter", __name__)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = access.account(key)
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=access.own_school().uai))
+    reading.note_account(account.id)
     refusal = service.refusal(account, access.own_school())
     proof = access.proof_first() if account.has_been_active and not refusal else None
     return proof or _page(account, _form(account), refusal)
@@ -97,7 +93,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
         "desk/letter/nouveau_courrier.html",
         account=account,
         children=_children(account),
-        back=links.account_url(account.id),
+        back=url_for("accounts.show", account=account.id),
         form=form,
         needs_proof=account.has_been_active,
         refusal=REFUSALS[refusal] if refusal else "",

@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Sequence
 
+from flask import url_for
 from flask_babel import gettext
 
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, RefusedError, Running
-from idp.desk.letter import links, words
+from idp.desk.letter import words
 
 
 def run(_running: Running) -> Finished:
@@ -29,5 +30,5 @@ def describe(job: Job) -> Sequence[str]:
 
 
 def back(job: Job) -> str:
-    """Return the URL of the page of the letter."""
-    return links.account_url(uuid.UUID(job.parameters["account"]))
+    """Return the URL of the page of the account."""
+    return url_for("accounts.show", account=uuid.UUID(job.parameters["account"]))

@@ -12,6 +12,7 @@ from idp.audit.desk_events import PasswordsForced
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.choices import WordField
 from idp.operations.helpdesk import acts
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
@@ -29,7 +30,7 @@ class SchoolForm(Form):
 class ConfirmationForm(Form):
     """The word that confirms."""
 
-    word = PlainField(_l("Tapez BLOQUER pour confirmer"), longest=20)
+    word = WordField("BLOQUER")
 
 
 @blueprint.get("/etablissement/mots-de-passe")
@@ -101,8 +102,7 @@ def force() -> Response:
     school, form = _school(request.form.get("uai", "")[:20]), ConfirmationForm()
     if school is None:
         return see_other(url_for("new_passwords.show"))
-    if (form.word.data or "").upper() != gettext("BLOQUER"):
-        form.word.errors = [gettext("Tapez le mot BLOQUER, sans rien d’autre.")]
+    if not form.word.is_typed():
         return _page(school, form)
     total = acts.Blocked()
     for batch in acts.block_passwords(school):

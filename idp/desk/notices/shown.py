@@ -20,7 +20,7 @@ from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import settling
 from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words, sentence
-from idp.desk.staff.models import StaffAccount
+from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
 MOST = 100
@@ -154,9 +154,5 @@ def author(row: SchoolNotice) -> str:
         return ""
     if row.settled_by in AUTHORS:
         return str(AUTHORS[row.settled_by])
-    try:
-        key = uuid.UUID(row.settled_by.rpartition(" ")[2])
-    except ValueError:
-        return str(gettext("l’équipe du service"))
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else str(gettext("un collègue"))
+    name = actors.name(row.settled_by)
+    return str(gettext("l’équipe du service")) if name is None else name or str(gettext("un collègue"))

@@ -12,9 +12,8 @@ from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
-from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -29,7 +28,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("notices", __name__)
 
 _ALL = "tous"
-_SHORTEST = 4
 
 
 class AnswerForm(Form):
@@ -42,7 +40,7 @@ class AnswerForm(Form):
 
     def check(self, children: Sequence[Child], *, renames: bool) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if len(self.sentence.data or "") < _SHORTEST:
+        if not typed.is_sentence(typed.one_line(self.sentence.data)):
             self.sentence.errors = [_l("Écrivez en une phrase ce que vous avez vérifié.")]
         if len(children) > 1 and self.child.data not in {_ALL, *(child.id.hex for child in children)}:
             self.child.errors = [_l("Choisissez l’élève, ou tous.")]
@@ -78,7 +76,7 @@ def show() -> Response:
 def detail(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
-    _note_reading(row)
+    reading.note_account(row.account_id)
     return _page("signalement.html", row, done=_done(row), late=request.args.get("fait") == "tard")
 
 
@@ -107,7 +105,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
                 return see_other(url_for("notices.detail", notice=notice, fait="tard"))
             error = refusal.sentence
     elif request.method == "GET":
-        _note_reading(row)
+        reading.note_account(row.account_id)
         _fill(form, row)
     return _page(
         "reponse.html",
@@ -124,7 +122,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
     child = next((child.id for child in children if child.id.hex == form.child.data), None)
     names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
-    return Reply(chosen, " ".join((form.sentence.data or "").split()), child, names)
+    return Reply(chosen, typed.one_line(form.sentence.data), child, names)
 
 
 def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:
@@ -149,12 +147,6 @@ def _done(row: SchoolNotice) -> str:
         return str(gettext("C’est noté pour cet élève. Le signalement attend encore votre réponse pour les autres."))
     consequence = settling.consequence(row, Answer(done))
     return str(consequence.after) if consequence else ""
-
-
-def _note_reading(row: SchoolNotice) -> None:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=row.account_id, school=school.uai if school else ""))
 
 
 def _page(name: str, row: SchoolNotice, **values: Any) -> Response:

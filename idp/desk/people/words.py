@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
 from idp.operations.personal_data.erasure import Kept, Obstacle
+from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 
 OBSTACLES: Mapping[Obstacle, Any] = {
     Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
@@ -95,6 +96,6 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
             gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
             gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève : 90 jours après son départ."),
         ),
-        (gettext("Connexions terminées"), gettext("7 jours.")),
-        (gettext("Mails envoyés (sans leur texte)"), gettext("30 jours.")),
+        (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
+        (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from idp import spreadsheet
 from idp.config import Settings
+from idp.desk import downloads
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
@@ -72,7 +73,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
     }
     return Finished(
         summary,
-        file=NewFile("difference.csv", "text/csv; charset=utf-8", sheet) if totals else None,
+        file=NewFile("difference.csv", downloads.CSV, sheet) if totals else None,
         for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
         frees=running.id if refusal else None,
     )

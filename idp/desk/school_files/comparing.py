@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from idp.clock import now
+from idp.clock import today
 from idp.desk.jobs.files import NewFile
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
@@ -42,7 +42,7 @@ def form(parameters: Mapping[str, Any]) -> Form:
     """Return how the files are read; those of a school's staff may hold that school alone."""
     uai = parameters["school"] or None
     is_bound = Role(parameters["role"]) in AT_A_SCHOOL
-    return Form(today=now().astimezone().date(), school=uai, refuses_others=is_bound)
+    return Form(today=today(), school=uai, refuses_others=is_bound)
 
 
 def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:

@@ -12,6 +12,7 @@ from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
 from idp.desk.school_files import words
+from idp.desk.staff import actors
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -121,7 +122,7 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
         .group_by(ImportIssue.batch_id)
     )
     problems = {row[0]: row[1] for row in db.session.execute(counted)}
-    people = {batch.id: _person(batch.actor) for batch in batches}
+    people = {batch.id: actors.staff_id(batch.actor) for batch in batches}
     named = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(filter(None, people.values())))
     staff: dict[uuid.UUID | None, str] = {row[0]: row[1] for row in db.session.execute(named)}
     uai = _own_uai()
@@ -141,12 +142,3 @@ def _place(schools: Sequence[str]) -> str:
     if len(schools) == 1:
         return schools[0]
     return str(gettext("%(n)s établissements", n=len(schools)))
-
-
-def _person(actor: str) -> uuid.UUID | None:
-    """Return the person of an actor of the desk (`desk ROLE UUID`)."""
-    desk, _, rest = actor.partition(" ")
-    try:
-        return uuid.UUID(rest.rpartition(" ")[2]) if desk == "desk" else None
-    except ValueError:
-        return None

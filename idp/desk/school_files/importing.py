@@ -14,8 +14,6 @@ from idp.rostering import imports, lock
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
 from idp.rostering.reconcile import difference
 
-WORD = "IMPORTER"
-"""The word that a person types to accept files that look like a mistake."""
 _ENDS = (20, 40)
 
 

@@ -82,12 +82,14 @@ _JOB_STATES = {
     State.CANCELLED: _l("annulé"),
 }
 
-_OF_COMMANDS = (
+OF_COMMANDS = (
     (" : ajoutez --school et son UAI.", " : donnez son UAI."),
     ("voyez « idp account rename »", "dites-le dans Signalements après l’import"),
     ("donnez-le avec « idp school set »", "donnez-le dans Établissement"),
     ("retirez --school", "laissez l’UAI vide"),
+    (", ou précisez l’encodage avec --encoding", ""),
 )
+"""What sentences of the import advise to type in a shell, and what the desk says instead."""
 
 
 def for_the_desk(line: Difference) -> Difference:
@@ -97,7 +99,7 @@ def for_the_desk(line: Difference) -> Difference:
 
 def without_commands(sentence: str) -> str:
     """Return a sentence that names pages of the desk instead of commands."""
-    for command, page in _OF_COMMANDS:
+    for command, page in OF_COMMANDS:
         sentence = sentence.replace(command, page)
     return sentence
 

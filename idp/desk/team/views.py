@@ -1,7 +1,7 @@
 """`/equipe` of the desk."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -12,9 +12,9 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import DeskRefused
 from idp.clients.models import Client
-from idp.clock import now
+from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, colleagues
+from idp.desk import access, colleagues, typed
 from idp.desk.access import Right, needs
 from idp.desk.alerts import new_head
 from idp.desk.home import tiles
@@ -33,7 +33,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("team", __name__)
 _MOST_ROWS = 100
 _MOST_RENEWED = 40
-_LONGEST_SEARCH = 80
 
 
 @blueprint.get("/equipe")
@@ -44,8 +43,8 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    typed = " ".join(request.args.get("q", "")[:_LONGEST_SEARCH].replace("\x00", "").split())
-    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=typed, sees_all=_sees_all())
+    words = typed.search_words()
+    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=words, sees_all=_sees_all())
     sentences = {
         "invite": gettext("L’invitation part par mail."),
         "termine": gettext("L’accès est terminé. Si la personne était connectée, elle ne l’est plus."),
@@ -58,7 +57,7 @@ def _list(error: str = "") -> Response:
         "desk/team/equipe.html",
         rows=rows[:_MOST_ROWS],
         is_cut=len(rows) > _MOST_ROWS,
-        typed=typed,
+        typed=words,
         searches=_sees_all(),
         ending=ending[:_MOST_RENEWED],
         may_renew=any(row.is_renewable for row in ending),
@@ -87,9 +86,9 @@ def _is_own(row: Colleague) -> bool:
     return row.staff.id == access.person().staff.id
 
 
-def _new_end() -> datetime:
-    """Return a moment of the last day of a renewed role."""
-    return posts.end_of_year(now()) - timedelta(seconds=1)
+def _new_end() -> date:
+    """Return the last day of a renewed role."""
+    return last_day(posts.end_of_year(now()))
 
 
 @blueprint.route("/equipe/inviter", methods=["GET", "POST"])
