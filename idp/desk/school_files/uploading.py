@@ -129,10 +129,11 @@ def _check_of(row: Job) -> uuid.UUID:
 def checked(key: uuid.UUID) -> Job:
     """Return a check whose difference the person may read; refuse the page otherwise.
 
-    The names of a school's families are for that school: an engineer reads the own checks alone.
+    The names of a school's families are for that school: a person of the académie reads the own checks alone, and
+    only those made in this role.
     """
     check, kind = asking.get(key)
-    is_own = check.staff_id == access.person().staff.id
+    is_own = check.staff_id == access.person().staff.id and check.parameters.get("role") == access.role().value
     if kind is not job.CHECK or not (is_own or access.role() in AT_A_SCHOOL):
         access.refuse(str(key))
     return db.session.scalars(select(Job).where(Job.id == check.id)).one()

@@ -16,7 +16,7 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import checking, history, importing, job, uploading, words
+from idp.desk.school_files import checking, history, importing, job, nameless, uploading, words
 from idp.desk.school_files.uploading import UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
@@ -123,7 +123,8 @@ def _difference(check: Job, error: str = "") -> Response:
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
     code = "" if refused else importing.refusal(settings, check, role)
-    if parts:
+    is_nameless = nameless.is_for(role)
+    if parts and not is_nameless:
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
     page = render_template(
@@ -138,6 +139,7 @@ def _difference(check: Job, error: str = "") -> Response:
         kinds=words.KINDS,
         shown=checking.SHOWN,
         word=importing.WORD,
+        is_nameless=is_nameless,
         files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
         minutes=int(files.LIFETIME.total_seconds()) // 60,
     )
@@ -149,14 +151,12 @@ def _difference(check: Job, error: str = "") -> Response:
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
     past = history.get(key)
-    issues = history.issues(past.batch, history.SHOWN)
     page = render_template(
         "desk/school_files/import.html",
         past=past,
         sentences=words.counted(past.batch.counts),
-        issues=issues,
-        without_commands=words.without_commands,
-        names=history.names(issue.key for issue in issues),
+        problems=history.problems(past.batch, history.SHOWN),
+        is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,
         states=words.STATES,
     )

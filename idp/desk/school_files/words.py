@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp.desk import access
 from idp.desk.jobs.models import Job, State
+from idp.desk.school_files import nameless
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -79,6 +81,19 @@ _JOB_STATES = {
     State.CANCELLED: _l("annulé"),
 }
 
+_COUNTED = (
+    (
+        "students",
+        _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Élèves : %(read)s lus, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+    (
+        "guardians",
+        _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Responsables : %(read)s lus, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+)
+
 _OF_COMMANDS = (
     (" : ajoutez --school et son UAI.", " : donnez son UAI."),
     ("voyez « idp account rename »", "dites-le dans Signalements après l’import"),
@@ -126,7 +141,13 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     numbers = counts.get("students")
     if not numbers:
         return "–"
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+    new, left = _number(numbers["created"]), _number(numbers["left"])
+    return str(gettext("arrivées %(new)s, départs %(left)s", new=new, left=left))
+
+
+def _number(count: int) -> str:
+    """Return a number of people, in tens for a person who reads no names."""
+    return nameless.about(count) if nameless.is_for(access.role()) else str(count)
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -146,20 +167,16 @@ def of_import(job: Job) -> Sequence[str]:
 
 def counted(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return counts of a check or an import as sentences."""
+    is_nameless = nameless.is_for(access.role())
     sentences = []
-    for name, words in (
-        ("students", _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s.")),
-        (
-            "guardians",
-            _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        ),
-    ):
+    for name, whole, short in _COUNTED:
         if numbers := counts.get(name):
             values = {
-                "new": numbers["created"],
-                "changed": numbers["changed"],
-                "left": numbers["left"],
+                "new": _number(numbers["created"]),
+                "changed": _number(numbers["changed"]),
+                "left": _number(numbers["left"]),
                 "same": numbers["unchanged"],
+                "read": numbers["read"],
             }
-            sentences.append(str(words) % values)
+            sentences.append(str(short if is_nameless else whole) % values)
     return sentences
