@@ -15,7 +15,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, RefusedError, Running
-from idp.desk.school_files import comparing, nameless, words
+from idp.desk.school_files import comparing, leaving, nameless, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
@@ -73,7 +73,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         "format": result.format.value if result.format else "",
         "schools": len(result.schools),
         "counts": imports.totals(result),
-        "enrolled": difference.enrolled(staging),
+        "leaving": {} if refusal else leaving.numbers(result),
         "mistakes": list(dict.fromkeys(mistake.code for mistake in result.mistakes)),
         "refused": refusal,
         "lines": dict(totals),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, String, cast, func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child
@@ -156,7 +156,7 @@ def sheet(batch: ImportBatch) -> Iterator[bytes]:
 def _in_scope() -> ColumnElement[bool]:
     """Return the condition of the imports that speak for the school in use, or of all for an engineer."""
     uai = _own_uai()
-    return true() if uai is None else cast(ImportBatch.schools, String).contains(f'"{uai}"', autoescape=True)
+    return true() if uai is None else ImportBatch.speaks_for(uai)
 
 
 def _own_uai() -> str | None:

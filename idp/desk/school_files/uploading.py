@@ -12,7 +12,7 @@ from idp.desk import access
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing, importing, job
+from idp.desk.school_files import comparing, job
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
@@ -100,7 +100,7 @@ def start_import(settings: Settings, check: Job) -> Job:
             "school": check.parameters["school"],
             "role": role.value,
             "accepted": sorted(mistakes & comparing.acceptable(role)),
-            "leaving": importing.leaving(check.result),
+            "leaving": {name: numbers[0] for name, numbers in check.result["leaving"].items()},
         },
     )
 

@@ -28,7 +28,8 @@ _REFUSALS = {
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
     "too_many_leave": _l(
-        "Plus de 5 % des élèves partiraient. La direction de l’établissement peut importer ces fichiers."
+        "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La direction de "
+        "l’établissement peut importer ces fichiers."
     ),
     "for_the_head": _l(
         "Ces fichiers changent beaucoup de choses, ou viennent d’un autre logiciel que d’habitude. La direction de "
