@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from bench.academy.produce import Order, produce
 from idp.accounts.models import Account, Child, School
@@ -89,18 +90,43 @@ def test_guardians_who_lose_their_last_child_count_together(desk: Flask, colleag
 
 @pytest.mark.row("K-13")
 def test_an_import_looks_again_at_who_left_since_its_check(desk: Flask, colleagues: Colleagues) -> None:
-    secretaries, head = [colleagues.signed_in(), colleagues.signed_in()], colleagues.signed_in(Role.HEAD)
-    imported(head, sheet(*families(40)))
-    keys = [checked(secretaries[0], sheet(*families(38)))[0], checked(secretaries[1], sheet(*families(40)[1:]))[0]]
-    first, second = (
-        key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-        for browser, key in zip(secretaries, keys, strict=True)
-    )
+    secretary = colleagues.signed_in()
+    imported(colleagues.signed_in(Role.HEAD), sheet(*families(40)))
+    key, _ = checked(secretary, sheet(*families(39)))
+    waiting = key_of(post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    gone = update(Child).where(Child.family_name.in_(["FAMILLE1", "FAMILLE2"]))
+    db.session.execute(gone.values(left_at=now(), roster_key=None))
+    db.session.commit()
     do_all()
+    assert db.session.get_one(Job, waiting).refusal == "too_many_leave"
+
+
+@pytest.mark.row("K-14")
+def test_one_import_of_a_school_is_asked_for_at_a_time(desk: Flask, colleagues: Colleagues) -> None:
+    first, second = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    key, other = checked(first, sheet(*families(3)))[0], checked(second, sheet(*families(4)))[0]
+    started = key_of(post(first, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    assert key_of(post(first, f"/fichiers/{key}/importer", f"/fichiers/{key}")) == started, "a second click"
+    refused = post(second, f"/fichiers/{other}/importer", f"/fichiers/{other}")
+    assert "D’autres fichiers de cet établissement sont en cours d’import" in shown(refused)
+    assert db.session.query(Job).filter_by(kind="import").count() == 1
     do_all()
-    assert db.session.get_one(Job, first).state is State.DONE
-    assert (db.session.get_one(Job, second).refusal, len(names())) == ("too_many_leave", 40)
-    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 38
+    assert len(names()) == 3
+    post(second, f"/fichiers/{other}/importer", f"/fichiers/{other}")
+    do_all()
+    assert len(names()) == 4, "the lane is free"
+
+
+@pytest.mark.row("K-14")
+def test_the_database_keeps_a_second_import_out_that_no_request_saw(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    job = db.session.get_one(Job, key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")))
+    twin = Job(kind=job.kind, staff_id=job.staff_id, role_id=job.role_id, school_id=job.school_id, lane=job.lane)
+    db.session.add(twin)
+    with pytest.raises(IntegrityError):
+        db.session.commit()
+    db.session.rollback()
 
 
 def test_the_head_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues) -> None:

@@ -86,23 +86,28 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str) -> Job:
     return asking.start(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
 
 
-def start_import(settings: Settings, check: Job) -> Job:
-    """Ask for the import of checked files, or return the import that was asked for."""
-    for row in asking.recent(job.IMPORT):
-        if _check_of(row) == check.id and row.state in {State.WAITING, State.RUNNING, State.DONE}:
-            return row
-    role, mistakes = access.role(), set(check.result["mistakes"])
-    return asking.start(
-        settings,
+def start_import(check: Job) -> Job | None:
+    """Ask for the import of checked files; return None if other files of the school are being imported.
+
+    If the import of these files was asked for and is not over, return it.
+    """
+    role, mistakes, uai = access.role(), set(check.result["mistakes"]), check.parameters["school"]
+    lane = f"{job.IMPORT.name} {uai}"
+    started = asking.start_alone(
         job.IMPORT,
         {
             "check": str(check.id),
-            "school": check.parameters["school"],
+            "school": uai,
             "role": role.value,
             "accepted": sorted(mistakes & comparing.acceptable(role)),
             "leaving": {name: numbers[0] for name, numbers in check.result["leaving"].items()},
         },
+        lane,
     )
+    if started is not None:
+        return started
+    running = asking.in_lane(lane)
+    return running if running and _check_of(running) == check.id else None
 
 
 def recent() -> list[Job]:

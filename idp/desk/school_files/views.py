@@ -112,17 +112,19 @@ def import_(key: uuid.UUID) -> Response:
         return _difference(check)
     if check.result["mistakes"] and current_request().fields.get("mot", "").strip() != importing.WORD:
         return _difference(check, gettext("Tapez %(word)s pour confirmer.", word=importing.WORD))
-    started = uploading.start_import(services().settings, check)
+    started = uploading.start_import(check)
+    if started is None:
+        return _difference(check, is_busy=True)
     return see_other(url_for("jobs.show", key=started.id))
 
 
-def _difference(check: Job, error: str = "") -> Response:
+def _difference(check: Job, error: str = "", *, is_busy: bool = False) -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
     settings, role = services().settings, access.role()
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
-    code = "" if refused else importing.refusal(settings, check, role)
+    code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
     is_nameless = nameless.is_for(role)
     if parts and not is_nameless:
         with unit_of_work():

@@ -40,6 +40,10 @@ _REFUSALS = {
         "Des données ont changé depuis la vérification : plus de personnes partiraient que ce qui a été montré. "
         "Rien n’a été importé. Vérifiez les fichiers de nouveau."
     ),
+    "busy": _l(
+        "D’autres fichiers de cet établissement sont en cours d’import. Attendez la fin, puis vérifiez ceux-ci de "
+        "nouveau."
+    ),
     "role_ended": _l("Le rôle de la personne a pris fin : rien n’a été importé."),
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
 }
