@@ -118,12 +118,16 @@ class StaffReasonGiven(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeskRefused(Event):
-    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing."""
+    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing.
+
+    It is number `count` of the person within the hour. After 60, only those whose number is a power of two are entries.
+    """
 
     kind = "desk.refused"
     result = "refused"
     page: str
     subject: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,12 @@ from flask import Flask, Response, current_app, request
 from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
-from idp.audit import log
-from idp.audit.desk_events import DeskRefused
 from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db, unit_of_work
-from idp.desk import ties
+from idp.db import db
+from idp.desk import refusals, ties
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT, Post
@@ -394,6 +392,5 @@ def refuse(subject: str = "") -> NoReturn:
     Raises:
         NotFound: always.
     """
-    with unit_of_work():
-        log.record(DeskRefused(page=request.endpoint or "", subject=subject))
+    refusals.note(request.endpoint or "", subject)
     not_found()

@@ -106,6 +106,9 @@ DESK_CHALLENGE_IP = Budget("desk_challenge_ip", (Window(300, _HOUR),), by_networ
 DESK_CHALLENGE_DEVICE = Budget("desk_challenge_device", (Window(100, _HOUR),))
 """The same in a browser in which somebody of the desk signed in before: a stranger on its network does not block it."""
 
+DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
+"""Pages that the desk refused to one person. The journal has the first ones, and the number."""
+
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
@@ -170,6 +173,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_PASSKEY_DEVICE,
     DESK_CHALLENGE_IP,
     DESK_CHALLENGE_DEVICE,
+    DESK_REFUSALS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,
