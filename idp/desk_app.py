@@ -71,7 +71,7 @@ def create_desk(settings: Settings) -> Flask:
     door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
-    security.configure(app, door, settings, policy=_POLICY)
+    security.configure(app, door, settings, policy=_POLICY, origin=settings.desk_url.rstrip("/"))
     i18n.configure(app)
     errors.configure(app)
     door.before(remember_origin)

@@ -13,8 +13,10 @@ from idp.clock import now
 from idp.db import db
 from idp.desk import access, refusals
 from idp.desk.staff.models import Role
+from tests import databases
 from tests.desk.colleagues import Colleagues, post
-from tests.pages import heading
+from tests.pages import form_token, heading
+from tests.rows import each_row
 
 
 def test_every_endpoint_declares_what_it_needs(desk: Flask) -> None:
@@ -80,6 +82,32 @@ def test_a_person_with_two_posts_chooses_one(colleagues: Colleagues) -> None:
     page = browser.get("/").get_data(as_text=True)
     assert "Lycée Louise-Weber" in page
     assert "Direction" in page
+
+
+@pytest.mark.row("K-17")
+@each_row(
+    ("headers", "is_taken"),
+    [
+        ({}, True),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": databases.DESK, "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "https://connexion.exemple.test"}, False),
+        ({"Origin": f"{databases.DESK}.ailleurs.test"}, False),
+        ({"Origin": databases.DESK.replace("https", "http")}, False),
+    ],
+)
+def test_a_form_of_another_site_is_refused_also_with_the_right_token(
+    colleagues: Colleagues, headers: dict[str, str], *, is_taken: bool
+) -> None:
+    browser = colleagues.signed_in()
+    token = form_token(browser.get("/ma-securite"))
+    answer = browser.post("/deconnexion", data={"csrf_token": token}, headers=headers)
+    assert answer.status_code == (303 if is_taken else 400)
+    assert (browser.get("/").status_code == 303) is is_taken
 
 
 @pytest.mark.row("K-16")

@@ -277,6 +277,7 @@ def test_strangers_are_led_to_the_sign_in(desk: Flask, colleagues: Colleagues) -
             assert first_page(answer) == SIGN_IN
 
 
+@pytest.mark.row("K-17")
 def test_every_form_needs_its_token(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     visitor = Visitor(colleagues.session(member(colleagues, build, Role.HEAD))[0])
     posts = [rule for rule in rules(desk) if "POST" in methods(rule)]
