@@ -26,6 +26,7 @@ from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
 from idp.desk.jobs import asking, files, running
 from idp.desk.letter import job as letter_jobs
+from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.staff import invitations
@@ -104,7 +105,7 @@ _PAGES = (
 )
 
 
-_JOBS = (letter_jobs, class_jobs, print_jobs, school_files)
+_JOBS = (letter_jobs, class_jobs, password_jobs, print_jobs, school_files)
 """The slices of the desk that register kinds of jobs when they are imported (`idp.desk.jobs.kinds`)."""
 
 
