@@ -248,6 +248,8 @@ def test_a_proof_is_limited_like_a_sign_in(clock: time_machine.Traveller, sylvie
     answers = [post(sylvie.browser, "/preuve", password=PASSWORD, code="000000") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[-1].headers["Retry-After"]
+    entries = db.session.query(AuditEntry).filter_by(kind="staff.proved").all()
+    assert [(entry.result, entry.details["authenticator"]) for entry in entries] == [("refused", "code")] * 5
 
 
 def guess_elsewhere(desk: Flask) -> TestResponse:

@@ -185,6 +185,10 @@ def test_nobody_proves_for_another(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
     refused(answer_with(browser, theirs.get(options(browser, "/preuve/defi", "/preuve")), "/preuve"))
     assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+    entry = db.session.query(AuditEntry).filter_by(kind="staff.proved").one()
+    assert (entry.result, entry.details["authenticator"]) == ("refused", "passkey")
+    statuses = [answer_with(browser, "{}", "/preuve").status_code for _ in range(5)]
+    assert statuses == [200] * 4 + [429], "as with codes, so that the journal does not grow for ever"
 
 
 def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues: Colleagues) -> None:

@@ -1,7 +1,6 @@
 """The files of a school: upload, check with the difference by name, refusals."""
 
 import io
-import re
 from datetime import timedelta
 
 import pytest
@@ -9,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from idp.accounts.models import Account
 from idp.app import create_app
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -18,8 +17,6 @@ from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import comparing
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
@@ -150,6 +147,8 @@ def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked
     assert refused.status_code == 303
     table = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
     assert "FAMILLE2 Marie" in table
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "desk.file_taken"))
+    assert (entry.details["job"], entry.details["work"], entry.details["file"]) == (str(key), "check", "difference.csv")
     assert not [cell for line in table.lstrip("\ufeff").splitlines() for cell in line.split(";") if cell[1:2] in "=+@"]
 
 
@@ -345,53 +344,6 @@ def test_an_engineer_does_not_see_the_checks_of_a_school(desk: Flask, colleagues
     key, _ = checked(colleagues.signed_in(), sheet(*families(2)))
     assert str(key) not in shown(colleagues.signed_in(Role.ENGINEER).get("/fichiers"))
     assert str(key) in shown(colleagues.signed_in(Role.HEAD).get("/fichiers"))
-
-
-@pytest.mark.row("K-12")
-def test_a_file_of_one_pupil_tells_the_engineer_nothing_of_the_person(desk: Flask, colleagues: Colleagues) -> None:
-    imported(colleagues.signed_in(Role.HEAD), sheet(*families(3), row(4, mail="pas une adresse")))
-    engineer, pages = colleagues.signed_in(Role.ENGINEER), set()
-    for line in (row(2), row(2, home="9 place Neuve;59000;Valdoux"), row(2, given="Paul"), row(77)):
-        key, page = checked(engineer, sheet(line))
-        assert "FAMILLE" not in page
-        assert "Élèves : 1 lus, arrivées moins de 10, changements moins de 10, départs moins de 10." in page
-        file = db.session.scalars(select(JobFile).where(JobFile.job_id == key, JobFile.name == "difference.csv")).one()
-        table = post(engineer, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
-        pages.add((re.sub(r"[0-9a-f-]{36}|value=.*?>|\d\d:\d\d", "", page), table))
-    assert len({table for _, table in pages}) == 1, "known, changed, another person or unknown: the file is the same"
-    assert len({re.findall(r"<main.*</main>", page, re.DOTALL)[0] for page, _ in pages}) == 1, "and so is the page"
-    batch = db.session.scalars(select(ImportBatch)).one()
-    former = shown(engineer.get(f"/fichiers/imports/{batch.id}"))
-    assert "familles.csv, ligne 5" in former
-    assert "FAMILLE" not in former
-    table = shown(engineer.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
-    assert "csv:" not in former + table, "the key of nobody"
-    assert "arrivées moins de 10" in shown(engineer.get("/fichiers"))
-
-
-@pytest.mark.row("K-12")
-def test_a_check_of_refused_people_does_not_tell_the_engineer_that_one_is_suspended(
-    desk: Flask, colleagues: Colleagues
-) -> None:
-    imported(colleagues.signed_in(Role.HEAD), sheet(*families(3)))
-    account = db.session.scalars(select(Account).where(Account.family_name == "FAMILLE2")).one()
-    suspension.suspend(account.id, Decision(reason="le juge a décidé", school=colleagues.build.school()))
-    db.session.commit()
-    engineer = colleagues.signed_in(Role.ENGINEER)
-    for number, given in ((2, "Marie"), (3, "Jeanne")):
-        line = row(90 + number, family="FAMILLE2", given=given, child=f"{1000 + number};FAMILLE{number};Léa;6A")
-        _, page = checked(engineer, sheet(line))
-        assert "suspendu" not in page
-        assert "Aucune ligne" not in page
-        assert "Importer</button>" in page
-
-
-def test_the_engineer_sees_remarks_on_many_lines_as_a_number(desk: Flask, colleagues: Colleagues) -> None:
-    alone = [row(number, child=f"{1000 + number};FAMILLE{number};Léa;") for number in range(41, 53)]
-    _, page = checked(colleagues.signed_in(Role.ENGINEER), sheet(*families(25), *alone, row(99, mail="x")))
-    assert "arrivées environ 20" in page
-    assert "Aucun élève de cette personne n’est dans une classe : pas de compte. (environ 10 lignes)" in page
-    assert "familles.csv, ligne 39" in page, "what the file says of itself is told by line"
 
 
 def test_no_other_page_takes_files_and_none_of_the_parents(desk: Flask, settings: Settings) -> None:

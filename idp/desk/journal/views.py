@@ -66,7 +66,18 @@ def export() -> Response:
     content = files.as_csv(listing.lines(rows)) if kind == "csv" else files.as_json(rows)
     digest = hashlib.sha256(content)
     with unit_of_work():
-        log.record(JournalExported(since=chosen.first, format=kind, entries=len(rows), sha256=digest.hexdigest()))
+        log.record(
+            JournalExported(
+                account_id=chosen.account_id,
+                since=chosen.first,
+                until=chosen.last,
+                act=chosen.act,
+                who=chosen.who,
+                format=kind,
+                entries=len(rows),
+                sha256=digest.hexdigest(),
+            )
+        )
     response = make_response(content)
     response.headers["Content-Type"] = _TYPES[kind]
     name = f"journal-{now().astimezone(PARIS):%Y-%m-%d}.{kind}"

@@ -82,6 +82,10 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
         (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
         (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
         (gettext("Imports de fichiers et leurs remarques"), gettext("%(n)s jours.", n=settings.audit_days)),
+        (
+            gettext("Personnes du bureau, avec leurs rôles"),
+            gettext("%(n)s jours après la fin de leur dernier rôle.", n=settings.audit_days),
+        ),
         (gettext("Connexions terminées"), gettext("7 jours.")),
         (gettext("Mails envoyés (sans leur texte)"), gettext("30 jours.")),
     ]
