@@ -287,6 +287,7 @@ def test_the_device_of_a_colleague_guesses_in_the_bucket_of_the_account(
     assert sign_in(other, sylvie.code()).status_code == 429
 
 
+@pytest.mark.row("K-20")
 def test_a_code_proves_once(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
     clock.shift(timedelta(minutes=6))
     code = sylvie.code()

@@ -140,6 +140,7 @@ def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagu
     assert data["entries_sha256"] == hashlib.sha256(canonical).hexdigest()
 
 
+@pytest.mark.row("K-22")
 def test_a_csv_file_has_no_formula(build: Build, colleagues: Colleagues) -> None:
     account = build.active(children=[build.child()], given_name="=1+1", family_name="X")
     write(AccountRead(account_id=account.id), colleagues.person("@SUM(A1)"), build.school().id, reason="-2+3")

@@ -196,6 +196,7 @@ def test_what_does_not_exist_is_missing(desk: Flask, colleagues: Colleagues, bui
                 assert visitor.ask(method, url(desk, rule, ids)).status_code == 404
 
 
+@pytest.mark.row("K-21")
 @pytest.mark.parametrize(("role", "how"), list(overs()))
 def test_whose_access_is_over_is_led_to_the_sign_in(
     desk: Flask, colleagues: Colleagues, build: Build, role: Role, how: str

@@ -134,6 +134,7 @@ def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Coll
     assert "familles.csv" in shown(table)
 
 
+@pytest.mark.row("K-22")
 def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked(
     desk: Flask, colleagues: Colleagues
 ) -> None:
@@ -244,6 +245,7 @@ ENTITIES = (
 )
 
 
+@pytest.mark.row("K-23")
 @each_row(
     ("name", "content", "sentence"),
     [
@@ -270,6 +272,7 @@ def test_a_file_that_cannot_be_imported_says_why(
     assert db.session.scalar(select(ImportBatch)) is None
 
 
+@pytest.mark.row("K-23")
 def test_a_school_has_lower_limits_of_archives(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +291,7 @@ def test_a_form_without_a_file_or_with_an_empty_one_is_told(desk: Flask, colleag
     assert db.session.scalar(select(Job)) is None
 
 
+@pytest.mark.row("K-23")
 def test_a_form_of_more_than_32_megabytes_is_told(desk: Flask, colleagues: Colleagues) -> None:
     answer = send(colleagues.signed_in(), b"x" * (33 << 20))
     assert answer.status_code == 413

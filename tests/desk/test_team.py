@@ -82,6 +82,7 @@ def test_other_roles_have_no_team(colleagues: Colleagues, build: Build, role: Ro
     assert invited() is None
 
 
+@pytest.mark.row("K-18")
 @pytest.mark.parametrize(
     ("role", "granted"),
     [
