@@ -1,7 +1,7 @@
 """Journals the pages that the desk refuses to a person, so that a script of one person cannot fill the journal.
 
-The first refusals of an hour are entries, each with its object. Then only those whose number is a power of two are:
-whoever reads the journal still learns how many there were.
+The first refusals of an hour are entries, each with its object. Then only those whose number is a power of two are, so
+that a reader of the journal still learns how many there were.
 """
 
 from idp.audit import log

@@ -3,8 +3,8 @@
 import ast
 import inspect
 
+from idp.rostering.issue_codes import COMPARED, OF_THE_FILE
 from idp.rostering.reconcile import outcomes
-from idp.rostering.reconcile.issue_codes import COMPARED, OF_THE_FILE
 from idp.rostering.reconcile.phases import (
     former_accounts,
     guardians,
@@ -21,12 +21,12 @@ PHASES = (former_accounts, guardians, links, near_duplicates, outside, records, 
 
 
 def test_every_code_of_the_phases_is_sorted() -> None:
-    told = {consequence.code for table in outcomes.OF_TABLE.values() for consequence in table.values()} - {""}
-    told |= {code for code, *_ in links._DISPUTES} | {code for code, _ in former_accounts._MESSAGES.values()}
+    codes = {consequence.code for table in outcomes.OF_TABLE.values() for consequence in table.values()} - {""}
+    codes |= {code for code, *_ in links._DISPUTES} | {code for code, _ in former_accounts._MESSAGES.values()}
     for phase in PHASES:
         for call in ast.walk(ast.parse(inspect.getsource(phase))):
             if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {"tell_all", "Issue"}:
-                told |= {ast.literal_eval(code) for code in call.args[1:2] if isinstance(code, ast.Constant)}
-    assert len(told) > 20
-    assert told <= COMPARED | OF_THE_FILE, "add the code to COMPARED, or to OF_THE_FILE if no person follows from it"
+                codes |= {ast.literal_eval(code) for code in call.args[1:2] if isinstance(code, ast.Constant)}
+    assert len(codes) > 20
+    assert codes <= COMPARED | OF_THE_FILE, "add the code to COMPARED, or to OF_THE_FILE if no person follows from it"
     assert not COMPARED & OF_THE_FILE

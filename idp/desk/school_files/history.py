@@ -14,9 +14,9 @@ from idp.desk import access
 from idp.desk.school_files import nameless, words
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import difference
-from idp.rostering.reconcile.issue_codes import COMPARED
 
 SHOWN = 200
 """How many problems the page shows; the CSV has all."""

@@ -12,9 +12,9 @@ from flask_babel import gettext
 
 from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
+from idp.rostering.issue_codes import COMPARED
 from idp.rostering.reconcile import difference
 from idp.rostering.reconcile.difference import Difference, Kind
-from idp.rostering.reconcile.issue_codes import COMPARED
 from idp.rostering.reconcile.staging import Staging
 
 TEN = 10
