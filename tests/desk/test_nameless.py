@@ -24,7 +24,7 @@ def test_a_file_of_one_pupil_tells_the_engineer_nothing_of_the_person(desk: Flas
     for line in (row(2), row(2, home="9 place Neuve;59000;Valdoux"), row(2, given="Paul"), row(77)):
         key, page = checked(engineer, sheet(line))
         assert "FAMILLE" not in page
-        assert "Élèves : 1 lus, arrivées moins de 10, changements moins de 10, départs moins de 10." in page
+        assert "Élèves : 1 dans les fichiers, arrivées moins de 10, changements moins de 10, départs moins" in page
         file = db.session.scalars(select(JobFile).where(JobFile.job_id == key, JobFile.name == "difference.csv")).one()
         table = post(engineer, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
         pages.add((re.sub(r"[0-9a-f-]{36}|value=.*?>|\d\d:\d\d", "", page), table))

@@ -90,12 +90,12 @@ _COUNTED = (
     (
         "students",
         _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        _l("Élèves : %(read)s lus, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+        _l("Élèves : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
     ),
     (
         "guardians",
         _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        _l("Responsables : %(read)s lus, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+        _l("Responsables : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
     ),
 )
 
