@@ -27,6 +27,7 @@ from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
 from idp.desk.jobs import asking, files, running
 from idp.desk.letter import job as letter_jobs
+from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.staff import invitations
@@ -105,7 +106,7 @@ _PAGES = (
 )
 
 
-_JOBS = (letter_jobs, class_jobs, print_jobs, school_files)
+_JOBS = (letter_jobs, class_jobs, password_jobs, print_jobs, school_files)
 """The slices of the desk that register kinds of jobs when they are imported (`idp.desk.jobs.kinds`)."""
 
 
@@ -151,13 +152,16 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def assemble(settings: Settings, *templates: Path, policy: str = security.POLICY) -> tuple[Application, Door]:
+def assemble(
+    settings: Settings, *templates: Path, policy: str = security.POLICY, origin: str = ""
+) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
 
     Args:
         settings: the settings.
         templates: the folders of the templates; the first that has a template wins.
         policy: the `Content-Security-Policy` of the pages.
+        origin: the origin that forms come from; any if empty.
     """
     log_lines.configure(settings.log_level)
     app = Application("idp", template_folder=None, static_folder=None)
@@ -171,7 +175,7 @@ def assemble(settings: Settings, *templates: Path, policy: str = security.POLICY
     door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
-    security.configure(app, door, settings, policy=policy)
+    security.configure(app, door, settings, policy=policy, origin=origin)
     i18n.configure(app)
     errors.configure(app)
     door.before(_remember_origin)

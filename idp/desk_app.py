@@ -57,7 +57,7 @@ def create_desk(settings: Settings) -> Flask:
 
     A template is looked for among the desk's first, so that error pages have the desk's layout.
     """
-    app, door = assemble(settings, TEMPLATES / "desk", TEMPLATES, policy=_POLICY)
+    app, door = assemble(settings, TEMPLATES / "desk", TEMPLATES, policy=_POLICY, origin=settings.desk_url.rstrip("/"))
     door.admits_files = _may_upload
     app.before_request(sessions.note_origin)
     app.before_request(access.check)

@@ -12,11 +12,15 @@ from idp.audit.events import Event
 class JournalExported(Event):
     """An operator exported the journal; `since` is the first date, if one was given.
 
-    An export at the desk also has the `format`, the number of `entries`, and the `sha256` of the file.
+    An export at the desk also has the `format`, the number of `entries`, the `sha256` of the file, and its filters: the
+    last date `until`, the kind `act`, the name `who`; the account, if there is one, is that of the entry.
     """
 
     kind = "journal.exported"
     since: str = ""
+    until: str = ""
+    act: str = ""
+    who: str = ""
     format: str = ""
     entries: int = 0
     sha256: str = ""

@@ -99,6 +99,16 @@ class StaffProved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StaffProofFailed(Event):
+    """A person did not prove again who they are; `authenticator` is what was tried: `passkey`, `code` or `academy`."""
+
+    kind = "staff.proved"
+    result = "refused"
+    staff: str
+    authenticator: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StaffCredentialChanged(Event):
     """A person added, removed or renewed a credential; `credential` is its kind, `change` is `added` or `removed`."""
 
@@ -118,12 +128,16 @@ class StaffReasonGiven(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeskRefused(Event):
-    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing."""
+    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing.
+
+    It is number `count` of the person within the hour. After 60, only those whose number is a power of two are entries.
+    """
 
     kind = "desk.refused"
     result = "refused"
     page: str
     subject: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +214,16 @@ class JobFinished(Event):
     job: str
     work: str
     outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFileTaken(Event):
+    """A person took the file that a job had made for them, which is handed out once; `file` is its name."""
+
+    kind = "desk.file_taken"
+    job: str
+    work: str
+    file: str
 
 
 @dataclass(frozen=True, kw_only=True)

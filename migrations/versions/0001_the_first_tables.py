@@ -639,6 +639,7 @@ def upgrade() -> None:
     sa.Column('total', sa.Integer(), nullable=False),
     sa.Column('result', sa.JSON(), nullable=False),
     sa.Column('refusal', sa.String(length=200), nullable=False),
+    sa.Column('lane', sa.String(length=80), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
@@ -651,6 +652,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_desk_job_created_at'), ['created_at'], unique=False)
+        batch_op.create_index('ix_desk_job_lane', ['lane'], unique=True, postgresql_where=sa.text('finished_at IS NULL'), sqlite_where=sa.text('finished_at IS NULL'))
         batch_op.create_index('ix_desk_job_school_id_created_at', ['school_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_desk_job_staff_id'), ['staff_id'], unique=False)
 
@@ -741,6 +743,7 @@ def downgrade() -> None:
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_desk_job_staff_id'))
         batch_op.drop_index('ix_desk_job_school_id_created_at')
+        batch_op.drop_index('ix_desk_job_lane', postgresql_where=sa.text('finished_at IS NULL'), sqlite_where=sa.text('finished_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_desk_job_created_at'))
 
     op.drop_table('desk_job')

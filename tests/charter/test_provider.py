@@ -187,5 +187,5 @@ def test_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Bui
     for tag in ("<script", "<img", '<a href="x"', '<a href="javascript', '<a href="data', "<b>", "<h1"):
         assert tag not in prose
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in prose
-    assert '<a href="https://ent.test/aide">sûr</a>' in prose
+    assert '<a href="https://ent.test/aide" rel="noopener noreferrer nofollow">sûr</a> (ent.test)' in prose
     assert "{{ 7*7 }}" in prose

@@ -37,6 +37,7 @@ def row_of(account: Account) -> Suspension:
     return db.session.scalars(select(Suspension).where(Suspension.account_id == account.id)).one()
 
 
+@pytest.mark.row("K-25")
 def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
     act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_person_whose_tie_is_suspended_gets_no_bulk_letter(act: Run, build: Bu
     assert f"{account.username} is suspended" in answer.err
 
 
+@pytest.mark.row("K-25")
 def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     act: Run, build: Build, browser: FlaskClient, events: Events
 ) -> None:
@@ -126,7 +128,12 @@ def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     assert answer.code == 0, answer.err
     claims = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert [child["given_name"] for child in claims["children"]] == ["Zoé"]
-    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+    renewed = ent.refresh(browser, tokens["refresh_token"])
+    assert renewed.status_code == 200
+    claims = ent.userinfo(browser, renewed.get_json()["access_token"]).get_json()
+    assert [child["given_name"] for child in claims["children"]] == ["Zoé"], "also with what the ENT renews"
+    assert str(malo.id) not in renewed.text
+    assert "Malo" not in renewed.text
     page = browser.get("/mon-compte").get_data(as_text=True)
     assert "Malo" not in page
     [event] = events("account.suspended")
@@ -134,6 +141,7 @@ def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     assert not waiting(NOTICE)
 
 
+@pytest.mark.row("K-25")
 def test_a_person_whose_last_tie_is_suspended_is_out_of_that_ent_alone(
     act: Run, build: Build, browser: FlaskClient
 ) -> None:

@@ -248,6 +248,8 @@ def test_a_proof_is_limited_like_a_sign_in(clock: time_machine.Traveller, sylvie
     answers = [post(sylvie.browser, "/preuve", password=PASSWORD, code="000000") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[-1].headers["Retry-After"]
+    entries = db.session.query(AuditEntry).filter_by(kind="staff.proved").all()
+    assert [(entry.result, entry.details["authenticator"]) for entry in entries] == [("refused", "code")] * 5
 
 
 def guess_elsewhere(desk: Flask) -> TestResponse:
@@ -285,6 +287,7 @@ def test_the_device_of_a_colleague_guesses_in_the_bucket_of_the_account(
     assert sign_in(other, sylvie.code()).status_code == 429
 
 
+@pytest.mark.row("K-20")
 def test_a_code_proves_once(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
     clock.shift(timedelta(minutes=6))
     code = sylvie.code()

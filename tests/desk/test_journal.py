@@ -120,6 +120,22 @@ def test_an_export_is_journaled_with_the_digest_of_its_file(build: Build, collea
     assert digest in browser.get("/journal").get_data(as_text=True), "the page shows it"
 
 
+def test_the_entry_of_an_export_has_its_filters(build: Build, colleagues: Colleagues) -> None:
+    account = build.active(children=[build.child()])
+    chosen = {
+        "acte": "account.read",
+        "qui": "Sylvie",
+        "du": "2026-01-02",
+        "au": "2999-12-31",
+        "compte": account.username,
+    }
+    post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="json", **chosen)
+    row = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == JournalExported.kind)).one()
+    assert row.account_id == account.id, "and so the entry goes with the account"
+    kept = {name: row.details[name] for name in ("act", "who", "since", "until")}
+    assert kept == {"act": "account.read", "who": "Sylvie", "since": "2026-01-02", "until": "2999-12-31"}
+
+
 def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagues: Colleagues) -> None:
     fill(build, colleagues)
     data = json.loads(post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="json").get_data())
@@ -127,6 +143,7 @@ def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagu
     assert data["entries_sha256"] == hashlib.sha256(canonical).hexdigest()
 
 
+@pytest.mark.row("K-22")
 def test_a_csv_file_has_no_formula(build: Build, colleagues: Colleagues) -> None:
     account = build.active(children=[build.child()], given_name="=1+1", family_name="X")
     write(AccountRead(account_id=account.id), colleagues.person("@SUM(A1)"), build.school().id, reason="-2+3")

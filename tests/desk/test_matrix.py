@@ -196,6 +196,7 @@ def test_what_does_not_exist_is_missing(desk: Flask, colleagues: Colleagues, bui
                 assert visitor.ask(method, url(desk, rule, ids)).status_code == 404
 
 
+@pytest.mark.row("K-21")
 @pytest.mark.parametrize(("role", "how"), list(overs()))
 def test_whose_access_is_over_is_led_to_the_sign_in(
     desk: Flask, colleagues: Colleagues, build: Build, role: Role, how: str
@@ -277,6 +278,7 @@ def test_strangers_are_led_to_the_sign_in(desk: Flask, colleagues: Colleagues) -
             assert first_page(answer) == SIGN_IN
 
 
+@pytest.mark.row("K-17")
 def test_every_form_needs_its_token(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     visitor = Visitor(colleagues.session(member(colleagues, build, Role.HEAD))[0])
     posts = [rule for rule in rules(desk) if "POST" in methods(rule)]

@@ -77,11 +77,11 @@ def test_other_roles_have_no_team(colleagues: Colleagues, build: Build, role: Ro
     row, browser = named(colleagues, "Cible", Role.SECRETARY), colleagues.signed_in(role)
     for path in ("/equipe", "/equipe/inviter", "/equipe/renouveler", f"/equipe/{row.id}/terminer"):
         assert browser.get(path).status_code == 404
-    token_page = "/ma-securite"
-    assert post(browser, "/equipe/inviter", token_page, role="head", **PERSON).status_code == 404
+    assert post(browser, "/equipe/inviter", "/ma-securite", role="head", **PERSON).status_code == 404
     assert invited() is None
 
 
+@pytest.mark.row("K-18")
 @pytest.mark.parametrize(
     ("role", "granted"),
     [

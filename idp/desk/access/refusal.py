@@ -4,9 +4,7 @@ from typing import NoReturn
 
 from flask import request
 
-from idp.audit import log
-from idp.audit.desk_events import DeskRefused
-from idp.db import unit_of_work
+from idp.desk import refusals
 from idp.web.errors import not_found
 
 
@@ -18,6 +16,5 @@ def refuse(subject: str = "") -> NoReturn:
     Raises:
         NotFound: always.
     """
-    with unit_of_work():
-        log.record(DeskRefused(page=request.endpoint or "", subject=subject))
+    refusals.note(request.endpoint or "", subject)
     not_found()

@@ -8,7 +8,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
-from idp.charter import service
+from idp.charter import markdown, service
 from idp.clients.models import Client
 from idp.desk import access
 from idp.desk.access import Right, needs
@@ -72,6 +72,7 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
         client=client,
         version=kept["version"],
         body=_html(kept["text"]),
+        hosts=markdown.hosts(kept["text"]),
         digest=_digest(kept),
         error=error,
     )
@@ -79,7 +80,7 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
 
 
 def _html(text: str) -> Markup:
-    return Markup(service.render(text))  # noqa: S704 - Markdown rendered without raw HTML
+    return Markup(markdown.render(text))  # noqa: S704 - Markdown rendered without raw HTML
 
 
 def _digest(kept: dict[str, str]) -> str:

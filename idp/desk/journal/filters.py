@@ -29,7 +29,8 @@ _FIRST_DAY = date(1970, 1, 2)
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `before` is the last entry of the page above: its instant in microseconds and its id.
+    `before` is the last entry of the page above: its instant in microseconds and its id. `account_id` is the account
+    that was found for `account`.
     """
 
     who: str = ""
@@ -38,6 +39,7 @@ class Filters:
     last: str = ""
     account: str = ""
     before: tuple[datetime, int] | None = None
+    account_id: uuid.UUID | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
 
@@ -101,6 +103,7 @@ def _by_account(filters: Filters) -> None:
     if key is None:
         filters.faults["account"] = gettext("Aucun compte n’a cet identifiant ici.")
     else:
+        filters.account_id = key
         filters.conditions.append(AuditEntry.account_id == key)
 
 

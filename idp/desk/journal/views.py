@@ -61,7 +61,18 @@ def export() -> Response:
     content = files.as_csv(listing.lines(rows)) if kind == "csv" else files.as_json(rows)
     digest = hashlib.sha256(content)
     with unit_of_work():
-        log.record(JournalExported(since=chosen.first, format=kind, entries=len(rows), sha256=digest.hexdigest()))
+        log.record(
+            JournalExported(
+                account_id=chosen.account_id,
+                since=chosen.first,
+                until=chosen.last,
+                act=chosen.act,
+                who=chosen.who,
+                format=kind,
+                entries=len(rows),
+                sha256=digest.hexdigest(),
+            )
+        )
     response = downloads.as_download(content, f"journal-{today().isoformat()}.{kind}", _TYPES[kind])
     response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"  # RFC 9530
     response.headers["X-Content-SHA256"] = digest.hexdigest()

@@ -96,6 +96,10 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
             gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
             gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève : 90 jours après son départ."),
         ),
+        (
+            gettext("Personnes du bureau, avec leurs rôles"),
+            gettext("%(n)s jours après la fin de leur dernier rôle.", n=settings.audit_days),
+        ),
         (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
         (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
     ]

@@ -15,8 +15,6 @@ from idp.rostering.records import Form, Format
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
 """How much the files of a school may unpack to."""
 PERCENT = 100
-_LEAVERS_OF_SECRETARY = 5
-"""Percent of the school's pupils who may leave by an import of a secretary."""
 _OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
 _HEAD_ACCEPTS = frozenset({"other_source", "many_accounts", "many_ties", "emptied"})
 
@@ -26,11 +24,6 @@ def acceptable(role: Role) -> frozenset[str]:
     if role is Role.ENGINEER:
         return ALL_MISTAKES
     return _HEAD_ACCEPTS if role is Role.HEAD else frozenset()
-
-
-def too_many_leave(role: Role, leaving: int, enrolled: int) -> bool:
-    """Return whether more pupils would leave than the role may let go."""
-    return role is Role.SECRETARY and leaving * PERCENT > _LEAVERS_OF_SECRETARY * enrolled
 
 
 def given(uploads: Sequence[NewFile]) -> list[InMemory]:

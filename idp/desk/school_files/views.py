@@ -18,7 +18,7 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import checking, history, importing, job, uploading, words
+from idp.desk.school_files import checking, history, importing, job, nameless, uploading, words
 from idp.desk.school_files.uploading import UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
@@ -122,18 +122,21 @@ def import_(key: uuid.UUID) -> Response:
     form = AcceptanceForm()
     if check.result["mistakes"] and not form.word.is_typed():
         return _difference(check, form)
-    started = uploading.start_import(services().settings, check)
+    started = uploading.start_import(check)
+    if started is None:
+        return _difference(check, is_busy=True)
     return see_other(url_for("jobs.show", key=started.id))
 
 
-def _difference(check: Job, form: AcceptanceForm | None = None) -> Response:
+def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool = False) -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
     settings, role = services().settings, access.role()
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
-    code = "" if refused else importing.refusal(settings, check, role)
-    if parts:
+    code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
+    is_nameless = nameless.is_for(role)
+    if parts and not is_nameless:
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
     page = render_template(
@@ -147,6 +150,7 @@ def _difference(check: Job, form: AcceptanceForm | None = None) -> Response:
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
+        is_nameless=is_nameless,
         files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
         minutes=int(files.LIFETIME.total_seconds()) // 60,
     )
@@ -158,14 +162,12 @@ def _difference(check: Job, form: AcceptanceForm | None = None) -> Response:
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
     past = history.get(key)
-    issues = history.issues(past.batch, history.SHOWN)
     page = render_template(
         "desk/school_files/import.html",
         past=past,
         sentences=words.counted(past.batch.counts),
-        issues=issues,
-        without_commands=words.without_commands,
-        names=history.names(issue.key for issue in issues),
+        problems=history.problems(past.batch, history.SHOWN),
+        is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,
         states=words.STATES,
     )

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp.desk import access
 from idp.desk.jobs.models import Job, State
+from idp.desk.school_files import nameless
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -29,7 +31,8 @@ _REFUSALS = {
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
     "too_many_leave": _l(
-        "Plus de 5 % des élèves partiraient. La direction de l’établissement peut importer ces fichiers."
+        "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La direction de "
+        "l’établissement peut importer ces fichiers."
     ),
     "for_the_head": _l(
         "Ces fichiers changent beaucoup de choses, ou viennent d’un autre logiciel que d’habitude. La direction de "
@@ -39,6 +42,10 @@ _REFUSALS = {
     "changed_since": _l(
         "Des données ont changé depuis la vérification : plus de personnes partiraient que ce qui a été montré. "
         "Rien n’a été importé. Vérifiez les fichiers de nouveau."
+    ),
+    "busy": _l(
+        "D’autres fichiers de cet établissement sont en cours d’import. Attendez la fin, puis vérifiez ceux-ci de "
+        "nouveau."
     ),
     "role_ended": _l("Le rôle de la personne a pris fin : rien n’a été importé."),
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
@@ -81,6 +88,19 @@ _JOB_STATES = {
     State.FAILED: _l("arrêté avant la fin"),
     State.CANCELLED: _l("annulé"),
 }
+
+_COUNTED = (
+    (
+        "students",
+        _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Élèves : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+    (
+        "guardians",
+        _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Responsables : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+)
 
 OF_COMMANDS = (
     (" : ajoutez --school et son UAI.", " : donnez son UAI."),
@@ -131,7 +151,13 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     numbers = counts.get("students")
     if not numbers:
         return "–"
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+    new, left = _number(numbers["created"]), _number(numbers["left"])
+    return str(gettext("arrivées %(new)s, départs %(left)s", new=new, left=left))
+
+
+def _number(count: int) -> str:
+    """Return a number of people, in tens for a person who reads no names."""
+    return nameless.about(count) if nameless.is_for(access.role()) else str(count)
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -151,20 +177,16 @@ def of_import(job: Job) -> Sequence[str]:
 
 def counted(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return counts of a check or an import as sentences."""
+    is_nameless = nameless.is_for(access.role())
     sentences = []
-    for name, words in (
-        ("students", _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s.")),
-        (
-            "guardians",
-            _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        ),
-    ):
+    for name, whole, short in _COUNTED:
         if numbers := counts.get(name):
             values = {
-                "new": numbers["created"],
-                "changed": numbers["changed"],
-                "left": numbers["left"],
+                "new": _number(numbers["created"]),
+                "changed": _number(numbers["changed"]),
+                "left": _number(numbers["left"]),
                 "same": numbers["unchanged"],
+                "read": numbers["read"],
             }
-            sentences.append(str(words) % values)
+            sentences.append(str(short if is_nameless else whole) % values)
     return sentences

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, case, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -105,7 +105,7 @@ def grant(
 ) -> None:
     """Grant a role for each school or ENT, or for the académie, in the caller's transaction, which locked the person.
 
-    A role that is in force is prolonged instead.
+    A role that is in force is prolonged instead, and never shortened: to shorten is to end it and grant another one.
 
     Raises:
         PostError: the role needs a school or an ENT, or takes none.
@@ -137,8 +137,8 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
     prolonged = db.session.scalars(
         update(StaffRole)
         .where(*same, in_force(now()))
-        .values(valid_until=until)
-        .returning(StaffRole.id)
+        .values(valid_until=case((StaffRole.valid_until > until, StaffRole.valid_until), else_=until))
+        .returning(StaffRole.valid_until)
         .execution_options(synchronize_session=False)
     ).all()
     if not prolonged:
@@ -158,7 +158,7 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
             staff=str(staff.id),
             role=role.value,
             uai=school.uai if school else "",
-            until=last_day(until).isoformat(),
+            until=last_day(max([until, *prolonged])).isoformat(),
             prolonged=bool(prolonged),
         )
     )

@@ -25,6 +25,10 @@ _REFUSALS = {
     Why.GONE: _l("Ce compte n’existe plus. Rien n’a été fait."),
     Why.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
     Why.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
+    Why.SUSPENDED_LATELY: _l(
+        "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
+        "suite."
+    ),
     Why.OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
     Why.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
     Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),

@@ -9,12 +9,10 @@ from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts.models import School
-from idp.audit import log
-from idp.audit.desk_events import DeskRefused
 from idp.clients.models import Client
 from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, colleagues, typed
+from idp.desk import access, colleagues, refusals, typed
 from idp.desk.access import Right, needs
 from idp.desk.alerts import new_head
 from idp.desk.home import tiles
@@ -139,11 +137,10 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
     return Grant(role)
 
 
-@unit_of_work()
 def _journal_refusal(role: str) -> None:
     """Journal that a role was posted that the page does not offer."""
     known = role in {member.value for member in Role}
-    log.record(DeskRefused(page="team.invite", subject=role if known else ""))
+    refusals.note("team.invite", role if known else "")
 
 
 def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:

@@ -10,6 +10,7 @@ DESK_EVENTS: Mapping[str, Any] = {
     "desk.alert": _l("alerte envoyée"),
     "desk.class_listed": _l("liste d’une classe faite"),
     "desk.file_difference_read": _l("différence d’un fichier lue, par noms"),
+    "desk.file_taken": _l("fichier d’un travail pris"),
     "desk.figures_exported": _l("chiffres de l’activation exportés"),
     "desk.identity_checked": _l("identité vérifiée au guichet"),
     "desk.job_asked": _l("travail demandé"),
@@ -76,6 +77,7 @@ DESK_CHANGES: Mapping[Any, Any] = {
 """The words for the changes of ENTs, keys and credentials."""
 
 DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
+    "act": (_l("acte choisi"), DESK_EVENTS),
     "alert": (
         _l("alerte"),
         {
@@ -89,6 +91,7 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     "credential": (_l("moyen"), _AUTHENTICATORS),
     "day": (_l("jour"), {}),
     "entries": (_l("lignes"), {}),
+    "file": (_l("fichier"), {}),
     "format": (_l("format"), {}),
     "hits": (_l("résultats"), {}),
     "note": (_l("demande"), {}),
@@ -113,10 +116,12 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "print": _l("impression de courriers"),
             "check": _l("vérification d’un fichier"),
             "import": _l("import d’un fichier"),
+            "passwords": _l("nouveaux mots de passe"),
         },
     ),
     "uai": (_l("établissement"), {}),
     "uais": (_l("établissements"), {}),
     "until": (_l("jusqu’au"), {}),
+    "who": (_l("personne choisie"), {}),
 }
 """The details of the desk's events that are shown: the label of each, and the words for its codes."""
