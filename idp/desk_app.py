@@ -12,7 +12,9 @@ from idp.config import Settings
 from idp.desk import access, menu
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
-from idp.desk.ents import charter_views as ents
+from idp.desk.ents import acceptance_views as ent_acceptance
+from idp.desk.ents import charter_views as ent_charters
+from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import views as families
 from idp.desk.home import views as home
@@ -45,6 +47,8 @@ from idp.web.door.door import Door
 
 _ACTIONS = (letter_links, suspension_links)
 """The modules that offer actions on the account's page when they are imported (`idp.desk.families.actions`)."""
+_FURTHER_PAGES = (ent_acceptance, ent_charters)
+"""The modules that add pages to the blueprint of another module when they are imported."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
     *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),

@@ -286,14 +286,6 @@ def test_a_new_registration_with_a_fault_is_not_made(colleagues: Colleagues, bui
     assert db.session.query(Client).count() == 0
 
 
-def test_an_operator_registers_no_ent(colleagues: Colleagues, own: RelyingParty) -> None:
-    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id)
-    assert browser.get("/ent/nouveau").status_code == 404
-    fields: dict[str, Any] = {**NEW, "client_id": "0" * 20}
-    assert post(browser, "/ent/nouveau", "/ent", **fields).status_code == 404
-    assert db.session.query(Client).count() == 1
-
-
 @pytest.mark.parametrize("role", MANAGERS)
 def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser = colleagues.signed_in(role, client_id=own.client_id)

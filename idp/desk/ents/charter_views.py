@@ -18,7 +18,6 @@ from idp.desk.ents.views import blueprint
 from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
 
-__all__ = ["blueprint"]
 LONGEST_TYPED = 20_000
 """Characters of a charter that is typed into the page; `idp charter publish` takes a longer one."""
 
