@@ -26,7 +26,6 @@ from idp.registration import approvals, registrations, rows
 from idp.registration.faults import FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
-from idp.registration.trial.checks import Finding
 from idp.services import services
 from idp.web.forms import Form
 from idp.web.redirects import see_other
@@ -35,10 +34,6 @@ blueprint = Blueprint("ents", __name__)
 TRIAL_SECONDS = 20.0
 """After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}")
-_COMMAND = re.compile(
-    r"\s*[:;,]? ?(?:si ce n’est pas voulu : |s’il n’en a pas besoin : )?\bidp (?:client|charter|keys|school) .*"
-)
-"""What a finding advises to type in a shell."""
 
 
 class SecretForm(Form):
@@ -177,7 +172,7 @@ def trial(key: UUID) -> Response:
     subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
     is_cut = False
     for finding in checks.findings(services().server, subject):
-        findings.append(Finding(finding.check, finding.ok, _COMMAND.sub("", finding.message)))
+        findings.append(finding)
         if time.monotonic() > ends:
             is_cut = True
             break
