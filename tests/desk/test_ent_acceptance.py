@@ -89,6 +89,7 @@ def browser(colleagues: Colleagues, operator: StaffAccount) -> FlaskClient:
     return colleagues.session(operator)[0]
 
 
+@pytest.mark.row("K-12")
 @pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
     colleagues: Colleagues, operator: StaffAccount, browser: FlaskClient
@@ -156,6 +157,8 @@ def test_a_waiting_ent_is_corrected_tested_and_gets_its_charter(browser: FlaskCl
     post(browser, f"/ent/{key}/charte/publier", f"/ent/{key}/charte", empreinte=digest.group(1))
     assert estuaire().charter_version_id is not None
     assert estuaire().disabled_at is not None
+    menu = [browser.get(path).status_code for path in ("/", "/equipe", "/ent", "/activation", "/journal")]
+    assert menu == [200] * 5, "an ENT without a school has all pages of its operator"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +237,7 @@ def asked(browser: FlaskClient) -> Client:
     return estuaire()
 
 
+@pytest.mark.row("K-12")
 @pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
@@ -285,6 +289,7 @@ def test_no_school_or_a_name_that_was_taken_meanwhile_is_a_fault(
     assert len(waiting()) == 1
 
 
+@pytest.mark.row("K-12")
 def test_the_operator_decides_nothing(browser: FlaskClient, asked: Client) -> None:
     assert browser.get(f"/ent/{asked.id}/accord").status_code == 404
     assert post(browser, f"/ent/{asked.id}/accord", "/ent", **decision(asked)).status_code == 404

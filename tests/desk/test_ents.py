@@ -201,6 +201,7 @@ def secret_of(page: str) -> str:
     return match.group(1)
 
 
+@pytest.mark.row("K-07")
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("role", MANAGERS)
 def test_a_new_secret_is_shown_once_and_the_former_one_works_for_a_day(
@@ -304,3 +305,13 @@ def test_a_trial_ends_in_time(colleagues: Colleagues, own: RelyingParty, monkeyp
     assert "vingt secondes" in page
     assert "premier" in page
     assert "deux" not in page
+
+
+@pytest.mark.parametrize("name", ["Ailleurs", "AiIIeurs", "Аilleurs", "Ailleurs (ENT)"])
+def test_an_operator_does_not_take_the_name_of_another_ent(
+    colleagues: Colleagues, own: RelyingParty, other: RelyingParty, name: str
+) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, name=name)))
+    assert "celui d’un autre ENT" in page
+    assert row(own).name == "Passerelle"
