@@ -25,6 +25,8 @@ from idp.desk import purge as desk_purge
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
+from idp.desk.ents import acceptance
+from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, running
 from idp.desk.letter import job as letter_jobs
 from idp.desk.new_passwords import job as password_jobs
@@ -231,6 +233,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         files.EXPIRY: files.hand_over,
         alerts.ALERTS: alerts.look,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
+        acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
     }

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from idp.audit.models import AuditEntry
 from idp.clock import last_day, now
 from idp.db import db
-from idp.desk.staff import invitations, posts
+from idp.desk.staff import invitations
 from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage

@@ -294,16 +294,6 @@ def test_a_head_hands_over_to_another(colleagues: Colleagues, build: Build) -> N
     assert post(browser, f"/equipe/{own.id}/terminer").headers["Location"] == "/equipe?fait=termine"
 
 
-@pytest.mark.parametrize("target", [Role.SECRETARY, Role.HEAD])
-def test_a_head_gives_a_lost_access_back(colleagues: Colleagues, build: Build, target: Role) -> None:
-    row, browser = named(colleagues, "Perdue", target), colleagues.signed_in(Role.HEAD)
-    answer = post(browser, f"/equipe/{row.id}/acces")
-    assert answer.headers["Location"] == "/equipe?fait=acces"
-    invitation = db.session.query(StaffInvitation).filter_by(staff_id=row.staff_id).one()
-    assert invitation.is_reset
-    assert db.session.query(AuditEntry).filter_by(kind="staff.invited").one().details["reset"] is True
-
-
 @pytest.mark.parametrize("role", MANAGERS)
 def test_nobody_gives_their_own_lost_access_back(colleagues: Colleagues, places: dict[str, str], role: Role) -> None:
     staff = colleagues.person()

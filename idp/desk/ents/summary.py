@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from idp.accounts.models import School
 from idp.charter import service as charters
 from idp.charter.models import CharterVersion
-from idp.clients.models import Audience, CharterMode, Client
+from idp.clients.models import Audience, CharterMode, Client, ClientSchool
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
@@ -32,6 +32,7 @@ class Detail:
     facts: list[tuple[str, list[str]]]
     schools: list[School]
     more_schools: int
+    asked: list[str]
     secret: list[str]
     has_secret: bool
     versions: list[CharterVersion]
@@ -47,11 +48,35 @@ def detail(client: Client) -> Detail:
         facts=[(label, [french_spacing(line) for line in lines if line]) for label, lines in _facts(client)],
         schools=schools,
         more_schools=len(client.uais) - len(schools),
+        asked=asked_schools(client),
         secret=secret_sentences(client),
         has_secret=has_secret(client),
         versions=charters.versions(client.id),
         acceptance=acceptance(client),
     )
+
+
+def asked_schools(client: Client) -> list[str]:
+    """Return the schools that the operator of a waiting ENT asks for: number, name, and who serves them today."""
+    if not client.asked_uais:
+        return []
+    schools = select(School.uai, School.name).where(School.uai.in_(client.asked_uais))
+    names: dict[str, str] = dict(db.session.execute(schools).all())
+    serving = (
+        select(ClientSchool.uai, Client.name)
+        .join(Client, Client.id == ClientSchool.client_id)
+        .where(ClientSchool.uai.in_(client.asked_uais), Client.disabled_at.is_(None))
+        .order_by(Client.name)
+    )
+    others: dict[str, list[str]] = {}
+    for uai, name in db.session.execute(serving):
+        others.setdefault(uai, []).append(name)
+    return [_asked(uai, names.get(uai, gettext("inconnu ici")), others.get(uai, [])) for uai in client.asked_uais]
+
+
+def _asked(uai: str, name: str, served_by: list[str]) -> str:
+    served = gettext(", servi aujourd’hui par %(ents)s", ents=", ".join(served_by)) if served_by else ""
+    return f"{name} ({uai}){served}"
 
 
 def has_secret(client: Client) -> bool:
@@ -61,6 +86,8 @@ def has_secret(client: Client) -> bool:
 
 def state(client: Client) -> str:
     """Return whether people may enter the ENT."""
+    if client.waiting_since is not None:
+        return str(gettext("En attente de l’accord de l’académie depuis le %(day)s", day=day(client.waiting_since)))
     if client.disabled_at is None:
         return str(gettext("Ouvert"))
     if registrations.ended_itself(client):
@@ -70,8 +97,11 @@ def state(client: Client) -> str:
 
 def _facts(client: Client) -> list[tuple[str, list[str]]]:
     nothing, announced = gettext("Aucune"), (client.backchannel_logout_uri, client.frontchannel_logout_uri)
+    nothing_told = gettext("Aucun")
     known = gettext("Tous les parents de l’académie")
-    if client.audience is Audience.FAMILIES:
+    if client.waiting_since is not None:
+        known = gettext("Personne avant l’accord de l’académie")
+    elif client.audience is Audience.FAMILIES:
         known = ngettext("Les familles d’un établissement", "Les familles de %(num)s établissements", len(client.uais))
     return [
         (gettext("État"), [state(client), _pending(client)]),
@@ -83,6 +113,7 @@ def _facts(client: Client) -> list[tuple[str, list[str]]]:
         (gettext("Retour après la déconnexion"), client.post_logout_redirect_uris or [nothing]),
         (gettext("Déconnexion annoncée à"), [uri for uri in announced if uri] or [gettext("Personne")]),
         (gettext("Preuve de l’ENT"), [_proof(client)]),
+        (gettext("Contacts"), client.description.get("contacts") or [nothing_told]),
     ]
 
 

@@ -185,6 +185,7 @@ def choose_post(person: SignedIn, post: Post) -> None:
         .where(StaffSession.id == person.session.id)
         .values(role_id=post.id, reason="", reason_at=None)
     )
+    g.pop("desk_person", None)  # the page of this request shows the new post
 
 
 def open_sessions(staff_id: uuid.UUID) -> list[StaffSession]:

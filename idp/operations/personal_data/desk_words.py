@@ -38,6 +38,7 @@ DESK_MESSAGES: Mapping[str, Any] = {
     "desk.file_expiry": _l("effacement d’un fichier du bureau"),
     "desk.job": _l("travail du bureau"),
     "desk.alert": _l("alerte du bureau"),
+    "desk.ent": _l("mail : ENT à accepter, accepté ou refusé"),
     "staff.invitation": _l("invitation au bureau"),
     "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),
     "staff.new_device": _l("mail : nouvel appareil au bureau"),
@@ -53,7 +54,9 @@ _AUTHENTICATORS: Mapping[Any, Any] = {
 }
 
 DESK_CHANGES: Mapping[Any, Any] = {
+    "accepted": _l("ENT accepté par l’académie"),
     "added": _l("ajouté"),
+    "asked": _l("ENT inscrit par son exploitant, en attente de l’académie"),
     "approved": _l("changement accepté"),
     "changed": _l("réglages changés"),
     "dropped": _l("clé effacée"),
@@ -64,6 +67,7 @@ DESK_CHANGES: Mapping[Any, Any] = {
     "registration token expired": _l("jeton d’inscription expiré"),
     "registration token renewed": _l("jeton d’inscription renouvelé"),
     "registration token replaced": _l("jeton d’inscription remplacé"),
+    "refused": _l("ENT refusé par l’académie"),
     "rejected": _l("changement refusé"),
     "removed": _l("retiré"),
     "retired": _l("clé retirée"),
