@@ -23,7 +23,7 @@ JOBS_KEPT = timedelta(days=60)
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove what is over; return the numbers. People who left stay as long as the journal names them."""
+    """Delete old rows; return their numbers. People who left are kept as long as the journal names them."""
     over = moment - KEPT
     ended = or_(StaffSession.expires_at <= over, StaffSession.ended_at <= over)
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
