@@ -1,6 +1,7 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
 from idp.accounts import models as accounts
+from idp.accounts import retired
 from idp.accounts.suspensions import models as suspensions
 from idp.audit import models as audit
 from idp.charter import models as charter
@@ -15,6 +16,20 @@ from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-_OF_DESK = (jobs, staff, statistics)
-MODULES = (accounts, audit, charter, clients, oidc, outbox, rostering, sessions, suspensions, throttle, *_OF_DESK)
+MODULES = (
+    accounts,
+    audit,
+    charter,
+    clients,
+    jobs,
+    oidc,
+    outbox,
+    retired,
+    rostering,
+    sessions,
+    staff,
+    statistics,
+    suspensions,
+    throttle,
+)
 metadata = Base.metadata

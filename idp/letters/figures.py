@@ -1,6 +1,6 @@
-"""Figures of the activation: accounts by state, for classes or schools, and activations by week.
+"""Figures of the activation: accounts by state, for classes or schools, and first activations by week.
 
-Each account has one state. It counts once in a school, under the class of its first child there.
+One statement each. Each account has one state. It counts once in a school, under the class of its first child there.
 """
 
 import enum
@@ -8,14 +8,14 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
-from idp.clock import PARIS, now
+from idp.clock import now, start_of_day, today
 from idp.db import db
 from idp.letters.recipients import class_order
 from idp.statements.planning import index_only
@@ -59,6 +59,11 @@ class Row:
     def activated(self) -> int:
         """The number of accounts with a password and a confirmed email."""
         return self.counts[0]
+
+    @property
+    def waiting(self) -> int:
+        """The number of accounts with a password whose email is not confirmed."""
+        return self.counts[1]
 
 
 def by_class(school_id: uuid.UUID) -> list[Row]:
@@ -132,23 +137,25 @@ def _state() -> ColumnElement[str]:
 
 @dataclass(frozen=True)
 class Week:
-    """The accounts that were activated in the week that begins on `monday`, in Paris."""
+    """The accounts that were activated for the first time in the week that begins on `monday`, in Paris."""
 
     monday: date
     activated: int
 
 
 def by_week(schools: ColumnElement[bool]) -> list[Week]:
-    """Return the activations of each week of the school year, of families of the schools that a condition selects."""
-    mondays = _mondays(now().astimezone(PARIS).date())
-    number = case(
-        *((Account.activated_at < _midnight(monday + _WEEK), i) for i, monday in enumerate(mondays)), else_=-1
-    )
+    """Return the first activations of each week of the school year, for the families of the schools of a condition.
+
+    An account that a new letter closed counts in the week of its first activation, before and after it is used again.
+    """
+    mondays = _mondays(today())
+    first = func.coalesce(Account.first_activated_at, Account.activated_at)
+    number = case(*((first < start_of_day(monday + _WEEK), i) for i, monday in enumerate(mondays)), else_=-1)
     ties = _ties(schools).distinct().subquery()
     weeks = (
         select(number.label("week"))
         .join(ties, ties.c.account_id == Account.id)
-        .where(_activated(_midnight(_first_day(mondays)), _midnight(mondays[-1] + _WEEK)))
+        .where(_first_activated(start_of_day(_first_day(mondays)), start_of_day(mondays[-1] + _WEEK)))
         .subquery()
     )
     counts: dict[int, int] = dict(db.session.execute(select(weeks.c.week, func.count()).group_by(weeks.c.week)).all())
@@ -156,20 +163,20 @@ def by_week(schools: ColumnElement[bool]) -> list[Week]:
 
 
 def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uuid.UUID, list[Week]]]:
-    """Return the activations of each week of the school year: of all guardians, and of the families of each group.
+    """Return the first activations of each week of the school year, of all guardians and of the families of each group.
 
     One statement counts a day: all guardians of an académie in one would take longer than the statement timeout.
 
     Args:
         groups: selects the key of each group of schools with the UAI of each of its schools.
     """
-    today = now().astimezone(PARIS).date()
-    mondays = _mondays(today)
+    last = today()
+    mondays = _mondays(last)
     everybody, by_group = Counter[date](), defaultdict[uuid.UUID, Counter[date]](Counter)
     day = _first_day(mondays)
-    while day <= today:
+    while day <= last:
         monday = day - timedelta(days=day.weekday())
-        activated = _activated(_midnight(day), _midnight(day := day + timedelta(days=1)))
+        activated = _first_activated(start_of_day(day), start_of_day(day := day + timedelta(days=1)))
         everybody[monday] += db.session.scalar(select(func.count()).select_from(Account).where(activated)) or 0
         for key, count in db.session.execute(_of_groups(groups, activated)):
             by_group[key][monday] += count
@@ -192,13 +199,12 @@ def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -
     )
 
 
-def _activated(start: datetime, end: datetime) -> ColumnElement[bool]:
+def _first_activated(start: datetime, end: datetime) -> ColumnElement[bool]:
+    """Return the condition of guardians whose first activation was in a period. Both columns have an index."""
     is_guardian = Account.profile == SchoolProfile.GUARDIAN
-    return and_(Account.activated_at >= start, Account.activated_at < end, is_guardian)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), PARIS)
+    before_letter = and_(Account.first_activated_at >= start, Account.first_activated_at < end)
+    only_one = and_(Account.first_activated_at.is_(None), Account.activated_at >= start, Account.activated_at < end)
+    return and_(is_guardian, or_(before_letter, only_one))
 
 
 def _mondays(today: date) -> Sequence[date]:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, String, Text, cast
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from idp.clock import now
@@ -38,6 +38,11 @@ class ImportBatch(UuidKey, Base):
     def _keep_only_school(self, _name: str, schools: list[str]) -> list[str]:
         self.only_school = schools[0] if len(schools) == 1 else None
         return schools
+
+    @classmethod
+    def speaks_for(cls, uai: str) -> ColumnElement[bool]:
+        """Return the condition of the imports that speak for a school."""
+        return cast(cls.schools, String).contains(f'"{uai}"', autoescape=True)
 
 
 class ImportIssue(Base):

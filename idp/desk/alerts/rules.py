@@ -1,18 +1,18 @@
 """Counts unusual acts at the desk in the journal, and enqueues the mails about them, once for each subject and day.
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
-- Ten letters for active accounts on one day by one school.
+- Ten letters for accounts that have been active, on one day by one school.
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
-no alert is lost while the worker stands still. The id of a mail is made from alert, subject, day and recipient: a mail
+no alert is lost while the worker is stopped. The id of a mail is made from alert, subject, day and recipient: a mail
 that was enqueued once is not enqueued again.
 """
 
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from idp.audit import log
 from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
-from idp.clock import PARIS, now
+from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk.alerts import opened
 from idp.desk.alerts.recipients import of_alert
@@ -41,7 +41,7 @@ ALERT = "desk.alert"
 MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
-"""This many letters for active accounts on one day by one school are an alert."""
+"""This many letters for accounts that have been active, on one day by one school are an alert."""
 _PAGE = 1000
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
@@ -70,7 +70,7 @@ def look(_message: OutboxMessage) -> Outcome:
 
 
 def _day(moment: datetime) -> str:
-    return moment.astimezone(PARIS).date().isoformat()
+    return day_of(moment).isoformat()
 
 
 def _last_look(moment: datetime) -> datetime:
@@ -91,17 +91,13 @@ def _last_look(moment: datetime) -> datetime:
 
 def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
     """Yield an alert for each person and day with more than `MOST_OPENED` subjects within an hour."""
-    for crossing in opened.more_than(MOST_OPENED, since, moment, _midnight(moment)):
+    for crossing in opened.more_than(MOST_OPENED, since, moment, start_of_day(day_of(moment))):
         yield Alert("many_accounts", _day(crossing.at), crossing.count, crossing.staff_id, crossing.school_id)
-
-
-def _midnight(moment: datetime) -> datetime:
-    return datetime.combine(moment.astimezone(PARIS), time(), PARIS)
 
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
-    midnight = _midnight(moment)
+    midnight = start_of_day(day_of(moment))
     days = (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
     for start, end in days:
         busy = (

@@ -14,8 +14,7 @@ from idp.clients.models import Client
 from idp.db import Base, db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.journal import scope
-from idp.desk.journal.filters import Filters
+from idp.desk.journal.filters import Filters, capital
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.names import role_name
 from idp.operations.personal_data.words import EVENTS, in_words, known_details
@@ -58,9 +57,9 @@ def entries(filters: Filters, limit: int, *, oldest_first: bool = False) -> Sequ
     in the order of an index, so that the journal's size does not matter.
     """
     if filters.people is None:
-        parts = scope.parts()
+        parts = access.journal_parts()
     else:
-        parts = [and_(of_person, scope.condition()) for of_person in filters.people]
+        parts = [and_(of_person, access.journal()) for of_person in filters.people]
     if not parts:
         return []
     at, key = AuditEntry.at, AuditEntry.id
@@ -112,7 +111,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         entry=row,
         who=_who(row, staff),
         role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
-        what=_capital(str(EVENTS.get(row.kind, row.kind))),
+        what=capital(str(EVENTS.get(row.kind, row.kind))),
         details=_details(row.details),
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,
@@ -182,7 +181,3 @@ def _names(table: type[Base], columns: list[Any], keys: Iterable[uuid.UUID | Non
         return {}
     rows = db.session.execute(select(table.id, *columns).where(table.id.in_(known)))  # type: ignore[attr-defined]
     return {key: " ".join(parts) for key, *parts in rows}
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -104,17 +104,26 @@ def _sum(cell: Cell, has_all: bool) -> str:  # noqa: FBT001 - a pair of the stor
 
 
 def _by_week(weeks: Sequence[tuple[date, Cell]], total: list[str]) -> Table:
-    head = [gettext("Semaine du"), gettext("Comptes activés")]
-    return Table(
-        "weeks", gettext("Par semaine"), head, [[f"{day:%d/%m/%Y}", in_words(cell)] for day, cell in weeks], total
-    )
+    head = [gettext("Semaine du"), gettext("Mots de passe choisis pour la première fois")]
+    body = [[f"{monday:%d/%m/%Y}", in_words(cell)] for monday, cell in weeks]
+    return Table("weeks", gettext("Par semaine"), head, body, total)
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return « 412 comptes activés sur 530, soit 78 %. » for the person."""
+    """Return « 412 comptes activés sur 530, soit 78 %. » for the person, and how many wait for a confirmation."""
     accounts, activated = sum(row.accounts for row in rows), sum(row.activated for row in rows)
     if not accounts:
         return str(gettext("Aucun compte. Importez d’abord le fichier de l’établissement."))
+    waiting = sum(row.waiting for row in rows)
+    more = ngettext(
+        "%(num)s attend la confirmation de son adresse mail.",
+        "%(num)s attendent la confirmation de leur adresse mail.",
+        waiting,
+    )
+    return f"{_activated(accounts, activated)} {more}" if waiting else _activated(accounts, activated)
+
+
+def _activated(accounts: int, activated: int) -> str:
     if not activated:
         return str(ngettext("Le compte n’est pas activé.", "Aucun des %(num)s comptes n’est activé.", accounts))
     return str(
