@@ -98,7 +98,9 @@ _ACCOUNT = Part(
         "password_hash": _l("empreinte du mot de passe"),
         "provisional_hash": _l("empreinte du mot de passe provisoire"),
         "activated_in": _DIGEST,
-        "contested_email": _l("ancienne adresse d’un changement contesté, qui peut être celle d’une autre personne"),
+        "contested_email": _l(
+            "ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"
+        ),
     },
     {
         "name_key": "a digest of the names, to find namesakes",
