@@ -1,6 +1,7 @@
 """Builds the application: services, blueprints, outbox handlers."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -165,8 +166,8 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def connect(app: Flask, settings: Settings) -> None:
-    """Create the services of `app`, with empty caches, as at its start."""
+def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None = None) -> None:
+    """Create the services of `app`, with empty caches, as at its start; see `Services.form_lifetime`."""
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
@@ -191,6 +192,7 @@ def connect(app: Flask, settings: Settings) -> None:
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
         },
+        form_lifetime=form_lifetime,
     )
     provide(app, new_services)
 

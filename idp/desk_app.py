@@ -64,7 +64,7 @@ def create_desk(settings: Settings) -> Flask:
     app.jinja_loader = FileSystemLoader([str(TEMPLATES / "desk"), str(TEMPLATES)])
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    connect(app, settings)
+    connect(app, settings, form_lifetime=sessions.ABSOLUTE)
     configure_database(app, settings)
     declarations.configure(app)
     browser.configure(app)
