@@ -18,6 +18,7 @@ from idp.desk.families import views as families
 from idp.desk.home import views as home
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
+from idp.desk.kept_forms.forms import current as kept_form
 from idp.desk.letter import links as letter_links
 from idp.desk.letter import views as letter
 from idp.desk.my_security import views as my_security
@@ -85,7 +86,7 @@ def create_desk(settings: Settings) -> Flask:
         app.register_blueprint(page.blueprint)
     declarations.of(app).read(app)
     app.context_processor(_shell)
-    app.jinja_env.globals.update(role_name=role_name, now=now)
+    app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form)
     return app
 
 

@@ -7,6 +7,7 @@ from idp.charter import models as charter
 from idp.clients import models as clients
 from idp.db import Base
 from idp.desk.jobs import models as jobs
+from idp.desk.kept_forms import models as kept_forms
 from idp.desk.staff import models as staff
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
@@ -14,5 +15,8 @@ from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-MODULES = (accounts, audit, charter, clients, jobs, oidc, outbox, rostering, sessions, staff, suspensions, throttle)
+MODULES = (
+    *(accounts, audit, charter, clients, jobs, kept_forms, oidc, outbox, rostering),
+    *(sessions, staff, suspensions, throttle),
+)
 metadata = Base.metadata

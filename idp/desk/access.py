@@ -23,7 +23,8 @@ from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk import ties
+from idp.desk import onward, ties
+from idp.desk.kept_forms import keeping
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT, Post
@@ -211,17 +212,18 @@ def _comes_first(need: Need) -> str | None:
 
 def _first(endpoint: str) -> Response:
     """Return the redirect to a page that comes first, and then leads to the page that was asked for."""
-    url, onward = current_app.url_for(endpoint), _shown_path()
-    return see_other(url if onward == "/" else f"{url}?{urlencode({'suite': onward})}")
+    url, page = current_app.url_for(endpoint), onward.asked()
+    if request.method == "POST":
+        _keep_form(page)
+    return see_other(url if page == "/" else f"{url}?{urlencode({'suite': page})}")
 
 
-def _shown_path() -> str:
-    """Return the path and query of the page that was asked for; for a form without a page, the path of that above."""
-    adapter, path = current_app.url_map.bind(""), request.path
-    while path and request.method not in {"GET", "HEAD"} and not adapter.test(path, "GET"):
-        path = path.rpartition("/")[0]
-    query = request.query_string.decode("latin-1") if path == request.path else ""
-    return f"{path}?{query}" if query else path or "/"
+def _keep_form(page: str) -> None:
+    """Keep what was typed, for a person who may open the page, also if their session has just ended."""
+    need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
+    is_for_post = need.level is _Level.POST
+    if person and (not is_for_post or (person.post and (need.right is None or person.post.role in RIGHTS[need.right]))):
+        keeping.keep(person, page, is_for_post=is_for_post)
 
 
 def proof_first() -> Response | None:
@@ -316,10 +318,7 @@ def notices() -> ColumnElement[bool]:
 
 def notice(key: uuid.UUID) -> SchoolNotice:
     """Return a notice in scope; refuse the page otherwise."""
-    row = db.session.scalar(select(SchoolNotice).where(SchoolNotice.id == key, notices()))
-    if row is None:
-        refuse(str(key))
-    return row
+    return _row(select(SchoolNotice).where(SchoolNotice.id == key, notices()), key)
 
 
 def clients() -> ColumnElement[bool]:

@@ -76,7 +76,7 @@ def not_found() -> NoReturn:
 
 
 def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
-    return make_response(render_template(template, dest=dest, **context), status)
+    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:

@@ -4,8 +4,9 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
+from idp.desk.kept_forms.forms import DeskForm
 from idp.folding import fold
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 SLIPS = "slips"
 LAYOUTS = (
@@ -15,7 +16,7 @@ LAYOUTS = (
 """The layouts of a print, with their labels."""
 
 
-class MassForm(Form):
+class MassForm(DeskForm):
     """A typed word, without which nothing is done."""
 
     word = PlainField(longest=30)

@@ -18,7 +18,9 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
 from idp.desk.ents import summary
-from idp.desk.ents.fields import RegistrationForm, scope_names, sentence
+from idp.desk.ents.fields import REGISTRATION_FIELDS, RegistrationForm, scope_names, sentence
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import FaultCode, RegistrationRefusedError
@@ -26,7 +28,6 @@ from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
 from idp.registration.trial.checks import Finding
 from idp.services import services
-from idp.web.forms import Form
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("ents", __name__)
@@ -39,7 +40,7 @@ _COMMAND = re.compile(
 """What a finding advises to type in a shell."""
 
 
-class SecretForm(Form):
+class SecretForm(DeskForm):
     """How the former secrets end."""
 
     way = ChoiceField(_l("Ancien secret"))
@@ -78,13 +79,15 @@ def detail(key: UUID) -> Response:
 
 @blueprint.route("/ent/<uuid:key>/modifier", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps(*REGISTRATION_FIELDS)
 def edit(key: UUID) -> Response:
     """Change the registration of an ENT in scope, within what the role may change."""
     client, form = access.client(key), RegistrationForm()
     form.restrict(to_operator=access.role() is not Role.ENGINEER)
     former = rows.read(client)
     if request.method == "GET":
-        form.show(former)
+        if not form.is_refilled:
+            form.show(former)
         return _registration_page(form, client)
     metadata = form.changed(former)
     if metadata == former:
@@ -106,6 +109,7 @@ def _registration_page(form: RegistrationForm, client: Client | None = None) -> 
 
 @blueprint.route("/ent/nouveau", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps(*REGISTRATION_FIELDS)
 def register() -> Response:
     """Register an ENT; an operator cannot, because the new one would not be in scope.
 
@@ -116,7 +120,8 @@ def register() -> Response:
     form, client_id, empty = RegistrationForm(), request.form.get("client_id", ""), ClientMetadata(name="")
     form.restrict(to_operator=False)
     if request.method == "GET" or not _CLIENT_ID.fullmatch(client_id):
-        form.show(empty)
+        if not form.is_refilled:
+            form.show(empty)
         return _new_page(form, uuid.uuid4().hex[:20])
     try:
         client, secret = registrations.register(services().settings, form.changed(empty), client_id=client_id)
@@ -137,6 +142,7 @@ def _new_page(form: RegistrationForm, client_id: str) -> Response:
 
 @blueprint.post("/ent/<uuid:key>/test")
 @needs(Right.MANAGE_ENTS)
+@keeps()
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
@@ -159,13 +165,14 @@ def trial(key: UUID) -> Response:
 
 @blueprint.route("/ent/<uuid:key>/secret", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps("way")
 def secret(key: UUID) -> Response:
     """Give an ENT in scope a new secret, shown on the page that answers and nowhere else."""
     client, form = access.client(key), SecretForm()
     works_until = client.former_secret_until
     form.way.options = list(_ways(has_two=works_until is not None and works_until > now()).items())
     if request.method == "GET":
-        form.way.data = form.way.options[0][0]
+        form.way.data = form.way.data or form.way.options[0][0]
         return _secret_page(client, form)
     if not form.way.chosen:
         form.way.errors = [gettext("Choisissez ce que deviennent les anciens secrets.")]

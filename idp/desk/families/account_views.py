@@ -18,6 +18,7 @@ from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
+from idp.desk.kept_forms.keeping import keeps
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import RefusedError
 from idp.services import services
@@ -85,6 +86,7 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
 
 @blueprint.post("/comptes/<uuid:account>/renvoyer")
 @needs(Right.HELP_FAMILIES)
+@keeps()
 def resend(account: uuid.UUID) -> Response:
     """Send the confirmation link again.
 
@@ -123,6 +125,7 @@ def _too_soon(wait: TooSoon) -> Any:
 
 @blueprint.post("/comptes/<uuid:account>/debloquer")
 @needs(Right.HELP_FAMILIES)
+@keeps()
 def unlock(account: uuid.UUID) -> Response:
     """Reset the wrong tries of an account."""
     row = access.account(account)

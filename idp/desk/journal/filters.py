@@ -52,7 +52,7 @@ def acts() -> list[tuple[str, str]]:
 
 def read(typed: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
-    values = [" ".join(typed.get(name, "")[:_LONGEST].replace("\x00", "").split()) for name in _NAMES]
+    values = [" ".join(typed.get(name, "")[:_LONGEST].replace("\x00", "").split()) for name in NAMES]
     who, act, first_day, last_day, account = values
     filters = Filters(who, act, first_day, last_day, account, _cursor(typed.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
@@ -70,7 +70,7 @@ def read(typed: Mapping[str, str]) -> Filters:
     return filters
 
 
-_NAMES = ("qui", "acte", "du", "au", "compte")
+NAMES = ("qui", "acte", "du", "au", "compte")
 
 
 def _by_person(filters: Filters) -> None:

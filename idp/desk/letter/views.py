@@ -12,6 +12,7 @@ from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import links, service
 from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
@@ -38,6 +39,7 @@ def show(key: uuid.UUID) -> Response:
 
 @blueprint.post("/comptes/<uuid:key>/courrier")
 @needs(Right.PRINT_LETTER)
+@keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""
     account, school = access.account(key), access.own_school()

@@ -12,6 +12,8 @@ from idp.audit.desk_events import PasswordsForced
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.operations.helpdesk import acts
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
@@ -26,7 +28,7 @@ class SchoolForm(Form):
     uai = PlainField(_l("UAI de l’établissement"), longest=20)
 
 
-class ConfirmationForm(Form):
+class ConfirmationForm(DeskForm):
     """The word that confirms."""
 
     word = PlainField(_l("Tapez BLOQUER pour confirmer"), longest=20)
@@ -96,6 +98,7 @@ def _concerned(school: School) -> int:
 
 @blueprint.post("/etablissement/mots-de-passe")
 @needs(Right.FORCE_PASSWORDS, fresh=True)
+@keeps("word")
 def force() -> Response:
     """Block the passwords of the school, batch by batch, once the word was typed."""
     school, form = _school(request.form.get("uai", "")[:20]), ConfirmationForm()

@@ -16,6 +16,8 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, State
+from idp.desk.kept_forms import forms as kept_forms
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school_files import checking, history, importing, job, uploading, words
 from idp.desk.school_files.uploading import UploadError
 from idp.desk.staff import sessions
@@ -46,12 +48,14 @@ def _problems_of_last_file() -> Iterator[Tile]:
 @takes_files
 def show() -> Response:
     """Show the form for files, the checks that wait for a decision, and the former imports."""
-    return _page()
+    kept = kept_forms.current()
+    return _page(uai=kept.fields.get("uai", "")[:20] if kept else "")
 
 
 @blueprint.post("/fichiers")
 @needs(Right.IMPORT_FILES)
 @takes_files
+@keeps("uai")
 def upload() -> Response:
     """Take files and check them."""
     request = current_request()
@@ -68,7 +72,7 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
     """Say how large files may be; a person whose session ended meanwhile signs in first."""
     person = sessions.current()
     if person is None:
-        return see_other(url_for("sign_in.sign_in", suite=url_for("files.show")))
+        return see_other(url_for("sign_in.sign_in", suite=url_for("files.show", fait="rien")))
     if person.post is None or not access.may(Right.IMPORT_FILES):
         return see_other(url_for("home.today"))
     sentence = gettext("Ces fichiers sont trop lourds : %(n)s Mo au plus, en tout.", n=MAX_UPLOAD >> 20)
@@ -79,6 +83,7 @@ def _page(error: str = "", uai: str = "") -> Response:
     page = render_template(
         "desk/school_files/fichiers.html",
         error=error,
+        again=current_request().arguments.get("fait") == "rien",
         megabytes=MAX_UPLOAD >> 20,
         asks_school=access.role() is Role.ENGINEER,
         uai=uai,
@@ -103,6 +108,7 @@ def compare(key: uuid.UUID) -> Response:
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
 @needs(Right.IMPORT_FILES)
+@keeps("mot")
 def import_(key: uuid.UUID) -> Response:
     """Import checked files; the direction and the académie prove first who they are."""
     check = uploading.checked(key)
@@ -119,6 +125,7 @@ def import_(key: uuid.UUID) -> Response:
 def _difference(check: Job, error: str = "") -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
+    kept = kept_forms.current()
     settings, role = services().settings, access.role()
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
@@ -138,6 +145,7 @@ def _difference(check: Job, error: str = "") -> Response:
         kinds=words.KINDS,
         shown=checking.SHOWN,
         word=importing.WORD,
+        typed=kept.fields.get("mot", "")[:20] if kept else "",
         files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
         minutes=int(files.LIFETIME.total_seconds()) // 60,
     )

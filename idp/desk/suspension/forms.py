@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from flask_babel import lazy_gettext as _l
 
 from idp.clock import PARIS, now
-from idp.web.forms import Form, PlainField
+from idp.desk.kept_forms.forms import DeskForm
+from idp.web.forms import PlainField
 
 ACCOUNT = "compte"
 """The value of `scope` for the whole account; any other is the key of a child."""
@@ -16,7 +17,7 @@ _MOST_YEARS = 4
 _FORMATS = ("%Y-%m-%d", "%d/%m/%Y")
 
 
-class SuspensionForm(Form):
+class SuspensionForm(DeskForm):
     """What is suspended, why, and until when."""
 
     scope = PlainField(_l("Que voulez-vous suspendre ?"), longest=40)
@@ -71,7 +72,7 @@ class SuspensionForm(Form):
             self.until.errors = [_l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir.")]
 
 
-class ReopeningForm(Form):
+class ReopeningForm(DeskForm):
     """Why an access is reopened."""
 
     reason = PlainField(_l("Motif"), longest=500)

@@ -14,6 +14,7 @@ from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.suspension import shown
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
@@ -36,6 +37,7 @@ _REFUSALS = {
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
 @needs(Right.SUSPEND, fresh=True)
+@keeps("scope", "reason", "reference", "end", "until")
 def suspend(account: uuid.UUID) -> Response:
     """Show what could be suspended and what would end; suspend it."""
     chosen, form = access.account(account), SuspensionForm()
@@ -109,6 +111,7 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
 @needs(Right.REOPEN, fresh=True)
+@keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it."""
     chosen, form = access.account(account), ReopeningForm()

@@ -56,6 +56,7 @@ _COUNTED = {
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
     "imports_removed": "imports of school files, with their issues",
+    "kept_forms": "forms of the desk that were kept while a proof or a sign-in came first",
     "staff_sessions": "sessions of the desk",
     "staff_links": "invitations and challenges of the desk",
     "staff_removed": "people of the desk who left",
