@@ -16,7 +16,7 @@ from demo.families import AAF, SCHOOLS, SIECLE
 from demo.folder import write_private
 from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
-from idp.clock import now
+from idp.clock import today
 from idp.config import Settings
 from idp.db import db
 from idp.rostering import imports, lock, schools
@@ -38,7 +38,7 @@ def write_files(folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
-    for path, content in _files(now().astimezone().date()):
+    for path, content in _files(today()):
         target = part / path
         target.parent.mkdir(mode=0o700, exist_ok=True)
         write_private(target, content)
@@ -73,7 +73,7 @@ def import_files(settings: Settings, folder: Path) -> None:
     for source in (AAF, SIECLE):
         try:
             # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-            result = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, FORCED)
+            result = imports.run(settings, [folder / source], Form(today=today()), _QUIET, FORCED)
         except imports.ImportStoppedError as stopped:
             stopped.result.staging.close()
             raise click.ClickException(

@@ -10,7 +10,7 @@ import click
 from sqlalchemy import select
 
 from idp.accounts.models import Degree
-from idp.clock import now
+from idp.clock import today
 from idp.db import db
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
@@ -143,7 +143,7 @@ def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str
         except LookupError:
             raise click.BadParameter(f"no encoding {encoding}", param_hint="--encoding") from None
     return Form(
-        today=now().astimezone().date(),
+        today=today(),
         format=Format(format_) if format_ else None,
         mode=Mode(mode) if mode else None,
         school=uai,

@@ -3,7 +3,6 @@
 from typing import Any
 
 import wtforms
-from werkzeug.datastructures import MultiDict
 from wtforms import StringField
 
 from idp.web.http import current_request
@@ -12,7 +11,7 @@ from idp.web.http import current_request
 class Form(wtforms.Form):  # type: ignore[misc]
     """A form with French error texts, filled from the body of a POST, never from the query string.
 
-    `idp.web.security` checks its form token before the view runs. Another request fills it with `fields`, if given.
+    `idp.web.security` checks its form token before the view runs.
     """
 
     class Meta:
@@ -20,9 +19,9 @@ class Form(wtforms.Form):  # type: ignore[misc]
 
         locales = ("fr",)
 
-    def __init__(self, fields: MultiDict[str, str] | None = None) -> None:
+    def __init__(self) -> None:
         request = current_request()
-        super().__init__(request.fields if request.method == "POST" else fields)
+        super().__init__(request.fields if request.method == "POST" else None)
 
 
 class PlainField(StringField):  # type: ignore[misc]

@@ -86,6 +86,14 @@ def _ent(colleagues: Colleagues, uai: str) -> Ids:
     return {"key": client.id, "version": version.id}
 
 
+def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an ENT that waits for the académie."""
+    ids = _ent(colleagues, uai)
+    db.session.get_one(Client, ids["key"]).waiting_since = now()
+    db.session.commit()
+    return ids
+
+
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
     """Make a notice about a tie that is disputed."""
     account = _guardian(colleagues, uai)
@@ -121,11 +129,13 @@ OBJECTS: dict[str, Make] = {
     "enrolment.enrol": _invitation,
     "enrolment.challenge": _invitation,
     "enrolment.begin_code": _invitation,
+    "ents.accept": _waiting_ent,
     "ents.detail": _ent,
     "ents.draft": _ent,
     "ents.edit": _ent,
     "ents.publish": _ent,
     "ents.read_charter": _ent,
+    "ents.refuse": _waiting_ent,
     "ents.secret": _ent,
     "ents.trial": _ent,
     "ents.write_charter": _ent,
@@ -159,5 +169,8 @@ OBJECTS: dict[str, Make] = {
 or, for a path without variable parts, the parameters of the query."""
 NOT_WHOLE = frozenset({"files.compare", "files.import_"})
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
-NARROWER: dict[str, frozenset[Role]] = {"ents.register": frozenset({Role.ENT_OPERATOR})}
-"""Endpoints that refuse roles which have the right: a new ENT would not be in the scope of the operator."""
+NARROWER: dict[str, frozenset[Role]] = {
+    "ents.accept": frozenset({Role.ENT_OPERATOR}),
+    "ents.refuse": frozenset({Role.ENT_OPERATOR}),
+}
+"""Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator."""

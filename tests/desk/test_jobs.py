@@ -77,6 +77,7 @@ def state(key: uuid.UUID) -> State:
     return db.session.get_one(Job, key).state
 
 
+@pytest.mark.row("K-24")
 def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     key = ask(desk, browser)
@@ -96,6 +97,7 @@ def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: 
     assert db.session.query(JobFile).one().content == b""
 
 
+@pytest.mark.row("K-24")
 def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     key = ask(desk, browser)
@@ -174,6 +176,7 @@ def test_a_job_that_runs_stops_at_its_next_step(
     assert (db.session.get_one(Job, key).done, db.session.get_one(Job, key).total) == (1, 3)
 
 
+@pytest.mark.row("K-21")
 def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleagues, work: object) -> None:
     key = ask(desk, colleagues.signed_in())
     db.session.query(StaffRole).one().valid_until = now() - timedelta(seconds=1)
@@ -272,6 +275,7 @@ def test_a_job_that_has_to_wait_is_tried_again_soon_and_loses_no_try(
     assert state(key) is State.DONE
 
 
+@pytest.mark.row("K-24")
 def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     first, second = ask(desk, browser), ask(desk, browser)

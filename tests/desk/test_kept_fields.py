@@ -30,12 +30,16 @@ KEEPS_NOTHING = {
     "sign_in.sign_out": "the session is over: that is what was asked for",
 }
 """The forms for a signed-in person that keep nothing, and why."""
+_FOR_ENGINEERS = {"ents.accept", "ents.refuse", "files.upload", "team.invite"}
+"""The forms that only an engineer has, or that are longer for an engineer."""
 _NEVER = {"hidden", "submit", "password", "file"}
 """The types of inputs whose values are not kept."""
 FILLED = {
     ("classes.letters", "layout"),
     ("classes.remind", "word"),
+    ("ents.accept", "uais"),
     ("ents.edit", "scopes"),
+    ("ents.refuse", "reason"),
     ("ents.register", "release_username"),
     ("ents.secret", "way"),
     ("ents.write_charter", "text"),
@@ -61,7 +65,7 @@ def guarded_posts(desk: Flask) -> list[Rule]:
     return [
         rule
         for rule in rules(desk)
-        if "POST" in (rule.methods or ()) and access.need_of(desk, rule.endpoint).level is not access._Level.PUBLIC
+        if "POST" in (rule.methods or ()) and access.need_of(desk, rule.endpoint).level is not access.Level.PUBLIC
     ]
 
 
@@ -140,10 +144,10 @@ class Forms:
         return staff
 
     def member_for(self, rule: Rule) -> StaffAccount:
-        """Return a person who has the right to a route; the engineer for the forms that are longer for an engineer."""
+        """Return a person who has the right to a route, for some forms the engineer."""
         right = access.need_of(self.desk, rule.endpoint).right
         roles = [role for role in self.staff if right is None or role in RIGHTS[right]]
-        return self.staff[roles[-1] if rule.endpoint in {"team.invite", "files.upload"} else roles[0]]
+        return self.staff[roles[-1] if rule.endpoint in _FOR_ENGINEERS else roles[0]]
 
     def sign_in(self, browser: FlaskClient, staff: StaffAccount) -> None:
         """Sign in, in this browser."""

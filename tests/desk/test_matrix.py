@@ -97,7 +97,7 @@ def tried(desk: Flask) -> Iterator[tuple[Rule, str]]:
 
 def is_guarded(desk: Flask, rule: Rule) -> bool:
     """Return whether a route needs somebody."""
-    return access.need_of(desk, rule.endpoint).level is not access._Level.PUBLIC
+    return access.need_of(desk, rule.endpoint).level is not access.Level.PUBLIC
 
 
 def right_of(desk: Flask, rule: Rule) -> Right | None:
@@ -196,6 +196,7 @@ def test_what_does_not_exist_is_missing(desk: Flask, colleagues: Colleagues, bui
                 assert visitor.ask(method, url(desk, rule, ids)).status_code == 404
 
 
+@pytest.mark.row("K-21")
 @pytest.mark.parametrize(("role", "how"), list(overs()))
 def test_whose_access_is_over_is_led_to_the_sign_in(
     desk: Flask, colleagues: Colleagues, build: Build, role: Role, how: str
@@ -263,7 +264,7 @@ def test_a_person_with_two_posts_chooses_before_anything_else(desk: Flask, colle
         colleagues.grant(staff, Role.HEAD, uai=uai)
     visitor = Visitor(colleagues.session(staff)[0])
     for rule, method in tried(desk):
-        if access.need_of(desk, rule.endpoint).level is access._Level.POST:
+        if access.need_of(desk, rule.endpoint).level is access.Level.POST:
             answer = visitor.ask(method, url(desk, rule, objects(rule, colleagues, COLLEGE)))
             with about(rule, method, Role.HEAD):
                 assert first_page(answer) == CHOICE
@@ -277,6 +278,7 @@ def test_strangers_are_led_to_the_sign_in(desk: Flask, colleagues: Colleagues) -
             assert first_page(answer) == SIGN_IN
 
 
+@pytest.mark.row("K-17")
 def test_every_form_needs_its_token(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     visitor = Visitor(colleagues.session(member(colleagues, build, Role.HEAD))[0])
     posts = [rule for rule in rules(desk) if "POST" in methods(rule)]

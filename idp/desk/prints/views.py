@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, make_response, render_template, url_for
+from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, naming
 from idp.desk.access import Right, needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
@@ -88,8 +88,5 @@ def _state(job: Job) -> Any:
 def _renew_url(job: Job, key: UUID | None) -> str:
     if key is not None:
         return links.letter_url(key)
-    if "classes.letters" not in current_app.view_functions:
-        return ""
-    class_name = job.parameters["class"]
-    chosen = {"tout": "1"} if class_name is None else {"classe": class_name}
+    chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
     return url_for("classes.letters", renouveler="1", **chosen)

@@ -1,7 +1,7 @@
 """`idp account suspend`, `reopen` and `suspensions`: what the school desk does on « Suspendre l’accès »."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, School
 from idp.accounts.suspensions.models import Suspension
-from idp.clock import PARIS, now
+from idp.clock import end_of_day, now
 from idp.db import db
 from idp.operations.helpdesk import dossier, suspension
 from idp.operations.helpdesk.acts import RefusedError
@@ -50,7 +50,7 @@ def suspend(
         decision = Decision(
             reason=reason,
             reference=document,
-            until=end_of(until) if until else None,
+            until=end_of_day(until.date()) if until else None,
             child=_child(account, child).id if child is not None else None,
             school=school,
         )
@@ -101,11 +101,6 @@ def suspensions(username: str, uai: str | None, *, as_json: bool) -> None:
         table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in rows])
     else:
         click.echo("no suspension", err=True)
-
-
-def end_of(day: datetime) -> datetime:
-    """Return the instant at which a day ends in Paris."""
-    return datetime(day.year, day.month, day.day, tzinfo=PARIS) + timedelta(days=1)
 
 
 def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:

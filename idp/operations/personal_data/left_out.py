@@ -12,6 +12,7 @@ TABLES: Mapping[str, str] = {
     "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
+    "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",

@@ -1,0 +1,66 @@
+"""What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile."""
+
+from urllib.parse import urlencode
+
+from flask import Response, current_app, request
+
+from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, person, role
+from idp.desk.access.declarations import Level, Need, need_of
+from idp.desk.access.refusal import refuse
+from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS
+from idp.desk.kept_forms import keeping
+from idp.desk.staff import sessions
+from idp.web.redirects import see_other, shown_page
+
+
+def check() -> Response | None:
+    """Return a redirect if the person has to do something first, or None if the view may run.
+
+    Raises:
+        NotFound: the role has no right to the page.
+    """
+    if request.endpoint is None:
+        return None
+    need = need_of(current_app, request.endpoint)
+    if need.level is Level.PUBLIC:
+        return None
+    first = _comes_first(need)
+    if first in {None, "sign_in.prove"} and need.right is not None and not may(need.right):
+        refuse()
+    if first is None and lacks_reason(person()) and need.right in ASKED_FOR_A_REASON[role()]:
+        first = "home.give_reason"
+    return _first(first) if first else None
+
+
+def _comes_first(need: Need) -> str | None:
+    """Return the endpoint that comes before a view: the sign-in, a proof, the choice of a post; None if none does."""
+    known = sessions.current()
+    if known is None:
+        return "sign_in.sign_in"
+    if need.level is Level.POST and known.post is None:
+        return "home.choose"
+    return "sign_in.prove" if need.fresh and not has_fresh_proof(known) else None
+
+
+def _first(endpoint: str) -> Response:
+    """Return the redirect to a page that comes first, and then leads to the page that was asked for."""
+    url, page = current_app.url_for(endpoint), shown_page()
+    if request.method == "POST":
+        _keep_form(page)
+    return see_other(url if page == "/" else f"{url}?{urlencode({'suite': page})}")
+
+
+def _keep_form(page: str) -> None:
+    """Keep what was typed, for a person who may open the page, also if their session has just ended."""
+    need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
+    is_for_post = need.level is Level.POST
+    if person and (not is_for_post or (person.post and (need.right is None or person.post.role in RIGHTS[need.right]))):
+        keeping.keep(person, page, is_for_post=is_for_post)
+
+
+def proof_first() -> Response | None:
+    """Return the redirect to a proof, for a view that needs a fresh one in some cases only; None if the proof is fresh.
+
+    A view that always needs it declares `needs(…, fresh=True)`.
+    """
+    return None if has_fresh_proof(person()) else _first("sign_in.prove")
