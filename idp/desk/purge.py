@@ -24,7 +24,7 @@ JOBS_KEPT = timedelta(days=60)
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove what is over; return the numbers.
+    """Delete old rows; return their numbers.
 
     People stay as long after the end of their last role as the journal names them.
     """

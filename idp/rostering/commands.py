@@ -18,7 +18,7 @@ from idp.rostering.imports import FORCED, TERMS, ImportResult, ImportStoppedErro
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, plain, records, table
 from idp.uai import normalised_uai, uai_fault
 
 
@@ -242,7 +242,7 @@ def list_schools(*, as_json: bool) -> None:
         click.echo(dumped(rows))
     elif rows:
         columns = ("uai", "name", "degree", "source", "phone", "mail")
-        table(columns, [[row[name] or "" for name in columns] for row in rows])
+        records(columns, rows)
 
 
 @school.command("set")

@@ -174,3 +174,20 @@ NARROWER: dict[str, frozenset[Role]] = {
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
 }
 """Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator."""
+
+
+class Kept:
+    """Objects of one school, each made once: for requests that are refused and so change nothing."""
+
+    def __init__(self, colleagues: Colleagues, uai: str) -> None:
+        self._colleagues, self._uai = colleagues, uai
+        self._made: dict[Make, Ids] = {}
+
+    def ids(self, endpoint: str) -> Ids:
+        """Return the values of the variable parts of a route."""
+        make = OBJECTS.get(endpoint)
+        if make is None:
+            return {}
+        if make not in self._made:
+            self._made[make] = make(self._colleagues, self._uai)
+        return self._made[make]

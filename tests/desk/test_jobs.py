@@ -81,7 +81,10 @@ def state(key: uuid.UUID) -> State:
 def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     key = ask(desk, browser)
-    assert "En attente" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    waiting = browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert "En attente" in waiting
+    assert "Actualiser" in waiting, "the way without a script"
+    assert all(part in waiting for part in ('role="status" data-news="state"', "data-follow=", 'data-news="progress"'))
     do_all()
     page = browser.get(f"/travaux/{key}")
     assert heading(page) == "Impression"

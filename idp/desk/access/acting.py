@@ -17,7 +17,7 @@ REASON = timedelta(minutes=30)
 
 
 def person() -> SignedIn:
-    """Return the signed-in person of this request, whose view needs one."""
+    """Return the signed-in person of this request. The view has declared that it needs one."""
     known = sessions.current()
     if known is None:
         not_found()
@@ -43,7 +43,7 @@ def may(right: Right) -> bool:
 
 
 def has_fresh_proof(person: SignedIn) -> bool:
-    """Return whether the person proved a moment ago who they are."""
+    """Return whether the last proof of the person is younger than `PROOF`."""
     return now() - person.session.proved_at < PROOF
 
 

@@ -67,9 +67,9 @@ RIGHTS: dict[Right, frozenset[Role]] = {
 _READS_FAMILIES = frozenset(
     {Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.SUSPEND, Right.READ_NOTICES, Right.SERVE_RIGHTS}
 )
-"""The rights for whose pages, which show families' data, a person of the académie gives a reason first."""
+"""The rights to pages with families' data: a person of the académie gives a reason first."""
 ASKED_FOR_A_REASON = {Role.HELPDESK: _READS_FAMILIES, Role.DPO: _READS_FAMILIES | {Right.READ_JOURNAL}}
-"""The rights for whose pages a role gives a reason first."""
+"""The rights whose pages ask a person in the role for a reason first."""
 TECHNICAL = (
     "charter.published",
     "client.changed",

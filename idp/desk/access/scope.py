@@ -49,7 +49,7 @@ def notices() -> ColumnElement[bool]:
 
 
 def clients() -> ColumnElement[bool]:
-    """Return the condition of the ENTs in scope: one's own, those that serve one's school, or all."""
+    """Return the condition of the ENTs in scope: that of the post, those that serve its school, or all."""
     chosen = post()
     if chosen.role in AT_AN_ENT:
         return Client.id == chosen.client.id if chosen.client else false()

@@ -1,4 +1,4 @@
-"""The mail to the académie's engineers about a head whom another head invited: no second head appears unseen."""
+"""The mail that tells the académie's engineers that a head of school invited another head."""
 
 import uuid
 

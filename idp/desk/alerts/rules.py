@@ -4,7 +4,7 @@
 - Ten letters for accounts that have been active, on one day by one school.
 - An account of the opener's own family name.
 
-A periodic job of the worker looks at the last day, so that no alert is lost while the worker stands still. The id of a
+A periodic job of the worker looks at the last day, so that no alert is lost while the worker is stopped. The id of a
 mail is made from alert, subject, day and recipient: a mail that was enqueued once is not enqueued again.
 """
 

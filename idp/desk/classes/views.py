@@ -49,7 +49,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Group:
-    """People of whom a page says the same."""
+    """A title of the page with the names of people below it."""
 
     title: str
     names: list[str]

@@ -152,7 +152,7 @@ def secret_sentences(client: Client) -> list[str]:
 
 
 def acceptance(client: Client) -> str:
-    """Return the share of people who accepted the current charter, in one's own school or everywhere."""
+    """Return the share of people who accepted the current charter, in the school of the post or everywhere."""
     if client.charter_mode is CharterMode.NONE:
         return str(gettext("Cet ENT ne demande pas de charte."))
     if client.charter_version_id is None:

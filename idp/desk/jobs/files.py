@@ -1,4 +1,4 @@
-"""The files of jobs: encrypted until they are taken, once, by the person who asked; gone after their lifetime."""
+"""The files of jobs: stored encrypted, handed out once to the person who asked, emptied after their lifetime."""
 
 import uuid
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The work of the job `letter` (`job.py`): there is none, the request did it."""
+"""The functions of the job `letter` (`job.py`). The request has printed the letter, so that no work is left."""
 
 import uuid
 from collections.abc import Sequence

@@ -90,7 +90,7 @@ def open_notices() -> list[tuple[Any, list[Shown]]]:
 
 
 def settled_notices() -> list[Shown]:
-    """Return the notices in scope that were settled within `SETTLED_SINCE`, the last first."""
+    """Return the notices in scope that were settled within `SETTLED_SINCE`, the newest first."""
     return as_shown(_rows(SchoolNotice.settled_at >= now() - SETTLED_SINCE, SchoolNotice.settled_at.desc()))
 
 

@@ -28,7 +28,7 @@ from idp.production import production_faults
 from idp.services import services
 
 PROBLEMS = (Skip.CHANGED, Skip.FAULTY, Skip.DISPUTED)
-"""The reasons that somebody has to look after; the others are as they should be."""
+"""The reasons that somebody has to act on; the others are as expected."""
 
 
 def run(running: Running) -> Finished:
@@ -79,7 +79,7 @@ def title(job: Job) -> str:
 
 
 def problems(job: Job) -> list[str]:
-    """Return the sentences about people whom somebody has to look after, with their names."""
+    """Return the sentences about letters that need an act of the school, with the names of the people."""
     skipped = job.result.get("skipped", {})
     sentences = [
         f"{words.SKIPS[skip]} : {words.listed([uuid.UUID(key) for key in skipped[skip]])}."

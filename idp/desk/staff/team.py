@@ -63,8 +63,8 @@ class Colleague:
     def is_unseen(self) -> bool:
         """Whether the person has not signed in since the role was granted.
 
-        Until then the page of the team says nothing but what the inviter typed: whether the mailbox has an account
-        elsewhere, under which name, and whether it is in use, is not the inviter's to know.
+        Until then the page of the team shows only what the inviter typed. The inviter does not learn whether the
+        mailbox has an account elsewhere, under which name, and whether it is in use.
         """
         seen = self.staff.last_sign_in_at
         return not self.sees_all and (seen is None or seen < self.role.granted_at)

@@ -17,7 +17,7 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.suspension import Decision
 from idp.operations.reasons import check_reason
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, plain, records
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="The school that decides.")
 _REASON = click.option(
@@ -98,7 +98,7 @@ def suspensions(username: str, uai: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(dumped(rows))
     elif rows:
-        table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in rows])
+        records(_COLUMNS, rows)
     else:
         click.echo("no suspension", err=True)
 
