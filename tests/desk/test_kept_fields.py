@@ -1,6 +1,8 @@
 """Every form of the desk: what its page lets a person fill in comes back after the end of the session."""
 
 import io
+import re
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -180,6 +182,19 @@ def test_chosen_roles_come_back_on_the_page_that_names_them(desk: Flask, colleag
     assert [f'name="acces" value="{row.id}"' in page for row in rows] == [True, True, False]
 
 
+def test_refused_form_links_to_a_page_that_can_be_opened(desk: Flask) -> None:
+    browser, adapter = desk.test_client(), desk.url_map.bind("")
+    for rule in guarded_posts(desk):
+        path = re.sub(r"<uuid:\w+>", str(uuid.uuid4()), rule.rule).replace("<reply>", "rejet")
+        refused = browser.post(path)
+        tree: Any = html.fromstring(refused.get_data(as_text=True))
+        [link] = tree.xpath('//a[normalize-space()="Ouvrir la page à nouveau"]/@href')
+        assert (refused.status_code, adapter.test(link, "GET")) == (400, True), path
+        assert (link == path) is adapter.test(path, "GET"), path
+        assert path.startswith(link)
+
+
+@pytest.mark.row("K-28")
 @pytest.mark.both_databases(sqlite_is_long=True)
 def test_all_that_a_page_lets_a_person_fill_in_comes_back(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     build.ent()

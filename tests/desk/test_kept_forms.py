@@ -1,6 +1,7 @@
 """What a colleague typed comes back after a proof or a sign-in, to the same person, browser, post and page, once."""
 
 import io
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from idp.desk.kept_forms import keeping
 from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from idp.web import http
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk import authenticator
 from tests.desk.authenticator import Authenticator, options
 from tests.desk.colleagues import Colleagues, post
@@ -89,6 +90,7 @@ def colleague(colleagues: Colleagues) -> Desk:
     return Desk(colleagues)
 
 
+@pytest.mark.row("K-28")
 @pytest.mark.both_databases
 def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click(
     desk: Flask, colleagues: Colleagues, build: Build
@@ -119,6 +121,7 @@ def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click
     assert post(browser, path, **{**sent, "document": "y"}).headers["Location"].startswith("/travaux/")
 
 
+@pytest.mark.row("K-28")
 def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -147,6 +150,7 @@ def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
     assert db.session.query(Suspension).count() == 1
 
 
+@pytest.mark.row("K-28")
 def test_another_colleague_never_sees_what_was_typed(colleague: Desk, colleagues: Colleagues) -> None:
     colleague.end_session()
     assert colleague.send().headers["Location"].startswith("/connexion")
@@ -179,6 +183,7 @@ def test_kept_form_belongs_to_the_post_in_which_it_was_typed(colleague: Desk, co
         assert ('value="BLOQUER"' in body(colleague.browser.get(colleague.path))) is is_shown
 
 
+@pytest.mark.row("K-28")
 def test_page_that_is_refused_gives_nothing_back_and_keeps_the_form(colleague: Desk) -> None:
     colleague.end_session()
     colleague.send()
@@ -240,6 +245,7 @@ def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleague
     assert [REASON in body(colleague.browser.get(path)) for path in (paths[0], paths[1], first)] == [False, True, True]
 
 
+@pytest.mark.row("K-28")
 @pytest.mark.both_databases
 def test_form_that_is_sent_twice_is_kept_once_and_taken_once(colleague: Desk) -> None:
     age(colleague.staff, proved_at=now() - timedelta(minutes=6))
@@ -310,6 +316,7 @@ def test_passwords_and_codes_are_not_kept(colleagues: Colleagues) -> None:
     assert "appuyez de nouveau sur le bouton" in body(colleague.browser.get("/ma-securite"))
 
 
+@pytest.mark.row("K-28")
 def test_form_comes_back_after_a_reason_that_was_asked_for_again(colleagues: Colleagues) -> None:
     colleague = Desk(colleagues, Role.HELPDESK)
     age(colleague.staff, reason_at=now() - timedelta(minutes=30))
@@ -318,6 +325,36 @@ def test_form_comes_back_after_a_reason_that_was_asked_for_again(colleagues: Col
     assert "Ce que vous aviez rempli est gardé jusqu’à" in body(colleague.browser.get(motive))
     assert post(colleague.browser, motive, reason="ticket 4513").headers["Location"] == colleague.path
     assert REASON in body(colleague.browser.get(colleague.path))
+
+
+def test_word_comes_back_with_the_school_that_the_academy_chose(colleagues: Colleagues) -> None:
+    school = colleagues.build.school()
+    colleague = Desk(colleagues, Role.ENGINEER, page=f"/etablissement/mots-de-passe?uai={school.uai}")
+    colleague.end_session()
+    colleague.path = "/etablissement/mots-de-passe"
+    colleague.send(uai=school.uai, word="BLOQUER")
+    colleague.sign_in()
+    page = body(colleague.browser.get(colleague.path))
+    assert f'name="uai" value="{school.uai}"' in page
+    assert 'value="BLOQUER"' in page
+    assert NOTHING_DONE in page
+
+
+@pytest.mark.row("K-28")
+def test_reason_of_a_refusal_comes_back_beside_what_the_ent_asked_for(colleagues: Colleagues, build: Build) -> None:
+    ent = build.ent()
+    client = db.session.query(Client).filter_by(client_id=ent.client_id).one()
+    client.waiting_since, client.asked_uais = now(), [COLLEGE]
+    db.session.commit()
+    colleague = Desk(colleagues, Role.ENGINEER, page=f"/ent/{client.id}/accord")
+    colleague.end_session()
+    colleague.path += "/refus"
+    assert colleague.send(reason="Le nom prête à confusion.").headers["Location"].endswith("%2Faccord")
+    colleague.sign_in()
+    page = body(colleague.browser.get(f"/ent/{client.id}/accord"))
+    assert 'value="Le nom prête à confusion."' in page
+    assert re.search(rf">\s*{COLLEGE}\s*</textarea>", page)
+    assert client.waiting_since is not None
 
 
 def test_draft_of_a_charter_gives_way_to_what_was_typed_since(colleagues: Colleagues, build: Build) -> None:
@@ -333,6 +370,7 @@ def test_draft_of_a_charter_gives_way_to_what_was_typed_since(colleagues: Collea
     assert ["# Le brouillon" in text for text in texts] == [False, True]
 
 
+@pytest.mark.row("K-28")
 @pytest.mark.parametrize("how", ["disabled", "role ended", "stranger", "wrong token", "unknown session"])
 def test_nothing_is_kept_for_somebody_without_access(colleague: Desk, colleagues: Colleagues, how: str) -> None:
     colleague.end_session()
