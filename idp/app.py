@@ -35,6 +35,7 @@ from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.staff import invitations
 from idp.desk.staff import notices as staff_notices
+from idp.desk.statistics import job as figures_job
 from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
@@ -216,6 +217,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None =
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
+            figures_job.FIGURES: figures_job.FIGURES_PERIOD,
         },
         form_lifetime=form_lifetime,
     )
@@ -239,6 +241,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
         alerts.ALERTS: alerts.look,
+        figures_job.FIGURES: figures_job.count,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
         acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),

@@ -35,9 +35,8 @@ class Degree(enum.Enum):
 class School(UuidKey, Base):
     """A school, named by its UAI (7 digits and a control letter).
 
-    `roster_key` is its key in the school files. `source` is the format of these files: files of another format would
-    bring the same families a second time. Letters print `phone` and `hours`, when the office answers. The digest of
-    notices goes to `email`; `digest_sent_at` is when the last one was enqueued.
+    `roster_key` is its key in the school files, whose format is `source`: files of another one would bring the families
+    again. Letters print `phone` and `hours`. The digest of notices goes to `email`, the last one at `digest_sent_at`.
     """
 
     __tablename__ = "school"
@@ -67,9 +66,8 @@ class School(UuidKey, Base):
 class Child(UuidKey, Searched, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
 
-    `roster_key` is the pupil's key in the files and never changes: a pupil who changes school keeps the row. `left_at`
-    is when a file said or implied that the pupil is in no school any more. `search_text` finds the pupil at the desk
-    (`idp.searched`).
+    `roster_key` is the pupil's key in the files, also in another school. `left_at` is when a file said or implied that
+    the pupil is in no school any more. `search_text` finds the pupil at the desk (`idp.searched`).
     """
 
     __tablename__ = "child"
@@ -122,6 +120,8 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     __tablename__ = "account"
     __table_args__ = (
         Index("ix_account_join_key", "join_key"),
+        Index("ix_account_activated_at", "activated_at", **only("activated_at IS NOT NULL")),
+        Index("ix_account_first_activated_at", "first_activated_at", **only("first_activated_at IS NOT NULL")),
         Index("ix_account_mailbox", "mailbox"),
         Index("ix_account_name_key", "name_key"),
         Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
@@ -262,15 +262,17 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 class Guardianship(Suspendable, Base):
     """The tie between a guardian's account and a child.
 
-    `disputed_at` is set when the person says that they are not the guardian. While it is set, the account is closed
-    (`accounts.disputes`); the school's settlement clears it. `ended_at` is when a file ended the tie, or the child
-    left. `excluded_at` is when the school confirmed the dispute: the tie has ended, and a file that still names it does
-    not restore it. A suspended tie does not hold (`Suspendable`). `kinship` and `authority` are SDET's codes; neither
-    is ever released.
+    `disputed_at` is set when the person says that they are not the guardian; until the school settles it, the account
+    is closed (`accounts.disputes`). `ended_at` is when a file ended the tie, or the child left. `excluded_at` is when
+    the school confirmed the dispute: no file restores the tie. A suspended tie does not hold (`Suspendable`). `kinship`
+    and `authority` are SDET's codes; neither is ever released.
     """
 
     __tablename__ = "guardianship"
-    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),
+        Index("ix_guardianship_disputed", "account_id", **only("disputed_at IS NOT NULL AND ended_at IS NULL")),
+    )
 
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
     child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
@@ -356,8 +358,8 @@ class RosterAlias(Base):
 class OneTimeLink(UuidKey, Base):
     """A link sent by mail, valid once, for one act of one account at one email.
 
-    The table holds the digest of its token. The link is valid while `used_at` and `revoked_at` are empty, `expires_at`
-    has not passed and `generation` is the account's.
+    `digest` is that of its token. It is valid until `used_at`, `revoked_at` or `expires_at`, and while `generation` is
+    the account's.
     """
 
     __tablename__ = "one_time_link"
@@ -378,10 +380,9 @@ class OneTimeLink(UuidKey, Base):
 class SchoolNotice(UuidKey, Base):
     """An event that one school has to know and to settle.
 
-    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any;
-    `child_ids` are the children that it concerns (empty: all children of the account in that school). Open until
-    `settled_at`; `settled_by` is the operator, and `sentence` the operator's sentence. `note` says what has to be
-    corrected, for a request of rectification. `digested_at` is when the school's mail named the notice.
+    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any, and
+    `child_ids` are the children (empty: all of the account in that school). Open until `settled_at`; `settled_by` is
+    the operator, with a `sentence`. `note` is what a rectification wants. `digested_at`: the school's mail named it.
     """
 
     __tablename__ = "school_notice"

@@ -1,6 +1,7 @@
 """The files of jobs: stored encrypted, handed out once to the person who asked, emptied after their lifetime."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -86,16 +87,16 @@ def made(job_id: uuid.UUID) -> list[JobFile]:
     )
 
 
-def is_waiting(job_id: uuid.UUID) -> bool:
-    """Return whether a file that a job made waits to be taken."""
-    waiting = select(JobFile.id).where(
-        JobFile.job_id == job_id,
+def waiting(job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return the jobs that made a file that waits to be taken."""
+    rows = select(JobFile.job_id).where(
+        JobFile.job_id.in_(job_ids),
         ~JobFile.is_upload,
         ~JobFile.is_for_pages,
         JobFile.taken_at.is_(None),
         JobFile.expires_at > now(),
     )
-    return db.session.scalar(waiting.limit(1)) is not None
+    return set(db.session.scalars(rows))
 
 
 def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:

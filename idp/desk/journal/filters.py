@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
@@ -16,7 +16,9 @@ from idp.clock import end_of_day, start_of_day
 from idp.db import db
 from idp.desk import access, typed
 from idp.desk.access import Right
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.journal import authors
+from idp.desk.journal.authors import TooManyError
+from idp.desk.staff.models import Role
 from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 
@@ -29,8 +31,11 @@ _FIRST_DAY = date(1970, 1, 2)
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `before` is the last entry of the page above: its instant in microseconds and its id. `account_id` is the account
-    that was found for `account`.
+    Attributes:
+        before: the last entry of the page above: its instant in microseconds and its id.
+        account_id: the account that was found for `account`.
+        conditions: all of them hold for the entries that are asked for.
+        people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
 
     who: str = ""
@@ -42,6 +47,7 @@ class Filters:
     account_id: uuid.UUID | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    people: list[ColumnElement[bool]] | None = None
 
     @property
     def typed(self) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def read(values: Mapping[str, str]) -> Filters:
         filters.act = ""
     _by_person(filters)
     if filters.act:
-        filters.conditions.append(AuditEntry.kind == filters.act)
+        filters.conditions.append(AuditEntry.where_kind(filters.act))
     if first := _day(filters, "first"):
         filters.conditions.append(AuditEntry.at >= start_of_day(max(first, _FIRST_DAY)))
     if (last := _day(filters, "last")) and last < date.max:
@@ -90,9 +96,12 @@ NAMES = ("qui", "acte", "du", "au", "compte")
 
 def _by_person(filters: Filters) -> None:
     if filters.who:
-        named = select(StaffAccount.id).where(StaffAccount.name.icontains(filters.who, autoescape=True))
-        by_command = AuditEntry.actor.istartswith(filters.who, autoescape=True)
-        filters.conditions.append(or_(AuditEntry.staff_id.in_(named), by_command))
+        try:
+            filters.people = authors.named(filters.who)
+        except TooManyError:
+            filters.faults["who"] = gettext(
+                "Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=authors.MOST
+            )
 
 
 def _by_account(filters: Filters) -> None:

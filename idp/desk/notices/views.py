@@ -93,10 +93,11 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     chosen = Answer(reply)
     if row.settled_at is not None:
         return see_other(url_for("notices.detail", notice=notice, fait="tard"))
-    consequences = settling.answers(row)
+    is_disputed = settling.is_in_dispute(row)
+    consequences = settling.answers(row, is_disputed=is_disputed)
     if chosen not in consequences:
         access.refuse(str(notice))
-    form, children = AnswerForm(), settling.disputed_children(row) if settling.is_in_dispute(row) else []
+    form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
     error = ""
     if request.method == "POST" and form.check(children, renames=renames):

@@ -44,13 +44,15 @@ def show() -> Response:
     authors = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_({job.staff_id for job in jobs}))
     by = {row.id: row.name for row in db.session.execute(authors)}
     names = words.names([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
-    page = render_template(
-        "desk/prints/impressions.html", rows=[_row(job, by.get(job.staff_id, ""), names) for job in jobs]
-    )
-    return make_response(page)
+    problems = prints.problems(job for job in jobs if job.kind == PRINT.name)
+    own = files.waiting([job.id for job in jobs if job.staff_id == access.person().staff.id])
+    rows = [
+        _row(job, by.get(job.staff_id, ""), names, problems.get(job.id, []), has_file=job.id in own) for job in jobs
+    ]
+    return make_response(render_template("desk/prints/impressions.html", rows=rows))
 
 
-def _row(job: Job, by: str, names: dict[UUID, str]) -> Row:
+def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], *, has_file: bool) -> Row:
     is_class = job.kind == PRINT.name
     key = None if is_class else UUID(job.parameters["account"])
     return Row(
@@ -59,8 +61,8 @@ def _row(job: Job, by: str, names: dict[UUID, str]) -> Row:
         what=prints.title(job) if key is None else names.get(key, gettext("Un compte")),
         layout=_layout(job, is_class=is_class),
         state=_state(job),
-        problems=prints.problems(job) if is_class else [],
-        has_file=job.staff_id == access.person().staff.id and files.is_waiting(job.id),
+        problems=problems,
+        has_file=has_file,
         renew_url=_renew_url(job, key) if job.state.is_over else "",
     )
 

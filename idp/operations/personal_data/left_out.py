@@ -25,6 +25,7 @@ TABLES: Mapping[str, str] = {
     "desk_job": "work that people of the desk asked for; no family is named in it",
     "desk_job_file": "files for people of the desk, encrypted and gone within a day",
     "desk_kept_form": "what people of the desk typed, encrypted; readable for 15 minutes, gone within a day",
+    "desk_figures": "numbers of accounts by school, rounded; no number under ten",
     "noted_settings": "settings of this service",
     "audit_seal": "hashes that protect the journal",
     "audit_beginning": "hashes that protect the journal",

@@ -64,6 +64,7 @@ _COUNTED = {
     "staff_links": "invitations and challenges of the desk",
     "staff_removed": "people of the desk who left",
     "desk_jobs": "jobs of the desk, with their files",
+    "desk_figures": "figures of the desk that are older than a week",
 }
 
 
