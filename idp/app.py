@@ -1,6 +1,7 @@
 """Builds the application: services, blueprints, outbox handlers."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,11 @@ def create_app(settings: Settings) -> Flask:
 
 
 def assemble(
-    settings: Settings, *templates: Path, policy: str = security.POLICY, origin: str = ""
+    settings: Settings,
+    *templates: Path,
+    policy: str = security.POLICY,
+    origin: str = "",
+    form_lifetime: timedelta | None = None,
 ) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
 
@@ -165,13 +170,14 @@ def assemble(
         templates: the folders of the templates; the first that has a template wins.
         policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
+        form_lifetime: see `Services.form_lifetime`.
     """
     log_lines.configure(settings.log_level)
     app = Application("idp", template_folder=None, static_folder=None)
     app.jinja_loader = FileSystemLoader([str(folder) for folder in templates])
     app.url_map.merge_slashes = False  # its redirect would have the Host of the request
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    connect(app, settings)
+    connect(app, settings, form_lifetime=form_lifetime)
     _configure_database(app, settings)
     declarations.configure(app)
     browser.configure(app)
@@ -186,8 +192,8 @@ def assemble(
     return app, door
 
 
-def connect(app: Flask, settings: Settings) -> None:
-    """Create the services of `app`, with empty caches, as at its start."""
+def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None = None) -> None:
+    """Create the services of `app`, with empty caches, as at its start; see `Services.form_lifetime`."""
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
@@ -213,6 +219,7 @@ def connect(app: Flask, settings: Settings) -> None:
             alerts.ALERTS: alerts.ALERTS_PERIOD,
             figures_job.FIGURES: figures_job.FIGURES_PERIOD,
         },
+        form_lifetime=form_lifetime,
     )
     provide(app, new_services)
 

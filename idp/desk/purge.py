@@ -1,4 +1,4 @@
-"""What `idp purge` removes of the desk: old sessions, links, jobs with their files, figures, people who left."""
+"""What `idp purge` removes of the desk: kept forms, old sessions, links, jobs with files, figures, people who left."""
 
 from datetime import datetime, timedelta
 
@@ -6,6 +6,7 @@ from sqlalchemy import and_, or_, select
 
 from idp.config import Settings
 from idp.desk.jobs.models import Job, JobFile
+from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import (
     StaffAccount,
     StaffCeremony,
@@ -35,6 +36,7 @@ def purge(settings: Settings, moment: datetime) -> dict[str, int]:
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
     delete_all(JobFile, JobFile.job_id.in_(old_jobs), order_by=JobFile.id)
     done = {
+        "kept_forms": delete_all(KeptForm, KeptForm.expires_at <= moment, order_by=KeptForm.expires_at),
         "staff_sessions": delete_all(StaffSession, ended, order_by=StaffSession.id),
         "staff_links": delete_all(StaffCeremony, StaffCeremony.expires_at <= over, order_by=StaffCeremony.id)
         + delete_all(StaffInvitation, StaffInvitation.expires_at <= over, order_by=StaffInvitation.id),

@@ -671,6 +671,23 @@ def upgrade() -> None:
         batch_op.create_index('ix_desk_job_school_id_created_at', ['school_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_desk_job_staff_id'), ['staff_id'], unique=False)
 
+    op.create_table('desk_kept_form',
+    sa.Column('staff_id', sa.Uuid(), nullable=False),
+    sa.Column('role_id', sa.Uuid(), nullable=True),
+    sa.Column('browser', sa.LargeBinary(), nullable=False),
+    sa.Column('page', sa.LargeBinary(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['role_id'], ['staff_role.id'], name=op.f('fk_desk_kept_form_role_id')),
+    sa.ForeignKeyConstraint(['staff_id'], ['staff_account.id'], name=op.f('fk_desk_kept_form_staff_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_desk_kept_form')),
+    sa.UniqueConstraint('staff_id', 'browser', 'page', name=op.f('uq_desk_kept_form_staff_id_browser_page'))
+    )
+    with op.batch_alter_table('desk_kept_form', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_desk_kept_form_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('staff_session',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('staff_id', sa.Uuid(), nullable=False),
@@ -755,6 +772,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_staff_session_expires_at'))
 
     op.drop_table('staff_session')
+    with op.batch_alter_table('desk_kept_form', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_desk_kept_form_expires_at'))
+
+    op.drop_table('desk_kept_form')
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_desk_job_staff_id'))
         batch_op.drop_index('ix_desk_job_school_id_created_at')

@@ -9,6 +9,7 @@ from idp.desk import access, downloads
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
+from idp.desk.kept_forms.keeping import keeps
 from idp.services import services
 from idp.web.redirects import see_other
 
@@ -55,6 +56,7 @@ def _sentence(job: Job) -> str:
 
 @blueprint.post("/travaux/<uuid:key>/annuler")
 @needs()
+@keeps()
 def cancel(key: uuid.UUID) -> Response:
     """Cancel a job."""
     asking.cancel(asking.get(key)[0])
@@ -63,6 +65,7 @@ def cancel(key: uuid.UUID) -> Response:
 
 @blueprint.post("/travaux/<uuid:key>/fichiers/<uuid:file>")
 @needs()
+@keeps()
 def take(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Hand out a file, once, to the person who asked for the job."""
     job, _ = asking.get(key)

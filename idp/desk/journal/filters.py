@@ -74,7 +74,7 @@ def _order(words: str) -> str:
 
 def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
-    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in _NAMES)
+    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
     filters = Filters(who, act, first_day, last_day, account, _cursor(values.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
         filters.act = ""
@@ -91,7 +91,7 @@ def read(values: Mapping[str, str]) -> Filters:
     return filters
 
 
-_NAMES = ("qui", "acte", "du", "au", "compte")
+NAMES = ("qui", "acte", "du", "au", "compte")
 
 
 def _by_person(filters: Filters) -> None:

@@ -6,13 +6,14 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import emails
 from idp.accounts.models import School
 from idp.desk.choices import AreaField
+from idp.desk.kept_forms.forms import DeskForm
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 from idp.rostering.schools import LINES
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 
-class SchoolForm(Form):
+class SchoolForm(DeskForm):
     """What letters print about a school, and where its notices go."""
 
     name = PlainField(_l("Nom affiché"), name="nom", longest=400)

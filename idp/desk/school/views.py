@@ -10,6 +10,7 @@ from idp.accounts.models import School
 from idp.db import db
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.forms import SchoolForm
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
@@ -54,6 +55,7 @@ def _matching(words: str) -> Select[School]:
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
 @needs(Right.EDIT_SCHOOL)
+@keeps("nom", "adresse", "telephone", "horaires", "mail")
 def edit(key: UUID) -> Response:
     """Show the data of a school in scope, or store them."""
     school = access.school(key)
@@ -97,7 +99,8 @@ def preview(key: UUID) -> Response:
 def _page(school: School, form: SchoolForm | None = None, *, error: str = "") -> Response:
     if form is None:
         form = SchoolForm()
-        form.show(school)
+        if not form.is_refilled:
+            form.show(school)
     html = render_template(
         "desk/school/etablissement.html",
         form=form,

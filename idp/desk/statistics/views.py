@@ -11,6 +11,7 @@ from idp.clock import now, today
 from idp.db import unit_of_work
 from idp.desk import access, downloads
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.statistics import pictures, tables
 from idp.desk.statistics.tables import Table
 from idp.spreadsheet import rows_to_csv
@@ -67,6 +68,7 @@ def _paged(table: Table) -> tuple[Table, str]:
 
 @blueprint.post("/activation/export")
 @needs(Right.READ_STATISTICS, fresh=True)
+@keeps()
 def export() -> Response:
     """Return a table as a CSV file, with the numbers of the page."""
     table = _table(request.form.get("table", ""))

@@ -1,7 +1,7 @@
 """The columns that hold data about a person: which ones an export shows, names or omits.
 
-Every table and every column is listed here, or in `left_out` with its reason; a test compares both with the database.
-Labels are French, since the person reads them.
+Every table and every column is listed here, or in `left_out.TABLES` with its reason; a test compares both with the
+database. Labels are French, since the person reads them.
 """
 
 from collections.abc import Callable, Mapping
