@@ -1,6 +1,7 @@
 """The files of jobs: encrypted until they are taken, once, by the person who asked; gone after their lifetime."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -74,26 +75,21 @@ def _all(settings: Settings, condition: ColumnElement[bool]) -> list[NewFile]:
 
 def made(job_id: uuid.UUID) -> list[JobFile]:
     """Return the files that a job made to be handed out, without their content."""
-    return list(
-        db.session.scalars(
-            select(JobFile)
-            .where(JobFile.job_id == job_id, ~JobFile.is_upload, ~JobFile.is_for_pages)
-            .order_by(JobFile.created_at)
-            .options(defer(JobFile.content))
-        )
-    )
+    return made_by([job_id]).get(job_id, [])
 
 
-def is_waiting(job_id: uuid.UUID) -> bool:
-    """Return whether a file that a job made waits to be taken."""
-    waiting = select(JobFile.id).where(
-        JobFile.job_id == job_id,
-        ~JobFile.is_upload,
-        ~JobFile.is_for_pages,
-        JobFile.taken_at.is_(None),
-        JobFile.expires_at > now(),
+def made_by(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[JobFile]]:
+    """Return the files that jobs made to be handed out, without their content, by job."""
+    rows = db.session.scalars(
+        select(JobFile)
+        .where(JobFile.job_id.in_(job_ids), ~JobFile.is_upload, ~JobFile.is_for_pages)
+        .order_by(JobFile.created_at, JobFile.name)
+        .options(defer(JobFile.content))
     )
-    return db.session.scalar(waiting.limit(1)) is not None
+    grouped: dict[uuid.UUID, list[JobFile]] = {}
+    for row in rows:
+        grouped.setdefault(row.job_id, []).append(row)
+    return grouped
 
 
 def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:

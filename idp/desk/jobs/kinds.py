@@ -23,6 +23,8 @@ class Kind:
         back: the endpoint of the page that the job was asked for on.
         back_to: returns the URL of that page, if it is about one thing; `back` otherwise.
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
+        again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
+        again: the label of that link.
         hint: what a person has to know while the job is not over.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
     """
@@ -35,6 +37,8 @@ class Kind:
     back: str
     back_to: Callable[[Job], str] | None = None
     next_page: str = ""
+    again_to: Callable[[Job], str] | None = None
+    again: LazyString | str = ""
     hint: LazyString | str = ""
     keeps_uploads: bool = False
 

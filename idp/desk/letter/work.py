@@ -28,6 +28,11 @@ def describe(job: Job) -> Sequence[str]:
     return sentences
 
 
+def again(job: Job) -> str:
+    """Return the URL at which the letter is printed again, with another code."""
+    return links.letter_url(uuid.UUID(job.parameters["account"]))
+
+
 def back(job: Job) -> str:
-    """Return the URL of the page of the letter."""
+    """Return the URL of the page of the account."""
     return links.account_url(uuid.UUID(job.parameters["account"]))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from flask import url_for
 from flask_babel import gettext
 
 from idp.accounts.models import School
@@ -83,6 +84,13 @@ def title(job: Job) -> str:
     if class_name is None:
         return str(gettext("Tout l’établissement"))
     return str(class_name or gettext("Sans classe"))
+
+
+def again(job: Job) -> str:
+    """Return the URL at which the letters of a job are printed again, with other codes."""
+    class_name = job.parameters["class"]
+    chosen = {"tout": "1"} if class_name is None else {"classe": class_name}
+    return url_for("classes.letters", renouveler="1", **chosen)
 
 
 def problems(job: Job) -> list[str]:

@@ -5,6 +5,7 @@ Every server imports this module, and few of them import files: what a job needs
 
 from collections.abc import Sequence
 
+from flask import url_for
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.access import Right
@@ -38,6 +39,10 @@ def _of_import(job: Job) -> Sequence[str]:
     return words.of_import(job)
 
 
+def _files_page(_job: Job) -> str:
+    return url_for("files.show")
+
+
 CHECK = kinds.register(
     Kind(
         "check",
@@ -47,6 +52,8 @@ CHECK = kinds.register(
         _of_check,
         "files.show",
         next_page="files.compare",
+        again_to=_files_page,
+        again=_l("Vérifier à nouveau"),
         hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
         keeps_uploads=True,
     )

@@ -14,7 +14,7 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.jobs import files
+from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import checking, history, importing, job, uploading, words
 from idp.desk.school_files.uploading import UploadError
@@ -138,8 +138,11 @@ def _difference(check: Job, error: str = "") -> Response:
         kinds=words.KINDS,
         shown=checking.SHOWN,
         word=importing.WORD,
-        files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
-        minutes=int(files.LIFETIME.total_seconds()) // 60,
+        files=files.made(check.id),
+        by=asking.authors([check]).get(check.staff_id, ""),
+        is_own=check.staff_id == access.person().staff.id,
+        again=job.CHECK.again,
+        again_url=url_for("files.show"),
     )
     return make_response(page)
 
