@@ -128,6 +128,7 @@ def test_une_journee_de_la_direction(phone: Page, site: Site, bureau: str) -> No
     with phone.expect_download() as pris:
         phone.get_by_role("button", name="Prendre le fichier").click()
     assert pris.value.path().read_bytes().startswith(b"%PDF-")
+    titre(phone, "Le fichier arrive")
     phone.reload()
     expect(phone.get_by_text("il n’est plus ici")).to_be_visible()
 
@@ -143,9 +144,17 @@ def test_une_journee_de_la_direction(phone: Page, site: Site, bureau: str) -> No
     follow(phone.get_by_role("link", name="Rouvrir").first)
     look(phone)
 
-    phone.goto(f"{bureau}/classes")
-    follow(phone.get_by_role("link", name="Imprimer les courriers").first)
-    look(phone)
+    phone.goto(f"{bureau}/fichiers")
+    phone.get_by_label("Fichiers à vérifier").set_input_files(site.folder / "siecle-0599001N.zip")
+    follow(phone.get_by_role("button", name="Vérifier", exact=True))
+    titre(phone, "Ce que les fichiers changent")
+    expect(phone.get_by_role("rowheader", name="NGUYEN Duc")).to_be_visible()
+    follow(phone.get_by_role("button", name="Importer"))
+    expect(phone.get_by_text("2 nouveaux comptes")).to_be_visible()
+    titre(phone, "Import des fichiers")
+    follow(phone.get_by_role("link", name="Imprimer les courriers"))
+    titre(phone, "Imprimer les courriers")
+    expect(phone.get_by_text("SIMON Julie")).to_be_visible()
     phone.goto(f"{bureau}/equipe")
     follow(phone.get_by_role("link", name="Inviter"))
     look(phone)

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flask_babel.speaklater import LazyString
 
 from idp.desk.access import Right
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
+
+
+class Step(NamedTuple):
+    """A link to what a person does next."""
+
+    label: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Kind:
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
         again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
         again: the label of that link.
+        steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
     """
@@ -39,6 +48,7 @@ class Kind:
     next_page: str = ""
     again_to: Callable[[Job], str] | None = None
     again: LazyString | str = ""
+    steps: Callable[[Job], Sequence[Step]] | None = None
     hint: LazyString | str = ""
     keeps_uploads: bool = False
 

@@ -32,6 +32,7 @@ def show(key: uuid.UUID) -> Response:
         job=job,
         kind=kind,
         sentence=_sentence(job),
+        steps=kind.steps(job) if kind.steps and job.state.is_over else [],
         sentences=kind.describe(job) if job.state.is_over else [],
         files=files.made(job.id),
         by=asking.authors([job]).get(job.staff_id, ""),

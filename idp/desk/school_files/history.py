@@ -65,6 +65,12 @@ def last() -> Past | None:
     return next((past for past in recent() if past.is_own), None)
 
 
+def problem_count(key: uuid.UUID) -> int:
+    """Return how many problems an import had; 0 if it is not known any more."""
+    counted = select(func.count()).select_from(ImportIssue).where(ImportIssue.batch_id == key, _IS_PROBLEM)
+    return db.session.scalar(counted) or 0
+
+
 def issues(batch: ImportBatch, limit: int | None = None) -> Sequence[ImportIssue]:
     """Return the problems of an import, errors first."""
     statement = (

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import Kind, Step
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
 
@@ -37,6 +37,12 @@ def _of_import(job: Job) -> Sequence[str]:
     from idp.desk.school_files import words  # noqa: PLC0415 - see above
 
     return words.of_import(job)
+
+
+def _after_import(job: Job) -> Sequence[Step]:
+    from idp.desk.school_files import steps  # noqa: PLC0415 - see above
+
+    return steps.after_import(job)
 
 
 def _files_page(_job: Job) -> str:
@@ -66,6 +72,7 @@ IMPORT = kinds.register(
         _import,
         _of_import,
         "files.show",
+        steps=_after_import,
         hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
     )
 )
