@@ -17,6 +17,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.staff.models import Role, StaffAccount
 from idp.operations.personal_data.words import EVENTS
+from idp.web import i18n
 
 _LONGEST = 80
 
@@ -25,7 +26,8 @@ _LONGEST = 80
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `before` is the last entry of the page above: its instant in microseconds and its id.
+    `account_name` is the name of the person of `account`. `before` is the last entry of the page above: its instant in
+    microseconds and its id.
     """
 
     who: str = ""
@@ -33,6 +35,7 @@ class Filters:
     first: str = ""
     last: str = ""
     account: str = ""
+    account_name: str = ""
     before: tuple[datetime, int] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
@@ -42,6 +45,17 @@ class Filters:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}
+
+    def in_words(self) -> list[str]:
+        """Return the filters that hold, as a person reads them; those with a fault do not hold."""
+        words = {
+            "who": gettext("personne « %(name)s »", name=self.who),
+            "act": gettext("acte « %(act)s »", act=EVENTS.get(self.act, "")),
+            "first": gettext("du %(day)s", day=_shown(self.first)),
+            "last": gettext("au %(day)s", day=_shown(self.last)),
+            "account": gettext("compte de %(name)s", name=self.account_name),
+        }
+        return [text for name, text in words.items() if getattr(self, name) and name not in self.faults]
 
 
 def acts() -> list[tuple[str, str]]:
@@ -54,7 +68,7 @@ def read(typed: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
     values = [" ".join(typed.get(name, "")[:_LONGEST].replace("\x00", "").split()) for name in _NAMES]
     who, act, first_day, last_day, account = values
-    filters = Filters(who, act, first_day, last_day, account, _cursor(typed.get("avant", "")))
+    filters = Filters(who, act, first_day, last_day, account, before=_cursor(typed.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
         filters.act = ""
     _by_person(filters)
@@ -84,15 +98,16 @@ def _by_account(filters: Filters) -> None:
     if not filters.account or not (access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS)):
         filters.account = ""
         return
-    key = _account_key(filters.account)
-    if key is None:
+    account = _account(filters.account)
+    if account is None:
         filters.faults["account"] = gettext("Aucun compte n’a cet identifiant ici.")
     else:
-        filters.conditions.append(AuditEntry.account_id == key)
+        filters.account_name = f"{account.given_name} {account.family_name}".strip()
+        filters.conditions.append(AuditEntry.account_id == account.id)
 
 
-def _account_key(typed: str) -> uuid.UUID | None:
-    """Return the key of an account in scope, by its identifier or by its key."""
+def _account(typed: str) -> Account | None:
+    """Return an account in scope, by its identifier or by its key."""
     try:
         same = Account.id == uuid.UUID(typed)
     except ValueError:
@@ -100,7 +115,7 @@ def _account_key(typed: str) -> uuid.UUID | None:
         if not folded:
             return None
         same = Account.username == folded
-    return db.session.scalar(select(Account.id).where(same, access.accounts()))
+    return db.session.scalar(select(Account).where(same, access.accounts()))
 
 
 def _day(filters: Filters, name: str) -> date | None:
@@ -110,6 +125,14 @@ def _day(filters: Filters, name: str) -> date | None:
     except ValueError:
         filters.faults[name] = gettext("Écrivez le jour ainsi : 2026-11-24.")
         return None
+
+
+def _shown(text: str) -> str:
+    """Return a day that is typed as 2026-11-24 as it is written; other text stays."""
+    try:
+        return i18n.day(_midnight(date.fromisoformat(text)))
+    except ValueError:
+        return text
 
 
 def _midnight(day: date) -> datetime:

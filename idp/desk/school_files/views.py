@@ -159,6 +159,7 @@ def problems(key: uuid.UUID) -> Response:
         sentences=words.counted(past.batch.counts),
         issues=issues,
         without_commands=words.without_commands,
+        person=words.person,
         names=history.names(issue.key for issue in issues),
         formats=words.FORMATS,
         states=words.STATES,

@@ -6,6 +6,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.jobs.models import Job, State
+from idp.rostering.models import ImportIssue
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -90,6 +91,13 @@ _OF_COMMANDS = (
 def for_the_desk(line: Difference) -> Difference:
     """Return a line without the names of commands, which people of the desk do not have."""
     return line._replace(sentence=without_commands(line.sentence))
+
+
+def person(issue: ImportIssue, names: Mapping[str, str]) -> str:
+    """Return the person of a problem: the name, or the number in the file of one whom nobody knows here."""
+    number = issue.key.rpartition(":")[2]
+    unknown = gettext("numéro %(number)s dans le fichier", number=number) if number else "–"
+    return names.get(issue.key) or str(unknown)
 
 
 def without_commands(sentence: str) -> str:
