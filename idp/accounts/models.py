@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_
+from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
@@ -35,9 +35,9 @@ class Degree(enum.Enum):
 class School(UuidKey, Base):
     """A school, named by its UAI (7 digits and a control letter).
 
-    `roster_key` is its key in the school files. `source` is the format of these files: files of another format would
-    bring the same families a second time. Letters print `phone` and `hours`, when the office answers. The digest of
-    notices goes to `email`; `digest_sent_at` is when the last one was enqueued.
+    `roster_key` is its key in the files, whose format is `source`: another format would bring the same families again.
+    Letters print `phone`, the office's `hours` and lines in the `letter_languages` (None: in all that there are). The
+    digest of notices goes to `email`; `digest_sent_at` is when the last one was enqueued.
     """
 
     __tablename__ = "school"
@@ -48,6 +48,7 @@ class School(UuidKey, Base):
     postal_address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
     hours: Mapped[str] = mapped_column(String(80), default="")
+    letter_languages: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     email: Mapped[str | None] = mapped_column(String(254))
     digest_sent_at: Mapped[datetime | None]
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
@@ -379,10 +380,9 @@ class OneTimeLink(UuidKey, Base):
 class SchoolNotice(UuidKey, Base):
     """An event that one school has to know and to settle.
 
-    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any;
-    `child_ids` are the children that it concerns (empty: all children of the account in that school). Open until
-    `settled_at`; `settled_by` is the operator, and `sentence` the operator's sentence. `note` says what has to be
-    corrected, for a request of rectification. `digested_at` is when the school's mail named the notice.
+    `kind` is a `school_notices.Kind`; `other_account_id` is a second account that the notice is about. `child_ids` are
+    the children concerned (empty: all of the account in that school). Open until `settled_at`; `settled_by` is the
+    operator, `sentence` the answer. `note` is a request of rectification. The school's mail named it at `digested_at`.
     """
 
     __tablename__ = "school_notice"

@@ -6,11 +6,13 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 from sqlalchemy import Select, or_, select
 
+from idp import letter_languages
 from idp.accounts.models import School
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.school.forms import SchoolForm
+from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
 from idp.letters.render import contents, pdf
@@ -71,6 +73,7 @@ def edit(key: UUID) -> Response:
             phone=form.phone.data,
             hours=form.hours.data,
             email=form.email.data,
+            languages=form.languages.data,
             degree=None,
         )
     except ValueError:
@@ -99,8 +102,10 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
     if form is None:
         form = SchoolForm()
         form.show(school)
+    languages = [LANGUAGES[tag] for tag in letter_languages.chosen(school.letter_languages)]
     html = render_template(
         "desk/school/etablissement.html",
+        languages=languages,
         form=form,
         school=school,
         error=error,
