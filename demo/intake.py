@@ -18,7 +18,7 @@ from demo.families import AAF, SCHOOLS, SIECLE, DemoSchool
 from demo.folder import read_json, write_json, write_private
 from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
-from idp.clock import now
+from idp.clock import today
 from idp.config import Settings
 from idp.db import db
 from idp.rostering import imports, lock, schools
@@ -41,7 +41,7 @@ def write_files(folder: Path) -> None:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
-    for path, content in _files(now().astimezone().date()):
+    for path, content in _files(today()):
         target = part / path
         for parent in reversed(path.parents[:-1]):
             (part / parent).mkdir(mode=0o700, exist_ok=True)
@@ -97,7 +97,7 @@ def _digest(source: Path) -> str:
 def _import(settings: Settings, folder: Path, source: Path) -> None:
     try:
         # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-        result = imports.run(settings, [source], Form(today=now().astimezone().date()), _QUIET, FORCED)
+        result = imports.run(settings, [source], Form(today=today()), _QUIET, FORCED)
     except imports.ImportStoppedError as stopped:
         stopped.result.staging.close()
         raise click.ClickException(

@@ -14,7 +14,7 @@ from pathlib import Path
 from demo.families import CHILDREN, COLLEGE, FATHER, MOTHER, RESPONSIBLES, DemoChild, DemoGuardian, DemoHome
 from demo.folder import write_private
 from demo.siecle_files import siecle_files
-from idp.clock import now
+from idp.clock import today
 
 SCHOOL = COLLEGE
 _ARRIVING = DemoChild("701901", "Lila", "SIMON", COLLEGE, "6e 2")
@@ -32,7 +32,7 @@ def write(folder: Path) -> Path:
     """Write the file to `folder`, unless it exists, and return its path."""
     path = folder / f"siecle-{SCHOOL.uai}.zip"
     if not path.is_file():
-        write_private(path, content(now().astimezone().date()))
+        write_private(path, content(today()))
     return path
 
 

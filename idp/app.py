@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request, Response
-from jinja2 import StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
 from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
@@ -24,8 +25,11 @@ from idp.desk import purge as desk_purge
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
+from idp.desk.ents import acceptance
+from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, running
 from idp.desk.letter import job as letter_jobs
+from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.staff import invitations
@@ -104,7 +108,7 @@ _PAGES = (
 )
 
 
-_JOBS = (letter_jobs, class_jobs, print_jobs, school_files)
+_JOBS = (letter_jobs, class_jobs, password_jobs, print_jobs, school_files)
 """The slices of the desk that register kinds of jobs when they are imported (`idp.desk.jobs.kinds`)."""
 
 
@@ -137,22 +141,7 @@ class Application(Flask):
 
 def create_app(settings: Settings) -> Flask:
     """Return the application. It opens no connection and creates no key before its first request."""
-    log_lines.configure(settings.log_level)
-    app = Application("idp", template_folder=str(TEMPLATES), static_folder=None)
-    app.url_map.merge_slashes = False  # its redirect would have the Host of the request
-    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    connect(app, settings)
-    configure_database(app, settings)
-    declarations.configure(app)
-    browser.configure(app)
-    door = Door(app, settings)
-    app.wsgi_app = door  # type: ignore[method-assign]
-    theme.configure(app, door, settings)
-    security.configure(app, door, settings)
-    i18n.configure(app)
-    errors.configure(app)
-    door.before(remember_origin)
-    proxies.configure(door, declarations.of(app), settings)
+    app, door = assemble(settings, TEMPLATES)
     door.add_page(
         "/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show, plain_sign_in.submit
     )
@@ -163,6 +152,37 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
+
+
+def assemble(
+    settings: Settings, *templates: Path, policy: str = security.POLICY, origin: str = ""
+) -> tuple[Application, Door]:
+    """Return an application that has everything but pages, and its door.
+
+    Args:
+        settings: the settings.
+        templates: the folders of the templates; the first that has a template wins.
+        policy: the `Content-Security-Policy` of the pages.
+        origin: the origin that forms come from; any if empty.
+    """
+    log_lines.configure(settings.log_level)
+    app = Application("idp", template_folder=None, static_folder=None)
+    app.jinja_loader = FileSystemLoader([str(folder) for folder in templates])
+    app.url_map.merge_slashes = False  # its redirect would have the Host of the request
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    connect(app, settings)
+    _configure_database(app, settings)
+    declarations.configure(app)
+    browser.configure(app)
+    door = Door(app, settings)
+    app.wsgi_app = door  # type: ignore[method-assign]
+    theme.configure(app, door, settings)
+    security.configure(app, door, settings, policy=policy, origin=origin)
+    i18n.configure(app)
+    errors.configure(app)
+    door.before(_remember_origin)
+    proxies.configure(door, declarations.of(app), settings)
+    return app, door
 
 
 def connect(app: Flask, settings: Settings) -> None:
@@ -213,12 +233,13 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         files.EXPIRY: files.hand_over,
         alerts.ALERTS: alerts.look,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
+        acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
     }
 
 
-def configure_database(app: Flask, settings: Settings) -> None:
+def _configure_database(app: Flask, settings: Settings) -> None:
     """Configure the database of `app`, and refuse changes outside a unit of work."""
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings.database_url, pool_size=settings.database_pool)
@@ -237,6 +258,6 @@ def _protocol(app: Flask, door: Door) -> None:
         security.exempt(app, blueprint)
 
 
-def remember_origin(request: http.Request) -> None:
+def _remember_origin(request: http.Request) -> None:
     """Set the origin of a request, for the journal."""
     log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

@@ -1,6 +1,6 @@
-"""The clock of the service. All modules use it, so that tests can change the time."""
+"""The clock of the service, and days in Paris. All modules use it, so that tests can change the time."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -10,3 +10,33 @@ PARIS = ZoneInfo("Europe/Paris")
 def now() -> datetime:
     """Return the current instant, as an aware datetime in UTC."""
     return datetime.now(UTC)
+
+
+def day_of(instant: datetime) -> date:
+    """Return the day of an instant in Paris."""
+    return instant.astimezone(PARIS).date()
+
+
+def today() -> date:
+    """Return the present day in Paris."""
+    return day_of(now())
+
+
+def start_of_day(day: date) -> datetime:
+    """Return the midnight at which a day begins in Paris."""
+    return datetime.combine(day, time(), PARIS)
+
+
+def end_of_day(day: date) -> datetime:
+    """Return the midnight at which a day ends in Paris: what is valid on that day is valid until then."""
+    return start_of_day(day + timedelta(days=1))
+
+
+def last_day(end: datetime) -> date:
+    """Return the last day in Paris of what is valid until `end`; for a midnight, the day before it."""
+    return day_of(end - timedelta(microseconds=1))
+
+
+def is_end_of_day(instant: datetime) -> bool:
+    """Return whether an instant is a midnight in Paris."""
+    return instant == start_of_day(day_of(instant))

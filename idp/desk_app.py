@@ -3,16 +3,15 @@
 from typing import Any
 
 from flask import Flask, has_request_context
-from jinja2 import FileSystemLoader, StrictUndefined
 
-from idp import logging as log_lines
-from idp.app import Application, configure_database, connect, remember_origin
+from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
 from idp.desk import access, menu
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
-from idp.desk.ents import charter_views as ents
+from idp.desk.ents import acceptance_views, charter_views
+from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import views as families
 from idp.desk.home import views as home
@@ -37,14 +36,13 @@ from idp.desk.statistics import views as statistics
 from idp.desk.suspension import links as suspension_links
 from idp.desk.suspension import views as suspension
 from idp.desk.team import views as team
-from idp.operations import health, proxies
+from idp.operations import health
 from idp.paths import TEMPLATES
 from idp.services import services
-from idp.web import browser, declarations, errors, http, i18n, security, theme
-from idp.web.door.door import Door
+from idp.web import declarations, http, security
 
-_ACTIONS = (letter_links, suspension_links)
-"""The modules that offer actions on the account's page when they are imported (`idp.desk.families.actions`)."""
+_JOINED = (letter_links, suspension_links, acceptance_views, charter_views)
+"""The modules that add to others when they are imported: actions on the account's page, views of `/ent`."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
     *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),
@@ -59,24 +57,8 @@ def create_desk(settings: Settings) -> Flask:
 
     A template is looked for among the desk's first, so that error pages have the desk's layout.
     """
-    log_lines.configure(settings.log_level)
-    app = Application("idp", template_folder=None, static_folder=None)
-    app.jinja_loader = FileSystemLoader([str(TEMPLATES / "desk"), str(TEMPLATES)])
-    app.url_map.merge_slashes = False
-    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    connect(app, settings)
-    configure_database(app, settings)
-    declarations.configure(app)
-    browser.configure(app)
-    door = Door(app, settings)
-    app.wsgi_app = door  # type: ignore[method-assign]
-    theme.configure(app, door, settings)
-    security.configure(app, door, settings, policy=_POLICY)
-    i18n.configure(app)
-    errors.configure(app)
-    door.before(remember_origin)
+    app, door = assemble(settings, TEMPLATES / "desk", TEMPLATES, policy=_POLICY, origin=settings.desk_url.rstrip("/"))
     door.admits_files = _may_upload
-    proxies.configure(door, declarations.of(app), settings)
     app.before_request(sessions.note_origin)
     app.before_request(access.check)
     for probe in (health.alive, health.ready):

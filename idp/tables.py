@@ -1,6 +1,7 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
 from idp.accounts import models as accounts
+from idp.accounts import retired
 from idp.accounts.suspensions import models as suspensions
 from idp.audit import models as audit
 from idp.charter import models as charter
@@ -14,5 +15,19 @@ from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-MODULES = (accounts, audit, charter, clients, jobs, oidc, outbox, rostering, sessions, staff, suspensions, throttle)
+MODULES = (
+    accounts,
+    audit,
+    charter,
+    clients,
+    jobs,
+    oidc,
+    outbox,
+    retired,
+    rostering,
+    sessions,
+    staff,
+    suspensions,
+    throttle,
+)
 metadata = Base.metadata

@@ -4,7 +4,7 @@ Names come from school files and user agents from browsers, so that terminal esc
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def records(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Print the values of these names in each row, under the names; an empty value leaves its cell empty."""
+    table(names, [[row[name] or "" for name in names] for row in rows])
 
 
 def members(shown: dict[str, Any], texts: Callable[[Any], Iterable[object]], *, as_json: bool) -> None:

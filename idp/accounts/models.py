@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_
+from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
@@ -97,9 +97,10 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
-    until the link of the mail is used) → confirmed (`email`). `generation` counts the changes of credentials: what was
-    issued for an earlier generation is refused (`credentials_changed`). `activated_in` is the digest of the interaction
-    that activated the account: the same form sent twice shows the same result.
+    until the link of the mail is used) → confirmed (`email`). A new letter empties `activated_at`, and the first
+    activation stays in `first_activated_at`. `generation` counts the changes of credentials: what was issued for an
+    earlier generation is refused (`credentials_changed`). `activated_in` is the digest of the interaction that
+    activated the account: the same form sent twice shows the same result.
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
@@ -159,6 +160,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     generation: Mapped[int] = mapped_column(default=0)
 
     activated_at: Mapped[datetime | None]
+    first_activated_at: Mapped[datetime | None]
     activated_in: Mapped[bytes | None]
     pending_email: Mapped[str | None] = mapped_column(String(254))
     email: Mapped[str | None] = mapped_column(String(254))
@@ -193,6 +195,16 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
             self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
         return email
+
+    @hybrid_property
+    def has_been_active(self) -> bool:
+        """Whether the account is active, or a new letter closed it: another letter would take it from its person."""
+        return self.activated_at is not None or self.first_activated_at is not None
+
+    @has_been_active.inplace.expression
+    @classmethod
+    def _has_been_active(cls) -> ColumnElement[bool]:
+        return or_(cls.activated_at.is_not(None), cls.first_activated_at.is_not(None))
 
     @hybrid_property
     def has_signed_in(self) -> bool:
@@ -273,8 +285,6 @@ class Guardianship(Suspendable, Base):
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 
-    # The states of a tie, for a row that was read and for a statement alike.
-
     @hybrid_property
     def is_unended(self) -> bool:
         """Whether neither a file nor a school has ended the tie. It may be disputed; it is not excluded."""
@@ -326,10 +336,7 @@ class Guardianship(Suspendable, Base):
 
 
 class FormerMailbox(Base):
-    """A mailbox that an account had confirmed before: its person may still read it (`accounts.mailboxes`).
-
-    `mailbox` is the folded address, and `left_at` is when the account gave it up for the first time.
-    """
+    """A folded address that an account gave up at `left_at`: its person may still read it (`accounts.mailboxes`)."""
 
     __tablename__ = "former_mailbox"
 
@@ -345,14 +352,6 @@ class RosterAlias(Base):
 
     roster_key: Mapped[str] = mapped_column(String(80), primary_key=True)
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-
-
-class RetiredName(Base):
-    """A name by which ENTs may have known a removed account; no other account gets it (`accounts.retired`)."""
-
-    __tablename__ = "retired_name"
-
-    trace: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class OneTimeLink(UuidKey, Base):

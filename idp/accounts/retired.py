@@ -7,11 +7,21 @@ it needs no secret key. A new name that shares a digest by chance is drawn again
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from idp.accounts.models import Account, RetiredName
-from idp.db import db, upsert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.accounts.models import Account
+from idp.db import Base, db, upsert
 from idp.folding import fold
 
 _BITS = 28
+
+
+class RetiredName(Base):
+    """A name by which ENTs may have known a removed account; no other account gets it."""
+
+    __tablename__ = "retired_name"
+
+    trace: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 def retire(account: Account) -> None:

@@ -1,5 +1,6 @@
-"""Compares the names of two accounts from two schools' files, to tell whether they belong to one person."""
+"""Compares the names of two people of schools' files, to tell whether they are one person."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ _PARTICLES = frozenset(
     )
 )
 """Words that many family names share."""
+_CIVILITIES = frozenset({"m", "mme"})
 
 
 def same_person(first: Account, second: Account) -> bool:
@@ -36,6 +38,43 @@ def shares_a_name(first: Account, second: Account) -> bool:
 def shares_a_family_name(first: Account, second: Account) -> bool:
     """Return whether a family name (usual or birth) of one person is a family name of the other, or a part of it."""
     return any(_is_part(mine, theirs) for mine in _family_names(first) for theirs in _family_names(second))
+
+
+def name_traces(person: Account) -> frozenset[str]:
+    """Return digests of the forms of a person's names: two people who share a digest may be one person.
+
+    A form is a civility, a given name and a family name, usual or birth. Case, accents, hyphens and the order do not
+    count. One of several given names is enough, and so is a part of a double family name. An unknown civility agrees
+    with any other. The rule is wider than `same_person`: it finds people whom a human has to compare.
+    """
+    given = {
+        form
+        for name in (person.given_name, person.first_given_name or "")
+        for form in (*map(_joined, name.split()), _joined(name))
+        if form
+    }
+    family = {
+        form
+        for name in (person.family_name, person.birth_name or "")
+        for form in (*(word for word in _words(name) if word not in _PARTICLES), _joined(name))
+        if form
+    }
+    civility = _civility(person)
+    return frozenset(
+        _digest("|".join((title, *sorted((first, second)))))
+        for title in ({civility} if civility in _CIVILITIES else _CIVILITIES)
+        for first in given
+        for second in family
+    )
+
+
+def key_trace(roster_key: str) -> str:
+    """Return the digest of a person's key in the school files, which no name has."""
+    return _digest(f"key|{roster_key}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def civilities_differ(first: Account, second: Account) -> bool:
@@ -67,6 +106,10 @@ def _family_names(account: Account) -> Iterator[frozenset[str]]:
     for name in (account.family_name, account.birth_name):
         if words := _words(name):
             yield frozenset(words)
+
+
+def _joined(name: str) -> str:
+    return "".join(_words(name))
 
 
 def _words(name: str) -> list[str]:

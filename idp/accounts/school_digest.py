@@ -8,7 +8,7 @@ killed during the dialogue, it is unknown whether the mail was delivered, and th
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import or_, select, tuple_, update
 from idp.accounts import school_notices
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.clock import PARIS, now
+from idp.clock import day_of, now, start_of_day
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.mail.compose import compose
@@ -71,7 +71,7 @@ _GONE = _("Une personne dont le compte est supprimé")
 
 def start_of_digests(settings: Settings, moment: datetime) -> datetime:
     """Return the time from which mails of the day of `moment` may be sent; day and hour are those of Paris."""
-    return datetime.combine(moment.astimezone(PARIS), time(settings.school_digest_hour), PARIS)
+    return start_of_day(day_of(moment)).replace(hour=settings.school_digest_hour)
 
 
 def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
@@ -80,7 +80,7 @@ def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
     if moment < start_of_digests(settings, moment):
         return Outcome.DROPPED
     retry_unit_of_work(_release_given_up)
-    midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
+    midnight = start_of_day(day_of(moment))
     waiting = {payload["school"] for payload in _payloads(OutboxMessage.finished_at.is_(None))}
     asked = 0
     for school_id in _due(midnight):
@@ -96,7 +96,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         TemporaryDeliveryError: it is too early, or today's SMTP dialogue was interrupted.
     """
     moment = now()
-    opening, today = start_of_digests(settings, moment), moment.astimezone(PARIS).date().isoformat()
+    opening, today = start_of_digests(settings, moment), day_of(moment).isoformat()
     if moment < opening:
         raise TemporaryDeliveryError("before the hour of the digests", retry_after=opening - moment)
     if message.payload.get("begun") == today:

@@ -12,11 +12,15 @@ from idp.audit.events import Event
 class JournalExported(Event):
     """An operator exported the journal; `since` is the first date, if one was given.
 
-    An export at the desk also has the `format`, the number of `entries`, and the `sha256` of the file.
+    An export at the desk also has the `format`, the number of `entries`, the `sha256` of the file, and its filters: the
+    last date `until`, the kind `act`, the name `who`; the account, if there is one, is that of the entry.
     """
 
     kind = "journal.exported"
     since: str = ""
+    until: str = ""
+    act: str = ""
+    who: str = ""
     format: str = ""
     entries: int = 0
     sha256: str = ""
@@ -88,3 +92,17 @@ class AccessReopened(Event):
     child: str = ""
     reason: str
     uai: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSuspensionEnded(Event):
+    """An operator ended the suspension of a person who had been erased: the next file gives the access back.
+
+    `suspension` is the key of the row, `child` that of the pupil's, `uai` the pupil's school.
+    """
+
+    kind = "account.kept_suspension_ended"
+    suspension: str
+    child: str
+    uai: str
+    reason: str

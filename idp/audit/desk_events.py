@@ -99,6 +99,16 @@ class StaffProved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StaffProofFailed(Event):
+    """A person did not prove again who they are; `authenticator` is what was tried: `passkey`, `code` or `academy`."""
+
+    kind = "staff.proved"
+    result = "refused"
+    staff: str
+    authenticator: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StaffCredentialChanged(Event):
     """A person added, removed or renewed a credential; `credential` is its kind, `change` is `added` or `removed`."""
 
@@ -118,12 +128,16 @@ class StaffReasonGiven(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeskRefused(Event):
-    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing."""
+    """A page of the desk was refused: the role has no right to `page`, or `subject` is outside its scope or missing.
+
+    It is number `count` of the person within the hour. After 60, only those whose number is a power of two are entries.
+    """
 
     kind = "desk.refused"
     result = "refused"
     page: str
     subject: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +159,7 @@ class PupilRead(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityChecked(Event):
-    """A person of the desk checked who stands at the counter, before a letter for an active account.
+    """A person of the desk checked who stands at the counter, before a letter for an account that has been active.
 
     The three points: the person came in person, showed an identity document, and is the guardian of the children.
     """
@@ -203,11 +217,21 @@ class JobFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobFileTaken(Event):
+    """A person took the file that a job had made for them, which is handed out once; `file` is its name."""
+
+    kind = "desk.file_taken"
+    job: str
+    work: str
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertRaised(Event):
     """Heads and engineers were told by mail of `count` unusual acts on the day `day`.
 
-    `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (for active accounts, by
-    the school `uai`) or `own_name` (the person opened an account of the own family name).
+    `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
+    accounts that have been active) or `own_name` (the person opened an account of the own family name).
     """
 
     kind = "desk.alert"

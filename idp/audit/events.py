@@ -273,7 +273,7 @@ class LetterLinkDoubted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterReissued(Event):
-    """An operator made a new letter for an active account, whose password and sessions ended."""
+    """An operator made a new letter for an account that has been active: its password and sessions ended."""
 
     kind = "letter.reissued"
     reason: str

@@ -58,10 +58,27 @@ class NoticeSettled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChanged(Event):
-    """An operator registered, changed, disabled or enabled a client; `change` says which."""
+    """An operator registered, changed, disabled or enabled a client; `change` says which.
+
+    A client that an ENT operator registers is `asked`; `accepted` is when the académie opens it.
+    """
 
     kind = "client.changed"
     change: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientDeclined(Event):
+    """The académie refused a client that an ENT operator had registered, so that it stays disabled.
+
+    `change` is `refused`.
+    """
+
+    kind = "client.changed"
+    change: str = "refused"
+    reason: str
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from flask_babel import gettext
 from markupsafe import Markup
 
 from idp.accounts.models import Account
-from idp.charter import my_charter, service
+from idp.charter import markdown, my_charter
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
@@ -37,7 +37,7 @@ def read(_session: Session, account: Account, version: str) -> Response:
         "charter/charte_lue.html",
         dest=None,
         reading=reading,
-        body=Markup(service.render(reading.acceptance.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+        body=Markup(markdown.render(reading.acceptance.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
     )
     return make_response(html)
 

@@ -154,11 +154,3 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     log.record(CharterPublished(client_id=client.id, version=version, former=former or "", sha256=sha256))
     return charter
-
-
-def render(text: str) -> str:
-    """Return the charter's Markdown as HTML. Raw HTML, images and script links are shown as text (row C-05)."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - 60 modules, and few requests show a charter
-
-    html: str = MarkdownIt("commonmark", {"html": False}).disable("image").render(text)
-    return html.replace("<h1>", "<h2>").replace("</h1>", "</h2>")

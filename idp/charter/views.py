@@ -7,7 +7,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 from markupsafe import Markup
 
-from idp.charter import service
+from idp.charter import markdown, service
 from idp.charter.forms import CharterForm
 from idp.clients import registry
 from idp.interaction import store
@@ -47,7 +47,7 @@ def show() -> Response:
         dest=client,
         version=charter.version.version,
         published_at=charter.version.published_at,
-        body=Markup(service.render(charter.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+        body=Markup(markdown.render(charter.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
         form=form,
         refuse_url=store.page_url("charter.refused", interaction),
     )

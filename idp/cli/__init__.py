@@ -50,7 +50,12 @@ ENTRIES = {
     "client": Entry(
         "idp.registration.commands:client",
         "ENTs that may ask who signs in.",
-        parts=("idp.registration.trial.commands:try_client",),
+        parts=(
+            "idp.registration.trial.commands:try_client",
+            "idp.desk.ents.commands:ask",
+            "idp.desk.ents.commands:accept",
+            "idp.desk.ents.commands:refuse",
+        ),
     ),
     "config": Entry("idp.cli.config:config", "Check the settings.", in_application=False),
     "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),

@@ -50,6 +50,9 @@ class Client(UuidKey, Base):
     present one is used. `pending_metadata` is a change that waits for an operator.
 
     `charter_draft` is a charter that somebody wrote at the desk and has not published: its `version` and `text`.
+
+    A client that an ENT operator registered waits for the académie since `waiting_since`: until then it is disabled and
+    serves no school. `asked_uais` are the schools that the operator asked for.
     """
 
     __tablename__ = "client"
@@ -102,6 +105,8 @@ class Client(UuidKey, Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime | None]
+    waiting_since: Mapped[datetime | None]
+    asked_uais: Mapped[list[str]] = mapped_column(default=list)
 
     schools: Mapped[list["ClientSchool"]] = relationship(lazy="selectin", cascade="all, delete-orphan")
 

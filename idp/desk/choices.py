@@ -1,10 +1,13 @@
-"""Fields of the desk's forms: a choice of a list, several of a list, a text of several lines."""
+"""Fields of the desk's forms: a choice of a list, several of a list, a text of several lines, a word that confirms."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from wtforms import Field, StringField
 
+from idp.folding import fold
 from idp.web.forms import PlainField
 
 
@@ -21,6 +24,11 @@ class ChoiceField(StringField):  # type: ignore[misc]
     def chosen(self) -> str:
         """The value if it is among the options, else an empty text."""
         return self.data if any(value == self.data for value, _ in self.options) else ""
+
+    @property
+    def listed(self) -> list[dict[str, str]]:
+        """The options for a list of which all are in view."""
+        return [{"value": value, "title": label, "sentence": ""} for value, label in self.options]
 
     def iter_options(self) -> Iterator[tuple[str, str, bool]]:
         """Yield each option with its label, and whether it is chosen."""
@@ -54,3 +62,19 @@ class AreaField(PlainField):
     def lines(self) -> list[str]:
         """The lines with a text, without blanks around them."""
         return [text for line in (self.data or "").splitlines() if (text := line.strip())]
+
+
+class WordField(PlainField):
+    """A word that a person types to confirm an act that changes much or cannot be undone."""
+
+    def __init__(self, word: str, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _l("Tapez %(word)s pour confirmer", word=word))
+        super().__init__(*args, longest=30, **kwargs)
+        self.word = word
+
+    def is_typed(self) -> bool:
+        """Return whether the word was typed, in capitals or not; put an error beside the field otherwise."""
+        if fold(self.data or "").upper() == self.word:
+            return True
+        self.errors = [gettext("Tapez le mot %(word)s pour confirmer.", word=self.word)]
+        return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flask import current_app, request, url_for
+from flask import request, url_for
 from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
@@ -29,5 +29,5 @@ def entries() -> Iterator[tuple[str, str, bool]]:
     """Yield the URL and the label of each page, and whether it is the present one."""
     blueprint = request.blueprint or ""
     for endpoint, label, right in _ENTRIES:
-        if endpoint in current_app.view_functions and (right is None or access.may(right)):
+        if right is None or access.may(right):
             yield url_for(endpoint), str(label), endpoint.partition(".")[0] == blueprint

@@ -1,15 +1,20 @@
-"""How pages of the desk name pupils, and where an account has its page."""
+"""How pages of the desk name pupils and classes, and where an account has its page.
+
+A list in the order of family names has the family name first: « LEROY Malo ». Titles and sentences have the given name
+first: « Malo LEROY », « Mme Noémie LEROY ».
+"""
 
 import uuid
+from collections.abc import Collection
 
-from flask import current_app, url_for
+from flask import url_for
+from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
 
-_ACCOUNT_PAGE = "accounts.show"
 _NO_BREAK = "\u00a0"
 
 
@@ -21,9 +26,22 @@ def pupil(child: Child) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def class_title(class_name: str | None) -> str:
+    """Return the name of a class as a title; None stands for the whole school, "" for pupils without a class."""
+    return str(gettext("Tout l’établissement") if class_name is None else class_name or gettext("Sans classe"))
+
+
+def class_query(class_name: str | None) -> dict[str, str]:
+    """Return the parameters of the URLs of a class; see `class_title`."""
+    return {"tout": "1"} if class_name is None else {"classe": class_name}
+
+
 def account_url(account_id: uuid.UUID) -> str:
-    """Return the URL of an account's page; empty if the post may not open it, or the desk has no such page."""
-    if _ACCOUNT_PAGE not in current_app.view_functions:
-        return ""
-    known = db.session.scalar(select(Account.id).where(Account.id == account_id, access.accounts()))
-    return url_for(_ACCOUNT_PAGE, account=account_id) if known else ""
+    """Return the URL of an account's page; empty if the post may not open it."""
+    return account_urls([account_id]).get(account_id, "")
+
+
+def account_urls(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the URLs of the pages of accounts, without those that the post may not open."""
+    known = db.session.scalars(select(Account.id).where(Account.id.in_(keys), access.accounts()))
+    return {key: url_for("accounts.show", account=key) for key in known}

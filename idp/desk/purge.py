@@ -23,7 +23,10 @@ JOBS_KEPT = timedelta(days=60)
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove what is over; return the numbers. People who left stay as long as the journal names them."""
+    """Delete old rows; return their numbers.
+
+    People stay as long after the end of their last role as the journal names them.
+    """
     over = moment - KEPT
     ended = or_(StaffSession.expires_at <= over, StaffSession.ended_at <= over)
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
@@ -38,10 +41,13 @@ def purge(settings: Settings, moment: datetime) -> dict[str, int]:
 
 
 def _people(before: datetime) -> int:
-    """Remove the people who left before an instant, with their roles and credentials."""
+    """Remove the people who left, or whose last role ended, before an instant, with their roles and credentials."""
+    in_force = (StaffRole.valid_until > before) & or_(StaffRole.ended_at.is_(None), StaffRole.ended_at > before)
+    has_role = select(StaffRole.id).where(StaffRole.staff_id == StaffAccount.id, in_force).exists()
+    left = or_(StaffAccount.disabled_at <= before, and_(StaffAccount.created_at <= before, ~has_role))
     unused = ~select(StaffSession.id).where(StaffSession.staff_id == StaffAccount.id).exists()
     idle = ~select(Job.id).where(Job.staff_id == StaffAccount.id).exists()
-    gone = and_(StaffAccount.disabled_at <= before, unused, idle)
+    gone = and_(left, unused, idle)
     keys = select(StaffAccount.id).where(gone)
     for table in (StaffCredential, StaffInvitation, StaffCeremony, StaffRole):
         delete_all(table, table.staff_id.in_(keys), order_by=table.id)

@@ -29,7 +29,7 @@ class Words:
     next: Any = ""
 
 
-_SETTLE = _l("Réglez d’abord le signalement, dans « Signalements ».")
+_SETTLE = _l("L’établissement règle d’abord le signalement, dans « Signalements ».")
 _CLOSED_SAY = _l("Ce compte est fermé. L’établissement regarde votre dossier et vous rappelle.")
 
 OF: dict[Standing, Words] = {
@@ -48,7 +48,7 @@ OF: dict[Standing, Words] = {
         _l("Courrier expiré"),
         "bad",
         _l("Le compte n’a jamais servi, et le courrier n’est plus valable."),
-        _l("Votre courrier n’est plus valable. Je vous en prépare un nouveau."),
+        _l("Votre courrier n’est plus valable. L’établissement vous en prépare un nouveau."),
         "letter",
         _l("Il faut un nouveau courrier."),
     ),
@@ -56,9 +56,28 @@ OF: dict[Standing, Words] = {
         _l("Pas de courrier"),
         "bad",
         _l("Le compte n’a jamais servi, et aucun courrier n’est valable."),
-        _l("Il vous faut un courrier de l’établissement. Je vous le prépare."),
+        _l("Il vous faut un courrier. L’établissement vous le prépare."),
         "letter",
         _l("Il faut un courrier."),
+    ),
+    Standing.NEW_LETTER_VALID: Words(
+        _l("Nouveau courrier à utiliser"),
+        "warn",
+        _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier est valable."),
+        _l(
+            "Prenez le nouveau courrier de l’établissement : il donne un mot de passe provisoire. Tapez-le avec votre "
+            "identifiant sur la page de connexion, puis choisissez votre mot de passe. L’ancien ne marche plus."
+        ),
+        "letter",
+        _l("Si ce courrier est perdu, il en faut un autre : la personne vient avec une pièce d’identité."),
+    ),
+    Standing.NEW_LETTER_EXPIRED: Words(
+        _l("Nouveau courrier expiré"),
+        "bad",
+        _l("Le compte a déjà servi. Un nouveau courrier l’a fermé, et ce courrier n’est plus valable."),
+        _l("Votre courrier n’est plus valable. Venez en chercher un autre, avec une pièce d’identité."),
+        "letter",
+        _l("Il faut un autre courrier : la personne vient avec une pièce d’identité."),
     ),
     Standing.ACTIVE: Words(
         _l("En service"),
@@ -108,7 +127,7 @@ OF: dict[Standing, Words] = {
         "bad",
         _l(
             "Quelqu’un dit ne pas avoir demandé le changement d’adresse mail. Le compte est fermé "
-            "jusqu’à votre réponse."
+            "jusqu’à la réponse de l’établissement."
         ),
         _l(
             "Pour vous protéger, le compte est fermé. Nous vérifions quelle adresse mail est la "
@@ -122,7 +141,7 @@ OF: dict[Standing, Words] = {
         "bad",
         _l(
             "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
-            "est fermé jusqu’à votre réponse."
+            "est fermé jusqu’à la réponse de l’établissement."
         ),
         _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
         "settle",

@@ -57,11 +57,12 @@ class UrlRefusedError(OutgoingError):
 
 @dataclass(frozen=True)
 class Answer:
-    """The response of a server: its status, `Retry-After` if any, and as much of the body as arrived in time."""
+    """The response of a server: its status, `Retry-After` and `Location` if any, and the body that arrived in time."""
 
     status: int
     retry_after: timedelta | None
     body: bytes
+    location: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ class Outgoing:
             response = connection.getresponse()
             nobody_reads = body is not None and not authorization and response.status in _COMPLETE
             content = b"" if nobody_reads else self._body(target, response)
-            return Answer(response.status, _retry_after(response.getheader("Retry-After", "")), content)
+            retry_after = _retry_after(response.getheader("Retry-After", ""))
+            return Answer(response.status, retry_after, content, response.getheader("Location", ""))
 
     def _body(self, target: _Target, response: http.client.HTTPResponse) -> bytes:
         """Return the body, or nothing if it does not arrive: the status alone is a valid response."""

@@ -68,7 +68,7 @@ def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], exp
     if len(same) < len(fresh):
         raise AccountsChangedError([key for key in fresh if key not in same])
     for account in locked:
-        if account.activated_at is not None:
+        if account.has_been_active:
             _close(settings, account, reason)
         account.letter_school_id = fresh[account.id].school_id
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
@@ -101,7 +101,7 @@ def is_secret_valid(expires_at: datetime) -> bool:
 
 
 def _close(settings: Settings, account: Account, reason: str) -> None:
-    """Remove the credentials of an active account, and tell its owner.
+    """Remove the credentials of an account that has been active, and tell its owner.
 
     A contested email stays contested until the letter is used: both mailboxes are told.
     """
@@ -110,6 +110,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
     account.password_hash = account.password_blocked_at = account.breached_at = None
     account.email = account.email_confirmed_at = account.pending_email = None
+    account.first_activated_at = account.first_activated_at or account.activated_at
     account.activated_at = account.activated_in = account.inactive_warned_at = None
     manager.end_all(account.id, by="letter")
     log.record(LetterReissued(account_id=account.id, reason=reason))

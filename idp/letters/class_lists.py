@@ -1,14 +1,15 @@
-"""Lists of the people of a class: who still has to activate, and whom a mail may remind. They have no code and no mail.
+"""Lists of the people of a class: whose account is not complete, and whom a mail may remind. They have no code.
 
 `idp letters remaining` prints the first list, `idp letters remind` reminds the people of the second one.
 """
 
+import enum
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from idp.accounts import disputes, emails
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -23,12 +24,24 @@ COLUMNS = ("classe", "élève", "responsable", "état")
 """The first line of the list for a spreadsheet."""
 
 
+class Missing(enum.StrEnum):
+    """What a guardian still has to do."""
+
+    ACTIVATION = "to_activate"
+    NEW_ACTIVATION = "to_activate_again"
+    """A new letter closed the account."""
+    CONFIRMATION = "email_to_confirm"
+    EMAIL = "no_email"
+    """The account is active without any address."""
+
+
 class Remaining(NamedTuple):
-    """A guardian who still has to activate the account, beside one of the pupils of the class."""
+    """A guardian whose account is not complete, beside one of the pupils of the class."""
 
     class_name: str
     pupil: str
     guardian: str
+    missing: Missing
 
 
 class Waiting(NamedTuple):
@@ -60,20 +73,32 @@ def has_class(school: School, class_name: str) -> bool:
 
 
 def remaining(school: School, class_name: str | None) -> list[Remaining]:
-    """Return the guardians who still have to activate, sorted by class, pupil and guardian.
+    """Return the guardians who still have to activate or to confirm an address, sorted by class, pupil and guardian.
 
     Disabled accounts are missing, and accounts that a dispute closes: no letter is printed for them.
     """
-    ties = _ties(school, class_name).where(Account.activated_at.is_(None))
+    incomplete = or_(Account.activated_at.is_(None), Account.email.is_(None) & Account.contested_at.is_(None))
+    ties = _ties(school, class_name).where(incomplete)
     return [
-        Remaining(row.class_name, _name(row.pupil_family, row.pupil_given), _name(row.family_name, row.given_name))
+        Remaining(
+            row.class_name,
+            _name(row.pupil_family, row.pupil_given),
+            _name(row.family_name, row.given_name),
+            _missing(row),
+        )
         for row in sorted(db.session.execute(ties), key=_order)
     ]
 
 
-def as_csv(rows: Iterable[Remaining], state: str) -> bytes:
-    """Return a list as a file for a spreadsheet; `state` is the word for all of its people."""
-    return b"".join(rows_to_csv(COLUMNS, ((*row, state) for row in rows)))
+def _missing(row: Any) -> Missing:
+    if row.activated_at is None:
+        return Missing.NEW_ACTIVATION if row.has_been_active else Missing.ACTIVATION
+    return Missing.CONFIRMATION if row.pending_email is not None else Missing.EMAIL
+
+
+def as_csv(rows: Iterable[Remaining], words: Mapping[Missing, Any]) -> bytes:
+    """Return a list as a file for a spreadsheet, with the words for what is missing."""
+    return b"".join(rows_to_csv(COLUMNS, ((*row[:3], str(words[row.missing])) for row in rows)))
 
 
 def waiting(school: School, class_name: str | None) -> list[Waiting]:
@@ -124,6 +149,9 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Account.family_name,
             Account.given_name,
             Account.username,
+            Account.activated_at,
+            Account.has_been_active.label("has_been_active"),
+            Account.pending_email,
             Guardianship.rank,
             Child.id.label("child_id"),
             Child.class_name,

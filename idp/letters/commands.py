@@ -59,7 +59,7 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
     default="",
     callback=_reason,
     metavar="TEXT",
-    help="Why an active account gets a letter; the journal keeps it.",
+    help="Why an account that has been active gets a letter; the journal keeps it.",
 )
 @AS_JSON
 def print_letters(*, as_json: bool, **asked: Any) -> None:
@@ -70,7 +70,8 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     --per-class, the classes that are done stay done.
 
     With --username, the letters of these people are printed, all or none. An active account is closed until its new
-    letter is used: its password and email are removed, its sessions end, and its owner is told at that email.
+    letter is used: its password and email are removed, its sessions end, and its owner is told at that email. An
+    account that a new letter closed is skipped in the letters of a school too: another letter needs a reason again.
     """
     order = PrintOrder(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)
@@ -157,18 +158,20 @@ def _show(order: PrintOrder, report: Report) -> None:
     click.echo(f"{report.printed} letter{'' if report.printed == 1 else 's'} in {where}")
 
 
+_REMAINING = ("class", "pupil", "guardian", "state")
+
+
 @letters.command("remaining")
 @click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
 @click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
 @AS_JSON
 def list_remaining(uai: str, class_name: str | None, *, as_json: bool) -> None:
-    """List the parents who still have to activate, for the class teacher: names, no identifier and no code."""
+    """List the parents who still have to activate or to confirm an address, for the class teacher: names alone."""
     rows = class_lists.remaining(_school(uai, class_name), class_name)
     if as_json:
-        keys = ("class", "pupil", "guardian")
-        click.echo(dumped([dict(zip(keys, row, strict=True)) for row in rows]))
+        click.echo(dumped([dict(zip(_REMAINING, row, strict=True)) for row in rows]))
     else:
-        table(("class", "pupil", "guardian"), rows)
+        table(_REMAINING, rows)
 
 
 @letters.command("remind")

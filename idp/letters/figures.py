@@ -1,20 +1,20 @@
-"""Figures of the activation: accounts by state, for classes or schools, and activations by week. One statement each.
+"""Figures of the activation: accounts by state, for classes or schools, and first activations by week.
 
-Each account has one state. It counts once in a school, under the class of its first child there.
+One statement each. Each account has one state. It counts once in a school, under the class of its first child there.
 """
 
 import enum
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
-from idp.clock import PARIS, now
+from idp.clock import now, start_of_day, today
 from idp.db import db
 from idp.letters.recipients import class_order
 
@@ -57,6 +57,11 @@ class Row:
     def activated(self) -> int:
         """The number of accounts with a password and a confirmed email."""
         return self.counts[0]
+
+    @property
+    def waiting(self) -> int:
+        """The number of accounts with a password whose email is not confirmed."""
+        return self.counts[1]
 
 
 def by_class(school_id: uuid.UUID) -> list[Row]:
@@ -129,23 +134,26 @@ def _state() -> ColumnElement[str]:
 
 @dataclass(frozen=True)
 class Week:
-    """The accounts that were activated in the week that begins on `monday`, in Paris."""
+    """The accounts that were activated for the first time in the week that begins on `monday`, in Paris."""
 
     monday: date
     activated: int
 
 
 def by_week(schools: ColumnElement[bool] | None) -> list[Week]:
-    """Return the activations of each week of the present school year, which begins on 1 September.
+    """Return the first activations of each week of the present school year, which begins on 1 September.
+
+    An account that a new letter closed counts in the week of its first activation, before and after it is used again.
 
     Args:
         schools: the condition of the schools whose families count; None: all guardians count.
     """
-    mondays = _mondays(now().astimezone(PARIS).date())
-    ends = [datetime.combine(monday + _WEEK, time(), PARIS) for monday in mondays]
-    number = case(*((Account.activated_at < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
+    mondays = _mondays(today())
+    ends = [start_of_day(monday + _WEEK) for monday in mondays]
+    first = func.coalesce(Account.first_activated_at, Account.activated_at)
+    number = case(*((first < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
     activated = select(number.label("week")).where(
-        Account.activated_at >= datetime.combine(_first_day(mondays), time(), PARIS),
+        first >= start_of_day(_first_day(mondays)),
         Account.profile == SchoolProfile.GUARDIAN,
     )
     if schools is not None:

@@ -22,7 +22,7 @@ from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import DrawnLetter, draw
 
 LONGEST_REASON = 200
-"""Characters of the reason why an active account gets a letter."""
+"""Characters of the reason why an account that has been active gets a letter."""
 IN_ONE_FILE = 2000
 """Letters of one file for a whole school, at most: the typesetter needs about a megabyte of memory for each."""
 IN_MEMORY = 3000
@@ -43,7 +43,7 @@ class PrintOrder:
         class_name: only this class of the school.
         usernames: only these people, of the school if it is given.
         renew: print again for people with a valid letter.
-        reason: why an active account gets a letter.
+        reason: why an account that has been active gets a letter.
         out: the PDF; with `per_class`, the folder of PDFs.
         csv: the list for a mail merge.
         as_slips: slips instead of pages.

@@ -13,7 +13,7 @@ from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
-from idp.clock import now
+from idp.clock import day_of, now
 from idp.db import db
 from idp.folding import fold
 from idp.letters.render import pdf
@@ -50,6 +50,7 @@ class Skip(enum.StrEnum):
     SUSPENDED = "suspended"
     DISPUTED = "disputed"
     ACTIVE = "active"
+    WAS_ACTIVE = "was_active"
     HAS_LETTER = "has_letter"
     CHANGED = "changed"
     FAULTY = "faulty"
@@ -141,7 +142,8 @@ def ent_home_url(school: School) -> str:
 def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[list[Recipient], list[Skipped]]:
     """Return the parents of a school, or of one class, sorted by class, family name and given name.
 
-    Active and disabled accounts are skipped, and accounts with a valid letter unless `renew`.
+    Accounts that are active, or have been, are skipped: their letters are given one by one, with a reason. So are
+    disabled accounts, and accounts with a valid letter unless `renew`.
 
     Raises:
         PrintError: the school has no such class.
@@ -180,17 +182,17 @@ def by_username(
         usernames: as typed.
         school: if given, the school that writes; each account must have a child there.
         class_name: if given, that child must be in this class.
-        reason: why an active account gets a letter.
+        reason: why an account that has been active gets a letter.
 
     Raises:
-        PrintError: an account is unknown, disabled, disputed, without children, or active without a reason.
+        PrintError: an account is unknown, disabled, disputed, without children, or has been active and no
+            reason is given.
     """
     accounts = {account.id: account for account in map(_get, usernames)}
     for account in accounts.values():
-        if account.activated_at is not None and not reason:
-            raise PrintError(
-                f"{account.username} is active, and a new letter closes it: give --reason", Refusal.NO_REASON
-            )
+        if account.has_been_active and not reason:
+            state = "is active, and a new letter closes it" if account.activated_at else "has been active"
+            raise PrintError(f"{account.username} {state}: give --reason", Refusal.NO_REASON)
     return [from_school(account, school, class_name) for account in accounts.values()]
 
 
@@ -248,6 +250,7 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             Account.family_name,
             Account.given_name,
             Account.activated_at,
+            Account.has_been_active.label("has_been_active"),
             Account.disabled_at,
             Account.where_suspended(moment).label("is_suspended"),
             Account.provisional_hash.is_not(None).label("has_letter"),
@@ -285,6 +288,8 @@ def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
         return Skip.DISPUTED
     if row.activated_at is not None:
         return Skip.ACTIVE
+    if row.has_been_active:
+        return Skip.WAS_ACTIVE
     valid_until = row.provisional_expires_at
     has_letter = row.has_letter and valid_until is not None and valid_until > moment
     return Skip.HAS_LETTER if has_letter and not renew else None
@@ -301,7 +306,9 @@ def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
             return _closed_by(disputed_by)
         case Skip.ACTIVE:
             return "is active: name it with --username to close it and print a letter"
-    day = row.provisional_expires_at.astimezone().date()
+        case Skip.WAS_ACTIVE:
+            return "has been active: name it with --username and give --reason to print another letter"
+    day = day_of(row.provisional_expires_at)
     return f"has a letter valid until {day}: use --renew to print again"
 
 

@@ -79,7 +79,7 @@ def draw(
         hasher: hashes the secrets.
         people: the recipients, in the order of the pages; a few hundred at most, since all are in memory.
         output: writes the letters; called again without a person whose letter cannot be printed.
-        reason: why an active account gets a letter, for the journal.
+        reason: why an account that has been active gets a letter, for the journal.
         all_or_none: fail when one person has to be skipped.
         progress: called with the number of hashed secrets and of all; what it raises ends the print.
 

@@ -20,6 +20,7 @@ from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
 from idp.operations.helpdesk.dispute_commands import disputes
 from idp.operations.helpdesk.dossier import NotFoundError
+from idp.operations.helpdesk.kept_suspensions import end_kept, list_kept
 from idp.operations.helpdesk.renaming import rename_command
 from idp.operations.helpdesk.standard_claims import claims
 from idp.operations.helpdesk.suspension_commands import reopen, suspend, suspensions
@@ -50,7 +51,19 @@ def account() -> None:
     """Show, disable and enable people's accounts. No command shows or sets a password."""
 
 
-for _command in (claims, disputes, export, erase, rectify, rename_command, reopen, suspend, suspensions):
+for _command in (
+    claims,
+    disputes,
+    end_kept,
+    export,
+    erase,
+    list_kept,
+    rectify,
+    rename_command,
+    reopen,
+    suspend,
+    suspensions,
+):
     account.add_command(_command)
 
 

@@ -20,7 +20,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.registration import invitations, json_metadata, registrations, rows, sectors
-from idp.registration.faults import Fault, RegistrationRefusedError
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import ClientMetadata, uris
 
@@ -163,7 +163,7 @@ def check_name(settings: Settings, name: str, client: Client, *, accepted: str) 
         RegistrationRefusedError: parents would take the client for another ENT, or for this service.
     """
     if fault := names.find_fault(settings, name, client, accepted):
-        raise RegistrationRefusedError(Fault("name", fault))
+        raise RegistrationRefusedError(Fault("name", fault, code=FaultCode.NAME_TAKEN))
 
 
 def _waiting(client_id: str) -> Client:

@@ -25,6 +25,8 @@ from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.uai import is_uai, uai_fault
 
 PUBLIC_WITHOUT_PKCE = "is needed: a public client has no other proof"
+_MOST_CONTACTS = 20
+_LONGEST_CONTACT = 500
 _LONGEST_URI = 500
 _LONGEST_HOST = 253
 _LONGEST_AGE = 10**9
@@ -74,12 +76,16 @@ def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
                 yield from (Fault(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
     if "openid" not in metadata.scopes:
         yield Fault("scopes", "must contain openid")
+    if len(metadata.contacts) > _MOST_CONTACTS or any(len(text) > _LONGEST_CONTACT for text in metadata.contacts):
+        text = f"must be {_MOST_CONTACTS} texts at most, of {_LONGEST_CONTACT} characters at most"
+        yield Fault("contacts", text, code=FaultCode.CONTACT)
 
 
 def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield what is wrong with the keys of the client."""
     if metadata.jwks is not None and metadata.jwks_uri:
-        yield Fault("jwks", "is given twice: as keys and as their URI; give one of them")
+        text = "is given twice: as keys and as their URI; give one of them"
+        yield Fault("jwks", text, code=FaultCode.KEYS_TWICE)
     signs = metadata.auth_method == "private_key_jwt"
     if signs and metadata.jwks is None and not metadata.jwks_uri:
         yield Fault(

@@ -35,18 +35,18 @@ def client() -> None:
 def add(name: str, *, as_json: bool, **given: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
     metadata = options.read(name, given)
-    row, secret = _or_fail(lambda: registrations.register(services().settings, metadata))
+    row, secret = or_fail(lambda: registrations.register(services().settings, metadata))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
-    members(shown, _texts, as_json=as_json)
+    members(shown, texts, as_json=as_json)
     _note_namesakes(row)
-    _note_neighbours(metadata.uais, row)
+    note_neighbours(metadata.uais, row)
 
 
 @client.command("list")
 @AS_JSON
 def list_clients(*, as_json: bool) -> None:
     """List all ENTs."""
-    rows = [_client_row(row) for row in db.session.scalars(select(Client).order_by(Client.name))]
+    rows = [client_row(row) for row in db.session.scalars(select(Client).order_by(Client.name))]
     if as_json:
         click.echo(dumped(rows))
         return
@@ -54,6 +54,7 @@ def list_clients(*, as_json: bool) -> None:
         known = "  (everyone)" if row["audience"] == "everyone" else ""
         known += "  (gets the identifier)" if row["release_username"] else ""
         disabled = "  (disabled)" if row["disabled_at"] else ""
+        disabled = "  (waits for `idp client accept`)" if row["waiting_since"] else disabled
         waits = "  (a change waits for approval)" if row["pending_since"] else ""
         click.echo(f"{row['client_id']}  {row['name']}{known}{disabled}{waits}")
 
@@ -63,8 +64,8 @@ def list_clients(*, as_json: bool) -> None:
 @AS_JSON
 def show(client_id: str, *, as_json: bool) -> None:
     """Show one registration, never its secret. Without --json, empty fields are left out."""
-    row = _or_fail(lambda: registrations.get(client_id))
-    members(_client_row(row), _texts, as_json=as_json)
+    row = or_fail(lambda: registrations.get(client_id))
+    members(client_row(row), texts, as_json=as_json)
     if row.pending_metadata:
         hosts = row.pending_metadata["hosts"]
         named = " ".join(f"--host {host}" for host in hosts)
@@ -92,13 +93,13 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         metadata = metadata if title is None else replace(metadata, name=title)
         return row, former, approvals.change(services().settings, row, metadata)
 
-    row, former, secret = _or_fail(act)
-    members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
+    row, former, secret = or_fail(act)
+    members(client_row(row) | ({"client_secret": secret} if secret else {}), texts, as_json=as_json)
     for gone in options.taken_away(former, rows.read(row)):
         _note(f"no longer registered: {gone}")
     if row.name != former.name:
         _note_namesakes(row)
-    _note_neighbours(set(row.uais) - set(former.uais), row)
+    note_neighbours(set(row.uais) - set(former.uais), row)
 
 
 @client.command("rotate-secret")
@@ -120,10 +121,10 @@ def rotate_secret(client_id: str, *, keep_former: int, lost: bool, force: bool, 
     At most two secrets work: within that day, another one needs --lost or --force.
     """
     keep = timedelta(hours=keep_former)
-    secret = _or_fail(lambda: registrations.rotate_secret(client_id, keep=keep, lost=lost, force=force))
+    secret = or_fail(lambda: registrations.rotate_secret(client_id, keep=keep, lost=lost, force=force))
     until = registrations.get(client_id).former_secret_until
     shown = {"client_secret": secret, "former_secret_until": until.isoformat() if until else None}
-    members(({"client_id": client_id} if as_json else {}) | shown, _texts, as_json=as_json)
+    members(({"client_id": client_id} if as_json else {}) | shown, texts, as_json=as_json)
 
 
 @client.command("renew-registration-token")
@@ -131,16 +132,16 @@ def rotate_secret(client_id: str, *, keep_former: int, lost: bool, force: bool, 
 @AS_JSON
 def renew_registration_token(client_id: str, *, as_json: bool) -> None:
     """Give an ENT that registered itself a new registration access token, shown this once; the former one ends."""
-    token = _or_fail(lambda: registrations.renew_access_token(client_id))
+    token = or_fail(lambda: registrations.renew_access_token(client_id))
     shown = {"registration_access_token": token}
-    members(({"client_id": client_id} if as_json else {}) | shown, _texts, as_json=as_json)
+    members(({"client_id": client_id} if as_json else {}) | shown, texts, as_json=as_json)
 
 
 @client.command()
 @click.argument("client_id")
 def disable(client_id: str) -> None:
     """Disable an ENT."""
-    _or_fail(lambda: registrations.disable(client_id))
+    or_fail(lambda: registrations.disable(client_id))
     click.echo(f"{client_id} is disabled")
 
 
@@ -148,7 +149,7 @@ def disable(client_id: str) -> None:
 @click.argument("client_id")
 def enable(client_id: str) -> None:
     """Enable an ENT again."""
-    _or_fail(lambda: registrations.enable(client_id))
+    or_fail(lambda: registrations.enable(client_id))
     click.echo(f"{client_id} is enabled")
 
 
@@ -171,11 +172,11 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
     if reject and hosts:
         raise click.UsageError("--host is for an approval")
     if reject:
-        members(_client_row(_or_fail(lambda: approvals.reject(client_id))), _texts, as_json=as_json)
+        members(client_row(or_fail(lambda: approvals.reject(client_id))), texts, as_json=as_json)
         return
     settings = services().settings
-    row, former, secret = _or_fail(lambda: approvals.approve(settings, client_id, hosts))
-    members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
+    row, former, secret = or_fail(lambda: approvals.approve(settings, client_id, hosts))
+    members(client_row(row) | ({"client_secret": secret} if secret else {}), texts, as_json=as_json)
     for gone in options.taken_away(former, rows.read(row)):
         _note(f"no longer registered: {gone}")
     _note_sector(row)
@@ -226,9 +227,9 @@ def invite(  # noqa: PLR0913 - one for each option
     """Invite an ENT to register itself at /register (RFC 7591); the token is shown this once."""
     bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
     life = timedelta(days=days)
-    row, token = _or_fail(lambda: invitations.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))
-    members(_invite_row(row) | {"initial_access_token": token}, _texts, as_json=as_json)
-    _note_neighbours(uais)
+    row, token = or_fail(lambda: invitations.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))
+    members(_invite_row(row) | {"initial_access_token": token}, texts, as_json=as_json)
+    note_neighbours(uais)
 
 
 @client.command("invites")
@@ -254,7 +255,7 @@ def revoke_invite(invite_id: uuid.UUID) -> None:
     click.echo(f"{invite_id} is revoked")
 
 
-def _or_fail(act: Callable[[], T]) -> T:
+def or_fail(act: Callable[[], T]) -> T:
     """Run `act`; fail with its faults, one a line."""
     try:
         return act()
@@ -278,7 +279,7 @@ def _note_namesakes(own: Client) -> None:
             _note(f"{name} ({client_id}) has the same name, or one that looks the same")
 
 
-def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
+def note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
     """Name the other ENTs that serve one of `uais`, which is allowed; letters name one of them only."""
     neighbours = db.session.execute(
         select(Client.name, Client.client_id, ClientSchool.uai)
@@ -302,7 +303,7 @@ def _note_sector(own: Client) -> None:
             _note(f"{name} ({client_id}) is in the sector {own.sector} too: both know a person by the same sub")
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
     """Yield the lines of a value: one for each member of an object, none for an empty value."""
     if isinstance(value, dict):
         yield from (f"{name}={_text(member)}" for name, member in value.items())
@@ -337,7 +338,8 @@ def _invite_row(row: ClientInvite) -> dict[str, Any]:
     }
 
 
-def _client_row(row: Client) -> dict[str, Any]:
+def client_row(row: Client) -> dict[str, Any]:
+    """Return a registration as the commands print it."""
     disabled_at = row.disabled_at.isoformat() if row.disabled_at else None
     pending = row.pending_metadata or {}
     return {
@@ -353,4 +355,6 @@ def _client_row(row: Client) -> dict[str, Any]:
         "pending_metadata": pending.get("metadata"),
         "ended_itself_at": disabled_at if registrations.ended_itself(row) else None,
         "disabled_at": disabled_at,
+        "waiting_since": row.waiting_since.isoformat() if row.waiting_since else None,
+        "asked_uais": row.asked_uais,
     }

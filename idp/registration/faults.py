@@ -10,6 +10,8 @@ class FaultCode(enum.Enum):
     OTHER = enum.auto()
     NAME = enum.auto()
     """The name is empty, too long or not printable."""
+    NAME_TAKEN = enum.auto()
+    """Parents would take the name for that of another ENT or of this service, or it has letters that French lacks."""
     NEEDED = enum.auto()
     """The list needs at least one value."""
     UNKNOWN_VALUE = enum.auto()
@@ -29,6 +31,11 @@ class FaultCode(enum.Enum):
     """The document behind the URI cannot be read, or is not what it must be."""
     KEYS_NEEDED = enum.auto()
     """The authentication method needs the client's keys."""
+    KEYS_UNUSABLE = enum.auto()
+    """The text is no set of public keys that this service can use."""
+    KEY_IS_PRIVATE = enum.auto()
+    KEYS_TWICE = enum.auto()
+    """The keys are given by value and by their URI."""
     PKCE_NEEDED = enum.auto()
     CHANGED_MEANWHILE = enum.auto()
     """Somebody else changed the registration after it was read."""
@@ -36,6 +43,14 @@ class FaultCode(enum.Enum):
     """The client has no secret: it is public, or authenticates by keys."""
     FORMER_SECRET_WORKS = enum.auto()
     """The former secret still works, and a third one would end it."""
+    CONTACT = enum.auto()
+    """A contact is too long, or there are too many."""
+    DECIDED_BY_ACADEMY = enum.auto()
+    """An ENT operator asked for a value that the académie alone gives."""
+    MANY_WAIT = enum.auto()
+    """The operator already registered as many ENTs as may wait for the académie."""
+    NOT_WAITING = enum.auto()
+    """The ENT does not wait for the académie, or no longer."""
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,13 @@ class ClientMetadata:
         column="description",
         option=Option(flag="--tos-uri", help="Shown on the sign-in page: the ENT's terms."),
     )
-    contacts: Sequence[str] = declare(Kind.TEXTS, (), member="contacts", column="description")
+    contacts: Sequence[str] = declare(
+        Kind.TEXTS,
+        (),
+        member="contacts",
+        column="description",
+        option=Option(flag="--contact", metavar="TEXT", help="Whom to call about the ENT; once for each contact."),
+    )
     application_type: str = declare(Kind.CHOICE, member="application_type", values=("web",), column="description")
     require_auth_time: bool | None = declare(Kind.SWITCH, None, member="require_auth_time", column="description")
     backchannel_logout_session_required: bool | None = declare(

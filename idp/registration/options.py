@@ -1,6 +1,5 @@
 """The options of `idp client add` and `idp client set`, made of the declarations; `set` changes only what is given."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from idp.registration import client_jwks
 from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind, Option
 from idp.registration.faults import Fault
@@ -16,7 +16,7 @@ from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata
 from idp.uai import uai_fault
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_LISTS = {Kind.URIS, Kind.SCHOOLS, Kind.WORDS, Kind.PROFILE_URIS}
+_LISTS = {Kind.URIS, Kind.SCHOOLS, Kind.WORDS, Kind.TEXTS, Kind.PROFILE_URIS}
 _LABELS = {"name": "the name", "hosts": "--host", "label": "--label"}
 """The names of the fields that are an argument, or an option of `idp client invite`."""
 
@@ -37,12 +37,9 @@ def _read_jwks(_ctx: click.Context, _option: click.Parameter, file: Path | None)
     if file is None:
         return None
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.BadParameter("the file is not JSON") from error
-    if not isinstance(content, dict):
-        raise click.BadParameter("the file is not a JWK set")
-    return {"keys": [content]} if "kty" in content else content
+        return client_jwks.parse(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter("the file is not a JWK set in JSON") from error
 
 
 def read_uais(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> Sequence[str]:
@@ -88,6 +85,8 @@ def _settings(declared: Declaration, option: Option) -> dict[str, Any]:
             settings |= {"metavar": "URI", "multiple": True}
         case Kind.SCHOOLS:
             settings |= {"multiple": True, "callback": read_uais}
+        case Kind.TEXTS:
+            settings |= {"multiple": True}
         case Kind.WORDS:
             joined = option.separator.join(declared.default)
             settings |= {"default": joined, "callback": _word_reader(option.separator)}

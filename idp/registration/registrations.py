@@ -1,6 +1,7 @@
 """Registrations: made, changed, disabled and enabled, each in one transaction with its audit entry."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -111,7 +112,7 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
         RegistrationRefusedError: with every fault; a change that would give people another `sub` is one.
     """
     former = rows.read(client)
-    check(settings, metadata)
+    check(settings, replace(metadata, uais=metadata.uais or client.asked_uais))
     if (metadata.subject, metadata.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefusedError(
             Fault("subject", "cannot change: the ENT would take everybody for a new person; register a new client")
@@ -287,9 +288,12 @@ def enable(client_id: str) -> None:
     """Enable a client; its codes and tokens that have not expired work again.
 
     Raises:
-        RegistrationRefusedError: the client does not exist, or ended its registration itself, which is final.
+        RegistrationRefusedError: the client does not exist, waits for the académie, or ended its registration itself,
+            which is final.
     """
     client = _locked(client_id)
+    if client.waiting_since is not None:
+        raise state_error(f"{client.name} waits for the académie: use `idp client accept {client_id}`")
     if ended_itself(client):
         raise state_error(f"{client.name} ended its registration itself: invite it to register again")
     if client.disabled_at is not None:

@@ -10,7 +10,7 @@ import click
 from sqlalchemy import select
 
 from idp.accounts.models import Degree
-from idp.clock import now
+from idp.clock import today
 from idp.db import db
 from idp.letter_languages import LANGUAGES
 from idp.rostering import imports, lock, report, schools
@@ -19,7 +19,7 @@ from idp.rostering.imports import FORCED, TERMS, ImportResult, ImportStoppedErro
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, plain, records, table
 from idp.uai import normalised_uai, uai_fault
 
 
@@ -144,7 +144,7 @@ def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str
         except LookupError:
             raise click.BadParameter(f"no encoding {encoding}", param_hint="--encoding") from None
     return Form(
-        today=now().astimezone().date(),
+        today=today(),
         format=Format(format_) if format_ else None,
         mode=Mode(mode) if mode else None,
         school=uai,
@@ -246,7 +246,7 @@ def list_schools(*, as_json: bool) -> None:
         click.echo(dumped(rows))
     elif rows:
         columns = ("uai", "name", "degree", "source", "phone", "mail")
-        table(columns, [[row[name] or "" for name in columns] for row in rows])
+        records(columns, rows)
 
 
 @school.command("set")

@@ -15,6 +15,7 @@ from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.encrypted import UndecryptableError
 from idp.rostering import lock, reading
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given
@@ -126,6 +127,12 @@ def check(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, 
         terms.agree(result)
     except ImportStoppedError:
         raise
+    except UndecryptableError as fault:
+        sentence = (
+            "nothing was imported: a suspension that was kept when its person was erased cannot be decrypted; "
+            "add the former secret key to IDP_SECRET_KEY_FALLBACKS"
+        )
+        raise ImportStoppedError("kept_suspension", sentence, result) from fault
     except BaseException:
         result.staging.close()
         raise
@@ -174,6 +181,7 @@ def _compare(
             only_school=form.school,
             refuses_others=form.refuses_others,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
+            secrets=settings.secrets,
             today=form.today,
             set_total=lambda count: steps.plan_size(count, 0),
             tick=steps.comparing,

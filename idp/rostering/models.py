@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Integer, String, Text, cast
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -30,6 +30,11 @@ class ImportBatch(UuidKey, Base):
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_at: Mapped[datetime] = mapped_column(default=now, index=True)
     finished_at: Mapped[datetime | None]
+
+    @classmethod
+    def speaks_for(cls, uai: str) -> ColumnElement[bool]:
+        """Return the condition of the imports that speak for a school."""
+        return cast(cls.schools, String).contains(f'"{uai}"', autoescape=True)
 
 
 class ImportIssue(Base):

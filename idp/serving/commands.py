@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from idp.serving import limits
 
 if TYPE_CHECKING:
     from flask import Flask
+    from granian.server.common import AbstractServer
 
     from idp.config import Settings
     from idp.serving.bridge import Bridge
@@ -106,16 +108,32 @@ def _serve(load_settings: _LoadSettings, create_app: _CreateApp, bind: str, work
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_SECONDS,
     )
-    loader: Any = partial(_load, create_app, settings, threads, os.getpid())  # granian's type is that of functions
+    loader: Any = partial(_load, create_app, settings, threads, server, os.getpid())  # granian's type is for functions
     server.serve(target_loader=loader, wrap_loader=False)
 
 
-def _load(create_app: _CreateApp, settings: "Settings", threads: int, parent: int) -> "Bridge":
+def _load(
+    create_app: _CreateApp, settings: "Settings", threads: int, server: "AbstractServer[Any]", parent: int
+) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
+    _stop_while_loading(server)
     from idp.serving.bridge import Bridge, door_of, stop_without  # noqa: PLC0415 - the parent needs no application
 
     stop_without(parent)
     return Bridge(door_of(create_app(settings)), threads)
+
+
+def _stop_while_loading(server: "AbstractServer[Any]") -> None:
+    """Let SIGTERM end this worker until it serves; granian then installs its own handler.
+
+    A forked worker has the handlers of its parent, which only note the signal: the worker would continue to start, and
+    the parent would kill it after `_STOP_SECONDS`. Ctrl-C reaches all processes of a terminal; the parent passes it on
+    as SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if server.interrupt_signal:
+        raise SystemExit(0)
 
 
 def _limit_arenas() -> None:

@@ -94,7 +94,7 @@ DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet
 DESK_SIGN_IN_DEVICE = Backoff("desk_sign_in_device", 5, _AFTER_FAILURES, quiet=_DAY)
 """The same from a browser in which the person signed in before: guesses from elsewhere do not count here."""
 DESK_PROOF = Backoff("desk_proof", 5, _AFTER_FAILURES, quiet=_DAY)
-"""Wrong passwords and codes at the proofs of one session: a stranger has none, and blocks none."""
+"""Wrong passwords, codes and passkeys at the proofs of one session: a stranger has none, and blocks none."""
 DESK_SIGN_IN_IP = Budget("desk_sign_in_ip", (Window(60, _HOUR),), by_network=True)
 """The same from one IP, and passkeys that prove nothing. A school has one IP."""
 
@@ -105,6 +105,9 @@ DESK_CHALLENGE_IP = Budget("desk_challenge_ip", (Window(300, _HOUR),), by_networ
 """Challenges for passkeys that anybody may ask for, each of which is a row, from one IP. The right answer uncounts."""
 DESK_CHALLENGE_DEVICE = Budget("desk_challenge_device", (Window(100, _HOUR),))
 """The same in a browser in which somebody of the desk signed in before: a stranger on its network does not block it."""
+
+DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
+"""Pages that the desk refused to one person. The journal has the first ones, and the number."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
@@ -170,6 +173,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_PASSKEY_DEVICE,
     DESK_CHALLENGE_IP,
     DESK_CHALLENGE_DEVICE,
+    DESK_REFUSALS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,

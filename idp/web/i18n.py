@@ -1,7 +1,7 @@
 """Languages: French is the source. The choice: `ui_locales` (OpenID Connect Core 3.1.2.1), cookie, then browser."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from flask_babel import Babel, get_locale, gettext, ngettext
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from idp.clock import PARIS
+from idp.clock import PARIS, day_of
 from idp.paths import TRANSLATIONS
 from idp.web.http import current_request, has_request
 
@@ -73,9 +73,9 @@ def _language_url(code: str) -> str:
     return f"?{urlencode({**request.args.to_dict(), 'ui_locales': code})}"
 
 
-def day(instant: datetime) -> str:
-    """Return the date in Paris: « 24 novembre 2026 »."""
-    local = instant.astimezone(PARIS)
+def day(instant: datetime | date) -> str:
+    """Return a day, or the day of an instant in Paris: « 24 novembre 2026 »."""
+    local = day_of(instant) if isinstance(instant, datetime) else instant
     text = format_date(local, "d MMMM y", locale=_language())
     return text.replace("1 ", "1er ", 1) if local.day == 1 and _language() == "fr" else text
 

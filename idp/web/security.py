@@ -1,6 +1,7 @@
 """Headers of all responses, size limits of all requests, the form token of all forms."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from flask import Blueprint, Flask, current_app
 from flask import request as flask_request
@@ -55,14 +56,25 @@ def check_limits(request: Request) -> None:
         raise RequestEntityTooLarge
 
 
-def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLICY) -> None:
-    """Configure the limits, headers and form tokens of `app`; `policy` is the content security policy of its pages."""
+def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLICY, origin: str = "") -> None:
+    """Configure the limits, headers and form tokens of `app`.
+
+    Args:
+        app: the application.
+        door: what requests pass before it.
+        settings: the settings.
+        policy: the content security policy of its pages.
+        origin: the only origin whose pages may post forms, for a browser that says where a form comes from; the form
+            token alone decides without it.
+    """
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=MAX_FIELDS,
     )
     door.before(check_limits)  # first, because the check of the form token parses the form
+    if origin:
+        app.before_request(partial(_check_origin, origin))
     app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
     door.protect = Protection([*_HEADERS, *https], declarations.of(app), policy)
@@ -71,6 +83,22 @@ def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLIC
 def exempt(app: Flask, blueprint: Blueprint) -> None:
     """Exempt the views of a blueprint from the form token: clients authenticate its requests."""
     declarations.of(app).exempt.add(blueprint.name)
+
+
+def _check_origin(origin: str) -> None:
+    """Refuse a form of another site, a second time beside its token, by what the browser says of it.
+
+    `null` is no fault: browsers send it from our own pages, whose policy is `no-referrer`. There, and in browsers
+    without these headers, the token decides. `none` is a form that the person sends again.
+
+    Raises:
+        FormTokenError: the browser names another origin or site.
+    """
+    if flask_request.method in _SAFE:
+        return
+    named, site = flask_request.headers.get("Origin", ""), flask_request.headers.get("Sec-Fetch-Site", "")
+    if named not in {"", "null", origin} or site not in {"", "none", "same-origin"}:
+        raise FormTokenError
 
 
 def _check_form() -> None:

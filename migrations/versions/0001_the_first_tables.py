@@ -230,6 +230,7 @@ def upgrade() -> None:
     sa.Column('password_changed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('generation', sa.Integer(), nullable=False),
     sa.Column('activated_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('first_activated_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('activated_in', sa.LargeBinary(), nullable=True),
     sa.Column('pending_email', sa.String(length=254), nullable=True),
     sa.Column('email', sa.String(length=254), nullable=True),
@@ -336,6 +337,8 @@ def upgrade() -> None:
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('waiting_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('asked_uais', sa.JSON(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['invite_id'], ['client_invite.id'], name=op.f('fk_client_invite_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_client')),
@@ -460,6 +463,18 @@ def upgrade() -> None:
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_guardianship_child_id'), ['child_id'], unique=False)
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
+
+    op.create_table('kept_suspension',
+    sa.Column('child_id', sa.Uuid(), nullable=False),
+    sa.Column('person', sa.LargeBinary(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_kept_suspension_child_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_suspension'))
+    )
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_kept_suspension_child_id'), ['child_id'], unique=False)
 
     op.create_table('one_time_link',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
@@ -627,6 +642,7 @@ def upgrade() -> None:
     sa.Column('total', sa.Integer(), nullable=False),
     sa.Column('result', sa.JSON(), nullable=False),
     sa.Column('refusal', sa.String(length=200), nullable=False),
+    sa.Column('lane', sa.String(length=80), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
@@ -639,6 +655,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_desk_job_created_at'), ['created_at'], unique=False)
+        batch_op.create_index('ix_desk_job_lane', ['lane'], unique=True, postgresql_where=sa.text('finished_at IS NULL'), sqlite_where=sa.text('finished_at IS NULL'))
         batch_op.create_index('ix_desk_job_school_id_created_at', ['school_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_desk_job_staff_id'), ['staff_id'], unique=False)
 
@@ -729,6 +746,7 @@ def downgrade() -> None:
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_desk_job_staff_id'))
         batch_op.drop_index('ix_desk_job_school_id_created_at')
+        batch_op.drop_index('ix_desk_job_lane', postgresql_where=sa.text('finished_at IS NULL'), sqlite_where=sa.text('finished_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_desk_job_created_at'))
 
     op.drop_table('desk_job')
@@ -771,6 +789,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_one_time_link_account_id_purpose')
 
     op.drop_table('one_time_link')
+    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_kept_suspension_child_id'))
+
+    op.drop_table('kept_suspension')
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.drop_index('ix_guardianship_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))

@@ -28,7 +28,7 @@ from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.services import change_services
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris

@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Collection, Iterator
 
+from tests.architecture.tree import nodes_of
+
 _TESTS = {"is_", "is_not", "isnot", "between", "in_", "not_in"}
 
 
@@ -34,7 +36,7 @@ def _row_of(column: ast.Attribute) -> str:
 
 def _named_rows(tree: ast.Module, table: str) -> Iterator[str]:
     """Yield the names of rows: parameters by their annotation, variables by what they are made of."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.arg(arg=name, annotation=ast.expr() as annotation) if _is_about(annotation, table):
                 yield name
@@ -48,7 +50,7 @@ def _is_about(expression: ast.expr, table: str) -> bool:
 
 def _operands(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the expressions that a decision depends on: of comparisons, of tests for NULL, of conditions."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Compare(left=left, comparators=others):
                 yield from (left, *others)

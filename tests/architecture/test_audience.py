@@ -6,7 +6,7 @@ from pathlib import Path
 
 from idp.clients import audience
 from idp.oidc.store import postgresql, sqlite
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/clients/audience.py"
@@ -26,7 +26,7 @@ DECIDES = {
 def texts(path: Path) -> list[str]:
     """Return the literal texts of a module, those of an f-string in one."""
     matches = []
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         match node:
             case ast.JoinedStr(values=values):
                 matches.append("".join(str(part.value) for part in values if isinstance(part, ast.Constant)))
@@ -37,7 +37,7 @@ def texts(path: Path) -> list[str]:
 
 def names(path: Path) -> set[str]:
     """Return the names that a module reads."""
-    return {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+    return {node.id for node in nodes_of(parsed(path)) if isinstance(node, ast.Name)}
 
 
 def joins_by_hand(text: str) -> bool:

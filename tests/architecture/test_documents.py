@@ -11,7 +11,7 @@ from idp.cli import cli
 from idp.config import PREFIX, Settings
 from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.paths import CHECKOUT
-from tests.architecture.tree import shown
+from tests.architecture.tree import modules, parsed, sentences, shown, templates
 from tests.rows import each_row
 
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"), *CHECKOUT.glob("clients/**/*.md")])
@@ -21,6 +21,8 @@ MOST_SCREENSHOT_BYTES = 60_000
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OWN = re.compile(rf"\b{PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 _FOREIGN = {"IDP_CONFIG"}
+_ADVISED = re.compile(r"(?<![\w.-])idp (?!is |breached passwords 1)[a-z][^`»;,()\"'’\n]*")
+UNITS = sorted(path for path in CHECKOUT.joinpath("deploy").iterdir() if path.is_file())
 _PLACE = re.compile(r"`((?:idp|tests|templates|migrations|demo|deploy|bench|clients|docs)/[\w/.-]+)`")
 
 
@@ -58,6 +60,33 @@ def test_every_command_in_a_document_exists() -> None:
     uses = [(shown(path), use) for path in DOCUMENTS for use in typed(path.read_text(encoding="utf-8"))]
     assert len(uses) > 100
     assert [f"{name}: {fault}" for name, use in uses for fault in faults(use)] == []
+
+
+def advised(text: str) -> Iterator[str]:
+    """Yield each use of the command `idp` in a sentence, up to the end of its quotation or a punctuation mark."""
+    for match in _ADVISED.finditer(text):
+        yield match.group().rstrip(" .")
+
+
+def test_every_command_in_a_sentence_of_the_code_exists() -> None:
+    places = [(shown(path), text) for path in modules("idp", "demo") for text in sentences(parsed(path))]
+    places += [(shown(path), path.read_text(encoding="utf-8")) for path in (*templates(), *UNITS)]
+    uses = {(name, use) for name, text in places for use in advised(text)}
+    assert len(uses) > 50
+    assert sorted(f"{name}: {fault}" for name, use in uses for fault in faults(use)) == []
+
+
+@each_row(
+    ("text", "uses"),
+    [
+        ("voyez « idp account frobnicate », puis", ["idp account frobnicate"]),
+        ("réparez : idp client set x --frobnicate; puis", ["idp client set x --frobnicate"]),
+        ("ExecStart=/opt/scolarite/.venv/bin/idp desk frobnicate --bind x", ["idp desk frobnicate --bind x"]),
+    ],
+)
+def test_an_advice_that_is_gone_would_be_seen(text: str, uses: list[str]) -> None:
+    assert list(advised(text)) == uses
+    assert [len(faults(use)) for use in uses] == [1]
 
 
 @each_row(

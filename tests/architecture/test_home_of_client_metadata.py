@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterator
 
 from idp.registration.metadata import FIELDS
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/registration/metadata.py"
@@ -43,24 +43,24 @@ def clients_made(module: ast.Module) -> Iterator[int]:
     """Yield the lines that make a row of the table of clients."""
     models = {
         alias.asname or alias.name
-        for node in ast.walk(module)
+        for node in nodes_of(module)
         if isinstance(node, ast.ImportFrom) and node.module == "idp.clients.models"
         for alias in node.names
         if alias.name == "Client"
     }
-    yield from (node.lineno for node in ast.walk(module) if isinstance(node, ast.Call) and named(node.func) in models)
+    yield from (node.lineno for node in nodes_of(module) if isinstance(node, ast.Call) and named(node.func) in models)
 
 
 def texts_judged(module: ast.Module) -> Iterator[int]:
     """Yield the lines that read the text of a fault otherwise than to print it, that is, outside of an f-string."""
     printed = {
         id(part)
-        for node in ast.walk(module)
+        for node in nodes_of(module)
         if isinstance(node, ast.FormattedValue)
         for part in ast.walk(node)
         if not _is_call_with_arguments(node.value)
     }
-    for node in ast.walk(module):
+    for node in nodes_of(module):
         match node:
             case ast.Attribute(attr="text", value=value) if "fault" in ast.unparse(value) and id(node) not in printed:
                 yield node.lineno

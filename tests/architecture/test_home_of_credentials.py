@@ -4,7 +4,7 @@ import ast
 import re
 
 from tests.architecture.test_audience import texts
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/models.py"
@@ -15,7 +15,7 @@ _COUNTED = re.compile(r"\bgeneration\s*=\s*(?:\w+\.)?generation\s*\+")
 
 def counted_by_hand(tree: ast.Module) -> list[int]:
     """Return the lines that compute or set the generation of an account."""
-    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and _counts(node)]
+    return [node.lineno for node in nodes_of(tree) if isinstance(node, ast.expr | ast.stmt) and _counts(node)]
 
 
 def _counts(node: ast.expr | ast.stmt) -> bool:

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/models.py"
@@ -12,7 +12,7 @@ _INSTANTS = {"disabled_at", "left_at"}
 
 def decisions(tree: ast.AST) -> Iterator[int]:
     """Yield the lines that compare when an account was disabled with when its last child left."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Compare):
             sides = (node.left, *node.comparators)
             if {part.attr for part in sides if isinstance(part, ast.Attribute)} >= _INSTANTS:

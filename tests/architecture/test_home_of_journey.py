@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from idp.journey import STEPS
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/journey.py"
@@ -30,21 +30,21 @@ def in_lists(tree: ast.AST) -> Iterator[str]:
     """Yield the steps that a module names, except in links to their pages."""
     linked = {
         id(node.args[0])
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Call) and named(node.func).rpartition(".")[2] in _URLS and node.args
     }
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Constant) and node.value in ENDPOINTS and id(node) not in linked:
             yield str(node.value)
 
 
 def redirects(tree: ast.AST) -> Iterator[str]:
     """Yield the endpoints that a module redirects to, directly or with a variable."""
-    targets = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and named(node.func) == "see_other"]
+    targets = [node for node in nodes_of(tree) if isinstance(node, ast.Call) and named(node.func) == "see_other"]
     variables = {node.id for call in targets for node in ast.walk(call) if isinstance(node, ast.Name)}
     assigned = [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Assign) and any(named(target) in variables for target in node.targets)
     ]
     for node in [*targets, *assigned]:
@@ -57,7 +57,7 @@ def redirects(tree: ast.AST) -> Iterator[str]:
 
 def returned(tree: ast.AST) -> Iterator[str]:
     """Yield the steps whose URLs a function returns, for a redirect elsewhere."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Return(value=ast.Call(func=func, args=[ast.Constant(value=str() as endpoint), *_])):
                 if endpoint in ENDPOINTS and named(func).rpartition(".")[2] in _URLS:
@@ -76,7 +76,7 @@ def blueprints(package: str) -> frozenset[str]:
         str(node.args[0].value)
         for path in modules("idp")
         if package_of(path) == package
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(parsed(path))
         if isinstance(node, ast.Call) and named(node.func) == "Blueprint" and isinstance(node.args[0], ast.Constant)
     )
 

@@ -1,11 +1,15 @@
-"""A name is imported from the module that defines it: no module of the product hands on the names of another."""
+"""A name is imported from the module that defines it: no module of the product hands on the names of another.
+
+The interface of a package is the exception: the names in `__all__` of its `__init__.py`. Modules outside the package
+import them from the package, and never from its modules.
+"""
 
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from idp.paths import CHECKOUT
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 PACKAGES = ("idp", "demo", "bench")
@@ -19,14 +23,14 @@ def handed_on(tree: ast.Module, imports: Mapping[str, set[str]]) -> Iterator[str
         imports: By module, the names that it imports.
     """
     known: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (name := f"{node.module}.{alias.name}") in imports:
                     known[alias.asname or alias.name] = name
                 elif alias.name in imports.get(str(node.module), ()):
                     yield name
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(value=ast.Name(id=module), attr=attr) if attr in imports.get(known.get(module, ""), ()):
                 yield f"{known[module]}.{attr}"
@@ -37,14 +41,59 @@ def _dotted(path: Path) -> str:
 
 
 def _imported(path: Path) -> set[str]:
-    nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    return {alias.asname or alias.name for node in nodes for alias in node.names}
+    nodes = [node for node in nodes_of(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name for node in nodes for alias in node.names} - _interface(path)
+
+
+def _interface(path: Path) -> set[str]:
+    """Return the names that a package offers; nothing for a module, or a package without `__all__`."""
+    for node in parsed(path).body if path.name == "__init__.py" else ():
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return set(ast.literal_eval(value))
+    return set()
+
+
+def past_interface(tree: ast.Module, package: str) -> Iterator[str]:
+    """Yield the modules of a package that a module outside it imports."""
+    for node in nodes_of(tree):
+        match node:
+            case ast.ImportFrom(module=str(module)) if f"{module}.".startswith(f"{package}."):
+                if module != package:
+                    yield module
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names if alias.name.startswith(f"{package}."))
 
 
 def test_each_name_is_imported_from_its_home() -> None:
     imports = {_dotted(path): _imported(path) for path in modules(*PACKAGES)}
     matches = {shown(path): names for path in modules(*PACKAGES) if (names := list(handed_on(parsed(path), imports)))}
     assert matches == {}
+
+
+def test_a_package_with_an_interface_is_imported_as_a_whole() -> None:
+    packages = {_dotted(path): path.parent for path in modules(*PACKAGES) if _interface(path)}
+    assert "idp.desk.access" in packages
+    assert {
+        (shown(path), name)
+        for package, folder in packages.items()
+        for path in modules(*PACKAGES)
+        if folder not in path.parents
+        for name in past_interface(parsed(path), package)
+    } == set()
+
+
+@each_row(
+    ("code", "names"),
+    [
+        ("from idp.desk.access.rights import Right", ["idp.desk.access.rights"]),
+        ("import idp.desk.access.rights", ["idp.desk.access.rights"]),
+        ("from idp.desk.access import Right", []),
+        ("from idp.desk.accessories import rights", []),
+    ],
+)
+def test_an_import_past_the_interface_would_be_seen(code: str, names: list[str]) -> None:
+    assert list(past_interface(ast.parse(code), "idp.desk.access")) == names
 
 
 @each_row(

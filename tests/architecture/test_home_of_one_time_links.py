@@ -3,7 +3,7 @@
 import ast
 
 from tests.architecture.deciding import columns_compared
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/one_time_links.py"
@@ -25,7 +25,7 @@ def names_states(tree: ast.Module) -> set[str]:
     """Return the columns `used_at` and `revoked_at` that a module reads, whatever the row is called."""
     return {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Attribute) and node.attr in _STATES and named(node.value) != "Token"
     }
 

@@ -10,7 +10,7 @@ from flask import Flask
 from idp.app import create_app
 from idp.web import declarations
 from idp.web.declarations import NAMESPACES, Trait, declared, leads_to_ent
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.databases import settings_for
 from tests.rows import each_row
 
@@ -54,11 +54,11 @@ def wired() -> Flask:
 
 def routes_named(tree: ast.Module) -> Iterator[str]:
     """Yield texts that look like a path or an endpoint, without the module's own routes and docstrings."""
-    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    skipped = {id(node.value) for node in nodes_of(tree) if isinstance(node, ast.Expr)}
+    for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef):
             skipped |= {id(part) for decorator in node.decorator_list for part in ast.walk(decorator)}
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Constant(value=str() as text) if id(node) not in skipped:
                 if _PATH.match(text) or _ENDPOINT.fullmatch(text):

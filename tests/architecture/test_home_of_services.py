@@ -8,7 +8,7 @@ from pathlib import Path
 
 from idp import services
 from idp.services import Services
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/services.py"
@@ -22,7 +22,7 @@ _BY_HAND = {"tests/services.py"}
 
 def extensions_read(module: ast.Module) -> list[int]:
     """Return the lines that use the extensions of an application."""
-    return [node.lineno for node in ast.walk(module) if isinstance(node, ast.Attribute) and node.attr == "extensions"]
+    return [node.lineno for node in nodes_of(module) if isinstance(node, ast.Attribute) and node.attr == "extensions"]
 
 
 def asks_services(node: ast.AST | None) -> bool:
@@ -34,7 +34,7 @@ def asks_services(node: ast.AST | None) -> bool:
 
 def second_names(module: ast.Module) -> Iterator[str]:
     """Yield the functions that only return a service."""
-    for node in ast.walk(module):
+    for node in nodes_of(module):
         if not isinstance(node, ast.FunctionDef):
             continue
         body = [part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
@@ -53,7 +53,7 @@ def upward(module: ast.Module) -> list[int]:
     checked = [part for node in module.body if isinstance(node, ast.If) for part in node.body]
     return [
         node.lineno
-        for node in ast.walk(module)
+        for node in nodes_of(module)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("idp") and node not in checked
     ]
 

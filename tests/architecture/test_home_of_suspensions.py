@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/suspensions/states.py"
@@ -12,13 +12,14 @@ ELSEWHERE = {"idp/accounts/authentication.py": "it asks the rule about a state t
 _READERS = {
     "idp/operations/helpdesk/suspension.py": "it writes the state",
     "idp/operations/helpdesk/dossier.py": "it shows when the suspension ends",
+    "idp/operations/personal_data/erasure.py": "it keeps when the suspension ends",
 }
 _COLUMNS = {"suspended_at", "suspended_until"}
 
 
 def reads(tree: ast.AST) -> bool:
     """Return whether a module reads or writes a column of the state as an attribute."""
-    return any(isinstance(node, ast.Attribute) and node.attr in _COLUMNS for node in ast.walk(tree))
+    return any(isinstance(node, ast.Attribute) and node.attr in _COLUMNS for node in nodes_of(tree))
 
 
 def test_no_module_decides_a_second_time_whether_a_row_is_suspended() -> None:

@@ -5,7 +5,7 @@ import re
 
 from tests.architecture.deciding import columns_compared
 from tests.architecture.test_audience import texts
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/models.py"
@@ -32,7 +32,7 @@ def _iterated(tree: ast.Module) -> set[str]:
     """Return the names of rows that a loop takes from `account.guardianships`."""
     return {
         name.id
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.comprehension | ast.For)
         and any(isinstance(part, ast.Attribute) and part.attr == "guardianships" for part in ast.walk(node.iter))
         for name in ast.walk(node.target)

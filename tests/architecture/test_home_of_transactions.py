@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.architecture.tree import modules, named, parsed, shown
+from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/db.py"
@@ -36,7 +36,7 @@ _STATEMENT = re.compile(r"(BEGIN|COMMIT|ROLLBACK)\b( IMMEDIATE)?;?")
 
 def controls(tree: ast.AST) -> Iterator[int]:
     """Yield the lines that begin or end a transaction."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(attr=name) if name in _METHODS:
                 yield node.lineno
@@ -53,7 +53,7 @@ def test_connection_is_released_by_what_is_slow_and_not_by_its_callers() -> None
     matches = {
         shown(path)
         for path in modules("idp", "demo")
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(parsed(path))
         if isinstance(node, ast.Call) and named(node.func).endswith("release_connection")
     }
     assert matches == {HOME, *SLOW}

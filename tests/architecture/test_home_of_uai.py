@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/uai.py"
@@ -15,7 +15,7 @@ _OF_A_SCHOOL = re.compile(r"uai|school", re.IGNORECASE)
 
 def second_rules(tree: ast.AST) -> Iterator[int]:
     """Yield the lines that validate, normalise or refuse a UAI."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.FunctionDef(name="is_uai"):
                 yield node.lineno
@@ -29,7 +29,7 @@ def prose(path: Path) -> set[int]:
     """Return the lines on which docstrings begin; they may explain the UAI."""
     return {
         node.value.lineno
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(parsed(path))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
 

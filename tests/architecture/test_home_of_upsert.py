@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.tree import modules, parsed, shown
+from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/db.py"
@@ -27,7 +27,7 @@ _TEXT = re.compile(r"\bON CONFLICT\b")
 
 def chooses_dialect(tree: ast.AST) -> Iterator[int]:
     """Yield the lines that import the INSERT of one dialect."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Attribute(attr="insert", value=source) if _A_DIALECT.search(ast.unparse(source)):
                 yield node.lineno
@@ -39,12 +39,12 @@ def writes_conflict(path: Path) -> bool:
     """Return whether a module has SQL text with ON CONFLICT outside docstrings."""
     docstrings = {
         id(node.value)
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(parsed(path))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     return any(
         isinstance(node, ast.Constant) and isinstance(node.value, str) and _TEXT.search(node.value)
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(parsed(path))
         if id(node) not in docstrings
     )
 

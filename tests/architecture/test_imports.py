@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from idp.paths import CHECKOUT
-from tests.architecture.tree import PRODUCT, imported, modules, named, parsed, shown
+from tests.architecture.tree import PRODUCT, imported, modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 READS_ENVIRONMENT = {
@@ -32,7 +32,7 @@ CLOCKS = {
 
 def attributes(path: Path, names: set[str]) -> list[int]:
     """Return the lines that name one of `names`."""
-    return [node.lineno for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute) and named(node) in names]
+    return [node.lineno for node in nodes_of(parsed(path)) if isinstance(node, ast.Attribute) and named(node) in names]
 
 
 def imports(path: Path, names: set[str]) -> list[int]:

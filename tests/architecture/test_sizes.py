@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from idp.paths import CHECKOUT
-from tests.architecture.tree import PRODUCT, modules, pages, parsed, shown
+from tests.architecture.tree import PRODUCT, modules, nodes_of, pages, parsed, shown
 
 MODULE, FUNCTION, CONFTEST, FOLDER = 400, 50, 150, 16
 PAGE_LINES, PAGE_LOGIC = 120, 8
@@ -18,7 +18,7 @@ def length(path: Path) -> int:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{shown(path)}:{node.lineno} {node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from idp.paths import CHECKOUT
 from idp.tables import metadata
-from tests.architecture.tree import imported, modules, named, parsed, shown
+from tests.architecture.tree import imported, modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
 PACKAGES = ("idp", "demo", "bench", "clients", "migrations")
@@ -53,7 +53,7 @@ ALLOWED_FRENCH = {"idp/rostering/files/xml_stream.py": "a secretary reads what i
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the docstrings and comments of a module, each with its line."""
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, " ".join(node.value.value.split())
     for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
@@ -63,7 +63,7 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 
 def names(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the names that a module gives to parameters, variables, functions and classes, each with its line."""
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         match node:
             case ast.arg(arg=name):
                 yield node.lineno, name
@@ -78,7 +78,7 @@ def command_texts(path: Path) -> Iterator[tuple[int, str]]:
 
     Arguments of `gettext` are for pages, also in an exception that a page shows.
     """
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         if isinstance(node, ast.Call) and _SAYS.search(named(node.func)):
             calls = [part for part in ast.walk(node) if isinstance(part, ast.Call) and named(part.func) == "gettext"]
             for_pages = {id(part) for call in calls for part in ast.walk(call)}
@@ -94,8 +94,8 @@ def operator_texts(path: Path) -> Iterator[tuple[int, str]]:
     """
     yield from command_texts(path)
     if any(name.partition(".")[0] == "click" for _, name in imported(path)):
-        docstrings = {id(node.value) for node in ast.walk(parsed(path)) if isinstance(node, ast.Expr)}
-        for node in ast.walk(parsed(path)):
+        docstrings = {id(node.value) for node in nodes_of(parsed(path)) if isinstance(node, ast.Expr)}
+        for node in nodes_of(parsed(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 yield node.lineno, node.value
 

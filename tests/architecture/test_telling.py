@@ -10,7 +10,7 @@ from jinja2 import Environment, nodes
 from idp.app import create_app
 from idp.paths import CHECKOUT
 from tests.architecture.told import SENTENCES
-from tests.architecture.tree import PRODUCT, modules, named, parsed, templates
+from tests.architecture.tree import PRODUCT, modules, named, nodes_of, parsed, templates
 from tests.databases import settings_for
 from tests.rows import each_row
 
@@ -42,7 +42,7 @@ def in_templates(environment: Environment) -> Iterator[str]:
 def in_python() -> Iterator[str]:
     """Yield every sentence of the Python code for pages and mails."""
     for path in modules(*PRODUCT):
-        for node in ast.walk(parsed(path)):
+        for node in nodes_of(parsed(path)):
             if isinstance(node, ast.Call) and named(node.func) in _TRANSLATES:
                 yield from (a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str))
 
@@ -58,7 +58,7 @@ def test_every_sentence_about_telling_somebody_has_its_proof(environment: Enviro
 @each_row("proof", sorted(set(SENTENCES.values())))
 def test_every_proof_is_a_test(proof: str) -> None:
     file, _, name = proof.partition("::")
-    functions = {node.name for node in ast.walk(parsed(CHECKOUT / file)) if isinstance(node, ast.FunctionDef)}
+    functions = {node.name for node in nodes_of(parsed(CHECKOUT / file)) if isinstance(node, ast.FunctionDef)}
     assert name in functions
     assert name.startswith("test_")
 

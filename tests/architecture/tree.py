@@ -24,6 +24,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def nodes_of(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Return all nodes of a module: forty tests look at each, and `ast.walk` takes longer than what they ask."""
+    return tuple(ast.walk(tree))
+
+
 def shown(path: Path) -> str:
     """Return the path relative to the repository."""
     return path.relative_to(CHECKOUT).as_posix()
@@ -64,9 +70,20 @@ def named(node: ast.AST) -> str:
             return "?"
 
 
+def sentences(tree: ast.AST) -> Iterator[str]:
+    """Yield the texts of a module, with `x` in the place of a value."""
+    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        match node:
+            case ast.JoinedStr(values=values):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in values)
+            case ast.Constant(value=str() as text) if node not in parts:
+                yield text
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line number and the name of each import."""
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(parsed(path)):
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, alias.name) for alias in names)

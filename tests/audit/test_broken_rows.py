@@ -13,7 +13,7 @@ from tests.audit.journal import ids, list_findings, seal, tamper, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 COLUMNS = "at, kind, result, account_id, client_id, actor, ip, request_id, details, salt, personal_digest, mac"
 UNREADABLE = "the entry was changed: it cannot be read"

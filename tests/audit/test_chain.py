@@ -21,7 +21,7 @@ from tests.audit.journal import a_day, fail, ids, list_findings, other_secret, s
 from tests.builders import Build
 from tests.commands.conftest import Run
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
+pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.row("O-06")]
 
 COLUMNS = (
     "at", "kind", "result", "account_id", "client_id", "staff_id", "school_id", "actor", "ip", "request_id", "details",

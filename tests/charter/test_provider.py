@@ -17,7 +17,7 @@ from tests.charter.tokens import acceptances
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 CHARTER = "Charte ENT"
 
@@ -187,5 +187,5 @@ def test_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Bui
     for tag in ("<script", "<img", '<a href="x"', '<a href="javascript', '<a href="data', "<b>", "<h1"):
         assert tag not in prose
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in prose
-    assert '<a href="https://ent.test/aide">sûr</a>' in prose
+    assert '<a href="https://ent.test/aide" rel="noopener noreferrer nofollow">sûr</a> (ent.test)' in prose
     assert "{{ 7*7 }}" in prose

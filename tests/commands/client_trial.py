@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -66,6 +68,13 @@ def trial_published(app: Flask, settings: Settings, place: Place) -> None:
     for path in (METADATA, "/jwks.json"):
         content = app.test_client().get(path, base_url=settings.issuer).data
         place.provider.served[path] = (200, {"Content-Type": "application/json"}, content)
+    place.provider.served["/authorize"] = nobody_signed_in
+
+
+def nobody_signed_in(handler: BaseHTTPRequestHandler, error: str = "login_required") -> Answer:
+    """Answer a request with `prompt=none` as the service does; a test compares both."""
+    asked = parse_qs(urlsplit(handler.path).query)
+    return 303, {"Location": f"{asked['redirect_uri'][0]}?error={error}&state={asked['state'][0]}"}, b""
 
 
 @pytest.fixture(name="ent")

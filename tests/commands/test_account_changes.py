@@ -21,7 +21,7 @@ from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 
 def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:

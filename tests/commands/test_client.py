@@ -22,11 +22,14 @@ SHOWN = {
     "jwks_uri", "profile", "par_required", "dpop_required", "sector_identifier_uri", "userinfo_alg", "refresh_id_token",
     "default_max_age", "description", "former_secret_until", "registered_by_itself",
     "ended_itself_at",
-    "sector", "bounds", "registration_used_at", "pending_since", "pending_hosts", "pending_metadata",
+    "sector", "bounds", "registration_used_at", "pending_since", "pending_hosts", "pending_metadata", "waiting_since",
+    "asked_uais",
 }  # fmt: skip
 
 
 UNASKED: dict[str, Any] = {
+    "waiting_since": None,
+    "asked_uais": [],
     "frontchannel_logout_uri": "",
     "auth_alg": "",
     "jwks": None,

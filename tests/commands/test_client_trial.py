@@ -1,9 +1,12 @@
 """`idp client test`, against real servers: each fault of a registration is reported."""
 
 import json
+from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from idp.clients.models import Audience, Client
@@ -15,6 +18,7 @@ from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     METADATA,
     REFUSED,
     Place,
+    nobody_signed_in,
     public_keys,
     sqlite_alone,
     trial_ent,
@@ -26,7 +30,7 @@ from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     wrong,
 )
 from tests.commands.conftest import Run
-from tests.protocol.ent_server import FINE, Answer, listening_ent
+from tests.protocol.ent_server import FINE, Answer, Behaviour, listening_ent
 from tests.relying_party import RelyingParty
 
 
@@ -54,7 +58,7 @@ def test_a_ready_ent_passes_every_check(act: Run, build: Build, place: Place) ->
     assert [finding for finding in findings if not finding["ok"]] == []
     assert code == 0
     assert [finding["check"] for finding in findings] == [
-        "enabled", "audience", "school", "metadata", "issuer", "provider_keys", "redirect_uri",
+        "enabled", "audience", "school", "metadata", "issuer", "provider_keys", "sign_in", "redirect_uri",
         "post_logout_redirect_uri",
         "home_uri", "initiate_login_uri", "frontchannel_logout_uri", "jwks_uri", "sector_identifier_uri",
         "backchannel_logout_uri",
@@ -198,3 +202,55 @@ def test_the_provider_metadata_is_checked_from_outside(
     [(name, message)] = wrong(act, ent)
     assert name == "provider_keys"
     assert "idp keys rotate --alg RS256" in message
+
+
+@sqlite_alone
+def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
+    act: Run, build: Build, ent: RelyingParty, browser: FlaskClient, place: Place, settings: Settings
+) -> None:
+    def signed_in(client_id: str) -> str:
+        _, findings = tried(act, client_id)
+        return "".join(finding["message"] for finding in findings if finding["check"] == "sign_in")
+
+    def answered() -> dict[str, list[str]]:
+        """Return what the service itself answers to the last request."""
+        path = next(request.path for request in reversed(place.provider.asked) if "/authorize" in request.path)
+        location = browser.get(path, base_url=settings.issuer).headers["Location"]
+        assert location.startswith(f"{callback}?")
+        sent, came_back = parse_qs(urlsplit(path).query), parse_qs(urlsplit(location).query)
+        assert came_back["state"] == sent["state"]
+        return sent | came_back
+
+    callback = f"https://{place.host}/cb"
+    assert f"puis revient à {callback}" in signed_in(ent.client_id)
+    assert (answered()["prompt"], answered()["error"]) == (["none"], ["login_required"])
+    pushes = build.ent("Horizon", host=place.host, par_required=True)
+    place.provider.served["/authorize"] = partial(nobody_signed_in, error="invalid_request")
+    assert "comme il faut" in signed_in(pushes.client_id)
+    assert answered()["error"] == ["invalid_request"]
+    registrations.disable(pushes.client_id)
+    assert signed_in(pushes.client_id) == ""
+
+
+@sqlite_alone
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((200, {}, b""), "voyez le proxy"),
+        ((303, {"Location": "https://connexion.test/connexion"}, b""), "voyez le proxy"),
+        ((303, {"Location": "CALLBACK?error=login_required"}, b""), "a perdu « state »"),
+        ((429, {}, b""), "recommencez dans une minute"),
+        (partial(nobody_signed_in, error="invalid_scope"), "refusée : invalid_scope"),
+    ],
+)
+def test_a_sign_in_request_that_fails_is_reported(
+    act: Run, ent: RelyingParty, place: Place, answer: Answer | Behaviour, expected: str
+) -> None:
+    if not callable(answer):
+        status, headers, content = answer
+        callback = f"https://{place.host}/cb"
+        answer = status, {name: value.replace("CALLBACK", callback) for name, value in headers.items()}, content
+    place.provider.served["/authorize"] = answer
+    [(name, message)] = wrong(act, ent)
+    assert name == "sign_in"
+    assert expected in message

@@ -25,7 +25,7 @@ from tests.commands.sample import APART, arguments, leaves
 from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
 READING = {"disputes", "check", "list", "show", "find", "current", "invites", "notices", "report", "status", "test"}

@@ -143,6 +143,7 @@ def test_a_new_letter_revokes_every_credential(
     assert answer.code == 0, answer.err
     after = reload_account(account)
     assert (after.activated_at, after.activated_in, after.password_hash, after.password_blocked_at) == (None,) * 4
+    assert after.first_activated_at is not None
     assert (after.email, after.mailbox, after.email_confirmed_at, after.pending_email) == (None,) * 4
     assert after.inactive_warned_at is None
     assert living(account) == 0

@@ -22,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 from idp import db as idp_db
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
+from idp.clock import day_of
 from idp.db import db, retry_unit_of_work
 from idp.letters import merge_csv, printing, secrets
 from tests import forked
@@ -111,7 +112,7 @@ def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, 
         COLLEGE, "Collège des Tilleuls", "6e 1", "Mme", "LEROY-VANDEPUTTE", "Noémie", "Appartement 12", "Bâtiment B",
         "1 rue du Test, Lieu-dit", "01990", "Rivebelle", "France", "Malo (6e 1), Zoé (2de 7)", account.username,
     ]  # fmt: skip
-    assert list(row.values())[15:] == ["https://ent.test/", valid_until.astimezone().strftime("%d/%m/%Y")]
+    assert list(row.values())[15:] == ["https://ent.test/", f"{day_of(valid_until):%d/%m/%Y}"]
     assert fold_provisional(secret) == secret_on(pages(out)[0])
     assert secret not in answer.out
     assert heading(sign_in(app.test_client(), "/connexion", account.username, secret)) == ACTIVATION

@@ -13,7 +13,7 @@ from tests.builders import COLLEGE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import parent, pupil
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 
 def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, build: Build) -> None:
@@ -21,9 +21,18 @@ def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, bui
     held = build.never_activated(children=[first], family_name="DUPONT")
     parent(build, second, family_name="ZOLA")
     build.active(children=[first], family_name="ACTIF")
+    build.active(children=[first], family_name="ATTEND", email=None, pending_email="a@exemple.fr")
+    build.active(children=[first], family_name="SANS", email=None)
+    build.active(children=[first], family_name="SIGNALE", email=None, contested_at=now())
+    build.never_activated(children=[first], family_name="REFAIT", first_activated_at=now())
     parent(build, first, family_name="SUSPENDU", suspended_at=now())
     answer = act("letters", "remaining", "--school", COLLEGE, "--class", "6e 1", "--json")
-    assert json.loads(answer.out) == [{"class": "6e 1", "pupil": "LEROY Malo", "guardian": "DUPONT Noémie"}]
+    assert [(row["pupil"], row["guardian"], row["state"]) for row in json.loads(answer.out)] == [
+        ("LEROY Malo", "ATTEND Noémie", "email_to_confirm"),
+        ("LEROY Malo", "DUPONT Noémie", "to_activate"),
+        ("LEROY Malo", "REFAIT Noémie", "to_activate_again"),
+        ("LEROY Malo", "SANS Noémie", "no_email"),
+    ]
     out = act("letters", "remaining", "--school", COLLEGE.lower()).out
     assert "ZOLA Noémie" in out
     assert held.username not in out

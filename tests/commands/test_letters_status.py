@@ -17,7 +17,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed", "disputed")
 

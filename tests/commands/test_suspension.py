@@ -1,5 +1,6 @@
 """`idp account suspend` and `reopen`: a suspended account signs in nowhere, a suspended tie gives an ENT no child."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,11 @@ from sqlalchemy import select
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.encrypted import UndecryptableError
 from idp.oidc.logout.back_channel import LOGOUT
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
@@ -25,7 +28,7 @@ from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 WHY = "jugement du 3 novembre"
 
@@ -34,6 +37,7 @@ def row_of(account: Account) -> Suspension:
     return db.session.scalars(select(Suspension).where(Suspension.account_id == account.id)).one()
 
 
+@pytest.mark.row("K-25")
 def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
     act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
 ) -> None:
@@ -111,6 +115,7 @@ def test_a_person_whose_tie_is_suspended_gets_no_bulk_letter(act: Run, build: Bu
     assert f"{account.username} is suspended" in answer.err
 
 
+@pytest.mark.row("K-25")
 def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     act: Run, build: Build, browser: FlaskClient, events: Events
 ) -> None:
@@ -123,7 +128,12 @@ def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     assert answer.code == 0, answer.err
     claims = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert [child["given_name"] for child in claims["children"]] == ["Zoé"]
-    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+    renewed = ent.refresh(browser, tokens["refresh_token"])
+    assert renewed.status_code == 200
+    claims = ent.userinfo(browser, renewed.get_json()["access_token"]).get_json()
+    assert [child["given_name"] for child in claims["children"]] == ["Zoé"], "also with what the ENT renews"
+    assert str(malo.id) not in renewed.text
+    assert "Malo" not in renewed.text
     page = browser.get("/mon-compte").get_data(as_text=True)
     assert "Malo" not in page
     [event] = events("account.suspended")
@@ -131,6 +141,7 @@ def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     assert not waiting(NOTICE)
 
 
+@pytest.mark.row("K-25")
 def test_a_person_whose_last_tie_is_suspended_is_out_of_that_ent_alone(
     act: Run, build: Build, browser: FlaskClient
 ) -> None:
@@ -192,7 +203,7 @@ def test_reopening_one_of_two_suspensions_leaves_the_other(build: Build) -> None
     assert refusal.value.why is Why.OVER
 
 
-def test_no_purge_and_no_erasure_removes_a_suspension(act: Run, build: Build) -> None:
+def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: Build) -> None:
     moment = now()
     account = build.active(activated_at=moment - timedelta(days=5000), email=None)
     [tie] = account.guardianships
@@ -202,7 +213,31 @@ def test_no_purge_and_no_erasure_removes_a_suspension(act: Run, build: Build) ->
     with unit_of_work():
         assert unused_accounts.remove_ended_links(moment) == 0
         assert not unused_accounts.remove(account.id, unused_accounts.removable(build.settings, moment))
+    child_id, until = tie.child_id, moment + timedelta(days=2)
     answer = act("account", "erase", account.username, "--yes", "--reason", "demande")
-    assert answer.code != 0
-    assert "suspended" in answer.err
-    assert row_of(account).ended_at is None
+    assert "the suspended access to 1 child: encrypted digests" in answer.out
+    assert "refuses the person and says so" not in answer.out, "no file named the person"
+    [kept] = db.session.scalars(select(KeptSuspension))
+    assert (kept.child_id, kept.until) == (child_id, None)
+    assert b"leroy" not in kept.person
+    with unit_of_work():
+        kept_suspensions.keep([b"former secret of 32 bytes or more"], child_id, until, {"a"})
+    both = [*build.settings.secrets, b"former secret of 32 bytes or more"]
+    assert len(list(kept_suspensions.holding(both, moment))) == 2
+    with pytest.raises(UndecryptableError):
+        list(kept_suspensions.holding(build.settings.secrets, moment))
+    with unit_of_work():
+        kept_suspensions.encrypt_again(both)
+    db.session.expire_all()
+    assert ["a"] in [traces for _, traces in kept_suspensions.holding(build.settings.secrets, moment)]
+    with time_machine.travel(until):
+        assert json.loads(act("purge", "--json").out)["suspensions_removed"] == 1
+    [(pupil, _)] = kept_suspensions.holding(build.settings.secrets, until)
+    assert pupil == child_id
+
+
+def test_a_suspended_account_without_a_child_is_not_erased(act: Run, build: Build) -> None:
+    account = build.active(children=[])
+    suspension.suspend_for_a_day(account.id, WHY, "")
+    answer = act("account", "erase", account.username, "--yes", "--reason", "demande")
+    assert (answer.code, "nothing can be kept of the suspension" in answer.err) == (1, True)

@@ -18,11 +18,10 @@ from demo.siecle_files import ENCODING
 from idp.accounts.models import Account, Child, School
 from idp.clock import now
 from idp.db import Base, db
-from idp.desk.school_files import comparing
+from idp.desk.school_files import comparing, leaving
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.files.sources import InMemory
-from idp.rostering.reconcile import difference
 from tests.demo.house import House, account, count
 
 
@@ -74,7 +73,7 @@ def test_the_secretary_may_import_the_next_file_and_a_start_does_not_undo_it(hou
     form = comparing.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value})
     result = imports.run(house.settings, upload, form, intake._QUIET, comparing.terms(Role.SECRETARY, ()))
     people = result.counts["students"], result.counts["guardians"]
-    assert not comparing.too_many_leave(Role.SECRETARY, people[0].left, difference.enrolled(result.staging))
+    assert not leaving.too_many(house.settings, Role.SECRETARY, school_file.SCHOOL.uai, leaving.numbers(result))
     result.staging.close()
     assert [(counted.created, counted.changed, counted.left) for counted in people] == [(1, 1, 1), (2, 0, 0)]
     assert not result.mistakes

@@ -121,11 +121,13 @@ OBJECTS: dict[str, Make] = {
     "enrolment.enrol": _invitation,
     "enrolment.challenge": _invitation,
     "enrolment.begin_code": _invitation,
+    "ents.accept": _ent,
     "ents.detail": _ent,
     "ents.draft": _ent,
     "ents.edit": _ent,
     "ents.publish": _ent,
     "ents.read_charter": _ent,
+    "ents.refuse": _ent,
     "ents.secret": _ent,
     "ents.trial": _ent,
     "ents.write_charter": _ent,
@@ -161,5 +163,25 @@ OBJECTS: dict[str, Make] = {
 or, for a path without variable parts, the parameters of the query."""
 NOT_WHOLE = frozenset({"files.compare", "files.import_"})
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
-NARROWER: dict[str, frozenset[Role]] = {"ents.register": frozenset({Role.ENT_OPERATOR})}
-"""Endpoints that refuse roles which have the right: a new ENT would not be in the scope of the operator."""
+NARROWER: dict[str, frozenset[Role]] = {
+    "ents.accept": frozenset({Role.ENT_OPERATOR}),
+    "ents.refuse": frozenset({Role.ENT_OPERATOR}),
+}
+"""Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator."""
+
+
+class Kept:
+    """Objects of one school, each made once: for requests that are refused and so change nothing."""
+
+    def __init__(self, colleagues: Colleagues, uai: str) -> None:
+        self._colleagues, self._uai = colleagues, uai
+        self._made: dict[Make, Ids] = {}
+
+    def ids(self, endpoint: str) -> Ids:
+        """Return the values of the variable parts of a route."""
+        make = OBJECTS.get(endpoint)
+        if make is None:
+            return {}
+        if make not in self._made:
+            self._made[make] = make(self._colleagues, self._uai)
+        return self._made[make]

@@ -1,17 +1,22 @@
 """Who may open a page of the desk, and what comes first."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, refusals
 from idp.desk.staff.models import Role
+from tests import databases
 from tests.desk.colleagues import Colleagues, post
-from tests.pages import heading
+from tests.pages import form_token, heading
+from tests.rows import each_row
 
 
 def test_every_endpoint_declares_what_it_needs(desk: Flask) -> None:
@@ -77,6 +82,48 @@ def test_a_person_with_two_posts_chooses_one(colleagues: Colleagues) -> None:
     page = browser.get("/").get_data(as_text=True)
     assert "Lycée Louise-Weber" in page
     assert "Direction" in page
+
+
+@pytest.mark.row("K-17")
+@each_row(
+    ("headers", "is_taken"),
+    [
+        ({}, True),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": databases.DESK, "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "https://connexion.exemple.test"}, False),
+        ({"Origin": f"{databases.DESK}.ailleurs.test"}, False),
+        ({"Origin": databases.DESK.replace("https", "http")}, False),
+    ],
+)
+def test_a_form_of_another_site_is_refused_also_with_the_right_token(
+    colleagues: Colleagues, headers: dict[str, str], *, is_taken: bool
+) -> None:
+    browser = colleagues.signed_in()
+    token = form_token(browser.get("/ma-securite"))
+    answer = browser.post("/deconnexion", data={"csrf_token": token}, headers=headers)
+    assert answer.status_code == (303 if is_taken else 400)
+    assert (browser.get("/").status_code == 303) is is_taken
+
+
+@pytest.mark.row("K-16")
+def test_refused_pages_do_not_fill_the_journal(colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_ALL", 3)
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    for key in ids[:17]:
+        browser = colleagues.session(staff)[0]  # a new session is no new budget
+        assert browser.get(f"/comptes/{key}").status_code == 404
+    entries = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "desk.refused")).all()
+    assert [entry["count"] for entry in entries] == [1, 2, 3, 4, 8, 16]
+    assert [entry["subject"] for entry in entries[:3]] == ids[:3]
+    assert colleagues.signed_in().get(f"/comptes/{ids[0]}").status_code == 404
+    assert db.session.query(AuditEntry).filter_by(kind="desk.refused").count() == 7, "another person's are noted"
 
 
 def test_nobody_chooses_the_post_of_another(colleagues: Colleagues) -> None:

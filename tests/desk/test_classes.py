@@ -138,23 +138,26 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     page = browser.get("/classes/liste?classe=6e+1")
     assert heading(page) == "Reste à activer : 6e 1"
     words = page.get_data(as_text=True)
-    assert "reste à activer" in words
+    assert "compte à activer avec le courrier" in words
+    assert "adresse mail à confirmer, par le lien du mail" in words
     assert "DUPONT Noémie" in words
-    for secret in (rest.username, held.username, "exemple.fr", "FERME", "ADAM", "7K4M"):
+    for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
         assert secret not in words
     file = browser.get("/classes/liste.csv?classe=6e+1")
     assert file.headers["Content-Disposition"] == "attachment; filename=reste-a-activer-6e-1.csv"
     lines = file.data.decode("utf-8-sig").splitlines()
     assert lines[0] == '"classe";"élève";"responsable";"état"'
     assert lines[1:] == [
-        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"reste à activer"',
-        '"6e 1";"LEROY Zoé";"DUPONT Noémie";"reste à activer"',
+        '"6e 1";"LEROY Malo";"ADAM Noémie";"adresse mail à confirmer, par le lien du mail"',
+        '"6e 1";"LEROY Malo";"BERNARD Noémie";"adresse mail à confirmer, par le lien du mail"',
+        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer avec le courrier"',
+        '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',
     ]
     listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))
     assert listed == 2
 
 
-@pytest.mark.parametrize(("page", "count"), [("courriers", 4), ("rappel", 2), ("liste", 0)])
+@pytest.mark.parametrize(("page", "count"), [("courriers", 4), ("rappel", 2), ("liste", 2)])
 def test_each_page_that_names_families_of_a_class_is_journaled(
     desk: Flask, colleagues: Colleagues, build: Build, waiting: list[Account], page: str, count: int
 ) -> None:

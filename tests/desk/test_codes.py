@@ -21,7 +21,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import codes, invitations, notices
+from idp.desk.staff import ceremonies, codes, invitations, notices
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential
 from idp.outbox.models import OutboxMessage
 from tests.desk.authenticator import Authenticator
@@ -248,6 +248,8 @@ def test_a_proof_is_limited_like_a_sign_in(clock: time_machine.Traveller, sylvie
     answers = [post(sylvie.browser, "/preuve", password=PASSWORD, code="000000") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[-1].headers["Retry-After"]
+    entries = db.session.query(AuditEntry).filter_by(kind="staff.proved").all()
+    assert [(entry.result, entry.details["authenticator"]) for entry in entries] == [("refused", "code")] * 5
 
 
 def guess_elsewhere(desk: Flask) -> TestResponse:
@@ -285,6 +287,7 @@ def test_the_device_of_a_colleague_guesses_in_the_bucket_of_the_account(
     assert sign_in(other, sylvie.code()).status_code == 429
 
 
+@pytest.mark.row("K-20")
 def test_a_code_proves_once(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
     clock.shift(timedelta(minutes=6))
     code = sylvie.code()
@@ -327,13 +330,20 @@ def test_the_secret_of_another_browser_enrols_nothing(clock: object, desk: Flask
         assert "Cette page est restée ouverte trop longtemps." in page.get_data(as_text=True)
 
 
-def test_a_code_is_added_beside_a_passkey(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -> None:
+def test_a_code_is_added_beside_a_passkey(
+    clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
     browser, staff = colleagues.enrolled(Authenticator())
     other, _ = colleagues.session(staff)
     begun = post(browser, "/ma-securite/code", "/ma-securite")
     totp = pyotp.TOTP(secret_of(begun))
     fields = {"ceremony": ceremony_of(begun), "password": PASSWORD, "code": totp.at(now())}
     assert db.session.query(OutboxMessage).filter_by(kind=notices.NEW_CREDENTIAL).count() == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(ceremonies, "use", lambda *_: None)  # another request has just used the form
+        lost = browser.post("/ma-securite/code/enregistrer", data={"csrf_token": form_token(begun), **fields})
+    assert "seul le premier envoi a compté" in lost.get_data(as_text=True)
+    assert "sont enregistrés" not in lost.get_data(as_text=True)
     added = browser.post("/ma-securite/code/enregistrer", data={"csrf_token": form_token(begun), **fields})
     assert added.headers["Location"] == "/ma-securite?fait=code"
     message = db.session.query(OutboxMessage).filter_by(kind=notices.NEW_CREDENTIAL).one()

@@ -37,12 +37,13 @@ def write(
 def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
     preview = f"/ent/{client.id}/charte/apercu"
-    answer = write(browser, client, words="# Charte\n\n<script>alert(1)</script> **polis**")
+    answer = write(browser, client, words="# Charte\n\n<script>alert(1)</script> **polis** [a](https://autre.test/)")
     assert answer.headers["Location"] == preview
     assert db.session.query(CharterVersion).count() == 0
     page = text(browser.get(preview))
     assert "<strong>polis</strong>" in page
     assert "<script>alert" not in page
+    assert "autre.test. Chaque lien montre son site" in page
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', page)
     assert digest
     answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1))

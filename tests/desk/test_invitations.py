@@ -12,11 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from idp.audit.models import AuditEntry
-from idp.clock import now
+from idp.clock import last_day, now
 from idp.db import db
 from idp.desk.staff import invitations
 from idp.desk.staff.invitations import Grant
-from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation
+from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage
 from tests.desk import authenticator
 from tests.desk.authenticator import Authenticator, options
@@ -124,6 +124,22 @@ def test_a_person_who_has_enrolled_gets_no_link(colleagues: Colleagues, build: o
     person, invitation = invitations.invite(settings, staff.email, "Autre Nom", Grant(Role.HEAD, [school]))
     assert invitation is None
     assert (person.id, person.name) == (staff.id, staff.name)
+
+
+def test_a_role_is_granted_again_and_never_shortened(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    role, settings = colleagues.grant(staff, Role.HEAD, days=90), colleagues.build.settings
+    end = role.valid_until
+    for days, expected in ((10, end), (100, now() + timedelta(days=100))):
+        grant = Grant(Role.HEAD, [colleagues.build.school()], until=now() + timedelta(days=days))
+        invitations.invite(settings, staff.email, staff.name, grant)
+        db.session.expire_all()
+        [row] = db.session.scalars(select(StaffRole).where(StaffRole.staff_id == staff.id))
+        assert abs(row.valid_until - expected) < timedelta(minutes=1)
+        entry = db.session.scalars(
+            select(AuditEntry).where(AuditEntry.kind == "staff.role_granted").order_by(AuditEntry.id.desc()).limit(1)
+        ).one()
+        assert entry.details["until"] == last_day(row.valid_until).isoformat()
 
 
 def test_a_link_of_before_an_enrolment_adds_nothing(visitor: FlaskClient, colleagues: Colleagues) -> None:

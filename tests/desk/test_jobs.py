@@ -78,10 +78,14 @@ def state(key: uuid.UUID) -> State:
     return db.session.get_one(Job, key).state
 
 
+@pytest.mark.row("K-24")
 def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     key = ask(desk, browser)
-    assert "En attente" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    waiting = browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert "En attente" in waiting
+    assert "Actualiser" in waiting, "the way without a script"
+    assert all(part in waiting for part in ('role="status" data-news="state"', "data-follow=", 'data-news="progress"'))
     do_all()
     page = browser.get(f"/travaux/{key}")
     assert heading(page) == "Impression"
@@ -97,6 +101,7 @@ def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: 
     assert db.session.query(JobFile).one().content == b""
 
 
+@pytest.mark.row("K-24")
 def test_a_browser_takes_a_file_from_a_page_and_the_pages_then_say_so(
     desk: Flask, colleagues: Colleagues, work: object
 ) -> None:
@@ -125,6 +130,7 @@ def test_a_browser_takes_a_file_from_a_page_and_the_pages_then_say_so(
         assert "Prendre le fichier" not in again
 
 
+@pytest.mark.row("K-24")
 def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     key = ask(desk, browser)
@@ -203,6 +209,7 @@ def test_a_job_that_runs_stops_at_its_next_step(
     assert (db.session.get_one(Job, key).done, db.session.get_one(Job, key).total) == (1, 3)
 
 
+@pytest.mark.row("K-21")
 def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleagues, work: object) -> None:
     key = ask(desk, colleagues.signed_in())
     db.session.query(StaffRole).one().valid_until = now() - timedelta(seconds=1)
@@ -301,6 +308,7 @@ def test_a_job_that_has_to_wait_is_tried_again_soon_and_loses_no_try(
     assert state(key) is State.DONE
 
 
+@pytest.mark.row("K-24")
 def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     first, second = ask(desk, browser), ask(desk, browser)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -20,6 +21,7 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.desk import access
 from idp.desk.staff.models import Role, StaffAccount
+from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -119,6 +121,22 @@ def test_an_export_is_journaled_with_the_digest_of_its_file(build: Build, collea
     assert digest in browser.get("/journal").get_data(as_text=True), "the page shows it"
 
 
+def test_the_entry_of_an_export_has_its_filters(build: Build, colleagues: Colleagues) -> None:
+    account = build.active(children=[build.child()])
+    chosen = {
+        "acte": "account.read",
+        "qui": "Sylvie",
+        "du": "2026-01-02",
+        "au": "2999-12-31",
+        "compte": account.username,
+    }
+    post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="json", **chosen)
+    row = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == JournalExported.kind)).one()
+    assert row.account_id == account.id, "and so the entry goes with the account"
+    kept = {name: row.details[name] for name in ("act", "who", "since", "until")}
+    assert kept == {"act": "account.read", "who": "Sylvie", "since": "2026-01-02", "until": "2999-12-31"}
+
+
 def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagues: Colleagues) -> None:
     fill(build, colleagues)
     data = json.loads(post(colleagues.signed_in(Role.HEAD), "/journal/export", "/journal", format="json").get_data())
@@ -126,6 +144,7 @@ def test_the_digest_in_a_json_file_is_that_of_its_entries(build: Build, colleagu
     assert data["entries_sha256"] == hashlib.sha256(canonical).hexdigest()
 
 
+@pytest.mark.row("K-22")
 def test_a_csv_file_has_no_formula(build: Build, colleagues: Colleagues) -> None:
     account = build.active(children=[build.child()], given_name="=1+1", family_name="X")
     write(AccountRead(account_id=account.id), colleagues.person("@SUM(A1)"), build.school().id, reason="-2+3")
@@ -151,6 +170,13 @@ def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: 
     assert lines(au="1999-01-01") == -1
     assert lines(qui="%") == -1, "a sign is a sign"
     assert people
+    labels = [
+        unescape(label) for label in re.findall(r"<option value=.*?>(.*?)</option>", browser.get("/journal").text)
+    ]
+    acts = labels[1:]
+    assert acts == sorted(acts, key=lambda label: re.sub(r"[^a-z0-9 ]", "", fold(label)).strip())
+    assert len(set(acts)) == len(acts) > 50
+    assert acts[-1].startswith("Travail fini")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from idp.clock import now
 from idp.db import db, retry_unit_of_work
 from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
-from idp.letters import secrets
+from idp.letters import recipients, secrets
+from idp.letters.recipients import PrintError, Skip
 from idp.outbox.models import OutboxMessage
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
@@ -92,6 +93,40 @@ def test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner(
     assert message.payload["account"] == str(account.id)
     kinds = db.session.execute(text("SELECT kind FROM audit WHERE staff_id IS NOT NULL ORDER BY id")).scalars().all()
     assert {"letter.drawn", "letter.reissued", "desk.identity_checked"} <= set(kinds)
+
+
+@pytest.mark.row("K-05")
+@pytest.mark.usefixtures("paper")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_checks(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    account, browser = build.active(), colleagues.signed_in()
+    draw(browser, account, **CHECKED)
+    first = again(account).provisional_hash
+    shown = browser.get(f"/comptes/{account.id}").get_data(as_text=True)
+    assert "Le compte a déjà servi" in shown
+    assert "fermé depuis par un nouveau courrier" in shown
+    assert "jamais servi" not in shown
+    assert shown.count("Nouveau courrier préparé") == 1, "one act is one line, though the journal has two entries"
+    assert "<li>Courrier préparé" not in shown
+    assert "Vous avez vérifié que" in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    assert "Motif" in draw(browser, account).get_data(as_text=True)
+    stale = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    fields = {"generation": str(again(account).generation), "layout": "letter", **CHECKED}
+    answer = post(stale, f"/comptes/{account.id}/courrier", "/ma-securite", **fields)
+    assert "/preuve" in answer.headers["Location"]
+    people, [skipped] = recipients.in_school(build.school(), None, renew=True)
+    assert (people, skipped.skip) == ([], Skip.WAS_ACTIVE), "the letters of a class leave the account out"
+    with pytest.raises(PrintError, match="has been active: give --reason"):
+        recipients.by_username([account.username], None, None, "")
+    assert again(account).provisional_hash == first
+    draw(browser, account, **CHECKED)
+    assert again(account).provisional_hash != first
+    [(_, letters, *_)] = db.session.execute(
+        text("SELECT kind, count(*) FROM audit WHERE kind = 'letter.reissued' GROUP BY kind")
+    ).all()
+    assert letters == 2, "the alert about many letters counts both"
 
 
 @pytest.mark.usefixtures("paper")

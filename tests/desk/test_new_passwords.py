@@ -3,13 +3,21 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db
+from idp.desk.jobs import asking
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
+from idp.operations import batches
+from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import do_all, key_of, shown
 
 PATH = "/etablissement/mots-de-passe"
 
@@ -26,10 +34,12 @@ def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, coll
     assert "Un compte actif est concerné" in browser.get(PATH).get_data(as_text=True)
     assert "Tapez le mot BLOQUER" in post(browser, PATH, word="oui", uai=COLLEGE).get_data(as_text=True)
     assert not blocked(ours)
-    answer = post(browser, PATH, word="bloquer", uai=LYCEE)
+    job = key_of(post(browser, PATH, word="bloquer", uai=LYCEE))
+    assert not blocked(ours), "the request itself blocks nothing"
+    do_all()
     assert blocked(ours)
     assert not blocked(theirs), "a field of the form does not change the school of a head"
-    assert "1 famille choisira" in browser.get(answer.headers["Location"]).get_data(as_text=True)
+    assert "Familles qui choisiront un nouveau mot de passe : 1." in shown(browser.get(f"/travaux/{job}"))
     entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
     assert (entry.details["uai"], entry.details["count"]) == (COLLEGE, 1)
 
@@ -42,7 +52,59 @@ def test_an_engineer_names_the_school(build: Build, colleagues: Colleagues) -> N
     page = f"{PATH}?uai={COLLEGE.lower()}"
     assert "Collège des Tilleuls" in browser.get(page).get_data(as_text=True)
     post(browser, PATH, page, word="BLOQUER", uai=COLLEGE)
+    do_all()
     assert blocked(account)
+
+
+def test_the_page_says_how_many_need_a_letter(build: Build, colleagues: Colleagues) -> None:
+    build.active()
+    build.active(email=None)
+    page = shown(colleagues.signed_in(Role.HEAD).get(PATH))
+    assert "2 comptes actifs sont concernés." in page
+    assert "a besoin d’un nouveau courrier : 1 ici." in page
+
+
+@pytest.mark.row("K-14")
+def test_two_people_ask_for_one_job(build: Build, colleagues: Colleagues) -> None:
+    build.active()
+    first, second = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.HEAD)
+    job = key_of(post(first, PATH, word="BLOQUER"))
+    assert key_of(post(first, PATH, word="BLOQUER")) == job, "a second click"
+    assert "Quelqu’un d’autre l’a déjà demandé" in shown(post(second, PATH, word="BLOQUER"))
+    assert post(second, f"/travaux/{job}/annuler", PATH).status_code == 303
+    do_all()
+    assert db.session.get_one(Job, job).state is State.CANCELLED
+    assert db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").count() == 0
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
+    build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [build.active(email=f"p{number}@exemple.fr") for number in range(3)]
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.HEAD)
+    job = key_of(post(colleagues.session(staff)[0], PATH, word="BLOQUER"))
+    monkeypatch.setattr(batches, "ROWS", 1)
+    keep, kept = Running.keep, []
+
+    def keep_once(running: Running, result: dict[str, object]) -> None:
+        keep(running, result)
+        kept.append(result)
+        if len(kept) == 1:
+            raise RuntimeError("the worker is gone")
+
+    monkeypatch.setattr(Running, "keep", keep_once)
+    do_all()
+    assert [blocked(person) for person in people].count(True) == 1
+    role.ended_at = now()
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
+    db.session.commit()
+    do_all()
+    assert all(blocked(person) for person in people), "what has begun is finished, also without its person"
+    assert db.session.get_one(Job, job).result["blocked"] == 3
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert entry.details["count"] == 3
 
 
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HELPDESK, Role.DPO, Role.ENT_OPERATOR])

@@ -6,6 +6,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
@@ -16,13 +17,14 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import LABELS, WORDS, Answer
+from idp.desk.notices.words import LABELS, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
+from tests.rows import each_row
 
 CHECKED = "vu avec la famille"
 READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
@@ -102,6 +104,20 @@ def test_another_schools_notice_is_neither_listed_nor_settled(colleagues: Collea
 def test_the_academy_says_first_why_it_reads(colleagues: Colleagues, build: Build) -> None:
     browser = colleagues.signed_in(Role.DPO, reason="")
     assert browser.get("/signalements").headers["Location"].startswith("/motif?")
+
+
+def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Colleagues, build: Build) -> None:
+    other = build.active(children=[build.child("Zoé", uai=LYCEE)], given_name="Ysolde")
+    account = build.never_activated()
+    notice = noticed(build, Kind.LETTER_DOUBT, account, other=other)
+    browser = colleagues.signed_in()
+    page = plain(browser.get(f"/signalements/{notice.id}"))
+    assert f'<a href="/comptes/{account.id}">' in page
+    assert "Ysolde" in page, "the school compares the names"
+    assert str(other.id) not in page
+    shown = plain(browser.get(f"/comptes/{account.id}"))
+    assert f'<a href="/signalements/{notice.id}">Doublon possible</a>' in shown
+    assert "Ysolde" not in shown, "the page of one guardian names no other"
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
@@ -200,7 +216,12 @@ def test_every_other_notice_is_settled_with_its_sentence(
     other = build.active(given_name="Gaston", email="gaston@exemple.fr")
     notice = noticed(build, kind, build.active(), other=other)
     browser = colleagues.signed_in(Role.HEAD)
-    assert "gaston@exemple.fr" not in plain(browser.get("/signalements"))
+    for path in ("/signalements", f"/signalements/{notice.id}"):
+        page = plain(browser.get(path))
+        for account in (notice.account_id, other.id):
+            assert f'<a href="/comptes/{account}">' in page
+        assert "Gaston" in page
+        assert "gaston@exemple.fr" not in page
     result = answered(browser, notice, answer)
     assert "<h1>Signalement réglé</h1>" in plain(browser.get(result.headers["Location"]))
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "school.notice_settled"))
@@ -213,6 +234,18 @@ def test_every_other_notice_is_settled_with_its_sentence(
 
 def test_all_kinds_have_words() -> None:
     assert set(WORDS) == set(Kind)
+
+
+@each_row(
+    ("stored", "shown"),
+    [
+        ("new letter: mail perdu", "Nouveau courrier : mail perdu"),
+        ("unlocked", "Compte débloqué"),
+        ("Vu avec la mère.", "Vu avec la mère."),
+    ],
+)
+def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) -> None:
+    assert sentence(stored) == shown
 
 
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
@@ -286,6 +319,12 @@ def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: B
     page = plain(colleagues.signed_in().get("/"))
     assert '<span class="count">1</span>' in page
     assert 'href="/signalements"' in page
+    assert "Des familles attendent votre réponse." in page
+    academy = colleagues.signed_in(Role.HELPDESK)
+    page = plain(academy.get("/"))
+    assert "Les établissements y répondent." in page
+    assert "votre réponse" not in page
+    assert "L’établissement de chaque famille répond." in plain(academy.get("/signalements"))
 
 
 def test_the_list_is_in_the_journal_and_each_opened_notice_too(colleagues: Colleagues, build: Build) -> None:

@@ -87,6 +87,7 @@ def refused(page: Any, words: str = REFUSED) -> None:
     assert words in page.get_data(as_text=True)
 
 
+@pytest.mark.row("K-20")
 def test_an_answer_works_once(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     colleagues.enrolled(key)
@@ -155,6 +156,7 @@ def test_a_wrong_answer_enrols_nothing(desk: Flask, colleagues: Colleagues, chan
     assert heading(authenticator.enrol(browser, link, Authenticator())) == "Vos codes de secours"
 
 
+@pytest.mark.row("K-19")
 def test_a_challenge_serves_one_invitation(desk: Flask, colleagues: Colleagues) -> None:
     mine, theirs, browser = colleagues.invited(), colleagues.invited("Ahmed Roux"), desk.test_client()
     answer = Authenticator().create(options(browser, f"{theirs}/defi", theirs))
@@ -162,6 +164,7 @@ def test_a_challenge_serves_one_invitation(desk: Flask, colleagues: Colleagues) 
     assert "La clé d’accès n’a pas été enregistrée." in page.get_data(as_text=True)
 
 
+@pytest.mark.row("K-19")
 def test_nobody_adds_a_key_with_the_challenge_of_an_enrolment(desk: Flask, colleagues: Colleagues) -> None:
     browser, staff = colleagues.enrolled(Authenticator())
     link = colleagues.invited("Ahmed Roux")
@@ -170,6 +173,7 @@ def test_nobody_adds_a_key_with_the_challenge_of_an_enrolment(desk: Flask, colle
     assert keys(staff) == 1
 
 
+@pytest.mark.row("K-19")
 def test_a_key_belongs_to_one_person(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     _, owner = colleagues.enrolled(key)
@@ -179,14 +183,20 @@ def test_a_key_belongs_to_one_person(desk: Flask, colleagues: Colleagues) -> Non
     assert keys(owner) == 1
 
 
+@pytest.mark.row("K-19")
 def test_nobody_proves_for_another(desk: Flask, colleagues: Colleagues) -> None:
     theirs = Authenticator()
     colleagues.enrolled(theirs)
     browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
     refused(answer_with(browser, theirs.get(options(browser, "/preuve/defi", "/preuve")), "/preuve"))
     assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+    entry = db.session.query(AuditEntry).filter_by(kind="staff.proved").one()
+    assert (entry.result, entry.details["authenticator"]) == ("refused", "passkey")
+    statuses = [answer_with(browser, "{}", "/preuve").status_code for _ in range(5)]
+    assert statuses == [200] * 4 + [429], "as with codes, so that the journal does not grow for ever"
 
 
+@pytest.mark.row("K-20")
 def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     with time_machine.travel(now(), tick=False) as clock:
@@ -226,6 +236,7 @@ def test_keys_are_added_and_removed_but_the_last_means_is_kept(colleagues: Colle
     assert keys(staff) == 1
 
 
+@pytest.mark.row("K-19")
 def test_nobody_removes_the_key_of_another(colleagues: Colleagues) -> None:
     _, owner = colleagues.enrolled(Authenticator())
     key_id = db.session.scalar(select(StaffCredential.id).where(StaffCredential.kind == CredentialKind.PASSKEY))

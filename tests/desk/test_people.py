@@ -14,6 +14,8 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.people import words
 from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.operations.personal_data.erasure import Obstacle
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues, post
@@ -91,9 +93,12 @@ def test_a_correction_without_a_school_is_refused(build: Build, colleagues: Coll
 
 
 def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues: Colleagues) -> None:
-    key, browser = build.active().id, colleagues.signed_in(Role.DPO)
+    account, browser = build.active(roster_key="aaf:1"), colleagues.signed_in(Role.DPO)
+    key = account.id
+    suspension.suspend(key, Decision(reason="jugement"))
     path = f"/droits/{key}/effacement"
     page = browser.get(path).get_data(as_text=True)
+    assert "La suspension de l’accès à un élève : des empreintes chiffrées".replace(" :", "\u00a0:") in page
     assert "Ce qui reste, et pourquoi" in page
     assert "Les enfants" in page
     for word, reason in (("", "demande 12"), ("effacez", "demande 12"), ("EFFACER", "")):
@@ -106,6 +111,7 @@ def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues
     after = browser.get(answer.headers["Location"])
     assert heading(after) == "La personne est effacée"
     assert "Les enfants" in after.get_data(as_text=True)
+    assert "l’import refuse sa ligne et le dit" in after.get_data(as_text=True)
     [entry] = entries("account.erased")
     assert (entry.details["reason"], entry.staff_id is not None) == ("demande 12", True)
     assert post(browser, path, "/droits", reason="demande 12", word="EFFACER").status_code == 404

@@ -57,3 +57,20 @@ def test_a_person_who_left_is_removed_with_the_end_of_the_journal(
     assert purged(build) == {"staff_removed": 1}
     assert (db.session.query(StaffAccount).count(), db.session.query(StaffRole).count()) == (2, 2)
     assert db.session.query(StaffCredential).count() == 0
+
+
+def test_a_person_whose_last_role_ended_is_removed_a_year_later(
+    desk: Flask, build: Build, colleagues: Colleagues
+) -> None:
+    for days, ended in ((364, None), (366, None), (-100, 366), (-100, 364)):
+        staff = colleagues.person()
+        role = colleagues.grant(staff, Role.SECRETARY)
+        staff.created_at = now() - timedelta(days=800)
+        role.valid_until = now() - timedelta(days=days)
+        role.ended_at = now() - timedelta(days=ended) if ended else None
+        former = colleagues.grant(staff, Role.HEAD)
+        former.valid_until = now() - timedelta(days=700)
+    colleagues.person()  # was invited a moment ago
+    db.session.commit()
+    assert purged(build) == {"staff_removed": 2}
+    assert (db.session.query(StaffAccount).count(), db.session.query(StaffRole).count()) == (3, 4)

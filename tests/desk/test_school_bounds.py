@@ -23,7 +23,8 @@ pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 OUTSIDE = "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement."
 SUSPENDED = (
-    "Porte le nom d’une personne dont l’accès est suspendu dans cet établissement : la direction vérifie d’abord."
+    "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : rien n’est "
+    "ouvert. La direction vérifie, et l’académie l’aide si c’est une autre personne."
 )
 
 
@@ -45,6 +46,8 @@ class Pupil(NamedTuple):
 MOTHER = Parent("5")
 FATHER = Parent("6", "Paul", "LEROY", "M.", kinship="20")
 OTHER = Parent("8", "Jeanne", "DURAND", street="8 rue Basse")
+OTHER_FORM = FATHER._replace(key="1006", given="Henri PAUL", family="MARTIN-LEROY", civility="")
+"""The father as another software writes him."""
 MALO = Pupil("812", "Malo", (MOTHER, FATHER))
 INES = Pupil("900", "Ines", (OTHER,))
 
@@ -242,7 +245,7 @@ def test_other_keys_do_not_undo_a_suspension(desk: Flask, colleagues: Colleagues
     imported(head, *siecle(MALO, INES))
     decision = Decision(reason="jugement", child=child("812").id if of_tie else None)
     suspension.suspend(account("6").id, decision)
-    again = MALO._replace(key="1812", parents=(MOTHER._replace(key="1005"), FATHER._replace(key="1006", given="PAUL")))
+    again = MALO._replace(key="1812", parents=(MOTHER._replace(key="1005"), OTHER_FORM))
     for _ in range(2):  # the second time, the former pupil has left
         key = {"mot": "IMPORTER"}
         files = siecle(again, INES)

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.app import create_app
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -141,6 +142,7 @@ def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Coll
     assert "familles.csv" in shown(table)
 
 
+@pytest.mark.row("K-22")
 def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked(
     desk: Flask, colleagues: Colleagues
 ) -> None:
@@ -154,7 +156,12 @@ def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked
     assert refused.status_code == 303
     table = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/fichiers/{key}").get_data(as_text=True)
     assert "FAMILLE2 Marie" in table
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "desk.file_taken"))
+    assert (entry.details["job"], entry.details["work"], entry.details["file"]) == (str(key), "check", "difference.csv")
     assert not [cell for line in table.lstrip("\ufeff").splitlines() for cell in line.split(";") if cell[1:2] in "=+@"]
+    imported(browser, sheet(*families()))
+    _, unchanged = checked(browser, sheet(*families()))
+    assert "Prendre le fichier" not in unchanged, "an empty file is not offered"
 
 
 def test_the_page_shows_two_hundred_lines_of_a_kind(desk: Flask, colleagues: Colleagues) -> None:
@@ -249,6 +256,7 @@ ENTITIES = (
 )
 
 
+@pytest.mark.row("K-23")
 @each_row(
     ("name", "content", "sentence"),
     [
@@ -275,6 +283,7 @@ def test_a_file_that_cannot_be_imported_says_why(
     assert db.session.scalar(select(ImportBatch)) is None
 
 
+@pytest.mark.row("K-23")
 def test_a_school_has_lower_limits_of_archives(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +302,7 @@ def test_a_form_without_a_file_or_with_an_empty_one_is_told(desk: Flask, colleag
     assert db.session.scalar(select(Job)) is None
 
 
+@pytest.mark.row("K-23")
 def test_a_form_of_more_than_32_megabytes_is_told(desk: Flask, colleagues: Colleagues) -> None:
     answer = send(colleagues.signed_in(), b"x" * (33 << 20))
     assert answer.status_code == 413

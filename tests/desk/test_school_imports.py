@@ -1,11 +1,14 @@
 """The import of checked files: who may, what stops it, kills, history."""
 
+import re
 import time
 from datetime import timedelta
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from bench.academy.produce import Order, produce
 from idp.accounts.models import Account, Child, School
@@ -14,11 +17,13 @@ from idp.db import db
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
+from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked
+from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
@@ -33,7 +38,7 @@ def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
     imported(secretary, sheet(*families(40)))
     assert imported(secretary, sheet(*families(38))).state is State.DONE  # 2 of 40
     key, page = checked(secretary, sheet(*families(35)))  # 3 of 38
-    assert "Plus de 5 % des élèves partiraient. La direction" in page
+    assert "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La dir" in page
     assert "Importer</button>" not in page
     assert post(secretary, f"/fichiers/{key}/importer", "/fichiers").status_code == 200
     assert db.session.query(Job).filter_by(kind="import").count() == 2
@@ -41,6 +46,90 @@ def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
     do_all()
     assert db.session.get_one(Job, done).state is State.DONE
     assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 35
+
+
+def leave(browser: FlaskClient, *left: int) -> str:
+    """Check files without some of forty families; return why they are refused, empty if they were imported."""
+    rows = [line for number, line in enumerate(families(40), 1) if number not in left]
+    key, page = checked(browser, sheet(*rows))
+    if "Importer</button>" not in page:
+        return page
+    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER")
+    do_all()
+    return ""
+
+
+@pytest.mark.row("K-13")
+def test_leavers_of_several_imports_count_together(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    assert not leave(secretary, 1)
+    assert not leave(secretary, 1, 2)
+    assert "Trop d’élèves ou de responsables partiraient" in leave(secretary, 1, 2, 3)
+    assert not leave(secretary, 2)
+    assert not leave(secretary, 2, 3), "who came back does not count"
+    assert not leave(head, 2, 3, 4), "the head has no limit, and the count begins anew"
+    assert not leave(secretary, 2, 3, 4, 5)
+    for table in (Child, Account):
+        db.session.execute(update(table).where(table.left_at.is_not(None)).values(left_at=now() - timedelta(days=8)))
+    db.session.commit()
+    assert not leave(secretary, 2, 3, 4, 5, 6), "a week later"
+
+
+@pytest.mark.row("K-13")
+def test_guardians_who_lose_their_last_child_count_together(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    rows = families(40)
+    imported(head, sheet(*rows))
+    for number in (2, 3, 4):  # the pupil stays, with another guardian
+        rows[number - 1] = row(1, child=f"{1000 + number};FAMILLE{number};Léa;6A")
+        key, page = checked(secretary, sheet(*rows))
+        assert "départs 0, inchangés 39" in page
+        post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+        do_all()
+    assert "Trop d’élèves ou de responsables partiraient" in page
+    assert db.session.query(Account).filter(Account.disabled_at.is_(None)).count() == 38
+
+
+@pytest.mark.row("K-13")
+def test_an_import_looks_again_at_who_left_since_its_check(desk: Flask, colleagues: Colleagues) -> None:
+    secretary = colleagues.signed_in()
+    imported(colleagues.signed_in(Role.HEAD), sheet(*families(40)))
+    key, _ = checked(secretary, sheet(*families(39)))
+    waiting = key_of(post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    gone = update(Child).where(Child.family_name.in_(["FAMILLE1", "FAMILLE2"]))
+    db.session.execute(gone.values(left_at=now(), roster_key=None))
+    db.session.commit()
+    do_all()
+    assert db.session.get_one(Job, waiting).refusal == "too_many_leave"
+
+
+@pytest.mark.row("K-14")
+def test_one_import_of_a_school_is_asked_for_at_a_time(desk: Flask, colleagues: Colleagues) -> None:
+    first, second = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    key, other = checked(first, sheet(*families(3)))[0], checked(second, sheet(*families(4)))[0]
+    started = key_of(post(first, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    assert key_of(post(first, f"/fichiers/{key}/importer", f"/fichiers/{key}")) == started, "a second click"
+    refused = post(second, f"/fichiers/{other}/importer", f"/fichiers/{other}")
+    assert "D’autres fichiers de cet établissement sont en cours d’import" in shown(refused)
+    assert db.session.query(Job).filter_by(kind="import").count() == 1
+    do_all()
+    assert len(names()) == 3
+    post(second, f"/fichiers/{other}/importer", f"/fichiers/{other}")
+    do_all()
+    assert len(names()) == 4, "the lane is free"
+
+
+@pytest.mark.row("K-14")
+def test_the_database_keeps_a_second_import_out_that_no_request_saw(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(3)))
+    job = db.session.get_one(Job, key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")))
+    twin = Job(kind=job.kind, staff_id=job.staff_id, role_id=job.role_id, school_id=job.school_id, lane=job.lane)
+    db.session.add(twin)
+    with pytest.raises(IntegrityError):
+        db.session.commit()
+    db.session.rollback()
 
 
 def test_the_head_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues) -> None:
@@ -58,7 +147,7 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     assert "Beaucoup de comptes se fermeraient d’un coup." in page
     assert "Plus de la moitié des comptes" in page
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
-    assert "Tapez IMPORTER pour confirmer." in shown(again)
+    assert "Tapez le mot IMPORTER pour confirmer." in shown(again)
     done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot=" IMPORTER "))
     accepted = db.session.get_one(Job, done).parameters["accepted"]
     assert accepted == ["emptied", "many_accounts", "many_ties"], "and no other source"
@@ -230,3 +319,15 @@ def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Co
     assert "FAMILLE50 Marie" in page
     assert "idp account" not in page
     assert "son compte se ferme" not in page, "who leaves is no problem"
+
+
+def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
+    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
+    folders = ("idp/rostering/readers", "idp/rostering/files", "idp/rostering/reconcile")
+    texts = [
+        text for path in modules(*folders) for text in sentences(parsed(path)) if named.search(text) and "`" not in text
+    ]
+    assert len(texts) > 4
+    assert [text for text in texts if named.search(words.without_commands(text))] == []
+    whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
+    assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []

@@ -38,6 +38,10 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.SUSPENDED: lambda build: build.active(suspended_at=now()),
     Standing.LETTER_EXPIRED: lambda build: build.never_activated(provisional_expires_at=now() + _PAST),
     Standing.NO_LETTER: lambda build: build.never_activated(provisional_hash=None, provisional_expires_at=None),
+    Standing.NEW_LETTER_VALID: lambda build: build.never_activated(first_activated_at=now() + _PAST),
+    Standing.NEW_LETTER_EXPIRED: lambda build: build.never_activated(
+        first_activated_at=now() + _PAST, provisional_hash=None, provisional_expires_at=None
+    ),
     Standing.ACTIVE: lambda build: build.active(),
     Standing.UNCONFIRMED: lambda build: build.active(email=None, pending_email="a@exemple.fr"),
     Standing.NO_ADDRESS: lambda build: build.active(email=None),

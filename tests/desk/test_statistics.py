@@ -64,6 +64,7 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"
     assert "3 comptes activés sur 10, soit 30" in text
+    assert "1 attend la confirmation de son adresse mail." in text
     assert "moins\u00a0de" not in text
     assert 'role="img" aria-labelledby="classes-t classes-d"' in text
     assert "<desc" in text
@@ -99,7 +100,10 @@ def test_an_operator_sees_the_schools_of_the_own_ent_only(build: Build, colleagu
 def test_activations_are_counted_by_week_of_the_school_year(build: Build) -> None:
     family(build, activated=2)
     old = build.active(children=[build.child()], email="o@exemple.fr")
-    db.session.query(Account).filter_by(id=old.id).update({"activated_at": now() - timedelta(days=500)})
+    again = build.active(children=[build.child()], email="a@exemple.fr")
+    long_ago = now() - timedelta(days=500)
+    db.session.query(Account).filter_by(id=old.id).update({"activated_at": long_ago})
+    db.session.query(Account).filter_by(id=again.id).update({"first_activated_at": long_ago})
     db.session.commit()
     weeks = figures.by_week(School.uai == COLLEGE)
     assert weeks[-1].activated == 2

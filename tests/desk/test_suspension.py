@@ -226,6 +226,25 @@ def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues
     assert row.school_id is None
 
 
+@pytest.mark.row("K-15")
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_the_help_desk_does_not_string_days_together(
+    colleagues: Colleagues, build: Build, *, is_reopened: bool
+) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.HELPDESK)
+    post(browser, path_of(account), scope="compte", reason=WHY)
+    [row] = rows()
+    if is_reopened:
+        suspension.reopen(row.id, "la famille est venue")
+    for hours, refused in ((24, True), (7 * 24 - 1, True), (7 * 24, False)):
+        row.begins_at, row.until = now() - timedelta(hours=hours), now() - timedelta(hours=hours - 24)
+        db.session.commit()
+        answer = post(browser, path_of(account), scope="compte", reason=WHY)
+        assert ("C’est à l’établissement de décider" in plain(answer)) is refused
+    assert len(rows()) == 2
+    assert colleagues.signed_in(Role.HEAD).get(path_of(account)).status_code == 200, "the school sees and decides"
+
+
 def test_the_help_desk_says_first_why_it_reads_the_account(colleagues: Colleagues, build: Build) -> None:
     browser = colleagues.signed_in(Role.HELPDESK, reason="")
     assert browser.get(path_of(build.active())).headers["Location"].startswith("/motif?")

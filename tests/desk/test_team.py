@@ -77,11 +77,11 @@ def test_other_roles_have_no_team(colleagues: Colleagues, build: Build, role: Ro
     row, browser = named(colleagues, "Cible", Role.SECRETARY), colleagues.signed_in(role)
     for path in ("/equipe", "/equipe/inviter", "/equipe/renouveler", f"/equipe/{row.id}/terminer"):
         assert browser.get(path).status_code == 404
-    token_page = "/ma-securite"
-    assert post(browser, "/equipe/inviter", token_page, role="head", **PERSON).status_code == 404
+    assert post(browser, "/equipe/inviter", "/ma-securite", role="head", **PERSON).status_code == 404
     assert invited() is None
 
 
+@pytest.mark.row("K-18")
 @pytest.mark.parametrize(
     ("role", "granted"),
     [
@@ -292,16 +292,6 @@ def test_a_head_hands_over_to_another(colleagues: Colleagues, build: Build) -> N
     browser, _ = colleagues.session(staff)
     named(colleagues, "Suivante", Role.HEAD)
     assert post(browser, f"/equipe/{own.id}/terminer").headers["Location"] == "/equipe?fait=termine"
-
-
-@pytest.mark.parametrize("target", [Role.SECRETARY, Role.HEAD])
-def test_a_head_gives_a_lost_access_back(colleagues: Colleagues, build: Build, target: Role) -> None:
-    row, browser = named(colleagues, "Perdue", target), colleagues.signed_in(Role.HEAD)
-    answer = post(browser, f"/equipe/{row.id}/acces")
-    assert answer.headers["Location"] == "/equipe?fait=acces"
-    invitation = db.session.query(StaffInvitation).filter_by(staff_id=row.staff_id).one()
-    assert invitation.is_reset
-    assert db.session.query(AuditEntry).filter_by(kind="staff.invited").one().details["reset"] is True
 
 
 @pytest.mark.parametrize("role", MANAGERS)

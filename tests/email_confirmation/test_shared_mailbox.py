@@ -20,7 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import form_token, heading, sign_in, submit
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 _MAILBOX = "famille@exemple.fr"
 _TOLD = "Cette adresse sert aussi à un autre compte de parent."

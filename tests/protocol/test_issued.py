@@ -17,7 +17,7 @@ from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 
 def post(browser: FlaskClient, path: str, ent: RelyingParty, token: str, **more: str) -> TestResponse:

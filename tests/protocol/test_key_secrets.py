@@ -24,7 +24,7 @@ from tests.protocol.nodes import moved, node, published
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import b64, read, verified
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 OTHER = "another secret key, of more than 32 bytes: 9876543210"
 

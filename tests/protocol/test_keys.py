@@ -36,7 +36,7 @@ from tests.protocol.nodes import node, published
 from tests.relying_party import Attempt
 from tests.signatures import at_hash, b64, public_key, read, verified
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 MEMBERS = {
     "RS256": {"kty", "n", "e", "kid", "use", "alg", "x5c"},

@@ -23,7 +23,10 @@ from tests.relying_party import Attempt, RelyingParty
 
 IDLE, EXPIRED = timedelta(minutes=70), timedelta(hours=13)
 FRONT = "https://horizon.test/front"
-pytestmark = [pytest.mark.both_databases, pytest.mark.parametrize("alone", [IDLE, EXPIRED], ids=["idle", "expired"])]
+pytestmark = [
+    pytest.mark.both_databases(sqlite_is_long=True),
+    pytest.mark.parametrize("alone", [IDLE, EXPIRED], ids=["idle", "expired"]),
+]
 
 
 class Evening:

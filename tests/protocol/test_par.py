@@ -24,7 +24,7 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import one_database, refused, stays_here
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 URN = "urn:ietf:params:oauth:request_uri:"
 

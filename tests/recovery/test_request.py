@@ -103,7 +103,7 @@ def test_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: Rel
     assert subjects == {
         "active@exemple.fr": "Choisissez un nouveau mot de passe",
         "bloquee@exemple.fr": "Choisissez un nouveau mot de passe",
-        "ecole@exemple.fr": "Votre compte n’est pas encore activé",
+        "ecole@exemple.fr": "Votre compte n’est pas activé",
         "attente@exemple.fr": "Activez votre compte",
     }
     assert sorted(answers()) == sorted(_CASES[case] for case in typed)

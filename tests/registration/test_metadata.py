@@ -119,7 +119,7 @@ def typed(file: str) -> Iterator[str]:
                 yield from (flag, declared.option.separator.join(value))
             case Kind.PROFILE_URIS:
                 yield from (part for profile, uri in value.items() for part in (flag, f"{profile}={uri}"))
-            case Kind.URIS | Kind.SCHOOLS:
+            case Kind.URIS | Kind.SCHOOLS | Kind.TEXTS:
                 yield from (part for item in value for part in (flag, item))
             case _:
                 yield from (flag, str(value))

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from idp.accounts import retired
-from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts.retired import RetiredName
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db

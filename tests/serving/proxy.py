@@ -1,4 +1,4 @@
-"""nginx with deploy/nginx.conf, as a separate instance on loopback."""
+"""nginx with the configurations of deploy/, as a separate instance on loopback."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect
 
 PORT = "listen 443 ssl;"
-_OURS = CHECKOUT / "deploy" / "nginx.conf"
 _AROUND = """\
 daemon off;
 pid {folder}/nginx.pid;
@@ -90,12 +89,28 @@ def supplied(folder: Path, port: int, upstream: int, chain: Path) -> str:
     """Return deploy/nginx.conf for a service on port `upstream`; `chain` holds the certificate and its key."""
     changes = {
         "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
-        PORT: f"listen 127.0.0.1:{port} ssl;",
         "/var/log/nginx/idp.log": str(folder / "idp.log"),
         "server_name connexion.exemple.fr;": "server_name localhost;",
+    }
+    return _read("nginx.conf", port, chain, changes)
+
+
+def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
+    """Return deploy/nginx-desk.conf for a desk on port `upstream`, which stands beside that of `supplied`."""
+    changes = {
+        "server 127.0.0.1:8003;": f"server 127.0.0.1:{upstream};",
+        "/var/log/nginx/idp-desk.log": str(folder / "idp-desk.log"),
+        "server_name bureau.exemple.fr;": "server_name localhost;",
+    }
+    return _read("nginx-desk.conf", port, chain, changes)
+
+
+def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
+    certified = {
+        PORT: f"listen 127.0.0.1:{port} ssl;",
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
         # browsers send the port, because it is not 443
         "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
     }
-    return adapted(_OURS.read_text(encoding="utf-8"), changes)
+    return adapted((CHECKOUT / "deploy" / name).read_text(encoding="utf-8"), {**changes, **certified})

@@ -65,6 +65,18 @@ def test_a_killed_worker_is_replaced_and_the_others_answer(served: tuple[int, fo
     assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_workers_that_are_still_starting_end_at_once(tmp_path: Path, stop: signal.Signals) -> None:
+    (ready := tmp_path / "ready").mkdir()
+    arguments = (str(ready), "--bind", f"127.0.0.1:{free_port()}")
+    with forked.Program("tests.serving.slow_start", *arguments) as process:
+        wait_for(lambda: process.poll() is not None or len(list(ready.iterdir())) == 2)
+        assert process.poll() is None, process.stderr
+        process.send_signal(stop)
+        assert process.wait(PATIENCE) == 0
+        assert "Killing" not in process.stderr, "the parent has not lost patience"
+
+
 def test_workers_end_when_their_parent_is_killed(served: tuple[int, forked.Program, Path]) -> None:
     _, process, _ = served
     left = workers(process.pid)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from playwright.sync_api import CDPSession, Page, expect
 
@@ -33,7 +34,18 @@ def titre(page: Page, texte: str) -> None:
 
 def lien_du_mail(site: Site, mail: str, nombre: int) -> str:
     """Donne le lien du dernier mail."""
-    recu = site.wait_for_mail(mail, nombre)
+    return _lien(site, site.wait_for_mail(mail, nombre))
+
+
+def lien_pour_revenir(site: Site, mail: str) -> str:
+    """Donne le lien du mail qui rend un accès perdu."""
+    sujet = "Un nouvel accès au bureau"
+    site.wait_for_subject(mail, sujet)
+    [recu] = [recu for recu in site.mails(mail) if recu["subject"] == sujet]
+    return _lien(site, recu)
+
+
+def _lien(site: Site, recu: dict[str, Any]) -> str:
     [lien] = set(re.findall(rf"{re.escape(site.settings.desk_url)}/invitation/\S+", recu["text"]))
     assert lien in recu["html"]
     return str(lien)
@@ -53,7 +65,12 @@ def inscrit(page: Page, site: Site, role: str, *portee: str, name: str = "Bruno 
     """Invite une personne par la ligne de commande, et l'inscrit avec une clé d'accès."""
     donne_une_cle(page)
     qui = (f"{role.replace('_', '-')}@bureau.test", "--name", name, "--role", role, *portee)
-    page.goto(json.loads(site.command("staff", "invite", *qui, "--json"))["link"])
+    s_inscrit(page, json.loads(site.command("staff", "invite", *qui, "--json"))["link"])
+
+
+def s_inscrit(page: Page, lien: str) -> None:
+    """Ouvre le lien d'une invitation, et crée une clé d'accès."""
+    page.goto(lien)
     titre(page, "Bienvenue au bureau")
     page.get_by_label("Nom de la clé").fill("ordinateur")
     page.get_by_role("button", name="Créer une clé d’accès").click()

@@ -12,7 +12,9 @@ from tests.stories.bureau import (
     donne_une_cle,
     inscrit,
     lien_du_mail,
+    lien_pour_revenir,
     parcourt_le_menu,
+    s_inscrit,
     se_deconnecte,
     titre,
 )
@@ -95,7 +97,7 @@ def test_une_secretaire_perd_sa_cle(
     se_deconnecte(phone, "Sylvie Marchand")
 
 
-def test_une_journee_de_la_direction(phone: Page, site: Site, bureau: str) -> None:
+def test_une_semaine_de_la_direction(phone: Page, other_device: Page, site: Site, bureau: str) -> None:
     inscrit(phone, site, "head", "--school", site.ents[0].uais[0])
     assert parcourt_le_menu(phone) == [
         "Aujourd’hui",
@@ -155,26 +157,95 @@ def test_une_journee_de_la_direction(phone: Page, site: Site, bureau: str) -> No
     follow(phone.get_by_role("link", name="Imprimer les courriers"))
     titre(phone, "Imprimer les courriers")
     expect(phone.get_by_text("SIMON Julie")).to_be_visible()
-    phone.goto(f"{bureau}/equipe")
-    follow(phone.get_by_role("link", name="Inviter"))
-    look(phone)
+    passe_la_main(phone, other_device, site)
 
 
-@pytest.mark.parametrize(
-    ("role", "titres"),
-    [
-        ("dpo", ["Signalements", "ENT", "Activation", "Journal", "Droits des personnes"]),
-        ("engineer", ["Fichiers", "Établissement", "Équipe", "ENT", "Activation", "Journal"]),
-    ],
-)
-def test_chaque_role_a_ses_pages(other_device: Page, site: Site, bureau: str, role: str, titres: list[str]) -> None:
-    inscrit(other_device, site, role)
-    if role == "dpo":
-        other_device.goto(f"{bureau}/recherche")
-        titre(other_device, "Motif de la consultation")
-        other_device.get_by_label("Motif").fill("demande du 12 novembre")
-        follow(other_device.get_by_role("button", name="Continuer"))
-        other_device.goto(bureau)
+def passe_la_main(phone: Page, other_device: Page, site: Site) -> None:
+    """La direction invite la suivante, qui s'inscrit, lui rend un accès perdu, puis termine le sien."""
+    suivante, equipe = "chloe.suivante@bureau.test", f"{site.settings.desk_url}/equipe"
+    phone.goto(f"{equipe}/inviter")
+    titre(phone, "Inviter")
+    phone.get_by_label("Prénom et nom").fill("Chloé Suivante")
+    phone.get_by_label("Adresse mail").fill(suivante)
+    phone.get_by_label("Rôle").select_option("head")
+    follow(phone.get_by_role("button", name="Inviter"))
+    expect(phone.get_by_text("L’invitation part par mail.")).to_be_visible()
+    session, authenticator = donne_une_cle(other_device)
+    s_inscrit(other_device, lien_du_mail(site, suivante, 1))
+
+    session.send("WebAuthn.clearCredentials", {"authenticatorId": authenticator})
+    phone.goto(equipe)
+    follow(phone.get_by_role("link", name="Rendre un accès Chloé Suivante"))
+    titre(phone, "Rendre un accès")
+    follow(phone.get_by_role("button", name="Envoyer le lien"))
+    s_inscrit(other_device, lien_pour_revenir(site, suivante))
+
+    follow(phone.get_by_role("link", name="Terminer Bruno Castel"))
+    titre(phone, "Terminer mon accès")
+    follow(phone.get_by_role("button", name="Terminer"))
+    titre(phone, "Connexion au bureau")
+    other_device.goto(equipe)
+    expect(other_device.get_by_role("row", name="Bruno Castel")).to_contain_text("terminé")
+
+
+def test_la_deleguee_a_ses_pages(other_device: Page, site: Site, bureau: str) -> None:
+    inscrit(other_device, site, "dpo")
+    other_device.goto(f"{bureau}/recherche")
+    titre(other_device, "Motif de la consultation")
+    other_device.get_by_label("Motif").fill("demande du 12 novembre")
+    follow(other_device.get_by_role("button", name="Continuer"))
+    other_device.goto(bureau)
     vus = parcourt_le_menu(other_device)
-    assert vus[0] == "Aujourd’hui"
+    titres = ["Aujourd’hui", "Signalements", "ENT", "Activation", "Journal", "Droits des personnes"]
     assert [titre for titre in vus if titre in titres] == titres
+
+
+def test_une_exploitante_enregistre_un_ent(phone: Page, other_device: Page, site: Site, bureau: str) -> None:
+    """Elle l'enregistre, le teste et publie sa charte ; l'ingénieur, prévenu par mail, l'accepte ; il est ouvert."""
+    inscrit(other_device, site, "engineer")
+    vus = parcourt_le_menu(other_device)
+    titres = ["Aujourd’hui", "Fichiers", "Établissement", "Équipe", "ENT", "Activation", "Journal"]
+    assert [titre for titre in vus if titre in titres] == titres
+    inscrit(phone, site, "ent_operator", "--client", site.ents[0].client_id, name="Lina Roy")
+    assert parcourt_le_menu(phone) == ["Aujourd’hui", "Équipe", "ENT", "Activation", "Journal"]
+
+    ent = site.ents[1]
+    phone.goto(f"{bureau}/ent")
+    follow(phone.get_by_role("link", name="Enregistrer un ENT"))
+    titre(phone, "Enregistrer un ENT")
+    phone.get_by_label("Nom de l’ENT").fill("Estuaire")
+    phone.get_by_label("Adresses de retour après la connexion").fill(f"{ent.url}/retour")
+    phone.get_by_label("Page d’accueil").fill(ent.home)
+    phone.get_by_label("Établissements à servir").fill(ent.uais[0])
+    follow(phone.get_by_role("button", name="Enregistrer"))
+    titre(phone, "L’ENT est enregistré")
+    secret = phone.locator("#secret").inner_text()
+    follow(phone.get_by_role("link", name="J’ai copié"))
+    titre(phone, "Estuaire")
+    assert secret not in phone.content()
+    page = phone.url
+
+    follow(phone.get_by_role("button", name="Tester"))
+    titre(phone, "Résultat du test")
+    expect(phone.get_by_text("attend l’accord de l’académie")).to_be_visible()
+    expect(phone.get_by_text(f"adresse de retour {ent.url}/retour")).to_be_visible()
+    phone.goto(page)
+    follow(phone.get_by_role("link", name="Publier une nouvelle version"))
+    phone.get_by_label("Nom de la version").fill("2026-09")
+    phone.get_by_label("Texte de la charte").fill("# Charte d’Estuaire\n\nSoyons polis.")
+    follow(phone.get_by_role("button", name="Voir l’aperçu"))
+    titre(phone, "Aperçu de la charte")
+    follow(phone.get_by_role("button", name="Publier"))
+    expect(phone.get_by_text("La charte est publiée.")).to_be_visible()
+
+    site.wait_for_subject("engineer@bureau.test", "Bureau : un ENT à accepter")
+    other_device.goto(bureau)
+    follow(other_device.get_by_role("link", name="ENT à accepter"))
+    follow(other_device.get_by_role("link", name="Estuaire"))
+    follow(other_device.get_by_role("link", name="Accepter ou refuser"))
+    titre(other_device, "Accepter un ENT")
+    follow(other_device.get_by_role("button", name="Accepter et ouvrir"))
+    titre(other_device, "Estuaire")
+    site.wait_for_subject("ent-operator@bureau.test", "Bureau : votre ENT est accepté")
+    phone.goto(page)
+    expect(phone.get_by_text("Ouvert", exact=True)).to_be_visible()

@@ -1,4 +1,5 @@
 """Suspensions: a school closes an account, or one tie, for a time.
 
-`states` has the rule, `models` the table of decisions; `idp.operations.helpdesk.suspension` changes both.
+`states` has the rule, `models` the tables; `idp.operations.helpdesk.suspension` changes states and decisions. `kept`
+keeps the suspension of a person who is erased.
 """

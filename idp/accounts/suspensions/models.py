@@ -1,4 +1,4 @@
-"""The table of suspensions, also of those that are over."""
+"""The tables of suspensions: decisions, also those that are over, and what stays of an erased person."""
 
 import uuid
 from datetime import datetime
@@ -42,3 +42,24 @@ class Suspension(UuidKey, Base):
     def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the same as a condition."""
         return and_(cls.ended_at.is_(None), or_(cls.until.is_(None), cls.until > moment))
+
+
+class KeptSuspension(UuidKey, Base):
+    """A suspended tie of a person who was erased: no school file may give the person access to the child again.
+
+    `person` are digests of the person's keys and names (`idp.accounts.same_person`), encrypted (`kept`), so that a copy
+    of the database names nobody. `until` is the end of the suspension; empty if nobody said when it ends. The row goes
+    at `until`, with the pupil, or when an operator ends it (`idp account end-kept-suspension`).
+    """
+
+    __tablename__ = "kept_suspension"
+
+    child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), index=True)
+    person: Mapped[bytes]
+    until: Mapped[datetime | None]
+    kept_at: Mapped[datetime] = mapped_column(default=now)
+
+    @classmethod
+    def where_over(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the rows whose suspension is over at `moment`."""
+        return cls.until <= moment

@@ -1,9 +1,9 @@
-"""The mail to the académie's engineers about a head whom another head invited: no second head appears unseen."""
+"""The mail that tells the académie's engineers that a head of school invited another head."""
 
 import uuid
 
 from idp.accounts.models import School
-from idp.clock import PARIS, now
+from idp.clock import today
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.alerts.rules import ALERT
 from idp.outbox import queue
@@ -13,7 +13,7 @@ def tell(inviter: uuid.UUID, school: School) -> None:
     """Enqueue the mails, in the caller's transaction."""
     payload = {
         "alert": "new_head",
-        "day": now().astimezone(PARIS).date().isoformat(),
+        "day": today().isoformat(),
         "count": 1,
         "staff": str(inviter),
         "school": str(school.id),

@@ -1,10 +1,10 @@
 """Counts unusual acts at the desk in the journal, and enqueues the mails about them, once for each subject and day.
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
-- Ten letters for active accounts on one day by one school.
+- Ten letters for accounts that have been active, on one day by one school.
 - An account of the opener's own family name.
 
-A periodic job of the worker looks at the last day, so that no alert is lost while the worker stands still. The id of a
+A periodic job of the worker looks at the last day, so that no alert is lost while the worker is stopped. The id of a
 mail is made from alert, subject, day and recipient: a mail that was enqueued once is not enqueued again.
 """
 
@@ -12,7 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from idp.audit import log
 from idp.audit.desk_events import AlertRaised, PupilRead
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
-from idp.clock import PARIS, now
+from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.staff.models import StaffAccount
@@ -40,7 +40,7 @@ ALERT = "desk.alert"
 MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
-"""This many letters for active accounts on one day by one school are an alert."""
+"""This many letters for accounts that have been active, on one day by one school are an alert."""
 _HOUR = timedelta(hours=1)
 _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
@@ -67,7 +67,7 @@ def look(_message: OutboxMessage) -> Outcome:
 
 
 def _day(moment: datetime) -> str:
-    return moment.astimezone(PARIS).date().isoformat()
+    return day_of(moment).isoformat()
 
 
 def _since(moment: datetime) -> ColumnElement[bool]:
@@ -116,7 +116,7 @@ def _busiest_hours(rows: Iterable[Any]) -> dict[str, tuple[int, uuid.UUID | None
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
-    midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
+    midnight = start_of_day(day_of(moment))
     days = (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
     for start, end in days:
         busy = (

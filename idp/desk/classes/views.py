@@ -1,6 +1,5 @@
 """`/classes`: the board, the letters of a class, reminders by mail, the list for the class teacher."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,12 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, downloads, naming
 from idp.desk.access import Right, needs
 from idp.desk.classes import board
 from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
 from idp.desk.classes.job import KIND as REMINDERS
+from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
 from idp.desk.letter import words
 from idp.desk.prints.job import KIND as PRINT
@@ -26,7 +26,6 @@ from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("classes", __name__)
-_UNSAFE = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,17 @@ class Chosen:
     @property
     def title(self) -> str:
         """The name of the class, or of the whole school."""
-        if self.class_name is None:
-            return str(gettext("Tout l’établissement"))
-        return self.class_name or str(gettext("Sans classe"))
+        return naming.class_title(self.class_name)
 
     @property
     def query(self) -> dict[str, str]:
         """The parameters of the URLs of this class."""
-        return {"tout": "1"} if self.class_name is None else {"classe": self.class_name}
+        return naming.class_query(self.class_name)
 
 
 @dataclass(frozen=True)
 class Group:
-    """People of whom a page says the same."""
+    """A title of the page with the names of people below it."""
 
     title: str
     names: list[str]
@@ -99,7 +96,7 @@ def letters() -> Response:
         people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False)
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
-    if request.method == "POST" and form.is_confirmed():
+    if request.method == "POST" and form.word.is_typed():
         renewed = [entry for entry in skipped if entry.skip is Skip.HAS_LETTER] if form.renew.data else []
         if people or renewed:
             parameters = {
@@ -151,7 +148,7 @@ def remind() -> Response:
         return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
     due = [person for person in people if not person.is_reminded]
-    if request.method == "POST" and form.is_confirmed():
+    if request.method == "POST" and form.word.is_typed():
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))
@@ -174,11 +171,11 @@ def remind() -> Response:
 @blueprint.get("/classes/liste")
 @needs(Right.READ_CLASSES)
 def names() -> Response:
-    """Show the names of those who still have to activate, for the class teacher: no code, no mail address."""
+    """Show who still has to activate or to confirm an address, for the class teacher: no code, no mail address."""
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen))
+    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen), words=MISSING)
     return make_response(page)
 
 
@@ -189,11 +186,9 @@ def names_csv() -> Response:
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    response = make_response(class_lists.as_csv(_remaining(chosen), gettext("reste à activer")))
-    stem = _UNSAFE.sub("-", chosen.class_name or "").strip("-") or "etablissement"
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    response.headers.set("Content-Disposition", "attachment", filename=f"reste-a-activer-{stem}.csv")
-    return response
+    sheet = class_lists.as_csv(_remaining(chosen), MISSING)
+    name = f"reste-a-activer-{downloads.of_class(chosen.class_name)}.csv"
+    return downloads.as_download(sheet, name, downloads.CSV)
 
 
 def _remaining(chosen: Chosen) -> list[Remaining]:

@@ -8,7 +8,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
-from idp.charter import service
+from idp.charter import markdown, service
 from idp.clients.models import Client
 from idp.desk import access
 from idp.desk.access import Right, needs
@@ -18,7 +18,6 @@ from idp.desk.ents.views import blueprint
 from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
 
-__all__ = ["blueprint"]
 LONGEST_TYPED = 20_000
 """Characters of a charter that is typed into the page; `idp charter publish` takes a longer one."""
 
@@ -73,6 +72,7 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
         client=client,
         version=kept["version"],
         body=_html(kept["text"]),
+        hosts=markdown.hosts(kept["text"]),
         digest=_digest(kept),
         error=error,
     )
@@ -80,7 +80,7 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
 
 
 def _html(text: str) -> Markup:
-    return Markup(service.render(text))  # noqa: S704 - Markdown rendered without raw HTML
+    return Markup(markdown.render(text))  # noqa: S704 - Markdown rendered without raw HTML
 
 
 def _digest(kept: dict[str, str]) -> str:

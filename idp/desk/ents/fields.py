@@ -3,6 +3,8 @@
 What the page lacks (algorithms, FAPI, subjects) is changed by `idp client set`.
 """
 
+import enum
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,17 +15,34 @@ from wtforms import BooleanField, Field
 
 from idp.clients.models import Audience, CharterMode
 from idp.desk.choices import AreaField, ChoiceField
+from idp.desk.ents.acceptance import DECIDED, METHODS
+from idp.desk.ents.fault_words import sentence
 from idp.oidc.claims.release import SCOPES
+from idp.registration import client_jwks
 from idp.registration.declarations import Kind
-from idp.registration.faults import Fault, FaultCode
+from idp.registration.faults import Fault
 from idp.registration.metadata import BY_NAME, ClientMetadata
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
 
-ENGINEER_ONLY = ("uais", "audience", "scopes", "release_username", "auth_method", "pkce_required")
-"""The fields that widen what an ENT knows or weaken its proof: no operator changes them."""
+ENGINEER_ONLY = ("uais", "auth_method", *DECIDED)
+"""The fields that widen what an ENT knows or change its proof: no operator changes them."""
+
+
+class Purpose(enum.Enum):
+    """What a form is for."""
+
+    OWN = enum.auto()
+    """An operator changes a registration."""
+    ASK = enum.auto()
+    """An operator registers an ENT."""
+    ACCEPT = enum.auto()
+    """The engineer decides what an ENT gets that its operator registered."""
+    WHOLE = enum.auto()
+    """The engineer registers or changes an ENT."""
+
+
 _LONGEST_URI = 600
-_SHOWN = 100
 _TEXTS = {Kind.TEXT, Kind.URI, Kind.CHOICE}
 
 
@@ -50,6 +69,8 @@ class RegistrationForm(Form):
     policy_uri = PlainField(_l("Page sur les données personnelles"), longest=_LONGEST_URI)
     tos_uri = PlainField(_l("Conditions d’utilisation"), longest=_LONGEST_URI)
     jwks_uri = PlainField(_l("Adresse des clés publiques"), longest=_LONGEST_URI)
+    jwks = AreaField(_l("Clés publiques (JWKS)"), longest=40_000)
+    contacts = AreaField(_l("Contacts"), longest=12_000)
     charter = ChoiceField(_l("Qui montre la charte"))
     uais = AreaField(_l("Établissements servis"), longest=40_000)
     audience = ChoiceField(_l("Public"))
@@ -58,8 +79,8 @@ class RegistrationForm(Form):
     auth_method = ChoiceField(_l("Comment l’ENT prouve qui il est"))
     pkce_required = BooleanField(_l("Demander PKCE à chaque connexion (conseillé)"), false_values=("",))
 
-    def restrict(self, *, to_operator: bool) -> None:
-        """Give choices their options; remove the fields that an operator may not change, which are then not read."""
+    def restrict(self, purpose: Purpose) -> None:
+        """Give choices their options; remove the fields that the purpose has not, which are then not read."""
         self.charter.options = [
             (CharterMode.ENT.value, gettext("L’ENT lui-même")),
             (CharterMode.PROVIDER.value, gettext("Ce service, avant l’entrée")),
@@ -69,20 +90,32 @@ class RegistrationForm(Form):
             (Audience.FAMILIES.value, gettext("Les familles des établissements servis")),
             (Audience.EVERYONE.value, gettext("Tous les parents de l’académie")),
         ]
-        self.auth_method.options = [
-            ("client_secret_basic", gettext("Un secret, dans l’en-tête")),
-            ("client_secret_post", gettext("Un secret, dans le formulaire")),
-            ("private_key_jwt", gettext("Une signature avec ses clés")),
-            ("none", gettext("Rien : client public")),
-        ]
-        for name in ENGINEER_ONLY if to_operator else ():
+        proofs = {
+            "client_secret_basic": gettext("Un secret, dans l’en-tête"),
+            "client_secret_post": gettext("Un secret, dans le formulaire"),
+            "private_key_jwt": gettext("Une signature avec ses clés"),
+            "none": gettext("Rien : client public"),
+        }
+        allowed = METHODS if purpose is Purpose.ASK else tuple(proofs)
+        self.auth_method.options = [(method, proofs[method]) for method in allowed]
+        if purpose is Purpose.ASK:
+            self.uais.label.text = gettext("Établissements à servir")
+        gone: dict[Purpose, Sequence[str]] = {
+            Purpose.OWN: ENGINEER_ONLY,
+            Purpose.ASK: DECIDED,
+            Purpose.ACCEPT: [field.name for field in self if field.name not in ("uais", *DECIDED)],
+            Purpose.WHOLE: (),
+        }
+        for name in gone[purpose]:
             del self[name]
 
     def show(self, metadata: ClientMetadata) -> None:
         """Fill the form with a registration."""
         for field in self:
             value = getattr(metadata, field.name)
-            if isinstance(field, AreaField):
+            if BY_NAME[field.name].kind is Kind.KEYS:
+                value = json.dumps(value, indent=1) if value else ""
+            elif isinstance(field, AreaField):
                 value = "\n".join(value)
             field.data = list(value) if isinstance(value, tuple) else value
 
@@ -104,6 +137,8 @@ def _value(field: Any) -> Any:
     kind = BY_NAME[field.name].kind
     if kind is Kind.SCHOOLS:
         return tuple(normalised_uai(uai) for line in field.lines for uai in line.replace(",", " ").split())
+    if kind is Kind.KEYS:
+        return _keys(field.data or "")
     if isinstance(field, AreaField):
         return tuple(field.lines)
     if kind is Kind.WORDS:
@@ -111,6 +146,14 @@ def _value(field: Any) -> Any:
             scope for scope in field.data if scope not in SCOPES
         )
     return (field.data or "") if kind in _TEXTS else field.data
+
+
+def _keys(text: str) -> dict[str, Any] | None:
+    """Return the key set of a text; a text that is none becomes an empty object, which the checks refuse."""
+    try:
+        return client_jwks.parse(text) if text else None
+    except ValueError:
+        return {}
 
 
 def scope_names() -> dict[str, str]:
@@ -124,45 +167,3 @@ def scope_names() -> dict[str, str]:
         "charter": gettext("Charte : acceptée ou non, quelle version"),
         "offline_access": gettext("Les mêmes informations après la visite"),
     }
-
-
-def sentence(fault: Fault) -> str:
-    """Return what is wrong, for the person who filled in the form."""
-    value = fault.value[:_SHOWN]
-    if fault.code is FaultCode.NEEDED and fault.field == "uais":
-        return str(gettext("Donnez au moins un établissement, ou choisissez « Tous les parents de l’académie »."))
-    sentences: dict[FaultCode, str] = {
-        FaultCode.OTHER: gettext("Cette valeur n’est pas acceptée."),
-        FaultCode.NAME: gettext("Donnez un nom de 1 à 80 caractères."),
-        FaultCode.NEEDED: gettext("Donnez au moins une adresse, une par ligne."),
-        FaultCode.UNKNOWN_VALUE: gettext("Choisissez une valeur de la liste."),
-        FaultCode.NOT_A_UAI: gettext(
-            "« %(value)s » n’est pas un numéro d’établissement : sept chiffres et une lettre, sans faute.", value=value
-        ),
-        FaultCode.NOT_A_URI: gettext(
-            "« %(value)s » n’est pas une adresse web. Elle ressemble à : https://ent.exemple.fr/retour", value=value
-        ),
-        FaultCode.NOT_HTTPS: gettext(
-            "« %(value)s » doit commencer par https:// et le nom du serveur en minuscules.", value=value
-        ),
-        FaultCode.HAS_FRAGMENT: gettext("« %(value)s » ne doit contenir ni # ni crochets.", value=value),
-        FaultCode.FOREIGN_HOST: gettext("Cette adresse doit être sur le serveur d’une des adresses de retour."),
-        FaultCode.SEVERAL_HOSTS: gettext(
-            "Les adresses de retour sont sur plusieurs serveurs : gardez-en un seul, ou demandez à l’académie."
-        ),
-        FaultCode.OTHER_SECTOR: gettext(
-            "Avec cet autre serveur, l’ENT prendrait chaque parent pour un inconnu. Il faut un nouvel enregistrement : "
-            "demandez à l’académie."
-        ),
-        FaultCode.UNREADABLE: gettext("Le document qui réunit les adresses de retour n’est pas lisible en ce moment."),
-        FaultCode.KEYS_NEEDED: gettext("La signature demande l’adresse des clés publiques de l’ENT."),
-        FaultCode.PKCE_NEEDED: gettext("Un client public ne va pas sans PKCE."),
-        FaultCode.CHANGED_MEANWHILE: gettext(
-            "Une autre personne vient de modifier cet ENT. Rechargez la page et recommencez."
-        ),
-        FaultCode.NO_SECRET: gettext("Cet ENT n’a pas de secret."),
-        FaultCode.FORMER_SECRET_WORKS: gettext(
-            "L’ancien secret fonctionne encore : un troisième l’arrêterait. Choisissez ce qui convient ci-dessous."
-        ),
-    }
-    return sentences[fault.code]

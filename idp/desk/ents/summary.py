@@ -10,19 +10,18 @@ from sqlalchemy.exc import OperationalError
 from idp.accounts.models import School
 from idp.charter import service as charters
 from idp.charter.models import CharterVersion
-from idp.clients.models import Audience, CharterMode, Client
+from idp.clients.models import Audience, CharterMode, Client, ClientSchool
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.ents.fields import scope_names
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.desk.statistics.suppression import THRESHOLD
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import registrations
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
-_LEAST_SHOWN = 10
-"""Outside of a school, a smaller number is not shown."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Detail:
     facts: list[tuple[str, list[str]]]
     schools: list[School]
     more_schools: int
+    asked: list[str]
     secret: list[str]
     has_secret: bool
     versions: list[CharterVersion]
@@ -48,11 +48,35 @@ def detail(client: Client) -> Detail:
         facts=[(label, [french_spacing(line) for line in lines if line]) for label, lines in _facts(client)],
         schools=schools,
         more_schools=len(client.uais) - len(schools),
+        asked=asked_schools(client),
         secret=secret_sentences(client),
         has_secret=has_secret(client),
         versions=charters.versions(client.id),
         acceptance=acceptance(client),
     )
+
+
+def asked_schools(client: Client) -> list[str]:
+    """Return the schools that the operator of a waiting ENT asks for: number, name, and who serves them today."""
+    if not client.asked_uais:
+        return []
+    schools = select(School.uai, School.name).where(School.uai.in_(client.asked_uais))
+    names: dict[str, str] = dict(db.session.execute(schools).all())
+    serving = (
+        select(ClientSchool.uai, Client.name)
+        .join(Client, Client.id == ClientSchool.client_id)
+        .where(ClientSchool.uai.in_(client.asked_uais), Client.disabled_at.is_(None))
+        .order_by(Client.name)
+    )
+    others: dict[str, list[str]] = {}
+    for uai, name in db.session.execute(serving):
+        others.setdefault(uai, []).append(name)
+    return [_asked(uai, names.get(uai, gettext("inconnu ici")), others.get(uai, [])) for uai in client.asked_uais]
+
+
+def _asked(uai: str, name: str, served_by: list[str]) -> str:
+    served = gettext(", servi aujourd’hui par %(ents)s", ents=", ".join(served_by)) if served_by else ""
+    return f"{name} ({uai}){served}"
 
 
 def has_secret(client: Client) -> bool:
@@ -62,6 +86,8 @@ def has_secret(client: Client) -> bool:
 
 def state(client: Client) -> str:
     """Return whether people may enter the ENT."""
+    if client.waiting_since is not None:
+        return str(gettext("En attente de l’accord de l’académie depuis le %(day)s", day=day(client.waiting_since)))
     if client.disabled_at is None:
         return str(gettext("Ouvert"))
     if registrations.ended_itself(client):
@@ -71,8 +97,11 @@ def state(client: Client) -> str:
 
 def _facts(client: Client) -> list[tuple[str, list[str]]]:
     nothing, announced = gettext("Aucune"), (client.backchannel_logout_uri, client.frontchannel_logout_uri)
+    nothing_told = gettext("Aucun")
     known = gettext("Tous les parents de l’académie")
-    if client.audience is Audience.FAMILIES:
+    if client.waiting_since is not None:
+        known = gettext("Personne avant l’accord de l’académie")
+    elif client.audience is Audience.FAMILIES:
         known = ngettext("Les familles d’un établissement", "Les familles de %(num)s établissements", len(client.uais))
     return [
         (gettext("État"), [state(client), _pending(client)]),
@@ -84,6 +113,7 @@ def _facts(client: Client) -> list[tuple[str, list[str]]]:
         (gettext("Retour après la déconnexion"), client.post_logout_redirect_uris or [nothing]),
         (gettext("Déconnexion annoncée à"), [uri for uri in announced if uri] or [gettext("Personne")]),
         (gettext("Preuve de l’ENT"), [_proof(client)]),
+        (gettext("Contacts"), client.description.get("contacts") or [nothing_told]),
     ]
 
 
@@ -122,7 +152,7 @@ def secret_sentences(client: Client) -> list[str]:
 
 
 def acceptance(client: Client) -> str:
-    """Return the share of people who accepted the current charter, in one's own school or everywhere."""
+    """Return the share of people who accepted the current charter, in the school of the post or everywhere."""
     if client.charter_mode is CharterMode.NONE:
         return str(gettext("Cet ENT ne demande pas de charte."))
     if client.charter_version_id is None:
@@ -132,7 +162,7 @@ def acceptance(client: Client) -> str:
         people, accepted = charters.count_acceptances(client.id, *([access.accounts()] if in_school else []))
     except OperationalError:  # the statement ran into its time limit
         return str(gettext("Le nombre d’acceptations n’a pas pu être calculé à temps."))
-    if not in_school and min(people, accepted) < _LEAST_SHOWN:
+    if not in_school and min(people, accepted) < THRESHOLD:
         return str(gettext("Moins de dix personnes l’ont acceptée."))
     if not people:
         return str(gettext("Aucun parent n’a encore activé son compte."))

@@ -17,14 +17,15 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
-from idp.desk.ents import summary
-from idp.desk.ents.fields import RegistrationForm, scope_names, sentence
+from idp.desk.ents import acceptance, summary
+from idp.desk.ents.fault_words import sentence
+from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names
+from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
-from idp.registration.trial.checks import Finding
 from idp.services import services
 from idp.web.forms import Form
 from idp.web.redirects import see_other
@@ -33,10 +34,6 @@ blueprint = Blueprint("ents", __name__)
 TRIAL_SECONDS = 20.0
 """After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}")
-_COMMAND = re.compile(
-    r"\s*[:;,]? ?(?:si ce n’est pas voulu : |s’il n’en a pas besoin : )?\bidp (?:client|charter|keys|school) .*"
-)
-"""What a finding advises to type in a shell."""
 
 
 class SecretForm(Form):
@@ -57,13 +54,15 @@ def show() -> Response:
 
 def _common() -> dict[str, object]:
     sentences = {
+        "accepte": gettext("L’ENT est accepté et ouvert. Ses exploitants reçoivent un mail."),
+        "refuse": gettext("L’ENT est refusé. Ses exploitants reçoivent un mail."),
         "change": gettext("L’enregistrement est modifié."),
         "identique": gettext("Rien n’a changé."),
         "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
     }
     return {
         "may_change": access.may(Right.MANAGE_ENTS),
-        "may_register": access.role() is Role.ENGINEER,
+        "is_engineer": access.role() is Role.ENGINEER,
         "done": sentences.get(request.args.get("fait", ""), ""),
     }
 
@@ -81,8 +80,8 @@ def detail(key: UUID) -> Response:
 def edit(key: UUID) -> Response:
     """Change the registration of an ENT in scope, within what the role may change."""
     client, form = access.client(key), RegistrationForm()
-    form.restrict(to_operator=access.role() is not Role.ENGINEER)
-    former = rows.read(client)
+    is_engineer, former = access.role() is Role.ENGINEER, rows.read(client)
+    form.restrict(Purpose.WHOLE if is_engineer else Purpose.OWN)
     if request.method == "GET":
         form.show(former)
         return _registration_page(form, client)
@@ -90,6 +89,8 @@ def edit(key: UUID) -> Response:
     if metadata == former:
         return see_other(url_for("ents.detail", key=key, fait="identique"))
     try:
+        if not is_engineer and metadata.name != former.name:
+            approvals.check_name(services().settings, metadata.name, client, accepted=former.name)
         secret = approvals.change(services().settings, client, metadata)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
@@ -99,40 +100,68 @@ def edit(key: UUID) -> Response:
     return see_other(url_for("ents.detail", key=key, fait="change"))
 
 
-def _registration_page(form: RegistrationForm, client: Client | None = None) -> Response:
-    html = render_template("desk/ents/modifier.html", form=form, client=client, scope_names=scope_names())
+def _registration_page(
+    form: RegistrationForm, client: Client | None = None, *, client_id: str = "", waits: bool = False
+) -> Response:
+    html = render_template(
+        "desk/ents/modifier.html",
+        form=form,
+        client=client,
+        client_id=client_id,
+        waits=waits,
+        scope_names=scope_names(),
+    )
     return make_response(html)
 
 
 @blueprint.route("/ent/nouveau", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
 def register() -> Response:
-    """Register an ENT; an operator cannot, because the new one would not be in scope.
+    """Register an ENT; that of an operator waits for the académie, and the operator acts for it from now on.
 
     The id is drawn with the page, so that a form that is sent twice registers one ENT.
     """
-    if access.role() is not Role.ENGINEER:
-        access.refuse()
     form, client_id, empty = RegistrationForm(), request.form.get("client_id", ""), ClientMetadata(name="")
-    form.restrict(to_operator=False)
+    waits = access.role() is not Role.ENGINEER
+    form.restrict(Purpose.ASK if waits else Purpose.WHOLE)
     if request.method == "GET" or not _CLIENT_ID.fullmatch(client_id):
         form.show(empty)
-        return _new_page(form, uuid.uuid4().hex[:20])
+        return _registration_page(form, client_id=uuid.uuid4().hex[:20], waits=waits)
     try:
-        client, secret = registrations.register(services().settings, form.changed(empty), client_id=client_id)
+        client, secret = _register(form.changed(empty), client_id, waits=waits)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
-        return _new_page(form, client_id)
+        return _registration_page(form, client_id=client_id, waits=waits)
     except IntegrityError:  # the form was sent twice
-        return see_other(url_for("ents.detail", key=registrations.get(client_id).id))
+        return _registered_before(client_id)
     return _shown_once(client, secret or "", is_new=True)
 
 
-def _new_page(form: RegistrationForm, client_id: str) -> Response:
-    html = render_template(
-        "desk/ents/modifier.html", form=form, client=None, client_id=client_id, scope_names=scope_names()
-    )
-    return make_response(html)
+def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple[Client, str | None]:
+    settings, person = services().settings, access.person()
+    if not waits:
+        return registrations.register(settings, metadata, client_id=client_id)
+    until = access.post().valid_until
+    made = acceptance.ask(settings, metadata, person.staff.id, until=until, client_id=client_id)
+    _act_for(made[0])
+    return made
+
+
+def _registered_before(client_id: str) -> Response:
+    """Lead to the page of an ENT that the same form registered before; refuse that of somebody else."""
+    client = registrations.get(client_id)
+    if access.role() is not Role.ENGINEER and not _act_for(client):
+        access.refuse(str(client.id))
+    return see_other(url_for("ents.detail", key=client.id))
+
+
+def _act_for(client: Client) -> bool:
+    """Let an operator's session act for an ENT; return False if the person has no role there."""
+    person = access.person()
+    own = next((post for post in posts.of_staff(person.staff.id) if post.client and post.client.id == client.id), None)
+    if own is not None:
+        sessions.choose_post(person, own)
+    return own is not None
 
 
 @blueprint.post("/ent/<uuid:key>/test")
@@ -143,7 +172,7 @@ def trial(key: UUID) -> Response:
     subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
     is_cut = False
     for finding in checks.findings(services().server, subject):
-        findings.append(Finding(finding.check, finding.ok, _COMMAND.sub("", finding.message)))
+        findings.append(finding)
         if time.monotonic() > ends:
             is_cut = True
             break

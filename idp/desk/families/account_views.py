@@ -3,21 +3,19 @@
 import uuid
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
-from idp.audit import log
-from idp.audit.events import AccountRead
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
+from idp.desk.staff import actors
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import RefusedError
 from idp.services import services
@@ -45,9 +43,7 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    reading.note_account(account.id)
     guardian = subjects.view(account)
     return make_response(
         render_template(
@@ -75,12 +71,20 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
-    for label, moment in (
-        (_l("Activé"), account.activated_at),
-        (_l("Dernière connexion"), account.last_sign_in_at),
-    ):
-        rows.append((label, _l("le %(day)s", day=i18n.day(moment)) if moment else _l("jamais")))
+    last = account.last_sign_in_at
+    rows.append((_l("Activé"), _activated(account)))
+    rows.append((_l("Dernière connexion"), _l("le %(day)s", day=i18n.day(last)) if last else _l("jamais")))
     return rows
+
+
+def _activated(account: Account) -> Any:
+    """Return when the account was activated, also if a new letter has closed it since."""
+    if account.activated_at is not None:
+        return _l("le %(day)s", day=i18n.day(account.activated_at))
+    if account.first_activated_at is not None:
+        day = i18n.day(account.first_activated_at)
+        return _l("le %(day)s pour la première fois ; fermé depuis par un nouveau courrier", day=day)
+    return _l("jamais")
 
 
 @blueprint.post("/comptes/<uuid:account>/renvoyer")
@@ -91,7 +95,7 @@ def resend(account: uuid.UUID) -> Response:
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
     row = access.account(account)
-    by = f"desk {access.person().staff.id}"
+    by = actors.actor(access.person().staff.id)
     match emails.resend(services().settings, row.id, ip=by, client_id=None):
         case Sent():
             return see_other(url_for("accounts.show", account=row.id, fait="renvoye"))
@@ -138,17 +142,13 @@ def _may_resend(subject: Subject) -> bool:
     return subject.is_open and subject.account.pending_email is not None
 
 
-def _may_settle(subject: Subject) -> bool:
-    return subject.open_notices > 0 and "notices.show" in current_app.view_functions
-
-
 actions.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
         label=_l("Voir les signalements"),
         url=lambda _account: url_for("notices.show"),
-        is_offered=_may_settle,
+        is_offered=lambda subject: subject.open_notices > 0,
         rank=10,
     )
 )

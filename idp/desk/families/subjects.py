@@ -5,19 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
 
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
+from idp.audit.twins import without_twins
 from idp.clock import now
 from idp.db import db
 from idp.desk import access, ties, words
+from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
+from idp.desk.notices.words import WORDS
 from idp.desk.words import Words
 from idp.operations.helpdesk.standing import Standing, standings
-from idp.operations.personal_data.words import NOTICES
 from idp.throttle import guard, limits
 
 _EVENTS = 10
@@ -59,19 +64,12 @@ _KINDS = frozenset(kind for kind, _ in EVENTS)
 
 
 @dataclass(frozen=True)
-class EventLine:
-    """An event of the account."""
+class DatedLine:
+    """An event of the account, or an open notice about it; `url` is the notice's page, if the post may read it."""
 
     at: datetime
     text: Any
-
-
-@dataclass(frozen=True)
-class NoticeLine:
-    """An open notice about the account."""
-
-    at: datetime
-    text: Any
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class GuardianView:
     @property
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works."""
-        holds = Standing.LETTER_VALID in self.subject.holding
+        holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
         return self.account.provisional_expires_at if holds else None
 
     @property
@@ -167,36 +165,41 @@ def children(account: Account) -> list[TieView]:
     return [TieView.of(tie) for tie in db.session.scalars(chosen)]
 
 
-def notices(account: Account) -> list[NoticeLine]:
-    """Return the open notices about an account, to the schools in scope; the other account is not named."""
+def notices(account: Account) -> list[DatedLine]:
+    """Return the open notices about an account, to the schools in scope.
+
+    The other account is not named here: a page of one guardian says nothing of another. The page of the notice does.
+    """
     chosen = (
         select(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account))).order_by(SchoolNotice.created_at.desc())
     )
-    return [NoticeLine(row.created_at, NOTICES.get(row.kind, row.kind)) for row in db.session.scalars(chosen)]
+    rows = db.session.scalars(chosen)
+    return [DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in rows]
+
+
+def _notice_url(row: SchoolNotice) -> str:
+    is_read = access.may(Right.READ_NOTICES) and "notices.detail" in current_app.view_functions
+    return url_for("notices.detail", notice=row.id) if is_read else ""
 
 
 def _open_notices(account: Account) -> Any:
-    return (
-        select(SchoolNotice.id)
-        .join(School, School.id == SchoolNotice.school_id)
-        .where(
-            or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
-            SchoolNotice.settled_at.is_(None),
-            access.schools(),
-        )
+    return select(SchoolNotice.id).where(
+        or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
+        school_notices.is_open(),
+        access.notices(),
     )
 
 
-def events(account: Account) -> list[EventLine]:
-    """Return the last events of an account that a colleague needs, newest first."""
+def events(account: Account) -> list[DatedLine]:
+    """Return the last events of an account that a colleague needs, newest first, each once."""
     chosen = (
         select(AuditEntry)
         .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS))
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
-        .limit(_EVENTS)
+        .limit(2 * _EVENTS)
     )
-    lines = [(entry.at, _text(entry)) for entry in db.session.scalars(chosen)]
-    return [EventLine(at, text) for at, text in lines if text]
+    lines = [(entry.at, _text(entry)) for entry in without_twins(db.session.scalars(chosen))]
+    return [DatedLine(at, text) for at, text in lines if text][:_EVENTS]
 
 
 def _text(entry: AuditEntry) -> Any:

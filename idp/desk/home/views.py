@@ -11,7 +11,7 @@ from idp.audit import log
 from idp.audit.desk_events import StaffReasonGiven
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk import access, onward
+from idp.desk import access, onward, typed
 from idp.desk.access import needs, signed_in
 from idp.desk.home import tiles
 from idp.desk.staff import sessions
@@ -20,7 +20,6 @@ from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("home", __name__)
-_SHORTEST_REASON = 4
 
 
 class ReasonForm(Form):
@@ -65,14 +64,15 @@ def give_reason() -> Response:
     form = ReasonForm()
     if request.method == "GET":
         return make_response(render_template("desk/home/motif.html", form=form))
-    if len(form.reason.data or "") < _SHORTEST_REASON:
+    reason = typed.one_line(form.reason.data)
+    if not typed.is_sentence(reason):
         form.reason.errors = [gettext("Écrivez le motif : un numéro de ticket, ou quelques mots.")]
         return make_response(render_template("desk/home/motif.html", form=form))
     with unit_of_work():
         db.session.execute(
             update(StaffSession)
             .where(StaffSession.id == access.person().session.id)
-            .values(reason=form.reason.data, reason_at=now())
+            .values(reason=reason, reason_at=now())
         )
-        log.record(StaffReasonGiven(reason=form.reason.data))
+        log.record(StaffReasonGiven(reason=reason))
     return see_other(onward.path())

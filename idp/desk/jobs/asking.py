@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy.exc import IntegrityError
 
 from idp.audit import log
 from idp.audit.desk_events import JobAsked, JobCancelled
@@ -36,13 +37,35 @@ def start(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uplo
     """
     job = _new(kind, parameters)
     with unit_of_work():
-        db.session.add(job)
-        db.session.flush()
+        _store(job)
         for upload in uploads:
             files.store(settings, job.id, upload, is_upload=True)
-        queue.enqueue(JOB, {"job": str(job.id)})
-        log.record(JobAsked(job=str(job.id), work=kind.name))
     return job
+
+
+def start_alone(kind: Kind, parameters: Mapping[str, Any], lane: str) -> Job | None:
+    """Ask for a job, unless one of this lane is not over: then return None. Of two requests at once, one wins."""
+    job = _new(kind, parameters)
+    job.lane = lane
+    try:
+        with unit_of_work():
+            _store(job)
+    except IntegrityError:  # the unique index of the lanes
+        return None
+    return job
+
+
+def in_lane(lane: str) -> Job | None:
+    """Return the job of a lane that is not over, or None."""
+    return db.session.scalar(select(Job).where(Job.lane == lane, Job.finished_at.is_(None)))
+
+
+def _store(job: Job) -> None:
+    """Store a job and the message that has the worker do it, in the caller's transaction."""
+    db.session.add(job)
+    db.session.flush()
+    queue.enqueue(JOB, {"job": str(job.id)})
+    log.record(JobAsked(job=str(job.id), work=job.kind))
 
 
 def _new(kind: Kind, parameters: Mapping[str, Any]) -> Job:

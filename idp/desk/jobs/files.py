@@ -1,4 +1,4 @@
-"""The files of jobs: encrypted until they are taken, once, by the person who asked; gone after their lifetime."""
+"""The files of jobs: stored encrypted, handed out once to the person who asked, emptied after their lifetime."""
 
 import uuid
 from collections.abc import Collection
@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import defer
 
 from idp import encrypted
+from idp.audit import log
+from idp.audit.desk_events import JobFileTaken
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -116,6 +118,8 @@ def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uu
         if row is None:
             return None
         empty(JobFile.id == file_id)
+        work = db.session.scalars(select(Job.kind).where(Job.id == job_id)).one()
+        log.record(JobFileTaken(job=str(job_id), work=work, file=row.name))
     return NewFile(row.name, row.media_type, _opened(settings, file_id, row.content))
 
 

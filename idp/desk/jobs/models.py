@@ -9,7 +9,7 @@ from sqlalchemy import Enum, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 
 
 class State(enum.Enum):
@@ -32,11 +32,14 @@ class Job(UuidKey, Base):
 
     `parameters` says what to do, `origin` who asked (for the journal), and `result` what was done; none of them has a
     secret. `done` of `total` is the progress; `total` is 0 while it is unknown. `refusal` is why a job failed: a code
-    of its kind, for which the page has a sentence.
+    of its kind, for which the page has a sentence. Of the jobs of one `lane`, one at most is not over.
     """
 
     __tablename__ = "desk_job"
-    __table_args__ = (Index("ix_desk_job_school_id_created_at", "school_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_desk_job_school_id_created_at", "school_id", "created_at"),
+        Index("ix_desk_job_lane", "lane", unique=True, **only("finished_at IS NULL")),
+    )
 
     kind: Mapped[str] = mapped_column(String(40))
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
@@ -52,6 +55,7 @@ class Job(UuidKey, Base):
     total: Mapped[int] = mapped_column(default=0)
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)
     refusal: Mapped[str] = mapped_column(String(200), default="")
+    lane: Mapped[str | None] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

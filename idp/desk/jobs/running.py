@@ -32,7 +32,7 @@ LEASE = timedelta(minutes=1)
 _BEAT_SECONDS = 15.0
 _WAIT = timedelta(seconds=20)
 _MOST_FAULTS = 3
-"""A job that fails by a fault of ours, or because the database is away, is tried this often."""
+"""A job that fails by an error of the program or of the database is tried this often."""
 
 log_lines = structlog.get_logger()
 
@@ -125,7 +125,7 @@ def _prolonged(message: OutboxMessage, running: Running) -> Iterator[None]:
 
 
 def _extend(message: OutboxMessage) -> bool:
-    """Return whether this worker still has the message; a database that is away is asked again later."""
+    """Return whether this worker still has the lease. If the database does not answer, the next beat tries again."""
     try:
         return leases.extend(message, LEASE)
     except SQLAlchemyError:

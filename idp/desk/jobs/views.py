@@ -9,7 +9,7 @@ import uuid
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.desk import access
+from idp.desk import access, downloads
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files, tickets
 from idp.desk.jobs.models import Job, State
@@ -107,7 +107,4 @@ def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
     taken = files.take(services().settings, job.id, file, access.person().staff.id)
     if taken is None or not taken.content:
         return see_other(url_for("jobs.show", key=job.id))
-    response = make_response(taken.content)
-    response.headers["Content-Type"] = taken.media_type
-    response.headers.set("Content-Disposition", "attachment", filename=taken.name)
-    return response
+    return downloads.as_download(taken.content, taken.name, taken.media_type)

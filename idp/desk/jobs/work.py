@@ -24,7 +24,7 @@ _TICK_SECONDS = 1.0
 
 
 class RefusedError(Exception):
-    """The job cannot be done; nothing was done, or what was done stands. `code` is `Job.refusal`."""
+    """The job cannot be done, or only a part of it was done, which remains. `code` is `Job.refusal`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

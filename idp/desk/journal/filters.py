@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime
+from typing import Any
 
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, or_, select
@@ -11,23 +12,26 @@ from sqlalchemy import ColumnElement, or_, select
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit.models import AuditEntry
-from idp.clock import PARIS
+from idp.clock import end_of_day, start_of_day
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, typed
 from idp.desk.access import Right
 from idp.desk.staff.models import Role, StaffAccount
+from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 from idp.web import i18n
 
 _LONGEST = 80
+_FIRST_DAY = date(1970, 1, 2)
+"""The journal has no earlier entry, and the databases compare no much earlier instant."""
 
 
 @dataclass
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `account_name` is the name of the person of `account`. `before` is the last entry of the page above: its instant in
-    microseconds and its id.
+    `account_id` and `account_name` are of the account that was found for `account`. `before` is the last entry of the
+    page above: its instant in microseconds and its id.
     """
 
     who: str = ""
@@ -35,13 +39,14 @@ class Filters:
     first: str = ""
     last: str = ""
     account: str = ""
+    account_id: uuid.UUID | None = None
     account_name: str = ""
     before: tuple[datetime, int] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
 
     @property
-    def typed(self) -> dict[str, str]:
+    def typed(self) -> dict[str, Any]:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}
@@ -61,23 +66,32 @@ class Filters:
 def acts() -> list[tuple[str, str]]:
     """Return the kinds of acts that the role may read, with their words, sorted by the words."""
     kinds = [kind for kind in EVENTS if access.role() is not Role.ENGINEER or kind in access.TECHNICAL]
-    return sorted(((kind, str(EVENTS[kind])) for kind in kinds), key=lambda pair: pair[1])
+    return sorted(((kind, capital(str(EVENTS[kind]))) for kind in kinds), key=lambda pair: _order(pair[1]))
 
 
-def read(typed: Mapping[str, str]) -> Filters:
+def capital(text: str) -> str:
+    """Return words as they begin a line."""
+    return text[:1].upper() + text[1:]
+
+
+def _order(words: str) -> str:
+    """Return the key that sorts words as a French reader does: no accents, capitals or quotation marks count."""
+    return "".join(c for c in fold(words) if c.isalnum() or c == " ").strip()
+
+
+def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
-    values = [" ".join(typed.get(name, "")[:_LONGEST].replace("\x00", "").split()) for name in _NAMES]
-    who, act, first_day, last_day, account = values
-    filters = Filters(who, act, first_day, last_day, account, before=_cursor(typed.get("avant", "")))
+    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in _NAMES)
+    filters = Filters(who, act, first_day, last_day, account, before=_cursor(values.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
         filters.act = ""
     _by_person(filters)
     if filters.act:
         filters.conditions.append(AuditEntry.kind == filters.act)
     if first := _day(filters, "first"):
-        filters.conditions.append(AuditEntry.at >= _midnight(first))
+        filters.conditions.append(AuditEntry.at >= start_of_day(max(first, _FIRST_DAY)))
     if (last := _day(filters, "last")) and last < date.max:
-        filters.conditions.append(AuditEntry.at < _midnight(last + timedelta(days=1)))
+        filters.conditions.append(AuditEntry.at < end_of_day(max(last, _FIRST_DAY)))
     if first and last and last < first:
         filters.faults["last"] = gettext("Le dernier jour est avant le premier.")
     _by_account(filters)
@@ -95,23 +109,29 @@ def _by_person(filters: Filters) -> None:
 
 
 def _by_account(filters: Filters) -> None:
-    if not filters.account or not (access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS)):
+    if not filters.account or not has_accounts():
         filters.account = ""
         return
     account = _account(filters.account)
     if account is None:
         filters.faults["account"] = gettext("Aucun compte n’a cet identifiant ici.")
     else:
+        filters.account_id = account.id
         filters.account_name = f"{account.given_name} {account.family_name}".strip()
         filters.conditions.append(AuditEntry.account_id == account.id)
 
 
-def _account(typed: str) -> Account | None:
+def has_accounts() -> bool:
+    """Return whether the role may look for the entries of one account."""
+    return access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS)
+
+
+def _account(text: str) -> Account | None:
     """Return an account in scope, by its identifier or by its key."""
     try:
-        same = Account.id == uuid.UUID(typed)
+        same = Account.id == uuid.UUID(text)
     except ValueError:
-        folded = fold_username(typed)
+        folded = fold_username(text)
         if not folded:
             return None
         same = Account.username == folded
@@ -120,30 +140,23 @@ def _account(typed: str) -> Account | None:
 
 def _day(filters: Filters, name: str) -> date | None:
     text = getattr(filters, name)
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        filters.faults[name] = gettext("Écrivez le jour ainsi : 2026-11-24.")
-        return None
+    chosen = typed.day(text)
+    if text and chosen is None:
+        filters.faults[name] = gettext("Écrivez le jour ainsi : 24/11/2026.")
+    return chosen
 
 
 def _shown(text: str) -> str:
-    """Return a day that is typed as 2026-11-24 as it is written; other text stays."""
-    try:
-        return i18n.day(_midnight(date.fromisoformat(text)))
-    except ValueError:
-        return text
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(max(day, date(1970, 1, 2)), time(), PARIS)
+    """Return a typed day as it is written in a sentence; other text stays."""
+    day = typed.day(text)
+    return i18n.day(start_of_day(max(day, _FIRST_DAY))) if day else text
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:
     """Read « SECONDS.MICROSECONDS-ID », or return None."""
     moment, _, key = text.partition("_")
     try:
-        return datetime.fromisoformat(moment).astimezone(PARIS), int(key[:18])
+        return datetime.fromisoformat(moment).astimezone(UTC), int(key[:18])
     except (ValueError, OverflowError):
         return None
 

@@ -14,7 +14,7 @@ from idp.clients.models import Client
 from idp.db import Base, db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.journal.filters import Filters
+from idp.desk.journal.filters import Filters, capital
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.names import role_name
 from idp.operations.personal_data.words import EVENTS, in_words, known_details
@@ -88,7 +88,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         entry=row,
         who=_who(row, staff),
         role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
-        what=_capital(str(EVENTS.get(row.kind, row.kind))),
+        what=capital(str(EVENTS.get(row.kind, row.kind))),
         details=_details(row.details),
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,
@@ -158,7 +158,3 @@ def _names(table: type[Base], columns: list[Any], keys: Iterable[uuid.UUID | Non
         return {}
     rows = db.session.execute(select(table.id, *columns).where(table.id.in_(known)))  # type: ignore[attr-defined]
     return {key: " ".join(parts) for key, *parts in rows}
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

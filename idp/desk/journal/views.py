@@ -2,22 +2,21 @@
 
 import base64
 import hashlib
-from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.audit import log
 from idp.audit.data_events import JournalExported
-from idp.clock import PARIS, now
+from idp.clock import today
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import downloads
 from idp.desk.access import Right, needs
 from idp.desk.journal import files, filters, listing
 
 blueprint = Blueprint("journal", __name__)
 _MOST = f"{files.MOST:,}".replace(",", "\u202f")
-_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+_TYPES = {"csv": downloads.CSV, "json": "application/json"}
 
 
 @blueprint.get("/journal")
@@ -32,7 +31,7 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
     shown = rows[: listing.PAGE]
     older = ""
     if len(rows) > listing.PAGE:
-        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **_parameters(chosen))
+        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **chosen.typed)
     return make_response(
         render_template(
             "desk/journal/journal.html",
@@ -40,16 +39,12 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
             acts=filters.acts(),
             lines=listing.lines(shown),
             older=older,
-            newest=url_for("journal.show", **_parameters(chosen)) if chosen.before else "",
-            has_accounts=access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS),
+            newest=url_for("journal.show", **chosen.typed) if chosen.before else "",
+            has_accounts=filters.has_accounts(),
             error=error,
             most=_MOST,
         )
     )
-
-
-def _parameters(chosen: filters.Filters) -> dict[str, Any]:
-    return dict(chosen.typed)
 
 
 @blueprint.post("/journal/export")
@@ -66,11 +61,19 @@ def export() -> Response:
     content = files.as_csv(listing.lines(rows)) if kind == "csv" else files.as_json(rows)
     digest = hashlib.sha256(content)
     with unit_of_work():
-        log.record(JournalExported(since=chosen.first, format=kind, entries=len(rows), sha256=digest.hexdigest()))
-    response = make_response(content)
-    response.headers["Content-Type"] = _TYPES[kind]
-    name = f"journal-{now().astimezone(PARIS):%Y-%m-%d}.{kind}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        log.record(
+            JournalExported(
+                account_id=chosen.account_id,
+                since=chosen.first,
+                until=chosen.last,
+                act=chosen.act,
+                who=chosen.who,
+                format=kind,
+                entries=len(rows),
+                sha256=digest.hexdigest(),
+            )
+        )
+    response = downloads.as_download(content, f"journal-{today().isoformat()}.{kind}", _TYPES[kind])
     response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"  # RFC 9530
     response.headers["X-Content-SHA256"] = digest.hexdigest()
     return response

@@ -4,15 +4,15 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
+from idp.desk import typed
 from idp.letters.printing import LONGEST_REASON
 from idp.web.forms import Form, PlainField
 
-_SHORTEST_REASON = 4
 SLIP = "slip"
 
 
 class LetterForm(Form):
-    """How to print; for an active account also the reason and the checklist of the identity."""
+    """How to print; for an account that has been active also the reason and the checklist of the identity."""
 
     generation = PlainField(longest=20)
     layout = PlainField(longest=10)
@@ -23,11 +23,11 @@ class LetterForm(Form):
 
     def sentence(self) -> str:
         """Return the reason on one line."""
-        return " ".join("".join(c for c in self.reason.data or "" if c.isprintable() or c.isspace()).split())
+        return typed.one_line(self.reason.data)
 
     def is_complete(self) -> bool:
         """Return whether there is a reason and all points are ticked; put an error beside what is missing."""
-        if len(self.sentence()) < _SHORTEST_REASON:
+        if not typed.is_sentence(self.sentence()):
             self.reason.errors = [gettext("Écrivez le motif en quelques mots : il reste au journal.")]
         for point in (self.came, self.document, self.guardian):
             if not point.data:

@@ -16,11 +16,6 @@ def letter_url(account_id: uuid.UUID) -> str:
     return url_for("letter.show", key=account_id)
 
 
-def account_url(account_id: uuid.UUID) -> str:
-    """Return the URL of the page of an account."""
-    return url_for("accounts.show", account=account_id)
-
-
 actions.register(
     Action(
         key="letter",

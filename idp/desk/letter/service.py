@@ -18,7 +18,7 @@ from idp.audit.desk_events import IdentityChecked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, downloads
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
@@ -28,7 +28,6 @@ from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError
 from idp.letters.render.pdf import LetterError
 
-PDF = "application/pdf"
 _AGAIN = timedelta(minutes=15)
 
 
@@ -42,7 +41,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class CounterLetter:
-    """A letter to print: for whom, as a slip or as a page, and why an active account gets it."""
+    """A letter to print: for whom, as a slip or as a page, and why an account that has been active gets it."""
 
     account: Account
     school: School
@@ -76,7 +75,7 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
         result = {"letters": report.printed, "cut": [str(entry.account_id) for entry in report.cut]}
         jobs.append(asking.done_at_once(KIND, parameters, result))
         for pdf in pdfs:
-            files.store(settings, jobs[-1].id, NewFile("courrier.pdf", PDF, pdf))
+            files.store(settings, jobs[-1].id, NewFile("courrier.pdf", downloads.PDF, pdf))
         if letter.reason:
             log.record(IdentityChecked(account_id=account.id, reason=letter.reason))
 

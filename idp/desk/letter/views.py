@@ -6,13 +6,10 @@ from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 
 from idp.accounts.models import Account, School
-from idp.audit import log
-from idp.audit.events import AccountRead
 from idp.config import Settings
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
-from idp.desk.letter import links, service
+from idp.desk.letter import service
 from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
 from idp.desk.letter.words import REFUSALS
@@ -29,10 +26,9 @@ blueprint = Blueprint("letter", __name__)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = access.account(key)
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=access.own_school().uai))
+    reading.note_account(account.id)
     refusal = service.refusal(account, access.own_school())
-    proof = access.proof_first() if _is_active(account) and not refusal else None
+    proof = access.proof_first() if account.has_been_active and not refusal else None
     return proof or _page(account, _form(account), refusal)
 
 
@@ -46,15 +42,15 @@ def draw(key: uuid.UUID) -> Response:
         return _page(account, form, refusal)
     if form.generation.data != str(account.generation):
         return _sent_twice(account)
-    if _is_active(account) and (proof := access.proof_first()):
+    if account.has_been_active and (proof := access.proof_first()):
         return proof
-    if _is_active(account) and not form.is_complete():
+    if account.has_been_active and not form.is_complete():
         return _page(account, form)
     return _print(account, school, form)
 
 
 def _print(account: Account, school: School, form: LetterForm) -> Response:
-    reason = form.sentence() if _is_active(account) else ""
+    reason = form.sentence() if account.has_been_active else ""
     letter = CounterLetter(account, school, form.layout.data == SLIP, reason)
     try:
         job = service.print_letter(services().settings, services().hasher, letter)
@@ -63,10 +59,6 @@ def _print(account: Account, school: School, form: LetterForm) -> Response:
             return _sent_twice(account)
         return _page(access.account(account.id), form, fault=refused.code)
     return see_other(url_for("jobs.show", key=job.id))
-
-
-def _is_active(account: Account) -> bool:
-    return account.activated_at is not None
 
 
 def _sent_twice(account: Account) -> Response:
@@ -101,9 +93,9 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
         "desk/letter/nouveau_courrier.html",
         account=account,
         children=_children(account),
-        back=links.account_url(account.id),
+        back=url_for("accounts.show", account=account.id),
         form=form,
-        is_active=_is_active(account),
+        needs_proof=account.has_been_active,
         refusal=REFUSALS[refusal] if refusal else "",
         fault=REFUSALS[fault] if fault else "",
         effects=_effects(services().settings, account),
@@ -114,7 +106,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
 def _effects(settings: Settings, account: Account) -> list[str]:
     """Return what a new letter will do, in sentences."""
     valid = gettext("Le nouveau code est valable %(days)s jours.", days=settings.provisional_days)
-    if not _is_active(account):
+    if account.activated_at is None:
         if account.provisional_hash is None:
             return [valid]
         return [gettext("Le mot de passe provisoire du courrier précédent ne marchera plus."), valid]

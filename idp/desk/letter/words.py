@@ -51,14 +51,21 @@ SKIPS: dict[str, LazyString] = {
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),
     Skip.ACTIVE: _l("Compte déjà activé"),
+    Skip.WAS_ACTIVE: _l("Compte déjà activé, fermé par un nouveau courrier (un courrier à la fois, avec un motif)"),
 }
 """Why a person got no letter, most pressing first."""
 
 _NAMED = 30
 
 
+def name(key: uuid.UUID) -> str:
+    """Return the name of an account in scope as a sentence has it: « Mme Noémie LEROY »; empty if there is none."""
+    account = db.session.scalar(select(Account).where(Account.id == key, access.accounts()))
+    return account.display_name if account else ""
+
+
 def names(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Return the names of accounts in scope: « LEROY Noémie »."""
+    """Return the names of accounts in scope, as a list has them: « LEROY Noémie »."""
     rows = db.session.execute(
         select(Account.id, Account.family_name, Account.given_name).where(Account.id.in_(keys), access.accounts())
     )

@@ -1,8 +1,9 @@
-"""The work of the job `letter` (`job.py`): there is none, the request did it."""
+"""The functions of the job `letter` (`job.py`). The request has printed the letter, so that no work is left."""
 
 import uuid
 from collections.abc import Sequence
 
+from flask import url_for
 from flask_babel import gettext
 
 from idp.desk.jobs.models import Job
@@ -18,7 +19,7 @@ def run(_running: Running) -> Finished:
 def describe(job: Job) -> Sequence[str]:
     """Return whose letter it is, and what to do with it."""
     key = uuid.UUID(job.parameters["account"])
-    name = words.names([key]).get(key, "")
+    name = words.name(key)
     sentences = [
         gettext("Le courrier de %(name)s est prêt. Ce qui ouvrait le compte avant ne marche plus.", name=name),
         gettext("Prenez le fichier, imprimez-le et remettez le papier en main propre."),
@@ -35,4 +36,4 @@ def again(job: Job) -> str:
 
 def back(job: Job) -> str:
     """Return the URL of the page of the account."""
-    return links.account_url(uuid.UUID(job.parameters["account"]))
+    return url_for("accounts.show", account=uuid.UUID(job.parameters["account"]))

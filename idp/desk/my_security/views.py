@@ -139,10 +139,13 @@ def add_code() -> Response:
     hashed = services().hasher.hash(form.password.data or "", "activation")
     with unit_of_work():
         staff = _locked()
-        if ceremonies.use(Purpose.TOTP, ceremony.challenge, staff.id) is not None:
+        is_first = ceremonies.use(Purpose.TOTP, ceremony.challenge, staff.id) is not None
+        if is_first:
             codes.store_totp(settings, staff, proved, hashed)
             sessions.end_all(staff.id, by="code_changed", keep=person.session.id)
             _note(staff, CredentialKind.TOTP, "added")
+    if not is_first:
+        return _page(EnrolForm(), gettext("Ce formulaire est parti deux fois : seul le premier envoi a compté."))
     return see_other(url_for("my_security.show", fait="code"))
 
 

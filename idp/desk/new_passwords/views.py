@@ -1,18 +1,17 @@
-"""`/etablissement/mots-de-passe`."""
+"""`/etablissement/mots-de-passe`: the numbers, the word that confirms, and the job."""
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext, ngettext
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from idp.accounts import directory
-from idp.accounts.models import Account, Child, Guardianship, School
-from idp.audit import log
-from idp.audit.desk_events import PasswordsForced
-from idp.db import db, unit_of_work
+from idp.accounts.models import School
+from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.operations.helpdesk import acts
+from idp.desk.choices import WordField
+from idp.desk.jobs import asking
+from idp.desk.new_passwords import job, work
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
@@ -29,7 +28,7 @@ class SchoolForm(Form):
 class ConfirmationForm(Form):
     """The word that confirms."""
 
-    word = PlainField(_l("Tapez BLOQUER pour confirmer"), longest=20)
+    word = WordField("BLOQUER")
 
 
 @blueprint.get("/etablissement/mots-de-passe")
@@ -54,59 +53,25 @@ def _school(typed: str) -> School | None:
 
 
 def _page(school: School, form: ConfirmationForm) -> Response:
-    done = request.args.get("fait", "")
-    return make_response(
-        render_template(
-            "desk/new_passwords/mots_de_passe.html",
-            school=school,
-            form=form,
-            count=_concerned(school),
-            done=_done(int(done)) if done.isdecimal() and len(done) < 8 else "",  # noqa: PLR2004 - a number of accounts
-        )
+    page = render_template(
+        "desk/new_passwords/mots_de_passe.html", school=school, form=form, concerned=work.concerned(school)
     )
-
-
-def _done(count: int) -> str:
-    return str(
-        ngettext(
-            "C’est fait : %(num)s famille choisira un nouveau mot de passe.",
-            "C’est fait : %(num)s familles choisiront un nouveau mot de passe.",
-            count,
-        )
-    )
-
-
-def _concerned(school: School) -> int:
-    """Return the number of accounts whose password would be blocked."""
-    concerned = select(func.count(Account.id.distinct())).select_from(Child)
-    return (
-        db.session.scalar(
-            concerned.join(Guardianship, Guardianship.child_id == Child.id)
-            .join(Account, Account.id == Guardianship.account_id)
-            .where(
-                Child.school_id == school.id,
-                directory.concerns_its_school(),
-                Account.activated_at.is_not(None),
-                Account.password_blocked_at.is_(None),
-            )
-        )
-        or 0
-    )
+    return make_response(page)
 
 
 @blueprint.post("/etablissement/mots-de-passe")
 @needs(Right.FORCE_PASSWORDS, fresh=True)
 def force() -> Response:
-    """Block the passwords of the school, batch by batch, once the word was typed."""
+    """Ask for the job that blocks the passwords of the school, once the word was typed."""
     school, form = _school(request.form.get("uai", "")[:20]), ConfirmationForm()
     if school is None:
         return see_other(url_for("new_passwords.show"))
-    if (form.word.data or "").upper() != gettext("BLOQUER"):
-        form.word.errors = [gettext("Tapez le mot BLOQUER, sans rien d’autre.")]
+    if not form.word.is_typed():
         return _page(school, form)
-    total = acts.Blocked()
-    for batch in acts.block_passwords(school):
-        total.add(batch)
-    with unit_of_work():
-        log.record(PasswordsForced(uai=school.uai, count=total.blocked))
-    return see_other(url_for("new_passwords.show", uai=school.uai, fait=total.blocked))
+    lane = f"{job.KIND.name} {school.uai}"
+    parameters = {"school": school.uai, "count": work.concerned(school).accounts}
+    started = asking.start_alone(job.KIND, parameters, lane) or asking.in_lane(lane)
+    if started is None or started.staff_id != access.person().staff.id:
+        form.word.errors = [gettext("Quelqu’un d’autre l’a déjà demandé : le travail est en cours.")]
+        return _page(school, form)
+    return see_other(url_for("jobs.show", key=started.id))

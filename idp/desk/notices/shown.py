@@ -1,7 +1,7 @@
 """The notices of the schools in scope, ready to be shown: open ones by kind, and those that were settled lately."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -17,15 +17,23 @@ from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.naming import pupil
+from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import settling
-from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words
-from idp.desk.staff.models import StaffAccount
+from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words, sentence
+from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
 MOST = 100
 SETTLED_SINCE = timedelta(days=30)
 _ORDER = {kind: place for place, kind in enumerate(WORDS)}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person whom a notice names: the name, and the URL of the account's page if the post may open it."""
+
+    name: str
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,7 @@ class Shown:
     Attributes:
         row: the notice.
         words: what its kind means.
-        who: the person that it is about.
-        other: the second person that it names, if any.
+        people: the person that it is about, and the second one that it names, if any.
         school: the school's name, for a post that sees several schools.
         children: the pupils that it concerns, in sentences.
         emails: the former and the present address of a contested change, masked.
@@ -46,8 +53,7 @@ class Shown:
 
     row: SchoolNotice
     words: Words
-    who: str
-    other: str
+    people: Sequence[Person]
     school: str
     children: Sequence[str]
     emails: tuple[str | None, str | None]
@@ -58,6 +64,16 @@ class Shown:
     def title(self) -> Any:
         """What the kind of notice is called."""
         return self.words.title
+
+    @property
+    def sentence(self) -> str:
+        """Why the notice is settled."""
+        return sentence(self.row.sentence)
+
+    @property
+    def who(self) -> str:
+        """The names of the people, as a sentence has them."""
+        return str(gettext(" et ")).join(person.name for person in self.people)
 
 
 def open_count() -> int:
@@ -74,7 +90,7 @@ def open_notices() -> list[tuple[Any, list[Shown]]]:
 
 
 def settled_notices() -> list[Shown]:
-    """Return the notices in scope that were settled within `SETTLED_SINCE`, the last first."""
+    """Return the notices in scope that were settled within `SETTLED_SINCE`, the newest first."""
     return as_shown(_rows(SchoolNotice.settled_at >= now() - SETTLED_SINCE, SchoolNotice.settled_at.desc()))
 
 
@@ -87,14 +103,13 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     """Return notices of the scope as the post may read them."""
     keys = {key for row in rows for key in (row.account_id, row.other_account_id) if key}
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
-    schools = _schools(rows)
+    urls, schools = account_urls(people), _schools(rows)
     children, may_settle = school_notices.children_of(rows), access.may(Right.SETTLE_NOTICES)
     return [
         Shown(
             row,
             WORDS[Kind(row.kind)],
-            people[row.account_id].display_name,
-            _other(row, people),
+            list(_people(row, people, urls)),
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
             _emails(row, people[row.account_id]),
@@ -113,12 +128,18 @@ def _schools(rows: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, str]:
     return {school.id: school.name for school in schools}
 
 
-def _other(row: SchoolNotice, people: Mapping[uuid.UUID, Account]) -> str:
-    """Return the name of the second person; the name alone, because the two may be separated."""
+def _people(row: SchoolNotice, people: Mapping[uuid.UUID, Account], urls: Mapping[uuid.UUID, str]) -> Iterator[Person]:
+    """Yield the people of a notice.
+
+    Of the second one only the name is shown, because the two may be separated. The school needs the name to tell
+    whether the two are one person; if no child of the second one is in scope, the name has no link.
+    """
+    yield Person(people[row.account_id].display_name, urls.get(row.account_id, ""))
     if row.other_account_id is None:
-        return ""
+        return
     other = people.get(row.other_account_id)
-    return other.display_name if other else str(gettext("une personne dont le compte est supprimé"))
+    gone = str(gettext("une personne dont le compte est supprimé"))
+    yield Person(other.display_name, urls.get(other.id, "")) if other else Person(gone)
 
 
 def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None]:
@@ -133,9 +154,5 @@ def author(row: SchoolNotice) -> str:
         return ""
     if row.settled_by in AUTHORS:
         return str(AUTHORS[row.settled_by])
-    try:
-        key = uuid.UUID(row.settled_by.rpartition(" ")[2])
-    except ValueError:
-        return str(gettext("l’équipe du service"))
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else str(gettext("un collègue"))
+    name = actors.name(row.settled_by)
+    return str(gettext("l’équipe du service")) if name is None else name or str(gettext("un collègue"))

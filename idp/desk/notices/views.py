@@ -12,13 +12,12 @@ from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
-from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.naming import account_url, pupil
+from idp.desk.naming import pupil
 from idp.desk.notices import settling, shown
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.words import LABELS, Answer
@@ -29,7 +28,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("notices", __name__)
 
 _ALL = "tous"
-_SHORTEST = 4
 
 
 class AnswerForm(Form):
@@ -42,7 +40,7 @@ class AnswerForm(Form):
 
     def check(self, children: Sequence[Child], *, renames: bool) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if len(self.sentence.data or "") < _SHORTEST:
+        if not typed.is_sentence(typed.one_line(self.sentence.data)):
             self.sentence.errors = [_l("Écrivez en une phrase ce que vous avez vérifié.")]
         if len(children) > 1 and self.child.data not in {_ALL, *(child.id.hex for child in children)}:
             self.child.errors = [_l("Choisissez l’élève, ou tous.")]
@@ -63,7 +61,12 @@ def show() -> Response:
         log.record(NoticesListed(count=listed + len(settled)))
     return make_response(
         render_template(
-            "desk/notices/signalements.html", waiting=waiting, settled=settled, total=total, hidden=total - listed
+            "desk/notices/signalements.html",
+            waiting=waiting,
+            settled=settled,
+            total=total,
+            hidden=total - listed,
+            may_settle=access.may(Right.SETTLE_NOTICES),
         )
     )
 
@@ -73,7 +76,7 @@ def show() -> Response:
 def detail(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
-    _note_reading(row)
+    reading.note_account(row.account_id)
     return _page("signalement.html", row, done=_done(row), late=request.args.get("fait") == "tard")
 
 
@@ -102,7 +105,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
                 return see_other(url_for("notices.detail", notice=notice, fait="tard"))
             error = refusal.sentence
     elif request.method == "GET":
-        _note_reading(row)
+        reading.note_account(row.account_id)
         _fill(form, row)
     return _page(
         "reponse.html",
@@ -119,7 +122,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
     child = next((child.id for child in children if child.id.hex == form.child.data), None)
     names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
-    return Reply(chosen, " ".join((form.sentence.data or "").split()), child, names)
+    return Reply(chosen, typed.one_line(form.sentence.data), child, names)
 
 
 def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:
@@ -146,26 +149,16 @@ def _done(row: SchoolNotice) -> str:
     return str(consequence.after) if consequence else ""
 
 
-def _note_reading(row: SchoolNotice) -> None:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=row.account_id, school=school.uai if school else ""))
-
-
 def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
     [item] = shown.as_shown([row])
-    url = account_url(row.account_id)
-    return make_response(render_template(f"desk/notices/{name}", item=item, account_url=url, **values))
+    return make_response(render_template(f"desk/notices/{name}", item=item, **values))
 
 
 @tiles.source(Right.READ_NOTICES)
 def _tiles() -> list[Tile]:
-    """Return the tile of the first page."""
-    return [
-        Tile(
-            shown.open_count(),
-            gettext("Signalements"),
-            gettext("Des familles attendent votre réponse."),
-            url_for("notices.show"),
-        )
-    ]
+    """Return the tile of the first page: what a school has to answer, and what the académie can only read."""
+    count, url = shown.open_count(), url_for("notices.show")
+    if access.may(Right.SETTLE_NOTICES):
+        return [Tile(count, gettext("Signalements"), gettext("Des familles attendent votre réponse."), url)]
+    sentence = gettext("Les établissements y répondent. Vous pouvez les lire, pour renseigner une famille.")
+    return [Tile(count, gettext("Signalements des établissements"), sentence, url)]

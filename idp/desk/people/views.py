@@ -9,13 +9,12 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
-from idp.audit import log
 from idp.audit.data_events import AccountErased
-from idp.audit.events import AccountRead
 from idp.audit.models import AuditEntry
-from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.db import db
+from idp.desk import access, downloads, reading, typed
 from idp.desk.access import Right, needs
+from idp.desk.choices import WordField
 from idp.desk.people import words
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import erasure, rectification
@@ -27,7 +26,6 @@ from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("people", __name__)
-_SHORTEST = 4
 _DONE = {"note": _l("La demande de correction est dans les signalements de l’établissement.")}
 
 
@@ -47,7 +45,7 @@ class ErasureForm(Form):
     """Why a person is erased, and the word that confirms."""
 
     reason = PlainField(_l("Motif ou référence de la demande"), longest=200)
-    word = PlainField(_l("Tapez EFFACER pour confirmer"), longest=20)
+    word = WordField("EFFACER")
 
 
 @blueprint.route("/droits", methods=["GET", "POST"])
@@ -71,8 +69,7 @@ def show() -> Response:
 def person(key: uuid.UUID) -> Response:
     """Show what can be done for a person."""
     account = access.account(key)
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id))
+    reading.note_account(account.id)
     return _person_page(account, NoteForm())
 
 
@@ -86,10 +83,8 @@ def _person_page(account: Account, form: NoteForm) -> Response:
 def copy(key: uuid.UUID) -> Response:
     """Return all data that are held on a person, as one archive, which is never stored."""
     account = access.account(key)
-    response = make_response(personal_export.archive_of(services().settings, account))
-    response.headers["Content-Type"] = "application/zip"
-    response.headers["Content-Disposition"] = f'attachment; filename="donnees-{account.id}.zip"'
-    return response
+    archive = personal_export.archive_of(services().settings, account)
+    return downloads.as_download(archive, f"donnees-{account.id}.zip", "application/zip")
 
 
 @blueprint.post("/droits/<uuid:key>/correction")
@@ -97,8 +92,8 @@ def copy(key: uuid.UUID) -> Response:
 def rectify(key: uuid.UUID) -> Response:
     """Ask the schools of a person to correct its data."""
     account, form = access.account(key), NoteForm()
-    note = " ".join((form.note.data or "").split())
-    if len(note) < _SHORTEST or not note.isprintable():
+    note = typed.one_line(form.note.data)
+    if not typed.is_sentence(note):
         form.note.errors = [gettext("Écrivez ce que l’établissement doit corriger.")]
         return _person_page(account, form)
     try:
@@ -132,12 +127,10 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
 def erase(key: uuid.UUID) -> Response:
     """Erase a person, once the reason and the word were typed."""
     account, form = access.account(key), ErasureForm()
-    reason = " ".join((form.reason.data or "").split())
-    if len(reason) < _SHORTEST or not reason.isprintable():
+    reason = typed.one_line(form.reason.data)
+    if not typed.is_sentence(reason):
         form.reason.errors = [gettext("Écrivez le motif : la référence de la demande, ou quelques mots.")]
-    if (form.word.data or "").upper() != gettext("EFFACER"):
-        form.word.errors = [gettext("Tapez le mot EFFACER, sans rien d’autre.")]
-    if form.errors:
+    if not form.word.is_typed() or form.errors:
         return _erasure_page(account, form)
     try:
         erasure.erase(services().settings, account.id, reason)

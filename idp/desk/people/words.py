@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
 from idp.operations.personal_data.erasure import Kept, Obstacle
+from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 
 OBSTACLES: Mapping[Obstacle, Any] = {
     Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
@@ -21,8 +22,8 @@ OBSTACLES: Mapping[Obstacle, Any] = {
         "Il corrige d’abord le fichier et l’importe, sinon le lien reviendrait."
     ),
     Obstacle.SUSPENDED: _l(
-        "Le compte, ou un lien avec un élève, est suspendu : le prochain fichier ramènerait la personne sans cette "
-        "suspension. La direction rouvre d’abord."
+        "Le compte est suspendu et n’a plus d’élève : rien ne pourrait être conservé de la suspension. Attendez sa "
+        "fin, ou demandez qu’il soit rouvert."
     ),
     Obstacle.PROMISED: _l(
         "Un signalement que l’établissement a promis de lire n’est pas réglé. Il le règle d’abord, au bureau."
@@ -32,6 +33,15 @@ OBSTACLES: Mapping[Obstacle, Any] = {
 
 _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
+    "suspension": _l(
+        "La suspension de l’accès à un élève : des empreintes chiffrées des noms et des numéros de la personne, pour "
+        "que le prochain fichier ne lui rende pas cet accès. Elles restent jusqu’à la fin de la suspension, ou jusqu’à "
+        "ce que la fiche de l’élève soit effacée. L’académie peut y mettre fin avant."
+    ),
+    "school_file_refused": _l(
+        "Le fichier de l’établissement : il nomme encore la personne. Là où son accès est suspendu, l’import refuse sa "
+        "ligne et le dit. Ailleurs, il crée un nouveau compte."
+    ),
     "school_file": _l(
         "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte, "
         "sauf si l’établissement retire la personne de son fichier."
@@ -82,6 +92,14 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
         (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
         (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
         (gettext("Imports de fichiers et leurs remarques"), gettext("%(n)s jours.", n=settings.audit_days)),
-        (gettext("Connexions terminées"), gettext("7 jours.")),
-        (gettext("Mails envoyés (sans leur texte)"), gettext("30 jours.")),
+        (
+            gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
+            gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève : 90 jours après son départ."),
+        ),
+        (
+            gettext("Personnes du bureau, avec leurs rôles"),
+            gettext("%(n)s jours après la fin de leur dernier rôle.", n=settings.audit_days),
+        ),
+        (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
+        (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
     ]

@@ -4,7 +4,6 @@ All secrets and the encrypted files are stored in one transaction, together with
 cancellation before it, no secret has changed and the job is done again or not at all; after it, the job is over.
 """
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -15,8 +14,9 @@ from flask_babel import gettext
 
 from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.clock import PARIS, now
+from idp.clock import today
 from idp.db import db
+from idp.desk import downloads, naming
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
@@ -29,10 +29,7 @@ from idp.production import production_faults
 from idp.services import services
 
 PROBLEMS = (Skip.CHANGED, Skip.FAULTY, Skip.DISPUTED)
-"""The reasons that somebody has to look after; the others are as they should be."""
-_PDF = "application/pdf"
-_UNSAFE = re.compile(r"[\W_]+")
-_LONGEST_NAME = 40
+"""The reasons that somebody has to act on; the others are as expected."""
 
 
 def run(running: Running) -> Finished:
@@ -72,18 +69,14 @@ def _result(report: Report) -> dict[str, Any]:
 
 
 def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile]:
-    name = _UNSAFE.sub("-", parameters["class"] or "").strip("-")[:_LONGEST_NAME]
-    stem = f"courriers-{name or 'etablissement'}-{now().astimezone(PARIS):%Y-%m-%d}"
+    stem = f"courriers-{downloads.of_class(parameters['class'])}-{today().isoformat()}"
     ends = ["", *(f"-{number}" for number in range(2, len(pdfs) + 1))]
-    return [NewFile(f"{stem}{end}.pdf", _PDF, pdf) for end, pdf in zip(ends, pdfs, strict=True)]
+    return [NewFile(f"{stem}{end}.pdf", downloads.PDF, pdf) for end, pdf in zip(ends, pdfs, strict=True)]
 
 
 def title(job: Job) -> str:
     """Return what a job prints: « 6e 1 », « Tout l’établissement »."""
-    class_name = job.parameters["class"]
-    if class_name is None:
-        return str(gettext("Tout l’établissement"))
-    return str(class_name or gettext("Sans classe"))
+    return naming.class_title(job.parameters["class"])
 
 
 def again(job: Job) -> str:
@@ -94,7 +87,7 @@ def again(job: Job) -> str:
 
 
 def problems(job: Job) -> list[str]:
-    """Return the sentences about people whom somebody has to look after, with their names."""
+    """Return the sentences about letters that need an act of the school, with the names of the people."""
     skipped = job.result.get("skipped", {})
     sentences = [
         f"{words.SKIPS[skip]} : {words.listed([uuid.UUID(key) for key in skipped[skip]])}."

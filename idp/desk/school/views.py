@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_, select
 from idp import letter_languages
 from idp.accounts.models import School
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.school.forms import SchoolForm
 from idp.letter_languages import LANGUAGES
@@ -23,7 +23,6 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("school", __name__)
 _MOST_ROWS = 50
-_LONGEST_SEARCH = 80
 _SPECIMEN_URL = "https://ent.exemple.fr"
 _PDF_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -39,17 +38,17 @@ def show() -> Response:
     own = access.post().school
     if own is not None:
         return _page(access.school(own.id))
-    typed = " ".join(request.args.get("q", "")[:_LONGEST_SEARCH].replace("\x00", "").split())
-    rows = db.session.scalars(_matching(typed).limit(_MOST_ROWS + 1)).all()
+    words = typed.search_words()
+    rows = db.session.scalars(_matching(words).limit(_MOST_ROWS + 1)).all()
     html = render_template(
-        "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=typed, is_cut=len(rows) > _MOST_ROWS
+        "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=words, is_cut=len(rows) > _MOST_ROWS
     )
     return make_response(html)
 
 
-def _matching(typed: str) -> Select[School]:
+def _matching(words: str) -> Select[School]:
     statement = select(School).where(access.schools()).order_by(School.name, School.uai)
-    for word in typed.split():
+    for word in words.split():
         like = School.name.icontains(word, autoescape=True), School.uai.istartswith(word, autoescape=True)
         statement = statement.where(or_(*like))
     return statement
@@ -92,7 +91,7 @@ def preview(key: UUID) -> Response:
     except LetterError:
         return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
     response = make_response(content)
-    response.headers["Content-Type"] = "application/pdf"
+    response.headers["Content-Type"] = downloads.PDF
     response.headers["Content-Disposition"] = 'inline; filename="exemple-de-courrier.pdf"'
     response.headers["Content-Security-Policy"] = _PDF_POLICY
     return response

@@ -1,4 +1,7 @@
-"""The job that checks files: it reads and compares them, and stores the difference by name; nothing is imported."""
+"""The job that checks files: it reads and compares them, and stores the difference by name; nothing is imported.
+
+A person who may not read families gets the problems without names (`nameless`).
+"""
 
 import json
 from collections import Counter
@@ -8,11 +11,12 @@ from typing import Any
 
 from idp import spreadsheet
 from idp.config import Settings
+from idp.desk import downloads
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, RefusedError, Running
-from idp.desk.school_files import comparing, words
+from idp.desk.school_files import comparing, leaving, nameless, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
@@ -59,20 +63,25 @@ def run(running: Running) -> Finished:
 
 def _finished(running: Running, role: Role, result: ImportResult, refusal: str) -> Finished:
     staging = result.staging
-    lines = difference.problems(staging) if refusal else difference.rows(staging, everybody=role is Role.ENGINEER)
+    if nameless.is_for(role):
+        lines = nameless.problems(staging)
+        if nameless.hides_refusal(refusal, staging, sum(counted.read for counted in result.counts.values())):
+            refusal = ""
+    else:
+        lines = difference.problems(staging) if refusal else difference.rows(staging)
     kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
     summary = {
         "format": result.format.value if result.format else "",
         "schools": len(result.schools),
         "counts": imports.totals(result),
-        "enrolled": difference.enrolled(staging),
+        "leaving": {} if refusal else leaving.numbers(result),
         "mistakes": list(dict.fromkeys(mistake.code for mistake in result.mistakes)),
         "refused": refusal,
         "lines": dict(totals),
     }
     return Finished(
         summary,
-        file=NewFile("difference.csv", "text/csv; charset=utf-8", sheet),
+        file=NewFile("difference.csv", downloads.CSV, sheet) if totals else None,
         for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
         frees=running.id if refusal else None,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from idp.clock import now
+from idp.clock import today
 from idp.desk.jobs.files import NewFile
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
@@ -15,8 +15,6 @@ from idp.rostering.records import Form, Format
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
 """How much the files of a school may unpack to."""
 PERCENT = 100
-_LEAVERS_OF_SECRETARY = 5
-"""Percent of the school's pupils who may leave by an import of a secretary."""
 _OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
 _HEAD_ACCEPTS = frozenset({"other_source", "many_accounts", "many_ties", "emptied"})
 
@@ -28,11 +26,6 @@ def acceptable(role: Role) -> frozenset[str]:
     return _HEAD_ACCEPTS if role is Role.HEAD else frozenset()
 
 
-def too_many_leave(role: Role, leaving: int, enrolled: int) -> bool:
-    """Return whether more pupils would leave than the role may let go."""
-    return role is Role.SECRETARY and leaving * PERCENT > _LEAVERS_OF_SECRETARY * enrolled
-
-
 def given(uploads: Sequence[NewFile]) -> list[InMemory]:
     """Return uploads as the files of an import."""
     return [InMemory(upload.name, upload.content) for upload in uploads]
@@ -42,7 +35,7 @@ def form(parameters: Mapping[str, Any]) -> Form:
     """Return how the files are read; those of a school's staff may hold that school alone."""
     uai = parameters["school"] or None
     is_bound = Role(parameters["role"]) in AT_A_SCHOOL
-    return Form(today=now().astimezone().date(), school=uai, refuses_others=is_bound)
+    return Form(today=today(), school=uai, refuses_others=is_bound)
 
 
 def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:

@@ -1,19 +1,21 @@
 """What was imported before, at the desk and by the command, for the schools in scope."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, String, cast, func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
-from idp.desk.school_files import words
+from idp.desk.school_files import nameless, words
+from idp.desk.staff import actors
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import difference
 
@@ -21,8 +23,6 @@ SHOWN = 200
 """How many problems the page shows; the CSV has all."""
 _SHOWN_IMPORTS = 30
 _HEADER = ("fichier", "ligne", "gravité", "clé", "problème")
-_IS_PROBLEM = ImportIssue.code.not_in(difference.TOLD_BY_NAME)
-"""The condition of the issues that somebody has to look at; others say who leaves."""
 _SEVERITIES = {"error": "erreur", "warning": "à vérifier"}
 
 
@@ -67,22 +67,79 @@ def last() -> Past | None:
 
 def problem_count(key: uuid.UUID) -> int:
     """Return how many problems an import had; 0 if it is not known any more."""
-    counted = select(func.count()).select_from(ImportIssue).where(ImportIssue.batch_id == key, _IS_PROBLEM)
-    return db.session.scalar(counted) or 0
+    return _problem_counts([key]).get(key, 0)
 
 
-def issues(batch: ImportBatch, limit: int | None = None) -> Sequence[ImportIssue]:
-    """Return the problems of an import, errors first."""
+@dataclass(frozen=True)
+class Problem:
+    """A problem of a former import.
+
+    Attributes:
+        file: the file; empty for a problem of all files.
+        line: its line, from 1.
+        severity: in words.
+        key: the key of the person in the files; empty for a person who reads no names.
+        person: the person in words.
+        sentence: what is wrong.
+    """
+
+    file: str
+    line: int
+    severity: str
+    key: str
+    person: str
+    sentence: str
+
+
+def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
+    """Return the problems of an import, errors first; for a person who reads no names, as `nameless` says."""
     statement = (
         select(ImportIssue)
-        .where(ImportIssue.batch_id == batch.id, _IS_PROBLEM)
+        .where(ImportIssue.batch_id == batch.id, _is_shown())
         .order_by(ImportIssue.severity, ImportIssue.id)
         .limit(limit)
     )
-    return db.session.scalars(statement).all()
+    issues = db.session.scalars(statement).all()
+    named = _names(issue.key for issue in issues)
+    hides_people = nameless.is_for(access.role())
+    shown = [
+        Problem(
+            issue.file,
+            issue.line,
+            _SEVERITIES[issue.severity],
+            key := "" if hides_people else issue.key,
+            words.person(named.get(issue.key, ""), key),
+            words.without_commands(issue.message),
+        )
+        for issue in issues
+    ]
+    return shown + (_remarks(batch) if hides_people else [])
 
 
-def names(keys: Iterable[str]) -> dict[str, str]:
+def _is_shown() -> ColumnElement[bool]:
+    """Return the condition of the issues that somebody has to look at, one by one; others say who leaves."""
+    hidden = COMPARED if nameless.is_for(access.role()) else difference.TOLD_BY_NAME
+    return ImportIssue.code.not_in(hidden)
+
+
+def _remarks(batch: ImportBatch) -> list[Problem]:
+    """Return what the comparison remarked, without lines."""
+    counted = (
+        select(ImportIssue.message, func.count())
+        .where(
+            ImportIssue.batch_id == batch.id,
+            ImportIssue.code.in_(COMPARED),
+            ImportIssue.code.not_in(difference.TOLD_BY_NAME),
+        )
+        .group_by(ImportIssue.message)
+        .order_by(ImportIssue.message)
+    )
+    sentences = nameless.summed((row[0], row[1]) for row in db.session.execute(counted))
+    nobody = words.person("", "")
+    return [Problem("", 0, _SEVERITIES["warning"], "", nobody, words.without_commands(line)) for line in sentences]
+
+
+def _names(keys: Iterable[str]) -> dict[str, str]:
     """Return the names of the people of the school in use who have these keys in the files; none for the académie."""
     if _own_uai() is None:
         return {}
@@ -99,17 +156,14 @@ def names(keys: Iterable[str]) -> dict[str, str]:
 
 def sheet(batch: ImportBatch) -> Iterator[bytes]:
     """Yield all problems of an import as CSV."""
-    rows = (
-        (issue.file, str(issue.line), _SEVERITIES[issue.severity], issue.key, words.without_commands(issue.message))
-        for issue in issues(batch)
-    )
+    rows = ((row.file, str(row.line), row.severity, row.key, row.sentence) for row in problems(batch))
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
 
 def _in_scope() -> ColumnElement[bool]:
     """Return the condition of the imports that speak for the school in use, or of all for an engineer."""
     uai = _own_uai()
-    return true() if uai is None else cast(ImportBatch.schools, String).contains(f'"{uai}"', autoescape=True)
+    return true() if uai is None else ImportBatch.speaks_for(uai)
 
 
 def _own_uai() -> str | None:
@@ -120,14 +174,8 @@ def _own_uai() -> str | None:
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
-    ids = [batch.id for batch in batches]
-    counted = (
-        select(ImportIssue.batch_id, func.count())
-        .where(ImportIssue.batch_id.in_(ids), _IS_PROBLEM)
-        .group_by(ImportIssue.batch_id)
-    )
-    problems = {row[0]: row[1] for row in db.session.execute(counted)}
-    people = {batch.id: _person(batch.actor) for batch in batches}
+    counts = _problem_counts([batch.id for batch in batches])
+    people = {batch.id: actors.staff_id(batch.actor) for batch in batches}
     named = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(filter(None, people.values())))
     staff: dict[uuid.UUID | None, str] = {row[0]: row[1] for row in db.session.execute(named)}
     uai = _own_uai()
@@ -136,23 +184,23 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
             batch,
             staff.get(people[batch.id], ""),
             uai is None or batch.schools == [uai],
-            problems.get(batch.id, 0),
+            counts.get(batch.id, 0),
             _place(batch.schools) if uai is None else "",
         )
         for batch in batches
     ]
 
 
+def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    counted = (
+        select(ImportIssue.batch_id, func.count())
+        .where(ImportIssue.batch_id.in_(keys), _is_shown())
+        .group_by(ImportIssue.batch_id)
+    )
+    return {row[0]: row[1] for row in db.session.execute(counted)}
+
+
 def _place(schools: Sequence[str]) -> str:
     if len(schools) == 1:
         return schools[0]
     return str(gettext("%(n)s établissements", n=len(schools)))
-
-
-def _person(actor: str) -> uuid.UUID | None:
-    """Return the person of an actor of the desk (`desk ROLE UUID`)."""
-    desk, _, rest = actor.partition(" ")
-    try:
-        return uuid.UUID(rest.rpartition(" ")[2]) if desk == "desk" else None
-    except ValueError:
-        return None

@@ -1,21 +1,16 @@
 """The job that imports the files of a check: it compares again, and stops if more people would leave than was shown."""
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from idp.config import Settings
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
-from idp.desk.school_files import comparing
+from idp.desk.school_files import comparing, leaving
 from idp.desk.staff.models import Role
 from idp.rostering import imports, lock
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
-from idp.rostering.reconcile import difference
 
-WORD = "IMPORTER"
-"""The word that a person types to accept files that look like a mistake."""
 _ENDS = (20, 40)
 
 
@@ -26,17 +21,12 @@ def refusal(settings: Settings, check: Job, role: Role) -> str:
         return "refused"
     if not files.uploads(settings, check.id):
         return "gone"
-    if comparing.too_many_leave(role, leaving(summary)["students"], summary["enrolled"]):
+    if leaving.too_many(settings, role, check.parameters["school"], summary["leaving"]):
         return "too_many_leave"
     if unacceptable := set(summary["mistakes"]) - comparing.acceptable(role):
         acceptable_to_head = unacceptable <= comparing.acceptable(Role.HEAD)
         return "for_the_head" if role is Role.SECRETARY and acceptable_to_head else "for_the_academy"
     return ""
-
-
-def leaving(summary: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many pupils and guardians leave by the counts of a check."""
-    return {name: summary["counts"][name]["left"] for name in ("students", "guardians")}
 
 
 def run(running: Running) -> Finished:
@@ -82,11 +72,11 @@ def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:
     """
     if running.result:  # a killed run has checked it, and had begun to write
         return
-    counts = imports.totals(result)
+    counts, numbers = imports.totals(result), leaving.numbers(result)
     for name, most in running.parameters["leaving"].items():
-        if counts[name]["left"] > most:
+        if numbers[name][0] > most:
             raise ImportStoppedError("changed_since", "nothing was imported: more would leave than was shown", result)
-    if comparing.too_many_leave(role, counts["students"]["left"], difference.enrolled(result.staging)):
+    if leaving.too_many(running.settings, role, running.parameters["school"], numbers):
         raise ImportStoppedError("too_many_leave", "nothing was imported: too many pupils would leave", result)
     running.check()
     running.keep({"counts": counts, "format": result.format.value if result.format else ""})

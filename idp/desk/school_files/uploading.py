@@ -12,7 +12,7 @@ from idp.desk import access
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing, importing, job
+from idp.desk.school_files import comparing, job
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
@@ -86,23 +86,28 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str) -> Job:
     return asking.start(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
 
 
-def start_import(settings: Settings, check: Job) -> Job:
-    """Ask for the import of checked files, or return the import that was asked for."""
-    for row in asking.recent(job.IMPORT):
-        if _check_of(row) == check.id and row.state in {State.WAITING, State.RUNNING, State.DONE}:
-            return row
-    role, mistakes = access.role(), set(check.result["mistakes"])
-    return asking.start(
-        settings,
+def start_import(check: Job) -> Job | None:
+    """Ask for the import of checked files; return None if other files of the school are being imported.
+
+    If the import of these files was asked for and is not over, return it.
+    """
+    role, mistakes, uai = access.role(), set(check.result["mistakes"]), check.parameters["school"]
+    lane = f"{job.IMPORT.name} {uai}"
+    started = asking.start_alone(
         job.IMPORT,
         {
             "check": str(check.id),
-            "school": check.parameters["school"],
+            "school": uai,
             "role": role.value,
             "accepted": sorted(mistakes & comparing.acceptable(role)),
-            "leaving": importing.leaving(check.result),
+            "leaving": {name: numbers[0] for name, numbers in check.result["leaving"].items()},
         },
+        lane,
     )
+    if started is not None:
+        return started
+    running = asking.in_lane(lane)
+    return running if running and _check_of(running) == check.id else None
 
 
 def recent() -> list[Job]:
@@ -129,10 +134,11 @@ def _check_of(row: Job) -> uuid.UUID:
 def checked(key: uuid.UUID) -> Job:
     """Return a check whose difference the person may read; refuse the page otherwise.
 
-    The names of a school's families are for that school: an engineer reads the own checks alone.
+    The names of a school's families are for that school: a person of the académie reads the own checks alone, and
+    only those made in this role.
     """
     check, kind = asking.get(key)
-    is_own = check.staff_id == access.person().staff.id
+    is_own = check.staff_id == access.person().staff.id and check.parameters.get("role") == access.role().value
     if kind is not job.CHECK or not (is_own or access.role() in AT_A_SCHOOL):
         access.refuse(str(key))
     return db.session.scalars(select(Job).where(Job.id == check.id)).one()

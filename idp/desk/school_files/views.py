@@ -5,28 +5,37 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, downloads
 from idp.desk.access import Right, needs
+from idp.desk.choices import WordField
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import checking, history, importing, job, uploading, words
+from idp.desk.school_files import checking, history, importing, job, nameless, uploading, words
 from idp.desk.school_files.uploading import UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.services import services
 from idp.web.declarations import takes_files
+from idp.web.forms import Form
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
+
+
+class AcceptanceForm(Form):
+    """The word that accepts files that look like a mistake."""
+
+    word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
 
 
 @tiles.source(Right.IMPORT_FILES)
@@ -110,26 +119,30 @@ def import_(key: uuid.UUID) -> Response:
         return first
     if importing.refusal(services().settings, check, access.role()):
         return _difference(check)
-    if check.result["mistakes"] and current_request().fields.get("mot", "").strip() != importing.WORD:
-        return _difference(check, gettext("Tapez %(word)s pour confirmer.", word=importing.WORD))
-    started = uploading.start_import(services().settings, check)
+    form = AcceptanceForm()
+    if check.result["mistakes"] and not form.word.is_typed():
+        return _difference(check, form)
+    started = uploading.start_import(check)
+    if started is None:
+        return _difference(check, is_busy=True)
     return see_other(url_for("jobs.show", key=started.id))
 
 
-def _difference(check: Job, error: str = "") -> Response:
+def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool = False) -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
     settings, role = services().settings, access.role()
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
-    code = "" if refused else importing.refusal(settings, check, role)
-    if parts:
+    code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
+    is_nameless = nameless.is_for(role)
+    if parts and not is_nameless:
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
     page = render_template(
         "desk/school_files/difference.html",
         job=check,
-        error=error,
+        form=form or AcceptanceForm(),
         refusal=words.refusal(refused or code) if refused or code else "",
         is_refused=bool(refused),
         mistakes=[words.mistake(mistake) for mistake in check.result["mistakes"]],
@@ -137,7 +150,7 @@ def _difference(check: Job, error: str = "") -> Response:
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
-        word=importing.WORD,
+        is_nameless=is_nameless,
         files=files.made(check.id),
         by=asking.authors([check]).get(check.staff_id, ""),
         is_own=check.staff_id == access.person().staff.id,
@@ -152,15 +165,12 @@ def _difference(check: Job, error: str = "") -> Response:
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
     past = history.get(key)
-    issues = history.issues(past.batch, history.SHOWN)
     page = render_template(
         "desk/school_files/import.html",
         past=past,
         sentences=words.counted(past.batch.counts),
-        issues=issues,
-        without_commands=words.without_commands,
-        person=words.person,
-        names=history.names(issue.key for issue in issues),
+        problems=history.problems(past.batch, history.SHOWN),
+        is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,
         states=words.STATES,
     )
@@ -172,7 +182,4 @@ def problems(key: uuid.UUID) -> Response:
 def problems_csv(key: uuid.UUID) -> Response:
     """Return all problems of a former import as CSV."""
     past = history.get(key)
-    response = make_response(b"".join(history.sheet(past.batch)))
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    response.headers.set("Content-Disposition", "attachment", filename="problemes.csv")
-    return response
+    return downloads.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", downloads.CSV)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp.desk import access
 from idp.desk.jobs.models import Job, State
-from idp.rostering.models import ImportIssue
+from idp.desk.school_files import nameless
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -23,11 +24,15 @@ _REFUSALS = {
         "Il manque un fichier : SIECLE et ONDE en donnent deux, celui des élèves et celui des responsables. "
         "Donnez les deux ensemble."
     ),
+    "kept_suspension": _l(
+        "Le service ne peut pas lire une suspension conservée. Rien n’est importé : écrivez à l’académie."
+    ),
     "all_refused": _l("Aucune ligne n’a pu être prise : voyez les problèmes."),
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
     "too_many_leave": _l(
-        "Plus de 5 % des élèves partiraient. La direction de l’établissement peut importer ces fichiers."
+        "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La direction de "
+        "l’établissement peut importer ces fichiers."
     ),
     "for_the_head": _l(
         "Ces fichiers changent beaucoup de choses, ou viennent d’un autre logiciel que d’habitude. La direction de "
@@ -37,6 +42,10 @@ _REFUSALS = {
     "changed_since": _l(
         "Des données ont changé depuis la vérification : plus de personnes partiraient que ce qui a été montré. "
         "Rien n’a été importé. Vérifiez les fichiers de nouveau."
+    ),
+    "busy": _l(
+        "D’autres fichiers de cet établissement sont en cours d’import. Attendez la fin, puis vérifiez ceux-ci de "
+        "nouveau."
     ),
     "role_ended": _l("Le rôle de la personne a pris fin : rien n’a été importé."),
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
@@ -80,12 +89,27 @@ _JOB_STATES = {
     State.CANCELLED: _l("annulé"),
 }
 
-_OF_COMMANDS = (
+_COUNTED = (
+    (
+        "students",
+        _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Élèves : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+    (
+        "guardians",
+        _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
+        _l("Responsables : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+    ),
+)
+
+OF_COMMANDS = (
     (" : ajoutez --school et son UAI.", " : donnez son UAI."),
     ("voyez « idp account rename »", "dites-le dans Signalements après l’import"),
     ("donnez-le avec « idp school set »", "donnez-le dans Établissement"),
     ("retirez --school", "laissez l’UAI vide"),
+    (", ou précisez l’encodage avec --encoding", ""),
 )
+"""What sentences of the import advise to type in a shell, and what the desk says instead."""
 
 
 def for_the_desk(line: Difference) -> Difference:
@@ -93,16 +117,16 @@ def for_the_desk(line: Difference) -> Difference:
     return line._replace(sentence=without_commands(line.sentence))
 
 
-def person(issue: ImportIssue, names: Mapping[str, str]) -> str:
+def person(name: str, key: str) -> str:
     """Return the person of a problem: the name, or the number in the file of one whom nobody knows here."""
-    number = issue.key.rpartition(":")[2]
+    number = key.rpartition(":")[2]
     unknown = gettext("numéro %(number)s dans le fichier", number=number) if number else "–"
-    return names.get(issue.key) or str(unknown)
+    return name or str(unknown)
 
 
 def without_commands(sentence: str) -> str:
     """Return a sentence that names pages of the desk instead of commands."""
-    for command, page in _OF_COMMANDS:
+    for command, page in OF_COMMANDS:
         sentence = sentence.replace(command, page)
     return sentence
 
@@ -134,7 +158,13 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     numbers = counts.get("students")
     if not numbers:
         return "–"
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+    new, left = _number(numbers["created"]), _number(numbers["left"])
+    return str(gettext("arrivées %(new)s, départs %(left)s", new=new, left=left))
+
+
+def _number(count: int) -> str:
+    """Return a number of people, in tens for a person who reads no names."""
+    return nameless.about(count) if nameless.is_for(access.role()) else str(count)
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -172,20 +202,16 @@ def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
 
 def counted(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return counts of a check or an import as sentences."""
+    is_nameless = nameless.is_for(access.role())
     sentences = []
-    for name, words in (
-        ("students", _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s.")),
-        (
-            "guardians",
-            _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        ),
-    ):
+    for name, whole, short in _COUNTED:
         if numbers := counts.get(name):
             values = {
-                "new": numbers["created"],
-                "changed": numbers["changed"],
-                "left": numbers["left"],
+                "new": _number(numbers["created"]),
+                "changed": _number(numbers["changed"]),
+                "left": _number(numbers["left"]),
                 "same": numbers["unchanged"],
+                "read": numbers["read"],
             }
-            sentences.append(str(words) % values)
+            sentences.append(str(short if is_nameless else whole) % values)
     return sentences

@@ -1,4 +1,4 @@
-"""Lists of families that need no words: those to whom a tile of « Aujourd’hui » leads."""
+"""Lists of families without typed words: the tiles of « Aujourd’hui » lead to them."""
 
 import enum
 import uuid
@@ -23,7 +23,7 @@ from idp.outbox.worker import DEAD
 
 _WEEK = timedelta(days=7)
 _MOST_REFUSED = 1000
-"""The refused mails that are read: more mean a broken mail server, which is no family's fault."""
+"""At most so many refused mails are read. More of them mean that the mail server is broken."""
 
 
 class Listing(enum.Enum):

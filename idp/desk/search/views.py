@@ -6,11 +6,11 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
-from idp.desk import words
+from idp.desk import typed, words
 from idp.desk.access import Right, needs
 from idp.desk.search import service
 from idp.desk.search.lists import Listing
-from idp.desk.search.terms import LONGEST, Terms
+from idp.desk.search.terms import Terms
 from idp.operations.helpdesk.standing import Group
 from idp.services import services
 
@@ -36,14 +36,14 @@ _LISTS = {
 @needs(Right.READ_FAMILIES)
 def search() -> Response:
     """Show the field and, once something was typed, what it finds."""
-    typed = request.args.get("q", "")[:LONGEST].replace("\x00", "").strip()
+    text = typed.search_words()
     group = _group(request.args.get("etat", ""))
     listing = _listing(request.args.get("liste", ""))
-    terms = Terms.parse(typed)
+    terms = Terms.parse(text)
     error, results = "", None
-    if typed and terms.is_empty:
+    if text and terms.is_empty:
         error = _too_short()
-    elif typed:
+    elif text:
         results = service.find(services().settings, terms, group)
         if terms.is_short and not terms.is_class and not results.families:
             error, results = _too_short(), None
@@ -54,22 +54,22 @@ def search() -> Response:
     return make_response(
         render_template(
             "desk/search/recherche.html",
-            typed=typed,
+            typed=text,
             error=error,
             results=results,
-            summary=_LISTS[listing] if listing and not typed else _summary(results, is_filtered=group is not None),
+            summary=_LISTS[listing] if listing and not text else _summary(results, is_filtered=group is not None),
             groups=[(choice.value, label, choice is group) for choice, label in _GROUPS],
             words=words,
         )
     )
 
 
-def _group(typed: str) -> Group | None:
-    return next((group for group in Group if group.value == typed), None)
+def _group(value: str) -> Group | None:
+    return next((group for group in Group if group.value == value), None)
 
 
-def _listing(typed: str) -> Listing | None:
-    return next((listing for listing in Listing if listing.value == typed), None)
+def _listing(value: str) -> Listing | None:
+    return next((listing for listing in Listing if listing.value == value), None)
 
 
 def _too_short() -> Any:

@@ -140,7 +140,7 @@ def _prove(completed: Completed) -> Response:
         return see_other("/connexion")
     staff, identity = person.staff, completed.identity
     if (staff.issuer, staff.subject) != (identity.issuer, identity.subject):
-        service.note_refusal("academy")
+        service.note_failed_proof(person, "academy")
         return _shown("other")
     sessions.prove(person, Authenticator.ACADEMY)
     return _onward(completed)

@@ -1,4 +1,4 @@
-"""Enrolment by an invitation: the link is used once, and what was enrolled before a loss ends with its use."""
+"""Enrolment by an invitation: the link is used once. Its use ends the credentials from before a loss."""
 
 import uuid
 

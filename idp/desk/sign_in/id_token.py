@@ -75,10 +75,10 @@ def verify(settings: Settings, token: str, keys: dict[str, Any], nonce: str) -> 
 
 
 def check_fresh(identity: Identity, begun_at: datetime) -> None:
-    """Refuse a person who did not sign in at the provider after `begun_at`, or of whom it does not say when.
+    """Check that the person signed in at the provider after `begun_at`.
 
     Raises:
-        AcademyError: always then.
+        AcademyError: the sign-in is older, or the provider does not say when it was.
     """
     if identity.authenticated_at is None or identity.authenticated_at < begun_at - LEEWAY:
         raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")

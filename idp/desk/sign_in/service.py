@@ -7,7 +7,7 @@ from datetime import datetime
 from idp import opaque
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
-from idp.audit.desk_events import StaffSignInFailed
+from idp.audit.desk_events import StaffProofFailed, StaffSignInFailed
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.staff import codes, notices, passkeys, posts, sessions
@@ -139,14 +139,18 @@ def open_for(
     return Opened(cookie, staff)
 
 
-def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> bool:
+def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> bool | Throttled:
     """Note a fresh proof by a passkey of this person; return whether it was one."""
+    verdict = guard.take(*_proofs_of(person))
+    if isinstance(verdict, guard.Wait):
+        return Throttled(verdict.seconds)
     try:
         with unit_of_work():
             passkeys.authenticate(settings, Purpose.PROVE, answer, person.staff.id)
             sessions.prove(person, Authenticator.PASSKEY)
     except PasskeyError:
-        return False
+        return _not_proved(person, "passkey")
+    guard.settle_success(_proofs_of(person))
     return True
 
 
@@ -156,16 +160,33 @@ def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
-    session = str(person.session.id)
-    verdict = guard.take(limits.DESK_PROOF, session)
+    verdict = guard.take(*_proofs_of(person))
     if isinstance(verdict, guard.Wait):
         return Throttled(verdict.seconds)
     if not codes.is_password(hasher, person.staff, password):
-        return False
+        return _not_proved(person, "code")
     with unit_of_work():
         authenticator = codes.use(settings, person.staff.id, code)
-        if authenticator is None:
-            return False
-        sessions.prove(person, authenticator)
-    guard.settle_success((limits.DESK_PROOF, session))
+        if authenticator is not None:
+            sessions.prove(person, authenticator)
+    if authenticator is None:
+        return _not_proved(person, "code")
+    guard.settle_success(_proofs_of(person))
     return True
+
+
+def _proofs_of(person: SignedIn) -> tuple[Limit, str]:
+    """Return the limit of the proofs of a session; it bounds the journal's entries of failed ones too."""
+    return limits.DESK_PROOF, str(person.session.id)
+
+
+def _not_proved(person: SignedIn, tried: str) -> bool:
+    """Journal a failed proof; return False."""
+    with unit_of_work():
+        note_failed_proof(person, tried)
+    return False
+
+
+def note_failed_proof(person: SignedIn, tried: str) -> None:
+    """Journal a failed proof in the caller's transaction."""
+    log.record(StaffProofFailed(staff=str(person.staff.id), authenticator=tried))

@@ -115,17 +115,17 @@ def prove() -> Response:
         return see_other(onward.path()) if access.has_fresh_proof(person) else _proof_page(form)
     settings = services().settings
     if answer := PasskeyForm().answer:
-        if service.prove_by_passkey(settings, person, answer):
-            return see_other(onward.path())
-        return _proof_page(form, gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code."))
-    if _has_empty_field(form):
+        error = gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code.")
+        verdict = service.prove_by_passkey(settings, person, answer)
+    elif _has_empty_field(form):
         return _proof_page(form)
-    verdict = service.prove_by_code(settings, services().hasher, person, form.password.data or "", form.code.data or "")
+    else:
+        error = gettext("Ce mot de passe et ce code ne vont pas.")
+        password, code = form.password.data or "", form.code.data or ""
+        verdict = service.prove_by_code(settings, services().hasher, person, password, code)
     if isinstance(verdict, service.Throttled):
         raise TooManyRequestsError(verdict.seconds)
-    return (
-        see_other(onward.path()) if verdict else _proof_page(form, gettext("Ce mot de passe et ce code ne vont pas."))
-    )
+    return see_other(onward.path()) if verdict else _proof_page(form, error)
 
 
 def _proof_page(form: ProofForm, error: str = "") -> Response:

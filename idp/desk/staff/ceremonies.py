@@ -1,4 +1,4 @@
-"""Ceremonies: what a browser began and has to finish within minutes, such as the challenge for a passkey.
+"""Ceremonies: a browser begins one, such as the challenge for a passkey, and completes it within minutes.
 
 A ceremony belongs to the browser that began it, is for one purpose and one person (none at a sign-in), and is used
 once: exactly one request gets it.

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import School
 from idp.clients.models import Client
+from idp.clock import last_day
 from idp.db import db
 from idp.desk.staff import invitations, posts, team
 from idp.desk.staff.invitations import Grant, InvitationError
@@ -123,7 +124,7 @@ def _row(person: StaffAccount) -> dict[str, Any]:
         "roles": sorted({post.role.value for post in in_force}),
         "schools": sorted({post.school.uai for post in in_force if post.school}),
         "clients": sorted({post.client.client_id for post in in_force if post.client}),
-        "until": max((posts.last_day(post.valid_until).isoformat() for post in in_force), default=None),
+        "until": max((last_day(post.valid_until).isoformat() for post in in_force), default=None),
         "last_sign_in_at": instant(person.last_sign_in_at),
         "shown": [f"{post.role.value}@{_scope(post)}" for post in in_force],
     }

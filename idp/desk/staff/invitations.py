@@ -32,7 +32,7 @@ LIFETIME = timedelta(hours=24)
 INVITED = "staff.invitation"
 """The kind of outbox message that carries an invitation; its payload names the row."""
 _TOKEN_LENGTH = 43
-_LONGEST_NAME = 120
+LONGEST_NAME = 120
 
 
 class InvitationError(Exception):
@@ -72,8 +72,8 @@ def grant_and_invite(
     except InvalidEmailError as error:
         raise InvitationError(f"{email} is not a mail address") from error
     mailbox, chosen_name = fold_email(email), " ".join(name.split())
-    if not chosen_name or len(chosen_name) > _LONGEST_NAME or not chosen_name.isprintable():
-        raise InvitationError(f"a name must have 1 to {_LONGEST_NAME} characters of text")
+    if not chosen_name or len(chosen_name) > LONGEST_NAME or not chosen_name.isprintable():
+        raise InvitationError(f"a name must have 1 to {LONGEST_NAME} characters of text")
     staff = _locked(mailbox)
     if staff is None:
         staff = _created(email, chosen_name, mailbox)

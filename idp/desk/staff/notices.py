@@ -45,23 +45,10 @@ def tell_new_device(staff: StaffAccount) -> None:
 
 def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
     """Return the heads of the schools in which a person works, without the person."""
-    moment = now()
     schools = select(StaffRole.school_id).where(
-        StaffRole.staff_id == staff_id, StaffRole.school_id.is_not(None), posts.in_force(moment)
+        StaffRole.staff_id == staff_id, StaffRole.school_id.is_not(None), posts.in_force(now())
     )
-    heads = (
-        select(StaffRole.staff_id)
-        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
-        .where(
-            StaffRole.role == Role.HEAD,
-            StaffRole.school_id.in_(schools),
-            StaffRole.staff_id != staff_id,
-            StaffAccount.disabled_at.is_(None),
-            posts.in_force(moment),
-        )
-        .distinct()
-    )
-    return list(db.session.scalars(heads))
+    return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id.in_(schools), StaffRole.staff_id != staff_id)
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

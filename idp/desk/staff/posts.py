@@ -3,15 +3,15 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, case, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import StaffRoleEnded, StaffRoleGranted
 from idp.clients.models import Client
-from idp.clock import PARIS, now
+from idp.clock import day_of, end_of_day, last_day, now
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 
@@ -52,6 +52,16 @@ def in_force(moment: datetime) -> ColumnElement[bool]:
     return and_(StaffRole.ended_at.is_(None), StaffRole.valid_until > moment)
 
 
+def holders(*conditions: ColumnElement[bool]) -> list[uuid.UUID]:
+    """Return the people whose role in force meets the conditions, without those who left."""
+    held = (
+        select(StaffRole.staff_id)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .where(*conditions, in_force(now()), StaffAccount.disabled_at.is_(None))
+    )
+    return list(db.session.scalars(held.distinct().order_by(StaffRole.staff_id)))
+
+
 def of_staff(staff_id: uuid.UUID) -> list[Post]:
     """Return the posts of a person that are in force, schools by their name."""
     rows = db.session.execute(
@@ -66,8 +76,8 @@ def of_staff(staff_id: uuid.UUID) -> list[Post]:
 
 def end_of_year(moment: datetime) -> datetime:
     """Return the end of the school year in Paris: the midnight after 31 August."""
-    year = moment.astimezone(PARIS).year
-    ends = [_midnight_after(date(year + more, *LAST_DAY)) for more in range(3)]
+    year = day_of(moment).year
+    ends = [end_of_day(date(year + more, *LAST_DAY)) for more in range(3)]
     return next(end for end in ends if end - moment >= _SHORTEST)
 
 
@@ -77,21 +87,12 @@ def until_day(day: date) -> datetime:
     Raises:
         PostError: the day is over, or later than the end of the next school year.
     """
-    moment, end = now(), _midnight_after(day)
+    moment, end = now(), end_of_day(day)
     if end <= moment:
         raise PostError(f"{day} is over")
     if end > end_of_year(end_of_year(moment)):
         raise PostError(f"{day} is later than the end of the next school year")
     return end
-
-
-def last_day(end: datetime) -> date:
-    """Return the last day in Paris of a role that is valid until `end`, which is the midnight after it."""
-    return (end - timedelta(seconds=1)).astimezone(PARIS).date()
-
-
-def _midnight_after(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), PARIS)
 
 
 def grant(
@@ -104,7 +105,7 @@ def grant(
 ) -> None:
     """Grant a role for each school or ENT, or for the académie, in the caller's transaction, which locked the person.
 
-    A role that is in force is prolonged instead.
+    A role that is in force is prolonged instead, and never shortened: to shorten is to end it and grant another one.
 
     Raises:
         PostError: the role needs a school or an ENT, or takes none.
@@ -136,8 +137,8 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
     prolonged = db.session.scalars(
         update(StaffRole)
         .where(*same, in_force(now()))
-        .values(valid_until=until)
-        .returning(StaffRole.id)
+        .values(valid_until=case((StaffRole.valid_until > until, StaffRole.valid_until), else_=until))
+        .returning(StaffRole.valid_until)
         .execution_options(synchronize_session=False)
     ).all()
     if not prolonged:
@@ -157,7 +158,7 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
             staff=str(staff.id),
             role=role.value,
             uai=school.uai if school else "",
-            until=last_day(until).isoformat(),
+            until=last_day(max([until, *prolonged])).isoformat(),
             prolonged=bool(prolonged),
         )
     )

@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.desk_events import StaffProved, StaffSignedIn, StaffSignedOut
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.staff import posts
+from idp.desk.staff import actors, posts
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffSession
 from idp.desk.staff.posts import Post
 from idp.services import services
@@ -111,9 +111,8 @@ def note_origin() -> None:
     if person is None:
         return
     post, origin = person.post, log.current_origin()
-    role = post.role.value if post else ""
     details: dict[str, Any] = {
-        "role": role,
+        "role": post.role.value if post else "",
         "authenticator": person.session.authenticator.value,
         "proof_age": int((now() - person.session.proved_at).total_seconds()),
         "device": describe(person.session.user_agent).code,
@@ -127,7 +126,7 @@ def note_origin() -> None:
         log.Origin(
             ip=origin.ip,
             request_id=origin.request_id,
-            actor=f"desk {role} {person.staff.id}",
+            actor=actors.actor(person.staff.id, post.role if post else None),
             desk=log.Desk(person.staff.id, school_id, details),
         )
     )
@@ -164,7 +163,7 @@ def _as_person(staff: StaffAccount) -> log.Origin:
     """Return the origin of a sign-in: the person, and the school if the person works for one only."""
     schools = {post.school.id for post in posts.of_staff(staff.id) if post.school}
     school_id = schools.pop() if len(schools) == 1 else None
-    return replace(log.current_origin(), actor=f"desk {staff.id}", desk=log.Desk(staff.id, school_id))
+    return replace(log.current_origin(), actor=actors.actor(staff.id), desk=log.Desk(staff.id, school_id))
 
 
 def prove(person: SignedIn, authenticator: Authenticator) -> None:
@@ -186,6 +185,7 @@ def choose_post(person: SignedIn, post: Post) -> None:
         .where(StaffSession.id == person.session.id)
         .values(role_id=post.id, reason="", reason_at=None)
     )
+    g.pop("desk_person", None)  # the page of this request shows the new post
 
 
 def open_sessions(staff_id: uuid.UUID) -> list[StaffSession]:

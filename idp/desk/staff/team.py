@@ -7,7 +7,7 @@ import enum
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select, update
@@ -16,7 +16,7 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import StaffRoleGranted
 from idp.clients.models import Client
-from idp.clock import PARIS, now
+from idp.clock import last_day, now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.staff import invitations, posts
@@ -63,8 +63,8 @@ class Colleague:
     def is_unseen(self) -> bool:
         """Whether the person has not signed in since the role was granted.
 
-        Until then the page of the team says nothing but what the inviter typed: whether the mailbox has an account
-        elsewhere, under which name, and whether it is in use, is not the inviter's to know.
+        Until then the page of the team shows only what the inviter typed. The inviter does not learn whether the
+        mailbox has an account elsewhere, under which name, and whether it is in use.
         """
         seen = self.staff.last_sign_in_at
         return not self.sees_all and (seen is None or seen < self.role.granted_at)
@@ -100,9 +100,9 @@ class Colleague:
         return self.client.name if self.client else ""
 
     @property
-    def last_day(self) -> datetime:
-        """A moment of the last day of the role: `valid_until` is the midnight after it."""
-        return self.role.valid_until - timedelta(seconds=1)
+    def last_day(self) -> date:
+        """The last day of the role."""
+        return last_day(self.role.valid_until)
 
     @property
     def is_renewable(self) -> bool:
@@ -112,8 +112,7 @@ class Colleague:
     @property
     def ends_with_the_year(self) -> bool:
         """Whether the last day of the role is 31 August."""
-        local = self.last_day.astimezone(PARIS)
-        return (local.month, local.day) == posts.LAST_DAY
+        return (self.last_day.month, self.last_day.day) == posts.LAST_DAY
 
 
 def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_all: bool = False) -> list[Colleague]:
@@ -220,7 +219,7 @@ def renew(scope: ColumnElement[bool], role_ids: Collection[uuid.UUID], *, by: uu
                 staff=str(row.staff_id),
                 role=row.role.value,
                 uai=school.uai if school else "",
-                until=until.astimezone(PARIS).date().isoformat(),
+                until=last_day(until).isoformat(),
                 prolonged=True,
             )
         )

@@ -128,7 +128,7 @@ def weeks() -> tuple[list[Week], list[Cell], Table]:
     numbers = [row.activated for row in rows]
     cells: list[Cell] = list(numbers) if sees_all() else suppression.alone(numbers)
     body = [[_week(row), in_words(cell)] for row, cell in zip(rows, cells, strict=True)]
-    head = [gettext("Semaine du"), gettext("Comptes activés")]
+    head = [gettext("Semaine du"), gettext("Mots de passe choisis pour la première fois")]
     total = [gettext("Total"), in_words(sum(numbers))] if sees_all() else []
     return rows, cells, Table("weeks", gettext("Par semaine"), head, body, total)
 
@@ -138,10 +138,20 @@ def _week(row: Week) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return « 412 comptes activés sur 530, soit 78 %. » for the person."""
+    """Return « 412 comptes activés sur 530, soit 78 %. » for the person, and how many wait for a confirmation."""
     accounts, activated = sum(row.accounts for row in rows), sum(row.activated for row in rows)
     if not accounts:
         return str(gettext("Aucun compte. Importez d’abord le fichier de l’établissement."))
+    waiting = sum(row.waiting for row in rows)
+    more = ngettext(
+        "%(num)s attend la confirmation de son adresse mail.",
+        "%(num)s attendent la confirmation de leur adresse mail.",
+        waiting,
+    )
+    return f"{_activated(accounts, activated)} {more}" if waiting else _activated(accounts, activated)
+
+
+def _activated(accounts: int, activated: int) -> str:
     if not activated:
         return str(ngettext("Le compte n’est pas activé.", "Aucun des %(num)s comptes n’est activé.", accounts))
     return str(

@@ -3,13 +3,12 @@
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
 
 from idp.audit import log
 from idp.audit.desk_events import FiguresExported
-from idp.clock import PARIS, now
+from idp.clock import now, today
 from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, downloads
 from idp.desk.access import Right, needs
 from idp.desk.statistics import pictures, tables
 from idp.desk.statistics.tables import Table
@@ -66,12 +65,7 @@ def export() -> Response:
     content = b"".join(rows_to_csv(table.head, ([_for_spreadsheet(cell) for cell in row] for row in rows)))
     with unit_of_work():
         log.record(FiguresExported(table=table.key))
-    response = make_response(content)
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    name = gettext("activation")
-    day = f"{now().astimezone(PARIS):%Y-%m-%d}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{table.key}-{day}.csv"'
-    return response
+    return downloads.as_download(content, f"activation-{table.key}-{today().isoformat()}.csv", downloads.CSV)
 
 
 def _for_spreadsheet(cell: str) -> str:

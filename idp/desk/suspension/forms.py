@@ -1,19 +1,18 @@
 """The forms of a suspension and of its end."""
 
 import uuid
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from flask_babel import lazy_gettext as _l
 
-from idp.clock import PARIS, now
+from idp.clock import end_of_day, today
+from idp.desk import typed
 from idp.web.forms import Form, PlainField
 
 ACCOUNT = "compte"
 """The value of `scope` for the whole account; any other is the key of a child."""
 DAY, OPEN = "jour", "ouverte"
-SHORTEST_REASON = 4
 _MOST_YEARS = 4
-_FORMATS = ("%Y-%m-%d", "%d/%m/%Y")
 
 
 class SuspensionForm(Form):
@@ -34,22 +33,17 @@ class SuspensionForm(Form):
         return None if self.scope.data == ACCOUNT else uuid.UUID(self.scope.data or "")
 
     def last_day(self) -> date | None:
-        """Return the typed last day, or None if it is not a date. A browser sends ISO, people write « 31/12/2026 »."""
-        for form in _FORMATS:
-            try:
-                return datetime.strptime(self.until.data or "", form).replace(tzinfo=PARIS).date()
-            except ValueError:
-                continue
-        return None
+        """Return the typed last day, or None if it is not a date."""
+        return typed.day(self.until.data or "")
 
     def instant(self) -> datetime | None:
         """Return when the last day is over in Paris; None for a suspension without an end."""
         last = self.last_day() if self.end.data == DAY else None
-        return datetime(last.year, last.month, last.day, tzinfo=PARIS) + timedelta(days=1) if last else None
+        return end_of_day(last) if last else None
 
     def check(self, *, has_end: bool) -> bool:
         """Write the faults of the form; return whether it has none. `has_end`: whether the person chooses the end."""
-        if len(self.reason.data or "") < SHORTEST_REASON:
+        if not typed.is_sentence(typed.one_line(self.reason.data)):
             self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
         if not self.scope.data:
             self.scope.errors = [_l("Choisissez ce que vous suspendez.")]
@@ -62,12 +56,12 @@ class SuspensionForm(Form):
             self.end.errors = [_l("Choisissez quand la suspension finit.")]
         if self.end.data != DAY:
             return
-        last, today = self.last_day(), now().astimezone(PARIS).date()
+        last, present = self.last_day(), today()
         if last is None:
             self.until.errors = [_l("Écrivez le dernier jour de la suspension. Exemple : 31/12/2026.")]
-        elif last.year > today.year + _MOST_YEARS:
+        elif last.year > present.year + _MOST_YEARS:
             self.until.errors = [_l("Ce jour est trop loin. Choisissez « Sans date de fin ».")]
-        elif last < today:
+        elif last < present:
             self.until.errors = [_l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir.")]
 
 
@@ -78,6 +72,6 @@ class ReopeningForm(Form):
 
     def check(self) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if len(self.reason.data or "") < SHORTEST_REASON:
+        if not typed.is_sentence(typed.one_line(self.reason.data)):
             self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
         return not self.errors

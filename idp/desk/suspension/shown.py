@@ -1,9 +1,8 @@
 """What the pages of a suspension show: what could be suspended and what would end, what is suspended and until when."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date
 
 from flask_babel import gettext
 from sqlalchemy import select
@@ -12,12 +11,12 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.suspensions.models import Suspension
 from idp.clients import audience, registry
-from idp.clock import PARIS, now
+from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import pupil
-from idp.desk.staff.models import StaffAccount
+from idp.desk.staff import actors
 from idp.desk.suspension.forms import ACCOUNT
 from idp.operations.helpdesk import suspension
 from idp.sessions import manager
@@ -53,11 +52,10 @@ class Shown:
     may_reopen: bool
 
     @property
-    def last_day(self) -> datetime | None:
+    def last_day(self) -> date | None:
         """The last day of a suspension that ends at midnight; None if it ends at another hour, or has no end."""
         until = self.row.until
-        is_midnight = until is not None and until.astimezone(PARIS).time() == time()
-        return until - timedelta(seconds=1) if until is not None and is_midnight else None
+        return last_day(until) if until is not None and is_end_of_day(until) else None
 
 
 def ties(account: Account) -> list[Guardianship]:
@@ -152,20 +150,11 @@ def as_shown(row: Suspension) -> Shown:
 
 def _by(row: Suspension) -> str:
     """Return who decided: the person's name for colleagues of the same school, else the school or the académie."""
-    name = _staff_name(row.begun_by)
+    name = actors.name(row.begun_by)
     if access.post().school is not None and row.school_id is not None and name:
         return name
     school = db.session.get(School, row.school_id) if row.school_id else None
     return school.name if school else gettext("l’assistance de l’académie")
-
-
-def _staff_name(actor: str) -> str:
-    try:
-        key = uuid.UUID(actor.rpartition(" ")[2])
-    except ValueError:
-        return ""
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else ""
 
 
 def ents_closed(account: Account) -> Sequence[str]:

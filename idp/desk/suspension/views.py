@@ -9,10 +9,8 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
-from idp.audit import log
-from idp.audit.events import AccountRead
-from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.db import db
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.naming import account_url
 from idp.desk.suspension import shown
@@ -27,6 +25,10 @@ _REFUSALS = {
     Why.GONE: _l("Ce compte n’existe plus. Rien n’a été fait."),
     Why.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
     Why.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
+    Why.SUSPENDED_LATELY: _l(
+        "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
+        "suite."
+    ),
     Why.OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
     Why.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
     Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
@@ -40,7 +42,7 @@ def suspend(account: uuid.UUID) -> Response:
     """Show what could be suspended and what would end; suspend it."""
     chosen, form = access.account(account), SuspensionForm()
     if request.method == "GET":
-        _note_reading(chosen)
+        reading.note_account(chosen.id)
         return _page(chosen, form)
     if not form.check(has_end=_chooses_end()):
         return _page(chosen, form)
@@ -57,7 +59,7 @@ def _chooses_end() -> bool:
 
 
 def _suspend(account: Account, form: SuspensionForm) -> Suspension:
-    reason, reference = _line(form.reason.data), _line(form.reference.data)
+    reason, reference = typed.one_line(form.reason.data), typed.one_line(form.reference.data)
     try:
         child = form.child()
     except ValueError:
@@ -73,11 +75,6 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
         account.id,
         Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
     )
-
-
-def _line(typed: str | None) -> str:
-    """Return a typed text as one line."""
-    return " ".join((typed or "").split())
 
 
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
@@ -116,7 +113,7 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     if request.method == "GET" or not form.check():
         return _rendered("rouvrir.html", chosen, form=form, item=item, error="")
     try:
-        suspension.reopen(item.row.id, _line(form.reason.data))
+        suspension.reopen(item.row.id, typed.one_line(form.reason.data))
     except SuspensionRefusedError as refusal:
         return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
     return see_other(url_for("suspension.suspend", account=account, fait="rouvert"))
@@ -128,12 +125,6 @@ def _decision(account: Account, key: uuid.UUID) -> Suspension:
     if row is None or row.account_id != account.id or not shown.is_in_scope(row):
         access.refuse(str(key))
     return row
-
-
-def _note_reading(account: Account) -> None:
-    school = access.post().school
-    with unit_of_work():
-        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
 
 
 def _rendered(name: str, account: Account, **values: Any) -> Response:

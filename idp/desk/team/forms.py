@@ -5,13 +5,12 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
 from idp.desk.choices import ChoiceField
+from idp.desk.staff.invitations import LONGEST_NAME
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.uai import is_uai, normalised_uai
 from idp.web.forms import Form, PlainField
-
-LONGEST_NAME = 120
 
 
 class InvitationForm(Form):

@@ -1,7 +1,7 @@
 """`/equipe` of the desk."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -9,12 +9,10 @@ from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts.models import School
-from idp.audit import log
-from idp.audit.desk_events import DeskRefused
 from idp.clients.models import Client
-from idp.clock import now
+from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, colleagues
+from idp.desk import access, colleagues, refusals, typed
 from idp.desk.access import Right, needs
 from idp.desk.alerts import new_head
 from idp.desk.home import tiles
@@ -33,7 +31,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("team", __name__)
 _MOST_ROWS = 100
 _MOST_RENEWED = 40
-_LONGEST_SEARCH = 80
 
 
 @blueprint.get("/equipe")
@@ -44,8 +41,8 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    typed = " ".join(request.args.get("q", "")[:_LONGEST_SEARCH].replace("\x00", "").split())
-    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=typed, sees_all=_sees_all())
+    words = typed.search_words()
+    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=words, sees_all=_sees_all())
     sentences = {
         "invite": gettext("L’invitation part par mail."),
         "termine": gettext("L’accès est terminé. Si la personne était connectée, elle ne l’est plus."),
@@ -58,7 +55,7 @@ def _list(error: str = "") -> Response:
         "desk/team/equipe.html",
         rows=rows[:_MOST_ROWS],
         is_cut=len(rows) > _MOST_ROWS,
-        typed=typed,
+        typed=words,
         searches=_sees_all(),
         ending=ending[:_MOST_RENEWED],
         may_renew=any(row.is_renewable for row in ending),
@@ -87,9 +84,9 @@ def _is_own(row: Colleague) -> bool:
     return row.staff.id == access.person().staff.id
 
 
-def _new_end() -> datetime:
-    """Return a moment of the last day of a renewed role."""
-    return posts.end_of_year(now()) - timedelta(seconds=1)
+def _new_end() -> date:
+    """Return the last day of a renewed role."""
+    return last_day(posts.end_of_year(now()))
 
 
 @blueprint.route("/equipe/inviter", methods=["GET", "POST"])
@@ -140,11 +137,10 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
     return Grant(role)
 
 
-@unit_of_work()
 def _journal_refusal(role: str) -> None:
     """Journal that a role was posted that the page does not offer."""
     known = role in {member.value for member in Role}
-    log.record(DeskRefused(page="team.invite", subject=role if known else ""))
+    refusals.note("team.invite", role if known else "")
 
 
 def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:
@@ -158,16 +154,28 @@ def end(key: UUID) -> Response:
     """End a role in scope, after a page that names the person."""
     row = _colleague(key)
     if request.method == "GET":
-        sentences = [
-            gettext("L’accès s’arrête tout de suite, même si la personne est connectée."),
-            gettext("Ce qu’elle a fait reste au journal. Vous pourrez l’inviter à nouveau."),
-        ]
-        return _confirmation(row, gettext("Terminer l’accès"), sentences, gettext("Terminer"), stops=True)
+        return _end_page(row)
     try:
         team.end(row.role.id, by=access.role())
     except TeamError as error:
         return _list(_explain(error.refusal))
     return see_other(url_for("team.show", fait="termine"))
+
+
+def _end_page(row: Colleague) -> Response:
+    """Say what the end of a role does: to a colleague, or to the reader, who cannot take it back."""
+    if _is_own(row):
+        sentences = [
+            gettext("C’est votre propre accès. Il s’arrête tout de suite, et cette page se ferme."),
+            gettext("Vous ne pourrez pas le reprendre : une autre personne devra vous inviter."),
+            gettext("Ce que vous avez fait reste au journal."),
+        ]
+        return _confirmation(row, gettext("Terminer mon accès"), sentences, gettext("Terminer"), stops=True)
+    sentences = [
+        gettext("L’accès s’arrête tout de suite, même si la personne est connectée."),
+        gettext("Ce qu’elle a fait reste au journal. Vous pourrez l’inviter à nouveau."),
+    ]
+    return _confirmation(row, gettext("Terminer l’accès"), sentences, gettext("Terminer"), stops=True)
 
 
 @blueprint.route("/equipe/<uuid:key>/acces", methods=["GET", "POST"])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from idp import letter_languages
 from idp.accounts.models import Account, School
-from idp.clock import now
+from idp.clock import day_of, now, today
 from idp.config import Settings
 from idp.letters.render.pdf import Letter, LetterChild
 
@@ -27,7 +27,7 @@ def compose(
         service_name=settings.service_name,
         academy=settings.academy,
         place=_town(school.postal_address),
-        printed_on=now().astimezone().date(),
+        printed_on=today(),
         school_name=school.name,
         school_postal_address=school.postal_address,
         school_phone=school.phone,
@@ -38,7 +38,7 @@ def compose(
         ent_url=ent_url,
         username=account.username,
         provisional_password=secret,
-        valid_until=expires_at.astimezone().date(),
+        valid_until=day_of(expires_at),
         help_phone=settings.support_phone,
         help_hours=settings.support_hours,
         dpo_mail=settings.dpo_mail,

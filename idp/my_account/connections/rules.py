@@ -10,6 +10,7 @@ from sqlalchemy import or_, select
 from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
 from idp.sessions import liveness, manager
@@ -89,7 +90,7 @@ def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_ACTS_READ)
     )
-    known = ((row, acts.words_of(row.kind, row.details)) for row in rows)
+    known = ((row, acts.words_of(row.kind, row.details)) for row in without_twins(rows))
     return [(row, words) for row, words in known if words is not None][:_SHOWN]
 
 

@@ -161,6 +161,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "created_at": instant(account.created_at),
         "letter_valid_until": instant(account.provisional_expires_at) if account.activated_at is None else None,
         "activated_at": instant(account.activated_at),
+        "first_activated_at": instant(account.first_activated_at),
         "email": email,
         "email_confirmed_at": instant(account.email_confirmed_at),
         "email_waiting": masked(account.pending_email),

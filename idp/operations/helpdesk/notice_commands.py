@@ -16,7 +16,7 @@ from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
 from idp.operations.helpdesk import dossier
 from idp.operations.helpdesk.dossier import NotFoundError
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, plain, records
 
 _PAGE = 500
 _LONGEST_SENTENCE = 500
@@ -131,7 +131,7 @@ def _show(notices: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     for row in notices:
         row["children"] = ", ".join(f"{child['given_name']} {child['family_name']}" for child in row["children"])
-    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in notices])
+    records(_COLUMNS, notices)
 
 
 def _sentence(typed: str) -> str:

@@ -24,6 +24,8 @@ class Standing(enum.Enum):
     NO_LETTER = "never activated, no letter"
     LETTER_EXPIRED = "never activated, letter expired"
     LETTER_VALID = "never activated, letter valid"
+    NEW_LETTER_VALID = "closed by a new letter, letter valid"
+    NEW_LETTER_EXPIRED = "closed by a new letter, letter expired"
     ACTIVE = "active"
     CONTESTED = "address contested"
     DISPUTED = "disputed"
@@ -38,9 +40,9 @@ class Group(enum.Enum):
     """What a person of the desk looks for: each account is in one group."""
 
     LETTER = "courrier"
-    """Never activated, with a valid letter."""
+    """Not active, with a valid letter."""
     NO_LETTER = "sans-courrier"
-    """Never activated, without a valid letter."""
+    """Not active, without a valid letter."""
     UNCONFIRMED = "a-confirmer"
     """Activated without a confirmed mail address."""
     BLOCKED = "bloque"
@@ -58,6 +60,8 @@ _GROUPS = {
     Standing.CONTESTED: Group.DISPUTED,
     Standing.DISPUTED: Group.DISPUTED,
     Standing.LETTER_VALID: Group.LETTER,
+    Standing.NEW_LETTER_VALID: Group.LETTER,
+    Standing.NEW_LETTER_EXPIRED: Group.NO_LETTER,
     Standing.LETTER_EXPIRED: Group.NO_LETTER,
     Standing.NO_LETTER: Group.NO_LETTER,
     Standing.BLOCKED: Group.BLOCKED,
@@ -141,9 +145,11 @@ def _why_disabled(account: Account) -> Standing:
 
 
 def _letter(account: Account) -> Standing:
+    """Return the state of the letter of an account that is not active."""
     expires_at = account.provisional_expires_at
+    is_over = account.provisional_hash is None or expires_at is None or expires_at <= now()
+    if account.has_been_active:
+        return Standing.NEW_LETTER_EXPIRED if is_over else Standing.NEW_LETTER_VALID
     if expires_at is not None and expires_at <= now():
         return Standing.LETTER_EXPIRED
-    if account.provisional_hash is None or expires_at is None:
-        return Standing.NO_LETTER
-    return Standing.LETTER_VALID
+    return Standing.NO_LETTER if is_over else Standing.LETTER_VALID

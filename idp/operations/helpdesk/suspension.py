@@ -34,6 +34,8 @@ from idp.sessions import manager
 
 LONGEST_OF_ACADEMY = timedelta(hours=24)
 """How long the académie may suspend an account at most; a school alone decides about more."""
+REST_OF_ACADEMY = timedelta(days=7)
+"""How long after its decision began the académie may not suspend the same account again: the school decides then."""
 LONGEST = timedelta(days=5 * 366)
 _REPLACED = "replaced"
 
@@ -48,6 +50,7 @@ class Why(enum.Enum):
     END_IN_THE_PAST = enum.auto()
     TOO_LONG = enum.auto()
     CLOSED = enum.auto()
+    SUSPENDED_LATELY = enum.auto()
 
 
 class SuspensionRefusedError(RefusedError):
@@ -96,10 +99,11 @@ def holds(row: Suspension, moment: datetime) -> bool:
 def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Suspension:
     """Suspend a whole account for the académie, for `LONGEST_OF_ACADEMY`.
 
-    While such a decision holds, it is not prolonged: its row is returned.
+    While such a decision holds, it is not prolonged: its row is returned. Days cannot be strung together either.
 
     Raises:
-        SuspensionRefusedError: the account is gone, or was merged into another one.
+        SuspensionRefusedError: the account is gone or was merged into another one, or the académie suspended it within
+            `REST_OF_ACADEMY`.
     """
     until = now() + LONGEST_OF_ACADEMY
     return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
@@ -123,6 +127,8 @@ def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True)
     former = _of_the_same(account, decision, moment)
     if former is not None and (former.until == decision.until or not prolongs):
         return former
+    if not prolongs:
+        _check_rested(account, decision, moment)
     if former is not None:
         _check_longer(account, former, decision)
         former.ended_at, former.ended_by = moment, _REPLACED
@@ -170,6 +176,21 @@ def _check_longer(account: Account, former: Suspension, decision: Decision) -> N
         raise SuspensionRefusedError(
             Why.SUSPENDED_LONGER,
             f"{account.username} is suspended {_until(former.until)} already: reopen it first",
+        )
+
+
+def _check_rested(account: Account, decision: Decision, moment: datetime) -> None:
+    """Refuse a decision of the académie that follows another one too soon."""
+    school_id = decision.school.id if decision.school else None
+    lately = select(Suspension.id).where(
+        Suspension.account_id == account.id,
+        Suspension.child_id.is_(None),
+        Suspension.school_id.is_not_distinct_from(school_id),
+        Suspension.begins_at > moment - REST_OF_ACADEMY,
+    )
+    if db.session.scalar(lately.limit(1)) is not None:
+        raise SuspensionRefusedError(
+            Why.SUSPENDED_LATELY, f"{account.username} was suspended within {REST_OF_ACADEMY.days} days"
         )
 
 

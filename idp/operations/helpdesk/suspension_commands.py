@@ -1,7 +1,7 @@
 """`idp account suspend`, `reopen` and `suspensions`: what the school desk does on « Suspendre l’accès »."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -10,14 +10,14 @@ from sqlalchemy import select
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, School
 from idp.accounts.suspensions.models import Suspension
-from idp.clock import PARIS, now
+from idp.clock import end_of_day, now
 from idp.db import db
 from idp.operations.helpdesk import dossier, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.suspension import Decision
 from idp.operations.reasons import check_reason
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, plain, records
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="The school that decides.")
 _REASON = click.option(
@@ -50,7 +50,7 @@ def suspend(
         decision = Decision(
             reason=reason,
             reference=document,
-            until=end_of(until) if until else None,
+            until=end_of_day(until.date()) if until else None,
             child=_child(account, child).id if child is not None else None,
             school=school,
         )
@@ -98,14 +98,9 @@ def suspensions(username: str, uai: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(dumped(rows))
     elif rows:
-        table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in rows])
+        records(_COLUMNS, rows)
     else:
         click.echo("no suspension", err=True)
-
-
-def end_of(day: datetime) -> datetime:
-    """Return the instant at which a day ends in Paris."""
-    return datetime(day.year, day.month, day.day, tzinfo=PARIS) + timedelta(days=1)
 
 
 def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:

@@ -76,6 +76,7 @@ _ACCOUNT = Part(
         "provisional_expires_at": _l("Fin du mot de passe provisoire"),
         "password_changed_at": _l("Mot de passe changé le"),
         "activated_at": _l("Compte activé le"),
+        "first_activated_at": _l("Compte activé pour la première fois le, avant un nouveau courrier"),
         "pending_email": _l("Adresse mail à confirmer"),
         "email": _l("Adresse mail"),
         "email_confirmed_at": _l("Adresse mail confirmée le"),
@@ -97,9 +98,7 @@ _ACCOUNT = Part(
         "password_hash": _l("empreinte du mot de passe"),
         "provisional_hash": _l("empreinte du mot de passe provisoire"),
         "activated_in": _DIGEST,
-        "contested_email": _l(
-            "ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"
-        ),
+        "contested_email": _l("ancienne adresse d’un changement contesté, qui peut être celle d’une autre personne"),
     },
     {
         "name_key": "a digest of the names, to find namesakes",
@@ -126,7 +125,6 @@ _CHILDREN = Part(
     },
     left_out={"id": _KEY, "search_text": "a copy of the names, the class and the number, folded"},
 )
-
 
 _TIES = Part(
     Guardianship,
@@ -383,6 +381,7 @@ LEFT_OUT: Mapping[str, str] = {
     "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
+    "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",

@@ -10,6 +10,7 @@ DESK_EVENTS: Mapping[str, Any] = {
     "desk.alert": _l("alerte envoyée"),
     "desk.class_listed": _l("liste d’une classe faite"),
     "desk.file_difference_read": _l("différence d’un fichier lue, par noms"),
+    "desk.file_taken": _l("fichier d’un travail pris"),
     "desk.figures_exported": _l("chiffres de l’activation exportés"),
     "desk.identity_checked": _l("identité vérifiée au guichet"),
     "desk.job_asked": _l("travail demandé"),
@@ -37,6 +38,7 @@ DESK_MESSAGES: Mapping[str, Any] = {
     "desk.file_expiry": _l("effacement d’un fichier du bureau"),
     "desk.job": _l("travail du bureau"),
     "desk.alert": _l("alerte du bureau"),
+    "desk.ent": _l("mail : ENT à accepter, accepté ou refusé"),
     "staff.invitation": _l("invitation au bureau"),
     "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),
     "staff.new_device": _l("mail : nouvel appareil au bureau"),
@@ -52,7 +54,9 @@ _AUTHENTICATORS: Mapping[Any, Any] = {
 }
 
 DESK_CHANGES: Mapping[Any, Any] = {
+    "accepted": _l("ENT accepté par l’académie"),
     "added": _l("ajouté"),
+    "asked": _l("ENT inscrit par son exploitant, en attente de l’académie"),
     "approved": _l("changement accepté"),
     "changed": _l("réglages changés"),
     "dropped": _l("clé effacée"),
@@ -63,6 +67,7 @@ DESK_CHANGES: Mapping[Any, Any] = {
     "registration token expired": _l("jeton d’inscription expiré"),
     "registration token renewed": _l("jeton d’inscription renouvelé"),
     "registration token replaced": _l("jeton d’inscription remplacé"),
+    "refused": _l("ENT refusé par l’académie"),
     "rejected": _l("changement refusé"),
     "removed": _l("retiré"),
     "retired": _l("clé retirée"),
@@ -76,6 +81,7 @@ DESK_CHANGES: Mapping[Any, Any] = {
 """The words for the changes of ENTs, keys and credentials."""
 
 DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
+    "act": (_l("acte choisi"), DESK_EVENTS),
     "alert": (
         _l("alerte"),
         {
@@ -89,6 +95,7 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     "credential": (_l("moyen"), _AUTHENTICATORS),
     "day": (_l("jour"), {}),
     "entries": (_l("lignes"), {}),
+    "file": (_l("fichier"), {}),
     "format": (_l("format"), {}),
     "hits": (_l("résultats"), {}),
     "note": (_l("demande"), {}),
@@ -113,10 +120,12 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "print": _l("impression de courriers"),
             "check": _l("vérification d’un fichier"),
             "import": _l("import d’un fichier"),
+            "passwords": _l("nouveaux mots de passe"),
         },
     ),
     "uai": (_l("établissement"), {}),
     "uais": (_l("établissements"), {}),
     "until": (_l("jusqu’au"), {}),
+    "who": (_l("personne choisie"), {}),
 }
 """The details of the desk's events that are shown: the label of each, and the words for its codes."""

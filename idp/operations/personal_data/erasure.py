@@ -2,14 +2,17 @@
 
 import enum
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.same_person import key_trace, name_traces
+from idp.accounts.suspensions import kept as kept_suspensions
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
@@ -144,6 +147,7 @@ def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Eras
     keys = [*sorted(person.accounts - {account_id}), account_id]
     sign_outs = sum(back_channel.announce_removal(key) for key in keys)
     kept, notices = list(_kept(settings, person, sign_outs)), list(_notices(person))
+    _keep_suspensions(settings, person, list(accounts.values()))
     for key in keys:
         event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
         unused_accounts.erase(accounts[key], event)
@@ -173,14 +177,14 @@ def _locked(account_id: uuid.UUID) -> dict[uuid.UUID, Account]:
 
 
 def _check_disputes(person: Person, username: str) -> None:
-    """Refuse to erase the record of a school's decision, or the account of a person in dispute or suspended.
+    """Refuse to erase the record of a school's decision, or the account of a person in dispute.
 
     A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
-    would give the child back to the person.
+    would give the child back to the person. A suspension is kept in another form (`_keep_suspensions`).
 
     Raises:
-        RefusedError: a tie or the address is in dispute, the account or a tie is suspended, or the school excluded the
-            person from a tie.
+        RefusedError: a tie or the address is in dispute, the school excluded the person from a tie, or the account is
+            suspended and has no tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
@@ -189,11 +193,11 @@ def _check_disputes(person: Person, username: str) -> None:
             Obstacle.DISPUTED, f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase"
         )
     suspended = exists().where(Account.id.in_(person.accounts), Account.where_suspended(now()))
-    if db.session.scalar(select(or_(exists().where(ties, Guardianship.where_suspended(now())), suspended))):
+    if db.session.scalar(select(suspended)) and not _suspended_ties(person):
         raise ErasureRefusedError(
             Obstacle.SUSPENDED,
-            f"{username} is suspended, or one of its ties is, and the next file would bring the person back open: "
-            f"reopen it with `idp account reopen {username}`, then erase",
+            f"{username} is suspended and has no child, so that nothing can be kept of the suspension: wait for its "
+            f"end, or reopen it with `idp account reopen {username}`, then erase",
         )
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise ErasureRefusedError(
@@ -202,6 +206,37 @@ def _check_disputes(person: Person, username: str) -> None:
             "and the next file would restore that tie: have the school take it out of its file, import that file, "
             "then erase",
         )
+
+
+def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
+    """Return the pupils to whom the person has no access because a tie or the account is suspended, and until when.
+
+    Ended ties count, as in an import. Of several ends the last one counts; None is no end.
+    """
+    moment = now()
+    rows = db.session.execute(
+        select(Guardianship, Account)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(
+            Account.id.in_(person.accounts),
+            or_(Guardianship.where_suspended(moment), Account.where_suspended(moment)),
+        )
+    ).all()
+    ends: dict[uuid.UUID, list[datetime | None]] = {}
+    for tie, account in rows:
+        running = [row.suspended_until for row in (tie, account) if row.is_suspended_at(moment)]
+        ends.setdefault(tie.child_id, []).extend(running)
+    return {
+        child: None if None in untils else max(until for until in untils if until is not None)
+        for child, untils in ends.items()
+    }
+
+
+def _keep_suspensions(settings: Settings, person: Person, accounts: Sequence[Account]) -> None:
+    """Keep what recognises the person whose access to pupils is suspended, so that no file gives it back."""
+    traces = {key_trace(key) for key in person.roster_keys}.union(*map(name_traces, accounts))
+    for child_id, until in _suspended_ties(person).items():
+        kept_suspensions.keep(settings.secrets, child_id, until, traces)
 
 
 def _check_notices(person: Person, username: str) -> None:
@@ -251,7 +286,22 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
     )
     if person.children:
         yield Kept("pupils", "the children: they are pupils of the school, and leave with its file")
-    if person.roster_keys:
+    suspended = len(_suspended_ties(person))
+    if suspended:
+        yield Kept(
+            "suspension",
+            f"the suspended access to {suspended} child{'' if suspended == 1 else 'ren'}: encrypted digests of the "
+            "person's names and keys, so that the next school file does not give the access back. They stay until the "
+            "suspension ends, until the child is removed, or until `idp account end-kept-suspension`",
+            suspended,
+        )
+    if person.roster_keys and suspended:
+        yield Kept(
+            "school_file_refused",
+            "the school's file names the person: in the school of a suspension, the next import refuses the person and "
+            "says so; another school's import brings a new account with a new identifier and a new letter",
+        )
+    elif person.roster_keys:
         yield Kept(
             "school_file",
             "the school's file names the person: the next import brings a new account with a new identifier and a new "

@@ -20,6 +20,7 @@ EVENTS: Mapping[str, Any] = {
     "account.erased": _l("compte effacé"),
     "account.exported": _l("données remises à la personne dans un fichier"),
     "account.inactivity_warned": _l("mail : compte bientôt effacé"),
+    "account.kept_suspension_ended": _l("fin de la suspension d’une personne effacée"),
     "account.purged": _l("compte supprimé"),
     "account.reopened": _l("accès rouvert par l’établissement"),
     "account.suspended": _l("accès suspendu par l’établissement"),

@@ -12,6 +12,8 @@ import click
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
+from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions.models import KeptSuspension
 from idp.audit import sealing
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
@@ -55,6 +57,7 @@ _COUNTED = {
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
+    "suspensions_removed": "suspensions of erased people that are over",
     "imports_removed": "imports of school files, with their issues",
     "staff_sessions": "sessions of the desk",
     "staff_links": "invitations and challenges of the desk",
@@ -69,7 +72,7 @@ def purge(*, as_json: bool) -> None:
     """Remove expired links, sessions, messages, old events and unused accounts. Run it once a day."""
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    own = (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters)
+    own = (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters, _suspensions)
     for part in (*own, *services().purges):
         done.update(part(settings, now()))
     if as_json:
@@ -217,6 +220,14 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
     delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
     done["imports_removed"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
+    return done
+
+
+def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove the suspensions of erased people that are over; the others change to the present secret key."""
+    over = KeptSuspension.where_over(moment)
+    done = {"suspensions_removed": delete_all(KeptSuspension, over, order_by=KeptSuspension.id)}
+    retry_unit_of_work(partial(kept_suspensions.encrypt_again, settings.secrets))
     return done
 
 

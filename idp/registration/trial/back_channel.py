@@ -15,6 +15,7 @@ from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
 from idp.oidc.server import Server
+from idp.registration.trial.findings import Finding, Problem, judged
 from idp.registration.trial.wording import failure
 
 _RSA_BYTES, _OTHER_BYTES = 256, 64
@@ -42,24 +43,29 @@ def refusable_token(server: Server, client_id: str, alg: str) -> str:
     return ".".join((_part(json.dumps(header).encode()), _part(json.dumps(body).encode()), _part(signature)))
 
 
-def send(outgoing: Outgoing, uri: str, token: str) -> tuple[bool, str]:
-    """Send the token; return whether the ENT refuses it as it must, and a sentence about that."""
-    label = f"déconnexion de serveur à serveur {uri} : "
+def send(outgoing: Outgoing, uri: str, token: str) -> Finding:
+    """Send the token; return whether the ENT refuses it as it must."""
     try:
-        status = outgoing.post_form(uri, {"logout_token": token}).status
+        problem = _problem(outgoing.post_form(uri, {"logout_token": token}).status)
     except OutgoingError as error:
-        return False, label + failure(uri, error)
+        problem = failure(uri, error)
+    label = f"déconnexion de serveur à serveur {uri}"
+    return judged("backchannel_logout_uri", label, "refuse un jeton mal signé (400), comme il faut", problem)
+
+
+def _problem(status: int) -> Problem | None:
+    """Return what is wrong with the status of the answer, or None."""
     if status == HTTPStatus.BAD_REQUEST:
-        return True, f"{label}refuse un jeton mal signé (400), comme il faut"
+        return None
     if status in _TAKEN:
-        return False, (
-            f"{label}accepte un jeton mal signé ({status}) : l’ENT ne vérifie pas la signature, "
-            "n’importe qui pourrait déconnecter ses utilisateurs ; à corriger chez l’ENT"
+        return Problem(
+            f"accepte un jeton mal signé ({status}) : l’ENT ne vérifie pas la signature, n’importe qui pourrait "
+            "déconnecter ses utilisateurs ; à corriger chez l’ENT"
         )
     if status == HTTPStatus.NOT_FOUND:
-        return False, f"{label}répond 404 : corrigez l’adresse (--backchannel-logout-uri)"
+        return Problem("répond 404, il n’y a rien à cette adresse : corrigez-la", "--backchannel-logout-uri")
     advice = "l’adresse ne doit demander ni session, ni jeton CSRF, ni redirection"
-    return False, f"{label}répond {status} à un jeton mal signé au lieu de 400 ; {advice}"
+    return Problem(f"répond {status} à un jeton mal signé au lieu de 400 ; {advice}")
 
 
 def _kid(server: Server, alg: str) -> str:

@@ -25,7 +25,8 @@ from idp.oidc.server import Server
 from idp.registration import registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from idp.registration.trial import back_channel
+from idp.registration.trial import back_channel, sign_in
+from idp.registration.trial.findings import Finding, Problem, judged
 from idp.registration.trial.wording import failure
 from idp.services import services
 from idp.terminal import instant
@@ -35,20 +36,12 @@ _NOTHING_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The result of one check: its name for programs, and a French message with what to do for operators."""
-
-    check: str
-    ok: bool
-    message: str
-
-
-@dataclass(frozen=True)
 class Subject:
     """The registration that is checked, read before the checks: no transaction stays open during requests."""
 
     client_id: str
     enabled: bool
+    waits: bool
     metadata: ClientMetadata
     former_secret_until: datetime | None
     has_charter: bool
@@ -65,6 +58,7 @@ def read(client_id: str) -> Subject:
     return Subject(
         client_id=client.client_id,
         enabled=client.disabled_at is None,
+        waits=client.waiting_since is not None,
         metadata=rows.read(client),
         former_secret_until=client.former_secret_until,
         has_charter=client.charter_version_id is not None,
@@ -76,33 +70,33 @@ def findings(server: Server, subject: Subject) -> Iterator[Finding]:
     """Yield the result of each check; each request takes `outgoing.TIMEOUT` seconds at most."""
     outgoing = services().outgoing
     yield from _registered(subject)
-    yield from _provider(server.settings, subject.metadata)
+    yield from _provider(server.settings, subject)
     yield from _pages(outgoing, subject.metadata)
     yield from _keys(outgoing, subject.metadata)
     yield from _sector(subject.metadata)
     uri = subject.metadata.backchannel_logout_uri
     if uri:
         token = back_channel.refusable_token(server, subject.client_id, subject.metadata.id_token_alg)
-        yield Finding("backchannel_logout_uri", *back_channel.send(outgoing, uri, token))
+        yield back_channel.send(outgoing, uri, token)
 
 
 def _registered(subject: Subject) -> Iterator[Finding]:
     """Check the registration itself."""
-    enabled = "le client est ouvert"
-    disabled = f"le client est fermé, personne n’y entre : idp client enable {subject.client_id}"
-    yield Finding("enabled", subject.enabled, enabled if subject.enabled else disabled)
+    if subject.waits:
+        message = "l’ENT attend l’accord de l’académie : personne n’y entre encore"
+        yield Finding("enabled", ok=True, message=message, repair=f"idp client accept {subject.client_id} --uai UAI")
+    elif subject.enabled:
+        yield Finding("enabled", ok=True, message="l’ENT est ouvert")
+    else:
+        message = "l’ENT est fermé, personne n’y entre : demandez à l’académie"
+        yield Finding("enabled", ok=False, message=message, repair=f"idp client enable {subject.client_id}")
     yield from _audience(subject)
     for uai in subject.metadata.uais:
-        known = uai in subject.known_uais
-        unknown = f"établissement {uai} : inconnu ici ; importez son fichier, ou idp school set {uai} --name NOM"
-        yield Finding("school", known, f"établissement {uai} : connu" if known else unknown)
+        text = "inconnu ici, personne n’y a de compte ; son fichier n’est pas importé"
+        unknown = Problem(text, f"ou idp school set {uai} --name NOM")
+        yield judged("school", f"établissement {uai}", "connu", None if uai in subject.known_uais else unknown)
     if subject.metadata.charter != CharterMode.NONE.value:
-        published = "charte : une version est publiée"
-        missing = (
-            "aucune charte publiée, personne n’en aura à accepter : "
-            f"idp charter publish {subject.client_id}, ou --charter none si c’est voulu"
-        )
-        yield Finding("charter", ok=True, message=published if subject.has_charter else missing)
+        yield _charter(subject)
     until = subject.former_secret_until
     if until and until > now():
         message = (
@@ -111,55 +105,65 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         yield Finding("secret", ok=True, message=message)
 
 
+def _charter(subject: Subject) -> Finding:
+    if subject.has_charter:
+        return Finding("charter", ok=True, message="charte : une version est publiée")
+    message = "aucune charte publiée, personne n’en aura à accepter : publiez-la, ou choisissez « pas de charte »"
+    repair = f"idp charter publish {subject.client_id}, ou --charter none"
+    return Finding("charter", ok=True, message=message, repair=repair)
+
+
 def _audience(subject: Subject) -> Iterator[Finding]:
     """Check whom the client may know, and name what reaches beyond the families of its schools."""
     metadata, command = subject.metadata, f"idp client set {subject.client_id}"
     if metadata.audience == Audience.EVERYONE.value:
-        message = (
-            "public : TOUS les parents de l’académie, quel que soit l’établissement (--audience everyone) ; "
-            f"si ce n’est pas voulu : {command} --audience families --uai UAI"
-        )
-        yield Finding("audience", ok=True, message=message)
+        message = "public : TOUS les parents de l’académie, quel que soit l’établissement"
+        repair = f"--audience everyone ; si ce n’est pas voulu : {command} --audience families --uai UAI"
+        yield Finding("audience", ok=True, message=message, repair=repair)
     elif metadata.uais:
         yield Finding("audience", ok=True, message="public : les familles de ses établissements, personne d’autre")
-    else:
-        advice = f"public : personne n’entre, l’ENT ne sert aucun établissement : {command} --uai UAI"
-        yield Finding("audience", ok=False, message=advice)
+    elif not subject.waits:
+        message = "public : personne n’entre, l’ENT ne sert aucun établissement ; demandez à l’académie"
+        yield Finding("audience", ok=False, message=message, repair=f"{command} --uai UAI")
     if metadata.release_username:
-        message = (
-            "l’ENT reçoit l’identifiant de connexion (--release-username) ; "
-            f"s’il n’en a pas besoin : {command} --no-release-username"
-        )
-        yield Finding("release_username", ok=True, message=message)
+        message = "l’ENT reçoit l’identifiant de connexion des parents"
+        repair = f"s’il n’en a pas besoin : {command} --no-release-username"
+        yield Finding("release_username", ok=True, message=message, repair=repair)
 
 
-def _provider(settings: Settings, metadata: ClientMetadata) -> Iterator[Finding]:
+def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:
     """Check this service as an ENT reaches it. Its own host may be private: no other party chose that URL."""
     host = urlsplit(settings.issuer).hostname or ""
     outgoing = Outgoing(settings.model_copy(update={"outgoing_allow": (*settings.outgoing_allow, host)}))
-    uri = f"{settings.issuer}{_DISCOVERY}"
+    uri, metadata = f"{settings.issuer}{_DISCOVERY}", subject.metadata
     document, problem = _document(outgoing, uri)
     if problem:
-        advice = (
-            f"métadonnées {uri} : {problem}. Les ENT ne verront pas mieux : voyez IDP_ISSUER, le proxy, le certificat"
-        )
-        yield Finding("metadata", ok=False, message=advice)
+        text = f"{problem.text}. Les ENT ne verront pas mieux : dites-le à l’académie"
+        problem = Problem(text, "voyez IDP_ISSUER, le proxy, le certificat")
+    yield judged("metadata", f"adresses de ce service {uri}", f"lues{_certified(uri)}", problem)
+    if problem:
         return
-    yield Finding("metadata", ok=True, message=f"métadonnées {uri} : lues{_certified(uri)}")
     issuer = document.get("issuer")
-    same = f"issuer : {settings.issuer}, lettre pour lettre"
-    differs = f"issuer : les métadonnées disent {issuer!r:.200}, IDP_ISSUER {settings.issuer!r} ; il faut le même"
-    yield Finding("issuer", issuer == settings.issuer, same if issuer == settings.issuer else differs)
-    keys_uri = document.get("jwks_uri")
-    if not isinstance(keys_uri, str):
-        yield Finding("provider_keys", ok=False, message="les métadonnées n’ont pas de jwks_uri : est-ce ce service ?")
+    differs = Problem(f"ce service dit {issuer!r:.200} de lui-même ; l’ENT le refusera", "IDP_ISSUER doit être le même")
+    named = f"nom de ce service (issuer) {settings.issuer}"
+    yield judged("issuer", named, "le même, lettre pour lettre", None if issuer == settings.issuer else differs)
+    yield from _provider_keys(outgoing, document.get("jwks_uri"), metadata)
+    endpoint = document.get("authorization_endpoint")
+    if subject.enabled and isinstance(endpoint, str):
+        yield sign_in.ask(outgoing, endpoint, subject.client_id, metadata)
+
+
+def _provider_keys(outgoing: Outgoing, uri: object, metadata: ClientMetadata) -> Iterator[Finding]:
+    """Check that this service publishes a key for each algorithm that signs for the client."""
+    if not isinstance(uri, str):
+        yield Finding("provider_keys", ok=False, message="clés de ce service : leur adresse (jwks_uri) manque")
         return
-    keys, problem = _document(outgoing, keys_uri)
+    keys, problem = _document(outgoing, uri)
     given = client_keys.usable(keys)
     for alg in dict.fromkeys(filter(None, (metadata.id_token_alg, metadata.userinfo_alg))):
-        missing = problem or f"pas de clé {alg} : idp keys rotate --alg {alg}"
-        shown = f"clés du service {keys_uri:.200} : "
-        yield Finding("provider_keys", alg in given, shown + (f"{alg} y est" if alg in given else missing))
+        missing = Problem(f"pas de clé {alg} : dites-le à l’académie", f"idp keys rotate --alg {alg}")
+        wrong = problem or (None if alg in given else missing)
+        yield judged("provider_keys", f"clés de ce service {uri:.200}", f"{alg} y est", wrong)
 
 
 def _pages(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
@@ -174,40 +178,40 @@ def _pages(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
     )
     for check, label, uris in named:
         for uri in filter(None, uris):
+            status = 0
             try:
                 status = outgoing.get(uri).status
+                problem = _problem(check, status)
             except OutgoingError as error:
-                yield Finding(check, ok=False, message=f"{label} {uri} : {failure(uri, error)}")
-                continue
-            problem = _problem(check, status)
-            yield Finding(check, not problem, f"{label} {uri} : {problem or f'répond ({status}){_certified(uri)}'}")
+                problem = failure(uri, error)
+            yield judged(check, f"{label} {uri}", f"répond ({status}){_certified(uri)}", problem)
 
 
-def _problem(check: str, status: int) -> str:
-    """Return what is wrong with the status of a page, or an empty text.
+def _problem(check: str, status: int) -> Problem | None:
+    """Return what is wrong with the status of a page, or None.
 
     A page may refuse a request without a code or by GET (400, 401, 403, 405).
     """
     if status in _NOTHING_THERE:
-        option = f"--{check.replace('_', '-')}"
-        return f"répond {status}, il n’y a rien à cette adresse : corrigez-la ({option}), ou mettez la page en service"
+        text = f"répond {status}, il n’y a rien à cette adresse : mettez la page en service, ou corrigez-la"
+        return Problem(text, f"--{check.replace('_', '-')}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"répond {status}, une erreur du serveur de l’ENT : voyez son journal"
-    return ""
+        return Problem(f"répond {status}, une erreur du serveur de l’ENT : voyez son journal")
+    return None
 
 
 def _keys(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
     """Check the client's keys behind its `jwks_uri` (Registration 1.0, section 2)."""
     if not metadata.jwks_uri:
         return
-    label = f"clés de l’ENT {metadata.jwks_uri} : "
     keys, problem = _document(outgoing, metadata.jwks_uri)
     given = client_keys.usable(keys)
     if not problem and not given:
-        problem = "aucune clé publique utilisable (RSA de 2048 à 4096 bits, P-256, Ed25519 ; jamais de clé privée)"
+        text = "aucune clé publique utilisable (RSA de 2048 à 4096 bits, P-256, Ed25519 ; jamais de clé privée)"
+        problem = Problem(text)
     if not problem and metadata.auth_alg and metadata.auth_alg not in given:
-        problem = f"pas de clé {metadata.auth_alg}, que l’enregistrement demande (--auth-alg)"
-    yield Finding("jwks_uri", not problem, label + (problem or f"utilisables pour {', '.join(given)}"))
+        problem = Problem(f"pas de clé {metadata.auth_alg}, que l’enregistrement demande", "--auth-alg")
+    yield judged("jwks_uri", f"clés de l’ENT {metadata.jwks_uri}", f"utilisables pour {', '.join(given)}", problem)
 
 
 def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
@@ -215,38 +219,34 @@ def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
     uri = metadata.sector_identifier_uri
     if metadata.sector == "" and metadata.subject == SubjectType.PAIRWISE.value:
         message = (
-            "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes sub, et ils restent les mêmes quand "
-            "ses adresses changent"
+            "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes numéros de parents (sub), et ils "
+            "restent les mêmes quand ses adresses changent"
         )
         yield Finding("sector_identifier_uri", ok=True, message=message)
     if not uri:
         return
-    problem = ""
+    problem = None
     try:
         sectors.find(metadata)
     except RegistrationRefusedError as refused:
         cause = refused.__cause__
-        problem = (
-            failure(uri, cause)
-            if isinstance(cause, OutgoingError)
-            else "ne donne pas (200) un tableau JSON qui contient toutes les adresses de retour, lettre pour lettre"
-        )
-    message = problem or "contient toutes les adresses de retour"
-    yield Finding("sector_identifier_uri", not problem, f"secteur {uri} : {message}")
+        text = "ne donne pas (200) un tableau JSON qui contient toutes les adresses de retour, lettre pour lettre"
+        problem = failure(uri, cause) if isinstance(cause, OutgoingError) else Problem(text)
+    yield judged("sector_identifier_uri", f"secteur {uri}", "contient toutes les adresses de retour", problem)
 
 
-def _document(outgoing: Outgoing, uri: str) -> tuple[dict[str, Any], str]:
-    """Return the JSON object behind a URL and an empty text, or an empty object and what is wrong."""
+def _document(outgoing: Outgoing, uri: str) -> tuple[dict[str, Any], Problem | None]:
+    """Return the JSON object behind a URL and None, or an empty object and what is wrong."""
     try:
         answer = outgoing.get(uri)
     except OutgoingError as error:
         return {}, failure(uri, error)
     if answer.status != HTTPStatus.OK:
-        return {}, f"répond {answer.status} au lieu de 200"
+        return {}, Problem(f"répond {answer.status} au lieu de 200")
     try:
-        return jose.json_object(answer.body), ""
+        return jose.json_object(answer.body), None
     except ValueError:
-        return {}, "ce n’est pas un objet JSON"
+        return {}, Problem("ce n’est pas un objet JSON")
 
 
 def _certified(uri: str) -> str:

@@ -1,12 +1,13 @@
 """`idp client test`."""
 
-from dataclasses import asdict
+from typing import Any
 
 import click
 
 from idp.registration import options
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.trial import checks
+from idp.registration.trial.findings import Finding
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
 
@@ -24,8 +25,12 @@ def try_client(client_id: str, *, as_json: bool) -> None:
     for finding in checks.findings(services().server, subject):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.message)}")
+            click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.for_shell)}")
     if as_json:
-        click.echo(dumped([asdict(finding) for finding in findings]))
+        click.echo(dumped([_row(finding) for finding in findings]))
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {"check": finding.check, "ok": finding.ok, "message": finding.for_shell}

@@ -1,6 +1,6 @@
 """Holds what the phases of an import share beside the staging database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +18,7 @@ class Context:
         only_school: The UAI of the only school to import, or None.
         refuses_others: Whether the files are refused if they hold anything of another school.
         most_authority: The last rank of authority that gets an account.
+        secrets: The secret keys, which decrypt the suspensions of erased people.
         today: The day against which leaving dates are compared.
         set_total: Called with the number of keys that will be compared with the database.
         tick: Called with the number of keys that a statement compared.
@@ -28,6 +29,7 @@ class Context:
     only_school: str | None
     refuses_others: bool
     most_authority: int
+    secrets: Sequence[bytes]
     today: date
     set_total: Tick
     tick: Tick

@@ -1,7 +1,7 @@
 """Says by name what an import does, once all phases have run: who is created, changed or leaves, and what is wrong.
 
 The sentences are French: a secretary reads them before anything is written. Former data of a person of another school
-can be left out: then only the content of the file is told.
+are left out: only the content of the file is told of them.
 """
 
 import enum
@@ -59,11 +59,11 @@ _PUPILS_OF = (
 _CLASSES_OF = (
     "coalesce((SELECT group_concat(n, ', ') FROM (SELECT DISTINCT c.class_name AS n FROM known_link t "
     "JOIN known_child c ON c.id = t.child WHERE t.account = {account} AND NOT t.is_ended AND c.class_name <> '' "
-    "AND (c.in_scope OR :everybody) ORDER BY n)), '')"
+    "AND c.in_scope ORDER BY n)), '')"
 )
 _IS_SEEN = (
-    "(:everybody OR EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
-    "WHERE t.account = k.id AND (k.is_left OR NOT t.is_ended OR t.is_excluded)))"
+    "EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
+    "WHERE t.account = k.id AND (k.is_left OR NOT t.is_ended OR t.is_excluded))"
 )
 """Whether the person of an account `k` is known in a school of the files, also after the last child has left."""
 
@@ -90,7 +90,7 @@ class _LeftPupil(NamedTuple):
 
 _LEFT_PUPILS = (
     "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent FROM known_child k "
-    "LEFT JOIN absent_student a ON a.id = k.id LEFT JOIN student s ON s.key = k.key WHERE (k.in_scope OR :everybody) "
+    "LEFT JOIN absent_student a ON a.id = k.id LEFT JOIN student s ON s.key = k.key WHERE k.in_scope "
     "AND (a.id IS NOT NULL OR (s.fate = 'gone' AND NOT k.is_left)) ORDER BY 1, 2"
 )
 
@@ -111,7 +111,7 @@ _CHANGED_PUPILS = (
     "SELECT k.family_name AS known_family_name, k.given_name AS known_given_name, k.class_name AS known_class_name, "
     "coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
     "coalesce(s.class_name, k.class_name) AS class_name, k.is_left AS is_left, o.uai IS NOT s.uai AS is_moving, "
-    "(k.in_scope OR :everybody) AS is_seen FROM changed_student c JOIN student s ON s.key = c.key "
+    "k.in_scope AS is_seen FROM changed_student c JOIN student s ON s.key = c.key "
     "JOIN known_child k ON k.key = c.key LEFT JOIN known_school o ON o.id = k.school_id WHERE c.own ORDER BY 4, 5"
 )
 
@@ -213,7 +213,7 @@ class _EndingTie(NamedTuple):
 _TIES_ENDED = (
     "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child "
     "FROM ending_link e JOIN known_child c ON c.id = e.child JOIN known_account k ON k.id = e.account "
-    "LEFT JOIN student s ON s.child_id = c.id WHERE (c.in_scope OR :everybody) AND s.fate IN ('open', 'kept') "
+    "LEFT JOIN student s ON s.child_id = c.id WHERE c.in_scope AND s.fate IN ('open', 'kept') "
     "ORDER BY 1, 2"
 )
 """The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
@@ -243,39 +243,39 @@ def enrolled(staging: Staging) -> int:
     return count
 
 
-def rows(staging: Staging, *, everybody: bool = True) -> Iterator[Difference]:
-    """Yield the difference, each kind in the order of names.
-
-    Args:
-        staging: The compared records.
-        everybody: Whether former data of people of other schools may be told too.
-    """
+def rows(staging: Staging) -> Iterator[Difference]:
+    """Yield the difference, each kind in the order of names."""
     yield from problems(staging)
     for source in (_pupils, _guardians, _ties):
-        yield from source(staging, everybody=everybody)
+        yield from source(staging)
 
 
 def problems(staging: Staging) -> Iterator[Difference]:
     """Yield the issues as lines, each with the name that the file gives to its key."""
-    for issue in dict.fromkeys([*staging.fatal, *staging.issues()]):
-        if issue.code not in TOLD_BY_NAME:
-            yield _problem(staging, issue)
+    for issue in issues(staging):
+        named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
+        yield Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, sentence_of(issue))
 
 
-def _problem(staging: Staging, issue: Issue) -> Difference:
-    named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
+def issues(staging: Staging) -> Iterator[Issue]:
+    """Yield the issues that are no lines of another kind, those that stopped the import first, each once."""
+    yield from (issue for issue in dict.fromkeys([*staging.fatal, *staging.issues()]) if issue.code not in TOLD_BY_NAME)
+
+
+def sentence_of(issue: Issue) -> str:
+    """Return an issue in words, with its place in the files."""
     place = f"{issue.place.file}, ligne {issue.place.line} : " if issue.place.file else ""
     warning = "" if issue.severity is Severity.ERROR else "À vérifier. "
-    return Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, f"{place}{warning}{issue.message}")
+    return f"{place}{warning}{issue.message}"
 
 
-def _pupils(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
-    for left in staging.rows(_LeftPupil, _LEFT_PUPILS, everybody=everybody):
+def _pupils(staging: Staging) -> Iterator[Difference]:
+    for left in staging.rows(_LeftPupil, _LEFT_PUPILS):
         sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
         yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, sentence)
     for new in staging.rows(_Pupil, _NEW_PUPILS):
         yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
-    for pupil in staging.rows(_ChangedPupil, _CHANGED_PUPILS, everybody=everybody):
+    for pupil in staging.rows(_ChangedPupil, _CHANGED_PUPILS):
         name = _name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, _sentence(_of_pupil(pupil), "Élève"))
 
@@ -295,8 +295,8 @@ def _of_pupil(pupil: _ChangedPupil) -> Iterator[str]:
     yield from _change("classe", pupil.known_class_name, pupil.class_name)
 
 
-def _guardians(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
-    for left in staging.rows(_Person, _CLOSING, everybody=everybody):
+def _guardians(staging: Staging) -> Iterator[Difference]:
+    for left in staging.rows(_Person, _CLOSING):
         yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, "Responsable : le compte se ferme.")
     for new in staging.rows(_NewGuardian, _NEW_GUARDIANS):
         children = ", ".join(json.loads(new.children))
@@ -304,7 +304,7 @@ def _guardians(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
             f"Responsable : un compte est créé, pour {children}." if children else "Responsable : un compte est créé."
         )
         yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, sentence)
-    for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS, everybody=everybody):
+    for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS):
         parts = _of_guardian(person) if person.is_seen else iter(["suit ce fichier"])
         name = _name(person.family_name, person.given_name)
         yield Difference(Kind.CHANGED, name, person.class_name, _sentence(parts, "Responsable"))
@@ -329,7 +329,7 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
     )
 
 
-def _ties(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
+def _ties(staging: Staging) -> Iterator[Difference]:
     for tie in staging.rows(_Tie, _TIES_ADDED):
         sentence = f"Devient responsable de {tie.child}."
         yield Difference(Kind.TIE_ADDED, _name(*tie[:2]), tie.class_name, sentence)
@@ -337,7 +337,7 @@ def _ties(staging: Staging, *, everybody: bool) -> Iterator[Difference]:
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
         yield Difference(Kind.CHANGED, _name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
-    for ending in staging.rows(_EndingTie, _TIES_ENDED, everybody=everybody):
+    for ending in staging.rows(_EndingTie, _TIES_ENDED):
         sentence = f"N’est plus responsable de {ending.child}, et n’y a plus accès."
         yield Difference(Kind.TIE_ENDED, _name(*ending[:2]), ending.class_name, sentence)
 

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
 from idp.accounts import retired
-from idp.accounts.directory import name_key
-from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts.retired import RetiredName
+from idp.accounts.same_person import name_traces
+from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
@@ -264,26 +266,39 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
     return Homes(frozenset(account_ids) - ours, frozenset(ours & is_elsewhere))
 
 
-def suspended_names() -> set[tuple[str, str]]:
-    """Return the schools and the names of all people of whom a school suspended the account or a tie, as (UAI, name).
+def suspended_people(secrets: Sequence[bytes]) -> set[tuple[str, str]]:
+    """Return the traces of all people of whom a school suspended the account or a tie, as (UAI, trace).
 
-    Ended ties count: a suspension must not end because a pupil left the file for one day.
+    People who were erased since count too. So do ended ties: a suspension must not end because a pupil left the file
+    for one day. The UAI of a suspended account without ties is empty.
+
+    Raises:
+        UndecryptableError: no secret key decrypts the traces of an erased person.
     """
+    kept = dict[uuid.UUID, list[str]]()
+    for child, traces in kept_suspensions.holding(secrets, now()):
+        kept.setdefault(child, []).extend(traces)
+    schools = _all(select(Child.id, School.uai).join(School).where(one_of(Child.id, sorted(kept)))) if kept else ()
+    return _suspended_accounts() | {(uai, trace) for child, uai in schools for trace in kept[child]}
+
+
+def _suspended_accounts() -> set[tuple[str, str]]:
     decisions = _all(select(Suspension.account_id, Suspension.child_id).where(Suspension.where_holding(now())))
     closed, accounts = set(decisions), sorted({account for account, _ in decisions})
     if not accounts:
         return set()
     ties = _all(
-        select(Account.id, Child.id, School.uai, Account.given_name, Account.family_name)
-        .join(Guardianship, Guardianship.account_id == Account.id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .join(School, School.id == Child.school_id)
+        select(Account, Child.id, School.uai)
+        .outerjoin(Guardianship, Guardianship.account_id == Account.id)
+        .outerjoin(Child, Child.id == Guardianship.child_id)
+        .outerjoin(School, School.id == Child.school_id)
         .where(one_of(Account.id, accounts))
     )
     return {
-        (uai, name_key(given_name, family_name))
-        for account, child, uai, given_name, family_name in ties
-        if not closed.isdisjoint({(account, child), (account, None)})
+        (uai or "", trace)
+        for account, child, uai in ties
+        if not closed.isdisjoint({(account.id, child), (account.id, None)})
+        for trace in name_traces(account)
     }
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Table, delete, select
 
 from idp.accounts import retired
 from idp.accounts.directory import name_key
-from idp.accounts.models import Account, RetiredName
+from idp.accounts.models import Account
+from idp.accounts.retired import RetiredName
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.records import Format

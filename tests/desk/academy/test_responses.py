@@ -18,12 +18,25 @@ from tests.desk.academy.steps import begin, is_in, refused, sign_in
 from tests.desk.colleagues import post
 
 
+@pytest.mark.row("K-20")
 def test_a_response_works_once(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     answer = academy.path(provider.authorize(begin(visitor)))
     assert visitor.get(answer).status_code == 200
     post(visitor, "/deconnexion", "/ma-securite")
     refused(visitor.get(answer), "Cette connexion a déjà servi")
     assert provider.tokens == 1
+
+
+@pytest.mark.row("K-26")
+def test_a_code_that_was_used_opens_no_second_session(
+    desk: Flask, visitor: FlaskClient, provider: Provider, linked: StaffAccount
+) -> None:
+    used = provider.authorize(begin(visitor))
+    assert visitor.get(academy.path(used)).status_code == 200
+    thief = desk.test_client()
+    answer = provider.authorize(begin(thief))
+    refused(thief.get(academy.path({**answer, "code": used["code"]})), "L’académie n’a pas")
+    assert not is_in(thief)
 
 
 def test_a_response_of_another_browser_is_refused(

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -26,6 +26,7 @@ from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
 
 
+@pytest.mark.row("K-26")
 @pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_linked_person_signs_in(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     page = sign_in(visitor, provider)
@@ -63,6 +64,7 @@ def test_a_sign_in_of_some_time_ago_is_no_fresh_proof(
     assert post(visitor, "/ma-securite/defi", "/ma-securite").status_code == (200 if is_fresh else 303)
 
 
+@pytest.mark.row("K-26")
 def test_an_unknown_person_is_told_what_to_do(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     provider.subject = "agent-0043"
     page = sign_in(visitor, provider)
@@ -70,11 +72,15 @@ def test_an_unknown_person_is_told_what_to_do(visitor: FlaskClient, provider: Pr
     assert "Demandez un lien d’invitation" in page.get_data(as_text=True)
 
 
-def test_nobody_is_found_by_a_mail_address(visitor: FlaskClient, colleagues: Colleagues, provider: Provider) -> None:
-    staff = colleagues.person()
+@pytest.mark.row("K-26")
+@pytest.mark.parametrize("has_link", [False, True])
+def test_nobody_is_found_by_a_mail_address(
+    visitor: FlaskClient, colleagues: Colleagues, provider: Provider, linked: StaffAccount, *, has_link: bool
+) -> None:
+    staff = linked if has_link else colleagues.person()
     colleagues.grant(staff, Role.HEAD)
     email = staff.email
-    provider.subject = email
+    provider.subject = "agent-0043" if has_link else email
     provider.change = lambda claims: claims.update(email=email, email_verified=True)
     refused(sign_in(visitor, provider), "n’est relié à aucune personne")
 
@@ -213,7 +219,8 @@ def test_a_wrong_proof_by_the_academy_is_refused(
         assert page.headers["Location"] == "/connexion"
     else:
         assert page.status_code == 403
-    assert db.session.scalar(select(func.count(AuditEntry.id)).where(AuditEntry.kind == "staff.proved")) == 0
+    proofs = db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "staff.proved")).all()
+    assert proofs == (["refused"] if how == "another person" else [])
 
 
 def test_a_ceremony_stores_no_secret_in_clear(visitor: FlaskClient, provider: Provider) -> None:

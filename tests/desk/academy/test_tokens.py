@@ -23,6 +23,7 @@ from tests.desk.academy.provider import (
 from tests.desk.academy.steps import is_in, refused, sign_in
 
 
+@pytest.mark.row("K-26")
 @pytest.mark.parametrize("acr", ["", "eidas1", ACR + " ", ACR.upper(), None, [ACR], {"value": ACR}, 2, True])
 def test_another_acr_is_refused(visitor: FlaskClient, provider: Provider, linked: StaffAccount, acr: object) -> None:
     provider.acr = acr
@@ -30,6 +31,7 @@ def test_another_acr_is_refused(visitor: FlaskClient, provider: Provider, linked
     assert not is_in(visitor)
 
 
+@pytest.mark.row("K-26")
 def test_a_missing_acr_is_refused(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     provider.change = lambda claims: claims.pop("acr")
     refused(sign_in(visitor, provider), "L’académie n’a pas vérifié deux moyens de connexion")
@@ -65,6 +67,7 @@ CLAIMS: dict[str, Callable[[Claims], Any]] = {
 }
 
 
+@pytest.mark.row("K-26")
 @pytest.mark.parametrize("change", CLAIMS)
 def test_wrong_claims_are_refused(visitor: FlaskClient, provider: Provider, linked: StaffAccount, change: str) -> None:
     provider.change = CLAIMS[change]
@@ -95,6 +98,7 @@ SIGNATURES: dict[str, Callable[[Claims], str]] = {
 }
 
 
+@pytest.mark.row("K-26")
 @pytest.mark.parametrize("kind", SIGNATURES)
 def test_wrong_signatures_are_refused(
     visitor: FlaskClient, provider: Provider, linked: StaffAccount, kind: str

@@ -33,9 +33,12 @@ class SharedAccountRow(NamedTuple):
     account: str
 
 
-@table("suspended_name", "PRIMARY KEY (uai, name_key)")
+@table("suspended_name", "PRIMARY KEY (uai, trace)")
 class SuspendedNameRow(NamedTuple):
-    """The name of a person whose account, or a tie of whose account, is suspended in a school."""
+    """A trace of a person whose account, or a tie of whose account, is suspended (`same_person.name_traces`).
+
+    `uai` is the school of the tie; empty for an account without ties, which no school may open again.
+    """
 
     uai: str
-    name_key: str
+    trace: str

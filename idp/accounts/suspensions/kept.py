@@ -1,0 +1,54 @@
+"""Keeps the suspension of a person who is erased, without a name that could be read.
+
+An import compares the people of the files with these rows (`idp.rostering.reconcile.phases.suspended`). They hold
+digests of names, which a list of names would reveal, so they are encrypted under the secret key.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import not_, or_, select
+
+from idp import encrypted
+from idp.accounts.suspensions.models import KeptSuspension
+from idp.db import db
+
+_PURPOSE = "kept suspension"
+
+
+def keep(secrets: Sequence[bytes], child_id: uuid.UUID, until: datetime | None, traces: Collection[str]) -> None:
+    """Keep a suspended tie to a pupil, in the transaction that erases its person.
+
+    Args:
+        secrets: the secret keys, the present one first.
+        child_id: the pupil.
+        until: the end of the suspension, or None.
+        traces: the digests of the person's keys and names.
+    """
+    row = KeptSuspension(id=uuid.uuid4(), child_id=child_id, until=until)
+    row.person = _encrypt(secrets, row, json.dumps(sorted(traces)).encode())
+    db.session.add(row)
+
+
+def holding(secrets: Sequence[bytes], moment: datetime) -> Iterator[tuple[uuid.UUID, list[str]]]:
+    """Yield the pupil and the digests of each suspension that holds at `moment`.
+
+    Raises:
+        UndecryptableError: no secret key decrypts a row. An import must stop then: it would open the access again.
+    """
+    held = or_(KeptSuspension.until.is_(None), not_(KeptSuspension.where_over(moment)))
+    for row in db.session.scalars(select(KeptSuspension).where(held)).all():
+        yield row.child_id, json.loads(encrypted.decrypt(secrets, _PURPOSE, row.person, str(row.id)))
+
+
+def encrypt_again(secrets: Sequence[bytes]) -> None:
+    """Encrypt the rows of former secret keys under the present one, in the caller's transaction."""
+    for row in db.session.scalars(select(KeptSuspension).with_for_update()).all():
+        if encrypted.encrypted_by(secrets, _PURPOSE, row.person, str(row.id)):
+            row.person = _encrypt(secrets, row, encrypted.decrypt(secrets, _PURPOSE, row.person, str(row.id)))
+
+
+def _encrypt(secrets: Sequence[bytes], row: KeptSuspension, content: bytes) -> bytes:
+    return encrypted.encrypt(secrets, _PURPOSE, content, str(row.id))

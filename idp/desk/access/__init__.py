@@ -1,0 +1,21 @@
+"""The one place that decides what a person may do at the desk: rights by role, scopes, fresh proofs, reasons.
+
+Each view declares what it needs (`needs`, `signed_in`, `public`); `check` runs before it. A view that reads or writes
+for a family, a school or an ENT also takes its rows by the conditions of this package, so that a list and a page never
+differ. What is outside the scope is reported as missing (security row K-04).
+"""
+
+from idp.desk.access.acting import has_fresh_proof, may, person, post, role
+from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
+from idp.desk.access.gate import check, proof_first
+from idp.desk.access.refusal import refuse
+from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
+from idp.desk.access.rows import account, child, client, notice, own_school, school
+from idp.desk.access.scope import accounts, children, clients, journal, notices, schools
+
+__all__ = [
+    "RIGHTS", "TECHNICAL", "Level", "Right",
+    "account", "accounts", "check", "child", "children", "client", "clients", "has_fresh_proof", "journal", "may",
+    "need_of", "needs", "notice", "notices", "own_school", "person", "post", "proof_first", "public", "refuse", "role",
+    "school", "schools", "signed_in",
+]  # fmt: skip

@@ -1,0 +1,55 @@
+"""Who acts in this request: the person, the post, and what the person proved and gave as a reason."""
+
+from datetime import timedelta
+
+from idp.clock import now
+from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS, Right
+from idp.desk.staff import sessions
+from idp.desk.staff.models import Role
+from idp.desk.staff.posts import Post
+from idp.desk.staff.sessions import SignedIn
+from idp.web.errors import not_found
+
+PROOF = timedelta(minutes=5)
+"""How long a proof is fresh."""
+REASON = timedelta(minutes=30)
+"""How long a reason for reading families' data holds."""
+
+
+def person() -> SignedIn:
+    """Return the signed-in person of this request. The view has declared that it needs one."""
+    known = sessions.current()
+    if known is None:
+        not_found()
+    return known
+
+
+def post() -> Post:
+    """Return the post that the person acts in."""
+    chosen = person().post
+    if chosen is None:
+        not_found()
+    return chosen
+
+
+def role() -> Role:
+    """Return the role that the person acts in."""
+    return post().role
+
+
+def may(right: Right) -> bool:
+    """Return whether the role that the person acts in has a right."""
+    return role() in RIGHTS[right]
+
+
+def has_fresh_proof(person: SignedIn) -> bool:
+    """Return whether the last proof of the person is younger than `PROOF`."""
+    return now() - person.session.proved_at < PROOF
+
+
+def lacks_reason(person: SignedIn) -> bool:
+    """Return whether the person has to say first why they read families' data."""
+    if person.post is None or person.post.role not in ASKED_FOR_A_REASON:
+        return False
+    given = person.session.reason_at
+    return given is None or now() - given >= REASON

@@ -1,0 +1,55 @@
+"""A row in scope, by its id. A row outside the scope and a missing row are refused in the same way."""
+
+import uuid
+from typing import TypeVar
+
+from sqlalchemy import Select, select
+
+from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.clients.models import Client
+from idp.db import db
+from idp.desk.access import scope
+from idp.desk.access.acting import post
+from idp.desk.access.refusal import refuse
+
+_Entity = TypeVar("_Entity")
+
+
+def own_school() -> School:
+    """Return the school of the post, for a view that only roles at a school may call."""
+    chosen = post().school
+    if chosen is None:
+        refuse()
+    return chosen
+
+
+def child(key: uuid.UUID) -> Child:
+    """Return a pupil in scope; refuse the page otherwise."""
+    return _row(select(Child).where(Child.id == key, scope.children()), key)
+
+
+def account(key: uuid.UUID) -> Account:
+    """Return a guardian's account in scope; refuse the page otherwise."""
+    return _row(select(Account).where(Account.id == key, scope.accounts()), key)
+
+
+def school(key: uuid.UUID) -> School:
+    """Return a school in scope; refuse the page otherwise."""
+    return _row(select(School).where(School.id == key, scope.schools()), key)
+
+
+def client(key: uuid.UUID) -> Client:
+    """Return an ENT in scope; refuse the page otherwise."""
+    return _row(select(Client).where(Client.id == key, scope.clients()), key)
+
+
+def notice(key: uuid.UUID) -> SchoolNotice:
+    """Return a notice in scope; refuse the page otherwise."""
+    return _row(select(SchoolNotice).where(SchoolNotice.id == key, scope.notices()), key)
+
+
+def _row(statement: Select[_Entity], key: uuid.UUID) -> _Entity:
+    row = db.session.scalar(statement)
+    if row is None:
+        refuse(str(key))
+    return row

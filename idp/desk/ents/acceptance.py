@@ -1,0 +1,164 @@
+"""ENTs that their operator registers: they wait for the académie, which accepts or refuses them.
+
+To serve a school is to read the claims of its families, so that no operator attaches one. A waiting ENT is disabled and
+serves no school: its operator may correct it, test it and write its charter, and nobody can enter it.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from idp.audit import changes, log
+from idp.audit.registry_events import ClientChanged, ClientDeclined
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk.alerts.recipients import of_alert
+from idp.desk.staff import invitations, posts
+from idp.desk.staff.models import Role, StaffRole
+from idp.outbox import queue
+from idp.registration import approvals, registrations, sectors
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
+from idp.registration.metadata import BY_NAME, ClientMetadata
+
+MAIL = "desk.ent"
+"""The kind of outbox message for one recipient: an ENT waits, was accepted or was refused."""
+MOST_WAITING = 3
+"""The ENTs of one operator that may wait at a time."""
+METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+"""The authentication methods that an operator may ask for: a public client proves nothing."""
+DECIDED = ("audience", "scopes", "release_username", "pkce_required")
+"""The fields that widen what an ENT knows or weaken its proof: the académie alone gives another value than usual."""
+
+
+def ask(
+    settings: Settings, metadata: ClientMetadata, staff_id: uuid.UUID, *, until: datetime, client_id: str = ""
+) -> tuple[Client, str | None]:
+    """Register an ENT that waits for the académie; return it and its secret, of which only a digest is kept.
+
+    Args:
+        settings: those of this service.
+        metadata: the registration, with the schools that the operator asks for.
+        staff_id: the operator, who gets the role at the new ENT.
+        until: the end of this role.
+        client_id: the id of the new client; by default a random one.
+
+    Raises:
+        RegistrationRefusedError: with every fault, or too many ENTs of the operator wait.
+    """
+    if faults := list(_decided_faults(metadata)):
+        raise RegistrationRefusedError(*faults)
+    registrations.check(settings, metadata)
+    sector = sectors.find(metadata)
+    with unit_of_work():
+        staff = invitations.get_for_change(staff_id)
+        if staff is None or staff.disabled_at is not None:
+            raise registrations.state_error("the operator left")
+        _check_number(staff_id)
+        client, secret = registrations.add(replace(metadata, uais=()), sector, client_id=client_id)
+        client.waiting_since = client.disabled_at = now()
+        client.asked_uais = list(dict.fromkeys(metadata.uais))
+        db.session.flush()
+        approvals.check_name(settings, client.name, client, accepted=client.name)
+        posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=until)
+        after = changes.made(registrations.audited(client))
+        log.record(ClientChanged(client_id=client.id, change="asked", after=after))
+        _enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
+    return client, secret
+
+
+def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
+    """Yield the fields that an operator may not decide about."""
+    for name in DECIDED:
+        if getattr(metadata, name) != BY_NAME[name].default:
+            text = "is decided by the académie when it accepts the ENT: leave it out"
+            yield Fault(name, text, code=FaultCode.DECIDED_BY_ACADEMY)
+    if metadata.auth_method not in METHODS:
+        yield Fault("auth_method", f"must be one of {', '.join(METHODS)}", code=FaultCode.UNKNOWN_VALUE)
+
+
+def _check_number(staff_id: uuid.UUID) -> None:
+    """Refuse another ENT of an operator, whose row the caller has locked, while `MOST_WAITING` wait.
+
+    Raises:
+        RegistrationRefusedError: as many wait already.
+    """
+    waiting = (
+        select(func.count(Client.id.distinct()))
+        .join(StaffRole, StaffRole.client_id == Client.id)
+        .where(StaffRole.staff_id == staff_id, Client.waiting_since.is_not(None), posts.in_force(now()))
+    )
+    if (db.session.scalar(waiting) or 0) >= MOST_WAITING:
+        text = f"{MOST_WAITING} ENTs of this operator wait already: accept or refuse one of them first"
+        raise registrations.state_error(text, FaultCode.MANY_WAIT)
+
+
+def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None:
+    """Open an ENT that waits, with the schools and the rest that the académie decided.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read: a change since then is a fault.
+        metadata: its registration from now on.
+
+    Raises:
+        RegistrationRefusedError: with every fault, or the ENT does not wait.
+    """
+    _check_waiting(client)
+    registrations.check(settings, metadata)
+    registrations.check_change(settings, client, metadata)
+    approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
+    before = registrations.audited(client)
+    with unit_of_work():
+        registrations.change(client, metadata)
+        client.disabled_at = client.waiting_since = None
+        client.asked_uais = []
+        changed = changes.difference(before, registrations.audited(client))
+        log.record(ClientChanged(client_id=client.id, change="accepted", **changed))
+        _enqueue(client, "accepted", {role.staff_id for role in operators(client)})
+
+
+def refuse(client: Client, reason: str) -> None:
+    """Refuse an ENT that waits: it stays disabled, and the roles at it end.
+
+    Raises:
+        RegistrationRefusedError: the ENT does not wait, or was changed after it was read.
+    """
+    _check_waiting(client)
+    before, roles = registrations.audited(client), operators(client)
+    with unit_of_work():
+        registrations.count_change(client)
+        client.waiting_since, client.asked_uais = None, []
+        changed = changes.difference(before, registrations.audited(client))
+        log.record(ClientDeclined(client_id=client.id, reason=reason, **changed))
+        _enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
+        for role in roles:
+            posts.end(role.id)
+
+
+def operators(client: Client) -> list[StaffRole]:
+    """Return the roles in force at an ENT."""
+    return list(db.session.scalars(select(StaffRole).where(StaffRole.client_id == client.id, posts.in_force(now()))))
+
+
+def _check_waiting(client: Client) -> None:
+    """Check that a client waits.
+
+    Raises:
+        RegistrationRefusedError: it does not.
+    """
+    if client.waiting_since is None:
+        raise registrations.state_error(f"{client.name} does not wait for the académie", FaultCode.NOT_WAITING)
+
+
+def _enqueue(
+    client: Client, news: str, recipients: Iterable[uuid.UUID], *, by: uuid.UUID | None = None, reason: str = ""
+) -> None:
+    """Enqueue a mail for each recipient, in the caller's transaction."""
+    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason}
+    for recipient in sorted(recipients):
+        queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})

@@ -1,0 +1,120 @@
+"""`/ent/…/accord` of the desk: the engineer accepts or refuses an ENT that its operator registered."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+from flask import Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import func, select
+
+from idp.clients.models import Client
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.ents import acceptance, summary
+from idp.desk.ents.fault_words import sentence
+from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names
+from idp.desk.ents.views import blueprint
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.desk.staff.models import Role, StaffAccount
+from idp.registration import rows
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
+from idp.services import services
+from idp.web.forms import Form, PlainField
+from idp.web.redirects import see_other
+
+_LONGEST_REASON = 200
+
+
+class RefusalForm(Form):
+    """Why an ENT is refused."""
+
+    reason = PlainField(_l("Motif du refus"), longest=_LONGEST_REASON)
+
+
+@tiles.source(Right.MANAGE_ENTS)
+def waiting() -> Iterator[Tile]:
+    """Yield the tile of the ENTs that wait for the engineer."""
+    if access.role() is Role.ENGINEER:
+        count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))
+        sentence = gettext("Leur exploitant les a enregistrés. Personne n’y entre avant votre accord.")
+        yield Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
+
+
+@blueprint.route("/ent/<uuid:key>/accord", methods=["GET", "POST"])
+@needs(Right.MANAGE_ENTS, fresh=True)
+def accept(key: UUID) -> Response:
+    """Decide which schools a waiting ENT serves and what it gets, and open it."""
+    client, form = _waiting(key), RegistrationForm()
+    form.restrict(Purpose.ACCEPT)
+    former = rows.read(client)
+    if request.method == "GET":
+        form.show(replace(former, uais=client.asked_uais))
+        return _page(client, form)
+    try:
+        _check_version(client)
+        acceptance.accept(services().settings, client, form.changed(former))
+    except RegistrationRefusedError as refused:
+        form.explain(refused.faults)
+        return _page(client, form)
+    return see_other(url_for("ents.detail", key=key, fait="accepte"))
+
+
+@blueprint.post("/ent/<uuid:key>/refus")
+@needs(Right.MANAGE_ENTS, fresh=True)
+def refuse(key: UUID) -> Response:
+    """Refuse a waiting ENT, with a reason that its operators read."""
+    client, refusal = _waiting(key), RefusalForm()
+    reason = " ".join((refusal.reason.data or "").split())
+    if not reason or not reason.isprintable():
+        refusal.reason.errors = [gettext("Écrivez le motif : l’exploitant le lira.")]
+        return _page(client, refusal=refusal)
+    try:
+        _check_version(client)
+        acceptance.refuse(client, reason)
+    except RegistrationRefusedError as refused:
+        refusal.form_errors.extend(map(sentence, refused.faults))
+        return _page(client, refusal=refusal)
+    return see_other(url_for("ents.detail", key=key, fait="refuse"))
+
+
+def _waiting(key: UUID) -> Client:
+    """Return an ENT; refuse the page to an operator, who decides nothing here."""
+    client = access.client(key)
+    if access.role() is not Role.ENGINEER:
+        access.refuse(str(key))
+    return client
+
+
+def _check_version(client: Client) -> None:
+    """Check that the ENT is as the page showed it: its operator may have changed it since.
+
+    Raises:
+        RegistrationRefusedError: it is not.
+    """
+    if request.form.get("version") != str(client.version):
+        raise RegistrationRefusedError(Fault("", "was changed since", code=FaultCode.CHANGED_MEANWHILE))
+
+
+def _page(client: Client, form: RegistrationForm | None = None, refusal: RefusalForm | None = None) -> Response:
+    if client.waiting_since is None:
+        return see_other(url_for("ents.detail", key=client.id))
+    if form is None:
+        form = RegistrationForm()
+        form.restrict(Purpose.ACCEPT)
+        form.show(replace(rows.read(client), uais=client.asked_uais))
+    ids = [role.staff_id for role in acceptance.operators(client)]
+    operators = db.session.scalars(select(StaffAccount).where(StaffAccount.id.in_(ids)).order_by(StaffAccount.name))
+    html = render_template(
+        "desk/ents/accord.html",
+        client=client,
+        ent=summary.detail(client),
+        operators=operators.all(),
+        form=form,
+        refusal=refusal or RefusalForm(),
+        scope_names=scope_names(),
+    )
+    return make_response(html)

@@ -1,0 +1,79 @@
+"""The work of the job `passwords` (`job.py`), and the numbers that are shown before it.
+
+Once the first batch is blocked, the job goes to its end: half a school is no state to stay in. After a kill it runs
+again; passwords that are blocked already are passed over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NamedTuple
+
+from flask_babel import gettext
+from sqlalchemy import case, func, select
+
+from idp.accounts import directory
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.audit import log
+from idp.audit.desk_events import PasswordsForced
+from idp.db import db, unit_of_work
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Finished, RefusedError, Running, StoppedError, store_end
+from idp.operations.helpdesk import acts
+
+
+class Concerned(NamedTuple):
+    """How many accounts' passwords would be blocked, and how many of them have no confirmed address."""
+
+    accounts: int
+    without_email: int
+
+
+def concerned(school: School) -> Concerned:
+    """Return the numbers of a school."""
+    without_email = case((Account.email.is_(None), Account.id))
+    row = db.session.execute(
+        select(func.count(Account.id.distinct()), func.count(without_email.distinct()))
+        .select_from(Child)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(
+            Child.school_id == school.id,
+            directory.concerns_its_school(),
+            Account.activated_at.is_not(None),
+            Account.password_blocked_at.is_(None),
+        )
+    ).one()
+    return Concerned(row[0], row[1])
+
+
+def run(running: Running) -> Finished:
+    """Block the passwords; see `Kind.run`."""
+    school = db.session.scalar(select(School).where(School.uai == running.parameters["school"]))
+    if school is None:
+        raise RefusedError("fault")
+    uai, total = school.uai, acts.Blocked(**running.result)
+    for batch in acts.block_passwords(school):
+        total.add(batch)
+        running.keep(asdict(total))
+        running.progress(total.blocked, running.parameters["count"])
+    finished = Finished(asdict(total))
+    with unit_of_work():
+        if not store_end(running.id, State.DONE, finished, settings=running.settings):
+            raise StoppedError(State.RUNNING)  # another worker has stored the end
+        log.record(PasswordsForced(uai=uai, count=total.blocked))
+    return finished
+
+
+def describe(job: Job) -> Sequence[str]:
+    """Return how many passwords were blocked."""
+    if job.state is State.CANCELLED:
+        return [gettext("Aucun mot de passe n’a changé.")]
+    if job.refusal:
+        return [gettext("Le travail s’est arrêté. Demandez-le de nouveau : il reprend où il s’est arrêté.")]
+    blocked = acts.Blocked(**job.result)
+    sentences = [gettext("Familles qui choisiront un nouveau mot de passe : %(n)s.", n=blocked.blocked)]
+    if blocked.without_address:
+        sentences.append(
+            gettext("Sans adresse mail confirmée, il leur faut un nouveau courrier : %(n)s.", n=blocked.without_address)
+        )
+    return [*sentences, gettext("Appareils déconnectés : %(n)s.", n=blocked.sessions_ended)]

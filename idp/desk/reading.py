@@ -1,0 +1,15 @@
+"""The entry of the journal for an account that a person of the desk opened."""
+
+import uuid
+
+from idp.audit import log
+from idp.audit.events import AccountRead
+from idp.db import unit_of_work
+from idp.desk import access
+
+
+@unit_of_work()
+def note_account(account_id: uuid.UUID) -> None:
+    """Journal that the person read an account, for the school of the post if it has one."""
+    school = access.post().school
+    log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))

@@ -1,0 +1,92 @@
+"""How many people may leave a school by the files of its secretary: the only home of this limit.
+
+What left by the imports of the last days counts with what a file would remove. Otherwise ten files, each of which
+removes a little, would remove everybody. An import of the direction or of the académie begins anew: they saw the names
+or the numbers, and answered for them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.staff.models import Role
+from idp.rostering.imports import ImportResult
+from idp.rostering.models import ImportBatch
+from idp.rostering.reconcile import difference
+
+WINDOW = timedelta(days=7)
+"""How long people who left count."""
+_PERCENT = 100
+_MOST_PUPILS = 5
+"""Percent of the school's pupils."""
+
+
+class _Limit(NamedTuple):
+    """How many percent of some people may leave, and the function that counts those who left."""
+
+    percent: float
+    left: Callable[[str, datetime], int]
+
+
+def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
+    """Return how many pupils and guardians leave by an import, and how many are there before it."""
+    pupils, accounts = result.counts["students"], result.accounts
+    present = accounts["total"] - accounts["created"] + accounts["disabled"]
+    return {
+        "students": (pupils.left, difference.enrolled(result.staging)),
+        "guardians": (accounts["disabled"], present),
+    }
+
+
+def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Sequence[int]]) -> bool:
+    """Return whether more people would have left in the window than the role may let go.
+
+    Args:
+        settings: for how many guardians one import may remove without a question.
+        role: only the secretary has a limit.
+        uai: the school.
+        numbers: as the function `numbers` returns them.
+    """
+    if role is not Role.SECRETARY:
+        return False
+    since = _since(uai)
+    limits = {
+        "students": _Limit(_MOST_PUPILS, _pupils_left),
+        "guardians": _Limit(settings.roster_leaving_percent, _guardians_left),
+    }
+    return any(_is_above(limit, uai, since, *numbers[name]) for name, limit in limits.items())
+
+
+def _is_above(limit: _Limit, uai: str, since: datetime, leaving: int, present: int) -> bool:
+    if not leaving:
+        return False
+    before = limit.left(uai, since)
+    return (leaving + before) * _PERCENT > limit.percent * (present + before)
+
+
+def _since(uai: str) -> datetime:
+    """Return the beginning of the window: at most seven days ago, and after the last import of somebody else."""
+    by_others = select(func.max(func.coalesce(ImportBatch.finished_at, ImportBatch.started_at))).where(
+        ImportBatch.state == "done",
+        ImportBatch.speaks_for(uai),
+        ImportBatch.actor.not_like(f"desk {Role.SECRETARY.value} %"),
+    )
+    return max(filter(None, (now() - WINDOW, db.session.scalar(by_others))))
+
+
+def _pupils_left(uai: str, since: datetime) -> int:
+    left = select(func.count()).select_from(Child).join(School, School.id == Child.school_id)
+    return db.session.scalar(left.where(School.uai == uai, Child.left_at > since)) or 0
+
+
+def _guardians_left(uai: str, since: datetime) -> int:
+    left = select(func.count(Account.id.distinct())).select_from(Child).join(School, School.id == Child.school_id)
+    of_children = left.join(Guardianship, Guardianship.child_id == Child.id)
+    of_accounts = of_children.join(Account, Account.id == Guardianship.account_id)
+    return db.session.scalar(of_accounts.where(School.uai == uai, Account.left_at > since)) or 0

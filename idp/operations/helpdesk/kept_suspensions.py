@@ -1,0 +1,84 @@
+"""`idp account kept-suspensions` and `end-kept-suspension`: the suspensions of people who were erased."""
+
+import uuid
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Child
+from idp.accounts.suspensions.models import KeptSuspension
+from idp.audit import log
+from idp.audit.data_events import KeptSuspensionEnded
+from idp.db import db, unit_of_work
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.reasons import check_reason
+from idp.terminal import AS_JSON, dumped, instant, plain, table
+
+_COLUMNS = ("id", "child", "uai", "until", "kept_at")
+
+
+@click.command("kept-suspensions")
+@AS_JSON
+def list_kept(*, as_json: bool) -> None:
+    """List the suspensions that were kept when their people were erased.
+
+    While one is kept, no school file gives its person an account or a child in the pupil's school; each import says
+    which line it refused. The person is stored as encrypted digests and cannot be named: the pupil tells which
+    decision it is.
+    """
+    rows = [_line(row, child) for row, child in _rows()]
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in rows])
+    else:
+        click.echo("no kept suspension", err=True)
+
+
+@click.command("end-kept-suspension")
+@click.argument("key", type=click.UUID, metavar="ID")
+@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
+def end_kept(key: uuid.UUID, reason: str) -> None:
+    """End a suspension of the list `kept-suspensions`: the next school file opens the access again."""
+    try:
+        end(key, reason)
+    except RefusedError as refused:
+        raise click.ClickException(plain(refused)) from refused
+    click.echo(f"{key} ended: the next school file opens the access again")
+
+
+@unit_of_work()
+def end(key: uuid.UUID, reason: str) -> None:
+    """End a kept suspension before its time, with the journal entry.
+
+    Raises:
+        RefusedError: there is no such suspension.
+    """
+    row = db.session.scalar(select(KeptSuspension).where(KeptSuspension.id == key).with_for_update())
+    if row is None:
+        raise RefusedError("there is no such kept suspension")
+    child = db.session.get_one(Child, row.child_id)
+    event = KeptSuspensionEnded(suspension=str(key), child=str(child.id), uai=child.school.uai, reason=reason)
+    db.session.delete(row)
+    log.record(event)
+
+
+def _rows() -> list[tuple[KeptSuspension, Child]]:
+    chosen = (
+        select(KeptSuspension, Child)
+        .join(Child, Child.id == KeptSuspension.child_id)
+        .order_by(KeptSuspension.kept_at.desc(), KeptSuspension.id)
+    )
+    return [(row, child) for row, child in db.session.execute(chosen)]
+
+
+def _line(row: KeptSuspension, child: Child) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "child": child_key(child),
+        "uai": child.school.uai,
+        "until": instant(row.until),
+        "kept_at": instant(row.kept_at),
+    }

@@ -1,0 +1,349 @@
+"""ENTs that their operator registers: what waits, what the académie decides, what the operator cannot reach."""
+
+import json
+import re
+import uuid
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp import opaque
+from idp.app import outbox_handlers
+from idp.audit.models import AuditEntry
+from idp.clients import registry
+from idp.clients.models import Audience, Client
+from idp.clock import now
+from idp.db import db
+from idp.desk.ents import acceptance, mails
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.registration import registrations
+from idp.registration.faults import RegistrationRefusedError
+from idp.services import services
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.dpop_party import Key
+from tests.pages import heading
+from tests.relying_party import RelyingParty
+
+PUBLIC = json.dumps({"keys": [Key.new("ES256").jwk]})
+NEW = {
+    "name": "Estuaire",
+    "home_uri": "https://estuaire.test/",
+    "redirect_uris": "https://estuaire.test/cb",
+    "post_logout_redirect_uris": "https://estuaire.test/bye",
+    "charter": "provider",
+    "contacts": "Lina Roy, 03 53 01 00 00\r\nent@estuaire.test",
+    "uais": f"{LYCEE}\r\n{COLLEGE}",
+    "auth_method": "client_secret_basic",
+}
+
+
+def text(answer: TestResponse) -> str:
+    return answer.get_data(as_text=True).replace("\u00a0", " ")
+
+
+def estuaire() -> Client:
+    db.session.expire_all()
+    return db.session.query(Client).filter_by(name="Estuaire").one()
+
+
+def waiting() -> list[Client]:
+    db.session.expire_all()
+    return db.session.query(Client).filter(Client.waiting_since.is_not(None)).all()
+
+
+def news() -> list[tuple[str, str]]:
+    """Return the news and the recipient of each mail."""
+    mails = db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).order_by(OutboxMessage.id).all()
+    return sorted((mail.payload["news"], mail.payload["recipient"]) for mail in mails)
+
+
+def ask(browser: FlaskClient, **changed: Any) -> TestResponse:
+    """Fill in the form of a new ENT and send it."""
+    page = text(browser.get("/ent/nouveau"))
+    drawn = re.search(r'name="client_id" value="([0-9a-f]{20})"', page)
+    assert drawn, page
+    return post(browser, "/ent/nouveau", **{**NEW, "client_id": drawn.group(1), **changed})
+
+
+@pytest.fixture
+def own(build: Build) -> RelyingParty:
+    build.school(), build.school(LYCEE)
+    return build.ent("Passerelle")
+
+
+@pytest.fixture
+def operator(colleagues: Colleagues, own: RelyingParty) -> StaffAccount:
+    staff = colleagues.person("Lina Roy")
+    colleagues.grant(staff, Role.ENT_OPERATOR, client_id=own.client_id)
+    return staff
+
+
+@pytest.fixture
+def browser(colleagues: Colleagues, operator: StaffAccount) -> FlaskClient:
+    return colleagues.session(operator)[0]
+
+
+@pytest.mark.row("K-27")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
+    colleagues: Colleagues, operator: StaffAccount, browser: FlaskClient
+) -> None:
+    engineer = colleagues.person("Ingénieure")
+    colleagues.grant(engineer, Role.ENGINEER)
+    answer = ask(browser)
+    page = text(answer)
+    assert heading(answer) == "L’ENT est enregistré", page
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "reste fermé jusqu’à son accord" in page
+    assert "Estuaire</b><small>" in page, "the header names the new ENT, for which the person acts now"
+    client = estuaire()
+    secret = re.search(r'id="secret">([^<]+)<', page)
+    assert secret
+    assert client.secret_digest == opaque.digest(secret.group(1))
+    assert client.waiting_since is not None
+    assert client.disabled_at is not None
+    assert (client.uais, client.asked_uais) == ([], [LYCEE, COLLEGE])
+    assert client.description["contacts"] == ["Lina Roy, 03 53 01 00 00", "ent@estuaire.test"]
+    assert registry.find(client.client_id, fresh=True) is None, "no request of the protocol finds it"
+    assert all(ent.client_id != client.client_id for ent in registry.all_serving([LYCEE, COLLEGE]))
+    role = db.session.query(StaffRole).filter_by(client_id=client.id).one()
+    first = db.session.query(StaffRole).filter(StaffRole.id != role.id, StaffRole.staff_id == operator.id).one()
+    assert (role.staff_id, role.role, role.valid_until) == (operator.id, Role.ENT_OPERATOR, first.valid_until)
+    entry = db.session.query(AuditEntry).filter_by(kind="client.changed", client_id=client.id).one()
+    assert entry.details["change"] == "asked"
+    assert entry.details["after"]["asked_uais"] == [LYCEE, COLLEGE]
+    assert entry.details["desk"]["role"] == "ent_operator"
+    assert secret.group(1) not in str(entry.details)
+    assert news() == [("asked", str(engineer.id))]
+    own_page = text(browser.get(f"/ent/{client.id}"))
+    assert "En attente de l’accord" in own_page
+    assert f"{LYCEE}" in own_page
+    assert "Personne avant l’accord" in own_page
+    assert "Accepter ou refuser" not in own_page
+    assert secret.group(1) not in own_page
+
+
+def test_a_form_that_is_sent_twice_registers_one_ent(browser: FlaskClient) -> None:
+    assert heading(ask(browser, client_id="0" * 20)) == "L’ENT est enregistré"
+    answer = post(browser, "/ent/nouveau", **{**NEW, "client_id": "0" * 20})
+    assert answer.headers["Location"] == f"/ent/{estuaire().id}"
+
+
+def test_the_id_of_another_ent_opens_nothing(browser: FlaskClient, build: Build) -> None:
+    other = build.ent("Ailleurs", "ailleurs.test")
+    client = registrations.get(other.client_id)
+    assert post(browser, "/ent/nouveau", **{**NEW, "client_id": client.client_id}).status_code == 404
+    assert browser.get(f"/ent/{client.id}").status_code == 404
+    assert waiting() == []
+
+
+def test_a_waiting_ent_is_corrected_tested_and_gets_its_charter(browser: FlaskClient) -> None:
+    ask(browser)
+    key = estuaire().id
+    fields = {name: value for name, value in NEW.items() if name not in {"uais", "auth_method"}}
+    changed = fields | {"home_uri": "https://estuaire.test/accueil", "uais": COLLEGE}
+    assert post(browser, f"/ent/{key}/modifier", **changed).headers["Location"] == f"/ent/{key}?fait=change"
+    assert (estuaire().home_uri, estuaire().uais) == ("https://estuaire.test/accueil", [])
+    assert heading(post(browser, f"/ent/{key}/test", "/ent")) == "Résultat du test"
+    post(browser, f"/ent/{key}/charte", version="1", text="# Charte")
+    digest = re.search(r'name="empreinte" value="([0-9a-f]+)"', text(browser.get(f"/ent/{key}/charte/apercu")))
+    assert digest
+    post(browser, f"/ent/{key}/charte/publier", f"/ent/{key}/charte", empreinte=digest.group(1))
+    assert estuaire().charter_version_id is not None
+    assert estuaire().disabled_at is not None
+    menu = [browser.get(path).status_code for path in ("/", "/equipe", "/ent", "/activation", "/journal")]
+    assert menu == [200] * 5, "an ENT without a school has all pages of its operator"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"uais": ""}, "Donnez au moins un établissement"),
+        ({"uais": "0599001X"}, "sept chiffres"),
+        ({"name": "PasserelIe"}, "celui d’un autre ENT"),
+        ({"name": "Еstuaire"}, "celui d’un autre ENT"),
+        ({"auth_method": "none"}, "Choisissez une valeur de la liste"),
+        ({"auth_method": "private_key_jwt"}, "La signature demande les clés"),
+        ({"auth_method": "private_key_jwt", "jwks": "{"}, "clés publiques que ce service peut utiliser"),
+        ({"auth_method": "private_key_jwt", "jwks": "[" * 20_000}, "clés publiques que ce service peut utiliser"),
+        ({"auth_method": "private_key_jwt", "jwks": PUBLIC, "jwks_uri": "https://estuaire.test/k"}, "pas les deux"),
+        ({"contacts": "x" * 501}, "Vingt contacts"),
+        ({"contacts": "\r\n".join("abcdefghijklmnopqrstu")}, "Vingt contacts"),
+    ],
+)
+def test_a_fault_registers_nothing_and_is_explained(
+    browser: FlaskClient, changed: dict[str, str], sentence: str
+) -> None:
+    page = text(ask(browser, **changed))
+    assert sentence in page
+    assert "https://estuaire.test/cb" in page, "nothing that was typed is lost"
+    assert waiting() == []
+    assert news() == []
+
+
+def test_a_private_key_is_refused_with_its_reason(browser: FlaskClient) -> None:
+    private = json.dumps({"keys": [{**Key.new("ES256").jwk, "d": "AAAA"}]})
+    assert "C’est une clé privée" in text(ask(browser, auth_method="private_key_jwt", jwks=private))
+    assert waiting() == []
+
+
+def test_pasted_keys_are_kept_and_no_secret_is_made(browser: FlaskClient) -> None:
+    page = text(ask(browser, auth_method="private_key_jwt", jwks=PUBLIC))
+    assert 'id="secret"' not in page
+    client = estuaire()
+    assert client.jwks == json.loads(PUBLIC)
+    assert client.secret_digest is None
+    edited = text(browser.get(f"/ent/{client.id}/modifier"))
+    assert json.loads(PUBLIC)["keys"][0]["x"] in edited
+
+
+def test_no_form_field_gives_an_operator_what_the_academy_decides(browser: FlaskClient) -> None:
+    raised = {"audience": "everyone", "scopes": ["address", "phone"], "release_username": "y", "pkce_required": ""}
+    assert heading(ask(browser, **raised)) == "L’ENT est enregistré"
+    client = estuaire()
+    assert client.audience is Audience.FAMILIES
+    assert not {"address", "phone"} & set(client.scopes)
+    assert (client.release_username, client.pkce_required) == (False, True)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_three_ents_of_an_operator_wait_at_most(browser: FlaskClient) -> None:
+    for number in range(acceptance.MOST_WAITING):
+        assert heading(ask(browser, name=f"Estuaire {number + 2}")) == "L’ENT est enregistré"
+    assert "attendent déjà" in text(ask(browser, name="Estuaire 9"))
+    assert len(waiting()) == acceptance.MOST_WAITING
+
+
+def decision(client: Client, **changed: Any) -> dict[str, Any]:
+    return {
+        "version": str(client.version),
+        "audience": "families",
+        "uais": LYCEE,
+        "scopes": ["profile", "ent"],
+        "pkce_required": "y",
+        **changed,
+    }
+
+
+@pytest.fixture
+def asked(browser: FlaskClient) -> Client:
+    ask(browser)
+    return estuaire()
+
+
+@pytest.mark.row("K-27")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
+    colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
+) -> None:
+    engineer, path = colleagues.signed_in(Role.ENGINEER), f"/ent/{asked.id}/accord"
+    assert "ENT à accepter" in text(engineer.get("/"))
+    assert "ENT à accepter" not in text(browser.get("/"))
+    assert "Accepter ou refuser" in text(engineer.get(f"/ent/{asked.id}"))
+    page = text(engineer.get(path))
+    assert "Lina Roy" in page
+    assert f"({COLLEGE}), servi aujourd’hui par Passerelle" in page
+    assert f"({LYCEE})<" in page
+    answer = post(engineer, path, **decision(asked))
+    assert answer.headers["Location"] == f"/ent/{asked.id}?fait=accepte", text(answer)
+    client = estuaire()
+    assert (client.waiting_since, client.disabled_at, client.asked_uais) == (None, None, [])
+    assert (client.uais, client.scopes) == ([LYCEE], ["openid", "profile", "ent"])
+    assert registry.find(client.client_id, fresh=True) is not None
+    entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
+    assert entry is not None
+    assert entry.details["change"] == "accepted"
+    assert (entry.details["after"]["uais"], entry.details["desk"]["role"]) == ([LYCEE], "engineer")
+    assert ("accepted", str(operator.id)) in news()
+    assert "Ouvert" in text(browser.get(f"/ent/{asked.id}"))
+    again = post(engineer, path, "/ent", **decision(client))
+    assert again.headers["Location"] == f"/ent/{asked.id}"
+
+
+def test_an_ent_that_changed_since_it_was_shown_is_not_accepted(
+    colleagues: Colleagues, browser: FlaskClient, asked: Client
+) -> None:
+    engineer, seen = colleagues.signed_in(Role.ENGINEER), decision(asked)
+    fields = {name: value for name, value in NEW.items() if name not in {"uais", "auth_method"}}
+    post(browser, f"/ent/{asked.id}/modifier", **fields | {"home_uri": "https://autre.test/"})
+    assert "Une autre personne vient de modifier" in text(post(engineer, f"/ent/{asked.id}/accord", **seen))
+    refused = {"version": seen["version"], "reason": "Non."}
+    page = text(post(engineer, f"/ent/{asked.id}/refus", f"/ent/{asked.id}/accord", **refused))
+    assert "Une autre personne vient de modifier" in page
+    assert len(waiting()) == 1
+
+
+def test_no_school_or_a_name_that_was_taken_meanwhile_is_a_fault(
+    colleagues: Colleagues, build: Build, asked: Client
+) -> None:
+    engineer, path = colleagues.signed_in(Role.ENGINEER), f"/ent/{asked.id}/accord"
+    assert "Donnez au moins un établissement" in text(post(engineer, path, **decision(asked, uais="")))
+    build.ent("Estuaire !", "encore.test")
+    assert "celui d’un autre ENT" in text(post(engineer, path, **decision(asked)))
+    assert len(waiting()) == 1
+
+
+@pytest.mark.row("K-27")
+def test_the_operator_decides_nothing(browser: FlaskClient, asked: Client) -> None:
+    assert browser.get(f"/ent/{asked.id}/accord").status_code == 404
+    assert post(browser, f"/ent/{asked.id}/accord", "/ent", **decision(asked)).status_code == 404
+    refused = {"version": str(asked.version), "reason": "Non."}
+    assert post(browser, f"/ent/{asked.id}/refus", "/ent", **refused).status_code == 404
+    assert len(waiting()) == 1
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
+    colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
+) -> None:
+    engineer, version = colleagues.signed_in(Role.ENGINEER), str(asked.version)
+    path, page = f"/ent/{asked.id}/refus", f"/ent/{asked.id}/accord"
+    assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=" "))
+    answer = post(engineer, path, page, version=version, reason="Le nom prête à confusion.")
+    assert answer.headers["Location"] == f"/ent/{asked.id}?fait=refuse"
+    client = estuaire()
+    assert client.waiting_since is None
+    assert client.disabled_at is not None
+    assert [post.client.name for post in posts.of_staff(operator.id) if post.client] == ["Passerelle"]
+    assert browser.get(f"/ent/{asked.id}").status_code == 404
+    entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
+    assert entry is not None
+    assert (entry.details["change"], entry.details["reason"]) == ("refused", "Le nom prête à confusion.")
+    assert ("refused", str(operator.id)) in news()
+    shown = text(engineer.get("/journal"))
+    assert "ENT refusé par l’académie" in shown
+    assert "Le nom prête à confusion." in shown
+
+
+def test_a_waiting_ent_is_not_enabled_by_another_way(asked: Client) -> None:
+    with pytest.raises(RegistrationRefusedError, match="idp client accept"):
+        registrations.enable(asked.client_id)
+    assert len(waiting()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [("asked", "Lina Roy a enregistré"), ("accepted", "a accepté l’ENT"), ("refused", "n’a pas accepté")],
+)
+def test_each_mail_says_what_happened(
+    operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch, kind: str, sentence: str
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mails, "deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to))
+    payload = {"client": str(asked.id), "news": kind, "by": str(operator.id), "reason": "", "recipient": ""}
+    message = OutboxMessage(
+        id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload | {"recipient": str(operator.id)}, created_at=now()
+    )
+    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    assert send(message) is Outcome.DONE
+    assert sentence in sent[0].replace("\u00a0", " ")
+    assert operator.email in sent[0]
+    db.session.query(Client).filter_by(id=asked.id).update({"waiting_since": None})
+    db.session.commit()
+    assert send(message) is (Outcome.DROPPED if kind == "asked" else Outcome.DONE)

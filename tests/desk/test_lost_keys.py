@@ -1,0 +1,115 @@
+"""A lost key at each role: who gives the access back, how the person comes in again, and who gives nothing back."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from tests.builders import LYCEE, Build
+from tests.desk import authenticator
+from tests.desk.authenticator import Authenticator
+from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
+
+FIRST = None
+"""Nobody at the desk: the first person of the desk is restored by `idp staff reset`."""
+PAGES = {
+    Role.SECRETARY: "/classes",
+    Role.HEAD: "/equipe",
+    Role.ENT_OPERATOR: "/ent",
+    Role.HELPDESK: "/ent",
+    Role.DPO: "/ent",
+    Role.ENGINEER: "/ent",
+}
+"""A page of each role."""
+
+
+@pytest.fixture
+def ent(build: Build) -> str:
+    build.school()
+    return build.ent().client_id
+
+
+def person(colleagues: Colleagues, role: Role, ent: str, name: str = "Perdue") -> tuple[StaffAccount, StaffRole]:
+    staff = colleagues.person(name)
+    return staff, colleagues.grant(staff, role, client_id=ent)
+
+
+def with_key(colleagues: Colleagues, staff: StaffAccount) -> tuple[FlaskClient, Authenticator]:
+    """Enrol the person with a passkey; return the browser and the key."""
+    browser, key = colleagues.desk.test_client(), Authenticator()
+    authenticator.enrol(browser, colleagues.reset(staff), key)
+    return browser, key
+
+
+@pytest.mark.parametrize(
+    ("lost", "by"),
+    [
+        (Role.SECRETARY, Role.HEAD),
+        (Role.HEAD, Role.HEAD),
+        (Role.HEAD, Role.ENGINEER),
+        (Role.ENT_OPERATOR, Role.ENT_OPERATOR),
+        (Role.ENT_OPERATOR, Role.ENGINEER),
+        (Role.HELPDESK, Role.HELPDESK),
+        (Role.DPO, Role.ENGINEER),
+        (Role.ENGINEER, Role.ENGINEER),
+        (Role.ENGINEER, FIRST),
+    ],
+)
+def test_who_lost_a_key_comes_in_again_with_another(
+    colleagues: Colleagues, ent: str, lost: Role, by: Role | None
+) -> None:
+    staff, role = person(colleagues, lost, ent)
+    browser, former = with_key(colleagues, staff)
+    db.session.query(StaffInvitation).delete()
+    db.session.commit()
+    if by is FIRST:
+        link = colleagues.reset(staff)
+    else:
+        helper, _ = colleagues.session(person(colleagues, by, ent, "Collègue")[0])
+        answer = post(helper, f"/equipe/{role.id}/acces")
+        assert answer.headers["Location"] == "/equipe?fait=acces", answer.get_data(as_text=True)
+        link = colleagues.path(db.session.query(StaffInvitation).one())
+    assert browser.get(PAGES[lost]).status_code == 200, "the link ends nothing before it is used"
+    again, key = colleagues.desk.test_client(), Authenticator()
+    assert heading(authenticator.enrol(again, link, key)) == "Vos codes de secours"
+    assert again.get(PAGES[lost]).status_code == 200
+    assert browser.get(PAGES[lost]).headers["Location"].startswith("/connexion")
+    assert authenticator.sign_in(colleagues.desk.test_client(), former).status_code == 200, "the lost key opens nothing"
+    assert authenticator.sign_in(colleagues.desk.test_client(), key).status_code == 303
+    entry = db.session.query(AuditEntry).filter_by(kind="staff.invited").order_by(AuditEntry.id.desc()).first()
+    assert entry is not None
+    assert entry.details["reset"] is True
+    assert (entry.staff_id is None) == (by is FIRST)
+
+
+@pytest.mark.parametrize(
+    ("by", "lost"),
+    [
+        (Role.SECRETARY, Role.SECRETARY),
+        (Role.SECRETARY, Role.HEAD),
+        (Role.HEAD, Role.ENT_OPERATOR),
+        (Role.HEAD, Role.ENGINEER),
+        (Role.ENT_OPERATOR, Role.HEAD),
+        (Role.ENT_OPERATOR, Role.ENGINEER),
+        (Role.HELPDESK, Role.SECRETARY),
+        (Role.HELPDESK, Role.ENGINEER),
+        (Role.DPO, Role.DPO),
+        (Role.DPO, Role.HELPDESK),
+    ],
+)
+def test_nobody_else_gives_an_access_back(colleagues: Colleagues, ent: str, by: Role, lost: Role) -> None:
+    role = person(colleagues, lost, ent)[1]
+    helper, _ = colleagues.session(person(colleagues, by, ent, "Autre")[0], reason="ticket 4512")
+    path = f"/equipe/{role.id}/acces"
+    assert helper.get(path).status_code == 404
+    assert post(helper, path, "/ma-securite").status_code == 404
+    assert db.session.query(StaffInvitation).count() == 0
+
+
+def test_a_head_of_another_school_gives_nothing_back(colleagues: Colleagues, ent: str) -> None:
+    role = person(colleagues, Role.SECRETARY, ent)[1]
+    helper = colleagues.signed_in(Role.HEAD, uai=LYCEE)
+    assert post(helper, f"/equipe/{role.id}/acces", "/equipe").status_code == 404
+    assert db.session.query(StaffInvitation).count() == 0
