@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from bench import databases, letters, load, machine, neutrality, roster
+from bench.desk import measure as desk
 from bench.driver.campaign import Plan
 from bench.driver.relying_party import WrongAnswerError
 from bench.driver.scenarios import SCENARIOS, Scenario
@@ -25,6 +26,8 @@ _ROSTER = "roster"
 """Not a load: imports school files, of an académie or a part of one."""
 _LETTERS = "letters"
 """Not a load, and without a database: prints letters."""
+_DESK = "desk"
+"""Not a load, on PostgreSQL only, and only if it is asked for: the pages of the desk with a whole académie."""
 _OTHERS = (_SLOW, _NEUTRAL, _ROSTER, _LETTERS)
 _NAMES = (*(kind.name for kind in SCENARIOS), *_OTHERS)
 
@@ -44,20 +47,24 @@ class _Choice:
 
 @click.command()
 @plan_options
-@click.option("--scenario", "names", type=click.Choice(_NAMES), multiple=True, help="May be repeated; all by default.")
+@click.option(
+    "--scenario",
+    "names",
+    type=click.Choice((*_NAMES, _DESK)),
+    multiple=True,
+    help="May be repeated; all but desk by default.",
+)
 @click.option(
     "--database", "kinds", type=click.Choice(databases.NAMES), multiple=True, help="May be repeated; both by default."
 )
 @click.option(
     "--pupils",
     type=click.IntRange(1000),
-    default=roster.PUPILS,
-    show_default=True,
-    help="For roster; 800000 is an académie.",
+    help=f"For roster ({roster.PUPILS} by default) and desk ({desk.PUPILS}, an académie).",
 )
 @click.option("--schools", type=click.IntRange(1), help="For roster; by default in proportion to the pupils.")
 def main(
-    *, plan: Plan, quick: bool, names: tuple[str, ...], kinds: tuple[str, ...], pupils: int, schools: int | None
+    *, plan: Plan, quick: bool, names: tuple[str, ...], kinds: tuple[str, ...], pupils: int | None, schools: int | None
 ) -> None:
     """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)
@@ -67,11 +74,21 @@ def main(
         kinds = kinds or databases.NAMES[:1]
     faults = _letters() if _LETTERS in choice.names else []
     with tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder:
-        files = roster.generate(Path(folder), pupils, schools) if _ROSTER in choice.names else None
+        files = roster.generate(Path(folder), pupils or roster.PUPILS, schools) if _ROSTER in choice.names else None
         faults += _on_databases(kinds, choice, files, Path(folder))
+        if _DESK in choice.names:
+            faults += _desk(pupils or desk.PUPILS, Path(folder))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)
+
+
+def _desk(pupils: int, folder: Path) -> list[str]:
+    """Measure the desk; return the faults."""
+    try:
+        return desk.run(pupils, folder)
+    except (databases.UnavailableError, process.StartError) as failure:
+        raise click.ClickException(str(failure)) from failure
 
 
 def _letters() -> list[str]:

@@ -1,6 +1,7 @@
 """Builds the application: services, blueprints, outbox handlers."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.staff import invitations
 from idp.desk.staff import notices as staff_notices
+from idp.desk.statistics import job as figures_job
 from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
@@ -155,7 +157,11 @@ def create_app(settings: Settings) -> Flask:
 
 
 def assemble(
-    settings: Settings, *templates: Path, policy: str = security.POLICY, origin: str = ""
+    settings: Settings,
+    *templates: Path,
+    policy: str = security.POLICY,
+    origin: str = "",
+    form_lifetime: timedelta | None = None,
 ) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
 
@@ -164,13 +170,14 @@ def assemble(
         templates: the folders of the templates; the first that has a template wins.
         policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
+        form_lifetime: see `Services.form_lifetime`.
     """
     log_lines.configure(settings.log_level)
     app = Application("idp", template_folder=None, static_folder=None)
     app.jinja_loader = FileSystemLoader([str(folder) for folder in templates])
     app.url_map.merge_slashes = False  # its redirect would have the Host of the request
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    connect(app, settings)
+    connect(app, settings, form_lifetime=form_lifetime)
     _configure_database(app, settings)
     declarations.configure(app)
     browser.configure(app)
@@ -185,8 +192,8 @@ def assemble(
     return app, door
 
 
-def connect(app: Flask, settings: Settings) -> None:
-    """Create the services of `app`, with empty caches, as at its start."""
+def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None = None) -> None:
+    """Create the services of `app`, with empty caches, as at its start; see `Services.form_lifetime`."""
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
@@ -210,7 +217,9 @@ def connect(app: Flask, settings: Settings) -> None:
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
+            figures_job.FIGURES: figures_job.FIGURES_PERIOD,
         },
+        form_lifetime=form_lifetime,
     )
     provide(app, new_services)
 
@@ -232,6 +241,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
         alerts.ALERTS: alerts.look,
+        figures_job.FIGURES: figures_job.count,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
         acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),

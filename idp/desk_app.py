@@ -17,6 +17,7 @@ from idp.desk.families import views as families
 from idp.desk.home import views as home
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
+from idp.desk.kept_forms.forms import current as kept_form
 from idp.desk.letter import links as letter_links
 from idp.desk.letter import views as letter
 from idp.desk.my_security import views as my_security
@@ -57,7 +58,14 @@ def create_desk(settings: Settings) -> Flask:
 
     A template is looked for among the desk's first, so that error pages have the desk's layout.
     """
-    app, door = assemble(settings, TEMPLATES / "desk", TEMPLATES, policy=_POLICY, origin=settings.desk_url.rstrip("/"))
+    app, door = assemble(
+        settings,
+        TEMPLATES / "desk",
+        TEMPLATES,
+        policy=_POLICY,
+        origin=settings.desk_url.rstrip("/"),
+        form_lifetime=sessions.ABSOLUTE,
+    )
     door.admits_files = _may_upload
     app.before_request(sessions.note_origin)
     app.before_request(access.check)
@@ -67,7 +75,7 @@ def create_desk(settings: Settings) -> Flask:
         app.register_blueprint(page.blueprint)
     declarations.of(app).read(app)
     app.context_processor(_shell)
-    app.jinja_env.globals.update(role_name=role_name, now=now)
+    app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form)
     return app
 
 

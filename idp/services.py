@@ -79,6 +79,8 @@ class Services:
     """What `idp purge` removes of higher layers: each function returns the numbers of removed rows by their names."""
     periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
     """The period of each kind of periodic job."""
+    form_lifetime: timedelta | None = None
+    """How long a form may stay open in a browser; None: as long as an authorization request."""
 
     def close(self) -> None:
         """Close the connections for hot requests."""

@@ -8,7 +8,9 @@ from idp.charter import models as charter
 from idp.clients import models as clients
 from idp.db import Base
 from idp.desk.jobs import models as jobs
+from idp.desk.kept_forms import models as kept_forms
 from idp.desk.staff import models as staff
+from idp.desk.statistics import models as statistics
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
 from idp.rostering import models as rostering
@@ -16,18 +18,7 @@ from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
 MODULES = (
-    accounts,
-    audit,
-    charter,
-    clients,
-    jobs,
-    oidc,
-    outbox,
-    retired,
-    rostering,
-    sessions,
-    staff,
-    suspensions,
-    throttle,
+    *(accounts, audit, charter, clients, jobs, kept_forms, oidc, outbox, retired),
+    *(rostering, sessions, staff, statistics, suspensions, throttle),
 )
 metadata = Base.metadata

@@ -136,7 +136,7 @@ def lent(settings: Settings, *, own: bool = False, create: Callable[[Settings], 
         app, put_back = _applications[key]
         _applications.move_to_end(key)
         log_lines.configure(settings.log_level)
-        connect(app, settings)
+        connect(app, settings, form_lifetime=services_of(app).form_lifetime)
     else:
         app = make(settings, create)
         put_back = _restoring(app)

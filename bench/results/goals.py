@@ -18,6 +18,9 @@ SLOWED = 2.0
 """The 95th percentile beside slow connections, as a multiple of the usual."""
 WORKER, MASTER, COLD_START = 140.0, 60.0, 0.8
 """MiB, MiB, seconds."""
+DESK_SEARCH, DESK_BOARD, DESK_PAGE, DESK_DIFFERENCE = 50.0, 100.0, 100.0, 5000.0
+"""Milliseconds of the desk at the size of an académie, 95th percentile: a search, the board of a school's classes,
+another page, and the difference of a school's files from their upload."""
 RATIOS: Mapping[tuple[str, int], float] = {
     ("sso", 8): 1.25,
     ("login", 8): 1.2,

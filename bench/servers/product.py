@@ -29,7 +29,7 @@ _HASHES = 60
 _PASSWORD = "tasse vélo nuage citron"  # noqa: S105 - of nobody
 
 
-def settings_for(database_url: str, port: int) -> Settings:
+def settings_for(database_url: str, port: int, **more: str) -> Settings:
     """Return the settings of the service at `port`; development only allows plain http on loopback."""
     values = {
         "env": "development",
@@ -38,6 +38,7 @@ def settings_for(database_url: str, port: int) -> Settings:
         "database_pool": THREADS,
         "academy": "Académie des Deux-Rives",
         "trusted_proxies": 1,  # the driver acts as the proxy: each person has an IP of their own
+        **more,
     }
     return Settings(**values)  # type: ignore[arg-type]
 

@@ -35,9 +35,8 @@ class Degree(enum.Enum):
 class School(UuidKey, Base):
     """A school, named by its UAI (7 digits and a control letter).
 
-    `roster_key` is its key in the files, whose format is `source`: another format would bring the same families again.
-    Letters print `phone`, the office's `hours` and lines in the `letter_languages` (None: in all that there are). The
-    digest of notices goes to `email`; `digest_sent_at` is when the last one was enqueued.
+    `roster_key` is its key in the files, whose format is `source`: files of another one would bring the families again.
+    Letters print `phone`, `hours`, the `letter_languages` (None: all). `email` got the last digest at `digest_sent_at`.
     """
 
     __tablename__ = "school"
@@ -68,9 +67,8 @@ class School(UuidKey, Base):
 class Child(UuidKey, Searched, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
 
-    `roster_key` is the pupil's key in the files and never changes: a pupil who changes school keeps the row. `left_at`
-    is when a file said or implied that the pupil is in no school any more. `search_text` finds the pupil at the desk
-    (`idp.searched`).
+    `roster_key` is the pupil's key in the files, also in another school. `left_at` is when a file said or implied that
+    the pupil is in no school any more. `search_text` finds the pupil at the desk (`idp.searched`).
     """
 
     __tablename__ = "child"
@@ -104,9 +102,8 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
-    secret. `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the
-    former address, or empty if two former addresses claim the account. While it is set, no mail recovers the account,
-    until the school decides or a new letter is used.
+    secret. `contested_at` is when an applied change of address was contested; `contested_email` is the former address,
+    or empty if two claim the account. Until the school decides or a new letter is used, no mail recovers the account.
 
     Password: with `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new
     letter. `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school
@@ -123,6 +120,8 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     __tablename__ = "account"
     __table_args__ = (
         Index("ix_account_join_key", "join_key"),
+        Index("ix_account_activated_at", "activated_at", **only("activated_at IS NOT NULL")),
+        Index("ix_account_first_activated_at", "first_activated_at", **only("first_activated_at IS NOT NULL")),
         Index("ix_account_mailbox", "mailbox"),
         Index("ix_account_name_key", "name_key"),
         Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
@@ -263,15 +262,17 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 class Guardianship(Suspendable, Base):
     """The tie between a guardian's account and a child.
 
-    `disputed_at` is set when the person says that they are not the guardian. While it is set, the account is closed
-    (`accounts.disputes`); the school's settlement clears it. `ended_at` is when a file ended the tie, or the child
-    left. `excluded_at` is when the school confirmed the dispute: the tie has ended, and a file that still names it does
-    not restore it. A suspended tie does not hold (`Suspendable`). `kinship` and `authority` are SDET's codes; neither
-    is ever released.
+    `disputed_at` is set when the person says that they are not the guardian; until the school settles it, the account
+    is closed (`accounts.disputes`). `ended_at` is when a file ended the tie, or the child left. `excluded_at` is when
+    the school confirmed the dispute: no file restores the tie. A suspended tie does not hold (`Suspendable`). `kinship`
+    and `authority` are SDET's codes; neither is ever released.
     """
 
     __tablename__ = "guardianship"
-    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),
+        Index("ix_guardianship_disputed", "account_id", **only("disputed_at IS NOT NULL AND ended_at IS NULL")),
+    )
 
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
     child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
@@ -357,8 +358,8 @@ class RosterAlias(Base):
 class OneTimeLink(UuidKey, Base):
     """A link sent by mail, valid once, for one act of one account at one email.
 
-    The table holds the digest of its token. The link is valid while `used_at` and `revoked_at` are empty, `expires_at`
-    has not passed and `generation` is the account's.
+    `digest` is that of its token. It is valid until `used_at`, `revoked_at` or `expires_at`, and while `generation` is
+    the account's.
     """
 
     __tablename__ = "one_time_link"
@@ -379,9 +380,9 @@ class OneTimeLink(UuidKey, Base):
 class SchoolNotice(UuidKey, Base):
     """An event that one school has to know and to settle.
 
-    `kind` is a `school_notices.Kind`; `other_account_id` is a second account that the notice is about. `child_ids` are
-    the children concerned (empty: all of the account in that school). Open until `settled_at`; `settled_by` is the
-    operator, `sentence` the answer. `note` is a request of rectification. The school's mail named it at `digested_at`.
+    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any, and
+    `child_ids` are the children (empty: all of the account in that school). Open until `settled_at`; `settled_by` is
+    the operator, with a `sentence`. `note` is what a rectification wants. `digested_at`: the school's mail named it.
     """
 
     __tablename__ = "school_notice"

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, Index, Integer, String, and_, literal
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -12,6 +12,9 @@ from idp.db import Base, only
 
 OK = "ok"
 """The result of a successful act. Entries with another result are failures, which have their own retention time."""
+EVERYDAY = ("code.issued", "sign_in", "sign_out")
+"""The kinds of entries that families make each day: most of the journal. The index by kind leaves them out, so that a
+sign-in does not write to it, and they are found by their time."""
 
 
 class AuditEntry(Base):
@@ -33,9 +36,16 @@ class AuditEntry(Base):
         Index("ix_audit_seal_id_id", "seal_id", "id"),
         Index("ix_audit_staff_id_at", "staff_id", "at", **only("staff_id IS NOT NULL")),
         Index("ix_audit_school_id_at", "school_id", "at", **only("school_id IS NOT NULL")),
-        # the acts of the desk of the last hours, and the entries about no account: few among the sign-ins
-        Index("ix_audit_at_of_staff", "at", **only("staff_id IS NOT NULL")),
-        Index("ix_audit_at_of_nobody", "at", **only("account_id IS NULL")),
+        # few entries among the sign-ins: other kinds, those of ENTs, the commands, the desk of the académie
+        Index("ix_audit_kind_at", "kind", "at", **only(f"kind NOT IN {EVERYDAY}")),
+        Index("ix_audit_client_id_at", "client_id", "at", **only("client_id IS NOT NULL AND account_id IS NULL")),
+        Index("ix_audit_actor_at", "actor", "at", **only("staff_id IS NULL AND actor <> ''")),
+        Index(
+            "ix_audit_account_id_at_of_academy",
+            "account_id",
+            "at",
+            **only("staff_id IS NOT NULL AND school_id IS NULL"),
+        ),
         CheckConstraint("seal_id > 0", name="seal_id"),
     )
 
@@ -57,6 +67,19 @@ class AuditEntry(Base):
     personal_digest: Mapped[bytes | None]
     mac: Mapped[bytes | None]
     seal_id: Mapped[int | None] = mapped_column(BigInteger)
+
+    @classmethod
+    def where_kind(cls, *kinds: str) -> ColumnElement[bool]:
+        """Return the condition of the entries of some kinds, as the index by kind needs it if it has all of them."""
+        chosen = cls.kind == kinds[0] if len(kinds) == 1 else cls.kind.in_(kinds)
+        if not set(EVERYDAY).isdisjoint(kinds):
+            return chosen
+        return and_(chosen, cls.kind.not_in([literal(kind, literal_execute=True) for kind in EVERYDAY]))
+
+    @classmethod
+    def where_by_command(cls) -> ColumnElement[bool]:
+        """Return the condition of the entries of commands: they have a user of the server, and nobody of the desk."""
+        return and_(cls.staff_id.is_(None), cls.actor != literal("", literal_execute=True))
 
 
 class AuditSeal(Base):

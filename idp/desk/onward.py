@@ -7,6 +7,6 @@ _LONGEST = 3000
 
 def path() -> str:
     """Return the path of the page to lead to: of this site only, else the first page."""
-    asked = request.args.get("suite", "")
-    ours = asked.startswith("/") and not asked.startswith(("//", "/\\")) and asked.isprintable()
-    return asked if ours and len(asked) <= _LONGEST else "/"
+    suite = request.args.get("suite", "")
+    ours = suite.startswith("/") and not suite.startswith(("//", "/\\")) and suite.isprintable()
+    return suite if ours and len(suite) <= _LONGEST else "/"

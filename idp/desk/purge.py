@@ -1,4 +1,4 @@
-"""What `idp purge` removes of the desk: old sessions, links, jobs with their files, people who left."""
+"""What `idp purge` removes of the desk: kept forms, old sessions, links, jobs with files, figures, people who left."""
 
 from datetime import datetime, timedelta
 
@@ -6,6 +6,7 @@ from sqlalchemy import and_, or_, select
 
 from idp.config import Settings
 from idp.desk.jobs.models import Job, JobFile
+from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import (
     StaffAccount,
     StaffCeremony,
@@ -14,12 +15,15 @@ from idp.desk.staff.models import (
     StaffRole,
     StaffSession,
 )
+from idp.desk.statistics.models import StoredFigures
 from idp.operations.batches import delete_all
 
 KEPT = timedelta(days=7)
 """How long sessions, ceremonies and invitations are kept after their end."""
 JOBS_KEPT = timedelta(days=60)
 """How long the lists of prints and imports show a job."""
+FIGURES_KEPT = timedelta(days=7)
+"""How long the figures of the last count are shown if the worker stands still."""
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
@@ -32,10 +36,14 @@ def purge(settings: Settings, moment: datetime) -> dict[str, int]:
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
     delete_all(JobFile, JobFile.job_id.in_(old_jobs), order_by=JobFile.id)
     done = {
+        "kept_forms": delete_all(KeptForm, KeptForm.expires_at <= moment, order_by=KeptForm.expires_at),
         "staff_sessions": delete_all(StaffSession, ended, order_by=StaffSession.id),
         "staff_links": delete_all(StaffCeremony, StaffCeremony.expires_at <= over, order_by=StaffCeremony.id)
         + delete_all(StaffInvitation, StaffInvitation.expires_at <= over, order_by=StaffInvitation.id),
         "desk_jobs": delete_all(Job, Job.finished_at <= moment - JOBS_KEPT, order_by=Job.id),
+        "desk_figures": delete_all(
+            StoredFigures, StoredFigures.counted_at <= moment - FIGURES_KEPT, order_by=StoredFigures.scope
+        ),
     }
     return {**done, "staff_removed": _people(moment - timedelta(days=settings.audit_days))}
 

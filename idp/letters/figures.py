@@ -5,18 +5,20 @@ One statement each. Each account has one state. It counts once in a school, unde
 
 import enum
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
 from idp.clock import now, start_of_day, today
 from idp.db import db
 from idp.letters.recipients import class_order
+from idp.statements.planning import index_only
 
 _FIRST_MONTH = 9
 _WEEK = timedelta(days=7)
@@ -81,7 +83,8 @@ def by_school(schools: ColumnElement[bool]) -> list[Row]:
     rows: list[Row] = []
     for start in range(0, len(keys), _SCHOOLS_AT_ONCE):
         some = School.id.in_(keys[start : start + _SCHOOLS_AT_ONCE])
-        rows += _counted(_ties(some, School.uai.label("key"), School.name.label("name")).distinct())
+        with index_only():
+            rows += _counted(_ties(some, School.uai.label("key"), School.name.label("name")).distinct())
     return sorted(rows, key=lambda row: (row.name, row.key))
 
 
@@ -140,28 +143,68 @@ class Week:
     activated: int
 
 
-def by_week(schools: ColumnElement[bool] | None) -> list[Week]:
-    """Return the first activations of each week of the present school year, which begins on 1 September.
+def by_week(schools: ColumnElement[bool]) -> list[Week]:
+    """Return the first activations of each week of the school year, for the families of the schools of a condition.
 
     An account that a new letter closed counts in the week of its first activation, before and after it is used again.
-
-    Args:
-        schools: the condition of the schools whose families count; None: all guardians count.
     """
     mondays = _mondays(today())
-    ends = [start_of_day(monday + _WEEK) for monday in mondays]
     first = func.coalesce(Account.first_activated_at, Account.activated_at)
-    number = case(*((first < end, literal(i)) for i, end in enumerate(ends)), else_=literal(-1))
-    activated = select(number.label("week")).where(
-        first >= start_of_day(_first_day(mondays)),
-        Account.profile == SchoolProfile.GUARDIAN,
+    number = case(*((first < start_of_day(monday + _WEEK), i) for i, monday in enumerate(mondays)), else_=-1)
+    ties = _ties(schools).distinct().subquery()
+    weeks = (
+        select(number.label("week"))
+        .join(ties, ties.c.account_id == Account.id)
+        .where(_first_activated(start_of_day(_first_day(mondays)), start_of_day(mondays[-1] + _WEEK)))
+        .subquery()
     )
-    if schools is not None:
-        ties = _ties(schools).distinct().subquery()
-        activated = activated.join(ties, ties.c.account_id == Account.id)
-    weeks = activated.subquery()
     counts: dict[int, int] = dict(db.session.execute(select(weeks.c.week, func.count()).group_by(weeks.c.week)).all())
     return [Week(monday, counts.get(i, 0)) for i, monday in enumerate(mondays)]
+
+
+def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uuid.UUID, list[Week]]]:
+    """Return the first activations of each week of the school year, of all guardians and of the families of each group.
+
+    One statement counts a day: all guardians of an académie in one would take longer than the statement timeout.
+
+    Args:
+        groups: selects the key of each group of schools with the UAI of each of its schools.
+    """
+    last = today()
+    mondays = _mondays(last)
+    everybody, by_group = Counter[date](), defaultdict[uuid.UUID, Counter[date]](Counter)
+    day = _first_day(mondays)
+    while day <= last:
+        monday = day - timedelta(days=day.weekday())
+        activated = _first_activated(start_of_day(day), start_of_day(day := day + timedelta(days=1)))
+        everybody[monday] += db.session.scalar(select(func.count()).select_from(Account).where(activated)) or 0
+        for key, count in db.session.execute(_of_groups(groups, activated)):
+            by_group[key][monday] += count
+    weeks = {key: [Week(monday, counts[monday]) for monday in mondays] for key, counts in by_group.items()}
+    return [Week(monday, everybody[monday]) for monday in mondays], weeks
+
+
+def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -> Select[uuid.UUID, int]:
+    """Return the statement that counts accounts for each group with a school of theirs, once for each."""
+    group, uai = groups.subquery().c
+    return (
+        select(group, func.count(Account.id.distinct()))
+        .select_from(Account)
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .join(group.table, uai == School.uai)
+        .where(activated, _counts_in(), Child.left_at.is_(None))
+        .group_by(group)
+    )
+
+
+def _first_activated(start: datetime, end: datetime) -> ColumnElement[bool]:
+    """Return the condition of guardians whose first activation was in a period. Both columns have an index."""
+    is_guardian = Account.profile == SchoolProfile.GUARDIAN
+    before_letter = and_(Account.first_activated_at >= start, Account.first_activated_at < end)
+    only_one = and_(Account.first_activated_at.is_(None), Account.activated_at >= start, Account.activated_at < end)
+    return and_(is_guardian, or_(before_letter, only_one))
 
 
 def _mondays(today: date) -> Sequence[date]:

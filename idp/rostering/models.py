@@ -4,8 +4,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Integer, String, Text, cast
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, String, Text, cast
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey
@@ -15,10 +15,12 @@ class ImportBatch(UuidKey, Base):
     """A run of `idp roster import`.
 
     `state` is `running`, `done`, `stopped` (the files could not be imported, nothing was changed) or `failed`. A
-    `running` batch without the import lock was killed: the next import of the same files completes it.
+    `running` batch without the import lock was killed: the next import of the same files completes it. `schools` are
+    the UAIs that the files speak for, and `only_school` is that of files for one school.
     """
 
     __tablename__ = "import_batch"
+    __table_args__ = (Index("ix_import_batch_only_school_started_at", "only_school", "started_at"),)
 
     format: Mapped[str] = mapped_column(String(10))
     mode: Mapped[str] = mapped_column(String(10))
@@ -27,9 +29,15 @@ class ImportBatch(UuidKey, Base):
     actor: Mapped[str] = mapped_column(String(80), default="")
     files: Mapped[list[str]] = mapped_column(default=list)
     schools: Mapped[list[str]] = mapped_column(default=list)
+    only_school: Mapped[str | None] = mapped_column(String(8))
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_at: Mapped[datetime] = mapped_column(default=now, index=True)
     finished_at: Mapped[datetime | None]
+
+    @validates("schools")
+    def _keep_only_school(self, _name: str, schools: list[str]) -> list[str]:
+        self.only_school = schools[0] if len(schools) == 1 else None
+        return schools
 
     @classmethod
     def speaks_for(cls, uai: str) -> ColumnElement[bool]:

@@ -41,7 +41,7 @@
       event.preventDefault();
       error.hidden = true;
       button.setAttribute('aria-disabled', 'true');
-      var body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value });
+      var body = new URLSearchParams(new FormData(form));  /* with the name, which is kept if a proof comes first */
       fetch(box.dataset.options, { method: 'POST', body: body, credentials: 'same-origin' }).then(function (answer) {
         if (answer.redirected) location.assign(answer.url);  /* a fresh proof comes first */
         if (!answer.ok || answer.redirected) throw new Error(answer.status);

@@ -19,7 +19,7 @@ from idp.web.http import AnyResponse, Request, current_request
 _MAX_ANSWERED = 12
 _TOKEN = "csrf_token"  # noqa: S105 - the name of the field
 _PARTS = 4
-"""The cookie is written again after this part of `interaction_lifetime`, so that the browser keeps it while in use."""
+"""The cookie is written again after this part of its lifetime, so that the browser keeps it while in use."""
 
 
 class BrowserCookie:
@@ -55,18 +55,24 @@ def _read(request: Request, settings: Settings) -> BrowserCookie:
     if not value:
         return BrowserCookie({})
     try:
-        content, signed_at = _signer(settings).loads(value, _lifetime(settings))
+        content, signed_at = _signer(settings).loads(value, _cookie_lifetime())
     except signed.InvalidValueError:
         return BrowserCookie({})
     if not isinstance(content, dict):
         return BrowserCookie({})
-    is_due = now() - signed_at > timedelta(seconds=settings.interaction_lifetime / _PARTS)
+    is_due = now() - signed_at > timedelta(seconds=_form_lifetime() / _PARTS)
     return BrowserCookie(content, is_changed=is_due)
 
 
-def _lifetime(settings: Settings) -> int:
-    """Return the lifetime in seconds, `interaction_lifetime` and a quarter: the cookie may be a quarter old already."""
-    return settings.interaction_lifetime + settings.interaction_lifetime // _PARTS
+def _form_lifetime() -> int:
+    """Return how many seconds a form may stay open."""
+    own = services()
+    return int(own.form_lifetime.total_seconds()) if own.form_lifetime else own.settings.interaction_lifetime
+
+
+def _cookie_lifetime() -> int:
+    """Return the lifetime in seconds, that of a form and a quarter: the cookie may be a quarter old already."""
+    return _form_lifetime() + _form_lifetime() // _PARTS
 
 
 def _signer(settings: Settings) -> signed.Signer:
@@ -80,7 +86,7 @@ def save(request: Request, response: AnyResponse) -> None:
         settings = services().settings
         value = _signer(settings).dumps(cookie.content)
         options = cookie_options(settings)
-        response.set_cookie(cookie_name(settings, "tx"), value, max_age=_lifetime(settings), **options)
+        response.set_cookie(cookie_name(settings, "tx"), value, max_age=_cookie_lifetime(), **options)
 
 
 def cookie_name(settings: Settings, name: str) -> str:
@@ -141,12 +147,12 @@ def form_token() -> str:
 
 
 def has_form_token(request: Request) -> bool:
-    """Return whether a form has the token of this browser, not older than an authorization request."""
+    """Return whether a form has the token of this browser, and was not open for too long."""
     token, own = request.fields.get(_TOKEN), _cookie().content.get("b")
     if not token or not isinstance(own, str):
         return False
     try:
-        subject, _ = _token_signer().loads(token, services().settings.interaction_lifetime)
+        subject, _ = _token_signer().loads(token, _form_lifetime())
     except signed.InvalidValueError:
         return False
     return isinstance(subject, str) and hmac.compare_digest(opaque.digest(subject), opaque.digest(_token_subject(own)))

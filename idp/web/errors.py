@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.web.declarations import is_called_by_program
+from idp.web.redirects import shown_page
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -76,7 +77,7 @@ def not_found() -> NoReturn:
 
 
 def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
-    return make_response(render_template(template, dest=dest, **context), status)
+    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:
@@ -126,7 +127,7 @@ def _on_busy(error: ServiceBusyError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
-        response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=_same_page())
+        response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=shown_page())
     response.headers["Retry-After"] = str(error.retry_after)
     return response
 
@@ -154,7 +155,7 @@ def _on_lost(error: InteractionLostError) -> Response:
 
 def form_token_refused(_error: FormTokenError) -> Response:
     """Show that the form was open for too long, and the way to open it again."""
-    return _page("errors/formulaire.html", 400, retry_url=_same_page())
+    return _page("errors/formulaire.html", 400, retry_url=shown_page())
 
 
 def _on_database(error: Exception) -> Response:
@@ -180,11 +181,6 @@ def _on_late_fault(
     """Log an error outside a view, such as in saving the cookie. Flask would log the path, which may have a secret."""
     if raised[1] is not None:
         log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(raised[1]))
-
-
-def _same_page() -> str:
-    """Return the path of this page, never one that a browser would read as another host (`//host`)."""
-    return "/" + request.full_path.rstrip("?").lstrip("/\\")
 
 
 def configure(app: Flask) -> None:

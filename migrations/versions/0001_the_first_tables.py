@@ -34,9 +34,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('audit', schema=None) as batch_op:
         batch_op.create_index('ix_audit_account_id_at', ['account_id', 'at'], unique=False)
+        batch_op.create_index('ix_audit_account_id_at_of_academy', ['account_id', 'at'], unique=False, postgresql_where=sa.text('staff_id IS NOT NULL AND school_id IS NULL'), sqlite_where=sa.text('staff_id IS NOT NULL AND school_id IS NULL'))
+        batch_op.create_index('ix_audit_actor_at', ['actor', 'at'], unique=False, postgresql_where=sa.text("staff_id IS NULL AND actor <> ''"), sqlite_where=sa.text("staff_id IS NULL AND actor <> ''"))
         batch_op.create_index(batch_op.f('ix_audit_at'), ['at'], unique=False)
-        batch_op.create_index('ix_audit_at_of_nobody', ['at'], unique=False, postgresql_where=sa.text('account_id IS NULL'), sqlite_where=sa.text('account_id IS NULL'))
-        batch_op.create_index('ix_audit_at_of_staff', ['at'], unique=False, postgresql_where=sa.text('staff_id IS NOT NULL'), sqlite_where=sa.text('staff_id IS NOT NULL'))
+        batch_op.create_index('ix_audit_client_id_at', ['client_id', 'at'], unique=False, postgresql_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'), sqlite_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'))
+        batch_op.create_index('ix_audit_kind_at', ['kind', 'at'], unique=False, postgresql_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"), sqlite_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"))
         batch_op.create_index('ix_audit_school_id_at', ['school_id', 'at'], unique=False, postgresql_where=sa.text('school_id IS NOT NULL'), sqlite_where=sa.text('school_id IS NOT NULL'))
         batch_op.create_index('ix_audit_seal_id_id', ['seal_id', 'id'], unique=False)
         batch_op.create_index('ix_audit_staff_id_at', ['staff_id', 'at'], unique=False, postgresql_where=sa.text('staff_id IS NOT NULL'), sqlite_where=sa.text('staff_id IS NOT NULL'))
@@ -79,6 +81,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_client_invite')),
     sa.UniqueConstraint('digest', name=op.f('uq_client_invite_digest'))
     )
+    op.create_table('desk_figures',
+    sa.Column('scope', sa.String(length=40), nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tables', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('scope', name=op.f('pk_desk_figures'))
+    )
     op.create_table('import_batch',
     sa.Column('format', sa.String(length=10), nullable=False),
     sa.Column('mode', sa.String(length=10), nullable=False),
@@ -87,6 +95,7 @@ def upgrade() -> None:
     sa.Column('actor', sa.String(length=80), nullable=False),
     sa.Column('files', sa.JSON(), nullable=False),
     sa.Column('schools', sa.JSON(), nullable=False),
+    sa.Column('only_school', sa.String(length=8), nullable=True),
     sa.Column('counts', sa.JSON(), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
@@ -94,6 +103,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_import_batch'))
     )
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
+        batch_op.create_index('ix_import_batch_only_school_started_at', ['only_school', 'started_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_import_batch_started_at'), ['started_at'], unique=False)
 
     op.create_table('noted_settings',
@@ -262,6 +272,8 @@ def upgrade() -> None:
     postgresql_with={'fillfactor': 85}
     )
     with op.batch_alter_table('account', schema=None) as batch_op:
+        batch_op.create_index('ix_account_activated_at', ['activated_at'], unique=False, postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
+        batch_op.create_index('ix_account_first_activated_at', ['first_activated_at'], unique=False, postgresql_where=sa.text('first_activated_at IS NOT NULL'), sqlite_where=sa.text('first_activated_at IS NOT NULL'))
         batch_op.create_index('ix_account_join_key', ['join_key'], unique=False)
         batch_op.create_index('ix_account_mailbox', ['mailbox'], unique=False)
         batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
@@ -462,6 +474,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_guardianship_child_id'), ['child_id'], unique=False)
+        batch_op.create_index('ix_guardianship_disputed', ['account_id'], unique=False, postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'), sqlite_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
 
     op.create_table('kept_suspension',
@@ -659,6 +672,23 @@ def upgrade() -> None:
         batch_op.create_index('ix_desk_job_school_id_created_at', ['school_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_desk_job_staff_id'), ['staff_id'], unique=False)
 
+    op.create_table('desk_kept_form',
+    sa.Column('staff_id', sa.Uuid(), nullable=False),
+    sa.Column('role_id', sa.Uuid(), nullable=True),
+    sa.Column('browser', sa.LargeBinary(), nullable=False),
+    sa.Column('page', sa.LargeBinary(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['role_id'], ['staff_role.id'], name=op.f('fk_desk_kept_form_role_id')),
+    sa.ForeignKeyConstraint(['staff_id'], ['staff_account.id'], name=op.f('fk_desk_kept_form_staff_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_desk_kept_form')),
+    sa.UniqueConstraint('staff_id', 'browser', 'page', name=op.f('uq_desk_kept_form_staff_id_browser_page'))
+    )
+    with op.batch_alter_table('desk_kept_form', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_desk_kept_form_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('staff_session',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('staff_id', sa.Uuid(), nullable=False),
@@ -743,6 +773,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_staff_session_expires_at'))
 
     op.drop_table('staff_session')
+    with op.batch_alter_table('desk_kept_form', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_desk_kept_form_expires_at'))
+
+    op.drop_table('desk_kept_form')
     with op.batch_alter_table('desk_job', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_desk_job_staff_id'))
         batch_op.drop_index('ix_desk_job_school_id_created_at')
@@ -795,6 +829,7 @@ def downgrade() -> None:
     op.drop_table('kept_suspension')
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.drop_index('ix_guardianship_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
+        batch_op.drop_index('ix_guardianship_disputed', postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'), sqlite_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
@@ -839,6 +874,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
         batch_op.drop_index('ix_account_mailbox')
         batch_op.drop_index('ix_account_join_key')
+        batch_op.drop_index('ix_account_first_activated_at', postgresql_where=sa.text('first_activated_at IS NOT NULL'), sqlite_where=sa.text('first_activated_at IS NOT NULL'))
+        batch_op.drop_index('ix_account_activated_at', postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
 
     op.drop_table('account')
     with op.batch_alter_table('throttle', schema=None) as batch_op:
@@ -866,8 +903,10 @@ def downgrade() -> None:
     op.drop_table('noted_settings')
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
+        batch_op.drop_index('ix_import_batch_only_school_started_at')
 
     op.drop_table('import_batch')
+    op.drop_table('desk_figures')
     op.drop_table('client_invite')
     op.drop_table('audit_seal')
     op.drop_table('audit_beginning')
@@ -875,9 +914,11 @@ def downgrade() -> None:
         batch_op.drop_index('ix_audit_staff_id_at', postgresql_where=sa.text('staff_id IS NOT NULL'), sqlite_where=sa.text('staff_id IS NOT NULL'))
         batch_op.drop_index('ix_audit_seal_id_id')
         batch_op.drop_index('ix_audit_school_id_at', postgresql_where=sa.text('school_id IS NOT NULL'), sqlite_where=sa.text('school_id IS NOT NULL'))
-        batch_op.drop_index('ix_audit_at_of_staff', postgresql_where=sa.text('staff_id IS NOT NULL'), sqlite_where=sa.text('staff_id IS NOT NULL'))
-        batch_op.drop_index('ix_audit_at_of_nobody', postgresql_where=sa.text('account_id IS NULL'), sqlite_where=sa.text('account_id IS NULL'))
+        batch_op.drop_index('ix_audit_kind_at', postgresql_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"), sqlite_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"))
+        batch_op.drop_index('ix_audit_client_id_at', postgresql_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'), sqlite_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'))
         batch_op.drop_index(batch_op.f('ix_audit_at'))
+        batch_op.drop_index('ix_audit_actor_at', postgresql_where=sa.text("staff_id IS NULL AND actor <> ''"), sqlite_where=sa.text("staff_id IS NULL AND actor <> ''"))
+        batch_op.drop_index('ix_audit_account_id_at_of_academy', postgresql_where=sa.text('staff_id IS NOT NULL AND school_id IS NULL'), sqlite_where=sa.text('staff_id IS NOT NULL AND school_id IS NULL'))
         batch_op.drop_index('ix_audit_account_id_at')
 
     op.drop_table('audit')

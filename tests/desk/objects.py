@@ -86,6 +86,14 @@ def _ent(colleagues: Colleagues, uai: str) -> Ids:
     return {"key": client.id, "version": version.id}
 
 
+def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an ENT that waits for the académie."""
+    ids = _ent(colleagues, uai)
+    db.session.get_one(Client, ids["key"]).waiting_since = now()
+    db.session.commit()
+    return ids
+
+
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
     """Make a notice about a tie that is disputed."""
     account = _guardian(colleagues, uai)
@@ -121,13 +129,13 @@ OBJECTS: dict[str, Make] = {
     "enrolment.enrol": _invitation,
     "enrolment.challenge": _invitation,
     "enrolment.begin_code": _invitation,
-    "ents.accept": _ent,
+    "ents.accept": _waiting_ent,
     "ents.detail": _ent,
     "ents.draft": _ent,
     "ents.edit": _ent,
     "ents.publish": _ent,
     "ents.read_charter": _ent,
-    "ents.refuse": _ent,
+    "ents.refuse": _waiting_ent,
     "ents.secret": _ent,
     "ents.trial": _ent,
     "ents.write_charter": _ent,

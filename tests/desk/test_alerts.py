@@ -1,5 +1,6 @@
 """Mails about unusual acts: their bounds, their recipients, once a day."""
 
+import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,9 +13,10 @@ from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.alerts import mails, rules
+from idp.desk.alerts import mails, opened, rules
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
 from idp.services import services_of
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
@@ -93,6 +95,39 @@ def test_the_same_account_counts_once(clock: Clock, build: Build, colleagues: Co
         clock.set(MORNING)
         write(AccountRead(account_id=account.id), staff, build.school().id)
     assert alerts() == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_hour_is_counted_as_one_entry_after_another_would(
+    clock: Clock, build: Build, colleagues: Colleagues, seed: int
+) -> None:
+    draw, staff, subjects = random.Random(seed), colleagues.person(), [uuid.uuid4() for _ in range(6)]
+    moments = sorted(MORNING + timedelta(minutes=draw.randrange(240)) for _ in range(60))
+    openings = [(moment, draw.choice(subjects)) for moment in moments]
+    for moment, subject in openings:
+        clock.set(moment)
+        write(AccountRead(account_id=subject), staff, build.school().id)
+    for most in range(1, 6):
+        hours = ({subject for at, subject in openings if end - opened.HOUR < at <= end} for end in moments)
+        expected = [end for end, hour in zip(moments, hours, strict=True) if len(hour) > most][:1]
+        crossings = opened.more_than(most, MORNING - opened.HOUR, moments[-1], MORNING - timedelta(hours=9))
+        assert [(row.at, row.count) for row in crossings][:1] == [(end, most + 1) for end in expected]
+
+
+def test_a_look_counts_the_hour_before_the_last_one(clock: Clock, build: Build, colleagues: Colleagues) -> None:
+    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
+    read(clock, staff, build, 31, minutes=30)
+    seen, later = MORNING + timedelta(hours=2), MORNING + timedelta(hours=2, minutes=10)
+    job = OutboxMessage(kind=rules.ALERTS, payload={}, created_at=seen, finished_at=seen, outcome=Outcome.DONE)
+    db.session.add(job)
+    db.session.commit()
+    clock.set(later)
+    assert alerts() == [], "the look before has seen them"
+    for i in range(31):
+        clock.set(seen + timedelta(minutes=i - 25))
+        write(AccountRead(account_id=uuid.uuid4()), staff, build.school().id)
+    clock.set(later)
+    assert alerts() == [("many_accounts", 31, str(chief.id))]
 
 
 def test_an_alert_is_told_once_a_day_and_journaled_once(clock: Clock, build: Build, colleagues: Colleagues) -> None:

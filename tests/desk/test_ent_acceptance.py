@@ -274,7 +274,7 @@ def test_an_ent_that_changed_since_it_was_shown_is_not_accepted(
     post(browser, f"/ent/{asked.id}/modifier", **fields | {"home_uri": "https://autre.test/"})
     assert "Une autre personne vient de modifier" in text(post(engineer, f"/ent/{asked.id}/accord", **seen))
     refused = {"version": seen["version"], "reason": "Non."}
-    page = text(post(engineer, f"/ent/{asked.id}/refus", f"/ent/{asked.id}/accord", **refused))
+    page = text(post(engineer, f"/ent/{asked.id}/accord/refus", f"/ent/{asked.id}/accord", **refused))
     assert "Une autre personne vient de modifier" in page
     assert len(waiting()) == 1
 
@@ -294,7 +294,7 @@ def test_the_operator_decides_nothing(browser: FlaskClient, asked: Client) -> No
     assert browser.get(f"/ent/{asked.id}/accord").status_code == 404
     assert post(browser, f"/ent/{asked.id}/accord", "/ent", **decision(asked)).status_code == 404
     refused = {"version": str(asked.version), "reason": "Non."}
-    assert post(browser, f"/ent/{asked.id}/refus", "/ent", **refused).status_code == 404
+    assert post(browser, f"/ent/{asked.id}/accord/refus", "/ent", **refused).status_code == 404
     assert len(waiting()) == 1
 
 
@@ -303,7 +303,7 @@ def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
     colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
 ) -> None:
     engineer, version = colleagues.signed_in(Role.ENGINEER), str(asked.version)
-    path, page = f"/ent/{asked.id}/refus", f"/ent/{asked.id}/accord"
+    path, page = f"/ent/{asked.id}/accord/refus", f"/ent/{asked.id}/accord"
     assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=" "))
     answer = post(engineer, path, page, version=version, reason="Le nom prête à confusion.")
     assert answer.headers["Location"] == f"/ent/{asked.id}?fait=refuse"

@@ -104,8 +104,12 @@ def _kinds(base: type[Event]) -> set[str]:
 
 def test_an_export_needs_a_fresh_proof(build: Build, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
-    answer = post(browser, "/journal/export", "/journal", format="csv")
+    answer = post(browser, "/journal/export", "/journal", format="csv", qui="Sylvie", acte="staff.sign_in")
     assert answer.headers["Location"] == "/preuve?suite=%2Fjournal"
+    colleagues.age_proofs(timedelta())
+    page = browser.get("/journal").get_data(as_text=True)
+    assert '<input type="hidden" name="qui" value="Sylvie">' in page, "the filters were kept"
+    assert '<input type="hidden" name="acte" value="staff.sign_in">' in page
 
 
 def test_an_export_is_journaled_with_the_digest_of_its_file(build: Build, colleagues: Colleagues) -> None:

@@ -9,6 +9,7 @@ from idp.db import db
 from idp.desk import purge
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import Role, StaffAccount, StaffCredential, StaffRole, StaffSession
+from idp.desk.statistics.models import StoredFigures
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 
@@ -43,6 +44,14 @@ def test_a_job_is_removed_with_its_files_after_sixty_days(desk: Flask, build: Bu
     db.session.commit()
     assert purged(build) == {"desk_jobs": 1}
     assert (db.session.query(Job).count(), db.session.query(JobFile).count()) == (1, 1)
+
+
+def test_figures_of_a_worker_that_stands_still_are_removed_after_a_week(desk: Flask, build: Build) -> None:
+    for days in (6, 8):
+        db.session.add(StoredFigures(scope=f"x{days}", counted_at=now() - timedelta(days=days), tables={}))
+    db.session.commit()
+    assert purged(build) == {"desk_figures": 1}
+    assert db.session.query(StoredFigures).one().scope == "x6"
 
 
 def test_a_person_who_left_is_removed_with_the_end_of_the_journal(

@@ -314,7 +314,7 @@ def test_a_form_of_more_than_32_megabytes_is_told(desk: Flask, colleagues: Colle
 def test_a_long_form_of_a_stranger_is_not_read(desk: Flask, visitor: FlaskClient) -> None:
     body = b"x" * (1 << 20)
     answer = visitor.post("/fichiers", data=body, content_type="multipart/form-data; boundary=b")
-    assert answer.headers["Location"] == "/connexion?suite=/fichiers"
+    assert answer.headers["Location"] == "/connexion?suite=/fichiers?fait%3Drien"
 
 
 @each_row("path", ["/connexion", "/", "/travaux/00000000-0000-0000-0000-000000000000/annuler", "/fichiers/x"])

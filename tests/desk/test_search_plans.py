@@ -1,19 +1,20 @@
-"""The search of the desk reads indexes, in the scope of a school and in that of the académie (PostgreSQL)."""
+"""The search and the lists of the desk read indexes, in the scope of a school and of the académie (PostgreSQL)."""
 
+import json
 import re
 
 import pytest
 from flask import Flask
 from sqlalchemy import create_engine, make_url, select, text
 
-from bench import search_rows
+from bench.desk import rows
 from idp.accounts.models import Account, Child
 from idp.config import Settings
 from idp.db import db
-from idp.desk.search import service
 from idp.desk.search.terms import Terms, condition
 from idp.desk.staff.models import Role
-from tests.database.test_plans import _walks
+from idp.statements.planning import index_only
+from tests.database.test_plans import _is_work, _walks
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import listening
 from tests.rows import each_row
@@ -21,6 +22,19 @@ from tests.rows import each_row
 _PUPILS, _SCHOOLS = 20_000, 500
 _SPELLINGS = 1_000
 """The length of the parameters of the step of typing errors, which has its own test."""
+_FILLED = {"account", "child", "guardianship"}
+_PAGES = {
+    Role.SECRETARY: (
+        "/",
+        "/classes",
+        "/activation",
+        "/impressions",
+        "/signalements",
+        "/fichiers",
+        "/recherche?liste=mails",
+    ),
+    Role.HELPDESK: ("/", "/activation", "/signalements", "/equipe"),
+}
 
 
 @pytest.fixture
@@ -28,7 +42,7 @@ def academy(settings: Settings) -> None:
     """An académie of twenty thousand pupils."""
     engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
-        search_rows.fill(connection, _PUPILS, _SCHOOLS)
+        rows.fill(connection, _PUPILS, _SCHOOLS)
     engine.dispose()
 
 
@@ -41,7 +55,7 @@ def _url(settings: Settings, statement: str) -> str:
 
 
 @each_row("role", [Role.SECRETARY, Role.HELPDESK])
-def test_no_search_walks_a_table(
+def test_no_search_and_no_list_walks_a_table(
     desk: Flask, academy: None, colleagues: Colleagues, settings: Settings, role: Role
 ) -> None:
     browser = colleagues.signed_in(role, uai="C7")
@@ -55,10 +69,15 @@ def test_no_search_walks_a_table(
             for step in _walks(statement, values, _url(settings, statement))
         ]
         assert not plans, typed
+    for page in _PAGES[role]:
+        with listening(desk) as seen:
+            assert browser.get(page).status_code == 200
+        steps = [step for each in seen if _is_work(each[0]) for step in _walks(*each, settings.database_url)]
+        assert not [step for step in steps if json.loads(step)["Relation Name"] in _FILLED], page
 
 
 def test_a_typing_error_is_looked_up_in_the_index(desk: Flask, academy: None) -> None:
-    with service._index_only():
+    with index_only():
         for table in (Account, Child):
             looked_up = select(table.id).where(condition(table.search_text, Terms(("bernradmar",)).near()))
             statement = looked_up.compile(db.engine, compile_kwargs={"literal_binds": True})

@@ -1,18 +1,26 @@
 """The figures of the activation: by class, week, school and ENT."""
 
-from datetime import timedelta
+import json
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit.models import AuditEntry
+from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
+from idp.desk.statistics import counting, job
+from idp.desk.statistics.models import StoredFigures
 from idp.letters import figures
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
+from tests.statements.heard import heard
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
@@ -71,19 +79,66 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
     assert "style=" not in text
 
 
+def counted() -> None:
+    """Count as the worker does."""
+    assert job.count(OutboxMessage()) is Outcome.DONE
+    db.session.expire_all()
+
+
+def stored(scope: str = counting.ACADEMY) -> StoredFigures:
+    return db.session.query(StoredFigures).filter_by(scope=scope).one()
+
+
 @pytest.mark.parametrize("role", [Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO, Role.ENGINEER])
-def test_others_see_no_number_under_ten(build: Build, colleagues: Colleagues, role: Role) -> None:
+def test_others_see_the_last_count_without_numbers_under_ten(build: Build, colleagues: Colleagues, role: Role) -> None:
     family(build, activated=12, waiting=3)
     ent = build.ent()
     browser = colleagues.signed_in(role, client_id=ent.client_id)
-    text = browser.get("/activation").get_data(as_text=True)
+    before = browser.get("/activation").get_data(as_text=True)
+    assert "Les premiers chiffres seront là dans l’heure." in before
+    assert "<table" not in before
+    counted()
+    family(build, activated=20)
+    db.session.query(StoredFigures).update({"counted_at": datetime(2026, 11, 24, 8, 5, tzinfo=UTC)})
+    db.session.commit()
+    with heard() as statements:
+        text = browser.get("/activation").get_data(as_text=True)
+    assert not [statement for statement in statements if " account" in statement or " child" in statement]
+    assert "Chiffres du 24 novembre 2026 à 9 h 05" in text.replace("\u00a0", " ")
     assert ">moins\u00a0de\u00a010<" in text
-    for number in range(1, 10):
-        assert f'">{number}</td>' not in text
+    assert {int(number) for number in re.findall(r'">(\d+)</td>', text)} == {10}
     csv = post(browser, "/activation/export", "/activation", table="schools").get_data(as_text=True)
     assert '"moins de 10"' in csv
-    assert '"3"' not in csv
-    assert '"15"' not in csv or '"12"' not in csv, "the small number is no difference"
+    assert not re.findall(r'"(\d+)"', csv), "no number follows from the others"
+
+
+def test_what_is_stored_is_rounded_and_has_no_small_number(build: Build) -> None:
+    family(build, activated=12, waiting=3, printed=27)
+    ent = build.ent()
+    client_id = db.session.query(Client).filter_by(client_id=ent.client_id).one().id
+    counted()
+    for scope in (counting.ACADEMY, client_id.hex):
+        numbers = re.findall(r"[ \[](\d+)[,\]]", json.dumps(stored(scope).tables))
+        assert {int(number) for number in numbers} == {10, 40}
+
+
+def test_a_count_replaces_all_figures_and_no_later_ones(build: Build) -> None:
+    ent = build.ent()
+    build.ent("Autre", "autre.test", uais=[LYCEE])
+    counted()
+    assert db.session.query(StoredFigures).count() == 3
+    db.session.query(Client).filter_by(client_id=ent.client_id).update({"disabled_at": now()})
+    db.session.commit()
+    first = stored().counted_at
+    counted()
+    assert {row.counted_at > first for row in db.session.query(StoredFigures)} == {True}
+    assert db.session.query(StoredFigures).count() == 2, "the figures of the ENT that ended are gone"
+    last = stored().counted_at
+    with unit_of_work():
+        counting._replace({counting.ACADEMY: {}}, first)
+    db.session.expire_all()
+    assert (stored().counted_at, bool(stored().tables)) == (last, True)
+    assert db.session.query(StoredFigures).count() == 2
 
 
 def test_an_operator_sees_the_schools_of_the_own_ent_only(build: Build, colleagues: Colleagues) -> None:
@@ -91,10 +146,21 @@ def test_an_operator_sees_the_schools_of_the_own_ent_only(build: Build, colleagu
     build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
     ent = build.ent(uais=[COLLEGE])
     build.ent("Autre", "autre.test", uais=[LYCEE])
+    counted()
     text = colleagues.signed_in(Role.ENT_OPERATOR, client_id=ent.client_id).get("/activation").get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Lycée Louise-Weber" not in text
     assert "Autre" not in text
+
+
+def test_an_account_counts_once_a_week_for_an_ent(build: Build) -> None:
+    build.active(children=[build.child(), build.child(uai=LYCEE)], email="deux@exemple.fr")
+    build.active(children=[build.child(uai=LYCEE)], email="un@exemple.fr")
+    ent, other = build.ent(uais=[COLLEGE, LYCEE]), build.ent("Autre", "autre.test", uais=[COLLEGE])
+    keys = {client.client_id: client.id for client in db.session.query(Client)}
+    everybody, by_client = figures.by_week_of_all(counting._SERVED)
+    weeks = {client_id: by_client[key][-1].activated for client_id, key in keys.items()}
+    assert (everybody[-1].activated, weeks) == (2, {ent.client_id: 2, other.client_id: 1})
 
 
 def test_activations_are_counted_by_week_of_the_school_year(build: Build) -> None:

@@ -1,12 +1,13 @@
 """No number under ten follows from a table without small numbers."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
 
-from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden, alone, protected
+from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden, alone, protected, rounded
 
 
 def with_totals(rows: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -68,6 +69,17 @@ def test_each_small_number_may_have_any_value_for_a_reader_of_its_line(seed: int
             masked = sum(cell is Hidden.MASKED for cell, _ in parts)
             assert masked
             assert sum(number for _, number in parts) >= THRESHOLD * masked + THRESHOLD - 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_counts_of_a_number_differ_by_tens(seed: int) -> None:
+    draw = random.Random(seed)
+    before = [[draw.choice([0, 4, 9, 10, 11, 19, 57, 400]) for _ in range(6)] for _ in range(4)]
+    after = [[number + draw.choice([0, 0, 1, 3, 12]) for number in row] for row in before]
+    tables = [rounded(protected(rows)) for rows in (before, after)]
+    for former, later in zip(*(itertools.chain(*table) for table in tables), strict=True):
+        if isinstance(former, int) and isinstance(later, int):
+            assert (later - former) % THRESHOLD == 0
 
 
 def test_nine_is_hidden_and_ten_is_shown() -> None:

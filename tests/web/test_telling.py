@@ -98,8 +98,8 @@ def read(page: TestResponse) -> str:
 
 def digests(app: Flask) -> list[str]:
     """Let the worker send what schools are told; return to whom."""
-    services_of(app).settings.__dict__["school_digest_hour"] = 0
-    with post_office(app) as office:
+    with pytest.MonkeyPatch.context() as patch, post_office(app) as office:
+        patch.setitem(services_of(app).settings.__dict__, "school_digest_hour", 0)
         db.session.rollback()
         Worker(services_of(app).outbox_handlers, jobs={DIGESTS: DIGESTS_PERIOD}).run_once()
         return [mail["To"] for mail in office.deliver() if mail["Subject"] == "À vérifier dans votre établissement"]

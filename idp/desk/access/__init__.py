@@ -11,11 +11,12 @@ from idp.desk.access.gate import check, proof_first
 from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
 from idp.desk.access.rows import account, child, client, notice, own_school, school
-from idp.desk.access.scope import accounts, children, clients, journal, notices, schools
+from idp.desk.access.scope import accounts, children, clients, journal, journal_parts, notices, schools
 
 __all__ = [
     "RIGHTS", "TECHNICAL", "Level", "Right",
-    "account", "accounts", "check", "child", "children", "client", "clients", "has_fresh_proof", "journal", "may",
+    "account", "accounts", "check", "child", "children", "client", "clients", "has_fresh_proof", "journal",
+    "journal_parts", "may",
     "need_of", "needs", "notice", "notices", "own_school", "person", "post", "proof_first", "public", "refuse", "role",
     "school", "schools", "signed_in",
 ]  # fmt: skip

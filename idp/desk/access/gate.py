@@ -1,4 +1,4 @@
-"""What comes before each view: the sign-in, the choice of a post, a proof, a reason."""
+"""What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile."""
 
 from urllib.parse import urlencode
 
@@ -7,9 +7,10 @@ from flask import Response, current_app, request
 from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, person, role
 from idp.desk.access.declarations import Level, Need, need_of
 from idp.desk.access.refusal import refuse
-from idp.desk.access.rights import ASKED_FOR_A_REASON
+from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS
+from idp.desk.kept_forms import keeping
 from idp.desk.staff import sessions
-from idp.web.redirects import see_other
+from idp.web.redirects import see_other, shown_page
 
 
 def check() -> Response | None:
@@ -43,17 +44,18 @@ def _comes_first(need: Need) -> str | None:
 
 def _first(endpoint: str) -> Response:
     """Return the redirect to a page that comes first, and then leads to the page that was asked for."""
-    url, onward = current_app.url_for(endpoint), _shown_path()
-    return see_other(url if onward == "/" else f"{url}?{urlencode({'suite': onward})}")
+    url, page = current_app.url_for(endpoint), shown_page()
+    if request.method == "POST":
+        _keep_form(page)
+    return see_other(url if page == "/" else f"{url}?{urlencode({'suite': page})}")
 
 
-def _shown_path() -> str:
-    """Return the path and query of the page that was asked for; for a form without a page, the path of that above."""
-    adapter, path = current_app.url_map.bind(""), request.path
-    while path and request.method not in {"GET", "HEAD"} and not adapter.test(path, "GET"):
-        path = path.rpartition("/")[0]
-    query = request.query_string.decode("latin-1") if path == request.path else ""
-    return f"{path}?{query}" if query else path or "/"
+def _keep_form(page: str) -> None:
+    """Keep what was typed, for a person who may open the page, also if their session has just ended."""
+    need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
+    is_for_post = need.level is Level.POST
+    if person and (not is_for_post or (person.post and (need.right is None or person.post.role in RIGHTS[need.right]))):
+        keeping.keep(person, page, is_for_post=is_for_post)
 
 
 def proof_first() -> Response | None:

@@ -4,27 +4,28 @@
 - Ten letters for accounts that have been active, on one day by one school.
 - An account of the opener's own family name.
 
-A periodic job of the worker looks at the last day, so that no alert is lost while the worker is stopped. The id of a
-mail is made from alert, subject, day and recipient: a mail that was enqueued once is not enqueued again.
+A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
+no alert is lost while the worker is stopped. The id of a mail is made from alert, subject, day and recipient: a mail
+that was enqueued once is not enqueued again.
 """
 
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, or_, select
 
 from idp.accounts.models import Account, School
 from idp.audit import log
-from idp.audit.desk_events import AlertRaised, PupilRead
+from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
 from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
+from idp.desk.alerts import opened
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.staff.models import StaffAccount
 from idp.folding import fold
@@ -41,7 +42,8 @@ MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
 """This many letters for accounts that have been active, on one day by one school are an alert."""
-_HOUR = timedelta(hours=1)
+_PAGE = 1000
+_MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
 """The namespace of the ids of messages."""
@@ -61,7 +63,8 @@ class Alert:
 def look(_message: OutboxMessage) -> Outcome:
     """Enqueue the mails of new alerts (outbox handler of the periodic job)."""
     moment = now()
-    alerts = [*_many_opened(moment), *_many_letters(moment), *_own_names(moment)]
+    since = _last_look(moment)
+    alerts = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_own_names(since)]
     raised = sum(retry_unit_of_work(_raising(alert)) for alert in alerts)
     return Outcome.DONE if raised else Outcome.DROPPED
 
@@ -70,48 +73,26 @@ def _day(moment: datetime) -> str:
     return day_of(moment).isoformat()
 
 
-def _since(moment: datetime) -> ColumnElement[bool]:
-    return AuditEntry.at > moment - _LOOK_BACK
+def _last_look(moment: datetime) -> datetime:
+    """Return when the last run began, less a minute for entries that were committed late; a day ago at the earliest."""
+    earliest = moment - _LOOK_BACK
+    last = db.session.scalar(
+        select(OutboxMessage.created_at)
+        .where(
+            OutboxMessage.kind == ALERTS,
+            OutboxMessage.outcome.in_((Outcome.DONE.value, Outcome.DROPPED.value)),
+            OutboxMessage.finished_at > earliest,
+        )
+        .order_by(OutboxMessage.finished_at.desc())
+        .limit(1)
+    )
+    return max(earliest, last - _MINUTE) if last else earliest
 
 
-def _many_opened(moment: datetime) -> Iterator[Alert]:
+def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
     """Yield an alert for each person and day with more than `MOST_OPENED` subjects within an hour."""
-    account, child = AuditEntry.account_id, AuditEntry.details["child"].as_string()
-    opened = (
-        AuditEntry.staff_id.is_not(None),
-        AuditEntry.kind.in_((AccountRead.kind, PupilRead.kind)),
-        AuditEntry.result == OK,
-        _since(moment),
-    )
-    busy = (
-        select(AuditEntry.staff_id)
-        .where(*opened)
-        .group_by(AuditEntry.staff_id)
-        .having(func.count(account.distinct()) + func.count(child.distinct()) > MOST_OPENED)
-    )
-    for staff_id in db.session.scalars(busy).all():
-        rows = db.session.execute(
-            select(AuditEntry.at, account, child, AuditEntry.school_id)
-            .where(*opened, AuditEntry.staff_id == staff_id)
-            .order_by(AuditEntry.at)
-        ).all()
-        subjects = [(at, account_id or child_id, school_id) for at, account_id, child_id, school_id in rows]
-        for day, (count, school_id) in _busiest_hours(subjects).items():
-            yield Alert("many_accounts", day, count, staff_id, school_id)
-
-
-def _busiest_hours(rows: Iterable[Any]) -> dict[str, tuple[int, uuid.UUID | None]]:
-    """Return the days with an hour of more than `MOST_OPENED` subjects: the first such number, and the school."""
-    window: deque[tuple[datetime, Any]] = deque()
-    days: dict[str, tuple[int, uuid.UUID | None]] = {}
-    for at, subject, school_id in rows:
-        window.append((at, subject))
-        while at - window[0][0] >= _HOUR:
-            window.popleft()
-        count = len({known for _, known in window})
-        if count > MOST_OPENED:
-            days.setdefault(_day(at), (count, school_id))
-    return days
+    for crossing in opened.more_than(MOST_OPENED, since, moment, start_of_day(day_of(moment))):
+        yield Alert("many_accounts", _day(crossing.at), crossing.count, crossing.staff_id, crossing.school_id)
 
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
@@ -124,7 +105,7 @@ def _many_letters(moment: datetime) -> Iterator[Alert]:
             .where(
                 AuditEntry.staff_id.is_not(None),
                 AuditEntry.school_id.is_not(None),
-                AuditEntry.kind == LetterReissued.kind,
+                AuditEntry.where_kind(LetterReissued.kind),
                 AuditEntry.at >= start,
                 AuditEntry.at < end,
             )
@@ -135,34 +116,43 @@ def _many_letters(moment: datetime) -> Iterator[Alert]:
             yield Alert("many_letters", _day(start), count, school_id=school_id)
 
 
-def _own_names(moment: datetime) -> Iterator[Alert]:
-    """Yield an alert for each person and day with an opened account of the person's own family name."""
-    opened = (
-        select(
-            AuditEntry.staff_id,
-            StaffAccount.name,
-            AuditEntry.at,
-            AuditEntry.school_id,
-            AuditEntry.account_id,
-            Account.family_name,
-            Account.birth_name,
-        )
-        .join(StaffAccount, StaffAccount.id == AuditEntry.staff_id)
-        .join(Account, Account.id == AuditEntry.account_id)
-        .where(
-            AuditEntry.staff_id.is_not(None),
-            AuditEntry.kind == AccountRead.kind,
-            AuditEntry.result == OK,
-            _since(moment),
-        )
-        .order_by(AuditEntry.at)
-    )
+def _own_names(since: datetime) -> Iterator[Alert]:
+    """Yield an alert for each person and day with an opened account of the person's own family name.
+
+    The database cannot compare names without accents, so that each opened account is read, some at a time.
+    """
     own: dict[tuple[Any, str], tuple[set[Any], Any]] = {}
-    for staff_id, name, at, school_id, account_id, *families in db.session.execute(opened).all():
-        if any(is_own_name(name, family) for family in families):
-            own.setdefault((staff_id, _day(at)), (set(), school_id))[0].add(account_id)
+    for row in _opened_accounts(since):
+        if any(is_own_name(row.name, family) for family in (row.family_name, row.birth_name)):
+            own.setdefault((row.staff_id, _day(row.at)), (set(), row.school_id))[0].add(row.account_id)
     for (staff_id, day), (accounts, school_id) in own.items():
         yield Alert("own_name", day, len(accounts), staff_id, school_id)
+
+
+def _opened_accounts(since: datetime) -> Iterator[Any]:
+    """Yield the opened accounts with their names and those of the people who opened them, the oldest first."""
+    at, key = AuditEntry.at, AuditEntry.id
+    names = StaffAccount.name, Account.family_name, Account.birth_name
+    after: tuple[datetime, int] = since, 0
+    while True:
+        page = (
+            select(at, key, AuditEntry.staff_id, AuditEntry.school_id, AuditEntry.account_id, *names)
+            .join(StaffAccount, StaffAccount.id == AuditEntry.staff_id)
+            .join(Account, Account.id == AuditEntry.account_id)
+            .where(
+                AuditEntry.where_kind(AccountRead.kind),
+                AuditEntry.result == OK,
+                at >= after[0],
+                or_(at > after[0], key > after[1]),
+            )
+            .order_by(at, key)
+            .limit(_PAGE)
+        )
+        rows = db.session.execute(page).all()
+        yield from rows
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].at, rows[-1].id
 
 
 def is_own_name(name: str, family_name: str) -> bool:

@@ -4,7 +4,8 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
 from idp.desk.choices import WordField
-from idp.web.forms import Form, PlainField
+from idp.desk.kept_forms.forms import DeskForm
+from idp.web.forms import PlainField
 
 SLIPS = "slips"
 LAYOUTS = (
@@ -14,7 +15,7 @@ LAYOUTS = (
 """The layouts of a print, with their labels."""
 
 
-class PrintForm(Form):
+class PrintForm(DeskForm):
     """How to print, and whether people with a valid letter get a new one."""
 
     word = WordField("IMPRIMER")
@@ -22,7 +23,7 @@ class PrintForm(Form):
     renew = BooleanField(_l("Imprimer aussi pour les personnes dont le courrier est encore valable"))
 
 
-class RemindForm(Form):
+class RemindForm(DeskForm):
     """Nothing but the word."""
 
     word = WordField("RAPPELER")

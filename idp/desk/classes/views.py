@@ -17,6 +17,7 @@ from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
 from idp.desk.classes.job import KIND as REMINDERS
 from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
 from idp.desk.prints.job import KIND as PRINT
 from idp.letters import class_lists, recipients
@@ -84,12 +85,13 @@ def show() -> Response:
 
 @blueprint.route("/classes/courriers", methods=["GET", "POST"])
 @needs(Right.PRINT_CLASSES, fresh=True)
+@keeps("word", "layout", "renew")
 def letters() -> Response:
     """Show who gets a letter; on a POST with the typed word, ask for the print."""
     chosen, form = _chosen(), PrintForm()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    if request.method == "GET":
+    if request.method == "GET" and not form.is_refilled:
         form.renew.data = bool(request.args.get("renouveler"))
     try:
         recipients.check_school(chosen.school)
@@ -141,6 +143,7 @@ def _letters_page(
 
 @blueprint.route("/classes/rappel", methods=["GET", "POST"])
 @needs(Right.READ_CLASSES)
+@keeps("word")
 def remind() -> Response:
     """Show whom a mail would remind; on a POST with the typed word, ask for the reminders."""
     chosen, form = _chosen(), RemindForm()

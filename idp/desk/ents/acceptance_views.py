@@ -19,17 +19,19 @@ from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names
 from idp.desk.ents.views import blueprint
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff.models import Role, StaffAccount
 from idp.registration import rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.services import services
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
 _LONGEST_REASON = 200
 
 
-class RefusalForm(Form):
+class RefusalForm(DeskForm):
     """Why an ENT is refused."""
 
     reason = PlainField(_l("Motif du refus"), longest=_LONGEST_REASON)
@@ -46,13 +48,15 @@ def waiting() -> Iterator[Tile]:
 
 @blueprint.route("/ent/<uuid:key>/accord", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps("uais", *acceptance.DECIDED)
 def accept(key: UUID) -> Response:
     """Decide which schools a waiting ENT serves and what it gets, and open it."""
     client, form = _waiting(key), RegistrationForm()
     form.restrict(Purpose.ACCEPT)
     former = rows.read(client)
     if request.method == "GET":
-        form.show(replace(former, uais=client.asked_uais))
+        if not form.is_refilled:
+            form.show(replace(former, uais=client.asked_uais))
         return _page(client, form)
     try:
         _check_version(client)
@@ -63,8 +67,9 @@ def accept(key: UUID) -> Response:
     return see_other(url_for("ents.detail", key=key, fait="accepte"))
 
 
-@blueprint.post("/ent/<uuid:key>/refus")
+@blueprint.post("/ent/<uuid:key>/accord/refus")
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps("reason")
 def refuse(key: UUID) -> Response:
     """Refuse a waiting ENT, with a reason that its operators read."""
     client, refusal = _waiting(key), RefusalForm()

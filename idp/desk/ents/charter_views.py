@@ -15,14 +15,16 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import AreaField
 from idp.desk.ents import summary
 from idp.desk.ents.views import blueprint
-from idp.web.forms import Form, PlainField
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
 LONGEST_TYPED = 20_000
 """Characters of a charter that is typed into the page; `idp charter publish` takes a longer one."""
 
 
-class CharterForm(Form):
+class CharterForm(DeskForm):
     """A charter before its publication."""
 
     version = PlainField(_l("Nom de la version"))
@@ -44,12 +46,14 @@ class CharterForm(Form):
 
 @blueprint.route("/ent/<uuid:key>/charte", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS)
+@keeps("version", "text")
 def write_charter(key: UUID) -> Response:
     """Write a charter; a POST keeps it as a draft and leads to its preview."""
     client, form = access.client(key), CharterForm()
     if request.method == "GET":
-        draft = client.charter_draft or {}
-        form.version.data, form.text.data = draft.get("version", ""), draft.get("text", "")
+        if not form.is_refilled:
+            draft = client.charter_draft or {}
+            form.version.data, form.text.data = draft.get("version", ""), draft.get("text", "")
     elif form.is_valid(client):
         service.keep_draft(client.id, form.version.data or "", form.text.data or "")
         return see_other(url_for("ents.draft", key=key))
@@ -90,6 +94,7 @@ def _digest(kept: dict[str, str]) -> str:
 
 @blueprint.post("/ent/<uuid:key>/charte/publier")
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps()
 def publish(key: UUID) -> Response:
     """Publish the draft that was shown."""
     client = access.client(key)

@@ -12,18 +12,20 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, Field
+from wtforms.fields.core import UnboundField
 
 from idp.clients.models import Audience, CharterMode
 from idp.desk.choices import AreaField, ChoiceField
 from idp.desk.ents.acceptance import DECIDED, METHODS
 from idp.desk.ents.fault_words import sentence
+from idp.desk.kept_forms.forms import DeskForm
 from idp.oidc.claims.release import SCOPES
 from idp.registration import client_jwks
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault
 from idp.registration.metadata import BY_NAME, ClientMetadata
 from idp.uai import normalised_uai
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 ENGINEER_ONLY = ("uais", "auth_method", *DECIDED)
 """The fields that widen what an ENT knows or change its proof: no operator changes them."""
@@ -56,7 +58,7 @@ class ScopesField(Field):  # type: ignore[misc]
         self.data = [value[:40] for value in valuelist[:20]]
 
 
-class RegistrationForm(Form):
+class RegistrationForm(DeskForm):
     """The fields of a registration, named as in `ClientMetadata`."""
 
     name = PlainField(_l("Nom de l’ENT"), longest=200)
@@ -130,6 +132,10 @@ class RegistrationForm(Form):
                 self[fault.field].errors = [*self[fault.field].errors, sentence(fault)]
             else:
                 self.form_errors.append(sentence(fault))
+
+
+REGISTRATION_FIELDS = tuple(name for name, field in vars(RegistrationForm).items() if isinstance(field, UnboundField))
+"""The names of all fields of a registration."""
 
 
 def _value(field: Any) -> Any:

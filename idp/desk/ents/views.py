@@ -19,7 +19,9 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
 from idp.desk.ents import acceptance, summary
 from idp.desk.ents.fault_words import sentence
-from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names
+from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
@@ -27,7 +29,6 @@ from idp.registration.faults import FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
 from idp.services import services
-from idp.web.forms import Form
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("ents", __name__)
@@ -36,7 +37,7 @@ TRIAL_SECONDS = 20.0
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}")
 
 
-class SecretForm(Form):
+class SecretForm(DeskForm):
     """How the former secrets end."""
 
     way = ChoiceField(_l("Ancien secret"))
@@ -77,13 +78,15 @@ def detail(key: UUID) -> Response:
 
 @blueprint.route("/ent/<uuid:key>/modifier", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps(*REGISTRATION_FIELDS)
 def edit(key: UUID) -> Response:
     """Change the registration of an ENT in scope, within what the role may change."""
     client, form = access.client(key), RegistrationForm()
     is_engineer, former = access.role() is Role.ENGINEER, rows.read(client)
     form.restrict(Purpose.WHOLE if is_engineer else Purpose.OWN)
     if request.method == "GET":
-        form.show(former)
+        if not form.is_refilled:
+            form.show(former)
         return _registration_page(form, client)
     metadata = form.changed(former)
     if metadata == former:
@@ -116,6 +119,7 @@ def _registration_page(
 
 @blueprint.route("/ent/nouveau", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps(*REGISTRATION_FIELDS)
 def register() -> Response:
     """Register an ENT; that of an operator waits for the académie, and the operator acts for it from now on.
 
@@ -125,7 +129,8 @@ def register() -> Response:
     waits = access.role() is not Role.ENGINEER
     form.restrict(Purpose.ASK if waits else Purpose.WHOLE)
     if request.method == "GET" or not _CLIENT_ID.fullmatch(client_id):
-        form.show(empty)
+        if not form.is_refilled:
+            form.show(empty)
         return _registration_page(form, client_id=uuid.uuid4().hex[:20], waits=waits)
     try:
         client, secret = _register(form.changed(empty), client_id, waits=waits)
@@ -166,6 +171,7 @@ def _act_for(client: Client) -> bool:
 
 @blueprint.post("/ent/<uuid:key>/test")
 @needs(Right.MANAGE_ENTS)
+@keeps()
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
@@ -188,13 +194,14 @@ def trial(key: UUID) -> Response:
 
 @blueprint.route("/ent/<uuid:key>/secret", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS, fresh=True)
+@keeps("way")
 def secret(key: UUID) -> Response:
     """Give an ENT in scope a new secret, shown on the page that answers and nowhere else."""
     client, form = access.client(key), SecretForm()
     works_until = client.former_secret_until
     form.way.options = list(_ways(has_two=works_until is not None and works_until > now()).items())
     if request.method == "GET":
-        form.way.data = form.way.options[0][0]
+        form.way.data = form.way.data or form.way.options[0][0]
         return _secret_page(client, form)
     if not form.way.chosen:
         form.way.errors = [gettext("Choisissez ce que deviennent les anciens secrets.")]

@@ -15,6 +15,7 @@ from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import actors
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import RefusedError
@@ -89,6 +90,7 @@ def _activated(account: Account) -> Any:
 
 @blueprint.post("/comptes/<uuid:account>/renvoyer")
 @needs(Right.HELP_FAMILIES)
+@keeps()
 def resend(account: uuid.UUID) -> Response:
     """Send the confirmation link again.
 
@@ -127,6 +129,7 @@ def _too_soon(wait: TooSoon) -> Any:
 
 @blueprint.post("/comptes/<uuid:account>/debloquer")
 @needs(Right.HELP_FAMILIES)
+@keeps()
 def unlock(account: uuid.UUID) -> Response:
     """Reset the wrong tries of an account."""
     row = access.account(account)

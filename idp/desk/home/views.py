@@ -14,15 +14,18 @@ from idp.db import db, unit_of_work
 from idp.desk import access, onward, typed
 from idp.desk.access import needs, signed_in
 from idp.desk.home import tiles
+from idp.desk.kept_forms import keeping
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import sessions
 from idp.desk.staff.models import StaffSession
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("home", __name__)
 
 
-class ReasonForm(Form):
+class ReasonForm(DeskForm):
     """Why a person of the académie reads families' data."""
 
     reason = PlainField(_l("Motif"), longest=200)
@@ -37,6 +40,7 @@ def today() -> Response:
 
 @blueprint.route("/etablissements", methods=["GET", "POST"])
 @signed_in()
+@keeps()
 def choose() -> Response:
     """Let a person with several posts choose one."""
     person = access.person()
@@ -59,15 +63,16 @@ def _as_key(text: str) -> str:
 
 @blueprint.route("/motif", methods=["GET", "POST"])
 @signed_in()
+@keeps("reason")
 def give_reason() -> Response:
     """Ask a person of the académie for the reason, before families' data are read."""
     form = ReasonForm()
     if request.method == "GET":
-        return make_response(render_template("desk/home/motif.html", form=form))
+        return _reason_page(form)
     reason = typed.one_line(form.reason.data)
     if not typed.is_sentence(reason):
         form.reason.errors = [gettext("Écrivez le motif : un numéro de ticket, ou quelques mots.")]
-        return make_response(render_template("desk/home/motif.html", form=form))
+        return _reason_page(form)
     with unit_of_work():
         db.session.execute(
             update(StaffSession)
@@ -76,3 +81,8 @@ def give_reason() -> Response:
         )
         log.record(StaffReasonGiven(reason=reason))
     return see_other(onward.path())
+
+
+def _reason_page(form: ReasonForm) -> Response:
+    until = keeping.kept_until(onward.path())
+    return make_response(render_template("desk/home/motif.html", form=form, kept_until=until))

@@ -13,6 +13,7 @@ from idp.desk import access, downloads
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files, tickets
 from idp.desk.jobs.models import Job, State
+from idp.desk.kept_forms.keeping import keeps
 from idp.services import services
 from idp.web.redirects import see_other
 
@@ -61,6 +62,7 @@ def _sentence(job: Job) -> str:
 
 @blueprint.post("/travaux/<uuid:key>/annuler")
 @needs()
+@keeps()
 def cancel(key: uuid.UUID) -> Response:
     """Cancel a job."""
     asking.cancel(asking.get(key)[0])
@@ -69,6 +71,7 @@ def cancel(key: uuid.UUID) -> Response:
 
 @blueprint.post("/travaux/<uuid:key>/fichiers/<uuid:file>")
 @needs()
+@keeps()
 def take(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Lead a browser to the page that hands out a file; hand it to a program at once, which shows no page."""
     if "text/html" not in request.headers.get("Accept", ""):

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
@@ -16,7 +16,9 @@ from idp.clock import end_of_day, start_of_day
 from idp.db import db
 from idp.desk import access, typed
 from idp.desk.access import Right
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.journal import authors
+from idp.desk.journal.authors import TooManyError
+from idp.desk.staff.models import Role
 from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 from idp.web import i18n
@@ -30,8 +32,12 @@ _FIRST_DAY = date(1970, 1, 2)
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    `account_id` and `account_name` are of the account that was found for `account`. `before` is the last entry of the
-    page above: its instant in microseconds and its id.
+    Attributes:
+        account_id: the account that was found for `account`.
+        account_name: the name of its person.
+        before: the last entry of the page above: its instant in microseconds and its id.
+        conditions: all of them hold for the entries that are asked for.
+        people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
 
     who: str = ""
@@ -44,6 +50,7 @@ class Filters:
     before: tuple[datetime, int] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    people: list[ColumnElement[bool]] | None = None
 
     @property
     def typed(self) -> dict[str, Any]:
@@ -81,13 +88,13 @@ def _order(words: str) -> str:
 
 def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
-    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in _NAMES)
+    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
     filters = Filters(who, act, first_day, last_day, account, before=_cursor(values.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
         filters.act = ""
     _by_person(filters)
     if filters.act:
-        filters.conditions.append(AuditEntry.kind == filters.act)
+        filters.conditions.append(AuditEntry.where_kind(filters.act))
     if first := _day(filters, "first"):
         filters.conditions.append(AuditEntry.at >= start_of_day(max(first, _FIRST_DAY)))
     if (last := _day(filters, "last")) and last < date.max:
@@ -98,14 +105,17 @@ def read(values: Mapping[str, str]) -> Filters:
     return filters
 
 
-_NAMES = ("qui", "acte", "du", "au", "compte")
+NAMES = ("qui", "acte", "du", "au", "compte")
 
 
 def _by_person(filters: Filters) -> None:
     if filters.who:
-        named = select(StaffAccount.id).where(StaffAccount.name.icontains(filters.who, autoescape=True))
-        by_command = AuditEntry.actor.istartswith(filters.who, autoescape=True)
-        filters.conditions.append(or_(AuditEntry.staff_id.in_(named), by_command))
+        try:
+            filters.people = authors.named(filters.who)
+        except TooManyError:
+            filters.faults["who"] = gettext(
+                "Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=authors.MOST
+            )
 
 
 def _by_account(filters: Filters) -> None:

@@ -13,6 +13,8 @@ from idp.db import unit_of_work
 from idp.desk import downloads
 from idp.desk.access import Right, needs
 from idp.desk.journal import files, filters, listing
+from idp.desk.kept_forms import forms as kept_forms
+from idp.desk.kept_forms.keeping import keeps
 
 blueprint = Blueprint("journal", __name__)
 _MOST = f"{files.MOST:,}".replace(",", "\u202f")
@@ -23,7 +25,8 @@ _TYPES = {"csv": downloads.CSV, "json": "application/json"}
 @needs(Right.READ_JOURNAL)
 def show() -> Response:
     """Show the entries in scope, the youngest first."""
-    return _page(filters.read(request.args))
+    kept = kept_forms.current()
+    return _page(filters.read(kept.fields if kept else request.args))
 
 
 def _page(chosen: filters.Filters, error: str = "") -> Response:
@@ -49,6 +52,7 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
 
 @blueprint.post("/journal/export")
 @needs(Right.READ_JOURNAL, fresh=True)
+@keeps(*filters.NAMES)
 def export() -> Response:
     """Return the entries that the filters select as a file, after the journal recorded its digest."""
     chosen, kind = filters.read(request.form), request.form.get("format", "")

@@ -5,13 +5,14 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
 from idp.desk import typed
+from idp.desk.kept_forms.forms import DeskForm
 from idp.letters.printing import LONGEST_REASON
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 SLIP = "slip"
 
 
-class LetterForm(Form):
+class LetterForm(DeskForm):
     """How to print; for an account that has been active also the reason and the checklist of the identity."""
 
     generation = PlainField(longest=20)

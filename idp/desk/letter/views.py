@@ -9,6 +9,7 @@ from idp.accounts.models import Account, School
 from idp.config import Settings
 from idp.desk import access, reading
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import service
 from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
@@ -34,6 +35,7 @@ def show(key: uuid.UUID) -> Response:
 
 @blueprint.post("/comptes/<uuid:key>/courrier")
 @needs(Right.PRINT_LETTER)
+@keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""
     account, school = access.account(key), access.own_school()

@@ -1,7 +1,7 @@
 """French sentences for why letters are not printed, and names of people for what was."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
@@ -72,8 +72,7 @@ def names(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     return {row.id: f"{row.family_name} {row.given_name}".strip() for row in rows}
 
 
-def listed(keys: Collection[uuid.UUID]) -> str:
-    """Return the names of accounts in scope as one line, with the number of those that it leaves out."""
-    known = names(keys)
-    shown = sorted(known.values())[:_NAMED]
+def listed(keys: Collection[uuid.UUID], known: Mapping[uuid.UUID, str]) -> str:
+    """Return the `known` names of accounts as one line, with the number of those that it leaves out."""
+    shown = sorted(known[key] for key in keys if key in known)[:_NAMED]
     return ", ".join(shown) + (f", … (+{len(keys) - len(shown)})" if len(keys) > len(shown) else "")

@@ -12,6 +12,7 @@ from idp.audit.desk_events import StaffCredentialChanged
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import signed_in
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.sign_in import choice
 from idp.desk.sign_in.forms import EnrolForm
 from idp.desk.sign_in.views import as_json
@@ -70,6 +71,7 @@ def _has(staff: StaffAccount, kind: CredentialKind) -> bool:
 
 @blueprint.post("/ma-securite/defi")
 @signed_in(fresh=True)
+@keeps("passkey_name")
 def challenge() -> Response:
     """Begin the registration of another passkey: return the options for the browser."""
     return as_json(passkeys.registration_options(services().settings, access.person().staff, Purpose.ADD))
@@ -77,6 +79,7 @@ def challenge() -> Response:
 
 @blueprint.post("/ma-securite/cles")
 @signed_in(fresh=True)
+@keeps("passkey_name")
 def add_key() -> Response:
     """Add a passkey."""
     form = EnrolForm()
@@ -94,6 +97,7 @@ def add_key() -> Response:
 
 @blueprint.post("/ma-securite/cles/retirer")
 @signed_in(fresh=True)
+@keeps()
 def remove_key() -> Response:
     """Remove a passkey, unless nothing else would open the desk."""
     with suppress(ValueError), unit_of_work():
@@ -119,6 +123,7 @@ def remove_key() -> Response:
 
 @blueprint.post("/ma-securite/code")
 @signed_in(fresh=True)
+@keeps()
 def begin_code() -> Response:
     """Draw a TOTP secret, and ask for the password and the first code."""
     settings, staff = services().settings, access.person().staff
@@ -127,6 +132,7 @@ def begin_code() -> Response:
 
 @blueprint.post("/ma-securite/code/enregistrer")
 @signed_in(fresh=True)
+@keeps()
 def add_code() -> Response:
     """Store a password with an authenticator application; other sessions end."""
     form, person, settings = EnrolForm(), access.person(), services().settings
@@ -151,6 +157,7 @@ def add_code() -> Response:
 
 @blueprint.post("/ma-securite/codes-de-secours")
 @signed_in(fresh=True)
+@keeps()
 def draw_codes() -> Response:
     """Draw new recovery codes, and show them once."""
     with unit_of_work():
@@ -166,6 +173,7 @@ def draw_codes() -> Response:
 
 @blueprint.post("/ma-securite/sessions")
 @signed_in()
+@keeps()
 def end_session() -> Response:
     """End one of the person's sessions."""
     person, is_ended = access.person(), False

@@ -11,6 +11,9 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking
+from idp.desk.kept_forms import forms as kept_forms
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.new_passwords import job, work
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
@@ -25,7 +28,7 @@ class SchoolForm(Form):
     uai = PlainField(_l("UAI de l’établissement"), longest=20)
 
 
-class ConfirmationForm(Form):
+class ConfirmationForm(DeskForm):
     """The word that confirms."""
 
     word = WordField("BLOQUER")
@@ -35,7 +38,8 @@ class ConfirmationForm(Form):
 @needs(Right.FORCE_PASSWORDS, fresh=True)
 def show() -> Response:
     """Show how many accounts are concerned, and what happens; ask a person of the académie for the school first."""
-    form, typed = SchoolForm(), request.args.get("uai", "")[:20].strip()
+    form, kept = SchoolForm(), kept_forms.current()
+    typed = (kept.fields if kept else request.args).get("uai", "")[:20].strip()
     school = _school(typed)
     if school is None and typed:
         form.uai.data, form.uai.errors = typed, [gettext("Aucun établissement n’a cet UAI.")]
@@ -61,6 +65,7 @@ def _page(school: School, form: ConfirmationForm) -> Response:
 
 @blueprint.post("/etablissement/mots-de-passe")
 @needs(Right.FORCE_PASSWORDS, fresh=True)
+@keeps("uai", "word")
 def force() -> Response:
     """Ask for the job that blocks the passwords of the school, once the word was typed."""
     school, form = _school(request.form.get("uai", "")[:20]), ConfirmationForm()

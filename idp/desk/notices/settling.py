@@ -1,7 +1,7 @@
 """Settles a notice with the services of the commands `idp school notices`, `disputes` and `rename`."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,17 +78,35 @@ def disputed_children(notice: SchoolNotice) -> list[Child]:
 
 def is_in_dispute(notice: SchoolNotice) -> bool:
     """Return whether the notice is about a dispute that is open."""
-    kind = Kind(notice.kind)
-    if kind is Kind.NOT_GUARDIAN:
-        return bool(disputed_children(notice))
-    account = db.session.get(Account, notice.account_id)
-    return kind is Kind.EMAIL_CONTESTED and account is not None and account.contested_at is not None
+    return notice.id in in_dispute([notice])
 
 
-def answers(notice: SchoolNotice) -> Mapping[Answer, Consequence]:
-    """Return the answers that a notice may get, and what each does."""
+def in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices that are about a dispute that is open."""
+    of_ties = [notice for notice in notices if notice.kind == Kind.NOT_GUARDIAN.value]
+    of_emails = [notice for notice in notices if notice.kind == Kind.EMAIL_CONTESTED.value]
+    ties: set[tuple[uuid.UUID, uuid.UUID]] = set()
+    contested: set[uuid.UUID] = set()
+    if of_ties:
+        disputed = (
+            select(Guardianship.account_id, Child.school_id)
+            .join(Child, Child.id == Guardianship.child_id)
+            .where(Guardianship.account_id.in_({notice.account_id for notice in of_ties}), Guardianship.is_disputed)
+        )
+        ties = {(account_id, school_id) for account_id, school_id in db.session.execute(disputed)}
+    if of_emails:
+        keys = {notice.account_id for notice in of_emails}
+        contested = set(
+            db.session.scalars(select(Account.id).where(Account.id.in_(keys), Account.contested_at.is_not(None)))
+        )
+    by_ties = {notice.id for notice in of_ties if (notice.account_id, notice.school_id) in ties}
+    return by_ties | {notice.id for notice in of_emails if notice.account_id in contested}
+
+
+def answers(notice: SchoolNotice, *, is_disputed: bool) -> Mapping[Answer, Consequence]:
+    """Return the answers that a notice may get, and what each does; `is_disputed` is what `is_in_dispute` says."""
     kind = Kind(notice.kind)
-    if kind in _DISPUTES and not is_in_dispute(notice):
+    if kind in _DISPUTES and not is_disputed:
         return {Answer.FILE: OVER}
     return WORDS[kind].answers
 

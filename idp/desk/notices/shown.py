@@ -104,7 +104,10 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     keys = {key for row in rows for key in (row.account_id, row.other_account_id) if key}
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     urls, schools = account_urls(people), _schools(rows)
-    children, may_settle = school_notices.children_of(rows), access.may(Right.SETTLE_NOTICES)
+    children, staff = school_notices.children_of(rows), actors.names(row.settled_by for row in rows)
+    answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
+    disputed = settling.in_dispute(answerable)
+    answers = {row.id: settling.answers(row, is_disputed=row.id in disputed) for row in answerable}
     return [
         Shown(
             row,
@@ -113,8 +116,8 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
             _emails(row, people[row.account_id]),
-            [(answer, LABELS[answer]) for answer in settling.answers(row)] if may_settle and not row.settled_at else [],
-            author(row),
+            [(answer, LABELS[answer]) for answer in answers.get(row.id, ())],
+            _author(row, staff),
         )
         for row in rows
     ]
@@ -148,11 +151,11 @@ def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None
     return masked_apart(account.contested_email, account.email)
 
 
-def author(row: SchoolNotice) -> str:
+def _author(row: SchoolNotice, staff: Mapping[str, str]) -> str:
     """Return who settled a notice: a colleague's name, an act, or the team of the service."""
     if row.settled_at is None:
         return ""
     if row.settled_by in AUTHORS:
         return str(AUTHORS[row.settled_by])
-    name = actors.name(row.settled_by)
+    name = staff.get(row.settled_by)
     return str(gettext("l’équipe du service")) if name is None else name or str(gettext("un collègue"))

@@ -17,12 +17,14 @@ from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import pupil
 from idp.desk.notices import settling, shown
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.words import LABELS, Answer
 from idp.services import services
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("notices", __name__)
@@ -30,7 +32,7 @@ blueprint = Blueprint("notices", __name__)
 _ALL = "tous"
 
 
-class AnswerForm(Form):
+class AnswerForm(DeskForm):
     """The sentence of an answer; for some, which pupil, or the person's new names."""
 
     sentence = PlainField(_l("Votre phrase"), longest=480)
@@ -82,6 +84,7 @@ def detail(notice: uuid.UUID) -> Response:
 
 @blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
 @needs(Right.SETTLE_NOTICES)
+@keeps("sentence", "child", "given_name", "family_name")
 def answer(notice: uuid.UUID, reply: str) -> Response:
     """Say what an answer does and ask for a sentence; settle the notice."""
     row = access.notice(notice)
@@ -90,10 +93,11 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     chosen = Answer(reply)
     if row.settled_at is not None:
         return see_other(url_for("notices.detail", notice=notice, fait="tard"))
-    consequences = settling.answers(row)
+    is_disputed = settling.is_in_dispute(row)
+    consequences = settling.answers(row, is_disputed=is_disputed)
     if chosen not in consequences:
         access.refuse(str(notice))
-    form, children = AnswerForm(), settling.disputed_children(row) if settling.is_in_dispute(row) else []
+    form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
     error = ""
     if request.method == "POST" and form.check(children, renames=renames):
@@ -134,6 +138,8 @@ def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:
 
 
 def _fill(form: AnswerForm, row: SchoolNotice) -> None:
+    if form.is_refilled:
+        return
     account = db.session.get_one(Account, row.account_id)
     form.given_name.data, form.family_name.data = account.given_name, account.family_name
 

@@ -15,6 +15,8 @@ from idp.db import db
 from idp.desk import access, downloads, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.people import words
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import erasure, rectification
@@ -22,26 +24,26 @@ from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data.erasure import ErasureRefusedError, Kept
 from idp.services import services
 from idp.web.errors import not_found
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("people", __name__)
 _DONE = {"note": _l("La demande de correction est dans les signalements de l’établissement.")}
 
 
-class FindForm(Form):
+class FindForm(DeskForm):
     """Whose data are asked for."""
 
     username = PlainField(_l("Identifiant du compte"), longest=80)
 
 
-class NoteForm(Form):
+class NoteForm(DeskForm):
     """What a school has to correct."""
 
     note = PlainField(_l("Correction à faire"), longest=rectification.LONGEST)
 
 
-class ErasureForm(Form):
+class ErasureForm(DeskForm):
     """Why a person is erased, and the word that confirms."""
 
     reason = PlainField(_l("Motif ou référence de la demande"), longest=200)
@@ -50,6 +52,7 @@ class ErasureForm(Form):
 
 @blueprint.route("/droits", methods=["GET", "POST"])
 @needs(Right.SERVE_RIGHTS, fresh=True)
+@keeps("username")
 def show() -> Response:
     """Show how long data are kept, and find a person by the identifier."""
     form = FindForm()
@@ -80,6 +83,7 @@ def _person_page(account: Account, form: NoteForm) -> Response:
 
 @blueprint.post("/droits/<uuid:key>/copie")
 @needs(Right.SERVE_RIGHTS, fresh=True)
+@keeps()
 def copy(key: uuid.UUID) -> Response:
     """Return all data that are held on a person, as one archive, which is never stored."""
     account = access.account(key)
@@ -89,6 +93,7 @@ def copy(key: uuid.UUID) -> Response:
 
 @blueprint.post("/droits/<uuid:key>/correction")
 @needs(Right.SERVE_RIGHTS, fresh=True)
+@keeps("note")
 def rectify(key: uuid.UUID) -> Response:
     """Ask the schools of a person to correct its data."""
     account, form = access.account(key), NoteForm()
@@ -124,6 +129,7 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
 
 @blueprint.post("/droits/<uuid:key>/effacement")
 @needs(Right.SERVE_RIGHTS, fresh=True)
+@keeps("reason", "word")
 def erase(key: uuid.UUID) -> Response:
     """Erase a person, once the reason and the word were typed."""
     account, form = access.account(key), ErasureForm()

@@ -7,6 +7,7 @@ from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
+from idp.desk.kept_forms import keeping
 from idp.operations.personal_data.erasure import Kept, Obstacle
 from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 
@@ -102,4 +103,12 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
         ),
         (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
         (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
+        (
+            gettext("Pages du bureau remplies, pendant une nouvelle preuve ou une connexion"),
+            gettext(
+                "%(n)s minutes, chiffrées, pour la seule personne qui les a remplies. Effacées dès qu’elle les "
+                "retrouve, sinon dans la journée.",
+                n=int(keeping.LIFETIME.total_seconds()) // 60,
+            ),
+        ),
     ]

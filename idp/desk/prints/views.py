@@ -45,11 +45,12 @@ def show() -> Response:
     jobs = asking.recent(PRINT, LETTER)
     by, made = asking.authors(jobs), files.made_by([job.id for job in jobs])
     names = words.names([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
-    rows = [_row(job, by.get(job.staff_id, ""), names, made.get(job.id, [])) for job in jobs]
+    problems = prints.problems(job for job in jobs if job.kind == PRINT.name)
+    rows = [_row(job, by.get(job.staff_id, ""), names, problems.get(job.id, []), made.get(job.id, [])) for job in jobs]
     return make_response(render_template("desk/prints/impressions.html", rows=rows, again=PRINT.again))
 
 
-def _row(job: Job, by: str, names: dict[UUID, str], made: Sequence[JobFile]) -> Row:
+def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], made: Sequence[JobFile]) -> Row:
     kind = PRINT if job.kind == PRINT.name else LETTER
     name = "" if kind is PRINT else names.get(UUID(job.parameters["account"]), gettext("Un compte"))
     return Row(
@@ -58,7 +59,7 @@ def _row(job: Job, by: str, names: dict[UUID, str], made: Sequence[JobFile]) -> 
         what=name or prints.title(job),
         layout=_layout(job, is_class=kind is PRINT),
         state=_state(job),
-        problems=prints.problems(job) if kind is PRINT else [],
+        problems=problems,
         files=made,
         has_file=job.staff_id == access.person().staff.id and any(file.is_waiting for file in made),
         again_url=kind.again_to(job) if kind.again_to and job.state.is_over else "",

@@ -5,12 +5,13 @@ cancellation before it, no secret has changed and the job is done again or not a
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from flask import url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
@@ -81,29 +82,30 @@ def title(job: Job) -> str:
 
 def again(job: Job) -> str:
     """Return the URL at which the letters of a job are printed again, with other codes."""
-    class_name = job.parameters["class"]
-    chosen = {"tout": "1"} if class_name is None else {"classe": class_name}
+    chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
     return url_for("classes.letters", renouveler="1", **chosen)
 
 
-def problems(job: Job) -> list[str]:
-    """Return the sentences about letters that need an act of the school, with the names of the people."""
+def problems(jobs: Iterable[Job]) -> dict[uuid.UUID, list[str]]:
+    """Return, for each print, the sentences about letters that need an act of the school, with the names of people."""
+    lists = {job.id: list(_lists(job)) for job in jobs}
+    names = words.names({key for each in lists.values() for _, keys in each for key in keys})
+    return {
+        key: [sentence % {"names": words.listed(keys, names)} for sentence, keys in each] for key, each in lists.items()
+    }
+
+
+def _lists(job: Job) -> Iterator[tuple[str, list[uuid.UUID]]]:
+    """Yield a sentence, with a place for the names, and the people whom it is about."""
     skipped = job.result.get("skipped", {})
-    sentences = [
-        f"{words.SKIPS[skip]} : {words.listed([uuid.UUID(key) for key in skipped[skip]])}."
-        for skip in PROBLEMS
-        if skipped.get(skip)
-    ]
+    for skip in PROBLEMS:
+        if skipped.get(skip):
+            yield f"{words.SKIPS[skip]} : %(names)s.", [uuid.UUID(key) for key in skipped[skip]]
     if cut := job.result.get("cut"):
-        names = words.listed([uuid.UUID(key) for key in cut])
-        sentences.append(
-            gettext(
-                "Adresse postale trop longue, coupée sur le courrier : %(names)s. "
-                "Raccourcissez-la dans la base élèves.",
-                names=names,
-            )
+        sentence = _l(
+            "Adresse postale trop longue, coupée sur le courrier : %(names)s. Raccourcissez-la dans la base élèves."
         )
-    return sentences
+        yield str(sentence), [uuid.UUID(key) for key in cut]
 
 
 def describe(job: Job) -> Sequence[str]:
@@ -119,4 +121,4 @@ def describe(job: Job) -> Sequence[str]:
     elif not count:
         first = gettext("%(what)s : aucun courrier à imprimer.", what=title(job))
     others = [f"{words.SKIPS[skip]} : {len(keys)}." for skip, keys in skipped.items() if skip not in PROBLEMS and keys]
-    return [first, *problems(job), *others]
+    return [first, *problems([job])[job.id], *others]

@@ -7,14 +7,15 @@ from idp import letter_languages
 from idp.accounts import emails
 from idp.accounts.models import School
 from idp.desk.choices import AreaField, TickField
+from idp.desk.kept_forms.forms import DeskForm
 from idp.letter_languages import LANGUAGES
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 from idp.rostering.schools import LINES
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 
-class SchoolForm(Form):
+class SchoolForm(DeskForm):
     """What letters print about a school, and where its notices go."""
 
     name = PlainField(_l("Nom affiché"), name="nom", longest=400)

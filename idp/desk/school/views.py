@@ -11,6 +11,7 @@ from idp.accounts.models import School
 from idp.db import db
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.forms import SchoolForm
 from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
@@ -56,6 +57,7 @@ def _matching(words: str) -> Select[School]:
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
 @needs(Right.EDIT_SCHOOL)
+@keeps("nom", "adresse", "telephone", "horaires", "mail", "langues")
 def edit(key: UUID) -> Response:
     """Show the data of a school in scope, or store them."""
     school = access.school(key)
@@ -100,7 +102,8 @@ def preview(key: UUID) -> Response:
 def _page(school: School, form: SchoolForm | None = None, *, error: str = "") -> Response:
     if form is None:
         form = SchoolForm()
-        form.show(school)
+        if not form.is_refilled:
+            form.show(school)
     languages = [LANGUAGES[tag] for tag in letter_languages.chosen(school.letter_languages)]
     html = render_template(
         "desk/school/etablissement.html",

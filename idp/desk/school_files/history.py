@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child
@@ -13,7 +13,6 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.school_files import nameless, words
 from idp.desk.staff import actors
-from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -47,13 +46,18 @@ class Past:
 
 def recent() -> list[Past]:
     """Return the last imports that speak for a school in scope, newest first."""
-    statement = select(ImportBatch).where(_in_scope()).order_by(ImportBatch.started_at.desc()).limit(_SHOWN_IMPORTS)
-    return _past(db.session.scalars(statement).all())
+    rows = [row for part in _parts() for row in _newest(part, _SHOWN_IMPORTS)]
+    return _past(sorted(rows, key=lambda row: row.started_at, reverse=True)[:_SHOWN_IMPORTS])
+
+
+def _newest(condition: ColumnElement[bool], count: int) -> Sequence[ImportBatch]:
+    newest = select(ImportBatch).where(condition).order_by(ImportBatch.started_at.desc()).limit(count)
+    return db.session.scalars(newest).all()
 
 
 def get(key: uuid.UUID) -> Past:
     """Return an import whose problems may be read; refuse the page otherwise."""
-    batch = db.session.scalar(select(ImportBatch).where(ImportBatch.id == key, _in_scope()))
+    batch = db.session.scalar(select(ImportBatch).where(ImportBatch.id == key, or_(*_parts())))
     past = _past([batch])[0] if batch else None
     if past is None or not past.is_own:
         access.refuse(str(key))
@@ -62,7 +66,8 @@ def get(key: uuid.UUID) -> Past:
 
 def last() -> Past | None:
     """Return the last import of files for the school alone, or the last one of all for an engineer."""
-    return next((past for past in recent() if past.is_own), None)
+    own, *_ = _parts()
+    return next(iter(_past(_newest(own, 1))), None)
 
 
 def problem_count(key: uuid.UUID) -> int:
@@ -160,10 +165,18 @@ def sheet(batch: ImportBatch) -> Iterator[bytes]:
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
 
-def _in_scope() -> ColumnElement[bool]:
-    """Return the condition of the imports that speak for the school in use, or of all for an engineer."""
+def _parts() -> Sequence[ColumnElement[bool]]:
+    """Return the conditions of the imports in scope, each in the order of an index: all of them for an engineer.
+
+    For a school, those of its own files come first, and then those of the académie's files that have the school.
+    """
     uai = _own_uai()
-    return true() if uai is None else ImportBatch.speaks_for(uai)
+    if uai is None:
+        return [true()]
+    return [
+        ImportBatch.only_school == uai,
+        and_(ImportBatch.only_school.is_(None), ImportBatch.speaks_for(uai)),
+    ]
 
 
 def _own_uai() -> str | None:
@@ -175,14 +188,12 @@ def _own_uai() -> str | None:
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches])
-    people = {batch.id: actors.staff_id(batch.actor) for batch in batches}
-    named = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(filter(None, people.values())))
-    staff: dict[uuid.UUID | None, str] = {row[0]: row[1] for row in db.session.execute(named)}
+    staff = actors.names(batch.actor for batch in batches)
     uai = _own_uai()
     return [
         Past(
             batch,
-            staff.get(people[batch.id], ""),
+            staff.get(batch.actor, ""),
             uai is None or batch.schools == [uai],
             counts.get(batch.id, 0),
             _place(batch.schools) if uai is None else "",

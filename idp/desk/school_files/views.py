@@ -18,13 +18,15 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
+from idp.desk.kept_forms import forms as kept_forms
+from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school_files import checking, history, importing, job, nameless, uploading, words
 from idp.desk.school_files.uploading import UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.services import services
 from idp.web.declarations import takes_files
-from idp.web.forms import Form
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
 
@@ -32,7 +34,7 @@ blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
 
 
-class AcceptanceForm(Form):
+class AcceptanceForm(DeskForm):
     """The word that accepts files that look like a mistake."""
 
     word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
@@ -55,12 +57,14 @@ def _problems_of_last_file() -> Iterator[Tile]:
 @takes_files
 def show() -> Response:
     """Show the form for files, the checks that wait for a decision, and the former imports."""
-    return _page()
+    kept = kept_forms.current()
+    return _page(uai=kept.fields.get("uai", "")[:20] if kept else "")
 
 
 @blueprint.post("/fichiers")
 @needs(Right.IMPORT_FILES)
 @takes_files
+@keeps("uai")
 def upload() -> Response:
     """Take files and check them."""
     request = current_request()
@@ -77,7 +81,7 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
     """Say how large files may be; a person whose session ended meanwhile signs in first."""
     person = sessions.current()
     if person is None:
-        return see_other(url_for("sign_in.sign_in", suite=url_for("files.show")))
+        return see_other(url_for("sign_in.sign_in", suite=url_for("files.show", fait="rien")))
     if person.post is None or not access.may(Right.IMPORT_FILES):
         return see_other(url_for("home.today"))
     sentence = gettext("Ces fichiers sont trop lourds : %(n)s Mo au plus, en tout.", n=MAX_UPLOAD >> 20)
@@ -88,6 +92,7 @@ def _page(error: str = "", uai: str = "") -> Response:
     page = render_template(
         "desk/school_files/fichiers.html",
         error=error,
+        again=current_request().arguments.get("fait") == "rien",
         megabytes=MAX_UPLOAD >> 20,
         asks_school=access.role() is Role.ENGINEER,
         uai=uai,
@@ -112,6 +117,7 @@ def compare(key: uuid.UUID) -> Response:
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
 @needs(Right.IMPORT_FILES)
+@keeps("mot")
 def import_(key: uuid.UUID) -> Response:
     """Import checked files; the direction and the académie prove first who they are."""
     check = uploading.checked(key)

@@ -1,12 +1,11 @@
 """Finds families in the scope of the post: pupils with their guardians, and guardians without a pupil there."""
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, func, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, or_, select
 
 from idp import opaque
 from idp.accounts import disputes
@@ -22,6 +21,7 @@ from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, condition
 from idp.folding import fold
 from idp.operations.helpdesk.standing import Group, Standing, foremost, in_group, standings
+from idp.statements.planning import index_only
 
 MOST = 50
 """The number of rows of a page."""
@@ -96,22 +96,11 @@ def _match_words(matches: _Matches, terms: Terms, group: Group | None) -> None:
     if not terms.is_short and matches.count <= MOST:
         _match(matches, terms.beginnings(), group, _SURE)
     if not terms.is_short and not matches.count and terms.across():
-        with _index_only():
+        with index_only():
             _match_together(matches, terms, group)
     if not terms.is_short and not matches.count and (near := terms.near()):
-        with _index_only():
+        with index_only():
             _match(matches, near, group, _NEAR)
-
-
-@contextmanager
-def _index_only() -> Iterator[None]:
-    """Make PostgreSQL prefer indexes in the block: it overestimates the matches of hundreds of spellings by far."""
-    if db.engine.dialect.name != "postgresql":
-        yield
-        return
-    with unit_of_work():  # the setting ends with the transaction
-        db.session.execute(select(func.set_config("enable_seqscan", "off", True)))
-        yield
 
 
 def find_listed(settings: Settings, listing: Listing, group: Group | None) -> Results:

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.desk.kept_forms.forms import DeskForm
 from idp.web.forms import Form, PlainField, SecretField
 
 
@@ -43,7 +44,7 @@ class ProofForm(Form):
     code = PlainField(_l("Code"), longest=40)
 
 
-class EnrolForm(Form):
+class EnrolForm(DeskForm):
     """The enrolment of a password with a code, and the name of a passkey."""
 
     passkey = AnswerField()

@@ -6,6 +6,7 @@ from flask_babel import gettext
 from idp.db import unit_of_work
 from idp.desk import access, onward
 from idp.desk.access import public, signed_in
+from idp.desk.kept_forms import keeping
 from idp.desk.sign_in import service
 from idp.desk.sign_in.forms import CodeForm, PasskeyForm, ProofForm
 from idp.desk.staff import passkeys, sessions
@@ -72,6 +73,7 @@ def _page(form: CodeForm, error: str = "") -> Response:
             error=error,
             has_academy=bool(settings.desk_oidc_issuer),
             suite=onward.path(),
+            kept_until=keeping.kept_until(onward.path()),
         )
     )
 
@@ -133,7 +135,12 @@ def _proof_page(form: ProofForm, error: str = "") -> Response:
     has_academy = bool(issuer) and access.person().staff.issuer == issuer
     return make_response(
         render_template(
-            "desk/sign_in/preuve.html", form=form, error=error, has_academy=has_academy, suite=onward.path()
+            "desk/sign_in/preuve.html",
+            form=form,
+            error=error,
+            has_academy=has_academy,
+            suite=onward.path(),
+            kept_until=keeping.kept_until(onward.path()),
         )
     )
 

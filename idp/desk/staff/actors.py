@@ -1,6 +1,9 @@
 """The person of the desk as an actor: `desk ROLE ID`, or `desk ID` without a role. Rows and the journal keep it."""
 
 import uuid
+from collections.abc import Iterable
+
+from sqlalchemy import select
 
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount
@@ -27,3 +30,11 @@ def name(actor: str) -> str | None:
         return None
     staff = db.session.get(StaffAccount, key)
     return staff.name if staff else ""
+
+
+def names(actors: Iterable[str]) -> dict[str, str]:
+    """Return the names of the people of all actors of a list, as `name` does; others have no place in it."""
+    keys = {actor: key for actor in set(actors) if (key := staff_id(actor))}
+    named = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(keys.values()))
+    known = {row.id: row.name for row in db.session.execute(named)} if keys else {}
+    return {actor: known.get(key, "") for actor, key in keys.items()}

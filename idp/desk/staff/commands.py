@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from idp.accounts.models import School
 from idp.clients.models import Client
-from idp.clock import last_day
+from idp.clock import last_day, now
 from idp.db import db
 from idp.desk.staff import invitations, posts, team
 from idp.desk.staff.invitations import Grant, InvitationError
-from idp.desk.staff.models import Role, StaffAccount, StaffInvitation
+from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.desk.staff.posts import PostError
 from idp.mail.emails import fold_email
 from idp.services import services
@@ -103,9 +103,12 @@ def _show(person: StaffAccount, invitation: StaffInvitation | None, *, as_json: 
 @AS_JSON
 def list_staff(uai: str | None, *, as_json: bool) -> None:
     """List the people of the desk with their roles in force."""
-    school = _school(uai) if uai else None
-    people = db.session.scalars(select(StaffAccount).order_by(StaffAccount.name)).all()
-    rows = [row for row in map(_row, people) if school is None or school.uai in row["schools"]]
+    people = select(StaffAccount).order_by(StaffAccount.name)
+    if uai:
+        here = select(StaffRole.staff_id).where(StaffRole.school_id == _school(uai).id, posts.in_force(now()))
+        people = people.where(StaffAccount.id.in_(here))
+    in_force = posts.by_staff(StaffRole.staff_id.in_(people.order_by(None).with_only_columns(StaffAccount.id)))
+    rows = [_row(person, in_force.get(person.id, [])) for person in db.session.scalars(people)]
     if as_json:
         click.echo(dumped(rows))
     else:
@@ -113,8 +116,7 @@ def list_staff(uai: str | None, *, as_json: bool) -> None:
         table(head, [(row["id"], row["name"], row["mail"], row["state"], " ".join(row["shown"])) for row in rows])
 
 
-def _row(person: StaffAccount) -> dict[str, Any]:
-    in_force = posts.of_staff(person.id)
+def _row(person: StaffAccount, in_force: Sequence[posts.Post]) -> dict[str, Any]:
     state = "ended" if person.disabled_at else "enrolled" if person.enrolled_at else "invited"
     return {
         "id": str(person.id),

@@ -64,14 +64,22 @@ def holders(*conditions: ColumnElement[bool]) -> list[uuid.UUID]:
 
 def of_staff(staff_id: uuid.UUID) -> list[Post]:
     """Return the posts of a person that are in force, schools by their name."""
+    return by_staff(StaffRole.staff_id == staff_id).get(staff_id, [])
+
+
+def by_staff(condition: ColumnElement[bool]) -> dict[uuid.UUID, list[Post]]:
+    """Return the posts in force that a condition selects, by the key of the person, schools by their name."""
     rows = db.session.execute(
         select(StaffRole, School, Client)
         .outerjoin(School, School.id == StaffRole.school_id)
         .outerjoin(Client, Client.id == StaffRole.client_id)
-        .where(StaffRole.staff_id == staff_id, in_force(now()))
+        .where(condition, in_force(now()))
         .order_by(School.name, Client.name, StaffRole.granted_at)
     )
-    return [Post(row.id, row.role, row.valid_until, school, client) for row, school, client in rows]
+    posts: dict[uuid.UUID, list[Post]] = {}
+    for row, school, client in rows:
+        posts.setdefault(row.staff_id, []).append(Post(row.id, row.role, row.valid_until, school, client))
+    return posts
 
 
 def end_of_year(moment: datetime) -> datetime:

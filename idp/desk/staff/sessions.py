@@ -79,12 +79,31 @@ def resume(session_id: uuid.UUID) -> SignedIn | None:
     return person
 
 
+def lapsed() -> SignedIn | None:
+    """Return the person of this browser's session, also if it is over; None for a person without an access.
+
+    It gives no access: a form may be kept for this person until the next sign-in.
+    """
+    value = _cookie_value()
+    return _read(StaffSession.digest == opaque.digest(value), StaffAccount.disabled_at.is_(None)) if value else None
+
+
 def _find(which: ColumnElement[bool]) -> SignedIn | None:
     moment = now()
+    person = _read(which, live(moment))
+    if person is not None:
+        session = person.session
+        if moment - session.last_seen_at >= _TOUCH:
+            _touch(session.id, moment)
+    return person
+
+
+def _read(*conditions: ColumnElement[bool]) -> SignedIn | None:
+    """Return the person of a session with the posts in force; None for a person who has none."""
     row = db.session.execute(
         select(StaffSession, StaffAccount)
         .join(StaffAccount, StaffAccount.id == StaffSession.staff_id)
-        .where(which, live(moment))
+        .where(*conditions)
     ).one_or_none()
     if row is None:
         return None
@@ -95,8 +114,6 @@ def _find(which: ColumnElement[bool]) -> SignedIn | None:
     chosen = next((post for post in in_force if post.id == session.role_id), None)
     if chosen is None and len(in_force) == 1:
         chosen = in_force[0]
-    if moment - session.last_seen_at >= _TOUCH:
-        _touch(session.id, moment)
     return SignedIn(staff, session, in_force, chosen)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from idp.desk.statistics.suppression import Cell
-from idp.letters.figures import Row, State, Week
+from idp.letters.figures import Row, State
 
 WIDTH = 320
 _LABELS = 72
@@ -57,20 +58,21 @@ def of_classes(rows: Sequence[Row]) -> Picture:
     return Picture(len(rows) * _ROW, rectangles, labels)
 
 
-def of_weeks(rows: Sequence[Week], cells: Sequence[Cell]) -> Picture:
-    """Return one column for each week; a hidden number has none."""
-    numbers = [cell if isinstance(cell, int) else 0 for cell in cells]
-    most, step = max([*numbers, 1]), WIDTH / max(len(rows), 1)
+def of_weeks(weeks: Sequence[tuple[date, Cell]]) -> Picture | None:
+    """Return one column for each week; a hidden number has none. Return None if there is nothing to see."""
+    numbers = [cell if isinstance(cell, int) else 0 for _, cell in weeks]
+    if not any(numbers):
+        return None
+    most, step = max(numbers), WIDTH / len(weeks)
     rectangles, labels, labelled = [], [], -_APART
-    for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+    for i, ((monday, _), number) in enumerate(zip(weeks, numbers, strict=True)):
         height = round((_HEIGHT - 14) * number / most, 2)
         rectangles.append(Rectangle(round(i * step + 1, 2), _HEIGHT - height, round(step - 2, 2), height, "activated"))
-        if i - labelled >= _APART and (i == 0 or row.monday.day <= 7):  # noqa: PLR2004 - days of a week
-            labels.append(Label(round(i * step + 1, 2), _HEIGHT + 14, f"{row.monday:%d/%m}"))
+        if i - labelled >= _APART and (i == 0 or monday.day <= 7):  # noqa: PLR2004 - days of a week
+            labels.append(Label(round(i * step + 1, 2), _HEIGHT + 14, f"{monday:%d/%m}"))
             labelled = i
-    if any(numbers):
-        i = numbers.index(most)
-        labels.append(Label(min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
+    i = numbers.index(most)
+    labels.append(Label(min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
     return Picture(_HEIGHT + 20, rectangles, labels)
 
 

@@ -48,6 +48,11 @@ def protected(rows: Sequence[Sequence[int]]) -> list[list[Cell]]:
     return [[_cell(number, (i, j), hidden) for j, number in enumerate(row)] for i, row in enumerate(table)]
 
 
+def rounded(cells: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
+    """Return cells with each number rounded down to tens, so that two counts of it never differ by less than ten."""
+    return [[cell if isinstance(cell, Hidden) else cell - cell % THRESHOLD for cell in row] for row in cells]
+
+
 def alone(numbers: Sequence[int]) -> list[Cell]:
     """Return numbers that are shown without a total: those under ten are hidden."""
     return [number if number >= THRESHOLD else Hidden.SMALL for number in numbers]

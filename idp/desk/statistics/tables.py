@@ -1,21 +1,21 @@
-"""The tables of `/activation` in the scope of the person: a school sees them whole, others without small numbers."""
+"""The tables of `/activation`: a school sees all its present numbers, others the stored ones (`counting`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
 
-from idp.clients.models import Client, ClientSchool
-from idp.db import db
+from idp.accounts.models import School
 from idp.desk import access
-from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
-from idp.desk.statistics import suppression
+from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.desk.statistics import counting
+from idp.desk.statistics.counting import Figures
 from idp.desk.statistics.suppression import Cell, Hidden
 from idp.letters import figures
-from idp.letters.figures import Row, State, Week
+from idp.letters.figures import Row, State
 
 STATES: Mapping[State, Any] = {
     State.ACTIVATED: _l("Activés"),
@@ -61,80 +61,52 @@ def in_words(cell: Cell) -> str:
     return f"{cell:,}".replace(",", "\u202f")
 
 
-def of_states(key: str, title: str, first: str, rows: Sequence[Row], cells: Sequence[Sequence[Cell]]) -> Table:
-    """Return the table of states of classes or schools; the last of `cells` are the totals."""
-    head = [first, *(str(words) for words in STATES.values()), gettext("Comptes")]
-    shown = [[in_words(cell) for cell in row] for row in cells]
-    names = [[row.name or gettext("Sans classe")] for row in rows]
-    body = [name + row for name, row in zip(names, shown, strict=False)]
-    return Table(key, title, head, body, [gettext("Total"), *shown[-1]] if shown else [])
+def of_school(school: School) -> tuple[list[Row], list[tuple[date, int]], list[Table]]:
+    """Return the present figures of a school by class and by week, and their tables."""
+    rows, weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
+    lines = [[*row.counts, row.accounts] for row in rows]
+    names = [row.name or gettext("Sans classe") for row in rows]
+    body = [[name, *map(in_words, line)] for name, line in zip(names, lines, strict=True)]
+    sums = [gettext("Total"), *(in_words(sum(column)) for column in zip(*lines, strict=True))] if lines else []
+    activated = [(week.monday, week.activated) for week in weeks]
+    of_weeks = [gettext("Total"), in_words(sum(number for _, number in activated))]
+    classes = Table("classes", gettext("Par classe"), _head(gettext("Classe")), body, sums)
+    return rows, activated, [classes, _by_week(activated, of_weeks)]
 
 
-def cells_of(rows: Sequence[Row]) -> list[list[Cell]]:
-    """Return the numbers of rows with totals, as the person may see them."""
-    numbers = [row.counts for row in rows]
-    if not sees_all():
-        return suppression.protected(numbers)
-    whole: list[list[Cell]] = [[*row, sum(row)] for row in numbers]
-    return [*whole, [sum(column) for column in zip(*whole, strict=True)]] if whole else []
+def of_scope() -> Figures | None:
+    """Return the stored figures of the person's scope, an ENT or the académie; None before the first count."""
+    client = access.post().client
+    return counting.stored(client.id.hex if client else counting.ACADEMY)
 
 
-def classes() -> tuple[list[Row], Table]:
-    """Return the figures of the classes of the person's school."""
-    school = access.post().school
-    rows = figures.by_class(school.id) if school else []
-    return rows, of_states("classes", gettext("Par classe"), gettext("Classe"), rows, cells_of(rows))
+def of_figures(figures: Figures) -> list[Table]:
+    """Return the tables of stored figures: by ENT, by school, by week without a total, which would not be rounded."""
+    schools = [[name, *map(in_words, cells)] for name, cells in figures.schools]
+    total = [gettext("Total"), *map(in_words, figures.total)] if figures.total else []
+    nothing = ["–"] * (len(STATES) + 1)
+    ents = [[name, *([_sum(*each) for each in sums] or nothing)] for name, sums in figures.ents]
+    return [
+        Table("ents", gettext("Par ENT"), _head(gettext("ENT")), ents, []),
+        Table("schools", gettext("Par établissement"), _head(gettext("Établissement")), schools, total),
+        _by_week(figures.weeks, []),
+    ]
 
 
-def schools() -> tuple[Table, Table]:
-    """Return the tables by school and by ENT. The figures of an ENT are sums of shown numbers only."""
-    rows = figures.by_school(access.schools())
-    cells = cells_of(rows)
-    by_school = of_states("schools", gettext("Par établissement"), gettext("Établissement"), rows, cells)
-    return by_school, _ents({row.key: line for row, line in zip(rows, cells, strict=False)})
+def _head(first: str) -> list[str]:
+    return [first, *(str(words) for words in STATES.values()), gettext("Comptes")]
 
 
-def _ents(cells: Mapping[str, Sequence[Cell]]) -> Table:
-    served = db.session.execute(
-        select(Client.name, Client.id, ClientSchool.uai)
-        .join(ClientSchool, ClientSchool.client_id == Client.id)
-        .where(access.clients(), Client.disabled_at.is_(None))
-        .order_by(Client.name, Client.id)
-    ).all()
-    lines: dict[Any, tuple[str, list[Sequence[Cell]]]] = {}
-    for name, key, uai in served:
-        lines.setdefault(key, (name, []))[1].extend([cells[uai]] if uai in cells else [])
-    head = [gettext("ENT"), *(str(words) for words in STATES.values()), gettext("Comptes")]
-    body = [[name, *_sums(rows)] for name, rows in lines.values()]
-    return Table("ents", gettext("Par ENT"), head, body, [])
+def _sum(cell: Cell, has_all: bool) -> str:  # noqa: FBT001 - a pair of the stored figures
+    """Return a sum of shown numbers, « au moins » where a number is hidden."""
+    is_known = has_all or isinstance(cell, Hidden)
+    return in_words(cell) if is_known else str(gettext("au moins %(n)s", n=in_words(cell)))
 
 
-def _sums(rows: Sequence[Sequence[Cell]]) -> list[str]:
-    """Return the sums of the shown numbers, « au moins » where a number is hidden."""
-    return [_sum(column) for column in zip(*rows, strict=True)] if rows else ["–"] * (len(STATES) + 1)
-
-
-def _sum(column: Sequence[Cell]) -> str:
-    known = [cell for cell in column if isinstance(cell, int)]
-    if len(known) == len(column):
-        return in_words(sum(known))
-    return str(gettext("au moins %(n)s", n=in_words(sum(known)))) if known else in_words(Hidden.MASKED)
-
-
-def weeks() -> tuple[list[Week], list[Cell], Table]:
-    """Return the activations by week. Outside a school there is no total, from which small numbers would follow."""
-    everybody = access.role() not in AT_A_SCHOOL | AT_AN_ENT
-    rows = figures.by_week(None if everybody else access.schools())
-    numbers = [row.activated for row in rows]
-    cells: list[Cell] = list(numbers) if sees_all() else suppression.alone(numbers)
-    body = [[_week(row), in_words(cell)] for row, cell in zip(rows, cells, strict=True)]
+def _by_week(weeks: Sequence[tuple[date, Cell]], total: list[str]) -> Table:
     head = [gettext("Semaine du"), gettext("Mots de passe choisis pour la première fois")]
-    total = [gettext("Total"), in_words(sum(numbers))] if sees_all() else []
-    return rows, cells, Table("weeks", gettext("Par semaine"), head, body, total)
-
-
-def _week(row: Week) -> str:
-    return f"{row.monday:%d/%m/%Y}"
+    body = [[f"{monday:%d/%m/%Y}", in_words(cell)] for monday, cell in weeks]
+    return Table("weeks", gettext("Par semaine"), head, body, total)
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -4,12 +4,14 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
+from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import FiguresExported
 from idp.clock import now, today
 from idp.db import unit_of_work
 from idp.desk import access, downloads
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.statistics import pictures, tables
 from idp.desk.statistics.tables import Table
 from idp.spreadsheet import rows_to_csv
@@ -22,27 +24,37 @@ _PAGE = 100
 @blueprint.get("/activation")
 @needs(Right.READ_STATISTICS)
 def show() -> Response:
-    """Show the figures of the school by class, or those of the scope by school and by ENT; and by week."""
-    weeks, cells, by_week = tables.weeks()
-    context: dict[str, Any] = {
-        "weeks": pictures.of_weeks(weeks, cells) if any(isinstance(cell, int) and cell for cell in cells) else None,
+    """Show the present figures of the school by class, or the stored ones of the scope by school and ENT; by week."""
+    page = _of_school(access.own_school()) if tables.sees_all() else _of_scope()
+    context = {
         "states": [(state.value, str(words)) for state, words in tables.STATES.items()],
         "may_force": access.may(Right.FORCE_PASSWORDS),
-        "at": now(),
-        "classes": None,
-        "next": "",
-        "summary": "",
         "hides": not tables.sees_all(),
     }
-    if tables.sees_all():
-        rows, by_class = tables.classes()
-        context |= {"summary": tables.summary(rows), "classes": pictures.of_classes(rows) if rows else None}
-        shown = [by_class, by_week]
-    else:
-        by_school, by_ent = tables.schools()
-        by_school, context["next"] = _paged(by_school)
-        shown = [by_ent, by_school, by_week]
-    return make_response(render_template("desk/statistics/activation.html", tables=shown, **context))
+    return make_response(render_template("desk/statistics/activation.html", **page, **context))
+
+
+def _of_school(school: School) -> dict[str, Any]:
+    rows, weeks, shown = tables.of_school(school)
+    return {
+        "tables": shown,
+        "weeks": pictures.of_weeks(weeks),
+        "classes": pictures.of_classes(rows) if rows else None,
+        "summary": tables.summary(rows),
+        "at": now(),
+        "next": "",
+    }
+
+
+def _of_scope() -> dict[str, Any]:
+    figures = tables.of_scope()
+    page: dict[str, Any] = {"tables": [], "weeks": None, "classes": None, "summary": "", "at": None, "next": ""}
+    if figures is None:
+        return page
+    by_ent, by_school, by_week = tables.of_figures(figures)
+    by_school, following = _paged(by_school)
+    weeks = pictures.of_weeks(figures.weeks)
+    return page | {"tables": [by_ent, by_school, by_week], "weeks": weeks, "at": figures.counted_at, "next": following}
 
 
 def _paged(table: Table) -> tuple[Table, str]:
@@ -56,6 +68,7 @@ def _paged(table: Table) -> tuple[Table, str]:
 
 @blueprint.post("/activation/export")
 @needs(Right.READ_STATISTICS, fresh=True)
+@keeps()
 def export() -> Response:
     """Return a table as a CSV file, with the numbers of the page."""
     table = _table(request.form.get("table", ""))
@@ -75,8 +88,9 @@ def _for_spreadsheet(cell: str) -> str:
 
 def _table(key: str) -> Table | None:
     """Return a table that the person's page has, by its key."""
-    if key == "weeks":
-        return tables.weeks()[2]
     if tables.sees_all():
-        return tables.classes()[1] if key == "classes" else None
-    return next((table for table in tables.schools() if table.key == key), None)
+        shown = tables.of_school(access.own_school())[2]
+    else:
+        figures = tables.of_scope()
+        shown = tables.of_figures(figures) if figures else []
+    return next((table for table in shown if table.key == key), None)

@@ -7,7 +7,8 @@ from flask_babel import lazy_gettext as _l
 
 from idp.clock import end_of_day, today
 from idp.desk import typed
-from idp.web.forms import Form, PlainField
+from idp.desk.kept_forms.forms import DeskForm
+from idp.web.forms import PlainField
 
 ACCOUNT = "compte"
 """The value of `scope` for the whole account; any other is the key of a child."""
@@ -15,7 +16,7 @@ DAY, OPEN = "jour", "ouverte"
 _MOST_YEARS = 4
 
 
-class SuspensionForm(Form):
+class SuspensionForm(DeskForm):
     """What is suspended, why, and until when."""
 
     scope = PlainField(_l("Que voulez-vous suspendre ?"), longest=40)
@@ -65,7 +66,7 @@ class SuspensionForm(Form):
             self.until.errors = [_l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir.")]
 
 
-class ReopeningForm(Form):
+class ReopeningForm(DeskForm):
     """Why an access is reopened."""
 
     reason = PlainField(_l("Motif"), longest=500)

@@ -12,6 +12,7 @@ from idp.accounts.suspensions.models import Suspension
 from idp.db import db
 from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.suspension import shown
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
@@ -38,6 +39,7 @@ _REFUSALS = {
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
 @needs(Right.SUSPEND, fresh=True)
+@keeps("scope", "reason", "reference", "end", "until")
 def suspend(account: uuid.UUID) -> Response:
     """Show what could be suspended and what would end; suspend it."""
     chosen, form = access.account(account), SuspensionForm()
@@ -106,6 +108,7 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
 @needs(Right.REOPEN, fresh=True)
+@keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it."""
     chosen, form = access.account(account), ReopeningForm()

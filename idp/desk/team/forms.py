@@ -5,15 +5,16 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
 from idp.desk.choices import ChoiceField
+from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.staff.invitations import LONGEST_NAME
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.uai import is_uai, normalised_uai
-from idp.web.forms import Form, PlainField
+from idp.web.forms import PlainField
 
 
-class InvitationForm(Form):
+class InvitationForm(DeskForm):
     """Who is invited, and for what; only the engineer chooses the school or the ENT."""
 
     person = PlainField(_l("Prénom et nom"), name="nom")

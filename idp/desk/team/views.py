@@ -17,6 +17,8 @@ from idp.desk.access import Right, needs
 from idp.desk.alerts import new_head
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
+from idp.desk.kept_forms import forms as kept_forms
+from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import invitations, posts, team
 from idp.desk.staff.invitations import Grant, InvitationError
 from idp.desk.staff.models import Role
@@ -91,6 +93,7 @@ def _new_end() -> date:
 
 @blueprint.route("/equipe/inviter", methods=["GET", "POST"])
 @needs(Right.MANAGE_TEAM, fresh=True)
+@keeps("nom", "mail", "role", "uai", "ent")
 def invite() -> Response:
     """Invite a person to a role that the inviter may grant, in the inviter's scope."""
     form, own, chooses = InvitationForm(), access.post(), access.role() is Role.ENGINEER
@@ -100,7 +103,8 @@ def invite() -> Response:
         clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name))
         form.client.options = [("", gettext("Aucun")), *((str(client.id), client.name) for client in clients)]
     if request.method == "GET":
-        form.role.data, form.client.data = request.args.get("role", granted[0].value), request.args.get("ent", "")
+        if not form.is_refilled:
+            form.role.data, form.client.data = request.args.get("role", granted[0].value), request.args.get("ent", "")
         return _invitation_page(form, chooses=chooses)
     if form.chosen_role is None and form.role.data:
         _journal_refusal(form.role.data)
@@ -150,6 +154,7 @@ def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:
 
 @blueprint.route("/equipe/<uuid:key>/terminer", methods=["GET", "POST"])
 @needs(Right.MANAGE_TEAM, fresh=True)
+@keeps()
 def end(key: UUID) -> Response:
     """End a role in scope, after a page that names the person."""
     row = _colleague(key)
@@ -180,6 +185,7 @@ def _end_page(row: Colleague) -> Response:
 
 @blueprint.route("/equipe/<uuid:key>/acces", methods=["GET", "POST"])
 @needs(Right.MANAGE_TEAM, fresh=True)
+@keeps()
 def give_back(key: UUID) -> Response:
     """Send a link to a colleague who lost the access, after a page that names the person."""
     row, person, own = _colleague(key), access.person(), access.post()
@@ -240,9 +246,12 @@ def _explain(refusal: Refusal) -> str:
 
 @blueprint.route("/equipe/renouveler", methods=["GET", "POST"])
 @needs(Right.MANAGE_TEAM, fresh=True)
+@keeps("acces")
 def renew() -> Response:
     """Name the colleagues whose roles would last longer, then renew these roles."""
-    keys = _keys(request.form.getlist("acces") if request.method == "POST" else request.args.getlist("acces"))
+    kept = kept_forms.current()
+    typed = request.form if request.method == "POST" else kept.fields if kept else request.args
+    keys = _keys(typed.getlist("acces"))
     if request.method == "POST":
         team.renew(colleagues.staff_roles(), keys, by=access.person().staff.id)
         return see_other(url_for("team.show", fait="renouvele"))

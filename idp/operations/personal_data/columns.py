@@ -1,7 +1,7 @@
 """The columns that hold data about a person: which ones an export shows, names or omits.
 
-Every table and every column is listed here, or in `LEFT_OUT` with its reason; a test compares both with the database.
-Labels are French, since the person reads them.
+Every table and every column is listed here, or in `left_out.TABLES` with its reason; a test compares both with the
+database. Labels are French, since the person reads them.
 """
 
 from collections.abc import Callable, Mapping
@@ -370,30 +370,3 @@ PARTS = (
     _ISSUES,
     _JOURNAL,
 )
-
-LEFT_OUT: Mapping[str, str] = {
-    "school": "about establishments; those of the children are named with them",
-    "client": "about the software of an ENT",
-    "client_school": "about the software of an ENT",
-    "client_invite": "about the software of an ENT",
-    "sector": "about the software of an ENT",
-    "charter_version": "texts of an ENT; the accepted ones are named by version",
-    "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
-    "spent_proof": "digests of proofs of an ENT's software",
-    "signing_key": "keys of this service",
-    "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
-    "import_batch": "acts of operators on whole files",
-    "throttle": "counters under keyed digests, which name nobody",
-    "retired_name": "digests that many names share, so that they identify nobody",
-    "staff_account": "people of the desk, who are no parents",
-    "staff_role": "people of the desk",
-    "staff_credential": "people of the desk",
-    "staff_session": "people of the desk",
-    "staff_invitation": "people of the desk",
-    "staff_ceremony": "people of the desk",
-    "desk_job": "work that people of the desk asked for; no family is named in it",
-    "desk_job_file": "files for people of the desk, encrypted and gone within a day",
-    "noted_settings": "settings of this service",
-    "audit_seal": "hashes that protect the journal",
-    "audit_beginning": "hashes that protect the journal",
-}

@@ -59,10 +59,12 @@ _COUNTED = {
     "notices_removed": "notices that schools settled",
     "suspensions_removed": "suspensions of erased people that are over",
     "imports_removed": "imports of school files, with their issues",
+    "kept_forms": "forms of the desk that were kept while a proof or a sign-in came first",
     "staff_sessions": "sessions of the desk",
     "staff_links": "invitations and challenges of the desk",
     "staff_removed": "people of the desk who left",
     "desk_jobs": "jobs of the desk, with their files",
+    "desk_figures": "figures of the desk that are older than a week",
 }
 
 

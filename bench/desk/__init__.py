@@ -1,0 +1,1 @@
+"""The desk of a whole académie: its rows, and how long its pages take."""

@@ -1,0 +1,23 @@
+"""The table of the stored figures."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.db import Base
+
+
+class StoredFigures(Base):
+    """The figures of one scope as its people see them: rounded, without numbers under ten.
+
+    `scope` is `academy`, or the key of a client. `counted_at` is when the count began. `tables` holds, by the name of
+    each table, its rows (`idp.desk.statistics.counting`).
+    """
+
+    __tablename__ = "desk_figures"
+
+    scope: Mapped[str] = mapped_column(String(40), primary_key=True)
+    counted_at: Mapped[datetime]
+    tables: Mapped[dict[str, Any]]

@@ -1,0 +1,118 @@
+"""A page with a list has as many statements for many rows as for few (N+1)."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account, Guardianship
+from idp.accounts.school_notices import Kind
+from idp.audit.events import AccountRead
+from idp.clock import now
+from idp.db import db
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.prints.job import KIND as PRINT
+from idp.desk.school_files.job import CHECK
+from idp.desk.staff.commands import list_staff
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.desk.statistics import counting
+from idp.letters.recipients import Skip
+from idp.rostering.models import ImportBatch, ImportIssue
+from tests.builders import COLLEGE, Build
+from tests.desk.colleagues import Colleagues
+from tests.desk.entries import write
+from tests.desk.test_notices import noticed
+from tests.statements.heard import heard
+
+PAGES: dict[Role, tuple[str, ...]] = {
+    Role.HEAD: (
+        "/", "/classes", "/classes/liste?tout=1", "/classes/rappel?tout=1", "/classes/courriers?tout=1", "/activation",
+        "/impressions", "/signalements", "/recherche?q=leroy", "/recherche?liste=courriers", "/fichiers", "/equipe",
+        "/ent", "/journal", "/comptes/{account}",
+    ),
+    Role.DPO: ("/", "/activation", "/signalements", "/recherche?q=leroy", "/ent", "/journal"),
+    Role.ENGINEER: ("/", "/activation", "/fichiers", "/equipe", "/ent", "/journal"),
+}  # fmt: skip
+"""The pages of each role with a list; `account` is one that many entries and notices name."""
+
+
+def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Account, number: int) -> None:
+    """Add rows to each list: families, notices open and settled, prints with problems, imports, colleagues, ENTs."""
+    other = colleagues.person(f"Nadia Perrin {number}")
+    role = colleagues.grant(other, Role.SECRETARY)
+    people = [
+        build.never_activated(children=[build.child()], family_name=f"LEROY{number}", given_name="Noé"),
+        build.active(children=[build.child()], email=None, pending_email=f"p{number}@exemple.fr", family_name="LEROY"),
+    ]
+    for parent, kind in zip(people, (Kind.NAME_IN_DOUBT, Kind.NOT_GUARDIAN), strict=True):
+        noticed(build, kind, parent, other=account)
+    settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
+    settled.settled_at, settled.settled_by = now(), f"desk secretary {other.id}"
+    db.session.query(Guardianship).filter_by(account_id=people[1].id).update({"disputed_at": now()})
+    result = {
+        "letters": 1,
+        "skipped": {Skip.CHANGED.value: [str(people[0].id)], Skip.DISPUTED.value: [str(people[1].id)]},
+        "cut": [str(people[0].id)],
+    }
+    parameters = {"class": "6e 1", "slips": False, "renew": False}
+    common = {"staff_id": person.id, "role_id": role.id, "school_id": build.school().id, "state": State.DONE}
+    prints = Job(kind=PRINT.name, parameters=parameters, result=result, **common)
+    checks = Job(kind=CHECK.name, parameters={"school": COLLEGE, "role": "head"}, result={"mistakes": []}, **common)
+    batch = ImportBatch(
+        id=uuid.uuid4(), format="SIECLE", mode="complet", state="done", actor=f"desk head {other.id}", schools=[COLLEGE]
+    )
+    db.session.add_all([prints, checks, batch])
+    db.session.flush()
+    db.session.add(JobFile(job_id=prints.id, name="x", media_type="x/y", content=b"x", expires_at=now() + timedelta(1)))
+    db.session.add(ImportIssue(batch_id=batch.id, severity="error", file="a", line=1, key="1", code="x", message="X."))
+    db.session.commit()
+    write(AccountRead(account_id=account.id), other, build.school().id, role="secretary")
+    write(AccountRead(account_id=people[0].id), other)
+    build.ent(f"ENT {number}", f"ent{number}.test")
+
+
+def statements(browser: FlaskClient, page: str) -> list[str]:
+    with heard() as seen:
+        assert browser.get(page).status_code == 200, page
+    return list(seen)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_list_has_as_many_statements_for_many_rows_as_for_few(
+    desk: Flask, build: Build, colleagues: Colleagues
+) -> None:
+    account = build.active(children=[build.child()], email="seul@exemple.fr")
+    browsers = {}
+    for role in PAGES:
+        person = colleagues.person()
+        colleagues.grant(person, role)
+        browsers[role] = colleagues.session(person, reason="" if role is not Role.DPO else "ticket 1")[0]
+        if role is Role.HEAD:
+            head = person
+    pages = [(role, page.format(account=account.id)) for role, some in PAGES.items() for page in some]
+    rows(build, colleagues, head, account, 1)
+    rows(build, colleagues, head, account, 2)
+    counting.count()
+    for role, page in pages:  # the journal names each page that was opened
+        statements(browsers[role], page)
+    few = {(role, page): statements(browsers[role], page) for role, page in pages}
+    few_listed = _listed(desk)
+    for number in range(3, 8):
+        rows(build, colleagues, head, account, number)
+    counting.count()
+    for (role, page), before in few.items():
+        after = statements(browsers[role], page)
+        assert len(after) == len(before), (role, page, [text for text in after if after.count(text) > 1])
+    assert _listed(desk) == few_listed
+
+
+def _listed(desk: Flask) -> int:
+    """Return the number of statements of `idp staff list`."""
+    with heard() as seen:
+        answer = desk.test_cli_runner().invoke(list_staff, ["--json"])
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.count('"id"') == db.session.query(StaffAccount).count()
+    assert db.session.query(StaffRole).count() > 0
+    return len(seen)
