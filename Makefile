@@ -25,7 +25,7 @@ help:
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
 	@echo "make checklist    write the tests of each row into docs/security.md"
 	@echo "make reference    write the settings, commands and events into docs/reference/"
-	@echo "make screenshots  take the screenshots of the README with Chromium"
+	@echo "make screenshots  take the screenshots of the README and of the desk's guides with Chromium"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
 	@echo "make bench        measure the service under load (BENCH=--quick: a minute; BENCH=--help: options)"
 	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"

@@ -1,4 +1,4 @@
-"""Writes the families of the collège and of the lycée as an AAF: a Complet of the second degree, in UTF-8.
+"""Writes the families of the lycée professionnel as an AAF: a Complet of the second degree, in UTF-8.
 
 The vocabulary is SDET's (annex on the AAF): three files, of schools, of pupils and of the people responsible for them.
 """

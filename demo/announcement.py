@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo import school_file
 from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt
 from demo.letters import Paper, SeededLetter
@@ -17,7 +18,10 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Announcement:
-    """A demonstration that runs at `port`, with families from the school files in `files`."""
+    """A demonstration that runs at `port`, with families from the school files in `files`.
+
+    `school_file` is the file that the secretary brings to the desk.
+    """
 
     settings: Settings
     ents: Sequence[DemoEnt]
@@ -25,6 +29,7 @@ class Announcement:
     letters: Sequence[SeededLetter]
     colleagues: Sequence[Colleague]
     files: Path
+    school_file: Path
     port: int
 
     @property
@@ -52,6 +57,7 @@ class Announcement:
             "desk": {
                 "url": self.settings.desk_url,
                 "staff": [colleague.row() for colleague in self.colleagues],
+                "school_file": str(self.school_file),
             },
         }
 
@@ -81,6 +87,11 @@ class Announcement:
         if waiting_staff:
             lines += ["", "Staff of the desk enrol with these links, each for another browser or profile:"]
             lines += [f"  {colleague.role.value:<20} {colleague.link}" for colleague in waiting_staff]
+        lines += [
+            "",
+            f"The secretary's next school file, to bring on the page « Fichiers » ({school_file.SCHOOL.name}):",
+            f"  {self.school_file}",
+        ]
         return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
 
 

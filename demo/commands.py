@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from demo import desk, supervisor
+from demo import desk, school_file, supervisor
 from demo.announcement import Announcement
 from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt, ents_at
@@ -96,7 +96,9 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
             letters, colleagues = _prepare(settings, ents, paper, files)
             watched.start(service(settings, port))
             paper.print(in_order(letters))
-            announcement = Announcement(settings, ents, paper, letters, colleagues, files, port)
+            announcement = Announcement(
+                settings, ents, paper, letters, colleagues, files, school_file.write(folder), port
+            )
 
             def ready() -> None:
                 write_json(index, announcement.index())

@@ -28,15 +28,15 @@ class DemoHome:
 class DemoSchool:
     """A school of the demonstration. Its UAI has a valid control letter and a serial number that no real school has.
 
-    `kind` is the AAF's word for the type of school; `source` is the format of its file: `AAF` or `SIECLE`.
+    `source` is the format of its file: `AAF` or `SIECLE`; `kind` is the AAF's word for the type of school.
     """
 
     uai: str
     name: str
     home: DemoHome
     phone: str
-    kind: str
-    source: str = AAF
+    source: str = SIECLE
+    kind: str = ""
 
     @property
     def postal_address(self) -> tuple[str, ...]:
@@ -85,23 +85,15 @@ class DemoGuardian:
         return f"{self.source}:{self.key}"
 
 
-COLLEGE = DemoSchool(
-    "0599001N", "Collège des Tilleuls", DemoHome(("12 rue des Tilleuls",)), "03 53 01 40 40", "COLLEGE"
-)
-LYCEE = DemoSchool(
-    "0599002P",
-    "Lycée Louise-Weber",
-    DemoHome(("3 place du Kiosque",)),
-    "03 53 01 50 50",
-    "LYCEE D ENSEIGNEMENT GENERAL ET TECHNOLOGIQUE",
-)
+COLLEGE = DemoSchool("0599001N", "Collège des Tilleuls", DemoHome(("12 rue des Tilleuls",)), "03 53 01 40 40")
+LYCEE = DemoSchool("0599002P", "Lycée Louise-Weber", DemoHome(("3 place du Kiosque",)), "03 53 01 50 50")
 PROFESSIONAL_LYCEE = DemoSchool(
     "0599003R",
     "Lycée professionnel Rosa-Bonheur",
     DemoHome(("21 rue des Ateliers",)),
     "03 53 01 60 60",
+    AAF,
     "LYCEE PROFESSIONNEL",
-    SIECLE,
 )
 SCHOOLS = (COLLEGE, LYCEE, PROFESSIONAL_LYCEE)
 ACADEMY = "Académie des Deux-Rives"
@@ -135,7 +127,15 @@ _CHILDREN = (
     ("gaspard", "Gaspard", "ROUSSEAU", PROFESSIONAL_LYCEE, "1re MELEC"),
     # pupils without a class, and pupils who left in this school year: their families get no letter
     ("basile", "Basile", "FONTAINE", COLLEGE, ""),
-    ("nael", "Naël", "CARPENTIER", PROFESSIONAL_LYCEE, "2de MTNE 2"),
+    ("nael", "Naël", "CARPENTIER", LYCEE, "2de 2"),
+    # brothers and sisters: of fewer than twenty pupils, a secretary may let none leave (`school_file`)
+    ("maeve", "Maeve", "O'BRIEN", COLLEGE, "3e 1"),
+    ("killian", "Killian", "O'BRIEN", COLLEGE, "4e 2"),
+    ("thao", "Thao", "NGUYEN", COLLEGE, "6e 2"),
+    ("duc", "Duc", "NGUYEN", COLLEGE, "3e 3"),
+    ("jan", "Jan", "KOWALSKI", COLLEGE, "4e 3"),
+    ("simon", "Simon", "MOREAU", COLLEGE, "4e 1"),
+    ("theo", "Théo", "SCHMITT", COLLEGE, "3e 2"),
 )
 _LEFT = "nael"
 _BY_KEY = {
@@ -254,14 +254,14 @@ _OTHERS = [
     ),
     *_household(
         DemoHome(("2 place du Marché",)),
-        _of("nolan"),
+        _of("nolan", "maeve", "killian"),
         ("M.", "Patrick", "O'BRIEN", FATHER),
         ("Mme", "Maëlle", "O'BRIEN LE GOFF", MOTHER),
     ),
     *_household(DemoHome(("19 rue de la Filature",)), _of("deniz"), ("M.", "Oğuz", "Yılmaz", FATHER)),
     *_household(
         DemoHome(("Appartement 3", "14 boulevard de la Gare")),
-        _of("minh-anh"),
+        _of("minh-anh", "thao", "duc"),
         ("Mme", "Thi Lan", "NGUYEN", MOTHER),
         ("M.", "Minh", "NGUYEN", FATHER),
     ),
@@ -273,7 +273,7 @@ _OTHERS = [
     ),
     *_household(
         DemoHome(("55 rue des Houblonnières",), "59991", "Saint-Vaast-sur-Lune"),
-        _of("zuzanna"),
+        _of("zuzanna", "jan"),
         ("Mme", "Agnieszka", "KOWALSKA", MOTHER),
         ("M.", "Piotr", "KOWALSKI", FATHER),
     ),
@@ -296,7 +296,7 @@ _OTHERS = [
     ),
     *_household(
         DemoHome(("10 square Olympe",)),
-        _of("jeanne"),
+        _of("jeanne", "simon"),
         ("Mme", "Camille", "MOREAU", MOTHER),
         ("Mme", "Hélène", "MOREAU", MOTHER),
     ),
@@ -326,7 +326,7 @@ _OTHERS = [
     ),
     *_household(
         DemoHome(("39 rue des Maraîchers",)),
-        _of("anna"),
+        _of("anna", "theo"),
         ("Mme", "Ursula", "SCHMITT", MOTHER),
         ("M.", "Didier", "SCHMITT", FATHER),
     ),

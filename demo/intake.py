@@ -1,19 +1,21 @@
 """Imports the invented families from school files, as `idp roster import` does.
 
-The files are written once: change one and start again to see the effect.
+The files are written once: change one and start again to see the effect. Files that did not change since their import
+are not imported again, so that what a secretary imported at the desk stays.
 """
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 import click
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from demo.aaf_files import aaf_files
-from demo.families import AAF, SCHOOLS, SIECLE
-from demo.folder import write_private
+from demo.families import AAF, SCHOOLS, SIECLE, DemoSchool
+from demo.folder import read_json, write_json, write_private
 from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
 from idp.clock import today
@@ -23,6 +25,7 @@ from idp.rostering import imports, lock, schools
 from idp.rostering.imports import FORCED, Steps
 from idp.rostering.records import Form
 
+_OF_SIECLE: Sequence[DemoSchool] = [school for school in SCHOOLS if school.source == SIECLE]
 _QUIET = Steps(
     reading=lambda _bytes: None,
     comparing=lambda _keys: None,
@@ -32,7 +35,7 @@ _QUIET = Steps(
 
 
 def write_files(folder: Path) -> None:
-    """Write the schools' files to `folder`, an AAF and a SIECLE, unless they exist: all of them, or none."""
+    """Write the schools' files to `folder`, an AAF and a SIECLE for each school, unless they exist: all, or none."""
     if folder.is_dir():
         return
     part = folder.with_name(f".{folder.name}.part")
@@ -40,7 +43,8 @@ def write_files(folder: Path) -> None:
     part.mkdir(mode=0o700)
     for path, content in _files(today()):
         target = part / path
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        for parent in reversed(path.parents[:-1]):
+            (part / parent).mkdir(mode=0o700, exist_ok=True)
         write_private(target, content)
     part.rename(folder)
 
@@ -48,21 +52,20 @@ def write_files(folder: Path) -> None:
 def _files(today: date) -> Iterator[tuple[Path, bytes]]:
     for name, content in aaf_files(today).items():
         yield Path(AAF, name), content
-    for school in SCHOOLS:
-        if school.source == SIECLE:
-            for name, content in siecle_files(school, today).items():
-                yield Path(SIECLE, name), content
+    for school in _OF_SIECLE:
+        for name, content in siecle_files(school, today).items():
+            yield Path(SIECLE, school.uai, name), content
 
 
 def import_files(settings: Settings, folder: Path) -> None:
-    """Import the files. Details that they do not contain, such as the name of SIECLE's school, are set first.
+    """Import the files. Details that they do not contain, such as the name of SIECLE's schools, are set first.
 
     Raises:
         ClickException: the files cannot be imported, or the database belongs to an older demonstration.
     """
     _refuse_older()
-    for school in SCHOOLS:
-        if school.source == SIECLE and not db.session.scalar(select(School.id).where(School.uai == school.uai)):
+    for school in _OF_SIECLE:
+        if not db.session.scalar(select(School.id).where(School.uai == school.uai)):
             schools.change(
                 school.uai,
                 name=school.name,
@@ -70,28 +73,53 @@ def import_files(settings: Settings, folder: Path) -> None:
                 phone=school.phone,
                 degree=Degree.SECONDARY,
             )
-    for source in (AAF, SIECLE):
-        try:
-            # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-            result = imports.run(settings, [folder / source], Form(today=today()), _QUIET, FORCED)
-        except imports.ImportStoppedError as stopped:
-            stopped.result.staging.close()
-            raise click.ClickException(
-                f"the files in {folder / source} cannot be imported ({stopped}): "
-                f"correct them, or delete {folder}, which the demonstration then writes again"
-            ) from stopped
-        except lock.ImportRunningError as busy:
-            raise click.ClickException("another import is running on this database: wait until it ends") from busy
-        result.staging.close()
+    record = folder.with_name("imported.json")
+    if db.session.scalar(select(Account.id).limit(1)) is None:
+        record.unlink(missing_ok=True)  # it belongs to a deleted database
+    imported = read_json(record, {})
+    for part in (AAF, *(f"{SIECLE}/{school.uai}" for school in _OF_SIECLE)):
+        digest = _digest(folder / part)
+        if imported.get(part) != digest:
+            _import(settings, folder, folder / part)
+            imported[part] = digest
+            write_json(record, imported)
+
+
+def _digest(source: Path) -> str:
+    """Return a digest of the files of a folder and of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            digest.update(hashlib.sha256(path.name.encode()).digest() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _import(settings: Settings, folder: Path, source: Path) -> None:
+    try:
+        # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
+        result = imports.run(settings, [source], Form(today=today()), _QUIET, FORCED)
+    except imports.ImportStoppedError as stopped:
+        stopped.result.staging.close()
+        raise click.ClickException(
+            f"the files in {source} cannot be imported ({stopped}): "
+            f"correct them, or delete {folder}, which the demonstration then writes again"
+        ) from stopped
+    except lock.ImportRunningError as busy:
+        raise click.ClickException("another import is running on this database: wait until it ends") from busy
+    result.staging.close()
 
 
 def _refuse_older() -> None:
-    """Refuse accounts that no file brought: older demonstrations wrote them, and an import would duplicate them."""
+    """Refuse the families of an older demonstration, which an import would bring a second time.
+
+    No file brought their accounts, or a file of another format.
+    """
     written = select(Account.id).where(
         Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
     )
-    if db.session.scalar(written.limit(1)) is not None:
+    formats = [and_(School.uai == school.uai, School.source.not_in(("", school.source))) for school in SCHOOLS]
+    if db.session.scalar(written.limit(1)) or db.session.scalar(select(School.id).where(or_(*formats)).limit(1)):
         raise click.ClickException(
-            "an older version of the demonstration wrote these families without importing them: "
+            "an older version of the demonstration wrote these families otherwise: "
             "run `make demo-reset`, then `make demo`"
         )

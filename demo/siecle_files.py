@@ -1,22 +1,28 @@
-"""Writes the families of the lycée professionnel as SIECLE exports: two files, in Latin-9.
+"""Writes families of a school as a SIECLE export: two files, in Latin-9; other characters are references of XML.
 
 The names of the fields are those of today's exports; empty fields are omitted, as SIECLE does.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from xml.etree import ElementTree as ET
 
-from demo.families import CHILDREN, RESPONSIBLES, SIECLE, DemoChild, DemoGuardian, DemoHome, DemoSchool
+from demo.families import CHILDREN, RESPONSIBLES, DemoChild, DemoGuardian, DemoHome, DemoSchool
 
 ENCODING = "iso-8859-15"
 _SEPTEMBER = 9
 
 
-def siecle_files(school: DemoSchool, today: date) -> dict[str, bytes]:
-    """Return the files of an export of `school` made `today`, by name."""
+def siecle_files(
+    school: DemoSchool,
+    today: date,
+    children: Sequence[DemoChild] = CHILDREN,
+    responsibles: Sequence[DemoGuardian] = RESPONSIBLES,
+) -> dict[str, bytes]:
+    """Return the files of an export of `school` made `today`, by name; it contains this school's families alone."""
     year = today.year - (today.month < _SEPTEMBER)
-    pupils = [child for child in CHILDREN if child.school == school]
-    people = [person for person in RESPONSIBLES if person.source == SIECLE and person.children[0].school == school]
+    pupils = [child for child in children if child.school == school]
+    people = [person for person in responsibles if any(child.school == school for child in person.children)]
     numbers = {home: str(4001 + rank) for rank, home in enumerate(dict.fromkeys(person.home for person in people))}
 
     students, students_data = _export("BEE_ELEVES", school, year, today)
@@ -34,7 +40,8 @@ def siecle_files(school: DemoSchool, today: date) -> dict[str, bytes]:
     group = ET.SubElement(guardians_data, "RESPONSABLES")
     for person in people:
         for child in person.children:
-            _add_link(group, child, person)
+            if child.school == school:
+                _add_link(group, child, person)
     group = ET.SubElement(guardians_data, "ADRESSES")
     for home, number in numbers.items():
         _add_home(group, home, number)

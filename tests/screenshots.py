@@ -1,12 +1,13 @@
-"""`python -m tests.screenshots`: take the screenshots of the README, docs/images/parcours.webp.
+"""`python -m tests.screenshots`: take the screenshots of the README, docs/images/parcours.webp, and of the desk.
 
 A parent of the demonstration goes from the letter to the private page of the ENT in Chromium, at the width of a phone,
-with the steps of the stories. The image shows all pages on the way.
+with the steps of the stories. The image shows all pages on the way. `tests.desk_screenshots` takes those of the desk.
 """
 
 import base64
 import html
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,12 +18,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from demo.letters import SeededLetter
 from idp.letters.render import pdf
 from idp.paths import TEMPLATES
+from tests import desk_screenshots
+from tests.applications import SHARED
 from tests.checklist import ROOT
 from tests.stories import gestes
 from tests.stories.browser import ARGUMENTS, CHROMIUM, follow, new_page
 from tests.stories.site import Site
 
 PICTURE = ROOT / "docs" / "images" / "parcours.webp"
+DESK = PICTURE.parent / "bureau"
 LARGEST = 300 * 1024
 """The maximum size of the image in bytes."""
 _EMAIL = "noemie.leroy@exemple.fr"
@@ -39,21 +43,25 @@ img {{ display: block; width: 360px; height: 740px; object-fit: contain; object-
 
 
 def main() -> int:
-    """Take the screenshots; return 1 if Chromium is missing or the image is too large."""
+    """Take the screenshots; return 1 if Chromium is missing or an image is too large."""
     if CHROMIUM is None:
         return _refuse("Chromium is not installed: .ci/install brings it, or CHROMIUM names it.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        os.environ[SHARED] = folder  # where the steps of the stories note the pages that they have checked
         site = Site.on(f"sqlite:///{folder}/idp.db", Path(folder), "")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             site.start()
             picture = _sheet(browser, _walk(browser, site))
+            too_large = desk_screenshots.take_all(browser, site, DESK)
         finally:
             site.stop()
             browser.close()
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(picture)
-    return _refuse(f"{PICTURE.name} has {len(picture)} bytes: make it smaller.") if len(picture) > LARGEST else 0
+    if len(picture) > LARGEST:
+        too_large.append(f"{PICTURE.name} has {len(picture)} bytes: make it smaller.")
+    return _refuse("\n".join(too_large)) if too_large else 0
 
 
 def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:

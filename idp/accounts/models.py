@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
+from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
@@ -35,8 +35,8 @@ class Degree(enum.Enum):
 class School(UuidKey, Base):
     """A school, named by its UAI (7 digits and a control letter).
 
-    `roster_key` is its key in the school files, whose format is `source`: files of another one would bring the families
-    again. Letters print `phone` and `hours`. The digest of notices goes to `email`, the last one at `digest_sent_at`.
+    `roster_key` is its key in the files, whose format is `source`: files of another one would bring the families again.
+    Letters print `phone`, `hours`, the `letter_languages` (None: all). `email` got the last digest at `digest_sent_at`.
     """
 
     __tablename__ = "school"
@@ -47,6 +47,7 @@ class School(UuidKey, Base):
     postal_address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
     hours: Mapped[str] = mapped_column(String(80), default="")
+    letter_languages: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     email: Mapped[str | None] = mapped_column(String(254))
     digest_sent_at: Mapped[datetime | None]
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
@@ -101,9 +102,8 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
-    secret. `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the
-    former address, or empty if two former addresses claim the account. While it is set, no mail recovers the account,
-    until the school decides or a new letter is used.
+    secret. `contested_at` is when an applied change of address was contested; `contested_email` is the former address,
+    or empty if two claim the account. Until the school decides or a new letter is used, no mail recovers the account.
 
     Password: with `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new
     letter. `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school

@@ -1,11 +1,11 @@
-"""Fields of the desk's forms: a choice of a list, a text of several lines, a word that confirms."""
+"""Fields of the desk's forms: a choice of a list, several of a list, a text of several lines, a word that confirms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from wtforms import StringField
+from wtforms import Field, StringField
 
 from idp.folding import fold
 from idp.web.forms import PlainField
@@ -33,6 +33,23 @@ class ChoiceField(StringField):  # type: ignore[misc]
     def iter_options(self) -> Iterator[tuple[str, str, bool]]:
         """Yield each option with its label, and whether it is chosen."""
         yield from ((value, label, value == self.data) for value, label in self.options)
+
+
+class TickField(Field):  # type: ignore[misc]
+    """Some of the `options`, in their order; None if the request has no field of this name.
+
+    Browsers send nothing for a list without a tick, so that the page sends an empty value too.
+    """
+
+    def __init__(self, *args: Any, options: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.options = options
+        self.data: list[str] | None = None
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Keep the values that are options."""
+        if valuelist:
+            self.data = [value for value in self.options if value in valuelist]
 
 
 class AreaField(PlainField):

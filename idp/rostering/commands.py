@@ -12,6 +12,7 @@ from sqlalchemy import select
 from idp.accounts.models import Degree
 from idp.clock import today
 from idp.db import db
+from idp.letter_languages import LANGUAGES
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
 from idp.rostering.imports import FORCED, TERMS, ImportResult, ImportStoppedError
@@ -228,6 +229,9 @@ def _issues(batch: ImportBatch) -> Iterator[Issue]:
         yield Issue(Severity(row.severity), Place(row.file, row.line), row.key, row.code, row.message)
 
 
+_NO_LANGUAGE = "none"
+
+
 @click.group()
 def school() -> None:
     """List schools, and change what files do not say about them."""
@@ -264,13 +268,26 @@ def list_schools(*, as_json: bool) -> None:
     callback=_email,
     help='Email for the daily mail of notices; "" removes it.',
 )
+@click.option(
+    "--letter-language",
+    "languages",
+    multiple=True,
+    type=click.Choice([*LANGUAGES, _NO_LANGUAGE]),
+    help=f"A language of the lines after the French text of letters; repeat it in order. {_NO_LANGUAGE}: French alone.",
+)
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))
 def set_school(uai: str, degree: str | None, **values: Any) -> None:
     """Change a school's data that letters and pages need and files do not have; add the school if it is new."""
     if degree is None and all(value is None or value == () for value in values.values()):
-        raise click.UsageError("give at least one of --name, --address, --phone, --hours, --mail and --degree")
+        raise click.UsageError(
+            "give at least one of --name, --address, --phone, --hours, --mail, --letter-language and --degree"
+        )
+    languages = values.pop("languages")
+    if _NO_LANGUAGE in languages and len(set(languages)) > 1:
+        raise click.UsageError(f"--letter-language {_NO_LANGUAGE} stands alone")
+    tags = [tag for tag in languages if tag != _NO_LANGUAGE] if languages else None
     try:
-        made = schools.change(uai, degree=Degree(degree) if degree else None, **values)
+        made = schools.change(uai, degree=Degree(degree) if degree else None, languages=tags, **values)
     except ValueError as error:
         raise click.ClickException(plain(error)) from error
     click.echo(f"{uai} {'was added' if made else 'was changed'}")

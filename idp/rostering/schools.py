@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from idp import letter_languages
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
@@ -27,6 +28,7 @@ def rows() -> Iterator[dict[str, Any]]:
             "address": school.postal_address,
             "phone": school.phone,
             "hours": school.hours,
+            "letter_languages": letter_languages.chosen(school.letter_languages),
             "mail": school.email,
         }
 
@@ -41,12 +43,17 @@ def change(
     degree: Degree | None,
     email: str | None = None,
     hours: str | None = None,
+    languages: Sequence[str] | None = None,
 ) -> bool:
     """Change the given values, and return whether the school is new. An empty `email` or `hours` removes the value.
 
+    `languages` are those of its letters, in their order; with none of them, letters are in French alone.
+
     Raises:
-        ValueError: A value is too long or is not an email, or a new school has no name; nothing was changed.
+        ValueError: A value is too long or is not an email, letters have no such language, or a new school has no name;
+            nothing was changed.
     """
+    stored_languages = letter_languages.to_store(languages or ())
     if email:
         email = parsed_email(email)
     texts = ((name, "school_name"), (phone, "phone"), (hours, "hours"))
@@ -70,6 +77,8 @@ def change(
     school.degree = degree or school.degree
     if email is not None:
         school.email = email or None
+    if languages is not None:
+        school.letter_languages = stored_languages
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
     return made
 

@@ -152,6 +152,7 @@ def upgrade() -> None:
     sa.Column('postal_address', sa.JSON(), nullable=False),
     sa.Column('phone', sa.String(length=30), nullable=False),
     sa.Column('hours', sa.String(length=80), nullable=False),
+    sa.Column('letter_languages', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('email', sa.String(length=254), nullable=True),
     sa.Column('digest_sent_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('roster_key', sa.String(length=80), nullable=True),

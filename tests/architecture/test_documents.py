@@ -17,6 +17,7 @@ from tests.rows import each_row
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"), *CHECKOUT.glob("clients/**/*.md")])
 MOST_LINES = {"README.md": 100, "CHANGELOG.md": 40}
 MOST_IMAGE_BYTES = 300 * 1024
+MOST_SCREENSHOT_BYTES = 60_000
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OWN = re.compile(rf"\b{PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 _FOREIGN = {"IDP_CONFIG"}
@@ -163,6 +164,14 @@ def test_every_picture_is_used_and_all_are_small() -> None:
     assert sum(path.stat().st_size for path in pictures) <= MOST_IMAGE_BYTES
     text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     assert [path.name for path in pictures if f"images/{path.name})" not in text] == []
+
+
+def test_every_screenshot_of_the_desk_is_small_and_is_used_once_with_a_description() -> None:
+    pictures = sorted(CHECKOUT.joinpath("docs", "images", "bureau").glob("*"))
+    text = "".join(path.read_text(encoding="utf-8") for path in CHECKOUT.glob("docs/bureau/*.md"))
+    used = re.findall(r"!\[([^]]{20,})]\(\.\./images/bureau/([\w.]+)\)", text)
+    assert sorted(name for _, name in used) == [path.name for path in pictures] != []
+    assert {path.name: path.stat().st_size for path in pictures if path.stat().st_size > MOST_SCREENSHOT_BYTES} == {}
 
 
 def test_every_decision_is_listed() -> None:

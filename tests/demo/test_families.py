@@ -12,6 +12,7 @@ import pytest
 
 from demo.aaf_files import aaf_files
 from demo.families import (
+    AAF,
     CHILDREN,
     COLLEGE,
     GUARDIANS,
@@ -102,20 +103,19 @@ def test_names_are_as_awkward_as_in_life() -> None:
     assert [n for n in names if len(n) > 70]
 
 
-def test_the_aaf_is_utf_8_and_the_siecle_latin_9_without_a_character_reference() -> None:
+def test_the_aaf_is_utf_8_and_the_siecle_latin_9_with_references_for_other_characters() -> None:
     today = date(2026, 9, 21)
-    aaf = b"".join(aaf_files(today).values()).decode()
-    for written in ("İpek", "Yılmaz", "لطيفة", "D’ALMEIDA-GONÇALVES", "O'BRIEN"):
-        assert written in aaf
-    siecle = siecle_files(PROFESSIONAL_LYCEE, today)
+    assert "Benoît" in b"".join(aaf_files(today).values()).decode()
+    siecle = siecle_files(COLLEGE, today)
     assert set(siecle) == {"ElevesAvecAdresses.xml", "ResponsablesAvecAdresses.xml"}
-    assert "Benoît".encode("iso-8859-15") in siecle["ResponsablesAvecAdresses.xml"]
-    assert all(b"&#" not in content for content in siecle.values())
+    people = siecle["ResponsablesAvecAdresses.xml"].decode("iso-8859-15")
+    for written in ("Noémie", "O'BRIEN", "D&#8217;ALMEIDA-GONÇALVES", "Y&#305;lmaz"):
+        assert written in people
 
 
 @pytest.mark.parametrize(("today", "year"), [(date(2027, 8, 31), "2026"), (date(2027, 9, 1), "2027")])
 def test_departure_date_is_past_on_any_day_of_the_first_start(today: date, year: str) -> None:
-    text = siecle_files(PROFESSIONAL_LYCEE, today)["ElevesAvecAdresses.xml"].decode("iso-8859-15")
+    text = siecle_files(LYCEE, today)["ElevesAvecAdresses.xml"].decode("iso-8859-15")
     assert re.findall(r"<ANNEE_SCOLAIRE>(\d+)", text) == [year]
     assert re.findall(r"<DATE_SORTIE>(\S+)<", text) == [f"01/09/{year}"]
-    assert PROFESSIONAL_LYCEE.source == SIECLE
+    assert [school.source for school in SCHOOLS] == [SIECLE, SIECLE, AAF]

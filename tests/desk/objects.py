@@ -146,6 +146,8 @@ OBJECTS: dict[str, Make] = {
     "files.problems_csv": _import,
     "jobs.show": _job,
     "jobs.cancel": _job,
+    "jobs.content": _job,
+    "jobs.hand_out": _job,
     "jobs.take": _job,
     "letter.draw": _account,
     "letter.show": _account,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import lazy_gettext as _l
@@ -25,7 +26,7 @@ from idp.outbox.worker import Worker
 from idp.services import services
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
-from tests.pages import heading
+from tests.pages import form_token, heading
 
 pytestmark = pytest.mark.both_databases
 CONTENT = b"the letters of a class"
@@ -101,6 +102,35 @@ def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: 
 
 
 @pytest.mark.row("K-24")
+def test_a_browser_takes_a_file_from_a_page_and_the_pages_then_say_so(
+    desk: Flask, colleagues: Colleagues, work: object
+) -> None:
+    browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    key = ask(desk, browser)
+    do_all()
+    path = f"/travaux/{key}/fichiers/{db.session.query(JobFile).one().id}"
+    fields = {"csrf_token": form_token(browser.get(f"/travaux/{key}"))}
+    led = browser.post(path, data=fields, headers={"Accept": "text/html,*/*;q=0.8"})
+    ticket = led.headers["Location"].removeprefix(f"{path}?billet=")
+    page = browser.get(led.headers["Location"]).get_data(as_text=True)
+    assert f'<meta http-equiv="refresh" content="0; url={path}/contenu?billet={ticket}">' in page
+    with time_machine.travel(now() + timedelta(minutes=2, seconds=2)):
+        assert browser.get(led.headers["Location"]).headers["Location"] == f"/travaux/{key}"
+    for url in (f"{path}/contenu", f"{path}/contenu?billet=x{ticket}"):
+        assert browser.get(url).headers["Location"] == f"/travaux/{key}"
+    assert colleague.get(f"{path}/contenu?billet={ticket}").headers["Location"] == f"/travaux/{key}"
+    assert browser.head(f"{path}/contenu?billet={ticket}").status_code == 303
+    assert "Prendre le fichier" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert browser.get(f"{path}/contenu?billet={ticket}").data == CONTENT
+    for url in (led.headers["Location"], f"{path}/contenu?billet={ticket}"):
+        assert browser.get(url).headers["Location"] == f"/travaux/{key}"
+        again = browser.get(f"/travaux/{key}").get_data(as_text=True)
+        assert "par Sylvie Marchand" in again
+        assert "Il n’est plus ici" in again
+        assert "Prendre le fichier" not in again
+
+
+@pytest.mark.row("K-24")
 def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     key = ask(desk, browser)
@@ -122,7 +152,7 @@ def test_a_file_is_gone_after_a_quarter_of_an_hour(desk: Flask, colleagues: Coll
     assert file.expires_at - file.created_at <= timedelta(minutes=15, seconds=1)
     file.expires_at = now() - timedelta(seconds=1)
     db.session.commit()
-    assert "Effacé après 15" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert "personne ne l’a pris" in browser.get(f"/travaux/{key}").get_data(as_text=True)
     assert post(browser, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 303
     [message] = db.session.query(OutboxMessage).filter_by(kind=files.EXPIRY).all()
     message.available_at = now()

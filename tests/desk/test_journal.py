@@ -1,6 +1,7 @@
 """The page of the journal: scope by role, filters, exports; the list and the export never differ."""
 
 import hashlib
+import html
 import json
 import re
 from collections.abc import Callable
@@ -230,3 +231,19 @@ def test_the_data_protection_officer_reads_the_journal_with_a_reason(colleagues:
     assert browser.get("/journal").headers["Location"] == "/motif?suite=%2Fjournal"
     for role in (Role.SECRETARY, Role.HELPDESK):
         assert colleagues.signed_in(role, reason="").get("/journal").status_code == 200
+
+
+def test_the_filters_that_hold_are_shown_above_the_list(build: Build, colleagues: Colleagues) -> None:
+    child = build.child()
+    account = build.active(children=[child], given_name="Noémie", family_name="LEROY")
+    browser = colleagues.signed_in(Role.HEAD)
+    page = browser.get("/journal").get_data(as_text=True)
+    assert '<details class="more filters">' in page
+    assert "Effacer les filtres" not in page
+    path = f"/journal?qui=Sylvie&acte=account.read&du=2026-11-24&au=hier&compte={account.id}"
+    page = re.sub("[\u202f\xa0]", " ", html.unescape(browser.get(path).get_data(as_text=True)))
+    [active] = re.findall(r"<p>Filtres : (.*?) <a", page)
+    assert active == (
+        f"personne « Sylvie » ; acte « {EVENTS['account.read']} » ; du 24 novembre 2026 ; compte de Noémie LEROY."
+    )
+    assert '<details class="more filters" open>' in page, "a filter with a fault is shown"

@@ -1,5 +1,6 @@
 """`/comptes/<account>/courrier`: a letter at the counter."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
@@ -239,11 +240,16 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
     colleague = colleagues.signed_in()
     answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
     assert answer.status_code == 303
+    waiting = browser.get("/impressions").get_data(as_text=True)
+    assert "Prendre le fichier" in waiting
+    assert "Fichier prêt pour Sylvie Marchand" in waiting
     assert len(take(browser, job)) == 1
     again_taken = post(browser, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
     assert again_taken.status_code == 303
+    assert "Imprimer à nouveau" in browser.get(again_taken.headers["Location"]).get_data(as_text=True)
     page = browser.get("/impressions").get_data(as_text=True)
     assert "Imprimer à nouveau" in page
+    assert re.search(r"Fichier pris le [^<]+ par Sylvie Marchand", page)
     assert "Prendre le fichier" not in page
 
 

@@ -1,5 +1,8 @@
 """A school's own data: who changes them, what is refused, the preview of the letter."""
 
+import io
+
+import pypdf
 import pytest
 
 from idp.accounts.models import School
@@ -8,6 +11,7 @@ from idp.db import db
 from idp.desk.staff.models import Role
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.letters.read_back import text_of
 from tests.pages import heading
 
 VALUES = {
@@ -94,6 +98,30 @@ def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Coll
     assert answer.headers["Content-Disposition"].startswith("inline")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, build: Build) -> None:
+    browser, path = colleagues.signed_in(), f"/etablissement/{build.school().id}"
+    page = browser.get(path).get_data(as_text=True)
+    assert page.count(" checked>") == 4
+    assert "mode d’emploi en : anglais, arabe, turc, portugais." in page.replace("\xa0", " ")
+    post(browser, path, **VALUES, langues=["", "tr", "en", "xx"])
+    assert build.school().letter_languages == ["en", "tr"]
+    entry = db.session.query(AuditEntry).filter_by(kind="school.changed").one()
+    assert (entry.details["before"]["letter_languages"], entry.details["after"]["letter_languages"]) == (
+        None,
+        ["en", "tr"],
+    )
+    preview = browser.get(f"{path}/exemple-de-courrier.pdf").data
+    text = text_of(pypdf.PdfReader(io.BytesIO(preview)).pages[0])
+    assert ("Türkçe" in text, "Português" in text) == (True, False)
+    post(browser, path, **VALUES)
+    assert build.school().letter_languages == ["en", "tr"], "a form without the list changes nothing"
+    post(browser, path, **VALUES, langues=[""])
+    assert build.school().letter_languages == []
+    assert "Il est en français seulement." in browser.get(path).get_data(as_text=True)
+    post(browser, path, **VALUES, langues=["en", "ar", "tr", "pt"])
+    assert build.school().letter_languages is None, "all of them, and those that will be added"
 
 
 def test_the_preview_needs_no_ent(colleagues: Colleagues, build: Build) -> None:

@@ -227,7 +227,12 @@ def test_siblings_of_one_school_and_a_family_that_returns_are_taken(desk: Flask,
 
 
 def test_the_engineer_moves_a_pupil(colleagues: Colleagues, lycee: list[Any]) -> None:
-    assert imported(colleagues.signed_in(Role.ENGINEER), *siecle(INES, MALO)).state is State.DONE
+    engineer = colleagues.signed_in(Role.ENGINEER)
+    done = imported(engineer, *siecle(INES, MALO))
+    assert done.state is State.DONE
+    page = engineer.get(f"/travaux/{done.id}").get_data(as_text=True)
+    assert "Revenir aux fichiers" in page
+    assert "Imprimer les courriers" not in page, "an engineer prints no letters"
     assert "outside" not in dict(issues())
     db.session.expire_all()
     assert child("812").school.uai == COLLEGE

@@ -1,6 +1,7 @@
 """The files of a school: upload, check with the difference by name, refusals."""
 
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -58,7 +59,13 @@ def test_a_file_is_checked_by_name_then_imported(desk: Flask, colleagues: Collea
     done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
     do_all()
     assert names() == {"FAMILLE1 Léa", "FAMILLE2 Léa", "FAMILLE3 Léa"}
-    assert "Élèves : arrivées 3, changements 0, départs 0" in shown(browser.get(f"/travaux/{done}"))
+    result = shown(browser.get(f"/travaux/{done}"))
+    assert "Élèves : arrivées 3, changements 0, départs 0" in result
+    assert "3 nouveaux comptes : ces personnes attendent leur courrier." in result
+    assert re.findall(r'<a class="btn[^>]* href="([^"]+)">([^<]+)<', result) == [
+        ("/classes/courriers?tout=1", "Imprimer les courriers"),
+        ("/fichiers", "Revenir aux fichiers"),
+    ]
     assert db.session.get_one(Job, done).result["counts"]["students"]["created"] == 3
     assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
     history = shown(browser.get("/fichiers"))
@@ -127,6 +134,7 @@ def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Coll
     done = imported(browser, sheet(*families(3), row(4, mail="pas une adresse")))
     assert done.state is State.DONE
     batch = db.session.scalars(select(ImportBatch)).one()
+    assert f'href="/fichiers/imports/{batch.id}">Voir les problèmes (1)<' in shown(browser.get(f"/travaux/{done.id}"))
     assert "familles.csv, ligne 5" in shown(browser.get(f"/fichiers/imports/{batch.id}"))
     assert "Problèmes du dernier fichier" in shown(browser.get("/"))
     table = browser.get(f"/fichiers/imports/{batch.id}/problemes.csv")

@@ -10,9 +10,20 @@ import pytest
 import segno
 import time_machine
 
+from idp.letter_languages import LANGUAGES
 from idp.letters.render import pdf
 from idp.letters.render.pdf import LetterChild, LetterError, render
-from tests.letters.read_back import NOEMIE, assert_intact, letters_of, links_of, open_pdf, pieces, secrets_in, text_of
+from tests.letters.read_back import (
+    NOEMIE,
+    WORST,
+    assert_intact,
+    letters_of,
+    links_of,
+    open_pdf,
+    pieces,
+    secrets_in,
+    text_of,
+)
 from tests.rows import each_row
 
 
@@ -46,6 +57,32 @@ def test_each_language_takes_three_lines() -> None:
     for name, first in top.items():
         own = [run for run in runs if first.y - 1 < run.y < below[name] - 1 and (run.x < 105) == (first.x < 105)]
         assert len({round(run.y) for run in own if run.size == first.size}) == 3, name
+
+
+@each_row(
+    ("languages", "sizes"),
+    [(("tr",), {12.0}), (("ar", "en"), {10.5}), (("pt", "tr", "en"), {8.8}), ((), set())],
+)
+def test_the_chosen_languages_are_printed_in_their_order_and_fewer_ones_larger(
+    languages: tuple[str, ...], sizes: set[float]
+) -> None:
+    page = open_pdf(replace(NOEMIE, languages=languages)).pages[0]
+    names = {"en": "English", "tr": "Türkçe", "pt": "Português"}
+    first = {tag: [run for run in pieces(page) if run.text.startswith(name)] for tag, name in names.items()}
+    assert {tag for tag, runs in first.items() if runs} == set(languages) & set(names)
+    printed = sorted((round(run.y), run.x, tag) for tag, [run] in ((t, r) for t, r in first.items() if r))
+    assert [tag for *_, tag in printed] == [tag for tag in languages if tag in names]
+    assert any("\u0600" <= char <= "\u06ff" for char in text_of(page)) == ("ar" in languages)
+    sizes = {runs[0].size for runs in first.values() if runs}
+    assert sizes == (
+        {12.0} if len(languages) == 1 else {10.5} if len(languages) == 2 else {8.8} if languages else set()
+    )
+    assert_intact(page)
+
+
+def test_a_letter_with_each_number_of_languages_fits_on_its_page() -> None:
+    for count in range(len(LANGUAGES) + 1):
+        assert len(open_pdf(replace(WORST, languages=tuple(LANGUAGES)[:count])).pages) == 1
 
 
 def test_secrets_are_below_the_first_fold() -> None:

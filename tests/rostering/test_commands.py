@@ -143,7 +143,7 @@ def test_a_siecle_pair_creates_accounts_and_needs_the_school_name(act: Run, tmp_
     [row] = json.loads(act("school", "list", "--json").out)
     assert row == {
         "uai": "0599003R", "name": "Lycée Rosa-Bonheur", "degree": "2D", "source": "siecle", "address": ["1 rue"],
-        "phone": "03", "hours": "", "mail": None,
+        "phone": "03", "hours": "", "letter_languages": ["en", "ar", "tr", "pt"], "mail": None,
     }  # fmt: skip
 
 
@@ -200,6 +200,13 @@ def test_a_school_can_be_created_before_any_import(act: Run) -> None:
     assert "Collège" in act("school", "list").out
     assert act("school", "set", COLLEGE).code == 2, "nothing to change is no change"
     assert act("school", "set", COLLEGE, "--mail", "").out == f"{COLLEGE} was changed\n"
+    chosen = ("--letter-language", "tr", "--letter-language", "ar")
+    assert act("school", "set", COLLEGE, *chosen).out == f"{COLLEGE} was changed\n"
+    assert json.loads(act("school", "list", "--json").out)[0]["letter_languages"] == ["tr", "ar"]
+    assert "stands alone" in act("school", "set", COLLEGE, *chosen, "--letter-language", "none").err
+    assert act("school", "set", COLLEGE, "--letter-language", "none").code == 0
+    assert json.loads(act("school", "list", "--json").out)[0]["letter_languages"] == []
+    assert act("school", "set", COLLEGE, "--letter-language", "xx").code == 2
 
 
 def test_control_characters_in_a_path_are_escaped(act: Run, year: Year, folder: Path) -> None:

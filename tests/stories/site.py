@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from demo import desk
+from demo import desk, school_file
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.letters import Paper, SeededLetter
 from demo.processes import DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
@@ -145,6 +145,7 @@ class Site:
         app = create_app(self.settings)
         with app.app_context():
             self.letters = seed(self.settings, self.ents, Paper(self.folder), self.folder / "fichiers")
+            school_file.write(self.folder)
             db.session.remove()
             db.engine.dispose()
             services_of(app).close()

@@ -130,6 +130,7 @@ def test_une_semaine_de_la_direction(phone: Page, other_device: Page, site: Site
     with phone.expect_download() as pris:
         phone.get_by_role("button", name="Prendre le fichier").click()
     assert pris.value.path().read_bytes().startswith(b"%PDF-")
+    titre(phone, "Le fichier arrive")
     phone.reload()
     expect(phone.get_by_text("il n’est plus ici")).to_be_visible()
 
@@ -145,9 +146,17 @@ def test_une_semaine_de_la_direction(phone: Page, other_device: Page, site: Site
     follow(phone.get_by_role("link", name="Rouvrir").first)
     look(phone)
 
-    phone.goto(f"{bureau}/classes")
-    follow(phone.get_by_role("link", name="Imprimer les courriers").first)
-    look(phone)
+    phone.goto(f"{bureau}/fichiers")
+    phone.get_by_label("Fichiers à vérifier").set_input_files(site.folder / "siecle-0599001N.zip")
+    follow(phone.get_by_role("button", name="Vérifier", exact=True))
+    titre(phone, "Ce que les fichiers changent")
+    expect(phone.get_by_role("rowheader", name="NGUYEN Duc")).to_be_visible()
+    follow(phone.get_by_role("button", name="Importer"))
+    expect(phone.get_by_text("2 nouveaux comptes")).to_be_visible()
+    titre(phone, "Import des fichiers")
+    follow(phone.get_by_role("link", name="Imprimer les courriers"))
+    titre(phone, "Imprimer les courriers")
+    expect(phone.get_by_text("SIMON Julie")).to_be_visible()
     passe_la_main(phone, other_device, site)
 
 
@@ -172,7 +181,7 @@ def passe_la_main(phone: Page, other_device: Page, site: Site) -> None:
     s_inscrit(other_device, lien_pour_revenir(site, suivante))
 
     follow(phone.get_by_role("link", name="Terminer Bruno Castel"))
-    titre(phone, "Terminer l’accès")
+    titre(phone, "Terminer mon accès")
     follow(phone.get_by_role("button", name="Terminer"))
     titre(phone, "Connexion au bureau")
     other_device.goto(equipe)

@@ -92,6 +92,11 @@ class GuardianView:
         return next((action for action in self.actions if action.key == key), None)
 
     @property
+    def actions_in_order(self) -> list[Offered]:
+        """The actions, the next one first."""
+        return sorted(self.actions, key=lambda action: action != self.next_action)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether wrong passwords make the next sign-in wait, and nothing more urgent holds."""
         return self.subject.wait_seconds > 0 and self.subject.is_open

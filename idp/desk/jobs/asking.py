@@ -1,7 +1,7 @@
 """Asks for jobs, shows them, cancels them."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, true, update
@@ -17,7 +17,7 @@ from idp.desk.jobs import files, kinds
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.staff.models import Role
+from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.outbox import queue
 
@@ -119,6 +119,12 @@ def recent(*kinds: Kind) -> list[Job]:
     names = [kind.name for kind in kinds]
     statement = select(Job).where(in_scope(), Job.kind.in_(names)).order_by(Job.created_at.desc()).limit(_SHOWN)
     return list(db.session.scalars(statement))
+
+
+def authors(jobs: Collection[Job]) -> dict[uuid.UUID, str]:
+    """Return the names of the people who asked for jobs, by their ids."""
+    statement = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_({job.staff_id for job in jobs}))
+    return {row.id: row.name for row in db.session.execute(statement)}
 
 
 def cancel(job: Job) -> bool:

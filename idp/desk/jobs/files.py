@@ -77,26 +77,21 @@ def _all(settings: Settings, condition: ColumnElement[bool]) -> list[NewFile]:
 
 def made(job_id: uuid.UUID) -> list[JobFile]:
     """Return the files that a job made to be handed out, without their content."""
-    return list(
-        db.session.scalars(
-            select(JobFile)
-            .where(JobFile.job_id == job_id, ~JobFile.is_upload, ~JobFile.is_for_pages)
-            .order_by(JobFile.created_at)
-            .options(defer(JobFile.content))
-        )
-    )
+    return made_by([job_id]).get(job_id, [])
 
 
-def waiting(job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Return the jobs that made a file that waits to be taken."""
-    rows = select(JobFile.job_id).where(
-        JobFile.job_id.in_(job_ids),
-        ~JobFile.is_upload,
-        ~JobFile.is_for_pages,
-        JobFile.taken_at.is_(None),
-        JobFile.expires_at > now(),
+def made_by(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[JobFile]]:
+    """Return the files that jobs made to be handed out, without their content, by job."""
+    rows = db.session.scalars(
+        select(JobFile)
+        .where(JobFile.job_id.in_(job_ids), ~JobFile.is_upload, ~JobFile.is_for_pages)
+        .order_by(JobFile.created_at, JobFile.name)
+        .options(defer(JobFile.content))
     )
-    return set(db.session.scalars(rows))
+    grouped: dict[uuid.UUID, list[JobFile]] = {}
+    for row in rows:
+        grouped.setdefault(row.job_id, []).append(row)
+    return grouped
 
 
 def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:

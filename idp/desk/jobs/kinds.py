@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flask_babel.speaklater import LazyString
 
 from idp.desk.access import Right
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
+
+
+class Step(NamedTuple):
+    """A link to what a person does next."""
+
+    label: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,9 @@ class Kind:
         back: the endpoint of the page that the job was asked for on.
         back_to: returns the URL of that page, if it is about one thing; `back` otherwise.
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
+        again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
+        again: the label of that link.
+        steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
     """
@@ -35,6 +46,9 @@ class Kind:
     back: str
     back_to: Callable[[Job], str] | None = None
     next_page: str = ""
+    again_to: Callable[[Job], str] | None = None
+    again: LazyString | str = ""
+    steps: Callable[[Job], Sequence[Step]] | None = None
     hint: LazyString | str = ""
     keeps_uploads: bool = False
 

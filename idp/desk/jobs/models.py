@@ -80,3 +80,8 @@ class JobFile(UuidKey, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]
     taken_at: Mapped[datetime | None]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the file was not taken and has not expired."""
+        return self.taken_at is None and self.expires_at > now()

@@ -1,13 +1,17 @@
-"""`/travaux/…`: the progress of a job, its result, its file once."""
+"""`/travaux/…`: the progress of a job, its result, its file once.
+
+A browser takes a file in two steps: the form leads to a page, and this page begins the download. A form that answers
+with the file itself would leave the former page on the screen, which still offers the file.
+"""
 
 import uuid
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.desk import access, downloads
 from idp.desk.access import needs
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import asking, files, tickets
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms.keeping import keeps
 from idp.services import services
@@ -24,16 +28,18 @@ def show(key: uuid.UUID) -> Response:
     job, kind = asking.get(key)
     if kind.next_page and job.state is State.DONE:
         return see_other(url_for(kind.next_page, key=key))
-    is_own = job.staff_id == access.person().staff.id
     page = render_template(
         "desk/jobs/travail.html",
         job=job,
         kind=kind,
         sentence=_sentence(job),
+        steps=kind.steps(job) if kind.steps and job.state.is_over else [],
         sentences=kind.describe(job) if job.state.is_over else [],
-        files=files.made(job.id) if is_own else [],
-        minutes=int(files.LIFETIME.total_seconds()) // 60,
-        is_own=is_own,
+        files=files.made(job.id),
+        by=asking.authors([job]).get(job.staff_id, ""),
+        is_own=job.staff_id == access.person().staff.id,
+        again=kind.again,
+        again_url=kind.again_to(job) if kind.again_to else "",
         back=kind.back_to(job) if kind.back_to else url_for(kind.back),
         seconds=0 if job.state.is_over else _PAGE_SECONDS,
     )
@@ -67,7 +73,39 @@ def cancel(key: uuid.UUID) -> Response:
 @needs()
 @keeps()
 def take(key: uuid.UUID, file: uuid.UUID) -> Response:
-    """Hand out a file, once, to the person who asked for the job."""
+    """Lead a browser to the page that hands out a file; hand it to a program at once, which shows no page."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        return _content(key, file)
+    ticket = tickets.issue(services().settings, file)
+    return see_other(url_for("jobs.hand_out", key=key, file=file, billet=ticket))
+
+
+@blueprint.get("/travaux/<uuid:key>/fichiers/<uuid:file>")
+@needs()
+def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
+    """Show the page that begins the download of a file; without a ticket or a file that waits, show the job."""
+    job, kind = asking.get(key)
+    ticket = request.args.get("billet", "")
+    row = next((row for row in files.made(job.id) if row.id == file), None)
+    is_own = job.staff_id == access.person().staff.id
+    if row is None or not (is_own and row.is_waiting and tickets.is_valid(services().settings, file, ticket)):
+        return see_other(url_for("jobs.show", key=job.id))
+    page = render_template("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
+    return make_response(page)
+
+
+@blueprint.get("/travaux/<uuid:key>/fichiers/<uuid:file>/contenu")
+@needs()
+def content(key: uuid.UUID, file: uuid.UUID) -> Response:
+    """Hand out a file, once, to the browser that has a ticket for it."""
+    ticket = request.args.get("billet", "")
+    if request.method == "HEAD" or not tickets.is_valid(services().settings, file, ticket):
+        return see_other(url_for("jobs.show", key=asking.get(key)[0].id))
+    return _content(key, file)
+
+
+def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
+    """Return the content of a file, once, to the person who asked for the job; otherwise lead to the job's page."""
     job, _ = asking.get(key)
     taken = files.take(services().settings, job.id, file, access.person().staff.id)
     if taken is None or not taken.content:

@@ -21,6 +21,7 @@ from idp.desk.journal.authors import TooManyError
 from idp.desk.staff.models import Role
 from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
+from idp.web import i18n
 
 _LONGEST = 80
 _FIRST_DAY = date(1970, 1, 2)
@@ -32,8 +33,9 @@ class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
     Attributes:
-        before: the last entry of the page above: its instant in microseconds and its id.
         account_id: the account that was found for `account`.
+        account_name: the name of its person.
+        before: the last entry of the page above: its instant in microseconds and its id.
         conditions: all of them hold for the entries that are asked for.
         people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
@@ -43,8 +45,9 @@ class Filters:
     first: str = ""
     last: str = ""
     account: str = ""
-    before: tuple[datetime, int] | None = None
     account_id: uuid.UUID | None = None
+    account_name: str = ""
+    before: tuple[datetime, int] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
     people: list[ColumnElement[bool]] | None = None
@@ -54,6 +57,17 @@ class Filters:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}
+
+    def in_words(self) -> list[str]:
+        """Return the filters that hold, as a person reads them; those with a fault do not hold."""
+        words = {
+            "who": gettext("personne « %(name)s »", name=self.who),
+            "act": gettext("acte « %(act)s »", act=EVENTS.get(self.act, "")),
+            "first": gettext("du %(day)s", day=_shown(self.first)),
+            "last": gettext("au %(day)s", day=_shown(self.last)),
+            "account": gettext("compte de %(name)s", name=self.account_name),
+        }
+        return [text for name, text in words.items() if getattr(self, name) and name not in self.faults]
 
 
 def acts() -> list[tuple[str, str]]:
@@ -75,7 +89,7 @@ def _order(words: str) -> str:
 def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
     who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
-    filters = Filters(who, act, first_day, last_day, account, _cursor(values.get("avant", "")))
+    filters = Filters(who, act, first_day, last_day, account, before=_cursor(values.get("avant", "")))
     if filters.act and filters.act not in EVENTS:
         filters.act = ""
     _by_person(filters)
@@ -108,12 +122,13 @@ def _by_account(filters: Filters) -> None:
     if not filters.account or not has_accounts():
         filters.account = ""
         return
-    key = _account_key(filters.account)
-    if key is None:
+    account = _account(filters.account)
+    if account is None:
         filters.faults["account"] = gettext("Aucun compte n’a cet identifiant ici.")
     else:
-        filters.account_id = key
-        filters.conditions.append(AuditEntry.account_id == key)
+        filters.account_id = account.id
+        filters.account_name = f"{account.given_name} {account.family_name}".strip()
+        filters.conditions.append(AuditEntry.account_id == account.id)
 
 
 def has_accounts() -> bool:
@@ -121,16 +136,16 @@ def has_accounts() -> bool:
     return access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS)
 
 
-def _account_key(typed: str) -> uuid.UUID | None:
-    """Return the key of an account in scope, by its identifier or by its key."""
+def _account(text: str) -> Account | None:
+    """Return an account in scope, by its identifier or by its key."""
     try:
-        same = Account.id == uuid.UUID(typed)
+        same = Account.id == uuid.UUID(text)
     except ValueError:
-        folded = fold_username(typed)
+        folded = fold_username(text)
         if not folded:
             return None
         same = Account.username == folded
-    return db.session.scalar(select(Account.id).where(same, access.accounts()))
+    return db.session.scalar(select(Account).where(same, access.accounts()))
 
 
 def _day(filters: Filters, name: str) -> date | None:
@@ -139,6 +154,12 @@ def _day(filters: Filters, name: str) -> date | None:
     if text and chosen is None:
         filters.faults[name] = gettext("Écrivez le jour ainsi : 24/11/2026.")
     return chosen
+
+
+def _shown(text: str) -> str:
+    """Return a typed day as it is written in a sentence; other text stays."""
+    day = typed.day(text)
+    return i18n.day(start_of_day(max(day, _FIRST_DAY))) if day else text
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:

@@ -32,6 +32,22 @@ def _back(job: Job) -> str:
     return work.back(job)
 
 
+def _again(job: Job) -> str:
+    from idp.desk.letter import work  # noqa: PLC0415 - see above
+
+    return work.again(job)
+
+
 KIND = kinds.register(
-    Kind("letter", _l("Nouveau courrier"), Right.PRINT_LETTER, _run, _describe, "home.today", back_to=_back)
+    Kind(
+        "letter",
+        _l("Nouveau courrier"),
+        Right.PRINT_LETTER,
+        _run,
+        _describe,
+        "home.today",
+        back_to=_back,
+        again_to=_again,
+        again=_l("Imprimer à nouveau"),
+    )
 )

@@ -8,7 +8,7 @@ from flask_babel import gettext
 
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, RefusedError, Running
-from idp.desk.letter import words
+from idp.desk.letter import links, words
 
 
 def run(_running: Running) -> Finished:
@@ -27,6 +27,11 @@ def describe(job: Job) -> Sequence[str]:
     if job.result.get("cut"):
         sentences.append(gettext("L’adresse postale est trop longue : il en manque une partie sur le papier."))
     return sentences
+
+
+def again(job: Job) -> str:
+    """Return the URL at which the letter is printed again, with another code."""
+    return links.letter_url(uuid.UUID(job.parameters["account"]))
 
 
 def back(job: Job) -> str:

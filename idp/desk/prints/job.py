@@ -26,4 +26,21 @@ def _describe(job: Job) -> Sequence[str]:
     return work.describe(job)
 
 
-KIND = kinds.register(Kind("print", _l("Impression de courriers"), Right.PRINT_CLASSES, _run, _describe, "prints.show"))
+def _again(job: Job) -> str:
+    from idp.desk.prints import work  # noqa: PLC0415 - see above
+
+    return work.again(job)
+
+
+KIND = kinds.register(
+    Kind(
+        "print",
+        _l("Impression de courriers"),
+        Right.PRINT_CLASSES,
+        _run,
+        _describe,
+        "prints.show",
+        again_to=_again,
+        again=_l("Imprimer à nouveau"),
+    )
+)

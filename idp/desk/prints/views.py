@@ -1,30 +1,31 @@
 """`/impressions`: the print jobs of the school."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from flask import Blueprint, Response, make_response, render_template
 from flask_babel import gettext
-from sqlalchemy import select
 
-from idp.db import db
-from idp.desk import access, naming
+from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.jobs import asking, files
-from idp.desk.jobs.models import Job, State
-from idp.desk.letter import links, words
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.letter import words
 from idp.desk.letter.job import KIND as LETTER
 from idp.desk.prints import work as prints
 from idp.desk.prints.job import KIND as PRINT
-from idp.desk.staff.models import StaffAccount
 
 blueprint = Blueprint("prints", __name__)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A print as the page shows it; `renew_url` is where it is printed again, empty for one that is not over."""
+    """A print as the page shows it.
+
+    `has_file` is whether the person may take a file; `again_url` is where it is printed again, if it is over.
+    """
 
     job: Job
     by: str
@@ -32,8 +33,9 @@ class Row:
     layout: str
     state: str
     problems: list[str]
+    files: Sequence[JobFile]
     has_file: bool
-    renew_url: str
+    again_url: str
 
 
 @blueprint.get("/impressions")
@@ -41,29 +43,26 @@ class Row:
 def show() -> Response:
     """Show the last prints: who asked, what, when, the problems, the file once."""
     jobs = asking.recent(PRINT, LETTER)
-    authors = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_({job.staff_id for job in jobs}))
-    by = {row.id: row.name for row in db.session.execute(authors)}
+    by, made = asking.authors(jobs), files.made_by([job.id for job in jobs])
     names = words.names([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
     problems = prints.problems(job for job in jobs if job.kind == PRINT.name)
-    own = files.waiting([job.id for job in jobs if job.staff_id == access.person().staff.id])
-    rows = [
-        _row(job, by.get(job.staff_id, ""), names, problems.get(job.id, []), has_file=job.id in own) for job in jobs
-    ]
-    return make_response(render_template("desk/prints/impressions.html", rows=rows))
+    rows = [_row(job, by.get(job.staff_id, ""), names, problems.get(job.id, []), made.get(job.id, [])) for job in jobs]
+    return make_response(render_template("desk/prints/impressions.html", rows=rows, again=PRINT.again))
 
 
-def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], *, has_file: bool) -> Row:
-    is_class = job.kind == PRINT.name
-    key = None if is_class else UUID(job.parameters["account"])
+def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], made: Sequence[JobFile]) -> Row:
+    kind = PRINT if job.kind == PRINT.name else LETTER
+    name = "" if kind is PRINT else names.get(UUID(job.parameters["account"]), gettext("Un compte"))
     return Row(
         job=job,
         by=by,
-        what=prints.title(job) if key is None else names.get(key, gettext("Un compte")),
-        layout=_layout(job, is_class=is_class),
+        what=name or prints.title(job),
+        layout=_layout(job, is_class=kind is PRINT),
         state=_state(job),
         problems=problems,
-        has_file=has_file,
-        renew_url=_renew_url(job, key) if job.state.is_over else "",
+        files=made,
+        has_file=job.staff_id == access.person().staff.id and any(file.is_waiting for file in made),
+        again_url=kind.again_to(job) if kind.again_to and job.state.is_over else "",
     )
 
 
@@ -85,10 +84,3 @@ def _state(job: Job) -> Any:
         case State.CANCELLED:
             return gettext("Annulé, rien n’a changé")
     return gettext("Arrêté, rien n’a changé")
-
-
-def _renew_url(job: Job, key: UUID | None) -> str:
-    if key is not None:
-        return links.letter_url(key)
-    chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
-    return url_for("classes.letters", renouveler="1", **chosen)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -77,6 +78,12 @@ def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile
 def title(job: Job) -> str:
     """Return what a job prints: « 6e 1 », « Tout l’établissement »."""
     return naming.class_title(job.parameters["class"])
+
+
+def again(job: Job) -> str:
+    """Return the URL at which the letters of a job are printed again, with other codes."""
+    chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
+    return url_for("classes.letters", renouveler="1", **chosen)
 
 
 def problems(jobs: Iterable[Job]) -> dict[uuid.UUID, list[str]]:

@@ -3,10 +3,12 @@
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp import letter_languages
 from idp.accounts import emails
 from idp.accounts.models import School
-from idp.desk.choices import AreaField
+from idp.desk.choices import AreaField, TickField
 from idp.desk.kept_forms.forms import DeskForm
+from idp.letter_languages import LANGUAGES
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 from idp.rostering.schools import LINES
@@ -21,12 +23,14 @@ class SchoolForm(DeskForm):
     phone = PlainField(_l("Téléphone"), name="telephone", longest=100)
     hours = PlainField(_l("Horaires du secrétariat"), name="horaires", longest=200)
     email = PlainField(_l("Adresse mail pour les signalements"), name="mail", longest=400)
+    languages = TickField(_l("Langues du courrier, après le français"), name="langues", options=LANGUAGES)
 
     def show(self, school: School) -> None:
         """Fill the form with what is stored."""
         self.name.data = school.name
         self.postal_address.data = "\n".join(school.postal_address)
         self.phone.data, self.hours.data, self.email.data = school.phone, school.hours, school.email or ""
+        self.languages.data = letter_languages.chosen(school.letter_languages)
 
     def is_valid(self) -> bool:
         """Return whether the values can be stored; write what is wrong beside each field."""

@@ -6,12 +6,14 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 from sqlalchemy import Select, or_, select
 
+from idp import letter_languages
 from idp.accounts.models import School
 from idp.db import db
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.forms import SchoolForm
+from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
 from idp.letters.render import contents, pdf
@@ -55,7 +57,7 @@ def _matching(words: str) -> Select[School]:
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
 @needs(Right.EDIT_SCHOOL)
-@keeps("nom", "adresse", "telephone", "horaires", "mail")
+@keeps("nom", "adresse", "telephone", "horaires", "mail", "langues")
 def edit(key: UUID) -> Response:
     """Show the data of a school in scope, or store them."""
     school = access.school(key)
@@ -72,6 +74,7 @@ def edit(key: UUID) -> Response:
             phone=form.phone.data,
             hours=form.hours.data,
             email=form.email.data,
+            languages=form.languages.data,
             degree=None,
         )
     except ValueError:
@@ -101,8 +104,10 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
         form = SchoolForm()
         if not form.is_refilled:
             form.show(school)
+    languages = [LANGUAGES[tag] for tag in letter_languages.chosen(school.letter_languages)]
     html = render_template(
         "desk/school/etablissement.html",
+        languages=languages,
         form=form,
         school=school,
         error=error,

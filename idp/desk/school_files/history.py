@@ -1,7 +1,7 @@
 """What was imported before, at the desk and by the command, for the schools in scope."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
@@ -70,6 +70,11 @@ def last() -> Past | None:
     return next(iter(_past(_newest(own, 1))), None)
 
 
+def problem_count(key: uuid.UUID) -> int:
+    """Return how many problems an import had; 0 if it is not known any more."""
+    return _problem_counts([key]).get(key, 0)
+
+
 @dataclass(frozen=True)
 class Problem:
     """A problem of a former import.
@@ -79,7 +84,7 @@ class Problem:
         line: its line, from 1.
         severity: in words.
         key: the key of the person in the files; empty for a person who reads no names.
-        name: the name of that person, if it is known.
+        person: the person in words.
         sentence: what is wrong.
     """
 
@@ -87,7 +92,7 @@ class Problem:
     line: int
     severity: str
     key: str
-    name: str
+    person: str
     sentence: str
 
 
@@ -107,8 +112,8 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
             issue.file,
             issue.line,
             _SEVERITIES[issue.severity],
-            "" if hides_people else issue.key,
-            named.get(issue.key, ""),
+            key := "" if hides_people else issue.key,
+            words.person(named.get(issue.key, ""), key),
             words.without_commands(issue.message),
         )
         for issue in issues
@@ -135,7 +140,8 @@ def _remarks(batch: ImportBatch) -> list[Problem]:
         .order_by(ImportIssue.message)
     )
     sentences = nameless.summed((row[0], row[1]) for row in db.session.execute(counted))
-    return [Problem("", 0, _SEVERITIES["warning"], "", "", words.without_commands(sentence)) for sentence in sentences]
+    nobody = words.person("", "")
+    return [Problem("", 0, _SEVERITIES["warning"], "", nobody, words.without_commands(line)) for line in sentences]
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
@@ -181,13 +187,7 @@ def _own_uai() -> str | None:
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
-    ids = [batch.id for batch in batches]
-    counted = (
-        select(ImportIssue.batch_id, func.count())
-        .where(ImportIssue.batch_id.in_(ids), _is_shown())
-        .group_by(ImportIssue.batch_id)
-    )
-    problems = {row[0]: row[1] for row in db.session.execute(counted)}
+    counts = _problem_counts([batch.id for batch in batches])
     staff = actors.names(batch.actor for batch in batches)
     uai = _own_uai()
     return [
@@ -195,11 +195,20 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
             batch,
             staff.get(batch.actor, ""),
             uai is None or batch.schools == [uai],
-            problems.get(batch.id, 0),
+            counts.get(batch.id, 0),
             _place(batch.schools) if uai is None else "",
         )
         for batch in batches
     ]
+
+
+def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    counted = (
+        select(ImportIssue.batch_id, func.count())
+        .where(ImportIssue.batch_id.in_(keys), _is_shown())
+        .group_by(ImportIssue.batch_id)
+    )
+    return {row[0]: row[1] for row in db.session.execute(counted)}
 
 
 def _place(schools: Sequence[str]) -> str:

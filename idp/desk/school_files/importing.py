@@ -61,7 +61,7 @@ def run(running: Running) -> Finished:
         # a mistake that nobody accepted was not there when the files were checked
         raise RefusedError("changed_since" if stopped.code in ALL_MISTAKES else stopped.code) from None
     result.staging.close()
-    return Finished(running.result, frees=check_id)
+    return Finished({**running.result, "batch": result.batch}, frees=check_id)
 
 
 def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:

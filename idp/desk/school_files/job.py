@@ -5,11 +5,12 @@ Every server imports this module, and few of them import files: what a job needs
 
 from collections.abc import Sequence
 
+from flask import url_for
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import Kind, Step
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
 
@@ -38,6 +39,16 @@ def _of_import(job: Job) -> Sequence[str]:
     return words.of_import(job)
 
 
+def _after_import(job: Job) -> Sequence[Step]:
+    from idp.desk.school_files import steps  # noqa: PLC0415 - see above
+
+    return steps.after_import(job)
+
+
+def _files_page(_job: Job) -> str:
+    return url_for("files.show")
+
+
 CHECK = kinds.register(
     Kind(
         "check",
@@ -47,6 +58,8 @@ CHECK = kinds.register(
         _of_check,
         "files.show",
         next_page="files.compare",
+        again_to=_files_page,
+        again=_l("Vérifier à nouveau"),
         hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
         keeps_uploads=True,
     )
@@ -59,6 +72,7 @@ IMPORT = kinds.register(
         _import,
         _of_import,
         "files.show",
+        steps=_after_import,
         hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
     )
 )

@@ -16,7 +16,7 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.jobs import files
+from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
@@ -157,8 +157,11 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         kinds=words.KINDS,
         shown=checking.SHOWN,
         is_nameless=is_nameless,
-        files=files.made(check.id) if check.staff_id == access.person().staff.id else [],
-        minutes=int(files.LIFETIME.total_seconds()) // 60,
+        files=files.made(check.id),
+        by=asking.authors([check]).get(check.staff_id, ""),
+        is_own=check.staff_id == access.person().staff.id,
+        again=job.CHECK.again,
+        again_url=url_for("files.show"),
     )
     return make_response(page)
 

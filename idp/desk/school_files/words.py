@@ -1,6 +1,6 @@
 """What the pages say about files: why they are refused, what was imported, the kinds of lines of a difference."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
@@ -117,6 +117,13 @@ def for_the_desk(line: Difference) -> Difference:
     return line._replace(sentence=without_commands(line.sentence))
 
 
+def person(name: str, key: str) -> str:
+    """Return the person of a problem: the name, or the number in the file of one whom nobody knows here."""
+    number = key.rpartition(":")[2]
+    unknown = gettext("numéro %(number)s dans le fichier", number=number) if number else "–"
+    return name or str(unknown)
+
+
 def without_commands(sentence: str) -> str:
     """Return a sentence that names pages of the desk instead of commands."""
     for command, page in OF_COMMANDS:
@@ -172,7 +179,25 @@ def of_import(job: Job) -> Sequence[str]:
     if job.refusal:
         return [refusal(job.refusal)] + ([mistake(job.refusal)] if job.refusal in _MISTAKES else [])
     counts = job.result.get("counts")
-    return counted(counts) if counts else []
+    return [*counted(counts), *_of_accounts(counts.get("accounts", {}))] if counts else []
+
+
+def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
+    """Yield what became of accounts, and what follows for the school."""
+    match numbers.get("created", 0):
+        case 0:
+            yield gettext("Aucun nouveau compte.")
+        case 1:
+            yield gettext("Un nouveau compte : la personne attend son courrier.")
+        case count:
+            yield gettext("%(n)s nouveaux comptes : ces personnes attendent leur courrier.", n=count)
+    match numbers.get("disabled", 0):
+        case 0:
+            return
+        case 1:
+            yield gettext("Un compte est fermé.")
+        case count:
+            yield gettext("%(n)s comptes sont fermés.", n=count)
 
 
 def counted(counts: dict[str, dict[str, int]]) -> list[str]:

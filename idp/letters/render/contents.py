@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from idp import letter_languages
 from idp.accounts.models import Account, School
 from idp.clock import day_of, now, today
 from idp.config import Settings
@@ -41,6 +42,7 @@ def compose(
         help_phone=settings.support_phone,
         help_hours=settings.support_hours,
         dpo_mail=settings.dpo_mail,
+        languages=letter_languages.chosen(school.letter_languages),
     )
 
 

@@ -18,6 +18,7 @@ import typst
 from babel.dates import format_date
 
 from idp.clock import now
+from idp.letter_languages import LANGUAGES
 from idp.letters import provisional
 from idp.letters.render import glyphs
 from idp.letters.render.glyphs import printable
@@ -76,6 +77,7 @@ class Letter:
         help_phone: the families' help line; may be empty.
         help_hours: its hours; may be empty.
         dpo_mail: the data protection officer's email; may be empty.
+        languages: the tags of the languages of the lines below the French text, in their order; none is possible.
     """
 
     service_name: str
@@ -96,6 +98,7 @@ class Letter:
     help_phone: str = ""
     help_hours: str = ""
     dpo_mail: str = ""
+    languages: Sequence[str] = tuple(LANGUAGES)
 
 
 def render(letters: Iterable[Letter]) -> bytes:
@@ -167,6 +170,7 @@ def _page(letter: Letter) -> dict[str, Any]:
         "valid": _french(letter.valid_until),
         "help": {"phone": _short(letter.help_phone, 30), "hours": _short(letter.help_hours, 80).rstrip(".")},
         "dpo": _short(letter.dpo_mail, 120),
+        "languages": list(letter.languages),
     }
 
 

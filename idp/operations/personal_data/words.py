@@ -246,8 +246,11 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
         },
     ),
     "outcome": (
-        _l("décision"),
+        _l("résultat"),
         {
+            "done": _l("fini"),
+            "failed": _l("arrêté avant la fin"),
+            "cancelled": _l("annulé"),
             "reject": _l("contestation écartée"),
             "confirm": _l("contestation confirmée"),
             "letter": _l("nouveau courrier"),

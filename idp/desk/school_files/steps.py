@@ -1,0 +1,27 @@
+"""What a person does after an import: print the letters of the new accounts, look at the problems."""
+
+import uuid
+from collections.abc import Sequence
+
+from flask import url_for
+from flask_babel import gettext
+
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.jobs.kinds import Step
+from idp.desk.jobs.models import Job
+from idp.desk.school_files import history
+
+
+def after_import(job: Job) -> Sequence[Step]:
+    """Return the steps after an import, the likeliest first."""
+    steps = []
+    accounts = job.result.get("counts", {}).get("accounts", {})
+    if accounts.get("created") and access.may(Right.PRINT_CLASSES):
+        steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
+    if batch := job.result.get("batch"):
+        key = uuid.UUID(batch)
+        if problems := history.problem_count(key):
+            label = gettext("Voir les problèmes (%(n)s)", n=problems)
+            steps.append(Step(label, url_for("files.problems", key=key)))
+    return [*steps, Step(gettext("Revenir aux fichiers"), url_for("files.show"))]

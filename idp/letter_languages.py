@@ -1,0 +1,24 @@
+"""The languages of the lines that follow the French text of a letter, as BCP 47 tags."""
+
+from collections.abc import Sequence
+
+LANGUAGES = {"en": "anglais", "ar": "arabe", "tr": "turc", "pt": "portugais"}
+"""The languages of which `templates/letter/letter.typ` has the lines, in the order of letters without a choice."""
+
+
+def chosen(stored: Sequence[str] | None) -> list[str]:
+    """Return the languages of a school's letters, in their order; `stored` is `School.letter_languages`."""
+    return [tag for tag in (LANGUAGES if stored is None else stored) if tag in LANGUAGES]
+
+
+def to_store(tags: Sequence[str]) -> list[str] | None:
+    """Return what is stored for a choice. All languages in their order are no choice: a new one will be added.
+
+    Raises:
+        ValueError: letters have no lines in one of the languages.
+    """
+    unknown = [tag for tag in tags if tag not in LANGUAGES]
+    if unknown:
+        raise ValueError(f"letters have no lines in {unknown[0][:20]!r}: choose among {', '.join(LANGUAGES)}")
+    different = list(dict.fromkeys(tags))
+    return None if different == list(LANGUAGES) else different

@@ -1,0 +1,119 @@
+"""The school files of the demonstration: written once, imported when they change, and the next one of the collège."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+import time_machine
+from sqlalchemy import select, update
+
+from demo import intake, school_file
+from demo.announcement import Announcement
+from demo.ents import ents_at
+from demo.families import GUARDIANS
+from demo.intake import write_files
+from demo.siecle_files import ENCODING
+from idp.accounts.models import Account, Child, School
+from idp.clock import now
+from idp.db import Base, db
+from idp.desk.school_files import comparing, leaving
+from idp.desk.staff.models import Role
+from idp.rostering import imports
+from idp.rostering.files.sources import InMemory
+from tests.demo.house import House, account, count
+
+
+def change(path: Path, form: str, by: str, encoding: str) -> None:
+    """Change a school's file, as a visitor may do."""
+    text, changes = re.subn(form, by, path.read_text(encoding))
+    assert changes
+    path.write_text(text, encoding)
+
+
+def test_a_file_that_a_visitor_changed_is_imported_at_the_next_start(house: House) -> None:
+    farid = next(guardian for guardian in GUARDIANS if guardian.given_name == "Farid")
+    tie = rf"(<PERSONNE_ID>{farid.key}</PERSONNE_ID>\s*<CODE_PARENTE>20</CODE_PARENTE>\s*<NIVEAU_RESPONSABILITE>)1"
+    for people in house.files.glob("siecle/*/Responsables*.xml"):
+        change(people, tie, r"\g<1>3", ENCODING)
+    letters = house.seed()
+    assert account(letters["f.haddad"]).disabled_at is not None
+    assert {name for name, letter in letters.items() if not letter.usable} == {"f.haddad"}
+
+
+def test_school_removed_from_the_files_disables_its_accounts(house: House) -> None:
+    house.seed()
+    [pupils] = house.files.glob("aaf/*_Eleve_0000.xml")
+    change(pupils, r"\$0\$1\$1\$0<", "$0$3$1$0<", "utf-8")
+    house.seed()
+    shut = db.session.scalars(select(Account.roster_key).where(Account.left_at == Account.disabled_at)).all()
+    assert len(shut) == 6
+    assert all(str(key).startswith("aaf:") for key in shut)
+
+
+def test_files_are_written_once_and_all_or_none(tmp_path: Path) -> None:
+    files, part = tmp_path / "fichiers", tmp_path / ".fichiers.part"
+    (part / "aaf").mkdir(parents=True)  # an interrupted start
+    (part / "aaf" / "half.xml").touch()
+    write_files(files)
+    written = {path: path.stat().st_mtime_ns for path in files.rglob("*.xml")}
+    assert len(written) == 7
+    with time_machine.travel(now() + timedelta(days=1)):
+        write_files(files)
+    assert {path: path.stat().st_mtime_ns for path in files.rglob("*.xml")} == written
+    assert not part.exists()
+
+
+def test_the_secretary_may_import_the_next_file_and_a_start_does_not_undo_it(house: House) -> None:
+    house.seed()
+    path = school_file.write(house.folder)
+    assert path.stat().st_mode & 0o077 == 0
+    upload = [InMemory(path.name, path.read_bytes())]
+    form = comparing.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value})
+    result = imports.run(house.settings, upload, form, intake._QUIET, comparing.terms(Role.SECRETARY, ()))
+    people = result.counts["students"], result.counts["guardians"]
+    assert not leaving.too_many(house.settings, Role.SECRETARY, school_file.SCHOOL.uai, leaving.numbers(result))
+    result.staging.close()
+    assert [(counted.created, counted.changed, counted.left) for counted in people] == [(1, 1, 1), (2, 0, 0)]
+    assert not result.mistakes
+    house.seed()
+    classes = {
+        (child.given_name, child.class_name)
+        for child in db.session.scalars(select(Child).where(Child.family_name.in_(("SIMON", "SCHMITT", "NGUYEN"))))
+        if child.left_at is None
+    }
+    assert classes == {("Lila", "6e 2"), ("Anna", "5e 1"), ("Théo", "3e 2"), ("Minh-Anh", "4e 1"), ("Thao", "6e 2")}
+    assert count(Account) == 42
+    written = path.stat().st_mtime_ns
+    assert school_file.write(house.folder).stat().st_mtime_ns == written
+
+
+def test_the_next_school_file_is_announced(house: House) -> None:
+    path, ents = house.folder / "siecle-0599001N.zip", ents_at(8000, house.folder)
+    announced = Announcement(house.settings, ents, house.paper, [], [], house.files, path, 8000)
+    assert announced.index()["desk"]["school_file"] == str(path)
+    assert f"  {path}" in announced.summary().splitlines()
+
+
+def test_a_demonstration_of_another_format_is_refused_with_the_way_out(house: House) -> None:
+    db.session.execute(update(School).where(School.uai == "0599001N").values(source="aaf"))
+    db.session.commit()
+    with pytest.raises(click.ClickException, match="make demo-reset"):
+        house.seed()
+
+
+def test_a_deleted_database_is_filled_again(house: House) -> None:
+    house.seed()
+    for table in reversed(Base.metadata.sorted_tables):
+        db.session.execute(table.delete())
+    db.session.commit()
+    assert len(house.seed()) == count(Account) == 40
+
+
+def test_a_demonstration_of_before_the_imports_is_refused_with_the_way_out(empty: House) -> None:
+    db.session.add(Account(username="n.leroy4821", given_name="Noémie", family_name="LEROY-VANDEPUTTE"))
+    db.session.commit()
+    with pytest.raises(click.ClickException, match="make demo-reset"):
+        empty.seed()
+    assert (count(Account), count(Child)) == (1, 0)
