@@ -9,7 +9,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -51,11 +51,17 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Measured:
-    """The times of a page in milliseconds, and its goal."""
+    """The times of a page in milliseconds, and its goal.
+
+    Attributes:
+        cpu: processor time of the desk and of the database for one page, which changes less with other load; 0 if
+            unknown.
+    """
 
     name: str
     times: Sequence[float]
     goal: float
+    cpu: float = 0.0
 
     @property
     def p95(self) -> float:
@@ -83,9 +89,9 @@ def run(pupils: int, folder: Path) -> list[str]:
             f"  {pupils:,} pupils, {2 * pupils:,} guardians and {entries:,} entries of the journal, filled in"
             f" {time.monotonic() - began:.0f} s"
         )
-        with create_desk(settings).app_context(), _desk(settings, port, server_core, folder):
+        with create_desk(settings).app_context(), _serving(settings, port, server_core, folder) as desk:
             try:
-                measured = [*_pages(settings, port), *_files(settings, port, folder)]
+                measured = [*_pages(desk), *_files(desk, folder)]
             except (WrongAnswerError, processes.ProcessFailedError) as failure:
                 return [f"desk: {failure}"]
             finally:
@@ -103,35 +109,64 @@ def _fill(url: str, pupils: int) -> None:
     engine.dispose()
 
 
+@dataclass(frozen=True)
+class _Desk:
+    """The desk that is measured: its settings, its port, its process and the database's."""
+
+    settings: Settings
+    port: int
+    pids: tuple[int | None, ...]
+
+    def used(self) -> float:
+        """Return the processor time of both in seconds."""
+        return sum(map(machine.used_seconds, self.pids))
+
+    def signed_in(self, role: Role, school: uuid.UUID | None = None) -> Browser:
+        """Return a browser in which a new person with this role is signed in."""
+        return browser.signed_in(self.settings, self.port, role, school)
+
+    def timed(self, page: str, person: Browser, goal: float, path: str, **typed: Sequence[str]) -> Measured:
+        """Ask for a page again and again, with one typed value after the other; the first times do not count.
+
+        Raises:
+            WrongAnswerError: the page leads to another one.
+        """
+        times: list[float] = []
+        before = 0.0
+        for number in range(_WARM + _TIMES):
+            if number == _WARM:
+                before = self.used()
+            answer = person.get(path, **{name: values[number % len(values)] for name, values in typed.items()})
+            if answer.location:
+                raise WrongAnswerError(f"{path} leads to {answer.location}")
+            times.append(answer.duration)
+        return Measured(page, times[_WARM:], goal, (self.used() - before) * 1000 / _TIMES)
+
+
 @contextmanager
-def _desk(settings: Settings, port: int, core: int | None, folder: Path) -> Iterator[None]:
-    """Run `idp desk serve` and `idp worker` during the block."""
+def _serving(settings: Settings, port: int, core: int | None, folder: Path) -> Iterator[_Desk]:
+    """Run `idp desk serve` during the block."""
     rotation.rotate(settings)
-    environment = product.environment(settings)
-    command = process.Command([product.IDP, "desk", "serve", "--bind", f"{HOST}:{port}"], environment, "/readyz")
-    with ExitStack() as stack:
-        stack.enter_context(process.running(command, port, core, folder / "desk.log"))
-        worker = Popen([product.IDP, "worker"], env=environment, stdout=DEVNULL, stderr=DEVNULL)
-        stack.callback(worker.wait)
-        stack.callback(worker.terminate)
-        yield
+    arguments = [product.IDP, "desk", "serve", "--bind", f"{HOST}:{port}"]
+    command = process.Command(arguments, product.environment(settings), "/readyz")
+    with process.running(command, port, core, folder / "desk.log") as server:
+        yield _Desk(settings, port, (server.pid, databases.server_pid(settings.database_url)))
 
 
-def _pages(settings: Settings, port: int) -> Iterator[Measured]:
+def _pages(desk: _Desk) -> Iterator[Measured]:
     school = db.session.scalars(select(School.id).order_by(School.id).limit(1)).one()
-    secretary = browser.signed_in(settings, port, Role.SECRETARY, school)
-    helpdesk = browser.signed_in(settings, port, Role.HELPDESK)
+    secretary, helpdesk = desk.signed_in(Role.SECRETARY, school), desk.signed_in(Role.HELPDESK)
     for person, where in ((secretary, "school"), (helpdesk, "académie")):
         for kind, terms in _terms(school).items():
-            yield _timed(f"search, {where}: {kind}", person, goals.DESK_SEARCH, "/recherche", "q", terms)
-    yield _timed("board of classes", secretary, goals.DESK_BOARD, "/classes")
-    yield _timed("« Aujourd’hui »", secretary, goals.DESK_PAGE, "/")
-    officer = browser.signed_in(settings, port, Role.DPO)
-    yield _timed("journal", officer, goals.DESK_PAGE, "/journal")
-    yield _timed("journal: a person", officer, goals.DESK_PAGE, "/journal", "qui", ["marie"])
-    yield _timed("journal: a rare act", officer, goals.DESK_PAGE, "/journal", "acte", ["client.changed"])
+            yield desk.timed(f"search, {where}: {kind}", person, goals.DESK_SEARCH, "/recherche", q=terms)
+    yield desk.timed("board of classes", secretary, goals.DESK_BOARD, "/classes")
+    yield desk.timed("« Aujourd’hui »", secretary, goals.DESK_PAGE, "/")
+    officer = desk.signed_in(Role.DPO)
+    yield desk.timed("journal", officer, goals.DESK_PAGE, "/journal")
+    yield desk.timed("journal: a person", officer, goals.DESK_PAGE, "/journal", qui=["marie"])
+    yield desk.timed("journal: a rare act", officer, goals.DESK_PAGE, "/journal", acte=["client.changed"])
     counting.count()
-    yield _timed("figures of the académie", officer, goals.DESK_PAGE, "/activation")
+    yield desk.timed("figures of the académie", officer, goals.DESK_PAGE, "/activation")
 
 
 def _terms(school: uuid.UUID) -> dict[str, list[str]]:
@@ -161,19 +196,7 @@ def _mistyped(name: str, draw: random.Random) -> str:
     return name[:place] + name[place + 1] + name[place] + name[place + 2 :]
 
 
-def _timed(
-    name: str, person: Browser, goal: float, path: str, field: str = "", terms: Sequence[str] = ("",)
-) -> Measured:
-    times = []
-    for number in range(_WARM + _TIMES):
-        page = person.get(path, **({field: terms[number % len(terms)]} if field else {}))
-        if page.location:
-            raise WrongAnswerError(f"{path} leads to {page.location}")
-        times.append(page.duration)
-    return Measured(name, times[_WARM:], goal)
-
-
-def _files(settings: Settings, port: int, folder: Path) -> Iterator[Measured]:
+def _files(desk: _Desk, folder: Path) -> Iterator[Measured]:
     """Measure from the upload of a school's files until the page with their difference, before and after an import."""
     produce(Order(out=folder / "siecle", pupils=COLLEGE, schools=1, format="siecle"))
     [place] = [path for path in (folder / "siecle").iterdir() if path.is_dir()]
@@ -181,10 +204,15 @@ def _files(settings: Settings, port: int, folder: Path) -> Iterator[Measured]:
     school = School(id=uuid.uuid4(), uai=place.name, name=f"Collège {place.name}", degree=Degree.SECONDARY)
     with unit_of_work():
         db.session.add(school)
-    head = browser.signed_in(settings, port, Role.HEAD, school.id)
-    yield _compared("difference of 800 new pupils", head, content)
-    processes.run([product.IDP, "roster", "import", str(place)], product.environment(settings))
-    yield _compared("difference of 800 known pupils", head, content)
+    head, environment = desk.signed_in(Role.HEAD, school.id), product.environment(desk.settings)
+    worker = Popen([product.IDP, "worker"], env=environment, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        yield _compared("difference of 800 new pupils", head, content)
+        processes.run([product.IDP, "roster", "import", str(place)], environment)
+        yield _compared("difference of 800 known pupils", head, content)
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def _compared(name: str, head: Browser, files: dict[str, bytes]) -> Measured:
@@ -211,9 +239,10 @@ def _until_shown(upload: Callable[[], str], head: Browser) -> float:
 
 
 def _table(measured: Sequence[Measured]) -> str:
-    lines: list[tuple[str, ...]] = [("page", "p50 ms", "p95 ms", "best ms", "goal", "")]
+    lines: list[tuple[str, ...]] = [("page", "p50 ms", "p95 ms", "best ms", "CPU ms", "goal", "")]
     for each in measured:
         p95, verdict = each.p95, "" if each.p95 <= each.goal else "above its goal"
         numbers = (f"{value:,.1f}" for value in (statistics.median(each.times), p95, min(each.times)))
-        lines.append((each.name, *numbers, f"≤ {each.goal:,.0f}", verdict))
+        cpu = f"{each.cpu:.1f}" if each.cpu else "–"
+        lines.append((each.name, *numbers, cpu, f"≤ {each.goal:,.0f}", verdict))
     return aligned(lines, text_at_end=True)

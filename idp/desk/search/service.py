@@ -85,7 +85,12 @@ def find(settings: Settings, terms: Terms, group: Group | None) -> Results:
     if terms.mailbox:
         _add_accounts(matches, _first(select(Account.id).where(access.accounts(), _has_mailbox(terms.mailbox))), _SURE)
     else:
-        _match_words(matches, terms, group)
+        if terms.identifier:
+            conditions = [access.accounts(), *([] if group is None else [in_group(group)])]
+            known = select(Account.id).where(Account.username == terms.identifier, *conditions)
+            _add_accounts(matches, _first(known), _SUREST)
+        if not matches.count:
+            _match_words(matches, terms, group)
     return _journalled(settings, terms.canonical, _results(matches))
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import dropwhile
 
 from sqlalchemy import ColumnElement, and_, bindparam, cast, or_
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import InstrumentedAttribute
 
 from idp import searched
+from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
 from idp.mail.emails import fold_email
 
@@ -60,12 +61,24 @@ def any_word(column: Column, words: Sequence[_Word]) -> ColumnElement[bool]:
 
 
 def all_words(columns: Sequence[Column], words: Sequence[_Word]) -> ColumnElement[bool]:
-    """Return the SQL of the rows with all the words, each in any of the columns."""
-    return and_(*(or_(*(_compared(column, word) for column in columns)) for word in words))
+    """Return the SQL of the rows with all the words, each in any of the columns.
+
+    The rows with the long words are looked up, and then compared with the others: thousands of words begin with « m ».
+    """
+    lengths = [min(map(len, word.spellings)) for word in words]
+    longest = max(lengths, default=0)
+    return and_(
+        *(
+            or_(*(_compared(column, word, by_index=length >= min(longest, _SHORTEST)) for column in columns))
+            for word, length in zip(words, lengths, strict=True)
+        )
+    )
 
 
-def _compared(column: Column, word: _Word) -> ColumnElement[bool]:
-    return (_looked_up if db.engine.dialect.name == "postgresql" else _like)(column, word)
+def _compared(column: Column, word: _Word, *, by_index: bool = True) -> ColumnElement[bool]:
+    if db.engine.dialect.name != "postgresql":
+        return _like(column, word)
+    return _looked_up(column if by_index else column.op("||")(cast("", TSVECTOR)), word)
 
 
 def _looked_up(column: Column, word: _Word) -> ColumnElement[bool]:
@@ -88,10 +101,11 @@ def _like(column: Column, word: _Word) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Terms:
-    """A search: its folded words, or the whole mail address that was typed."""
+    """A search: its folded words, and the identifier if they may be one; or the whole mail address that was typed."""
 
     words: tuple[str, ...]
     mailbox: str = ""
+    identifier: str = ""
 
     @classmethod
     def parse(cls, typed: str) -> "Terms":
@@ -99,7 +113,8 @@ class Terms:
         text = typed[:LONGEST].strip()
         if "@" in text:
             return cls((), fold_email(text))
-        return cls(tuple(_without_civility(searched.words(text))[:_MOST_WORDS]))
+        identifier = fold_username(text) if "." in text and any(map(str.isdigit, text)) else None
+        return cls(tuple(_without_civility(searched.words(text))[:_MOST_WORDS]), identifier=identifier or "")
 
     @property
     def is_empty(self) -> bool:

@@ -1,5 +1,6 @@
 """`/activation` and its export."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -51,19 +52,15 @@ def _of_scope() -> dict[str, Any]:
     page: dict[str, Any] = {"tables": [], "weeks": None, "classes": None, "summary": "", "at": None, "next": ""}
     if figures is None:
         return page
-    by_ent, by_school, by_week = tables.of_figures(figures)
-    by_school, following = _paged(by_school)
-    weeks = pictures.of_weeks(figures.weeks)
-    return page | {"tables": [by_ent, by_school, by_week], "weeks": weeks, "at": figures.counted_at, "next": following}
-
-
-def _paged(table: Table) -> tuple[Table, str]:
-    """Return a page of a table, and the URL of the next one."""
-    number = request.args.get("page", 1, type=int)
-    start = (min(max(number, 1), 1000) - 1) * _PAGE
-    part = Table(table.key, table.title, table.head, table.rows[start : start + _PAGE], table.total)
-    is_last = start + _PAGE >= len(table.rows)
-    return part, "" if is_last else url_for("statistics.show", page=start // _PAGE + 2)
+    number = min(max(request.args.get("page", 1, type=int), 1), 1000)
+    shown = replace(figures, schools=figures.schools[(number - 1) * _PAGE : number * _PAGE])
+    is_last = number * _PAGE >= len(figures.schools)
+    return page | {
+        "tables": tables.of_figures(shown),
+        "weeks": pictures.of_weeks(figures.weeks),
+        "at": figures.counted_at,
+        "next": "" if is_last else url_for("statistics.show", page=number + 1),
+    }
 
 
 @blueprint.post("/activation/export")
