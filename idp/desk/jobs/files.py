@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import defer
@@ -97,37 +98,50 @@ def made_by(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[JobFile]]:
 def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:
     """Return a file of a job that this person asked for, once; None if it is taken, expired or another's.
 
-    The caller has checked that the job is in scope.
+    A file that cannot be opened expires at once: nobody has taken it. The caller has checked that the job is in scope.
     """
-    with unit_of_work():
-        row = db.session.execute(
-            update(JobFile)
-            .where(
-                JobFile.id == file_id,
-                JobFile.job_id == job_id,
-                ~JobFile.is_upload,
-                ~JobFile.is_for_pages,
-                JobFile.taken_at.is_(None),
-                JobFile.expires_at > now(),
-                exists().where(Job.id == JobFile.job_id, Job.staff_id == staff_id),
-            )
-            .values(taken_at=now())
-            .returning(JobFile.name, JobFile.media_type, JobFile.content)
-            .execution_options(synchronize_session=False)
-        ).one_or_none()
-        if row is None:
-            return None
-        empty(JobFile.id == file_id)
-        work = db.session.scalars(select(Job.kind).where(Job.id == job_id)).one()
-        log.record(JobFileTaken(job=str(job_id), work=work, file=row.name))
-    return NewFile(row.name, row.media_type, _opened(settings, file_id, row.content))
+    try:
+        return _take(settings, job_id, file_id, staff_id)
+    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
+        with unit_of_work():
+            _store((JobFile.id == file_id) & JobFile.taken_at.is_(None), content=b"", expires_at=now())
+        return None
 
 
-def empty(condition: object) -> None:
+@unit_of_work()
+def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:
+    row = db.session.execute(
+        update(JobFile)
+        .where(
+            JobFile.id == file_id,
+            JobFile.job_id == job_id,
+            ~JobFile.is_upload,
+            ~JobFile.is_for_pages,
+            JobFile.taken_at.is_(None),
+            JobFile.expires_at > now(),
+            exists().where(Job.id == JobFile.job_id, Job.staff_id == staff_id),
+        )
+        .values(taken_at=now())
+        .returning(JobFile.name, JobFile.media_type, JobFile.content)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if row is None:
+        return None
+    content = _decrypted(settings, file_id, row.content)
+    empty(JobFile.id == file_id)
+    work = db.session.scalars(select(Job.kind).where(Job.id == job_id)).one()
+    log.record(JobFileTaken(job=str(job_id), work=work, file=row.name))
+    return NewFile(row.name, row.media_type, content)
+
+
+def empty(condition: ColumnElement[bool]) -> None:
     """Remove the content of files, in the caller's transaction."""
-    db.session.execute(
-        update(JobFile).where(condition).values(content=b"").execution_options(synchronize_session=False)  # type: ignore[arg-type]
-    )
+    _store(condition, content=b"")
+
+
+def _store(condition: ColumnElement[bool], **values: Any) -> None:
+    statement = update(JobFile).where(condition).values(**values)
+    db.session.execute(statement.execution_options(synchronize_session=False))
 
 
 def hand_over(message: OutboxMessage) -> Outcome:
@@ -139,6 +153,10 @@ def hand_over(message: OutboxMessage) -> Outcome:
 
 def _opened(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:
     try:
-        return encrypted.decrypt(settings.secrets, _PURPOSE, content, str(file_id))
+        return _decrypted(settings, file_id, content)
     except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         return b""
+
+
+def _decrypted(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:
+    return encrypted.decrypt(settings.secrets, _PURPOSE, content, str(file_id))
