@@ -15,6 +15,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.desk.staff import actors
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
 from idp.rostering.models import ImportBatch
@@ -75,7 +76,7 @@ def _since(uai: str) -> datetime:
     by_others = select(func.max(func.coalesce(ImportBatch.finished_at, ImportBatch.started_at))).where(
         ImportBatch.state == "done",
         ImportBatch.speaks_for(uai),
-        ImportBatch.actor.not_like(f"desk {Role.SECRETARY.value} %"),
+        ~actors.has_role(ImportBatch.actor, Role.SECRETARY),
     )
     return max(filter(None, (now() - WINDOW, db.session.scalar(by_others))))
 
