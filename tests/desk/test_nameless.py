@@ -57,7 +57,16 @@ def test_a_check_of_refused_people_does_not_tell_the_engineer_that_one_is_suspen
 
 def test_the_engineer_sees_remarks_on_many_lines_as_a_number(desk: Flask, colleagues: Colleagues) -> None:
     alone = [row(number, child=f"{1000 + number};FAMILLE{number};Léa;") for number in range(41, 53)]
-    _, page = checked(colleagues.signed_in(Role.ENGINEER), sheet(*families(25), *alone, row(99, mail="x")))
+    engineer, files = colleagues.signed_in(Role.ENGINEER), sheet(*families(25), *alone, row(99, mail="x"))
+    _, page = checked(engineer, files)
     assert "arrivées environ 20" in page
     assert "Aucun élève de cette personne n’est dans une classe : pas de compte. (environ 10 lignes)" in page
     assert "familles.csv, ligne 39" in page, "what the file says of itself is told by line"
+    imported(engineer, files)
+    batch = db.session.scalars(select(ImportBatch)).one()
+    former = shown(engineer.get(f"/fichiers/imports/{batch.id}"))
+    assert "pas de compte. (environ 10 lignes)" in former
+    assert "familles.csv, ligne 39" in former
+    table = shown(engineer.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
+    count = len(table.splitlines()) - 1
+    assert f">{count} à voir<" in shown(engineer.get("/fichiers")), "the list counts what the page shows"

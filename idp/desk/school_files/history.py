@@ -118,7 +118,7 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
         )
         for issue in issues
     ]
-    return shown + (_remarks(batch) if hides_people else [])
+    return shown + [_remark(sentence) for sentence in _remarks([batch.id])[batch.id]]
 
 
 def _is_shown() -> ColumnElement[bool]:
@@ -127,21 +127,27 @@ def _is_shown() -> ColumnElement[bool]:
     return ImportIssue.code.not_in(hidden)
 
 
-def _remarks(batch: ImportBatch) -> list[Problem]:
-    """Return what the comparison remarked, without lines."""
-    counted = (
-        select(ImportIssue.message, func.count())
-        .where(
-            ImportIssue.batch_id == batch.id,
-            ImportIssue.code.in_(COMPARED),
-            ImportIssue.code.not_in(difference.TOLD_BY_NAME),
+def _remarks(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+    """Return what the comparison remarked in imports, without lines; nothing for a person who reads names."""
+    grouped: dict[uuid.UUID, list[tuple[str, int]]] = {key: [] for key in keys}
+    if nameless.is_for(access.role()):
+        counted = (
+            select(ImportIssue.batch_id, ImportIssue.message, func.count())
+            .where(
+                ImportIssue.batch_id.in_(keys),
+                ImportIssue.code.in_(COMPARED),
+                ImportIssue.code.not_in(difference.TOLD_BY_NAME),
+            )
+            .group_by(ImportIssue.batch_id, ImportIssue.message)
+            .order_by(ImportIssue.message)
         )
-        .group_by(ImportIssue.message)
-        .order_by(ImportIssue.message)
-    )
-    sentences = nameless.summed((row[0], row[1]) for row in db.session.execute(counted))
-    nobody = words.person("", "")
-    return [Problem("", 0, _SEVERITIES["warning"], "", nobody, words.without_commands(line)) for line in sentences]
+        for key, message, count in db.session.execute(counted):
+            grouped[key].append((message, count))
+    return {key: list(nameless.summed(rows)) for key, rows in grouped.items()}
+
+
+def _remark(sentence: str) -> Problem:
+    return Problem("", 0, _SEVERITIES["warning"], "", words.person("", ""), words.without_commands(sentence))
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
@@ -208,7 +214,8 @@ def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
         .where(ImportIssue.batch_id.in_(keys), _is_shown())
         .group_by(ImportIssue.batch_id)
     )
-    return {row[0]: row[1] for row in db.session.execute(counted)}
+    by_line = {row[0]: row[1] for row in db.session.execute(counted)}
+    return {key: by_line.get(key, 0) + len(sentences) for key, sentences in _remarks(keys).items()}
 
 
 def _place(schools: Sequence[str]) -> str:
