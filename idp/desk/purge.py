@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, or_, select
 
 from idp.config import Settings
+from idp.desk.jobs import running
 from idp.desk.jobs.models import Job, JobFile
 from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import (
@@ -27,10 +28,11 @@ FIGURES_KEPT = timedelta(days=7)
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Delete old rows; return their numbers.
+    """Delete old rows; return their numbers. Jobs that nobody will do are ended.
 
     People stay as long after the end of their last role as the journal names them.
     """
+    running.end_abandoned(settings)
     over = moment - KEPT
     ended = or_(StaffSession.expires_at <= over, StaffSession.ended_at <= over)
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)

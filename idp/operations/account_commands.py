@@ -187,7 +187,7 @@ def force_password_change(
     left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     total = Blocked()
     for some in acts.block_passwords([account.id for account in people] if usernames else school):
-        total.add(some)
+        total += some
     if school is not None:
         with unit_of_work():
             log.record(PasswordsForced(uai=school.uai, count=total.blocked))

@@ -655,6 +655,7 @@ def upgrade() -> None:
     sa.Column('total', sa.Integer(), nullable=False),
     sa.Column('result', sa.JSON(), nullable=False),
     sa.Column('refusal', sa.String(length=200), nullable=False),
+    sa.Column('is_final', sa.Boolean(), nullable=False),
     sa.Column('lane', sa.String(length=80), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),

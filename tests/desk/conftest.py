@@ -1,7 +1,7 @@
 """The desk's application, and people who are signed in there."""
 
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
@@ -9,10 +9,12 @@ from flask.testing import FlaskClient
 
 from idp.config import Settings
 from idp.db import db
+from idp.desk.jobs.work import Finished, Running
 from idp.desk_app import create_desk
 from tests import applications, databases
 from tests.builders import Build
 from tests.canaries import keep_stored
+from tests.desk import trial_jobs
 from tests.desk.colleagues import Colleagues
 
 
@@ -53,3 +55,10 @@ def colleagues(desk: Flask, build: Build) -> Colleagues:
 def visitor(desk: Flask) -> FlaskClient:
     """A browser in which nobody is signed in."""
     return desk.test_client()
+
+
+@pytest.fixture
+def work(desk: Flask) -> Iterator[list[Callable[[Running], Finished]]]:
+    """What a job of the kind `trial` does: the last function of the list."""
+    with trial_jobs.registered() as todo:
+        yield todo

@@ -1,81 +1,29 @@
-"""Jobs of the desk: progress, results, files that are handed out once, cancellation, restart after a kill."""
+"""Jobs of the desk: progress, results, files that are handed out once."""
 
-import json
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import time_machine
 from flask import Flask
-from flask.testing import FlaskClient
-from flask_babel import lazy_gettext as _l
 
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk import access
-from idp.desk.access import Right
-from idp.desk.jobs import asking, files, kinds, running
+from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import Kind
-from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
-from idp.desk.staff.models import Role, StaffRole
+from idp.desk.jobs.models import JobFile, State
+from idp.desk.jobs.work import Finished, Running
+from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.trial_jobs import CONTENT, ask, do_all, state
 from tests.pages import form_token, heading
 
 pytestmark = pytest.mark.both_databases
-CONTENT = b"the letters of a class"
-
-
-@pytest.fixture
-def work() -> Iterator[list[Callable[[Running], Finished]]]:
-    """What a job of the kind `trial` does: the last function of the list."""
-    todo: list[Callable[[Running], Finished]] = [
-        lambda _: Finished({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
-    ]
-
-    def run(job: Running) -> Finished:
-        return todo[-1](job)
-
-    kinds.register(Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, "home.today"))
-    yield todo
-    kinds._kinds.pop("trial")
-
-
-def _describe(job: Job) -> list[str]:
-    return [job.refusal or f"{job.result.get('letters')} lettres"]
-
-
-def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
-    """Ask for a job as the person of a browser does."""
-    kind = kinds.find("trial")
-    assert kind is not None
-
-    def start() -> str:
-        return str(asking.start(services().settings, kind, {"class": "6e 1"}, uploads=uploads).id)
-
-    former = desk.view_functions["home.today"]
-    desk.view_functions["home.today"] = access.needs()(start)
-    try:
-        return uuid.UUID(browser.get("/").get_data(as_text=True))
-    finally:
-        desk.view_functions["home.today"] = former
-
-
-def do_all() -> None:
-    """Do the jobs that wait, as the worker does."""
-    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
-    db.session.expire_all()
-
-
-def state(key: uuid.UUID) -> State:
-    db.session.expire_all()
-    return db.session.get_one(Job, key).state
 
 
 @pytest.mark.row("K-24")
@@ -179,133 +127,18 @@ def test_an_upload_is_encrypted_and_goes_with_the_end_of_its_job(
     assert (state(key), db.session.query(JobFile).one().content) == (State.DONE, b"")
 
 
-def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
-    browser = colleagues.signed_in()
-    key = ask(desk, browser)
-    post(browser, f"/travaux/{key}/annuler", f"/travaux/{key}")
-    assert state(key) is State.CANCELLED
-    do_all()
-    assert state(key) is State.CANCELLED
-    assert "Annulé" in browser.get(f"/travaux/{key}").get_data(as_text=True)
-
-
-def test_a_job_that_runs_stops_at_its_next_step(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    browser, steps = colleagues.signed_in(), []
-    key = ask(desk, browser)
-
-    def run(job: Running) -> Finished:
-        job.tick(1, 3)
-        steps.append(1)
-        asking.cancel(db.session.get_one(Job, key))
-        job.check()
-        steps.append(2)
-        return Finished()
-
-    work.append(run)
-    do_all()
-    assert (state(key), steps) == (State.CANCELLED, [1])
-    assert (db.session.get_one(Job, key).done, db.session.get_one(Job, key).total) == (1, 3)
-
-
-@pytest.mark.row("K-21")
-def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleagues, work: object) -> None:
-    key = ask(desk, colleagues.signed_in())
-    db.session.query(StaffRole).one().valid_until = now() - timedelta(seconds=1)
-    db.session.commit()
-    do_all()
-    assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "role_ended")
-    assert db.session.query(JobFile).count() == 0
-
-
-def test_a_refusal_is_shown(desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]) -> None:
-    def refuse(_job: Running) -> Finished:
-        raise RefusedError("no_ent")
-
-    work.append(refuse)
+def test_a_file_that_cannot_be_opened_is_not_taken(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()
     key = ask(desk, browser)
     do_all()
-    page = browser.get(f"/travaux/{key}").get_data(as_text=True)
-    assert "Arrêté avant la fin" in page
-    assert "no_ent" in page
-
-
-def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    key = ask(desk, colleagues.signed_in())
-
-    class KilledError(BaseException):
-        """The end of a process: nothing handles it."""
-
-    def be_killed(_job: Running) -> Finished:
-        raise KilledError
-
-    work.append(be_killed)
-    with pytest.raises(KilledError):
-        do_all()
-    assert state(key) is State.RUNNING
-    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
-    assert message.leased_until is not None
-    assert message.leased_until - now() <= running.LEASE
-    work.pop()
-    do_all()
-    assert state(key) is State.RUNNING, "the lease is not over"
-    message.leased_until = now() - timedelta(seconds=1)
+    file = db.session.query(JobFile).one()
+    file.content = b"encrypted under a key that is gone"
     db.session.commit()
-    do_all()
-    assert state(key) is State.DONE
-
-
-def test_a_worker_that_lost_its_lease_stores_nothing(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    def lose(job: Running) -> Finished:
-        job.lease_lost.set()
-        job.check()
-        return Finished({"letters": 1})
-
-    work.append(lose)
-    key = ask(desk, colleagues.signed_in())
-    do_all()
-    assert (state(key), db.session.get_one(Job, key).result) == (State.RUNNING, {})
-
-
-def test_the_journal_names_the_person_also_for_what_the_worker_does(
-    desk: Flask, colleagues: Colleagues, work: object
-) -> None:
-    key = ask(desk, colleagues.signed_in())
-    do_all()
-    rows = db.session.execute(
-        db.text("SELECT kind, staff_id, school_id, details FROM audit WHERE kind LIKE 'desk.job%' ORDER BY id")
-    ).all()
-    assert [row.kind for row in rows] == ["desk.job_asked", "desk.job_finished"]
-    assert rows[0].staff_id == rows[1].staff_id is not None
-    assert rows[0].school_id == rows[1].school_id is not None
-    details = rows[1].details if isinstance(rows[1].details, dict) else json.loads(rows[1].details)
-    assert (details["job"], details["outcome"], details["desk"]["role"]) == (str(key), "done", "secretary")
-
-
-def test_a_job_that_has_to_wait_is_tried_again_soon_and_loses_no_try(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    def wait(_job: Running) -> Finished:
-        raise BusyError
-
-    work.append(wait)
-    key = ask(desk, colleagues.signed_in())
-    for _ in range(5):
-        do_all()
-        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
-        assert (state(key), message.attempts) == (State.WAITING, 0)
-        assert message.available_at - now() <= timedelta(seconds=20)
-        message.available_at = now()
-        db.session.commit()
-    work.pop()
-    do_all()
-    assert state(key) is State.DONE
+    assert post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}").status_code == 303
+    db.session.expire_all()
+    assert (file.content, file.taken_at) == (b"", None)
+    assert "personne ne l’a pris" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+    assert db.session.query(AuditEntry).filter_by(kind="desk.file_taken").count() == 0
 
 
 @pytest.mark.row("K-24")
@@ -316,23 +149,3 @@ def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues
     file = db.session.query(JobFile).filter_by(job_id=first).one()
     assert post(browser, f"/travaux/{second}/fichiers/{file.id}", "/ma-securite").status_code == 303
     assert post(browser, f"/travaux/{first}/fichiers/{file.id}", f"/travaux/{first}").data == CONTENT
-
-
-def test_a_job_with_a_fault_is_tried_three_times(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    tries = []
-
-    def fail(_job: Running) -> Finished:
-        tries.append(1)
-        raise ZeroDivisionError
-
-    work.append(fail)
-    key = ask(desk, colleagues.signed_in())
-    for _ in range(4):
-        do_all()
-        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
-        message.available_at = now()
-        db.session.commit()
-    assert len(tries) == 3
-    assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "fault")

@@ -14,6 +14,7 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
 from idp.operations import batches
+from idp.operations.helpdesk import acts
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -86,17 +87,11 @@ def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
     role = colleagues.grant(staff, Role.HEAD)
     job = key_of(post(colleagues.session(staff)[0], PATH, word="BLOQUER"))
     monkeypatch.setattr(batches, "ROWS", 1)
-    keep, kept = Running.keep, []
-
-    def keep_once(running: Running, result: dict[str, object]) -> None:
-        keep(running, result)
-        kept.append(result)
-        if len(kept) == 1:
-            raise RuntimeError("the worker is gone")
-
-    monkeypatch.setattr(Running, "keep", keep_once)
+    monkeypatch.setattr(Running, "progress", fail)
     do_all()
+    monkeypatch.undo()
     assert [blocked(person) for person in people].count(True) == 1
+    assert db.session.get_one(Job, job).result["blocked"] == 1, "the batch and its number are one transaction"
     role.ended_at = now()
     db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
     db.session.commit()
@@ -105,6 +100,32 @@ def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
     assert db.session.get_one(Job, job).result["blocked"] == 3
     entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
     assert entry.details["count"] == 3
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("the worker is gone")
+
+
+def test_a_job_that_failed_says_and_records_what_it_blocked(
+    build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.active()
+    browser = colleagues.signed_in(Role.HEAD)
+    job = key_of(post(browser, PATH, word="BLOQUER"))
+    with monkeypatch.context() as before:
+        before.setattr(acts, "block_passwords", fail)
+        do_all()
+    assert db.session.get_one(Job, job).is_final, "nobody cancels it from the first batch on"
+    monkeypatch.setattr(Running, "progress", fail)
+    update_message = update(OutboxMessage).where(OutboxMessage.kind == asking.JOB)
+    db.session.execute(update_message.values(available_at=now(), attempts=2))
+    db.session.commit()
+    do_all()
+    page = shown(browser.get(f"/travaux/{job}"))
+    assert "Le travail s’est arrêté." in page
+    assert "Familles qui choisiront un nouveau mot de passe : 1." in page
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert entry.details["count"] == 1
 
 
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HELPDESK, Role.DPO, Role.ENT_OPERATOR])

@@ -7,9 +7,11 @@ from flask import Flask
 from idp.clock import now
 from idp.db import db
 from idp.desk import purge
+from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import Role, StaffAccount, StaffCredential, StaffRole, StaffSession
 from idp.desk.statistics.models import StoredFigures
+from idp.outbox import queue
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 
@@ -44,6 +46,24 @@ def test_a_job_is_removed_with_its_files_after_sixty_days(desk: Flask, build: Bu
     db.session.commit()
     assert purged(build) == {"desk_jobs": 1}
     assert (db.session.query(Job).count(), db.session.query(JobFile).count()) == (1, 1)
+
+
+def test_a_job_whose_message_is_finished_is_ended_and_leaves_its_lane(
+    desk: Flask, build: Build, colleagues: Colleagues
+) -> None:
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.HEAD)
+    for lane, finished_at in (("dead", now()), ("waits", None)):
+        job = Job(kind="trial", staff_id=staff.id, role_id=role.id, state=State.RUNNING, lane=lane)
+        db.session.add(job)
+        db.session.flush()
+        message = queue.enqueue(asking.JOB, {"job": str(job.id)})
+        message.finished_at = finished_at
+    db.session.commit()
+    purged(build)
+    states = {job.lane: (job.state, job.refusal) for job in db.session.query(Job)}
+    assert states == {"dead": (State.FAILED, "fault"), "waits": (State.RUNNING, "")}
+    assert [asking.in_lane(lane) is None for lane in ("dead", "waits")] == [True, False]
 
 
 def test_figures_of_a_worker_that_stands_still_are_removed_after_a_week(desk: Flask, build: Build) -> None:

@@ -178,14 +178,36 @@ def test_an_import_stops_if_more_would_leave_than_was_shown(desk: Flask, colleag
     head, other = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(40)))
     key, _ = checked(head, sheet(*families(39)))
-    imported(other, sheet(*families(42)))
+    imported(other, sheet(*families(41)))
     done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
     do_all()
     job = db.session.get_one(Job, done)
     assert (job.state, job.refusal) == (State.FAILED, "changed_since")
     assert "plus de personnes partiraient" in shown(head.get(f"/travaux/{done}"))
-    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 42
+    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 41
     assert "refusé, rien n’a changé" in shown(head.get("/fichiers"))
+
+
+def test_an_import_names_the_mistake_that_files_look_like_since_their_check(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(3)))
+    key, _ = checked(head, sheet(*families(4)))
+    db.session.execute(update(School).values(source="siecle"))
+    db.session.commit()
+    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
+    do_all()
+    assert db.session.get_one(Job, done).refusal == "other_source"
+    page = shown(head.get(f"/travaux/{done}"))
+    assert "Des données ont changé depuis la vérification. Rien n’a été importé." in page
+    assert "recevait des fichiers d’un autre logiciel" in page
+    assert "partiraient" not in page
+    db.session.execute(update(Job).where(Job.id == done).values(is_final=True))
+    db.session.commit()
+    begun = shown(head.get(f"/travaux/{done}"))
+    assert "n’a pas pu reprendre" in begun
+    assert "Rien n’a été importé" not in begun
 
 
 def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) -> None:
@@ -230,14 +252,15 @@ def test_an_import_that_has_begun_to_write_is_finished(
     browser = colleagues.signed_in()
     key, _ = checked(browser, sheet(*families(3)))
     done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-    kept = Running.keep
+    begin, cancelled = Running.begin_writing, []
 
-    def keep_and_cancel(running: Running, result: dict[str, object]) -> None:
-        kept(running, result)
-        asking.cancel(db.session.get_one(Job, done))
+    def begin_and_cancel(running: Running, result: dict[str, object]) -> None:
+        begin(running, result)
+        cancelled.append(asking.cancel(db.session.get_one(Job, done)))
 
-    monkeypatch.setattr(Running, "keep", keep_and_cancel)
+    monkeypatch.setattr(Running, "begin_writing", begin_and_cancel)
     do_all()
+    assert cancelled == [False]
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
 
 

@@ -27,7 +27,13 @@ _SHOWN = 50
 
 
 def start(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uploads: Sequence[NewFile] = ()) -> Job:
-    """Ask for a job, in a transaction of its own.
+    """Ask for a job, in a transaction of its own; see `store`."""
+    with unit_of_work():
+        return store(settings, kind, parameters, uploads=uploads)
+
+
+def store(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uploads: Sequence[NewFile] = ()) -> Job:
+    """Ask for a job, in the caller's transaction.
 
     Args:
         settings: for the secret key, under which uploads are encrypted.
@@ -36,10 +42,9 @@ def start(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uplo
         uploads: the files that it needs.
     """
     job = _new(kind, parameters)
-    with unit_of_work():
-        _store(job)
-        for upload in uploads:
-            files.store(settings, job.id, upload, is_upload=True)
+    _store(job)
+    for upload in uploads:
+        files.store(settings, job.id, upload, is_upload=True)
     return job
 
 
@@ -128,18 +133,22 @@ def authors(jobs: Collection[Job]) -> dict[uuid.UUID, str]:
 
 
 def cancel(job: Job) -> bool:
-    """Cancel a job that waits, or ask one that runs to stop at its next step; return False if it is over."""
+    """Cancel a job that waits, or ask one that runs to stop at its next step.
+
+    Returns:
+        False, without a change, if the job is over, has begun to write, or is asked to stop already.
+    """
     with unit_of_work():
         waiting = db.session.scalar(
             update(Job)
-            .where(Job.id == job.id, Job.state == State.WAITING)
+            .where(Job.id == job.id, Job.state == State.WAITING, ~Job.is_final)
             .values(state=State.CANCELLED, cancel_asked_at=now(), finished_at=now())
             .returning(Job.id)
             .execution_options(synchronize_session=False)
         )
         running = waiting or db.session.scalar(
             update(Job)
-            .where(Job.id == job.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None))
+            .where(Job.id == job.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None), ~Job.is_final)
             .values(cancel_asked_at=now())
             .returning(Job.id)
             .execution_options(synchronize_session=False)

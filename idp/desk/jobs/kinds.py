@@ -36,6 +36,8 @@ class Kind:
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
+        record: records in the journal what a job did, in the transaction of its end. Not for a kind that ends by
+            `Running.finish`, which records it there.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Kind:
     steps: Callable[[Job], Sequence[Step]] | None = None
     hint: LazyString | str = ""
     keeps_uploads: bool = False
+    record: Callable[[Job], None] | None = None
 
 
 _kinds: dict[str, Kind] = {}

@@ -32,7 +32,8 @@ class Job(UuidKey, Base):
 
     `parameters` says what to do, `origin` who asked (for the journal), and `result` what was done; none of them has a
     secret. `done` of `total` is the progress; `total` is 0 while it is unknown. `refusal` is why a job failed: a code
-    of its kind, for which the page has a sentence. Of the jobs of one `lane`, one at most is not over.
+    of its kind, for which the page has a sentence. `is_final` marks a job that has begun to write: it goes to its end,
+    and is not cancelled. Of the jobs of one `lane`, one at most is not over.
     """
 
     __tablename__ = "desk_job"
@@ -55,6 +56,7 @@ class Job(UuidKey, Base):
     total: Mapped[int] = mapped_column(default=0)
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)
     refusal: Mapped[str] = mapped_column(String(200), default="")
+    is_final: Mapped[bool] = mapped_column(default=False)
     lane: Mapped[str | None] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     started_at: Mapped[datetime | None]

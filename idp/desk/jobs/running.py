@@ -13,14 +13,15 @@ from datetime import timedelta
 
 import structlog
 from flask import current_app
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.jobs import kinds
+from idp.desk.jobs import asking, kinds
+from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, StoppedError, store_end
 from idp.logging import frames
@@ -33,28 +34,39 @@ _BEAT_SECONDS = 15.0
 _WAIT = timedelta(seconds=20)
 _MOST_FAULTS = 3
 """A job that fails by an error of the program or of the database is tried this often."""
+_MOST_BEGINNINGS = 5
+"""A job that still runs when its message is claimed once more has killed its workers, and is not begun again."""
 
 log_lines = structlog.get_logger()
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Do a job (outbox handler); drop the message of a job that is over."""
-    job = _begin(uuid.UUID(message.payload["job"]))
-    if job is None:
+    begun = _begin(uuid.UUID(message.payload["job"]))
+    if begun is None:
         return Outcome.DROPPED
-    kind = kinds.find(job.kind)
-    if kind is None:
-        raise TemporaryDeliveryError("this version has no such job")  # a newer worker may have it
+    job, kind, was_running = begun
+    with log.acting_for(_origin(job)):
+        if was_running and message.attempts > _MOST_BEGINNINGS:
+            log_lines.error("desk.job_killed_its_worker", job=str(job.id), work=job.kind, attempts=message.attempts)
+            _end(job, State.FAILED, Finished(), settings, refusal="fault")
+        else:
+            _run(job, kind, message, settings)
+    return Outcome.DONE
+
+
+def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> None:
+    """Do a job that has begun, and store its end."""
     running = Running(job, settings)
-    with log.acting_for(_origin(job)), _prolonged(message, running):
+    with _prolonged(message, running):
         try:
             running.check_begun()
             finished = kind.run(running)
         except StoppedError as stopped:
             if stopped.state is not State.RUNNING:
-                _end(job, stopped.state, settings, refusal=stopped.code)
+                _end(job, stopped.state, Finished(), settings, refusal=stopped.code)
         except RefusedError as refused:
-            _end(job, State.FAILED, settings, refusal=refused.code)
+            _end(job, State.FAILED, Finished(), settings, refusal=refused.code)
         except BusyError as busy:
             _wait(job)
             raise PostponedError("waits for another job", _WAIT) from busy
@@ -62,22 +74,55 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             if message.attempts < _MOST_FAULTS:
                 raise
             log_lines.error("desk.job_failed", job=str(job.id), work=job.kind, where=frames(fault))  # noqa: TRY400 - the text may have names
-            _end(job, State.FAILED, settings, refusal="fault")
+            _end(job, State.FAILED, Finished(), settings, refusal="fault")
         else:
-            with unit_of_work():
-                store_end(job.id, State.DONE, finished, settings=settings, keeps_uploads=kind.keeps_uploads)
-    return Outcome.DONE
+            _end(job, State.DONE, finished, settings)
 
 
-def _begin(key: uuid.UUID) -> Job | None:
-    with unit_of_work():
-        return db.session.scalar(
-            update(Job)
-            .where(Job.id == key, Job.state.in_([State.WAITING, State.RUNNING]))
-            .values(state=State.RUNNING, started_at=now())
-            .returning(Job)
-            .execution_options(synchronize_session=False, populate_existing=True)
-        )
+def end_abandoned(settings: Settings) -> None:
+    """End the jobs that are not over and whose message is finished or gone.
+
+    Such a job would never be done, and would keep its lane from others for ever.
+    """
+    # The jobs are read first: a job and its message are stored at once, and a job is over before its message is.
+    jobs = db.session.scalars(select(Job).where(Job.finished_at.is_(None))).all()
+    messages = select(OutboxMessage.payload).where(
+        OutboxMessage.finished_at.is_(None), OutboxMessage.kind == asking.JOB
+    )
+    expected = {payload["job"] for payload in db.session.scalars(messages)}
+    for job in jobs:
+        if str(job.id) not in expected and unit_of_work()(_mark_running)(job.id) is not None:
+            log_lines.error("desk.job_abandoned", job=str(job.id), work=job.kind)
+            with log.acting_for(_origin(job)):
+                _end(job, State.FAILED, Finished(), settings, refusal="fault")
+
+
+@unit_of_work()
+def _begin(key: uuid.UUID) -> tuple[Job, Kind, bool] | None:
+    """Mark that a job runs; return it, its kind and whether it ran already, or None if it is over.
+
+    Raises:
+        TemporaryDeliveryError: this version has no such kind, and a newer worker may have it; the job waits.
+    """
+    former = db.session.execute(select(Job.kind, Job.state).where(Job.id == key)).one_or_none()
+    if former is None or former.state.is_over:
+        return None
+    kind = kinds.find(former.kind)
+    if kind is None:
+        raise TemporaryDeliveryError("this version has no such job")
+    job = _mark_running(key)
+    return (job, kind, former.state is State.RUNNING) if job else None
+
+
+def _mark_running(key: uuid.UUID) -> Job | None:
+    """Mark in the caller's transaction that a job runs, and return it; None if it is over."""
+    return db.session.scalar(
+        update(Job)
+        .where(Job.id == key, Job.state.in_([State.WAITING, State.RUNNING]))
+        .values(state=State.RUNNING, started_at=now())
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
 
 
 def _wait(job: Job) -> None:
@@ -132,7 +177,12 @@ def _extend(message: OutboxMessage) -> bool:
         return True
 
 
-def _end(job: Job, state: State, settings: Settings, *, refusal: str) -> None:
-    """Store that a job ended without a result, unless it is over."""
+def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refusal: str = "") -> None:
+    """Store the end of a job and record what it did, unless it is over."""
+    kind = kinds.find(job.kind)
+    keeps_uploads = state is State.DONE and kind is not None and kind.keeps_uploads
     with unit_of_work():
-        store_end(job.id, state, Finished(), settings=settings, refusal=refusal)
+        stored = store_end(job.id, state, finished, settings=settings, refusal=refusal, keeps_uploads=keeps_uploads)
+        if stored and kind is not None and kind.record is not None:
+            over = select(Job).where(Job.id == job.id).execution_options(populate_existing=True)
+            kind.record(db.session.scalars(over).one())

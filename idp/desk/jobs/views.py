@@ -48,6 +48,12 @@ def show(key: uuid.UUID) -> Response:
 
 def _sentence(job: Job) -> str:
     """Return where the job stands, in words."""
+    if job.is_final and not job.state.is_over:
+        return str(
+            gettext(
+                "En cours : le travail va à son terme et ne s’annule plus. Vous pouvez quitter cette page et y revenir."
+            )
+        )
     sentences = {
         State.WAITING: gettext("En attente. Vous pouvez quitter cette page et y revenir."),
         State.RUNNING: gettext("En cours. Vous pouvez quitter cette page et y revenir."),

@@ -49,7 +49,7 @@ class Finished:
     """The result of a job.
 
     Attributes:
-        result: What was done, without a name.
+        result: What was done, without a name; if it is empty, what the job kept while it ran.
         file: The file that it made to be handed out, if any.
         for_pages: The file that it made for the pages of its slice, if any.
         frees: A former job whose uploads and files go with the end of this one, if any.
@@ -69,7 +69,8 @@ class Running:
         staff_id: the person who asked.
         school_id: the school that the person acts for, if any.
         parameters: what to do.
-        result: what an earlier run of the job kept, before it was killed (`keep`).
+        result: what an earlier run of the job kept, before it was killed (`begin_writing`, `keep`).
+        is_final: whether the job has begun to write, so that it goes to its end.
         settings: the settings.
     """
 
@@ -79,6 +80,7 @@ class Running:
         self.school_id = job.school_id
         self.parameters = dict(job.parameters)
         self.result = dict(job.result)
+        self.is_final = job.is_final
         self.settings = settings
         self.lease_lost = threading.Event()
         self._role_id = job.role_id
@@ -107,16 +109,38 @@ class Running:
             self._next_look = monotonic() + _TICK_SECONDS
             self._store(done=done, total=max(done, total))
 
+    def begin_writing(self, result: Mapping[str, Any]) -> None:
+        """Mark that the job writes from now on, and store what the next run has to know if this one is killed.
+
+        From here on nobody can cancel the job, and it goes to its end without its person too. A killed run may have
+        marked it already: then nothing changes.
+
+        Raises:
+            Exception: see `tick`; nothing may be written.
+        """
+        if self.is_final:
+            return
+        self.check()
+        with unit_of_work():
+            marked = db.session.scalar(
+                update(Job)
+                .where(Job.id == self.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None))
+                .values(is_final=True, result=dict(result))
+                .returning(Job.id)
+                .execution_options(synchronize_session=False)
+            )
+        if marked is None:
+            self.check()
+            raise StoppedError(State.RUNNING)  # another worker has stored the end
+        self.is_final, self.result = True, dict(result)
+
     def keep(self, result: Mapping[str, Any]) -> None:
-        """Store what was found out, so that it is known to the next run if this one is killed."""
-        self.result = dict(result)
-        self._store(result=self.result)
+        """Store what was done until now, in the transaction of the caller, who did it."""
+        _store(self.id, result=dict(result))
 
     def _store(self, **values: Any) -> None:
         with unit_of_work():
-            db.session.execute(
-                update(Job).where(Job.id == self.id).values(**values).execution_options(synchronize_session=False)
-            )
+            _store(self.id, **values)
 
     def finish(self, result: Mapping[str, Any], *made: NewFile) -> None:
         """Store the end of the job and the files that it made, in the caller's transaction.
@@ -137,7 +161,7 @@ class Running:
 
     def check_begun(self) -> None:
         """Check that the job may begin; what a killed run had begun to write is finished, also without its person."""
-        if not self.result:
+        if not self.is_final:
             self.check()
 
     def check(self) -> None:
@@ -153,6 +177,10 @@ class Running:
             raise StoppedError(State.CANCELLED)
         if row[1] is None:
             raise StoppedError(State.FAILED, "role_ended")
+
+
+def _store(key: uuid.UUID, **values: Any) -> None:
+    db.session.execute(update(Job).where(Job.id == key).values(**values).execution_options(synchronize_session=False))
 
 
 def _is_enabled() -> Any:
@@ -172,14 +200,16 @@ def store_end(
 ) -> bool:
     """Store the end of a job and its files in the caller's transaction; return False if it is over.
 
-    What was uploaded for it is removed, unless `keeps_uploads`.
+    What was uploaded for it is removed, unless `keeps_uploads`. What the job kept while it ran remains its result, if
+    `finished` has none.
     """
+    result = {"result": dict(finished.result)} if finished.result else {}
     work = db.session.scalar(
         update(Job)
         .where(Job.id == key, Job.state == State.RUNNING, true() if only_if is None else only_if)
         .values(
+            **result,
             state=state,
-            result=dict(finished.result),
             refusal=refusal,
             finished_at=now(),
             done=Job.total if state is State.DONE else Job.done,

@@ -26,6 +26,12 @@ def _describe(job: Job) -> Sequence[str]:
     return work.describe(job)
 
 
+def _record(job: Job) -> None:
+    from idp.desk.new_passwords import work  # noqa: PLC0415 - see above
+
+    work.record(job)
+
+
 KIND = kinds.register(
     Kind(
         "passwords",
@@ -35,5 +41,6 @@ KIND = kinds.register(
         _describe,
         "new_passwords.show",
         hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
+        record=_record,
     )
 )

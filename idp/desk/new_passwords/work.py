@@ -1,7 +1,7 @@
 """The work of the job `passwords` (`job.py`), and the numbers that are shown before it.
 
-Once the first batch is blocked, the job goes to its end: half a school is no state to stay in. After a kill it runs
-again; passwords that are blocked already are passed over.
+Before the first batch, the job is marked final and goes to its end: half a school is no state to stay in. After a kill
+it runs again; passwords that are blocked already are passed over. Each batch is stored with the sum of all.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, RefusedError, Running, StoppedError, store_end
+from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.operations.helpdesk import acts
 
 
@@ -51,27 +51,33 @@ def run(running: Running) -> Finished:
     school = db.session.scalar(select(School).where(School.uai == running.parameters["school"]))
     if school is None:
         raise RefusedError("fault")
-    uai, total = school.uai, acts.Blocked(**running.result)
-    for batch in acts.block_passwords(school):
-        total.add(batch)
-        running.keep(asdict(total))
+    total = acts.Blocked(**running.result)
+    running.begin_writing(asdict(total))
+
+    def note(batch: acts.Blocked) -> None:
+        running.keep(asdict(total + batch))
+
+    for batch in acts.block_passwords(school, note):
+        total += batch
         running.progress(total.blocked, running.parameters["count"])
-    finished = Finished(asdict(total))
-    with unit_of_work():
-        if not store_end(running.id, State.DONE, finished, settings=running.settings):
-            raise StoppedError(State.RUNNING)  # another worker has stored the end
-        log.record(PasswordsForced(uai=uai, count=total.blocked))
-    return finished
+    return Finished(asdict(total))
+
+
+def record(job: Job) -> None:
+    """Record how many passwords a job blocked until its end, whatever the end; see `Kind.record`."""
+    if count := acts.Blocked(**job.result).blocked:
+        log.record(PasswordsForced(uai=job.parameters["school"], count=count))
 
 
 def describe(job: Job) -> Sequence[str]:
     """Return how many passwords were blocked."""
     if job.state is State.CANCELLED:
         return [gettext("Aucun mot de passe n’a changé.")]
-    if job.refusal:
-        return [gettext("Le travail s’est arrêté. Demandez-le de nouveau : il reprend où il s’est arrêté.")]
     blocked = acts.Blocked(**job.result)
     sentences = [gettext("Familles qui choisiront un nouveau mot de passe : %(n)s.", n=blocked.blocked)]
+    if job.refusal:
+        stopped = gettext("Le travail s’est arrêté. Demandez-le de nouveau : il reprend où il s’est arrêté.")
+        sentences.insert(0, stopped)
     if blocked.without_address:
         sentences.append(
             gettext("Sans adresse mail confirmée, il leur faut un nouveau courrier : %(n)s.", n=blocked.without_address)

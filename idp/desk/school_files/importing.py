@@ -9,7 +9,7 @@ from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.school_files import comparing, leaving
 from idp.desk.staff.models import Role
 from idp.rostering import imports, lock
-from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
+from idp.rostering.imports import ImportResult, ImportStoppedError
 
 _ENDS = (20, 40)
 
@@ -37,7 +37,7 @@ def run(running: Running) -> Finished:
         raise RefusedError("gone")
     role = Role(running.parameters["role"])
     progress = comparing.Progress(
-        running.tick if not running.result else running.progress,
+        running.progress if running.is_final else running.tick,
         running.progress,
         sum(len(file.content) for file in uploads),
         _ENDS,
@@ -58,8 +58,7 @@ def run(running: Running) -> Finished:
         raise BusyError from None
     except ImportStoppedError as stopped:
         stopped.result.staging.close()
-        # a mistake that nobody accepted was not there when the files were checked
-        raise RefusedError("changed_since" if stopped.code in ALL_MISTAKES else stopped.code) from None
+        raise RefusedError(stopped.code) from None
     result.staging.close()
     return Finished({**running.result, "batch": result.batch}, frees=check_id)
 
@@ -70,7 +69,7 @@ def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:
     Raises:
         ImportStoppedError: More people would leave.
     """
-    if running.result:  # a killed run has checked it, and had begun to write
+    if running.is_final:  # a killed run has checked it, and had begun to write
         return
     counts, numbers = imports.totals(result), leaving.numbers(result)
     for name, most in running.parameters["leaving"].items():
@@ -78,5 +77,4 @@ def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:
             raise ImportStoppedError("changed_since", "nothing was imported: more would leave than was shown", result)
     if leaving.too_many(running.settings, role, running.parameters["school"], numbers):
         raise ImportStoppedError("too_many_leave", "nothing was imported: too many pupils would leave", result)
-    running.check()
-    running.keep({"counts": counts, "format": result.format.value if result.format else ""})
+    running.begin_writing({"counts": counts, "format": result.format.value if result.format else ""})

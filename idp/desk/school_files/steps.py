@@ -9,15 +9,15 @@ from flask_babel import gettext
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
-from idp.desk.jobs.models import Job
+from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import history
 
 
 def after_import(job: Job) -> Sequence[Step]:
     """Return the steps after an import, the likeliest first."""
     steps = []
-    accounts = job.result.get("counts", {}).get("accounts", {})
-    if accounts.get("created") and access.may(Right.PRINT_CLASSES):
+    accounts = job.result.get("counts", {}).get("accounts", {})  # before the end, what the import was going to do
+    if job.state is State.DONE and accounts.get("created") and access.may(Right.PRINT_CLASSES):
         steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
     if batch := job.result.get("batch"):
         key = uuid.UUID(batch)

@@ -43,6 +43,13 @@ _REFUSALS = {
         "Des données ont changé depuis la vérification : plus de personnes partiraient que ce qui a été montré. "
         "Rien n’a été importé. Vérifiez les fichiers de nouveau."
     ),
+    "mistake_since": _l(
+        "Des données ont changé depuis la vérification. Rien n’a été importé. Vérifiez les fichiers de nouveau."
+    ),
+    "mistake_since_begun": _l(
+        "Des données ont changé depuis le début de cet import, qui n’a pas pu reprendre. "
+        "Vérifiez les fichiers de nouveau."
+    ),
     "busy": _l(
         "D’autres fichiers de cet établissement sont en cours d’import. Attendez la fin, puis vérifiez ceux-ci de "
         "nouveau."
@@ -176,8 +183,10 @@ def of_import(job: Job) -> Sequence[str]:
     """Return what came of an import."""
     if job.state is State.CANCELLED:
         return [gettext("Rien n’a été importé.")]
+    if job.refusal in _MISTAKES:  # nobody accepted it: it was not there when the files were checked
+        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), mistake(job.refusal)]
     if job.refusal:
-        return [refusal(job.refusal)] + ([mistake(job.refusal)] if job.refusal in _MISTAKES else [])
+        return [refusal(job.refusal)]
     counts = job.result.get("counts")
     return [*counted(counts), *_of_accounts(counts.get("accounts", {}))] if counts else []
 

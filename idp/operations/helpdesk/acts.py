@@ -5,7 +5,7 @@ row first, as a sign-in does: after the act has committed, no earlier session is
 """
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -158,28 +158,40 @@ class Blocked:
     without_address: int = 0
     untouched: int = 0
 
-    def add(self, other: "Blocked") -> None:
-        """Add the numbers of `other`."""
-        self.blocked += other.blocked
-        self.sessions_ended += other.sessions_ended
-        self.without_address += other.without_address
-        self.untouched += other.untouched
+    def __add__(self, other: "Blocked") -> "Blocked":
+        """Return the sum of two results."""
+        return Blocked(
+            self.blocked + other.blocked,
+            self.sessions_ended + other.sessions_ended,
+            self.without_address + other.without_address,
+            self.untouched + other.untouched,
+        )
 
 
-def block_passwords(accounts: list[uuid.UUID] | School | None) -> Iterator[Blocked]:
+def _note_nothing(_: Blocked) -> None:
+    """Store nothing with a batch."""
+
+
+def block_passwords(
+    accounts: list[uuid.UUID] | School | None, note: Callable[[Blocked], None] = _note_nothing
+) -> Iterator[Blocked]:
     """Block the passwords of some accounts, of a school's, or of all (None); yield after each committed batch.
 
     The right password then opens no session: its owner gets a mail that leads to a new one. An interrupted run is
     continued by the next one.
+
+    Args:
+        accounts: whose passwords are blocked.
+        note: is called with the numbers of each batch in its transaction, again if the transaction is tried again.
     """
     if isinstance(accounts, list):
-        yield retry_unit_of_work(partial(_block, Account.id.in_(accounts)))
+        yield retry_unit_of_work(partial(_block, Account.id.in_(accounts), note))
         return
     for some in account_ranges(accounts):
-        yield retry_unit_of_work(partial(_block, some))
+        yield retry_unit_of_work(partial(_block, some, note))
 
 
-def _block(some: ColumnElement[bool]) -> Blocked:
+def _block(some: ColumnElement[bool], note: Callable[[Blocked], None]) -> Blocked:
     """Block one batch in the caller's transaction; rows are locked in one order, to avoid deadlocks."""
     moment = now()
     rows = db.session.execute(
@@ -200,7 +212,9 @@ def _block(some: ColumnElement[bool]) -> Blocked:
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
     for key in keys:
         log.record(AccountChanged(account_id=key, change="password_blocked"))
-    return Blocked(len(keys), ended, sum(row.email is None for row in active), len(rows) - len(active))
+    blocked = Blocked(len(keys), ended, sum(row.email is None for row in active), len(rows) - len(active))
+    note(blocked)
+    return blocked
 
 
 def _locked(account_id: uuid.UUID) -> Account:

@@ -1,0 +1,68 @@
+"""Jobs of the kind `trial`, which do what a test says."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_babel import lazy_gettext as _l
+
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.jobs import asking, kinds
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Finished, Running
+from idp.outbox.worker import Worker
+from idp.services import services
+
+CONTENT = b"the letters of a class"
+
+
+@contextmanager
+def registered() -> Iterator[list[Callable[[Running], Finished]]]:
+    """Register the kind `trial`; yield what its jobs do, which is the last function of the list."""
+    todo: list[Callable[[Running], Finished]] = [
+        lambda _: Finished({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
+    ]
+
+    def run(job: Running) -> Finished:
+        return todo[-1](job)
+
+    kinds.register(Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, "home.today"))
+    yield todo
+    kinds._kinds.pop("trial")
+
+
+def _describe(job: Job) -> list[str]:
+    return [job.refusal or f"{job.result.get('letters')} lettres"]
+
+
+def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
+    """Ask for a job as the person of a browser does."""
+    kind = kinds.find("trial")
+    assert kind is not None
+
+    def start() -> str:
+        return str(asking.start(services().settings, kind, {"class": "6e 1"}, uploads=uploads).id)
+
+    former = desk.view_functions["home.today"]
+    desk.view_functions["home.today"] = access.needs()(start)
+    try:
+        return uuid.UUID(browser.get("/").get_data(as_text=True))
+    finally:
+        desk.view_functions["home.today"] = former
+
+
+def do_all() -> None:
+    """Do the jobs that wait, as the worker does."""
+    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
+    db.session.expire_all()
+
+
+def state(key: uuid.UUID) -> State:
+    db.session.expire_all()
+    return db.session.get_one(Job, key).state
