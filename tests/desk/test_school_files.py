@@ -18,6 +18,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import comparing
 from idp.desk.staff.models import Role
+from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
@@ -199,6 +200,34 @@ def test_a_new_check_removes_the_files_of_the_former_one(desk: Flask, colleagues
     assert {file.content for file in db.session.scalars(select(JobFile).where(JobFile.job_id == former))} == {b""}
 
 
+def test_a_check_that_cannot_be_stored_removes_no_former_files(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = colleagues.signed_in()
+    former, _ = checked(browser, sheet(*families(2)))
+    monkeypatch.setattr(queue, "enqueue", lambda *_args, **_kw: 1 / 0)
+    assert send(browser, sheet(*families(3))).status_code == 500
+    assert files.uploads(services().settings, former)
+
+
+def test_a_new_check_keeps_the_files_that_are_being_imported(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(2)))
+    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    send(browser, sheet(*families(3)))
+    assert files.uploads(services().settings, key)
+    do_all()
+    assert len(names()) == 2
+
+
+def test_three_checks_of_a_person_wait_at_once(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    for _ in range(3):
+        assert send(browser, sheet(row(1))).status_code == 303
+    assert "3 vérifications sont déjà en cours" in shown(send(browser, sheet(row(1))))
+    assert db.session.query(Job).count() == 3
+
+
 def test_another_school_does_not_see_the_check(desk: Flask, colleagues: Colleagues) -> None:
     key, _ = checked(colleagues.signed_in(), sheet(*families(2)))
     for stranger in (colleagues.signed_in(Role.HEAD, uai=LYCEE), colleagues.signed_in(Role.ENGINEER)):
@@ -297,8 +326,8 @@ def test_a_form_without_a_file_or_with_an_empty_one_is_told(desk: Flask, colleag
     assert "Choisissez un fichier" in send(browser).get_data(as_text=True)
     empty = send(browser, ("vide.csv", b"")).get_data(as_text=True)
     assert "Le fichier vide.csv est vide" in empty
-    many = send(browser, *[sheet(row(1))] * 11).get_data(as_text=True)
-    assert "dix fichiers au plus" in many
+    many = send(browser, *[sheet(row(1))] * 11)
+    assert "Donnez 10 fichiers au plus" in shown(many)
     assert db.session.scalar(select(Job)) is None
 
 

@@ -3,7 +3,8 @@
 import uuid
 
 from flask_babel import gettext
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy.orm import aliased
 
 from idp.clock import now
 from idp.config import Settings
@@ -13,6 +14,7 @@ from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import comparing, job
+from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
@@ -42,7 +44,7 @@ def uploads(request: Request) -> list[NewFile]:
     if not chosen:
         raise UploadError(gettext("Choisissez un fichier, ou les deux fichiers ensemble."))
     if len(chosen) > _MOST_FILES:
-        raise UploadError(gettext("Donnez dix fichiers au plus, ou une archive ZIP."))
+        raise UploadError(gettext("Donnez %(n)s fichiers au plus, ou une archive ZIP.", n=_MOST_FILES))
     for upload in chosen:
         if not upload.content:
             raise UploadError(gettext("Le fichier %(name)s est vide : exportez-le de nouveau.", name=upload.name))
@@ -76,14 +78,36 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str) -> Job:
     Raises:
         UploadError: the person has several checks that are not over.
     """
-    own = [check for check in asking.recent(job.CHECK) if check.staff_id == access.person().staff.id]
-    if sum(not check.state.is_over for check in own) >= _MOST_CHECKS:
-        raise UploadError(gettext("Trois vérifications sont déjà en cours : attendez la fin de la première."))
-    busy = {check_id for row in asking.recent(job.IMPORT) if not row.state.is_over for check_id in [_check_of(row)]}
-    former = [check.id for check in own if check.state.is_over and check.id not in busy]
+    staff_id = access.person().staff.id
+    own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == job.CHECK.name, asking.in_scope())
     with unit_of_work():
-        files.empty(JobFile.job_id.in_(former))
-    return asking.start(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
+        # the lock lets the checks of one person be asked for one after the other
+        db.session.execute(select(StaffAccount.id).where(StaffAccount.id == staff_id).with_for_update())
+        waiting = select(func.count()).select_from(own.where(Job.finished_at.is_(None)).subquery())
+        if db.session.scalars(waiting).one() >= _MOST_CHECKS:
+            sentence = gettext(
+                "%(n)s vérifications sont déjà en cours : attendez la fin de la première.", n=_MOST_CHECKS
+            )
+            raise UploadError(sentence)
+        files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~_is_being_imported())
+        return asking.store(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
+
+
+def _is_being_imported() -> ColumnElement[bool]:
+    """Return the condition of the files of a check whose import is not over."""
+    busy = aliased(Job)
+    # SQLite stores an id without dashes, JSON and PostgreSQL have them
+    check, of_file = busy.parameters["check"].as_string(), cast(JobFile.job_id, String)
+    return (
+        select(busy.id)
+        .where(
+            busy.kind == job.IMPORT.name,
+            busy.finished_at.is_(None),
+            func.replace(check, "-", "") == func.replace(of_file, "-", ""),
+        )
+        .correlate(JobFile)
+        .exists()
+    )
 
 
 def start_import(check: Job) -> Job | None:
