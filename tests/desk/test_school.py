@@ -13,6 +13,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.letters.read_back import text_of
 from tests.pages import heading
+from tests.rows import each_row
 
 VALUES = {
     "nom": "Collège des Tilleuls",
@@ -122,6 +123,25 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
     assert "Il est en français seulement." in browser.get(path).get_data(as_text=True)
     post(browser, path, **VALUES, langues=["en", "ar", "tr", "pt"])
     assert build.school().letter_languages is None, "all of them, and those that will be added"
+
+
+@each_row(
+    ("ticked", "stored"),
+    [
+        (["en", "tr"], ["tr", "en"]),
+        (["en", "ar", "tr"], ["tr", "en", "ar"]),
+        (["ar", "en"], ["en", "ar"]),
+        ([], []),
+    ],
+)
+def test_the_order_of_an_operator_stays(
+    colleagues: Colleagues, build: Build, ticked: list[str], stored: list[str]
+) -> None:
+    path = f"/etablissement/{build.school().id}"
+    build.school().letter_languages = ["tr", "en"]
+    db.session.commit()
+    post(colleagues.signed_in(), path, **VALUES, langues=["", *ticked])
+    assert build.school().letter_languages == stored
 
 
 def test_the_preview_needs_no_ent(colleagues: Colleagues, build: Build) -> None:
