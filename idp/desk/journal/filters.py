@@ -35,7 +35,7 @@ class Filters:
     Attributes:
         account_id: the account that was found for `account`.
         account_name: the name of its person.
-        before: the last entry of the page above: its instant in microseconds and its id.
+        before: the last entry of the page above: its instant and its id.
         conditions: all of them hold for the entries that are asked for.
         people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
@@ -163,7 +163,7 @@ def _shown(text: str) -> str:
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:
-    """Read « SECONDS.MICROSECONDS-ID », or return None."""
+    """Read « INSTANT_ID », with the instant in ISO 8601 (`cursor`); return None for another text."""
     moment, _, key = text.partition("_")
     try:
         return datetime.fromisoformat(moment).astimezone(UTC), int(key[:18])
