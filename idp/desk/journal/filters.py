@@ -97,7 +97,7 @@ def read(values: Mapping[str, str]) -> Filters:
         filters.conditions.append(AuditEntry.where_kind(filters.act))
     if first := _day(filters, "first"):
         filters.conditions.append(AuditEntry.at >= start_of_day(max(first, _FIRST_DAY)))
-    if (last := _day(filters, "last")) and last < date.max:
+    if last := _day(filters, "last"):
         filters.conditions.append(AuditEntry.at < end_of_day(max(last, _FIRST_DAY)))
     if first and last and last < first:
         filters.faults["last"] = gettext("Le dernier jour est avant le premier.")
