@@ -47,14 +47,6 @@ def test_another_school_is_not_found(colleagues: Colleagues, build: Build, role:
     assert build.school(LYCEE).phone == ""
 
 
-@pytest.mark.parametrize("role", [Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO])
-def test_other_roles_have_no_page(colleagues: Colleagues, build: Build, role: Role) -> None:
-    ent = build.ent()
-    browser = colleagues.signed_in(role, client_id=ent.client_id)
-    assert browser.get("/etablissement").status_code == 404
-    assert browser.get(f"/etablissement/{build.school().id}").status_code == 404
-
-
 def test_an_engineer_finds_and_changes_any_school(colleagues: Colleagues, build: Build) -> None:
     build.school(), build.school(LYCEE)
     browser = colleagues.signed_in(Role.ENGINEER)

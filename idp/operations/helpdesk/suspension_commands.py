@@ -72,9 +72,7 @@ def reopen(username: str, uai: str | None, suspension_id: uuid.UUID | None, reas
     try:
         account, school = _chosen(username, uai)
         moment = now()
-        chosen = [
-            row.id for row in _of(account, school) if row.holds_at(moment) and suspension_id in {None, row.id}
-        ]
+        chosen = [row.id for row in _of(account, school) if row.holds_at(moment) and suspension_id in {None, row.id}]
         if not chosen:
             raise click.ClickException(plain(f"nothing of {account.username} is suspended that could be reopened"))
         for key in chosen:
