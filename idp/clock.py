@@ -28,8 +28,12 @@ def start_of_day(day: date) -> datetime:
 
 
 def end_of_day(day: date) -> datetime:
-    """Return the midnight at which a day ends in Paris: what is valid on that day is valid until then."""
-    return start_of_day(day + timedelta(days=1))
+    """Return the midnight at which a day ends in Paris: what is valid on that day is valid until then.
+
+    The last day of the calendar, 31 December 9999, has no such midnight: its beginning is returned. A caller that
+    stores an end bounds it much earlier.
+    """
+    return start_of_day(min(day, date.max - timedelta(days=1)) + timedelta(days=1))
 
 
 def last_day(end: datetime) -> date:

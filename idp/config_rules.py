@@ -10,6 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from idp import origins
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
@@ -31,6 +33,10 @@ def check_issuer(value: str) -> str:
         raise ValueError("must be only a scheme and a host (and a port), since pages are served at its root")
     if value.endswith("/"):
         raise ValueError("must not end with a slash, since clients compare it character by character")
+    if value != origins.of(value) or not value.isascii():
+        raise ValueError(
+            "must be written as browsers write it: an ASCII host in lower case, without :443 (https) or :80 (http)"
+        )
     return value
 
 

@@ -11,6 +11,17 @@ def chosen(stored: Sequence[str] | None) -> list[str]:
     return [tag for tag in (LANGUAGES if stored is None else stored) if tag in LANGUAGES]
 
 
+def in_order(stored: Sequence[str] | None, ticked: Sequence[str]) -> list[str]:
+    """Return the ticked languages in the order that an operator gave a school's letters; the others come after.
+
+    Letters whose order nobody changed keep the order of `LANGUAGES`.
+    """
+    former = chosen(stored)
+    if former == [tag for tag in LANGUAGES if tag in former]:
+        former = list(LANGUAGES)
+    return [tag for tag in dict.fromkeys([*former, *LANGUAGES]) if tag in ticked]
+
+
 def to_store(tags: Sequence[str]) -> list[str] | None:
     """Return what is stored for a choice. All languages in their order are no choice: a new one will be added.
 

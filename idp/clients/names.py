@@ -51,7 +51,7 @@ def holds(name: str, other: str) -> bool:
 
 
 def find_fault(settings: Settings, name: str, client: Client, accepted: str) -> str:
-    """Return why a client that registers itself must not have a name, or an empty text.
+    """Return why a client must not have a name, or an empty text.
 
     A name that contains the name of another ENT, or of this service, is refused too, except that of an ENT which
     registered by the same invitation.

@@ -1,6 +1,7 @@
 """Figures of the activation: accounts by state, for classes or schools, and first activations by week.
 
-One statement each. Each account has one state. It counts once in a school, under the class of its first child there.
+Each account has one state. It counts once in a school, under the class of its first child there. One statement counts a
+few schools; for all guardians of an académie (`by_week_of_all`), it counts one day.
 """
 
 import enum

@@ -157,7 +157,7 @@ def reject(client_id: str) -> Client:
 
 
 def check_name(settings: Settings, name: str, client: Client, *, accepted: str) -> None:
-    """Check the name of a client that registers itself; see `names.find_fault`.
+    """Check the name of a client; see `names.find_fault`.
 
     Raises:
         RegistrationRefusedError: parents would take the client for another ENT, or for this service.

@@ -94,7 +94,7 @@ DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet
 DESK_SIGN_IN_DEVICE = Backoff("desk_sign_in_device", 5, _AFTER_FAILURES, quiet=_DAY)
 """The same from a browser in which the person signed in before: guesses from elsewhere do not count here."""
 DESK_PROOF = Backoff("desk_proof", 5, _AFTER_FAILURES, quiet=_DAY)
-"""Wrong passwords, codes and passkeys at the proofs of one session: a stranger has none, and blocks none."""
+"""Wrong passwords, codes, passkeys and académie accounts at the proofs of one session: a stranger has none to block."""
 DESK_SIGN_IN_IP = Budget("desk_sign_in_ip", (Window(60, _HOUR),), by_network=True)
 """The same from one IP, and passkeys that prove nothing. A school has one IP."""
 

@@ -38,6 +38,12 @@ class FormTokenError(HTTPException):
     code = 400
 
 
+class ForeignFormError(HTTPException):
+    """400: the browser says that a form is of another site."""
+
+    code = 400
+
+
 class InteractionLostError(HTTPException):
     """400: the authorization request has expired, or belongs to another browser.
 
@@ -158,6 +164,11 @@ def form_token_refused(_error: FormTokenError) -> Response:
     return _page("errors/formulaire.html", 400, retry_url=shown_page())
 
 
+def _on_foreign_form(_error: ForeignFormError) -> Response:
+    log.warning("form of another origin refused", reference=request_id(), endpoint=request.endpoint)
+    return _page("errors/origine.html", 400)
+
+
 def _on_database(error: Exception) -> Response:
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
     return _on_busy(ServiceBusyError(_BUSY_SECONDS))
@@ -191,6 +202,7 @@ def configure(app: Flask) -> None:
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(FormTokenError, form_token_refused)
+    app.register_error_handler(ForeignFormError, _on_foreign_form)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(DBAPIError, _on_driver)
     app.register_error_handler(PoolTimeout, _on_database)

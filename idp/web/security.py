@@ -11,7 +11,7 @@ from idp.config import Settings
 from idp.web import browser, declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
-from idp.web.errors import FormTokenError
+from idp.web.errors import ForeignFormError, FormTokenError
 from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
 
 MAX_COOKIES = 16 * 1024
@@ -92,13 +92,13 @@ def _check_origin(origin: str) -> None:
     without these headers, the token decides. `none` is a form that the person sends again.
 
     Raises:
-        FormTokenError: the browser names another origin or site.
+        ForeignFormError: the browser names another origin or site.
     """
     if flask_request.method in _SAFE:
         return
     named, site = flask_request.headers.get("Origin", ""), flask_request.headers.get("Sec-Fetch-Site", "")
     if named not in {"", "null", origin} or site not in {"", "none", "same-origin"}:
-        raise FormTokenError
+        raise ForeignFormError
 
 
 def _check_form() -> None:

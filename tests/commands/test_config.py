@@ -1,11 +1,14 @@
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from idp.config import Settings
+from idp.config_rules import check_issuer
 from tests.commands.conftest import Run
 from tests.databases import SECRET
+from tests.rows import each_row
 
 GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET, "IDP_ALLOW_SQLITE": "1"}
 COMPLETE = {
@@ -122,6 +125,29 @@ def test_an_invalid_list_does_not_hide_other_faults(bare: Run, monkeypatch: pyte
         "IDP_FROBNICATE: unknown setting",
     ):
         assert [line for line in answer.err.splitlines() if line.startswith(fault)], answer.err
+
+
+@each_row(
+    ("url", "is_valid"),
+    [
+        ("https://bureau.exemple.fr", True),
+        ("https://bureau.exemple.fr:8443", True),
+        ("http://[::1]:8000", True),
+        ("https://Bureau.exemple.fr", False),
+        ("HTTPS://bureau.exemple.fr", False),
+        ("https://bureau.exemple.fr:443", False),
+        ("https://bureau.exemple.fr:0443", False),
+        ("https://bureau.exemple.fr:", False),
+        ("http://127.0.0.1:80", False),
+        ("https://école.exemple.fr", False),
+        (" https://bureau.exemple.fr", False),
+    ],
+)
+def test_public_urls_are_written_as_browsers_write_origins(url: str, *, is_valid: bool) -> None:
+    """The desk compares its URL with the header `Origin`, and the ENTs compare the issuer, character by character."""
+    refused = nullcontext() if is_valid else pytest.raises(ValueError, match="as browsers write it")
+    with refused:
+        check_issuer(url)
 
 
 @pytest.mark.row("K-01")

@@ -97,6 +97,8 @@ def test_a_role_lasts_until_the_day_that_is_named(act: Run) -> None:
         ((), "Missing option '--role'"),
         (("--role", "dpo", "--until", "2001-01-01"), "2001-01-01 is over"),
         (("--role", "dpo", "--until", "2099-01-01"), "2099-01-01 is later than the end of the next school year"),
+        (("--role", "dpo", "--until", "9999-12-31"), "9999-12-31 is later than the end of the next school year"),
+        (("--role", "dpo", "--until", "0001-01-01"), "0001-01-01 is over"),
         (("--role", "dpo", "--until", "demain"), "Invalid value for '--until'"),
     ],
 )

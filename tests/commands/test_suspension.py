@@ -27,6 +27,7 @@ from tests.commands.accounts import OPERATOR, waiting
 from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.rows import each_row
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
@@ -94,6 +95,15 @@ def test_a_suspension_ends_by_itself_at_its_instant(app: Flask, build: Build) ->
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
     with time_machine.travel(until, tick=False):
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+@each_row(("day", "words"), [("9999-12-31", "the end lies too far ahead"), ("0001-01-01", "the end lies in the past")])
+def test_an_end_out_of_reach_is_refused(act: Run, build: Build, day: str, words: str) -> None:
+    account = build.active()
+    answer = act("account", "suspend", account.username, "--until", day, "--reason", WHY)
+    assert (answer.code, answer.out) == (1, "")
+    assert words in answer.err
+    assert suspension.of_account(account.id) == []
 
 
 def test_a_letter_opens_no_suspended_account_and_none_is_printed(act: Run, app: Flask, build: Build) -> None:

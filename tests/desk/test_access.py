@@ -107,6 +107,8 @@ def test_a_form_of_another_site_is_refused_also_with_the_right_token(
     token = form_token(browser.get("/ma-securite"))
     answer = browser.post("/deconnexion", data={"csrf_token": token}, headers=headers)
     assert answer.status_code == (303 if is_taken else 400)
+    assert is_taken or heading(answer) == "Ce formulaire vient d’un autre site"
+    assert is_taken or "Rien n’a été fait" in answer.get_data(as_text=True)
     assert (browser.get("/").status_code == 303) is is_taken
 
 

@@ -74,11 +74,6 @@ def test_the_list_holds_the_ents_in_scope(
     assert browser.get(f"/ent/{row(other).id}").status_code == (200 if sees_all else 404)
 
 
-def test_a_secretary_has_no_page(colleagues: Colleagues, own: RelyingParty) -> None:
-    assert colleagues.signed_in().get("/ent").status_code == 404
-    assert colleagues.signed_in().get(f"/ent/{row(own).id}").status_code == 404
-
-
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO])
 def test_other_roles_change_nothing(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role), row(own)

@@ -37,6 +37,18 @@ LEADS_FIRST = (SIGN_IN, PROOF, REASON, CHOICE)
 """The pages that come before a page."""
 CHOICES = {"reply": "rejet"}
 """Variable parts that are words."""
+PAGES = {
+    "/recherche": AT_A_SCHOOL | {Role.HELPDESK, Role.DPO},
+    "/classes": AT_A_SCHOOL,
+    "/impressions": AT_A_SCHOOL,
+    "/fichiers": AT_A_SCHOOL | {Role.ENGINEER},
+    "/etablissement": AT_A_SCHOOL | {Role.ENGINEER},
+    "/equipe": {Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.ENGINEER},
+    "/ent": set(Role) - {Role.SECRETARY},
+    "/droits": {Role.DPO},
+    "/etablissement/mots-de-passe": {Role.HEAD, Role.ENGINEER},
+}
+"""The roles of pages, from the contract of the desk."""
 BOUNDED = AT_A_SCHOOL | AT_AN_ENT
 """The roles whose scope is less than the académie."""
 
@@ -148,6 +160,15 @@ def test_every_variable_part_is_in_the_table(desk: Flask) -> None:
     variable = {rule.endpoint for rule in rules(desk) if rule.arguments}
     assert variable <= OBJECTS.keys(), "add the endpoint to OBJECTS, with an object of a school"
     assert OBJECTS.keys() <= {rule.endpoint for rule in rules(desk)}
+
+
+def test_pages_are_for_the_roles_that_the_contract_names(desk: Flask) -> None:
+    """The other tests here take the roles of a right as they are declared; the acts of a page may be for fewer."""
+    for page, roles in PAGES.items():
+        rights = {rule.rule: right_of(desk, rule) for rule in rules(desk) if f"{rule.rule}/".startswith(f"{page}/")}
+        readers = {path: RIGHTS[right] if right else set(Role) for path, right in rights.items()}
+        assert readers[page] == roles, page
+        assert not {path for path in readers if not readers[path] <= roles}, page
 
 
 @pytest.mark.row("K-08")

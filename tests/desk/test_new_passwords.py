@@ -128,12 +128,6 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
     assert entry.details["count"] == 1
 
 
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HELPDESK, Role.DPO, Role.ENT_OPERATOR])
-def test_others_may_not(colleagues: Colleagues, build: Build, role: Role) -> None:
-    build.ent()
-    assert colleagues.signed_in(role).get(PATH).status_code == 404
-
-
 def test_a_fresh_proof_comes_first(colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
     assert "/preuve" in browser.get(PATH).headers["Location"]

@@ -5,7 +5,6 @@ import json
 import zipfile
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice
@@ -24,17 +23,6 @@ from tests.pages import heading
 
 def entries(kind: str) -> list[AuditEntry]:
     return list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)))
-
-
-@pytest.mark.parametrize("role", [role for role in Role if role is not Role.DPO])
-def test_nobody_else_serves_rights(build: Build, colleagues: Colleagues, role: Role) -> None:
-    account = build.active()
-    browser = colleagues.signed_in(role)
-    for path in ("/droits", f"/droits/{account.id}", f"/droits/{account.id}/effacement"):
-        assert browser.get(path).status_code == 404
-    for path in ("copie", "correction", "effacement"):
-        assert post(browser, f"/droits/{account.id}/{path}", "/ma-securite", word="EFFACER").status_code == 404
-    assert db.session.get(Account, account.id) is not None
 
 
 def test_a_fresh_proof_and_a_reason_come_first(colleagues: Colleagues) -> None:

@@ -13,6 +13,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.letters.read_back import text_of
 from tests.pages import heading
+from tests.rows import each_row
 
 VALUES = {
     "nom": "Collège des Tilleuls",
@@ -44,14 +45,6 @@ def test_another_school_is_not_found(colleagues: Colleagues, build: Build, role:
     assert browser.get(f"/etablissement/{other.id}/exemple-de-courrier.pdf").status_code == 404
     assert post(browser, f"/etablissement/{other.id}", "/etablissement", **VALUES).status_code == 404
     assert build.school(LYCEE).phone == ""
-
-
-@pytest.mark.parametrize("role", [Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO])
-def test_other_roles_have_no_page(colleagues: Colleagues, build: Build, role: Role) -> None:
-    ent = build.ent()
-    browser = colleagues.signed_in(role, client_id=ent.client_id)
-    assert browser.get("/etablissement").status_code == 404
-    assert browser.get(f"/etablissement/{build.school().id}").status_code == 404
 
 
 def test_an_engineer_finds_and_changes_any_school(colleagues: Colleagues, build: Build) -> None:
@@ -122,6 +115,25 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
     assert "Il est en français seulement." in browser.get(path).get_data(as_text=True)
     post(browser, path, **VALUES, langues=["en", "ar", "tr", "pt"])
     assert build.school().letter_languages is None, "all of them, and those that will be added"
+
+
+@each_row(
+    ("ticked", "stored"),
+    [
+        (["en", "tr"], ["tr", "en"]),
+        (["en", "ar", "tr"], ["tr", "en", "ar"]),
+        (["ar", "en"], ["en", "ar"]),
+        ([], []),
+    ],
+)
+def test_the_order_of_an_operator_stays(
+    colleagues: Colleagues, build: Build, ticked: list[str], stored: list[str]
+) -> None:
+    path = f"/etablissement/{build.school().id}"
+    build.school().letter_languages = ["tr", "en"]
+    db.session.commit()
+    post(colleagues.signed_in(), path, **VALUES, langues=["", *ticked])
+    assert build.school().letter_languages == stored
 
 
 def test_the_preview_needs_no_ent(colleagues: Colleagues, build: Build) -> None:

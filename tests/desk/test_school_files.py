@@ -362,11 +362,6 @@ def test_the_form_needs_its_token(desk: Flask, colleagues: Colleagues) -> None:
     assert db.session.scalar(select(Job)) is None
 
 
-@each_row("role", [Role.HELPDESK, Role.DPO])
-def test_other_roles_have_no_files(desk: Flask, colleagues: Colleagues, role: Role) -> None:
-    assert colleagues.signed_in(role).get("/fichiers").status_code == 404
-
-
 def test_a_large_file_of_any_bytes_is_taken(desk: Flask, colleagues: Colleagues) -> None:
     content = b"%PDF" + b"\r" * (2 << 20) + b"\n--" * (1 << 20) + bytes(2 << 20)
     assert send(colleagues.signed_in(), ("gros.pdf", content)).status_code == 303

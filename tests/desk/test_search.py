@@ -169,12 +169,6 @@ def _granted(colleagues: Colleagues, role: Role) -> StaffAccount:
     return staff
 
 
-@each_row("role", [Role.ENT_OPERATOR, Role.ENGINEER])
-def test_other_roles_have_no_search(colleagues: Colleagues, build: Build, role: Role) -> None:
-    client_id = build.ent().client_id if role is Role.ENT_OPERATOR else ""
-    assert colleagues.signed_in(role, client_id=client_id).get("/recherche").status_code == 404
-
-
 def test_a_former_guardian_is_not_found(colleagues: Colleagues, build: Build) -> None:
     account = build.never_activated(family_name="ANCIEN")
     account.guardianships[0].ended_at = now()

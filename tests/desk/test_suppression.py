@@ -5,9 +5,8 @@ import random
 from collections.abc import Sequence
 from fractions import Fraction
 
-import pytest
-
 from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden, alone, protected, rounded
+from tests.rows import each_row
 
 
 def with_totals(rows: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -41,7 +40,7 @@ def determined(cells: Sequence[Sequence[Cell]]) -> set[tuple[int, int]]:
     return {hidden[columns[0]] for columns in alone_in_row if len(columns) == 1}
 
 
-@pytest.mark.parametrize("seed", range(150))
+@each_row("seed", range(150))
 def test_no_hidden_number_follows_from_the_sums(seed: int) -> None:
     draw = random.Random(seed)
     most = draw.choice([5, 12, 40, 300])
@@ -58,7 +57,7 @@ def test_no_hidden_number_follows_from_the_sums(seed: int) -> None:
                 assert cell == table[i][j] >= THRESHOLD
 
 
-@pytest.mark.parametrize("seed", range(50))
+@each_row("seed", range(50))
 def test_each_small_number_may_have_any_value_for_a_reader_of_its_line(seed: int) -> None:
     draw = random.Random(seed)
     rows = [[draw.choice([0, 3, 9, 10, 11, 25, 400]) for _ in range(6)] for _ in range(draw.randint(1, 6))]
@@ -71,7 +70,7 @@ def test_each_small_number_may_have_any_value_for_a_reader_of_its_line(seed: int
             assert sum(number for _, number in parts) >= THRESHOLD * masked + THRESHOLD - 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each_row("seed", range(20))
 def test_two_counts_of_a_number_differ_by_tens(seed: int) -> None:
     draw = random.Random(seed)
     before = [[draw.choice([0, 4, 9, 10, 11, 19, 57, 400]) for _ in range(6)] for _ in range(4)]

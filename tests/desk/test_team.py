@@ -72,15 +72,6 @@ def test_the_list_holds_the_colleagues_in_scope_and_nobody_else(
     assert ("Délégué" in page) == (role is Role.ENGINEER)
 
 
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.DPO])
-def test_other_roles_have_no_team(colleagues: Colleagues, build: Build, role: Role) -> None:
-    row, browser = named(colleagues, "Cible", Role.SECRETARY), colleagues.signed_in(role)
-    for path in ("/equipe", "/equipe/inviter", "/equipe/renouveler", f"/equipe/{row.id}/terminer"):
-        assert browser.get(path).status_code == 404
-    assert post(browser, "/equipe/inviter", "/ma-securite", role="head", **PERSON).status_code == 404
-    assert invited() is None
-
-
 @pytest.mark.row("K-18")
 @pytest.mark.parametrize(
     ("role", "granted"),

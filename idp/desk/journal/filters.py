@@ -35,7 +35,7 @@ class Filters:
     Attributes:
         account_id: the account that was found for `account`.
         account_name: the name of its person.
-        before: the last entry of the page above: its instant in microseconds and its id.
+        before: the last entry of the page above: its instant and its id.
         conditions: all of them hold for the entries that are asked for.
         people: one of them holds, for each person whose acts are asked for; None for everybody.
     """
@@ -97,7 +97,7 @@ def read(values: Mapping[str, str]) -> Filters:
         filters.conditions.append(AuditEntry.where_kind(filters.act))
     if first := _day(filters, "first"):
         filters.conditions.append(AuditEntry.at >= start_of_day(max(first, _FIRST_DAY)))
-    if (last := _day(filters, "last")) and last < date.max:
+    if last := _day(filters, "last"):
         filters.conditions.append(AuditEntry.at < end_of_day(max(last, _FIRST_DAY)))
     if first and last and last < first:
         filters.faults["last"] = gettext("Le dernier jour est avant le premier.")
@@ -163,7 +163,7 @@ def _shown(text: str) -> str:
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:
-    """Read « SECONDS.MICROSECONDS-ID », or return None."""
+    """Read « INSTANT_ID », with the instant in ISO 8601 (`cursor`); return None for another text."""
     moment, _, key = text.partition("_")
     try:
         return datetime.fromisoformat(moment).astimezone(UTC), int(key[:18])

@@ -32,6 +32,11 @@ class SchoolForm(DeskForm):
         self.phone.data, self.hours.data, self.email.data = school.phone, school.hours, school.email or ""
         self.languages.data = letter_languages.chosen(school.letter_languages)
 
+    def languages_of(self, school: School) -> list[str] | None:
+        """Return the ticked languages in the order of the school's letters; None if the request has no such field."""
+        ticked = self.languages.data
+        return None if ticked is None else letter_languages.in_order(school.letter_languages, ticked)
+
     def is_valid(self) -> bool:
         """Return whether the values can be stored; write what is wrong beside each field."""
         if not self.name.data:

@@ -74,7 +74,7 @@ def edit(key: UUID) -> Response:
             phone=form.phone.data,
             hours=form.hours.data,
             email=form.email.data,
-            languages=form.languages.data,
+            languages=form.languages_of(school),
             degree=None,
         )
     except ValueError:

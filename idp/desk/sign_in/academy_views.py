@@ -28,6 +28,7 @@ from idp.desk.staff import invitations, sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
 from idp.services import services
 from idp.throttle import guard
+from idp.throttle.limits import Limit
 from idp.web.errors import TooManyRequestsError, not_found
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -82,6 +83,7 @@ def back() -> Response:
         completed = academy.complete(settings, services().outgoing, _answer())
     except AcademyError as error:
         return _refused(error)
+    proofs = _counted_proofs(completed.begun)
     act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[completed.begun.intent]
     try:
         with unit_of_work():
@@ -91,8 +93,23 @@ def back() -> Response:
     except IntegrityError:  # another request linked the person first
         return _shown("taken")
     if response.status_code == HTTPStatus.OK:
-        guard.uncount(*service.tries_from_here(remote_ip()))
+        guard.settle_success(service.tries_from_here(remote_ip()), *proofs)
     return response
+
+
+def _counted_proofs(begun: Begun) -> list[tuple[Limit, str]]:
+    """Count the try of a proof; return the limits that its success settles. A ceremony that nobody ends is no try.
+
+    Raises:
+        TooManyRequestsError: too many proofs of the session failed.
+    """
+    if begun.session is None:
+        return []
+    proofs = service.proofs_of(begun.session)
+    verdict = guard.take(*proofs)
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)
+    return [proofs]
 
 
 def _answer() -> dict[str, str]:

@@ -141,7 +141,7 @@ def open_for(
 
 def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> bool | Throttled:
     """Note a fresh proof by a passkey of this person; return whether it was one."""
-    verdict = guard.take(*_proofs_of(person))
+    verdict = guard.take(*proofs_of(person.session.id))
     if isinstance(verdict, guard.Wait):
         return Throttled(verdict.seconds)
     try:
@@ -150,7 +150,7 @@ def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> bool 
             sessions.prove(person, Authenticator.PASSKEY)
     except PasskeyError:
         return _not_proved(person, "passkey")
-    guard.settle_success(_proofs_of(person))
+    guard.settle_success(proofs_of(person.session.id))
     return True
 
 
@@ -160,7 +160,7 @@ def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
-    verdict = guard.take(*_proofs_of(person))
+    verdict = guard.take(*proofs_of(person.session.id))
     if isinstance(verdict, guard.Wait):
         return Throttled(verdict.seconds)
     if not codes.is_password(hasher, person.staff, password):
@@ -171,13 +171,13 @@ def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password
             sessions.prove(person, authenticator)
     if authenticator is None:
         return _not_proved(person, "code")
-    guard.settle_success(_proofs_of(person))
+    guard.settle_success(proofs_of(person.session.id))
     return True
 
 
-def _proofs_of(person: SignedIn) -> tuple[Limit, str]:
+def proofs_of(session_id: uuid.UUID) -> tuple[Limit, str]:
     """Return the limit of the proofs of a session; it bounds the journal's entries of failed ones too."""
-    return limits.DESK_PROOF, str(person.session.id)
+    return limits.DESK_PROOF, str(session_id)
 
 
 def _not_proved(person: SignedIn, tried: str) -> bool:

@@ -134,14 +134,14 @@ def decisions(account: Account) -> list[Shown]:
     rows = [
         row
         for row in suspension.of_account(account.id)
-        if is_in_scope(row) or (row.child_id is None and suspension.holds(row, moment))
+        if is_in_scope(row) or (row.child_id is None and row.holds_at(moment))
     ]
     return [as_shown(row) for row in rows]
 
 
 def as_shown(row: Suspension) -> Shown:
     """Return a decision as the post may read it."""
-    holds, ours = suspension.holds(row, now()), is_in_scope(row)
+    holds, ours = row.holds_at(now()), is_in_scope(row)
     child = db.session.get(Child, row.child_id) if row.child_id else None
     about = pupil(child) if child else gettext("Tout le compte")
     is_own = ours and (row.school_id is None or access.post().school is not None)

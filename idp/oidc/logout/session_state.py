@@ -6,16 +6,14 @@ with `prompt=none` endlessly (3.1).
 """
 
 import hashlib
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, render_template
 
-from idp import opaque
+from idp import opaque, origins
 from idp.sessions import browser_state
 from idp.web.declarations import for_other_sites
 
 _SALT_LENGTH = 16
-_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
@@ -29,15 +27,8 @@ _HEADERS = {
 def of(state: str, client_id: str, redirect_uri: str) -> str:
     """Return the `session_state` of a response (2): client, origin and browser state, hashed with a salt."""
     salt = opaque.new_value()[:_SALT_LENGTH]
-    text = f"{client_id} {_origin(redirect_uri)} {state} {salt}"
+    text = f"{client_id} {origins.of(redirect_uri)} {state} {salt}"
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{salt}"
-
-
-def _origin(uri: str) -> str:
-    """Return the origin of a URI (RFC 6454 6.2), without the default port."""
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2].lower()
-    return f"{parts.scheme}://{host.removesuffix(_DEFAULT_PORTS.get(parts.scheme, ':'))}"
 
 
 @for_other_sites

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 
 from idp.accounts import directory, notices
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -80,20 +80,10 @@ class Decision:
     school: School | None = None
 
 
-def in_force(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the decisions that hold at `moment`."""
-    return Suspension.ended_at.is_(None) & or_(Suspension.until.is_(None), Suspension.until > moment)
-
-
 def of_account(account_id: uuid.UUID) -> Sequence[Suspension]:
     """Return all decisions about an account, the youngest first."""
     rows = select(Suspension).where(Suspension.account_id == account_id)
     return db.session.scalars(rows.order_by(Suspension.begins_at.desc(), Suspension.id)).all()
-
-
-def holds(row: Suspension, moment: datetime) -> bool:
-    """Return whether a decision that was read holds at `moment`."""
-    return row.holds_at(moment)
 
 
 def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Suspension:
@@ -233,7 +223,7 @@ def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Susp
             Suspension.account_id == account.id,
             Suspension.child_id.is_not_distinct_from(decision.child),
             Suspension.school_id.is_not_distinct_from(school_id),
-            in_force(moment),
+            Suspension.where_holding(moment),
         )
         .execution_options(populate_existing=True)
     )
@@ -247,7 +237,7 @@ def _set_states(account: Account, tie: Guardianship | None, moment: datetime) ->
         .where(
             Suspension.account_id == account.id,
             Suspension.child_id.is_not_distinct_from(child_id),
-            in_force(moment),
+            Suspension.where_holding(moment),
         )
         .order_by(Suspension.begins_at)
     ).all()
@@ -294,7 +284,7 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
         raise SuspensionRefusedError(Why.GONE, "there is no such suspension")
     moment = now()
     db.session.refresh(row)
-    if not holds(row, moment):
+    if not row.holds_at(moment):
         raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
     db.session.flush()

@@ -72,9 +72,7 @@ def reopen(username: str, uai: str | None, suspension_id: uuid.UUID | None, reas
     try:
         account, school = _chosen(username, uai)
         moment = now()
-        chosen = [
-            row.id for row in _of(account, school) if suspension.holds(row, moment) and suspension_id in {None, row.id}
-        ]
+        chosen = [row.id for row in _of(account, school) if row.holds_at(moment) and suspension_id in {None, row.id}]
         if not chosen:
             raise click.ClickException(plain(f"nothing of {account.username} is suspended that could be reopened"))
         for key in chosen:
@@ -128,7 +126,7 @@ def _line(row: Suspension) -> dict[str, Any]:
         "uai": db.session.scalar(select(School.uai).where(School.id == row.school_id)) if row.school_id else None,
         "begins_at": instant(row.begins_at),
         "until": instant(row.until),
-        "state": "in force" if suspension.holds(row, now()) else "over",
+        "state": "in force" if row.holds_at(now()) else "over",
         "reason": row.reason,
         "reference": row.reference or None,
         "begun_by": row.begun_by,

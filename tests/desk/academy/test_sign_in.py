@@ -6,6 +6,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -221,6 +222,21 @@ def test_a_wrong_proof_by_the_academy_is_refused(
         assert page.status_code == 403
     proofs = db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "staff.proved")).all()
     assert proofs == (["refused"] if how == "another person" else [])
+
+
+def test_wrong_proofs_by_the_academy_are_limited(
+    colleagues: Colleagues, provider: Provider, linked: StaffAccount
+) -> None:
+    browser, _ = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    own, provider.subject = provider.subject, "agent-0043"
+    statuses = [sign_in(browser, provider, "/preuve", preuve="1").status_code for _ in range(6)]
+    assert statuses == [403] * 5 + [429]
+    assert db.session.query(AuditEntry).filter_by(kind="staff.proved").count() == 5
+    provider.subject = own
+    with time_machine.travel(now() + timedelta(minutes=2)):
+        assert sign_in(browser, provider, "/preuve", preuve="1").status_code == 200
+        provider.subject = "agent-0043"
+        assert sign_in(browser, provider, "/ma-securite", preuve="1").status_code == 403
 
 
 def test_a_ceremony_stores_no_secret_in_clear(visitor: FlaskClient, provider: Provider) -> None:
