@@ -126,6 +126,8 @@ def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
     assert f"{LYCEE}" in own_page
     assert "Personne avant l’accord" in own_page
     assert "Accepter ou refuser" not in own_page
+    assert f"<li>{COLLEGE}</li>" in own_page, "not who serves the school, nor whether it is known here"
+    assert "Passerelle" not in own_page.partition("Établissements demandés")[2].partition("</ul>")[0]
     assert secret.group(1) not in own_page
 
 
