@@ -134,7 +134,8 @@ def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
 def test_a_form_that_is_sent_twice_registers_one_ent(browser: FlaskClient) -> None:
     assert heading(ask(browser, client_id="0" * 20)) == "L’ENT est enregistré"
     answer = post(browser, "/ent/nouveau", **{**NEW, "client_id": "0" * 20})
-    assert answer.headers["Location"] == f"/ent/{estuaire().id}"
+    assert answer.headers["Location"] == f"/ent/{estuaire().id}?fait=deja"
+    assert "pas noté son secret, changez-le" in text(browser.get(answer.headers["Location"]))
 
 
 def test_the_id_of_another_ent_opens_nothing(browser: FlaskClient, build: Build) -> None:
@@ -199,6 +200,8 @@ def test_pasted_keys_are_kept_and_no_secret_is_made(browser: FlaskClient) -> Non
     page = text(ask(browser, auth_method="private_key_jwt", jwks=PUBLIC))
     assert 'id="secret"' not in page
     client = estuaire()
+    again = ask(browser, auth_method="private_key_jwt", jwks=PUBLIC, client_id=client.client_id)
+    assert again.headers["Location"] == f"/ent/{client.id}?fait=enregistre", "no word of a secret"
     assert client.jwks == json.loads(PUBLIC)
     assert client.secret_digest is None
     edited = text(browser.get(f"/ent/{client.id}/modifier"))
@@ -265,7 +268,8 @@ def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     assert ("accepted", str(operator.id)) in news()
     assert "Ouvert" in text(browser.get(f"/ent/{asked.id}"))
     again = post(engineer, path, "/ent", **decision(client))
-    assert again.headers["Location"] == f"/ent/{asked.id}"
+    assert again.headers["Location"] == f"/ent/{asked.id}?fait=tard"
+    assert "quelqu’un a déjà répondu" in text(engineer.get(again.headers["Location"]))
 
 
 def test_an_ent_that_changed_since_it_was_shown_is_not_accepted(

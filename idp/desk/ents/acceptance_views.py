@@ -106,7 +106,7 @@ def _check_version(client: Client) -> None:
 
 def _page(client: Client, form: RegistrationForm | None = None, refusal: RefusalForm | None = None) -> Response:
     if client.waiting_since is None:
-        return see_other(url_for("ents.detail", key=client.id))
+        return see_other(url_for("ents.detail", key=client.id, fait="tard"))
     if form is None:
         form = RegistrationForm()
         form.restrict(Purpose.ACCEPT)

@@ -1,7 +1,6 @@
 """`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
 
 import re
-import time
 import uuid
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
-from idp.registration.faults import FaultCode, RegistrationRefusedError
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
 from idp.services import services
@@ -60,6 +59,9 @@ def _common() -> dict[str, object]:
         "change": gettext("L’enregistrement est modifié."),
         "identique": gettext("Rien n’a changé."),
         "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
+        "tard": sentence(Fault("", "", code=FaultCode.NOT_WAITING)),
+        "enregistre": gettext("L’ENT est enregistré."),
+        "deja": gettext("L’ENT est enregistré. Si vous n’avez pas noté son secret, changez-le."),
     }
     return {
         "may_change": access.may(Right.MANAGE_ENTS),
@@ -153,11 +155,15 @@ def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple
 
 
 def _registered_before(client_id: str) -> Response:
-    """Lead to the page of an ENT that the same form registered before; refuse that of somebody else."""
+    """Lead to the page of an ENT that the same form registered before; refuse that of somebody else.
+
+    The first answer showed the secret, and a double click may have hidden that answer.
+    """
     client = registrations.get(client_id)
     if access.role() is not Role.ENGINEER and not _act_for(client):
         access.refuse(str(client.id))
-    return see_other(url_for("ents.detail", key=client.id))
+    done = "deja" if summary.has_secret(client) else "enregistre"
+    return see_other(url_for("ents.detail", key=client.id, fait=done))
 
 
 def _act_for(client: Client) -> bool:
@@ -175,18 +181,14 @@ def _act_for(client: Client) -> bool:
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
-    subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
-    is_cut = False
-    for finding in checks.findings(services().server, subject):
-        findings.append(finding)
-        if time.monotonic() > ends:
-            is_cut = True
-            break
+    findings, is_cut = checks.findings_in_time(services().server, checks.read(client.client_id), TRIAL_SECONDS)
+    wrong = sum(not finding.ok for finding in findings)
+    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout est bon.")
     html = render_template(
         "desk/ents/test.html",
         client=access.client(key),
         findings=findings,
-        wrong=sum(not finding.ok for finding in findings),
+        lead=gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead,
         is_cut=is_cut,
     )
     return make_response(html)
