@@ -324,3 +324,14 @@ def test_an_operator_does_not_take_the_name_of_another_ent(
     page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, name=name)))
     assert "celui d’un autre ENT" in page
     assert row(own).name == "Passerelle"
+
+
+@pytest.mark.parametrize("name", ["home_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "policy_uri"])
+def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    path, version = f"/ent/{client.id}/modifier", client.version
+    page = text(post(browser, path, **registration(client, **{name: "https://voleur.test/x"})))
+    assert "sur un autre serveur que celles de l’ENT accepté" in page.replace("\u00a0", " ")
+    assert row(own).version == version
+    answer = post(browser, path, **registration(row(own), **{name: "https://ent.test/x"}))
+    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", "the host of a redirect URI"

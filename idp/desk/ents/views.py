@@ -94,9 +94,7 @@ def edit(key: UUID) -> Response:
     if metadata == former:
         return see_other(url_for("ents.detail", key=key, fait="identique"))
     try:
-        if not is_engineer and metadata.name != former.name:
-            approvals.check_name(services().settings, metadata.name, client, accepted=former.name)
-        secret = approvals.change(services().settings, client, metadata)
+        secret = approvals.change(services().settings, client, metadata, by_ent_operator=not is_engineer)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
         return _registration_page(form, client)
