@@ -310,12 +310,16 @@ def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
 ) -> None:
     engineer, version = colleagues.signed_in(Role.ENGINEER), str(asked.version)
     path, page = f"/ent/{asked.id}/accord/refus", f"/ent/{asked.id}/accord"
-    assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=" "))
-    answer = post(engineer, path, page, version=version, reason="Le nom prête à confusion.")
+    for short in (" ", "ok"):
+        assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=short))
+    answer = post(engineer, path, page, version=version, reason="Le nom\u200b prête à  confusion.")
     assert answer.headers["Location"] == f"/ent/{asked.id}?fait=refuse"
     client = estuaire()
     assert client.waiting_since is None
     assert client.disabled_at is not None
+    assert "Refusé par l’académie le" in text(engineer.get(f"/ent/{asked.id}"))
+    with pytest.raises(RegistrationRefusedError, match="was refused on"):
+        registrations.enable(client.client_id)
     assert [post.client.name for post in posts.of_staff(operator.id) if post.client] == ["Passerelle"]
     assert browser.get(f"/ent/{asked.id}").status_code == 404
     entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
@@ -331,6 +335,27 @@ def test_a_waiting_ent_is_not_enabled_by_another_way(asked: Client) -> None:
     with pytest.raises(RegistrationRefusedError, match="idp client accept"):
         registrations.enable(asked.client_id)
     assert len(waiting()) == 1
+
+
+def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
+    colleagues: Colleagues, operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mails, "deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content()))
+    payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
+    mails.hand_over(
+        OutboxMessage(id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload, created_at=now()), services().settings
+    )
+    link = re.search(r"https://bureau\.exemple\.test(/\S+)", sent[0])
+    assert link
+    by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}
+    browser = colleagues.session(operator)[0]
+    post(browser, "/etablissements", post=str(by_name["Passerelle"].id))
+    assert browser.get(f"/ent/{asked.id}").status_code == 404
+    answer = post(browser, link.group(1), post=str(by_name["Estuaire"].id))
+    assert heading(browser.get(answer.headers["Location"])) == "Estuaire"
+    engineer = colleagues.signed_in(Role.ENGINEER)
+    assert engineer.get(link.group(1)).headers["Location"] == f"/ent/{asked.id}", "one post: nothing to choose"
 
 
 @pytest.mark.parametrize(

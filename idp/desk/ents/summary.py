@@ -96,6 +96,8 @@ def state(client: Client) -> str:
         return str(gettext("En attente de l’accord de l’académie depuis le %(day)s", day=day(client.waiting_since)))
     if client.disabled_at is None:
         return str(gettext("Ouvert"))
+    if client.declined_at is not None:
+        return str(gettext("Refusé par l’académie le %(day)s", day=day(client.declined_at)))
     if registrations.ended_itself(client):
         return str(gettext("Fermé : l’ENT a mis fin à son enregistrement"))
     return str(gettext("Fermé depuis le %(day)s", day=day(client.disabled_at)))

@@ -121,7 +121,7 @@ def _registration_page(
 @needs(Right.MANAGE_ENTS, fresh=True)
 @keeps(*REGISTRATION_FIELDS)
 def register() -> Response:
-    """Register an ENT; that of an operator waits for the académie, and the operator acts for it from now on.
+    """Register an ENT; that of an ENT operator waits for the académie, and the person acts for it from now on.
 
     The id is drawn with the page, so that a form that is sent twice registers one ENT.
     """
@@ -146,8 +146,7 @@ def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple
     settings, person = services().settings, access.person()
     if not waits:
         return registrations.register(settings, metadata, client_id=client_id)
-    until = access.post().valid_until
-    made = acceptance.ask(settings, metadata, person.staff.id, until=until, client_id=client_id)
+    made = acceptance.ask(settings, metadata, person.staff.id, client_id=client_id)
     _act_for(made[0])
     return made
 
@@ -165,7 +164,7 @@ def _registered_before(client_id: str) -> Response:
 
 
 def _act_for(client: Client) -> bool:
-    """Let an operator's session act for an ENT; return False if the person has no role there."""
+    """Let the session of an ENT operator act for an ENT; return False if the person has no role there."""
     person = access.person()
     own = next((post for post in posts.of_staff(person.staff.id) if post.client and post.client.id == client.id), None)
     if own is not None:

@@ -44,6 +44,7 @@ class Subject:
     client_id: str
     enabled: bool
     waits: bool
+    declined: bool
     metadata: ClientMetadata
     former_secret_until: datetime | None
     has_charter: bool
@@ -61,6 +62,7 @@ def read(client_id: str) -> Subject:
         client_id=client.client_id,
         enabled=client.disabled_at is None,
         waits=client.waiting_since is not None,
+        declined=client.declined_at is not None,
         metadata=rows.read(client),
         former_secret_until=client.former_secret_until,
         has_charter=client.charter_version_id is not None,
@@ -120,6 +122,9 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         yield Finding("enabled", ok=True, message=message, repair=f"idp client accept {subject.client_id} --uai UAI")
     elif subject.enabled:
         yield Finding("enabled", ok=True, message="l’ENT est ouvert")
+    elif subject.declined:
+        message = "l’académie a refusé cet ENT, personne n’y entre : enregistrez-en un autre"
+        yield Finding("enabled", ok=False, message=message)
     else:
         message = "l’ENT est fermé, personne n’y entre : demandez à l’académie"
         yield Finding("enabled", ok=False, message=message, repair=f"idp client enable {subject.client_id}")
