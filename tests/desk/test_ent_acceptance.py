@@ -131,6 +131,17 @@ def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
     assert secret.group(1) not in own_page
 
 
+def test_the_role_at_a_new_ent_lasts_as_long_as_the_longest_one(
+    colleagues: Colleagues, build: Build, operator: StaffAccount
+) -> None:
+    short = posts.of_staff(operator.id)[0]
+    longest = colleagues.grant(operator, Role.ENT_OPERATOR, client_id=build.ent("Lagune", "l.test").client_id, days=60)
+    until, browser = longest.valid_until, colleagues.session(operator)[0]
+    post(browser, "/etablissements", post=str(short.id))
+    assert heading(ask(browser)) == "L’ENT est enregistré"
+    assert db.session.query(StaffRole).filter_by(client_id=estuaire().id).one().valid_until == until
+
+
 def test_a_form_that_is_sent_twice_registers_one_ent(browser: FlaskClient) -> None:
     assert heading(ask(browser, client_id="0" * 20)) == "L’ENT est enregistré"
     answer = post(browser, "/ent/nouveau", **{**NEW, "client_id": "0" * 20})
@@ -221,7 +232,7 @@ def test_no_form_field_gives_an_operator_what_the_academy_decides(browser: Flask
 def test_three_ents_of_an_operator_wait_at_most(browser: FlaskClient) -> None:
     for number in range(acceptance.MOST_WAITING):
         assert heading(ask(browser, name=f"Estuaire {number + 2}")) == "L’ENT est enregistré"
-    assert "attendent déjà" in text(ask(browser, name="Estuaire 9"))
+    assert f"{acceptance.MOST_WAITING} de vos ENT attendent déjà" in text(ask(browser, name="Estuaire 9"))
     assert len(waiting()) == acceptance.MOST_WAITING
 
 

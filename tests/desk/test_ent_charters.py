@@ -75,7 +75,7 @@ def test_only_the_text_that_was_shown_is_published(colleagues: Colleagues, own: 
         ("x" * 41, "# x", "Donnez un nom"),
         ("1", "# x", "déjà publiée"),
         ("2", "  ", "Écrivez le texte"),
-        ("2", "x" * 20_001, "trop long"),
+        ("2", "x" * 20_001, "20\u202f000 caractères au plus"),
     ],
 )
 def test_a_wrong_charter_is_explained(
