@@ -52,7 +52,8 @@ class Client(UuidKey, Base):
     `charter_draft` is a charter that somebody wrote at the desk and has not published: its `version` and `text`.
 
     A client that an ENT operator registered waits for the académie since `waiting_since`: until then it is disabled and
-    serves no school. `asked_uais` are the schools that the operator asked for.
+    serves no school. `asked_uais` are the schools that the operator asked for. A client that the académie refused at
+    `declined_at` stays disabled for good.
     """
 
     __tablename__ = "client"
@@ -106,6 +107,7 @@ class Client(UuidKey, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime | None]
     waiting_since: Mapped[datetime | None]
+    declined_at: Mapped[datetime | None]
     asked_uais: Mapped[list[str]] = mapped_column(default=list)
 
     schools: Mapped[list["ClientSchool"]] = relationship(lazy="selectin", cascade="all, delete-orphan")

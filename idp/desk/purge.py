@@ -1,9 +1,14 @@
-"""What `idp purge` removes of the desk: kept forms, old sessions, links, jobs with files, figures, people who left."""
+"""What `idp purge` removes of the desk.
+
+Kept forms, old sessions, links, jobs with their files, figures, refused ENTs, people who left.
+"""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select
 
+from idp.charter.models import CharterVersion
+from idp.clients.models import Client
 from idp.config import Settings
 from idp.desk.jobs import running
 from idp.desk.jobs.models import Job, JobFile
@@ -30,7 +35,7 @@ FIGURES_KEPT = timedelta(days=7)
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:
     """Delete old rows; return their numbers. Jobs that nobody will do are ended.
 
-    People stay as long after the end of their last role as the journal names them.
+    Refused ENTs, and people after the end of their last role, stay as long as the journal names them.
     """
     running.end_abandoned(settings)
     over = moment - KEPT
@@ -47,7 +52,22 @@ def purge(settings: Settings, moment: datetime) -> dict[str, int]:
             StoredFigures, StoredFigures.counted_at <= moment - FIGURES_KEPT, order_by=StoredFigures.scope
         ),
     }
-    return {**done, "staff_removed": _people(moment - timedelta(days=settings.audit_days))}
+    before = moment - timedelta(days=settings.audit_days)
+    return {**done, "ents_refused": _refused_ents(before), "staff_removed": _people(before)}
+
+
+def _refused_ents(before: datetime) -> int:
+    """Remove the ENTs that the académie refused before an instant, with their charters and the roles that ended then.
+
+    Nobody ever entered them: no account has anything of them.
+    """
+    refused = Client.declined_at <= before
+    keys = select(Client.id).where(refused)
+    delete_all(CharterVersion, CharterVersion.client_id.in_(keys), order_by=CharterVersion.id)
+    acting = select(StaffSession.id).where(StaffSession.role_id == StaffRole.id).exists()
+    delete_all(StaffRole, StaffRole.client_id.in_(keys), ~acting, order_by=StaffRole.id)
+    held = select(StaffRole.id).where(StaffRole.client_id == Client.id).exists()
+    return delete_all(Client, refused, ~held, order_by=Client.id)
 
 
 def _people(before: datetime) -> int:

@@ -4,9 +4,9 @@ from datetime import date, datetime
 
 from flask import request
 
+from idp.operations import reasons
+
 LONGEST_SEARCH = 100
-SHORTEST_SENTENCE = 4
-"""Fewer characters say nothing: « ok »."""
 _FORMATS = ("%Y-%m-%d", "%d/%m/%Y")
 
 
@@ -32,4 +32,4 @@ def one_line(text: str | None) -> str:
 
 def is_sentence(text: str) -> bool:
     """Return whether a text that `one_line` returned is long enough to say something."""
-    return len(text) >= SHORTEST_SENTENCE
+    return len(text) >= reasons.SHORTEST

@@ -1,17 +1,19 @@
-"""The `--reason` option of commands, which the journal stores."""
+"""Reasons that the journal stores: their length, and the `--reason` option of commands."""
 
 import click
 
-_LONGEST = 200
+SHORTEST = 4
+"""Fewer characters say nothing: « ok »."""
+LONGEST = 200
 
 
 def check_reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
     """Return the typed reason as one line.
 
     Raises:
-        click.BadParameter: the reason is empty, too long, or not printable.
+        click.BadParameter: the reason is too short, too long, or not printable.
     """
     reason = " ".join(typed.split())
-    if not reason or not reason.isprintable() or len(reason) > _LONGEST:
-        raise click.BadParameter(f"must have 1 to {_LONGEST} printable characters")
+    if not reason.isprintable() or not SHORTEST <= len(reason) <= LONGEST:
+        raise click.BadParameter(f"must have {SHORTEST} to {LONGEST} printable characters")
     return reason

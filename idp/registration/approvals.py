@@ -1,8 +1,8 @@
-"""Changes of registrations by operators; changes of hosts by a client that registered itself wait for them.
+"""Changes of registrations by engineers; changes of hosts by a client that registered itself wait for them.
 
 Somebody with a stolen registration access token could otherwise lead people, and what their codes open, to another
 site. New hosts of the redirect URIs wait, and of the other URIs those that the invitation does not name. Until an
-operator approves the change, the registration stays as it is, and the answer says so: RFC 7591, 3.2.1 lets the server
+engineer approves the change, the registration stays as it is, and the answer says so: RFC 7591, 3.2.1 lets the server
 replace values, and the client reads what is registered. An error would be wrong, since the request is kept.
 
 A client stays in its sector after the approval, so that everybody keeps their `sub`.
@@ -24,11 +24,11 @@ from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import ClientMetadata, uris
 
-_NOT_YET = "an operator of this service must approve the new hosts; until then the registration is as this answer says"
+_NOT_YET = "an engineer of this service must approve the new hosts; until then the registration is as this answer says"
 
 
 def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -> set[str]:
-    """Return the hosts that an operator must approve before the URIs of a client that registered itself have them.
+    """Return the hosts that an engineer must approve before the URIs of a client that registered itself have them.
 
     They are the hosts that no redirect URI has yet. If the invitation names hosts, the other URIs may have one of
     those, or one of the redirect URIs. If it names none, each new host that leads people, tokens or keys somewhere
@@ -46,13 +46,33 @@ def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -
 
 def _leading_hosts(metadata: ClientMetadata) -> set[str]:
     """Return the hosts of all URIs but the logo, which is shown nowhere."""
-    return {host for name, own in uris(metadata).items() if name != "logo_uri" for host in sectors.hosts(own)}
+    return {host for own in _leading_uris(metadata).values() for host in sectors.hosts(own)}
+
+
+def _leading_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
+    return {name: list(own) for name, own in uris(metadata).items() if name != "logo_uri"}
+
+
+def _check_hosts(former: ClientMetadata, metadata: ClientMetadata) -> None:
+    """Check that a change by an ENT operator gives no URI of an accepted ENT a host that none of its URIs has.
+
+    An ENT that registered itself may ask for a new host, and the change waits. The desk has no page for that: the
+    engineer makes the change.
+
+    Raises:
+        RegistrationRefusedError: with a fault for each field.
+    """
+    known = _leading_hosts(former)
+    strange = [name for name, own in _leading_uris(metadata).items() if sectors.hosts(own) - known]
+    if strange:
+        text = "has a new host: an engineer of the académie must change it"
+        raise RegistrationRefusedError(*(Fault(name, text, code=FaultCode.NEW_HOST) for name in strange))
 
 
 def wait(
     settings: Settings, client: Client, metadata: ClientMetadata, members: dict[str, Any], hosts: Collection[str]
 ) -> None:
-    """Keep a checked change until an operator approves its `hosts`, in the caller's transaction.
+    """Keep a checked change until an engineer approves its `hosts`, in the caller's transaction.
 
     It replaces a former one.
 
@@ -96,7 +116,7 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     Args:
         settings: those of this service.
         client_id: the client.
-        hosts: the new hosts that the operator approves; if some are given, they must be all new hosts of the change.
+        hosts: the new hosts that the engineer approves; if some are given, they must be all new hosts of the change.
 
     Raises:
         RegistrationRefusedError: no change waits, or it has other hosts, or a fault by now.
@@ -119,19 +139,26 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     return client, former, secret
 
 
-def change(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:
-    """Change a registration as an operator; return a secret if the client needs a new one.
+def change(
+    settings: Settings, client: Client, metadata: ClientMetadata, *, by_ent_operator: bool = False
+) -> str | None:
+    """Change a registration as an engineer or an ENT operator; return a secret if the client needs a new one.
 
     Args:
         settings: those of this service.
         client: the client as it was read.
         metadata: its registration after the change.
+        by_ent_operator: the ENT operator gives the ENT no name of another one, and an accepted ENT no new host.
 
     Raises:
         RegistrationRefusedError: with every fault.
     """
     former, before = rows.read(client), registrations.audited(client)
+    if by_ent_operator and metadata.name != former.name:
+        check_name(settings, metadata.name, client, accepted=former.name)
     registrations.check_change(settings, client, metadata)
+    if by_ent_operator and client.waiting_since is None:
+        _check_hosts(former, metadata)
     with unit_of_work():
         secret = registrations.change(client, metadata)
         invitations.bind(client, former, metadata)
@@ -142,7 +169,7 @@ def change(settings: Settings, client: Client, metadata: ClientMetadata) -> str 
 
 @unit_of_work()
 def reject(client_id: str) -> Client:
-    """Drop the change that waits, by an operator: the registration stays as it is.
+    """Drop the change that waits, by an engineer: the registration stays as it is.
 
     Raises:
         RegistrationRefusedError: no change waits.

@@ -55,6 +55,7 @@ def list_clients(*, as_json: bool) -> None:
         known += "  (gets the identifier)" if row["release_username"] else ""
         disabled = "  (disabled)" if row["disabled_at"] else ""
         disabled = "  (waits for `idp client accept`)" if row["waiting_since"] else disabled
+        disabled = "  (refused)" if row["declined_at"] else disabled
         waits = "  (a change waits for approval)" if row["pending_since"] else ""
         click.echo(f"{row['client_id']}  {row['name']}{known}{disabled}{waits}")
 
@@ -356,5 +357,6 @@ def client_row(row: Client) -> dict[str, Any]:
         "ended_itself_at": disabled_at if registrations.ended_itself(row) else None,
         "disabled_at": disabled_at,
         "waiting_since": row.waiting_since.isoformat() if row.waiting_since else None,
+        "declined_at": row.declined_at.isoformat() if row.declined_at else None,
         "asked_uais": row.asked_uais,
     }

@@ -106,7 +106,7 @@ def check_change(settings: Settings, client: Client, metadata: ClientMetadata, *
         settings: those of this service.
         client: the client as it was read.
         metadata: its registration after the change.
-        approved: an operator approved new hosts of the redirect URIs: the client stays in its sector.
+        approved: an engineer approved new hosts of the redirect URIs: the client stays in its sector.
 
     Raises:
         RegistrationRefusedError: with every fault; a change that would give people another `sub` is one.
@@ -288,12 +288,14 @@ def enable(client_id: str) -> None:
     """Enable a client; its codes and tokens that have not expired work again.
 
     Raises:
-        RegistrationRefusedError: the client does not exist, waits for the académie, or ended its registration itself,
-            which is final.
+        RegistrationRefusedError: the client does not exist, waits for the académie, was refused by it, or ended its
+            registration itself; the latter two are final.
     """
     client = _locked(client_id)
     if client.waiting_since is not None:
         raise state_error(f"{client.name} waits for the académie: use `idp client accept {client_id}`")
+    if client.declined_at is not None:
+        raise state_error(f"{client.name} was refused on {instant(client.declined_at)}: register it again")
     if ended_itself(client):
         raise state_error(f"{client.name} ended its registration itself: invite it to register again")
     if client.disabled_at is not None:

@@ -22,7 +22,7 @@ _OTHERWISE = {
     ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
     ("school", "set"): ("0599001N", "--name", "x"),
     ("account", "find"): ("x",),
-    ("account", "rename"): ("x", "--given-name", "Anne", "--reason", "x"),
+    ("account", "rename"): ("x", "--given-name", "Anne", "--reason", "xxxx"),
     ("account", "force-password-change"): ("x", "--yes"),
 }
 _NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1"}

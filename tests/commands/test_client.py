@@ -23,12 +23,14 @@ SHOWN = {
     "default_max_age", "description", "former_secret_until", "registered_by_itself",
     "ended_itself_at",
     "sector", "bounds", "registration_used_at", "pending_since", "pending_hosts", "pending_metadata", "waiting_since",
+    "declined_at",
     "asked_uais",
 }  # fmt: skip
 
 
 UNASKED: dict[str, Any] = {
     "waiting_since": None,
+    "declined_at": None,
     "asked_uais": [],
     "frontchannel_logout_uri": "",
     "auth_alg": "",

@@ -22,6 +22,9 @@ def test_an_ent_is_asked_for_and_accepted(act: Run, build: Build) -> None:
     assert act("staff", "invite", "lina@ent.test", *who).code == 0
     given = ("--uai", LYCEE, "--redirect-uri", "https://estuaire.test/cb", "--contact", "ent@estuaire.test")
     assert "no operator" in act("client", "ask", "Estuaire", "--operator", "x@ent.test", *given).err
+    assert act("staff", "invite", "aide@academie.test", "--name", "Léa Bon", "--role", "helpdesk").code == 0
+    other = act("client", "ask", "Estuaire", "--operator", "aide@academie.test", *given)
+    assert "aide@academie.test is no operator of an ENT" in other.err
     wide = act("client", "ask", "Estuaire", "--operator", "lina@ent.test", *given, "--audience", "everyone")
     assert "--audience is decided by the académie" in wide.err
     made = json.loads(act("client", "ask", "Estuaire", "--operator", "lina@ent.test", *given, "--json").out)

@@ -320,7 +320,7 @@ def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Bu
     assert f"was merged into {main.username}" in answer.err
 
 
-@pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "\x1b[2J"])
+@pytest.mark.parametrize("reason", ["", "  ", "ok", "x" * 201, "\x1b[2J"])
 def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str) -> None:
     account = build.active()
     answer = act("account", "erase", account.username, "--reason", reason, "--yes")

@@ -126,13 +126,27 @@ def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
     assert f"{LYCEE}" in own_page
     assert "Personne avant l’accord" in own_page
     assert "Accepter ou refuser" not in own_page
+    assert f"<li>{COLLEGE}</li>" in own_page, "not who serves the school, nor whether it is known here"
+    assert "Passerelle" not in own_page.partition("Établissements demandés")[2].partition("</ul>")[0]
     assert secret.group(1) not in own_page
+
+
+def test_the_role_at_a_new_ent_lasts_as_long_as_the_longest_one(
+    colleagues: Colleagues, build: Build, operator: StaffAccount
+) -> None:
+    short = posts.of_staff(operator.id)[0]
+    longest = colleagues.grant(operator, Role.ENT_OPERATOR, client_id=build.ent("Lagune", "l.test").client_id, days=60)
+    until, browser = longest.valid_until, colleagues.session(operator)[0]
+    post(browser, "/etablissements", post=str(short.id))
+    assert heading(ask(browser)) == "L’ENT est enregistré"
+    assert db.session.query(StaffRole).filter_by(client_id=estuaire().id).one().valid_until == until
 
 
 def test_a_form_that_is_sent_twice_registers_one_ent(browser: FlaskClient) -> None:
     assert heading(ask(browser, client_id="0" * 20)) == "L’ENT est enregistré"
     answer = post(browser, "/ent/nouveau", **{**NEW, "client_id": "0" * 20})
-    assert answer.headers["Location"] == f"/ent/{estuaire().id}"
+    assert answer.headers["Location"] == f"/ent/{estuaire().id}?fait=deja"
+    assert "pas noté son secret, changez-le" in text(browser.get(answer.headers["Location"]))
 
 
 def test_the_id_of_another_ent_opens_nothing(browser: FlaskClient, build: Build) -> None:
@@ -197,6 +211,8 @@ def test_pasted_keys_are_kept_and_no_secret_is_made(browser: FlaskClient) -> Non
     page = text(ask(browser, auth_method="private_key_jwt", jwks=PUBLIC))
     assert 'id="secret"' not in page
     client = estuaire()
+    again = ask(browser, auth_method="private_key_jwt", jwks=PUBLIC, client_id=client.client_id)
+    assert again.headers["Location"] == f"/ent/{client.id}?fait=enregistre", "no word of a secret"
     assert client.jwks == json.loads(PUBLIC)
     assert client.secret_digest is None
     edited = text(browser.get(f"/ent/{client.id}/modifier"))
@@ -216,7 +232,7 @@ def test_no_form_field_gives_an_operator_what_the_academy_decides(browser: Flask
 def test_three_ents_of_an_operator_wait_at_most(browser: FlaskClient) -> None:
     for number in range(acceptance.MOST_WAITING):
         assert heading(ask(browser, name=f"Estuaire {number + 2}")) == "L’ENT est enregistré"
-    assert "attendent déjà" in text(ask(browser, name="Estuaire 9"))
+    assert f"{acceptance.MOST_WAITING} de vos ENT attendent déjà" in text(ask(browser, name="Estuaire 9"))
     assert len(waiting()) == acceptance.MOST_WAITING
 
 
@@ -263,7 +279,8 @@ def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     assert ("accepted", str(operator.id)) in news()
     assert "Ouvert" in text(browser.get(f"/ent/{asked.id}"))
     again = post(engineer, path, "/ent", **decision(client))
-    assert again.headers["Location"] == f"/ent/{asked.id}"
+    assert again.headers["Location"] == f"/ent/{asked.id}?fait=tard"
+    assert "quelqu’un a déjà répondu" in text(engineer.get(again.headers["Location"]))
 
 
 def test_an_ent_that_changed_since_it_was_shown_is_not_accepted(
@@ -304,12 +321,16 @@ def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
 ) -> None:
     engineer, version = colleagues.signed_in(Role.ENGINEER), str(asked.version)
     path, page = f"/ent/{asked.id}/accord/refus", f"/ent/{asked.id}/accord"
-    assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=" "))
-    answer = post(engineer, path, page, version=version, reason="Le nom prête à confusion.")
+    for short in (" ", "ok"):
+        assert "Écrivez le motif" in text(post(engineer, path, page, version=version, reason=short))
+    answer = post(engineer, path, page, version=version, reason="Le nom\u200b prête à  confusion.")
     assert answer.headers["Location"] == f"/ent/{asked.id}?fait=refuse"
     client = estuaire()
     assert client.waiting_since is None
     assert client.disabled_at is not None
+    assert "Refusé par l’académie le" in text(engineer.get(f"/ent/{asked.id}"))
+    with pytest.raises(RegistrationRefusedError, match="was refused on"):
+        registrations.enable(client.client_id)
     assert [post.client.name for post in posts.of_staff(operator.id) if post.client] == ["Passerelle"]
     assert browser.get(f"/ent/{asked.id}").status_code == 404
     entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
@@ -325,6 +346,27 @@ def test_a_waiting_ent_is_not_enabled_by_another_way(asked: Client) -> None:
     with pytest.raises(RegistrationRefusedError, match="idp client accept"):
         registrations.enable(asked.client_id)
     assert len(waiting()) == 1
+
+
+def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
+    colleagues: Colleagues, operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mails, "deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content()))
+    payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
+    mails.hand_over(
+        OutboxMessage(id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload, created_at=now()), services().settings
+    )
+    link = re.search(r"https://bureau\.exemple\.test(/\S+)", sent[0])
+    assert link
+    by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}
+    browser = colleagues.session(operator)[0]
+    post(browser, "/etablissements", post=str(by_name["Passerelle"].id))
+    assert browser.get(f"/ent/{asked.id}").status_code == 404
+    answer = post(browser, link.group(1), post=str(by_name["Estuaire"].id))
+    assert heading(browser.get(answer.headers["Location"])) == "Estuaire"
+    engineer = colleagues.signed_in(Role.ENGINEER)
+    assert engineer.get(link.group(1)).headers["Location"] == f"/ent/{asked.id}", "one post: nothing to choose"
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_only_the_text_that_was_shown_is_published(colleagues: Colleagues, own: 
         ("x" * 41, "# x", "Donnez un nom"),
         ("1", "# x", "déjà publiée"),
         ("2", "  ", "Écrivez le texte"),
-        ("2", "x" * 20_001, "trop long"),
+        ("2", "x" * 20_001, "20\u202f000 caractères au plus"),
     ],
 )
 def test_a_wrong_charter_is_explained(
@@ -101,7 +101,7 @@ def accepted(build: Build, ent: RelyingParty, count: int) -> None:
         (Role.HEAD, 2, "67 % des comptes activés l’ont acceptée : 2 sur 3"),
         (Role.ENT_OPERATOR, 2, "Moins de dix personnes"),
         (Role.ENGINEER, 9, "Moins de dix personnes"),
-        (Role.ENT_OPERATOR, 10, "91 % des comptes activés l’ont acceptée : 10 sur 11"),
+        (Role.ENT_OPERATOR, 10, "Moins de dix personnes"),
     ],
 )
 def test_small_numbers_are_hidden_outside_the_school(
@@ -112,6 +112,29 @@ def test_small_numbers_are_hidden_outside_the_school(
     accepted(build, own, count)
     page = text(colleagues.signed_in(role, client_id=own.client_id).get(f"/ent/{row(own).id}"))
     assert sentence in page.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("people", "accepted", "sentence"),
+    [
+        (498, 495, "moins de dix ne l’ont pas encore fait"),
+        (505, 495, "Environ 98 % des comptes activés l’ont acceptée : 490 sur 500, arrondis"),
+        (0, 0, "Moins de dix personnes"),
+    ],
+)
+def test_the_numbers_of_all_schools_are_rounded(
+    colleagues: Colleagues,
+    own: RelyingParty,
+    monkeypatch: pytest.MonkeyPatch,
+    people: int,
+    accepted: int,
+    sentence: str,
+) -> None:
+    charters.publish(own.client_id, "1", "# Charte")
+    monkeypatch.setattr(charters, "count_acceptances", lambda *_: (people, accepted))
+    page = text(colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id).get(f"/ent/{row(own).id}"))
+    assert sentence in page.replace("\u00a0", " ")
+    assert "495" not in page
 
 
 def test_a_head_reads_the_figures_of_the_own_school_alone(colleagues: Colleagues, build: Build) -> None:

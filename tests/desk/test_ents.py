@@ -1,6 +1,7 @@
 """ENTs at the desk: who sees and changes which, what a form cannot reach, the secret, the trial, the charter."""
 
 import re
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -268,7 +269,7 @@ def test_the_engineer_registers_an_ent_once(colleagues: Colleagues, build: Build
     assert (client.client_id, client.uais) == (drawn.group(1), [LYCEE])
     assert client.secret_digest == opaque.digest(secret_of(text(answer)))
     again = post(browser, "/ent/nouveau", **fields)
-    assert again.headers["Location"] == f"/ent/{client.id}"
+    assert again.headers["Location"] == f"/ent/{client.id}?fait=deja"
     assert db.session.query(Client).count() == 1
     assert "Inviter une personne" in text(browser.get(f"/ent/{client.id}"))
 
@@ -291,15 +292,23 @@ def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own
     assert not re.search(r"\bidp [a-z]|\bIDP_[A-Z]| --[a-z]", page), "a page names no command, option or setting"
 
 
-def test_a_trial_ends_in_time(colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "TRIAL_SECONDS", -1.0)
-    monkeypatch.setattr(
-        checks, "findings", lambda *_: iter([Finding("a", True, "premier"), Finding("b", True, "deux")])
-    )
+@pytest.mark.parametrize(("steps", "lead"), [(1, "Tout est bon."), (2, "Ce qui a été vérifié est bon.")])
+def test_a_trial_that_takes_too_long_says_what_it_left_out(
+    colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch, steps: int, lead: str
+) -> None:
+    monkeypatch.setattr(views, "TRIAL_SECONDS", 0.05)
+
+    def slow() -> list[Finding]:
+        time.sleep(0.1)
+        return [Finding("a", True, "premier")]
+
+    rest = [lambda: [Finding("b", True, "deuxième")]]
+    monkeypatch.setattr(checks, "steps", lambda *_: [slow, *rest][:steps])
     page = text(post(colleagues.signed_in(Role.ENGINEER), f"/ent/{row(own).id}/test", "/ent"))
-    assert "vingt secondes" in page
     assert "premier" in page
-    assert "deux" not in page
+    assert lead in page
+    assert ("vingt secondes" in page) == (steps > 1)
+    assert "deuxième" not in page
 
 
 @pytest.mark.parametrize("name", ["Ailleurs", "AiIIeurs", "Аilleurs", "Ailleurs (ENT)"])
@@ -310,3 +319,14 @@ def test_an_operator_does_not_take_the_name_of_another_ent(
     page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, name=name)))
     assert "celui d’un autre ENT" in page
     assert row(own).name == "Passerelle"
+
+
+@pytest.mark.parametrize("name", ["home_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "policy_uri"])
+def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    path, version = f"/ent/{client.id}/modifier", client.version
+    page = text(post(browser, path, **registration(client, **{name: "https://voleur.test/x"})))
+    assert "sur un autre serveur que celles de l’ENT accepté" in page.replace("\u00a0", " ")
+    assert row(own).version == version
+    answer = post(browser, path, **registration(row(own), **{name: "https://ent.test/x"}))
+    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", "the host of a redirect URI"

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from flask import Flask
 
+from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
 from idp.desk import purge
@@ -103,3 +104,21 @@ def test_a_person_whose_last_role_ended_is_removed_a_year_later(
     db.session.commit()
     assert purged(build) == {"staff_removed": 2}
     assert (db.session.query(StaffAccount).count(), db.session.query(StaffRole).count()) == (3, 4)
+
+
+def test_a_refused_ent_is_removed_with_the_end_of_the_journal(
+    desk: Flask, build: Build, colleagues: Colleagues
+) -> None:
+    build.school()
+    for days in (364, 366):
+        ent = build.ent(f"Estuaire {days}", f"e{days}.test")
+        build.publish(ent, "1")
+        role = colleagues.grant(colleagues.person(), Role.ENT_OPERATOR, client_id=ent.client_id)
+        role.ended_at = now() - timedelta(days=days)
+        client = db.session.query(Client).filter_by(client_id=ent.client_id).one()
+        client.declined_at, client.uais = now() - timedelta(days=days), []
+        db.session.commit()
+    build.ent("Passerelle")
+    assert purged(build) == {"ents_refused": 1}
+    assert {client.name for client in db.session.query(Client)} == {"Estuaire 364", "Passerelle"}
+    assert db.session.query(StaffRole).count() == 1

@@ -1,13 +1,12 @@
-"""ENTs that their operator registers: they wait for the académie, which accepts or refuses them.
+"""ENTs that an ENT operator registers: they wait for the académie, which accepts or refuses them.
 
-To serve a school is to read the claims of its families, so that no operator attaches one. A waiting ENT is disabled and
-serves no school: its operator may correct it, test it and write its charter, and nobody can enter it.
+To serve a school is to read the claims of its families, so that no ENT operator attaches one. A waiting ENT is disabled
+and serves no school: its operator may correct it, test it and write its charter, and nobody can enter it.
 """
 
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -28,27 +27,26 @@ from idp.registration.metadata import BY_NAME, ClientMetadata
 MAIL = "desk.ent"
 """The kind of outbox message for one recipient: an ENT waits, was accepted or was refused."""
 MOST_WAITING = 3
-"""The ENTs of one operator that may wait at a time."""
+"""The ENTs of one ENT operator that may wait at a time."""
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
-"""The authentication methods that an operator may ask for: a public client proves nothing."""
+"""The authentication methods that an ENT operator may ask for: a public client proves nothing."""
 DECIDED = ("audience", "scopes", "release_username", "pkce_required")
 """The fields that widen what an ENT knows or weaken its proof: the académie alone gives another value than usual."""
 
 
 def ask(
-    settings: Settings, metadata: ClientMetadata, staff_id: uuid.UUID, *, until: datetime, client_id: str = ""
+    settings: Settings, metadata: ClientMetadata, staff_id: uuid.UUID, *, client_id: str = ""
 ) -> tuple[Client, str | None]:
     """Register an ENT that waits for the académie; return it and its secret, of which only a digest is kept.
 
     Args:
         settings: those of this service.
-        metadata: the registration, with the schools that the operator asks for.
-        staff_id: the operator, who gets the role at the new ENT.
-        until: the end of this role.
+        metadata: the registration, with the schools that the ENT operator asks for.
+        staff_id: the ENT operator, whose role at the new ENT lasts as long as the longest of the present ones.
         client_id: the id of the new client; by default a random one.
 
     Raises:
-        RegistrationRefusedError: with every fault, or too many ENTs of the operator wait.
+        RegistrationRefusedError: with every fault; or the person is no ENT operator, or too many of their ENTs wait.
     """
     if faults := list(_decided_faults(metadata)):
         raise RegistrationRefusedError(*faults)
@@ -57,14 +55,17 @@ def ask(
     with unit_of_work():
         staff = invitations.get_for_change(staff_id)
         if staff is None or staff.disabled_at is not None:
-            raise registrations.state_error("the operator left")
+            raise registrations.state_error("the ENT operator left")
+        ends = [post.valid_until for post in posts.of_staff(staff_id) if post.role is Role.ENT_OPERATOR]
+        if not ends:
+            raise registrations.state_error(f"{staff.email} is no operator of an ENT")
         _check_number(staff_id)
         client, secret = registrations.add(replace(metadata, uais=()), sector, client_id=client_id)
         client.waiting_since = client.disabled_at = now()
         client.asked_uais = list(dict.fromkeys(metadata.uais))
         db.session.flush()
         approvals.check_name(settings, client.name, client, accepted=client.name)
-        posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=until)
+        posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=max(ends))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
         _enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
@@ -72,7 +73,7 @@ def ask(
 
 
 def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield the fields that an operator may not decide about."""
+    """Yield the fields that an ENT operator may not decide about."""
     for name in DECIDED:
         if getattr(metadata, name) != BY_NAME[name].default:
             text = "is decided by the académie when it accepts the ENT: leave it out"
@@ -82,7 +83,7 @@ def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 
 
 def _check_number(staff_id: uuid.UUID) -> None:
-    """Refuse another ENT of an operator, whose row the caller has locked, while `MOST_WAITING` wait.
+    """Refuse another ENT of an ENT operator, whose row the caller has locked, while `MOST_WAITING` wait.
 
     Raises:
         RegistrationRefusedError: as many wait already.
@@ -93,7 +94,7 @@ def _check_number(staff_id: uuid.UUID) -> None:
         .where(StaffRole.staff_id == staff_id, Client.waiting_since.is_not(None), posts.in_force(now()))
     )
     if (db.session.scalar(waiting) or 0) >= MOST_WAITING:
-        text = f"{MOST_WAITING} ENTs of this operator wait already: accept or refuse one of them first"
+        text = f"{MOST_WAITING} ENTs of this ENT operator wait already: accept or refuse one of them first"
         raise registrations.state_error(text, FaultCode.MANY_WAIT)
 
 
@@ -132,7 +133,7 @@ def refuse(client: Client, reason: str) -> None:
     before, roles = registrations.audited(client), operators(client)
     with unit_of_work():
         registrations.count_change(client)
-        client.waiting_since, client.asked_uais = None, []
+        client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
         changed = changes.difference(before, registrations.audited(client))
         log.record(ClientDeclined(client_id=client.id, reason=reason, **changed))
         _enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)

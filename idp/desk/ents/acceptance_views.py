@@ -1,4 +1,4 @@
-"""`/ent/…/accord` of the desk: the engineer accepts or refuses an ENT that its operator registered."""
+"""`/ent/…/accord` of the desk: the engineer accepts or refuses an ENT that an ENT operator registered."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from idp.clients.models import Client
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, typed
 from idp.desk.access import Right, needs
 from idp.desk.ents import acceptance, summary
 from idp.desk.ents.fault_words import sentence
@@ -22,19 +22,18 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff.models import Role, StaffAccount
+from idp.operations import reasons
 from idp.registration import rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
-_LONGEST_REASON = 200
-
 
 class RefusalForm(DeskForm):
     """Why an ENT is refused."""
 
-    reason = PlainField(_l("Motif du refus"), longest=_LONGEST_REASON)
+    reason = PlainField(_l("Motif du refus"), longest=reasons.LONGEST)
 
 
 @tiles.source(Right.MANAGE_ENTS)
@@ -73,9 +72,9 @@ def accept(key: UUID) -> Response:
 def refuse(key: UUID) -> Response:
     """Refuse a waiting ENT, with a reason that its operators read."""
     client, refusal = _waiting(key), RefusalForm()
-    reason = " ".join((refusal.reason.data or "").split())
-    if not reason or not reason.isprintable():
-        refusal.reason.errors = [gettext("Écrivez le motif : l’exploitant le lira.")]
+    reason = typed.one_line(refusal.reason.data)
+    if not typed.is_sentence(reason):
+        refusal.reason.errors = [gettext("Écrivez le motif en quelques mots : l’exploitant le lira.")]
         return _page(client, refusal=refusal)
     try:
         _check_version(client)
@@ -87,7 +86,7 @@ def refuse(key: UUID) -> Response:
 
 
 def _waiting(key: UUID) -> Client:
-    """Return an ENT; refuse the page to an operator, who decides nothing here."""
+    """Return an ENT; refuse the page to an ENT operator, who decides nothing here."""
     client = access.client(key)
     if access.role() is not Role.ENGINEER:
         access.refuse(str(key))
@@ -106,7 +105,7 @@ def _check_version(client: Client) -> None:
 
 def _page(client: Client, form: RegistrationForm | None = None, refusal: RefusalForm | None = None) -> Response:
     if client.waiting_since is None:
-        return see_other(url_for("ents.detail", key=client.id))
+        return see_other(url_for("ents.detail", key=client.id, fait="tard"))
     if form is None:
         form = RegistrationForm()
         form.restrict(Purpose.ACCEPT)

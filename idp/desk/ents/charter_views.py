@@ -4,7 +4,7 @@ import hashlib
 from uuid import UUID
 
 from flask import Response, make_response, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import format_decimal, gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
@@ -40,7 +40,9 @@ class CharterForm(DeskForm):
         if not text:
             self.text.errors = [gettext("Écrivez le texte de la charte.")]
         elif len(text) > LONGEST_TYPED:
-            self.text.errors = [gettext("Ce texte est trop long : 20 000 caractères au plus.")]
+            self.text.errors = [
+                gettext("Ce texte est trop long : %(n)s caractères au plus.", n=format_decimal(LONGEST_TYPED))
+            ]
         return not self.errors
 
 

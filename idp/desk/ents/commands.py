@@ -1,4 +1,4 @@
-"""`idp client ask`, `accept` and `refuse`: what the desk does with an ENT that its operator registers."""
+"""`idp client ask`, `accept` and `refuse`: what the desk does with an ENT that an ENT operator registers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +9,7 @@ from sqlalchemy import select
 
 from idp.db import db
 from idp.desk.ents import acceptance
-from idp.desk.staff import posts
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.staff.models import StaffAccount
 from idp.mail.emails import fold_email
 from idp.operations.reasons import check_reason
 from idp.registration import options, registrations, rows
@@ -26,17 +25,16 @@ from idp.terminal import AS_JSON, members, plain
 @registration_options(new=True)
 @AS_JSON
 def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
-    """Register an ENT called NAME for its operator; it stays closed until `idp client accept`.
+    """Register an ENT called NAME for its ENT operator; it stays closed until `idp client accept`.
 
-    The schools are those that the operator asks for. The secret is shown this once.
+    The schools are those that the ENT operator asks for. The secret is shown this once.
     """
     metadata = options.read(name, given)
     staff = db.session.scalar(select(StaffAccount).where(StaffAccount.mailbox == fold_email(mail)))
-    ends = [post.valid_until for post in posts.of_staff(staff.id) if post.role is Role.ENT_OPERATOR] if staff else []
-    if staff is None or not ends:
+    if staff is None:
         raise click.ClickException(f"{plain(mail)} is no operator of an ENT: see `idp staff list`")
     settings, staff_id = services().settings, staff.id
-    row, secret = or_fail(lambda: acceptance.ask(settings, metadata, staff_id, until=max(ends)))
+    row, secret = or_fail(lambda: acceptance.ask(settings, metadata, staff_id))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
     members(shown, texts, as_json=as_json)
 
@@ -48,7 +46,7 @@ def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
 )
 @AS_JSON
 def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:
-    """Open an ENT that its operator registered, for these schools; `idp client show` lists those it asked for."""
+    """Open an ENT that an ENT operator registered, for these schools; `idp client show` lists those it asked for."""
     row = or_fail(lambda: registrations.get(client_id))
     metadata = replace(rows.read(row), uais=tuple(uais))
     or_fail(lambda: acceptance.accept(services().settings, row, metadata))
@@ -58,8 +56,8 @@ def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("client_id")
-@click.option("--reason", required=True, callback=check_reason, help="Why; the mail to the operator says it.")
+@click.option("--reason", required=True, callback=check_reason, help="Why; the mail to the ENT operator says it.")
 def refuse(client_id: str, reason: str) -> None:
-    """Refuse an ENT that its operator registered: it stays closed, and the operator is told why."""
+    """Refuse an ENT that an ENT operator registered: it stays closed, and the ENT operator is told why."""
     or_fail(lambda: acceptance.refuse(registrations.get(client_id), reason))
     click.echo(f"{client_id} is refused")

@@ -3,6 +3,7 @@
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp.desk.ents.acceptance import MOST_WAITING
 from idp.registration.faults import Fault, FaultCode
 
 _SHOWN = 100
@@ -16,6 +17,9 @@ _SENTENCES = {
     FaultCode.NEEDED: _l("Donnez au moins une adresse, une par ligne."),
     FaultCode.UNKNOWN_VALUE: _l("Choisissez une valeur de la liste."),
     FaultCode.FOREIGN_HOST: _l("Cette adresse doit être sur le serveur d’une des adresses de retour."),
+    FaultCode.NEW_HOST: _l(
+        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : demandez à l’académie de la changer."
+    ),
     FaultCode.SEVERAL_HOSTS: _l(
         "Les adresses de retour sont sur plusieurs serveurs : gardez-en un seul, ou demandez à l’académie."
     ),
@@ -42,7 +46,7 @@ _SENTENCES = {
     ),
     FaultCode.DECIDED_BY_ACADEMY: _l("C’est l’académie qui en décide, quand elle accepte l’ENT."),
     FaultCode.MANY_WAIT: _l(
-        "Trois de vos ENT attendent déjà l’accord de l’académie. Attendez sa réponse pour l’un d’eux."
+        "%(most)s de vos ENT attendent déjà l’accord de l’académie. Attendez sa réponse pour l’un d’eux."
     ),
     FaultCode.NOT_WAITING: _l("Cet ENT n’attend plus d’accord : quelqu’un a déjà répondu."),
     FaultCode.NOT_A_UAI: _l(
@@ -60,4 +64,4 @@ def sentence(fault: Fault) -> str:
     """Return what is wrong, for the person who filled in the form."""
     if fault.code is FaultCode.NEEDED and fault.field == "uais":
         return str(gettext("Donnez au moins un établissement."))
-    return str(_SENTENCES[fault.code]) % {"value": fault.value[:_SHOWN]}
+    return str(_SENTENCES[fault.code]) % {"value": fault.value[:_SHOWN], "most": MOST_WAITING}

@@ -1,4 +1,4 @@
-"""The form of a registration: an operator may change a part of it, the engineer all that the page has.
+"""The form of a registration: an ENT operator may change a part of it, the engineer all that the page has.
 
 What the page lacks (algorithms, FAPI, subjects) is changed by `idp client set`.
 """
@@ -28,18 +28,18 @@ from idp.uai import normalised_uai
 from idp.web.forms import PlainField
 
 ENGINEER_ONLY = ("uais", "auth_method", *DECIDED)
-"""The fields that widen what an ENT knows or change its proof: no operator changes them."""
+"""The fields that widen what an ENT knows or change its proof: no ENT operator changes them."""
 
 
 class Purpose(enum.Enum):
     """What a form is for."""
 
     OWN = enum.auto()
-    """An operator changes a registration."""
+    """An ENT operator changes a registration."""
     ASK = enum.auto()
-    """An operator registers an ENT."""
+    """An ENT operator registers an ENT."""
     ACCEPT = enum.auto()
-    """The engineer decides what an ENT gets that its operator registered."""
+    """The engineer decides what an ENT gets that an ENT operator registered."""
     WHOLE = enum.auto()
     """The engineer registers or changes an ENT."""
 
@@ -163,7 +163,7 @@ def _keys(text: str) -> dict[str, Any] | None:
 
 
 def scope_names() -> dict[str, str]:
-    """Return what each scope releases, in a few words for operators."""
+    """Return what each scope releases, in a few words for the staff."""
     return {
         "profile": gettext("Prénom, nom et langue du parent"),
         "email": gettext("Adresse mail confirmée"),

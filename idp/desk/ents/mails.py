@@ -1,6 +1,7 @@
-"""The mail about an ENT that its operator registered: to engineers while it waits, then to its operators."""
+"""The mail about an ENT that an ENT operator registered: to engineers while it waits, then to its operators."""
 
 import uuid
+from urllib.parse import urlencode
 
 from idp.clients.models import Client
 from idp.config import Settings
@@ -22,7 +23,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if payload["news"] == "asked" and client.waiting_since is None:
         return Outcome.DROPPED
     operator = db.session.get(StaffAccount, uuid.UUID(payload["by"])) if payload["by"] else None
-    link = settings.desk_url if payload["news"] == "refused" else f"{settings.desk_url}/ent/{client.id}"
+    link = settings.desk_url if payload["news"] == "refused" else _page(settings, client)
     context = {
         "person": recipient.name,
         "news": payload["news"],
@@ -41,3 +42,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient.email)
     return Outcome.DONE
+
+
+def _page(settings: Settings, client: Client) -> str:
+    """Return the link to the page of an ENT; a person with several posts first chooses that of this ENT."""
+    return f"{settings.desk_url}/etablissements?{urlencode({'suite': f'/ent/{client.id}'})}"

@@ -15,8 +15,10 @@ from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.ents.fields import scope_names
+from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
-from idp.desk.statistics.suppression import THRESHOLD
+from idp.desk.statistics import suppression
+from idp.desk.statistics.suppression import Hidden
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import registrations
 from idp.web.i18n import day, french_spacing, hour
@@ -57,9 +59,13 @@ def detail(client: Client) -> Detail:
 
 
 def asked_schools(client: Client) -> list[str]:
-    """Return the schools that the operator of a waiting ENT asks for: number, name, and who serves them today."""
-    if not client.asked_uais:
-        return []
+    """Return the schools that the operator of a waiting ENT asks for.
+
+    The engineer reads their names and the ENTs that serve them today. Anybody else reads the numbers alone: an ENT
+    operator could otherwise ask for all numbers, and learn who serves which school of the académie.
+    """
+    if access.role() is not Role.ENGINEER:
+        return list(client.asked_uais)
     schools = select(School.uai, School.name).where(School.uai.in_(client.asked_uais))
     names: dict[str, str] = dict(db.session.execute(schools).all())
     serving = (
@@ -90,6 +96,8 @@ def state(client: Client) -> str:
         return str(gettext("En attente de l’accord de l’académie depuis le %(day)s", day=day(client.waiting_since)))
     if client.disabled_at is None:
         return str(gettext("Ouvert"))
+    if client.declined_at is not None:
+        return str(gettext("Refusé par l’académie le %(day)s", day=day(client.declined_at)))
     if registrations.ended_itself(client):
         return str(gettext("Fermé : l’ENT a mis fin à son enregistrement"))
     return str(gettext("Fermé depuis le %(day)s", day=day(client.disabled_at)))
@@ -152,7 +160,10 @@ def secret_sentences(client: Client) -> list[str]:
 
 
 def acceptance(client: Client) -> str:
-    """Return the share of people who accepted the current charter, in the school of the post or everywhere."""
+    """Return the share of people who accepted the current charter, in the school of the post or everywhere.
+
+    Outside the school the numbers are hidden and rounded as all figures of the desk are: see `counting`.
+    """
     if client.charter_mode is CharterMode.NONE:
         return str(gettext("Cet ENT ne demande pas de charte."))
     if client.charter_version_id is None:
@@ -162,8 +173,8 @@ def acceptance(client: Client) -> str:
         people, accepted = charters.count_acceptances(client.id, *([access.accounts()] if in_school else []))
     except OperationalError:  # the statement ran into its time limit
         return str(gettext("Le nombre d’acceptations n’a pas pu être calculé à temps."))
-    if not in_school and min(people, accepted) < THRESHOLD:
-        return str(gettext("Moins de dix personnes l’ont acceptée."))
+    if not in_school:
+        return _rounded_acceptance(people, accepted)
     if not people:
         return str(gettext("Aucun parent n’a encore activé son compte."))
     share = round(100 * accepted / people)
@@ -173,5 +184,22 @@ def acceptance(client: Client) -> str:
             share=share,
             accepted=accepted,
             people=people,
+        )
+    )
+
+
+def _rounded_acceptance(people: int, accepted: int) -> str:
+    """Return the share of the rounded numbers; nothing of them if few people accepted the charter, or few did not."""
+    cells = suppression.alone([accepted, people - accepted, people])
+    shown = [cell for cell in suppression.rounded([cells])[0] if not isinstance(cell, Hidden)]
+    if len(shown) < len(cells):
+        return str(gettext("Moins de dix personnes l’ont acceptée, ou moins de dix ne l’ont pas encore fait."))
+    return str(
+        gettext(
+            "Environ %(share)s %% des comptes activés l’ont acceptée : %(accepted)s sur %(people)s, arrondis à la "
+            "dizaine du dessous.",
+            share=round(100 * shown[0] / shown[2]),
+            accepted=shown[0],
+            people=shown[2],
         )
     )

@@ -1,7 +1,6 @@
 """`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
 
 import re
-import time
 import uuid
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
-from idp.registration.faults import FaultCode, RegistrationRefusedError
+from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
 from idp.services import services
@@ -60,6 +59,9 @@ def _common() -> dict[str, object]:
         "change": gettext("L’enregistrement est modifié."),
         "identique": gettext("Rien n’a changé."),
         "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
+        "tard": sentence(Fault("", "", code=FaultCode.NOT_WAITING)),
+        "enregistre": gettext("L’ENT est enregistré."),
+        "deja": gettext("L’ENT est enregistré. Si vous n’avez pas noté son secret, changez-le."),
     }
     return {
         "may_change": access.may(Right.MANAGE_ENTS),
@@ -92,9 +94,7 @@ def edit(key: UUID) -> Response:
     if metadata == former:
         return see_other(url_for("ents.detail", key=key, fait="identique"))
     try:
-        if not is_engineer and metadata.name != former.name:
-            approvals.check_name(services().settings, metadata.name, client, accepted=former.name)
-        secret = approvals.change(services().settings, client, metadata)
+        secret = approvals.change(services().settings, client, metadata, by_ent_operator=not is_engineer)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
         return _registration_page(form, client)
@@ -121,7 +121,7 @@ def _registration_page(
 @needs(Right.MANAGE_ENTS, fresh=True)
 @keeps(*REGISTRATION_FIELDS)
 def register() -> Response:
-    """Register an ENT; that of an operator waits for the académie, and the operator acts for it from now on.
+    """Register an ENT; that of an ENT operator waits for the académie, and the person acts for it from now on.
 
     The id is drawn with the page, so that a form that is sent twice registers one ENT.
     """
@@ -146,22 +146,25 @@ def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple
     settings, person = services().settings, access.person()
     if not waits:
         return registrations.register(settings, metadata, client_id=client_id)
-    until = access.post().valid_until
-    made = acceptance.ask(settings, metadata, person.staff.id, until=until, client_id=client_id)
+    made = acceptance.ask(settings, metadata, person.staff.id, client_id=client_id)
     _act_for(made[0])
     return made
 
 
 def _registered_before(client_id: str) -> Response:
-    """Lead to the page of an ENT that the same form registered before; refuse that of somebody else."""
+    """Lead to the page of an ENT that the same form registered before; refuse that of somebody else.
+
+    The first answer showed the secret, and a double click may have hidden that answer.
+    """
     client = registrations.get(client_id)
     if access.role() is not Role.ENGINEER and not _act_for(client):
         access.refuse(str(client.id))
-    return see_other(url_for("ents.detail", key=client.id))
+    done = "deja" if summary.has_secret(client) else "enregistre"
+    return see_other(url_for("ents.detail", key=client.id, fait=done))
 
 
 def _act_for(client: Client) -> bool:
-    """Let an operator's session act for an ENT; return False if the person has no role there."""
+    """Let the session of an ENT operator act for an ENT; return False if the person has no role there."""
     person = access.person()
     own = next((post for post in posts.of_staff(person.staff.id) if post.client and post.client.id == client.id), None)
     if own is not None:
@@ -175,18 +178,14 @@ def _act_for(client: Client) -> bool:
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
-    subject, findings, ends = checks.read(client.client_id), [], time.monotonic() + TRIAL_SECONDS
-    is_cut = False
-    for finding in checks.findings(services().server, subject):
-        findings.append(finding)
-        if time.monotonic() > ends:
-            is_cut = True
-            break
+    findings, is_cut = checks.findings_in_time(services().server, checks.read(client.client_id), TRIAL_SECONDS)
+    wrong = sum(not finding.ok for finding in findings)
+    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout est bon.")
     html = render_template(
         "desk/ents/test.html",
         client=access.client(key),
         findings=findings,
-        wrong=sum(not finding.ok for finding in findings),
+        lead=gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead,
         is_cut=is_cut,
     )
     return make_response(html)

@@ -42,9 +42,11 @@ def today() -> Response:
 @signed_in()
 @keeps()
 def choose() -> Response:
-    """Let a person with several posts choose one."""
+    """Let a person with several posts choose one; lead a person with one post to the page that was asked for."""
     person = access.person()
     if request.method == "GET":
+        if len(person.posts) == 1 and "suite" in request.args:
+            return see_other(onward.path())
         return make_response(render_template("desk/home/etablissements.html"))
     post = next((post for post in person.posts if str(post.id) == request.form.get("post")), None)
     if post is None:

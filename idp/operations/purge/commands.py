@@ -62,6 +62,7 @@ _COUNTED = {
     "kept_forms": "forms of the desk that were kept while a proof or a sign-in came first",
     "staff_sessions": "sessions of the desk",
     "staff_links": "invitations and challenges of the desk",
+    "ents_refused": "ENTs that the académie refused",
     "staff_removed": "people of the desk who left",
     "desk_jobs": "jobs of the desk, with their files",
     "desk_figures": "figures of the desk that are older than a week",

@@ -4,9 +4,11 @@ They cover the registration, this service as the ENT reaches it, and each URI of
 They change nothing: URIs are read by GET, and the back channel gets a token that the ENT must refuse.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +44,7 @@ class Subject:
     client_id: str
     enabled: bool
     waits: bool
+    declined: bool
     metadata: ClientMetadata
     former_secret_until: datetime | None
     has_charter: bool
@@ -59,6 +62,7 @@ def read(client_id: str) -> Subject:
         client_id=client.client_id,
         enabled=client.disabled_at is None,
         waits=client.waiting_since is not None,
+        declined=client.declined_at is not None,
         metadata=rows.read(client),
         former_secret_until=client.former_secret_until,
         has_charter=client.charter_version_id is not None,
@@ -67,17 +71,48 @@ def read(client_id: str) -> Subject:
 
 
 def findings(server: Server, subject: Subject) -> Iterator[Finding]:
-    """Yield the result of each check; each request takes `outgoing.TIMEOUT` seconds at most."""
-    outgoing = services().outgoing
-    yield from _registered(subject)
-    yield from _provider(server.settings, subject)
-    yield from _pages(outgoing, subject.metadata)
-    yield from _keys(outgoing, subject.metadata)
-    yield from _sector(subject.metadata)
-    uri = subject.metadata.backchannel_logout_uri
-    if uri:
-        token = back_channel.refusable_token(server, subject.client_id, subject.metadata.id_token_alg)
-        yield back_channel.send(outgoing, uri, token)
+    """Yield the result of each check."""
+    for step in steps(server, subject):
+        yield from step()
+
+
+def findings_in_time(server: Server, subject: Subject, seconds: float) -> tuple[list[Finding], bool]:
+    """Return the findings of the steps that begin within so many seconds, and whether others were left out."""
+    findings: list[Finding] = []
+    ends = time.monotonic() + seconds
+    for step in steps(server, subject):
+        if time.monotonic() > ends:
+            return findings, True
+        findings.extend(step())
+    return findings, False
+
+
+def steps(server: Server, subject: Subject) -> list[Callable[[], Iterable[Finding]]]:
+    """Return the steps of the trial, each with a finding at least, so that a caller can stop between two of them.
+
+    Each request of a step takes `outgoing.TIMEOUT` seconds at most; this service is asked some times in one step, each
+    URI of the ENT in a step of its own.
+    """
+    outgoing, metadata = services().outgoing, subject.metadata
+    made: list[Callable[[], Iterable[Finding]]] = [
+        partial(_registered, subject),
+        partial(_provider, server.settings, subject),
+        *(partial(_page, outgoing, *page) for page in _pages(metadata)),
+    ]
+    if metadata.jwks_uri:
+        made.append(partial(_keys, outgoing, metadata))
+    if metadata.sector_identifier_uri:
+        made.append(partial(_sector, metadata))
+    if metadata.backchannel_logout_uri:
+        made.append(partial(_back_channel, outgoing, server, subject))
+    return made
+
+
+def _back_channel(outgoing: Outgoing, server: Server, subject: Subject) -> Iterator[Finding]:
+    """Check that the ENT refuses a logout token that is not valid."""
+    metadata = subject.metadata
+    token = back_channel.refusable_token(server, subject.client_id, metadata.id_token_alg)
+    yield back_channel.send(outgoing, metadata.backchannel_logout_uri, token)
 
 
 def _registered(subject: Subject) -> Iterator[Finding]:
@@ -87,6 +122,9 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         yield Finding("enabled", ok=True, message=message, repair=f"idp client accept {subject.client_id} --uai UAI")
     elif subject.enabled:
         yield Finding("enabled", ok=True, message="l’ENT est ouvert")
+    elif subject.declined:
+        message = "l’académie a refusé cet ENT, personne n’y entre : enregistrez-en un autre"
+        yield Finding("enabled", ok=False, message=message)
     else:
         message = "l’ENT est fermé, personne n’y entre : demandez à l’académie"
         yield Finding("enabled", ok=False, message=message, repair=f"idp client enable {subject.client_id}")
@@ -103,6 +141,12 @@ def _registered(subject: Subject) -> Iterator[Finding]:
             f"changement de secret en cours : l’ancien reste bon jusqu’au {instant(until)}, l’ENT doit avoir le nouveau"
         )
         yield Finding("secret", ok=True, message=message)
+    if subject.metadata.sector == "" and subject.metadata.subject == SubjectType.PAIRWISE.value:
+        message = (
+            "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes numéros de parents (sub), et ils "
+            "restent les mêmes quand ses adresses changent"
+        )
+        yield Finding("sector_identifier_uri", ok=True, message=message)
 
 
 def _charter(subject: Subject) -> Finding:
@@ -166,8 +210,8 @@ def _provider_keys(outgoing: Outgoing, uri: object, metadata: ClientMetadata) ->
         yield judged("provider_keys", f"clés de ce service {uri:.200}", f"{alg} y est", wrong)
 
 
-def _pages(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
-    """Check where browsers are sent: the name resolves, the certificate is valid, and a page answers."""
+def _pages(metadata: ClientMetadata) -> Iterator[tuple[str, str, str]]:
+    """Yield where browsers are sent: the name of the check, the label and the URI."""
     named = (
         ("redirect_uri", "adresse de retour", metadata.redirect_uris),
         ("post_logout_redirect_uri", "adresse après déconnexion", metadata.post_logout_redirect_uris),
@@ -177,14 +221,18 @@ def _pages(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
         ("profile_uri", "porte d’un autre profil", list(metadata.profile_uris.values())),
     )
     for check, label, uris in named:
-        for uri in filter(None, uris):
-            status = 0
-            try:
-                status = outgoing.get(uri).status
-                problem = _problem(check, status)
-            except OutgoingError as error:
-                problem = failure(uri, error)
-            yield judged(check, f"{label} {uri}", f"répond ({status}){_certified(uri)}", problem)
+        yield from ((check, label, uri) for uri in uris if uri)
+
+
+def _page(outgoing: Outgoing, check: str, label: str, uri: str) -> Iterator[Finding]:
+    """Check where browsers are sent: the name resolves, the certificate is valid, and a page answers."""
+    status = 0
+    try:
+        status = outgoing.get(uri).status
+        problem = _problem(check, status)
+    except OutgoingError as error:
+        problem = failure(uri, error)
+    yield judged(check, f"{label} {uri}", f"répond ({status}){_certified(uri)}", problem)
 
 
 def _problem(check: str, status: int) -> Problem | None:
@@ -202,8 +250,6 @@ def _problem(check: str, status: int) -> Problem | None:
 
 def _keys(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
     """Check the client's keys behind its `jwks_uri` (Registration 1.0, section 2)."""
-    if not metadata.jwks_uri:
-        return
     keys, problem = _document(outgoing, metadata.jwks_uri)
     given = client_keys.usable(keys)
     if not problem and not given:
@@ -216,16 +262,7 @@ def _keys(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
 
 def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
     """Check that the document of the sector holds every redirect URI (Core 8.1; Registration 1.0, section 5)."""
-    uri = metadata.sector_identifier_uri
-    if metadata.sector == "" and metadata.subject == SubjectType.PAIRWISE.value:
-        message = (
-            "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes numéros de parents (sub), et ils "
-            "restent les mêmes quand ses adresses changent"
-        )
-        yield Finding("sector_identifier_uri", ok=True, message=message)
-    if not uri:
-        return
-    problem = None
+    uri, problem = metadata.sector_identifier_uri, None
     try:
         sectors.find(metadata)
     except RegistrationRefusedError as refused:
