@@ -22,6 +22,8 @@ _SPELLED_OUT = str.maketrans(
 
 def plain(text: str) -> str:
     """Return `text` without accents: « Été » gives « Ete ». The caller must limit its length."""
+    if text.isascii():
+        return text
     decomposed = unicodedata.normalize("NFKD", text.translate(_SPELLED_OUT))
     return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
 

@@ -43,13 +43,13 @@ _FAMILIES = (
         left(g.s, 1) || '.' || s.s || p.p || f.n, 'GUARDIAN', 'Mme', upper(s.s), initcap(g.s), '',
         (g.s || ' ' || s.s || ' ' || left(g.s, 1) || ' ' || s.s || p.p || f.n || ' ' || left(g.s, 1) || s.s || p.p
         || f.n)::tsvector, '[]', '', '', '', 'fr-FR', '{}', 0, now(), now(),
-        CASE WHEN d.d < 65 THEN now() - f.n % 100 * interval '1 day' END,
+        CASE WHEN d.d < 65 THEN now() - abs(hashint4(f.n)) % 100 * interval '1 day' END,
         CASE WHEN d.d < 60 THEN 'p' || p.p || f.n || '@exemple.fr' END,
         CASE WHEN d.d < 60 THEN 'p' || p.p || f.n || '@exemple.fr' END,
         CASE WHEN d.d >= 60 AND d.d < 65 THEN 'p' || p.p || f.n || '@exemple.fr' END,
         CASE WHEN d.d >= 65 AND d.d < 85 THEN 'x' END,
         CASE WHEN d.d >= 65 AND d.d < 90 THEN now() + (80 - d.d) * interval '1 day' END
-        FROM family f CROSS JOIN generate_series(0, 1) p(p) CROSS JOIN LATERAL (SELECT (f.n * 7 + p.p * 3) % 100) d(d)
+        FROM family f CROSS JOIN generate_series(0, 1) p(p) CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
         JOIN surname s ON s.n = CASE p.p WHEN 0 THEN f.surname ELSE f.other END
         JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.n""",
     """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)

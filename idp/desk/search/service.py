@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
+from sqlalchemy.orm import defer, joinedload, lazyload
 
 from idp import opaque
 from idp.accounts import disputes
-from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import FamiliesSearched
 from idp.clock import now
@@ -30,6 +31,11 @@ _AT_ONCE = 200
 _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
+
+
+_OF_ACCOUNT = (defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims))
+_OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
+"""What the rows of a search do not show."""
 
 
 @dataclass(frozen=True)
@@ -215,10 +221,11 @@ def _results(matches: _Matches) -> Results:
         key=lambda row: (row.rank, row.has_left, row.name),
     )
     shown = [row.key for row in chosen[:MOST]]
-    children = {row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_(shown)))}
+    with_child = select(Child).where(Child.id.in_(shown)).options(*_OF_CHILD)
+    children = {row.id: row for row in db.session.scalars(with_child)}
     guardians = guardians_of(children.values())
     without_child = select(Account).where(Account.id.in_(matches.alone), Account.id.in_(shown))
-    lonely = _guardians(db.session.scalars(without_child))
+    lonely = _guardians(db.session.scalars(without_child.options(*_OF_ACCOUNT)))
     families = []
     for row in chosen[:MOST]:
         if row.key in children:
@@ -255,6 +262,7 @@ def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]
         .join(Child, Child.id == Guardianship.child_id)
         .where(Guardianship.child_id.in_(keys), ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+        .options(*_OF_ACCOUNT, lazyload(Guardianship.child))
     ).all()
     known, moment = _guardians(account for _, account in rows), now()
     grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
