@@ -49,7 +49,8 @@ _FAMILIES = (
         CASE WHEN d.d >= 60 AND d.d < 65 THEN 'p' || p.p || f.n || '@exemple.fr' END,
         CASE WHEN d.d >= 65 AND d.d < 85 THEN 'x' END,
         CASE WHEN d.d >= 65 AND d.d < 90 THEN now() + (80 - d.d) * interval '1 day' END
-        FROM family f CROSS JOIN generate_series(0, 1) p(p) CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
+        FROM family f CROSS JOIN generate_series(0, 1) p(p)
+        CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
         JOIN surname s ON s.n = CASE p.p WHEN 0 THEN f.surname ELSE f.other END
         JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.n""",
     """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
