@@ -86,7 +86,7 @@ def test_a_class_is_printed_in_the_order_of_names_and_handed_out_once(
     prints = browser.get("/impressions").get_data(as_text=True)
     assert "Sylvie Marchand" in prints
     assert "Lettres, par classe puis par nom" in prints
-    assert re.search(r'href="/classes/courriers\?renouveler=1&(amp;)?classe=6e\+1"', prints)
+    assert re.search(r'href="/classes/courriers\?classe=6e\+1"', prints)
 
 
 def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:
@@ -142,7 +142,20 @@ def test_valid_letters_are_renewed_only_when_asked(desk: Flask, colleagues: Coll
     assert opens(holder, secret_on(sheet))
     assert not opens(holder, PROVISIONAL)
     assert db.session.get_one(Account, active.id).password_hash is not None
-    assert "checked" in browser.get(f"{PATH}&renouveler=1").get_data(as_text=True)
+    assert "checked" not in browser.get(PATH).get_data(as_text=True), "letters that are valid by now stay so"
+
+
+@pytest.mark.row("K-14")
+def test_a_class_is_printed_once_at_a_time(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:
+    browser, colleague = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    job = ask(browser)
+    assert ask(browser).id == job.id, "a second tap"
+    for other, fields in ((browser, {"renew": "y"}), (colleague, {})):
+        answer = post(other, PATH, word="IMPRIMER", layout="letters", **fields)
+        assert "déjà en cours" in answer.get_data(as_text=True)
+    do_all()
+    assert db.session.query(Job).filter_by(kind=job.kind).count() == 1
+    assert ask(colleague, renew="y").id != job.id
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

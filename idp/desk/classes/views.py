@@ -91,8 +91,6 @@ def letters() -> Response:
     chosen, form = _chosen(), PrintForm()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    if request.method == "GET" and not form.is_refilled:
-        form.renew.data = bool(request.args.get("renouveler"))
     try:
         recipients.check_school(chosen.school)
         people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False)
@@ -106,9 +104,13 @@ def letters() -> Response:
                 "slips": form.layout.data == SLIPS,
                 "renew": bool(form.renew.data),
             }
-            job = asking.start(services().settings, PRINT, parameters)
-            return see_other(url_for("jobs.show", key=job.id))
-        form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
+            lane = f"{PRINT.name} {chosen.school.uai} {'*' if chosen.class_name is None else f'={chosen.class_name}'}"
+            job = asking.start_alone(PRINT, parameters, lane) or asking.in_lane(lane)
+            if job and job.staff_id == access.person().staff.id and job.parameters == parameters:
+                return see_other(url_for("jobs.show", key=job.id))  # a second tap leads to the print of the first one
+            form.form_errors.append(gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin."))
+        else:
+            form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
     return _letters_page(chosen, form, people, skipped)
 
 

@@ -81,9 +81,12 @@ def title(job: Job) -> str:
 
 
 def again(job: Job) -> str:
-    """Return the URL at which the letters of a job are printed again, with other codes."""
+    """Return the URL at which the class or school of a job is printed again.
+
+    The person chooses there to renew valid letters: others than those of the job may have become valid since.
+    """
     chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
-    return url_for("classes.letters", renouveler="1", **chosen)
+    return url_for("classes.letters", **chosen)
 
 
 def problems(jobs: Iterable[Job]) -> dict[uuid.UUID, list[str]]:
