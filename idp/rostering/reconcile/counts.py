@@ -1,28 +1,20 @@
 """Counts what an import does, once all phases have run."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Mode
 
 _READ = "SELECT coalesce(sum(copies), 0) FROM {table}"
 _REFUSED = "SELECT coalesce(sum(iif(fate = 'refused', copies, {spare})), 0) FROM {table}"
-_LEAVING_STUDENTS = (
-    "SELECT count(*) FROM student s JOIN known_child k ON k.key = s.key WHERE s.fate = 'gone' AND NOT k.is_left"
-)
+_GONE = "SELECT count(*) FROM {table} s JOIN {known} k ON k.key = s.key WHERE s.fate = 'gone' AND NOT k.is_left"
 _NEW_STUDENT = "s.fate = 'open' AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
 _NEW_STUDENTS = f"SELECT count(*) FROM student s WHERE {_NEW_STUDENT}"
 _NEW_GUARDIANS = "SELECT count(*) FROM guardian WHERE fate = 'new'"
 _CHANGED = "SELECT count(*) FROM changed_{table}"
-_CLOSES = "k.id IN (SELECT account FROM closing_account)"
-_OF_KNOWN_GUARDIANS = "SELECT count(*) FROM guardian g JOIN known_account k ON k.key = g.key WHERE"
-_CHANGED_GUARDIANS = (
-    f"{_OF_KNOWN_GUARDIANS} NOT {_CLOSES} "
-    "AND (g.key IN (SELECT key FROM changed_guardian) OR (g.fate = 'gone' AND NOT k.is_left))"
+_STUDENTS_LEFT = (
+    f"SELECT (SELECT count(*) FROM absent_student) + ({_GONE.format(table='student', known='known_child')})"
 )
-_LEAVING_GUARDIANS = f"{_OF_KNOWN_GUARDIANS} {_CLOSES} AND g.fate <> 'refused'"
-_STUDENTS_LEFT = f"SELECT (SELECT count(*) FROM absent_student) + ({_LEAVING_STUDENTS})"
 _CLOSING = "SELECT count(*) FROM closing_account"
 _RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
 _ABSENT = "SELECT count(*) FROM absent_student"
@@ -35,10 +27,7 @@ _FAMILIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """How many records of a kind came, and what becomes of them; `left` counts those of the database.
-
-    A person who leaves counts only there, also if the files have a record of the person.
-    """
+    """How many records of a kind came, and what becomes of them; `left` counts those of the database."""
 
     read: int
     created: int
@@ -48,43 +37,32 @@ class Counted:
     refused: int
 
 
-class _Statements(NamedTuple):
-    """The statements that count one kind; `leaving` counts the records in the files of people who leave."""
-
-    created: str
-    changed: str
-    left: str
-    leaving: str
-
-
-_STUDENTS = _Statements(_NEW_STUDENTS, _CHANGED.format(table="student"), _STUDENTS_LEFT, _LEAVING_STUDENTS)
-_GUARDIANS = _Statements(_NEW_GUARDIANS, _CHANGED_GUARDIANS, _CLOSING, _LEAVING_GUARDIANS)
-
-
 def count(staging: Staging, mode: Mode) -> dict[str, Counted]:
     """Return what becomes of pupils and guardians."""
     return {
-        "students": _count(staging, "student", mode, _STUDENTS),
-        "guardians": _count(staging, "guardian", mode, _GUARDIANS),
+        "students": _count(staging, "student", mode, created=_NEW_STUDENTS, left=_STUDENTS_LEFT),
+        "guardians": _count(staging, "guardian", mode, created=_NEW_GUARDIANS, left=_CLOSING),
     }
 
 
-def _count(staging: Staging, table: str, mode: Mode, statements: _Statements) -> Counted:
-    """Count each record once: as created, changed, refused, of a person who leaves or, if it is none, unchanged.
+def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str) -> Counted:
+    """Count each record once: as created, changed, refused or, if it is none of these, unchanged.
 
-    A repeated record of a complete file is refused; in a Delta it changes the first.
+    A record that is gone is changed. A repeated record of a complete file is refused; in a Delta it changes the first.
     """
     by_reader = staging.refused[table]
     read = staging.value(_READ.format(table=table)) + by_reader
     spare = "copies - 1" if mode is Mode.COMPLETE else "0"
     refused = staging.value(_REFUSED.format(table=table, spare=spare))
-    created, changed, left, leaving = (staging.value(statement) for statement in statements)
+    known = {"student": "known_child", "guardian": "known_account"}[table]
+    new = staging.value(created)
+    changed = staging.value(_CHANGED.format(table=table)) + staging.value(_GONE.format(table=table, known=known))
     return Counted(
         read=read,
-        created=created,
+        created=new,
         changed=changed,
-        unchanged=read - created - changed - leaving - refused - by_reader,
-        left=left,
+        unchanged=read - new - changed - refused - by_reader,
+        left=staging.value(left),
         refused=refused + by_reader,
     )
 

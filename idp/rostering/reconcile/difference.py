@@ -164,8 +164,7 @@ _CHANGED_GUARDIANS = (
     f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
     f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
     f"{_CLASSES_OF.format(account='k.id')} AS class_name, {_IS_SEEN} AS is_seen "
-    "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key "
-    "WHERE k.id NOT IN (SELECT account FROM closing_account) ORDER BY 2, 4"
+    "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
 )
 
 
