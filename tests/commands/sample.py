@@ -25,7 +25,7 @@ _OTHERWISE = {
     ("account", "rename"): ("x", "--given-name", "Anne", "--reason", "xxxx"),
     ("account", "force-password-change"): ("x", "--yes"),
 }
-_NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1"}
+_NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1", "reason": "xxxx", "note": "xxxx"}
 
 
 def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:

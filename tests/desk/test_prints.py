@@ -252,11 +252,11 @@ def test_accounts_that_another_print_has_just_printed_are_skipped_and_named(
     assert hashed is None
 
 
-def test_two_jobs_for_the_same_class_print_each_person_once(
+def test_jobs_for_a_class_and_for_its_school_print_each_person_once(
     desk: Flask, colleagues: Colleagues, family: list[Account]
 ) -> None:
     first, second = colleagues.signed_in(), colleagues.signed_in()
-    jobs = [ask(first), ask(second)]
+    jobs = [ask(first), ask(second, "/classes/courriers?tout=1")]
     do_all()
     pages = [
         browser.get(f"/travaux/{job.id}").get_data(as_text=True)

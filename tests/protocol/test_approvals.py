@@ -67,7 +67,7 @@ def test_new_redirect_hosts_wait_for_an_operator(
         None,
     )
     assert response["pending_approval"]["redirect_uris"] == uris
-    assert "an operator of this service must approve" in response["pending_approval"]["description"]
+    assert "an engineer of this service must approve" in response["pending_approval"]["description"]
     assert read(browser, registration) == response | {
         "registration_access_token": registration["registration_access_token"]
     }
