@@ -82,7 +82,7 @@ def _end_writing(session: UnitSession, transaction: SessionTransaction) -> None:
 UnitSession.refuse_write = _write_of_test  # type: ignore[method-assign,assignment]
 
 _inherited: dict[str, Flask] = {}
-_of_commands: dict[str, Flask] = {}
+_of_commands: "OrderedDict[str, Flask]" = OrderedDict()
 _applications: "OrderedDict[str, tuple[Flask, Callable[[], None]]]" = OrderedDict()
 
 
@@ -117,9 +117,10 @@ def for_command(settings: Settings) -> Flask:
         return make(settings)
     if key not in _of_commands:
         while len(_of_commands) >= _MOST:
-            _close(_of_commands.pop(next(iter(_of_commands))))
+            _close(_of_commands.popitem(last=False)[1])
         _of_commands[key] = make(settings)
         return _of_commands[key]
+    _of_commands.move_to_end(key)
     registry.forget()
     log_lines.configure(settings.log_level)
     connect(_of_commands[key], settings)

@@ -41,6 +41,8 @@ DESK = "https://bureau.exemple.test"
 LOCAL_DESK = "http://localhost:8003"
 """The desk beside a service without TLS."""
 TEMPLATE = "idp_template"
+LOCK_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+"""How many wait for a lock in this database. Other test processes have theirs on the same server."""
 
 
 def settings_for(database_url: str, **more: object) -> Settings:
@@ -192,19 +194,23 @@ _EMPTY: list[str] = []
 
 _COUNTED = ("audit", "import_issue")
 """Tables whose ids are counted."""
-_LARGE = 20_000_000  # bytes; the template has about nine million
+_LARGE = 4_000_000  # bytes of tables, with the rows that tests deleted; those of the template have 24,576
 _SHAPE = """
-SELECT array_agg(item ORDER BY item) FROM (
-  SELECT format('%s %s %s %s', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)) AS item
-  FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-  WHERE c.relnamespace = 'public'::regnamespace
-  UNION ALL SELECT format('%s rows %s', relname, reltuples) FROM pg_class
-  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-  UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
-  WHERE connamespace = 'public'::regnamespace
-  UNION ALL SELECT format('%s %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
-  UNION ALL SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
-  WHERE d.datname = current_database()) AS items
+SELECT concat_ws(' ',
+  (SELECT string_agg(format('%s %s %s', relname, xmin, reltuples), ',' ORDER BY oid) FROM pg_class
+   WHERE relnamespace = 'public'::regnamespace),
+  (SELECT format('%s %s', count(*), max(a.xmin::text::bigint)) FROM pg_attribute a
+   WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)),
+  (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_constraint
+   WHERE connamespace = 'public'::regnamespace),
+  (SELECT format('%s %s', count(*), max(xmin::text::bigint)) FROM pg_trigger WHERE NOT tgisinternal),
+  (SELECT string_agg(setconfig::text, ',') FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+   WHERE d.datname = current_database()),
+  (SELECT version_num FROM alembic_version))
+"""
+"""What changes with each DDL: a copy of the template has its rows of the catalogue, with their transactions."""
+_SIZE = """
+SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 """
 
 
@@ -217,40 +223,44 @@ def _copied(shared: Path, server: str, template: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """What a database is like when no test has used it: its shape, and the statements that make it so again.
+    """What a database is like when no test has used it: its shape, and the function that makes it so again.
 
-    The planner's statistics belong to the shape: a database that was analyzed plans otherwise. The statements are sent
-    as one: forty round trips take longer than forty deletions.
+    The planner's statistics belong to the shape: a database that was analyzed plans otherwise. A function of the
+    connection plans its forty deletions once.
     """
 
-    shape: list[str]
+    shape: str
     emptying: sql.Composed
 
 
 @cache
 def _template(_shared: Path, url: str) -> Template:
-    statements: list[sql.Composable] = [sql.SQL("SET LOCAL session_replication_role = replica")]  # the order is any
+    statements: list[sql.Composable] = []
     with psycopg.connect(url) as connection:
         for table in metadata.sorted_tables:
             name = sql.Identifier(table.name)
-            statements.append(sql.SQL("DELETE FROM {}").format(name))
+            statements.append(sql.SQL("DELETE FROM {};").format(name))
             rows = connection.execute(sql.SQL("SELECT * FROM {}").format(name)).fetchall()
             statements += [_inserted(name, row) for row in rows]
             if table.name in _COUNTED:
-                sequence = sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), {}, {})")
+                sequence = sql.SQL("PERFORM setval(pg_get_serial_sequence({}, 'id'), {}, {});")
                 statements.append(sequence.format(table.name, len(rows) or 1, bool(rows)))
-        return Template(_shape(connection), sql.SQL("; ").join(statements))
+        function = sql.SQL(
+            "CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql "
+            "SET session_replication_role = replica "  # the order is any
+            "AS $empty$ BEGIN {} END $empty$"
+        )
+        return Template(_shape(connection), function.format(sql.SQL(" ").join(statements)))
 
 
 def _inserted(table: sql.Identifier, row: tuple[object, ...]) -> sql.Composable:
     values = [sql.Literal(Jsonb(value) if isinstance(value, (dict, list)) else value) for value in row]
-    return sql.SQL("INSERT INTO {} VALUES ({})").format(table, sql.SQL(", ").join(values))
+    return sql.SQL("INSERT INTO {} VALUES ({});").format(table, sql.SQL(", ").join(values))
 
 
-def _shape(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+def _shape(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     [(shape,)] = connection.execute(_SHAPE).fetchall()
-    revisions = [f"revision {number}" for (number,) in connection.execute("SELECT version_num FROM alembic_version")]
-    return [*cast("list[str]", shape), *revisions]
+    return cast("str", shape)
 
 
 _CONNECTIONS: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
@@ -258,10 +268,12 @@ _CONNECTIONS: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
 
 
 @contextmanager
-def _connection(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def _connection(url: str, template: Template) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """Yield the connection that empties the database."""
     if url not in _CONNECTIONS:
-        _CONNECTIONS[url] = psycopg.connect(url, autocommit=True, options="-c lock_timeout=2s")
+        connection = psycopg.connect(url, autocommit=True, options="-c lock_timeout=2s")
+        connection.execute(template.emptying)
+        _CONNECTIONS[url] = connection
     yield _CONNECTIONS[url]
 
 
@@ -275,17 +287,17 @@ def disconnect(*urls: str) -> None:
 def _emptied(url: str, template: Template) -> bool:
     """Empty the database for the next test; return False when the test left it in another shape, or in use."""
     try:
-        with _connection(url) as connection, connection.transaction():
+        with _connection(url, template) as connection, connection.transaction():
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
             )
             if _shape(connection) != template.shape:
                 return False
-            [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or [0]
+            [size] = connection.execute(_SIZE).fetchone() or [0]
             if size > _LARGE:
                 return False  # deleting many rows takes longer than a copy, and leaves statistics behind
-            connection.execute(template.emptying)
+            connection.execute("SELECT pg_temp.empty()")
     except psycopg.Error:
         return False
     return True

@@ -24,7 +24,7 @@ from idp.db import db
 from idp.oidc.models import Token
 from tests import forked
 from tests.builders import Build
-from tests.databases import settings_for
+from tests.databases import LOCK_WAITS, settings_for
 from tests.protocol.flow import OFFLINE, code_for
 from tests.protocol.rush import PATIENCE
 from tests.relying_party import Attempt, RelyingParty
@@ -122,9 +122,8 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
 
 def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
     until = time.monotonic() + PATIENCE
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(database_url, autocommit=True) as watcher:
-        while watcher.execute(waiting).fetchone() == (0,):
+        while watcher.execute(LOCK_WAITS).fetchone() == (0,):
             assert time.monotonic() < until, "nobody waits"
             time.sleep(0.05)
 

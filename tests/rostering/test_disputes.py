@@ -20,6 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.commands.accounts import living
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
+from tests.databases import LOCK_WAITS
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
@@ -121,9 +122,8 @@ def test_a_dispute_opened_by_an_import_closes_the_account(
 
 
 def _someone_waits() -> bool:
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     with db.engine.connect() as connection:
-        return bool(connection.scalar(text(waiting)))
+        return bool(connection.scalar(text(LOCK_WAITS)))
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
@@ -142,6 +142,7 @@ def test_an_import_and_a_settlement_lock_in_the_same_order(
     decision = Decision(outcome=Outcome.REJECT, reason="vu au guichet")
     with ExitStack() as started:
         with unit_of_work():
+            db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             account = directory.get_for_change(him.id)
             run = started.enter_context(forked.Program(*command, env=environment(settings)))
             for _ in range(300):

@@ -22,7 +22,7 @@ from tests.activation.steps import newest_link
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
-from tests.databases import settings_for
+from tests.databases import LOCK_WAITS, settings_for
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
 from tests.protocol.flow import tokens_for
@@ -188,7 +188,7 @@ def test_the_settlement_refuses_a_contested_mailbox_that_another_uses(
 
 def _someone_waits() -> bool:
     with db.engine.connect() as connection:
-        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+        return bool(connection.scalar(text(LOCK_WAITS)))
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer

@@ -15,6 +15,7 @@ from idp.db import db
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted, Wait
 from idp.throttle.models import ThrottleCounter
+from tests.databases import LOCK_WAITS
 
 pytestmark = [
     pytest.mark.usefixtures("app"),
@@ -48,9 +49,8 @@ def try_meanwhile(app: Flask, database_url: str, closing: str, change: str) -> W
 
 def wait_for_lock(database_url: str, waiting: "Future[Wait | Granted]") -> None:
     until = time.monotonic() + PATIENCE
-    locked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(database_url, autocommit=True) as watcher:
-        while watcher.execute(locked).fetchone() == (0,):
+        while watcher.execute(LOCK_WAITS).fetchone() == (0,):
             assert not waiting.done(), waiting.result()
             assert time.monotonic() < until, "the try waits for no lock"
             time.sleep(0.02)
