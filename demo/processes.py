@@ -98,6 +98,7 @@ def _ent(settings: Settings, ent: DemoEnt, folder: Path) -> Child:
             "ENT_NAME": ent.name,
             "ENT_TAGLINE": ent.tagline,
             "ENT_ACCENT": ent.accent,
+            "ENT_SCHOOLS": "; ".join(f"{school.uai}={school.name}" for school in ent.schools),
             "ENT_BIND": f"{HOST}:{ent.port}",
             "ENT_PUBLIC_URL": ent.url,
             "ENT_DATABASE": str(folder / f"{ent.client_id}.db"),

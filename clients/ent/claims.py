@@ -1,6 +1,7 @@
 """Reading of the claims about a parent. The claims are untrusted input: no function here assumes their types."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 _SHOWN_FIRST = (
@@ -30,15 +31,19 @@ def verified_email(claims: dict[str, Any]) -> str:
     return _text(claims.get("email")) if claims.get("email_verified") is True else ""
 
 
-def children(claims: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the children: `name`, and `place` (class and school), which may be empty. Invalid entries are left out."""
+def children(claims: dict[str, Any], schools: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the children: `name`, and `place` (class and school), which may be empty. Invalid entries are left out.
+
+    A school without a name in `schools` is shown by its UAI.
+    """
     value = claims.get("children")
     shown = []
     for child in value if isinstance(value, list) else []:
         if not isinstance(child, dict):
             continue
         name = " ".join(part for part in (_text(child.get("given_name")), _text(child.get("family_name"))) if part)
-        place = ", ".join(part for part in (_text(child.get("class")), _text(child.get("uai"))) if part)
+        uai = _text(child.get("uai"))
+        place = ", ".join(part for part in (_text(child.get("class")), schools.get(uai, uai)) if part)
         if name:
             shown.append({"name": name, "place": place})
     return shown

@@ -169,7 +169,7 @@ def inside(person: Person) -> ViewResult:
     return render_template(
         "inside.html",
         name=display_name(person.claims),
-        children=children(person.claims),
+        children=children(person.claims, settings.schools),
         rows=table(person.claims),
         email=store.find_email(settings.issuer, person.sub),
     )

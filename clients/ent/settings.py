@@ -23,6 +23,7 @@ _OPTIONAL = {
     "CHARTER": "ent",
     "ACCENT": "aubergine",
     "TAGLINE": "Devoirs, notes, absences et messages de l’établissement, au même endroit.",
+    "SCHOOLS": "",
     "CA_BUNDLE": "",
     "ID_TOKEN_ALG": "RS256",
 }
@@ -56,6 +57,7 @@ class Settings:
         secret_key: key for the form tokens; 32 characters or more.
         accent: colours and emblem, so that two ENTs look different.
         tagline: the sentence under the name.
+        schools: the names of the ENT's schools by their UAI, which is all that the provider sends of a child's school.
         ca_bundle: PEM file of the certificate authorities for the provider; empty for the system's.
         id_token_alg: the provider's signature algorithm, as registered.
     """
@@ -71,6 +73,7 @@ class Settings:
     secret_key: str
     accent: str
     tagline: str
+    schools: Mapping[str, str]
     ca_bundle: str
     id_token_alg: str
 
@@ -142,6 +145,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         secret_key=values["SECRET_KEY"],
         accent=values["ACCENT"],
         tagline=values["TAGLINE"],
+        schools=_schools(values["SCHOOLS"]),
         ca_bundle=values["CA_BUNDLE"],
         id_token_alg=values["ID_TOKEN_ALG"],
     )
@@ -157,6 +161,7 @@ def _invalid_values(values: Mapping[str, str]) -> list[str]:
         "ACCENT": (ACCENTS.__contains__, f"must be one of {', '.join(ACCENTS)}"),
         "ID_TOKEN_ALG": (ALGORITHMS.__contains__, f"must be one of {', '.join(ALGORITHMS)}"),
         "SECRET_KEY": (lambda value: len(value) >= _SECRET_LENGTH, f"must have {_SECRET_LENGTH} characters or more"),
+        "SCHOOLS": (lambda value: all(_schools(value).values()), "must be UAI=name; UAI=name"),
         "CA_BUNDLE": (lambda value: Path(value).is_file(), "must name a PEM file that exists"),
     }
     return [
@@ -164,6 +169,12 @@ def _invalid_values(values: Mapping[str, str]) -> list[str]:
         for name, (is_valid, sentence) in rules.items()
         if values.get(name) and not is_valid(values[name])
     ]
+
+
+def _schools(value: str) -> dict[str, str]:
+    """Return the names by UAI of `UAI=name; UAI=name`; the name of a part without a sign of equality is empty."""
+    parts = [part.partition("=") for part in value.split(";") if part.strip()]
+    return {uai.strip(): name.strip() for uai, _, name in parts}
 
 
 def _is_origin(value: str) -> bool:

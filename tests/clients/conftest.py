@@ -29,6 +29,7 @@ def environment(issuer: str, folder: Path) -> dict[str, str]:
         "ENT_PUBLIC_URL": PUBLIC_URL,
         "ENT_DATABASE": str(folder / "ent.db"),
         "ENT_SECRET_KEY": "k" * 32,
+        "ENT_SCHOOLS": "0599001N=Collège des Tilleuls",
     }
 
 

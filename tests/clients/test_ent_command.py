@@ -80,6 +80,7 @@ def test_a_file_that_is_no_database_is_reported_and_stays_unchanged(tmp_path: Pa
         ("ENT_BIND", "127.0.0.1:99999"),
         ("ENT_CHARTER", "peut-être"),
         ("ENT_ACCENT", "arc-en-ciel"),
+        ("ENT_SCHOOLS", "Collège des Tilleuls"),
         ("ENT_SECRET_KEY", "trop-court"),
         ("ENT_CA_BUNDLE", "/nulle/part.pem"),
         ("ENT_CLIENT_SECRET", ""),
