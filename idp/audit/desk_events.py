@@ -252,7 +252,10 @@ class FiguresExported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordsForced(Event):
-    """A person of the desk made the families of the school `uai` choose new passwords; `count` is the number."""
+    """The families of the school `uai` must choose new passwords; `count` is the number.
+
+    The desk records the whole school at once, the command each of its batches.
+    """
 
     kind = "desk.passwords_forced"
     uai: str
