@@ -35,7 +35,8 @@ def test_a_file_of_one_pupil_tells_the_engineer_nothing_of_the_person(desk: Flas
     assert "FAMILLE" not in former
     table = shown(engineer.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
     assert "csv:" not in former + table, "the key of nobody"
-    assert "4 dans les fichiers" in shown(engineer.get("/fichiers"))
+    assert "Élèves dans les fichiers : moins de 10." in former, "the head brought these files"
+    assert "moins de 10 dans les fichiers" in shown(engineer.get("/fichiers"))
 
 
 @pytest.mark.row("K-12")

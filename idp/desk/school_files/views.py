@@ -177,7 +177,7 @@ def problems(key: uuid.UUID) -> Response:
     page = render_template(
         "desk/school_files/import.html",
         past=past,
-        sentences=words.counted(past.batch.counts),
+        sentences=words.of_former(past.batch.counts),
         problems=history.problems(past.batch, history.SHOWN),
         is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,

@@ -1,6 +1,6 @@
 """What the pages say about files: why they are refused, what was imported, the kinds of lines of a difference."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless
+from idp.desk.statistics import tables
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -184,7 +185,7 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     if not numbers:
         return "–"
     if nameless.is_for(access.role()):
-        return str(gettext("%(n)s dans les fichiers", n=numbers["read"]))
+        return str(gettext("%(n)s dans les fichiers", n=tables.number(numbers["read"])))
     return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
 
 
@@ -225,7 +226,12 @@ def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
             yield gettext("%(n)s comptes sont fermés.", n=count)
 
 
-def counted(counts: dict[str, dict[str, int]]) -> list[str]:
+def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
+    return counted(counts, tables.number)
+
+
+def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:
     """Return counts of a check or an import as sentences: those of the files alone for a person who reads no names."""
     is_nameless = nameless.is_for(access.role())
     sentences = []
@@ -236,7 +242,7 @@ def counted(counts: dict[str, dict[str, int]]) -> list[str]:
                 "changed": numbers["changed"],
                 "left": numbers["left"],
                 "same": numbers["unchanged"],
-                "read": numbers["read"],
+                "read": number(numbers["read"]),
             }
             sentences.append(str(short if is_nameless else whole) % values)
     return sentences
