@@ -231,7 +231,8 @@ class AlertRaised(Event):
     """Heads and engineers were told by mail of `count` unusual acts on the day `day`.
 
     `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
-    accounts that have been active) or `own_name` (the person opened an account of the own family name).
+    accounts that have been active), `many_suspensions` (of accounts by the person `staff` of the académie) or
+    `own_name` (the person opened an account of the own family name).
     """
 
     kind = "desk.alert"
@@ -252,7 +253,10 @@ class FiguresExported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordsForced(Event):
-    """A person of the desk made the families of the school `uai` choose new passwords; `count` is the number."""
+    """The families of the school `uai` must choose new passwords; `count` is the number.
+
+    The desk records the whole school at once, the command each of its batches.
+    """
 
     kind = "desk.passwords_forced"
     uai: str

@@ -51,9 +51,9 @@ class Client(UuidKey, Base):
 
     `charter_draft` is a charter that somebody wrote at the desk and has not published: its `version` and `text`.
 
-    A client that an ENT operator registered waits for the académie since `waiting_since`: until then it is disabled and
-    serves no school. `asked_uais` are the schools that the operator asked for. A client that the académie refused at
-    `declined_at` stays disabled for good.
+    A client that the ENT operator `asked_by` registered waits for the académie since `waiting_since`: until then it is
+    disabled and serves no school. `asked_uais` are the schools that the operator asked for. A client that the académie
+    refused at `declined_at` stays disabled for good.
     """
 
     __tablename__ = "client"
@@ -109,6 +109,7 @@ class Client(UuidKey, Base):
     waiting_since: Mapped[datetime | None]
     declined_at: Mapped[datetime | None]
     asked_uais: Mapped[list[str]] = mapped_column(default=list)
+    asked_by: Mapped[uuid.UUID | None]
 
     schools: Mapped[list["ClientSchool"]] = relationship(lazy="selectin", cascade="all, delete-orphan")
 

@@ -45,11 +45,19 @@ class TickField(Field):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.options = options
         self.data: list[str] | None = None
+        self._has_others = False
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Keep the values that are options."""
+        """Keep the values that are options; `are_options` says whether all of them are."""
         if valuelist:
             self.data = [value for value in self.options if value in valuelist]
+            self._has_others = any(value and value not in self.options for value in valuelist)
+
+    def are_options(self) -> bool:
+        """Return whether the request has no other value; put an error beside the field otherwise."""
+        if self._has_others:
+            self.errors = [gettext("Un choix n’est pas dans la liste. Choisissez de nouveau.")]
+        return not self._has_others
 
 
 class AreaField(PlainField):

@@ -2,10 +2,18 @@
 
 import uuid
 
+from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import unit_of_work
 from idp.desk import access
+
+
+def open_account(key: uuid.UUID) -> Account:
+    """Return an account in scope, and journal that the person opened it, by a GET or a POST; refuse it otherwise."""
+    account = access.account(key)
+    note_account(account.id)
+    return account
 
 
 @unit_of_work()

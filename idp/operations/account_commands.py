@@ -14,7 +14,6 @@ from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
-from idp.db import unit_of_work
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
@@ -186,11 +185,8 @@ def force_password_change(
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
     left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     total = Blocked()
-    for some in acts.block_passwords([account.id for account in people] if usernames else school):
+    for some in acts.block_passwords([account.id for account in people] if usernames else school, _noted(school)):
         total += some
-    if school is not None:
-        with unit_of_work():
-            log.record(PasswordsForced(uai=school.uai, count=total.blocked))
     for sentence in left:
         click.echo(plain(sentence), err=True)
     if as_json:
@@ -200,6 +196,16 @@ def force_password_change(
     click.echo(f"{blocked} blocked, {_sessions(total.sessions_ended)}, {total.untouched} left as is")
     if total.without_address:
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
+
+
+def _noted(school: School | None) -> Callable[[Blocked], None]:
+    """Return the function that records a batch of a school's accounts, in its transaction."""
+
+    def note(batch: Blocked) -> None:
+        if school is not None and batch.blocked:
+            log.record(PasswordsForced(uai=school.uai, count=batch.blocked))
+
+    return note
 
 
 def _why_skipped(account: Account) -> str:

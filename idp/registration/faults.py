@@ -51,6 +51,10 @@ class FaultCode(enum.Enum):
     """The URI of an accepted ENT has a host that no URI of the ENT has, and an ENT operator may not add one."""
     MANY_WAIT = enum.auto()
     """The ENT operator already registered as many ENTs as may wait for the académie."""
+    MANY_TODAY = enum.auto()
+    """The ENT operator already registered as many ENTs within a day as one person may."""
+    ASKER_LEFT = enum.auto()
+    """The ENT operator who registered the ENT acts for it no longer, so that the académie can only refuse it."""
     NOT_WAITING = enum.auto()
     """The ENT does not wait for the académie, or no longer."""
 

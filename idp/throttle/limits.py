@@ -109,6 +109,9 @@ DESK_CHALLENGE_DEVICE = Budget("desk_challenge_device", (Window(100, _HOUR),))
 DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
 """Pages that the desk refused to one person. The journal has the first ones, and the number."""
 
+ACADEMY_SUSPENSION = Budget("academy_suspension", (Window(10, _HOUR), Window(30, _DAY)))
+"""Suspensions by one person of the académie. Done ones count; refused ones do not."""
+
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
@@ -174,6 +177,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_CHALLENGE_IP,
     DESK_CHALLENGE_DEVICE,
     DESK_REFUSALS,
+    ACADEMY_SUSPENSION,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,

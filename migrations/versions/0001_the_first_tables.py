@@ -352,6 +352,7 @@ def upgrade() -> None:
     sa.Column('waiting_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('declined_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('asked_uais', sa.JSON(), nullable=False),
+    sa.Column('asked_by', sa.Uuid(), nullable=True),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['invite_id'], ['client_invite.id'], name=op.f('fk_client_invite_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_client')),

@@ -58,7 +58,11 @@ def test_parent_signs_in_and_signs_out(browser: Browser, provider: FakeProvider)
     assert browser.submit("/notifications", mail="autre@exemple.fr").location == "/bienvenue"
     inside = browser.get("/bienvenue").text
     assert "<h1>Bienvenue Noémie LEROY-VANDEPUTTE</h1>" in inside
-    for expected in ("Malo LEROY</b>, 6e 1, Collège des Tilleuls", "autre@exemple.fr", "2|LEROY-VANDEPUTTE|Noémie|701001|0599001N"):
+    for expected in (
+        "Malo LEROY</b>, 6e 1, Collège des Tilleuls",
+        "autre@exemple.fr",
+        "2|LEROY-VANDEPUTTE|Noémie|701001|0599001N",
+    ):
         assert expected in inside
     assert f'href="{provider.issuer}/mon-compte"' in inside
     accepted = inside[inside.index("charter_accepted</th>") :][:120]

@@ -1,6 +1,7 @@
 """`idp account` unlocks, shuts, opens, ends sessions, blocks passwords, and never without the journal (K-03, O-05)."""
 
 import json
+import sys
 
 import pytest
 from flask import Flask
@@ -12,7 +13,8 @@ from idp.accounts.models import SchoolNotice
 from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.school_notices import Kind
 from idp.clock import now
-from idp.db import db
+from idp.db import db, retry_unit_of_work
+from idp.operations.helpdesk import acts
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
@@ -143,6 +145,22 @@ def test_force_password_change_of_a_school_skips_letters_and_other_schools(
     }
     again = json.loads(act("account", "force-password-change", "--school", COLLEGE, "--json").out)
     assert again == {"blocked": 0, "sessions_ended": 0, "without_address": 0, "untouched": 7}
+
+
+def test_a_force_password_change_that_is_killed_has_journaled_what_it_blocked(
+    act: Run, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.operations.batches.ROWS", 2)
+    child = build.child()
+    accounts = [build.active(children=[child]) for _ in range(5)]
+    run, batches = retry_unit_of_work, iter([True])
+    with monkeypatch.context() as killed:
+        killed.setattr(acts, "retry_unit_of_work", lambda work: run(work) if next(batches, False) else sys.exit(9))
+        assert act("account", "force-password-change", "--school", COLLEGE).code == 9
+    assert [reload_account(account).password_blocked_at is None for account in accounts].count(False) == 2
+    assert [event.details for event in events("desk.passwords_forced")] == [{"uai": COLLEGE, "count": 2}]
+    act("account", "force-password-change", "--school", COLLEGE)
+    assert [event.details["count"] for event in events("desk.passwords_forced")] == [2, 2, 1]
 
 
 def test_force_password_change_of_all_accounts_asks_for_confirmation(

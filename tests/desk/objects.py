@@ -88,8 +88,10 @@ def _ent(colleagues: Colleagues, uai: str) -> Ids:
 
 def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
     """Make an ENT that waits for the académie."""
-    ids = _ent(colleagues, uai)
-    db.session.get_one(Client, ids["key"]).waiting_since = now()
+    ids, operator = _ent(colleagues, uai), colleagues.person()
+    client = db.session.get_one(Client, ids["key"])
+    colleagues.grant(operator, Role.ENT_OPERATOR, client_id=client.client_id)
+    client.waiting_since, client.asked_by = now(), operator.id
     db.session.commit()
     return ids
 

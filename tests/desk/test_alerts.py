@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from flask import Flask
 
+from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import PupilRead
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import AuditEntry
@@ -164,6 +165,20 @@ def test_ten_letters_for_active_accounts_in_a_day(
     assert [number for name, number, _ in alerts() if name == "many_letters"] == expected
 
 
+@pytest.mark.parametrize(("count", "expected"), [(9, []), (10, [10])])
+def test_ten_suspensions_by_one_person_of_the_academy_in_a_day(
+    clock: Clock, build: Build, colleagues: Colleagues, count: int, expected: list[int]
+) -> None:
+    engineer, staff, secretary = colleagues.person("E F"), colleagues.person(), colleagues.person()
+    colleagues.grant(engineer, Role.ENGINEER, days=4000)
+    for i in range(count):
+        clock.set(MORNING + timedelta(minutes=i))
+        suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=str(uuid.uuid4()), reason="au téléphone")
+        write(suspended, staff)
+        write(suspended, secretary, build.school().id)
+    assert alerts() == [("many_suspensions", number, str(engineer.id)) for number in expected]
+
+
 def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:
     head(colleagues)
     staff, midnight = colleagues.person(), datetime(2026, 11, 23, 23, 0, tzinfo=UTC)  # in Paris
@@ -199,7 +214,7 @@ def test_an_account_of_the_own_family_name_is_told(clock: Clock, build: Build, c
     assert alerts() == [("own_name", 1, str(chief.id))]
 
 
-@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "own_name", "new_head"])
+@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "many_suspensions", "own_name", "new_head"])
 def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:

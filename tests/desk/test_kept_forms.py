@@ -344,7 +344,9 @@ def test_word_comes_back_with_the_school_that_the_academy_chose(colleagues: Coll
 def test_reason_of_a_refusal_comes_back_beside_what_the_ent_asked_for(colleagues: Colleagues, build: Build) -> None:
     ent = build.ent()
     client = db.session.query(Client).filter_by(client_id=ent.client_id).one()
-    client.waiting_since, client.asked_uais = now(), [COLLEGE]
+    operator = colleagues.person()
+    colleagues.grant(operator, Role.ENT_OPERATOR, client_id=ent.client_id)
+    client.waiting_since, client.asked_uais, client.asked_by = now(), [COLLEGE], operator.id
     db.session.commit()
     colleague = Desk(colleagues, Role.ENGINEER, page=f"/ent/{client.id}/accord")
     colleague.end_session()

@@ -1,5 +1,7 @@
 """A school's families choose new passwords."""
 
+import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -32,7 +34,7 @@ def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, coll
     ours = build.active()
     theirs = build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
     browser = colleagues.signed_in(Role.HEAD)
-    assert "Un compte actif est concerné" in browser.get(PATH).get_data(as_text=True)
+    assert "Comptes actifs concernés : 1." in shown(browser.get(PATH))
     assert "Tapez le mot BLOQUER" in post(browser, PATH, word="oui", uai=COLLEGE).get_data(as_text=True)
     assert not blocked(ours)
     job = key_of(post(browser, PATH, word="bloquer", uai=LYCEE))
@@ -51,17 +53,36 @@ def test_an_engineer_names_the_school(build: Build, colleagues: Colleagues) -> N
     assert "De quel établissement" in browser.get(PATH).get_data(as_text=True)
     assert "Aucun établissement" in browser.get(f"{PATH}?uai=xx").get_data(as_text=True)
     page = f"{PATH}?uai={COLLEGE.lower()}"
-    assert "Collège des Tilleuls" in browser.get(page).get_data(as_text=True)
-    post(browser, PATH, page, word="BLOQUER", uai=COLLEGE)
+    before = shown(browser.get(page))
+    assert "Collège des Tilleuls" in before
+    job = key_of(post(browser, PATH, page, word="BLOQUER", uai=COLLEGE))
     do_all()
     assert blocked(account)
+    after = shown(browser.get(f"/travaux/{job}"))
+    for sentence in (
+        "nouveau courrier : moins de 10",
+        "Familles qui choisiront un nouveau mot de passe : moins de 10.",
+    ):
+        assert sentence in before + after
+    for text in (before, after, shown(browser.get(page))):
+        assert not re.search(r"(?<!moins de )\b(0|1|10)\b( ici|\.<| sur )", text), (
+            "no exact number of a school's families"
+        )
+    assert "Comptes actifs concernés : moins de 10." in shown(browser.get(page)), "the same when nobody is left"
+    row = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert row.details["count"] == 1
+    journal = shown(browser.get("/journal"))
+    assert "ouveaux mots de passe demandés" in journal
+    assert "nombre : 1" not in journal
+    exported = json.loads(post(browser, "/journal/export", "/journal", format="json").get_data())["entries"]
+    assert [entry["details"].get("count") for entry in exported if entry["kind"] == row.kind] == [None]
 
 
 def test_the_page_says_how_many_need_a_letter(build: Build, colleagues: Colleagues) -> None:
     build.active()
     build.active(email=None)
     page = shown(colleagues.signed_in(Role.HEAD).get(PATH))
-    assert "2 comptes actifs sont concernés." in page
+    assert "Comptes actifs concernés : 2." in page
     assert "a besoin d’un nouveau courrier : 1 ici." in page
 
 

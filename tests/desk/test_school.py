@@ -98,7 +98,11 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
     page = browser.get(path).get_data(as_text=True)
     assert page.count(" checked>") == 4
     assert "mode d’emploi en : anglais, arabe, turc, portugais." in page.replace("\xa0", " ")
-    post(browser, path, **VALUES, langues=["", "tr", "en", "xx"])
+    refused = post(browser, path, **VALUES, langues=["", "tr", "en", "xx"]).get_data(as_text=True)
+    assert refused.count("Un choix n’est pas dans la liste.") == 2, "above the form and beside the field"
+    assert build.school().letter_languages is None
+    assert db.session.query(AuditEntry).filter_by(kind="school.changed").count() == 0
+    post(browser, path, **VALUES, langues=["", "tr", "en"])
     assert build.school().letter_languages == ["en", "tr"]
     entry = db.session.query(AuditEntry).filter_by(kind="school.changed").one()
     assert (entry.details["before"]["letter_languages"], entry.details["after"]["letter_languages"]) == (

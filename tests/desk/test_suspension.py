@@ -245,6 +245,27 @@ def test_the_help_desk_does_not_string_days_together(
     assert colleagues.signed_in(Role.HEAD).get(path_of(account)).status_code == 200, "the school sees and decides"
 
 
+@pytest.mark.row("K-15")
+def test_the_help_desk_suspends_ten_accounts_an_hour_and_each_post_is_an_opened_account(
+    colleagues: Colleagues, build: Build
+) -> None:
+    people = [build.active(email=f"p{number}@exemple.fr") for number in range(12)]
+    browser = colleagues.signed_in(Role.HELPDESK)
+    refused = post(browser, path_of(people[0]), "/", scope="compte", reason="")
+    assert "Écrivez le motif" in plain(refused)
+    for person in people[:10]:
+        assert post(browser, path_of(person), "/", scope="compte", reason=WHY).status_code == 303
+    assert "Vous avez suspendu dix comptes en une heure" in plain(
+        post(browser, path_of(people[10]), "/", scope="compte", reason=WHY)
+    )
+    post(browser, f"/comptes/{people[11].id}/debloquer", "/")
+    assert len(rows()) == 10
+    read = select(AuditEntry.account_id).where(AuditEntry.kind == "account.read")
+    assert set(db.session.scalars(read)) == {person.id for person in people}
+    other = colleagues.signed_in(Role.HELPDESK)
+    assert post(other, path_of(people[10]), "/", scope="compte", reason=WHY).status_code == 303
+
+
 def test_the_help_desk_says_first_why_it_reads_the_account(colleagues: Colleagues, build: Build) -> None:
     browser = colleagues.signed_in(Role.HELPDESK, reason="")
     assert browser.get(path_of(build.active())).headers["Location"].startswith("/motif?")

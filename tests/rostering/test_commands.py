@@ -182,7 +182,7 @@ def test_an_import_can_be_limited_to_one_school(act: Run, year: Year, folder: Pa
 def test_a_pupil_of_an_unknown_school_is_reported_and_refused(act: Run, year: Year, folder: Path) -> None:
     year.schools = (COLLEGE,)
     report = imported(act, year.write(folder))
-    assert codes(report).count("school_unknown") == 6
+    assert codes(report).count("student_school_unknown") == 6
     assert report["students"]["refused"] == 6
 
 

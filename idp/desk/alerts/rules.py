@@ -2,6 +2,7 @@
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
 - Ten letters for accounts that have been active, on one day by one school.
+- Ten accounts that one person of the académie suspended on one day.
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
@@ -16,10 +17,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from idp.accounts.models import Account, School
 from idp.audit import log
+from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
@@ -42,6 +45,8 @@ MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
 """This many letters for accounts that have been active, on one day by one school are an alert."""
+MANY_SUSPENSIONS = 10
+"""This many accounts suspended on one day by one person of the académie are an alert."""
 _PAGE = 1000
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
@@ -64,7 +69,8 @@ def look(_message: OutboxMessage) -> Outcome:
     """Enqueue the mails of new alerts (outbox handler of the periodic job)."""
     moment = now()
     since = _last_look(moment)
-    alerts = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_own_names(since)]
+    many = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_many_suspensions(moment)]
+    alerts = [*many, *_own_names(since)]
     raised = sum(retry_unit_of_work(_raising(alert)) for alert in alerts)
     return Outcome.DONE if raised else Outcome.DROPPED
 
@@ -97,23 +103,33 @@ def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
+    letters = AuditEntry.where_kind(LetterReissued.kind), AuditEntry.school_id.is_not(None)
+    for school_id, day, count in _many(AuditEntry.school_id, MANY_LETTERS, moment, *letters):
+        yield Alert("many_letters", day, count, school_id=school_id)
+
+
+def _many_suspensions(moment: datetime) -> Iterator[Alert]:
+    """Yield an alert for each person of the académie who reached `MANY_SUSPENSIONS` on a day, as for letters."""
+    of_academy = AuditEntry.where_kind(AccessSuspended.kind), AuditEntry.school_id.is_(None)
+    for staff_id, day, count in _many(AuditEntry.staff_id, MANY_SUSPENSIONS, moment, *of_academy):
+        yield Alert("many_suspensions", day, count, staff_id)
+
+
+def _many(
+    subject: InstrumentedAttribute[Any], most: int, moment: datetime, *conditions: ColumnElement[bool]
+) -> Iterator[tuple[uuid.UUID, str, int]]:
+    """Yield each subject with `most` entries of the desk or more on a day, the day, and their number."""
     midnight = start_of_day(day_of(moment))
     days = (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
     for start, end in days:
         busy = (
-            select(AuditEntry.school_id, func.count())
-            .where(
-                AuditEntry.staff_id.is_not(None),
-                AuditEntry.school_id.is_not(None),
-                AuditEntry.where_kind(LetterReissued.kind),
-                AuditEntry.at >= start,
-                AuditEntry.at < end,
-            )
-            .group_by(AuditEntry.school_id)
-            .having(func.count() >= MANY_LETTERS)
+            select(subject, func.count())
+            .where(AuditEntry.staff_id.is_not(None), AuditEntry.at >= start, AuditEntry.at < end, *conditions)
+            .group_by(subject)
+            .having(func.count() >= most)
         )
-        for school_id, count in db.session.execute(busy).all():
-            yield Alert("many_letters", _day(start), count, school_id=school_id)
+        for key, count in db.session.execute(busy).all():
+            yield key, _day(start), count
 
 
 def _own_names(since: datetime) -> Iterator[Alert]:

@@ -7,8 +7,9 @@ and serves no school: its operator may correct it, test it and write its charter
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged, ClientDeclined
@@ -28,6 +29,9 @@ MAIL = "desk.ent"
 """The kind of outbox message for one recipient: an ENT waits, was accepted or was refused."""
 MOST_WAITING = 3
 """The ENTs of one ENT operator that may wait at a time."""
+MOST_A_DAY = 5
+"""The ENTs that one ENT operator may register within a day, also if some of them wait no longer."""
+_DAY = timedelta(days=1)
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 """The authentication methods that an ENT operator may ask for: a public client proves nothing."""
 DECIDED = ("audience", "scopes", "release_username", "pkce_required")
@@ -62,7 +66,7 @@ def ask(
         _check_number(staff_id)
         client, secret = registrations.add(replace(metadata, uais=()), sector, client_id=client_id)
         client.waiting_since = client.disabled_at = now()
-        client.asked_uais = list(dict.fromkeys(metadata.uais))
+        client.asked_uais, client.asked_by = list(dict.fromkeys(metadata.uais)), staff_id
         db.session.flush()
         approvals.check_name(settings, client.name, client, accepted=client.name)
         posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=max(ends))
@@ -83,19 +87,22 @@ def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 
 
 def _check_number(staff_id: uuid.UUID) -> None:
-    """Refuse another ENT of an ENT operator, whose row the caller has locked, while `MOST_WAITING` wait.
+    """Refuse another ENT of an ENT operator, whose row the caller has locked, if too many wait or are of today.
+
+    The person who asked counts, not who acts for an ENT: an ENT operator may end the own role.
 
     Raises:
-        RegistrationRefusedError: as many wait already.
+        RegistrationRefusedError: there are too many already.
     """
-    waiting = (
-        select(func.count(Client.id.distinct()))
-        .join(StaffRole, StaffRole.client_id == Client.id)
-        .where(StaffRole.staff_id == staff_id, Client.waiting_since.is_not(None), posts.in_force(now()))
-    )
-    if (db.session.scalar(waiting) or 0) >= MOST_WAITING:
+    waits, is_new = Client.waiting_since.is_not(None), Client.created_at > now() - _DAY
+    columns = func.count(case((waits, Client.id))), func.count(case((is_new, Client.id)))
+    waiting, today = db.session.execute(select(*columns).where(Client.asked_by == staff_id)).one()
+    if waiting >= MOST_WAITING:
         text = f"{MOST_WAITING} ENTs of this ENT operator wait already: accept or refuse one of them first"
         raise registrations.state_error(text, FaultCode.MANY_WAIT)
+    if today >= MOST_A_DAY:
+        text = f"this ENT operator registered {MOST_A_DAY} ENTs within a day: wait until tomorrow"
+        raise registrations.state_error(text, FaultCode.MANY_TODAY)
 
 
 def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None:
@@ -107,7 +114,7 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
         metadata: its registration from now on.
 
     Raises:
-        RegistrationRefusedError: with every fault, or the ENT does not wait.
+        RegistrationRefusedError: with every fault; or the ENT does not wait, or nobody answers for it any more.
     """
     _check_waiting(client)
     registrations.check(settings, metadata)
@@ -115,6 +122,7 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
     before = registrations.audited(client)
     with unit_of_work():
+        _check_asker(client)
         registrations.change(client, metadata)
         client.disabled_at = client.waiting_since = None
         client.asked_uais = []
@@ -154,6 +162,22 @@ def _check_waiting(client: Client) -> None:
     """
     if client.waiting_since is None:
         raise registrations.state_error(f"{client.name} does not wait for the académie", FaultCode.NOT_WAITING)
+
+
+def has_asker(client: Client) -> bool:
+    """Return whether the person who registered an ENT still acts for it; the académie can only refuse it otherwise."""
+    return client.asked_by in posts.holders(StaffRole.client_id == client.id)
+
+
+def _check_asker(client: Client) -> None:
+    """Check that the person who registered an ENT still acts for it.
+
+    Raises:
+        RegistrationRefusedError: the role ended, or the person left.
+    """
+    if not has_asker(client):
+        text = f"the ENT operator who registered {client.name} acts for it no longer: refuse it"
+        raise registrations.state_error(text, FaultCode.ASKER_LEFT)
 
 
 def _enqueue(

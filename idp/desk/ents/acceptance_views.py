@@ -119,6 +119,7 @@ def _page(client: Client, form: RegistrationForm | None = None, refusal: Refusal
         operators=operators.all(),
         form=form,
         refusal=refusal or RefusalForm(),
+        left="" if acceptance.has_asker(client) else sentence(Fault("", "", code=FaultCode.ASKER_LEFT)),
         scope_names=scope_names(),
     )
     return make_response(html)

@@ -3,7 +3,7 @@
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
-from idp.desk.ents.acceptance import MOST_WAITING
+from idp.desk.ents.acceptance import MOST_A_DAY, MOST_WAITING
 from idp.registration.faults import Fault, FaultCode
 
 _SHOWN = 100
@@ -48,6 +48,8 @@ _SENTENCES = {
     FaultCode.MANY_WAIT: _l(
         "%(most)s de vos ENT attendent déjà l’accord de l’académie. Attendez sa réponse pour l’un d’eux."
     ),
+    FaultCode.MANY_TODAY: _l("Vous avez enregistré %(day)s ENT en un jour : continuez demain."),
+    FaultCode.ASKER_LEFT: _l("La personne qui a demandé cet ENT ne l’exploite plus : il ne peut plus qu’être refusé."),
     FaultCode.NOT_WAITING: _l("Cet ENT n’attend plus d’accord : quelqu’un a déjà répondu."),
     FaultCode.NOT_A_UAI: _l(
         "« %(value)s » n’est pas un numéro d’établissement : sept chiffres et une lettre, sans faute."
@@ -64,4 +66,4 @@ def sentence(fault: Fault) -> str:
     """Return what is wrong, for the person who filled in the form."""
     if fault.code is FaultCode.NEEDED and fault.field == "uais":
         return str(gettext("Donnez au moins un établissement."))
-    return str(_SENTENCES[fault.code]) % {"value": fault.value[:_SHOWN], "most": MOST_WAITING}
+    return str(_SENTENCES[fault.code]) % {"value": fault.value[:_SHOWN], "most": MOST_WAITING, "day": MOST_A_DAY}

@@ -40,11 +40,10 @@ def show(account: uuid.UUID) -> Response:
         ),
         "debloque": gettext("Les essais faux sont oubliés : le parent peut essayer de nouveau tout de suite."),
     }
-    return _page(access.account(account), done=done.get(request.args.get("fait", ""), ""))
+    return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    reading.note_account(account.id)
     guardian = subjects.view(account)
     return make_response(
         render_template(
@@ -96,7 +95,7 @@ def resend(account: uuid.UUID) -> Response:
 
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
-    row = access.account(account)
+    row = reading.open_account(account)
     by = actors.actor(access.person().staff.id)
     match emails.resend(services().settings, row.id, ip=by, client_id=None):
         case Sent():
@@ -132,7 +131,7 @@ def _too_soon(wait: TooSoon) -> Any:
 @keeps()
 def unlock(account: uuid.UUID) -> Response:
     """Reset the wrong tries of an account."""
-    row = access.account(account)
+    row = reading.open_account(account)
     try:
         acts.unlock(row.id)
     except RefusedError:

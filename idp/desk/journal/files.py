@@ -9,7 +9,7 @@ from flask_babel import gettext
 
 from idp.audit.models import AuditEntry
 from idp.clock import PARIS
-from idp.desk.journal.listing import Line
+from idp.desk.journal.listing import Line, readable_details
 from idp.spreadsheet import rows_to_csv
 
 MOST = 20_000
@@ -63,6 +63,6 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
         "actor": entry.actor,
         "ip": entry.ip,
         "request_id": entry.request_id,
-        "details": entry.details,
+        "details": readable_details(entry),
         "mac": entry.mac.hex() if entry.mac else None,
     }

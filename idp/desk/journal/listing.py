@@ -9,6 +9,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
 from idp.accounts.models import Account, Child, School
+from idp.audit.desk_events import PasswordsForced
 from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
 from idp.db import Base, db
@@ -112,7 +113,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         who=_who(row, staff),
         role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
         what=capital(str(EVENTS.get(row.kind, row.kind))),
-        details=_details(row.details),
+        details=_details(readable_details(row)),
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,
         why=_why(row, by_desk),
@@ -145,6 +146,12 @@ def _role(value: object) -> str:
         return role_name(Role(value))
     except ValueError:
         return ""
+
+
+def readable_details(entry: AuditEntry) -> dict[str, Any]:
+    """Return the details of an entry without the number of a school's families for a person who reads none."""
+    hides_count = entry.kind == PasswordsForced.kind and not access.may(Right.READ_FAMILIES)
+    return {name: value for name, value in entry.details.items() if not (hides_count and name == "count")}
 
 
 def _details(details: dict[str, Any]) -> str:

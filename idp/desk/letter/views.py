@@ -26,8 +26,7 @@ blueprint = Blueprint("letter", __name__)
 @needs(Right.PRINT_LETTER)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
-    account = access.account(key)
-    reading.note_account(account.id)
+    account = reading.open_account(key)
     refusal = service.refusal(account, access.own_school())
     proof = access.proof_first() if account.has_been_active and not refusal else None
     return proof or _page(account, _form(account), refusal)

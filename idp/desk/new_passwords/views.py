@@ -15,6 +15,7 @@ from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.new_passwords import job, work
+from idp.desk.statistics import tables
 from idp.uai import normalised_uai
 from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
@@ -57,8 +58,14 @@ def _school(typed: str) -> School | None:
 
 
 def _page(school: School, form: ConfirmationForm) -> Response:
+    concerned = work.concerned(school)
     page = render_template(
-        "desk/new_passwords/mots_de_passe.html", school=school, form=form, concerned=work.concerned(school)
+        "desk/new_passwords/mots_de_passe.html",
+        school=school,
+        form=form,
+        is_nobody=tables.sees_all() and not concerned.accounts,
+        accounts=tables.number(concerned.accounts),
+        without_email=tables.number(concerned.without_email),
     )
     return make_response(page)
 

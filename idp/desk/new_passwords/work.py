@@ -18,7 +18,10 @@ from idp.audit.desk_events import PasswordsForced
 from idp.db import db
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.statistics import tables
 from idp.operations.helpdesk import acts
+
+_PERCENT = 100
 
 
 class Concerned(NamedTuple):
@@ -59,7 +62,7 @@ def run(running: Running) -> Finished:
 
     for batch in acts.block_passwords(school, note):
         total += batch
-        running.progress(total.blocked, running.parameters["count"])
+        running.progress(_PERCENT * total.blocked // max(total.blocked, running.parameters["count"], 1), _PERCENT)
     return Finished(asdict(total))
 
 
@@ -74,12 +77,12 @@ def describe(job: Job) -> Sequence[str]:
     if job.state is State.CANCELLED:
         return [gettext("Aucun mot de passe n’a changé.")]
     blocked = acts.Blocked(**job.result)
-    sentences = [gettext("Familles qui choisiront un nouveau mot de passe : %(n)s.", n=blocked.blocked)]
+    number = tables.number
+    sentences = [gettext("Familles qui choisiront un nouveau mot de passe : %(n)s.", n=number(blocked.blocked))]
     if job.refusal:
         stopped = gettext("Le travail s’est arrêté. Demandez-le de nouveau : il reprend où il s’est arrêté.")
         sentences.insert(0, stopped)
-    if blocked.without_address:
-        sentences.append(
-            gettext("Sans adresse mail confirmée, il leur faut un nouveau courrier : %(n)s.", n=blocked.without_address)
-        )
-    return [*sentences, gettext("Appareils déconnectés : %(n)s.", n=blocked.sessions_ended)]
+    if blocked.without_address or not tables.sees_all():
+        letters = number(blocked.without_address)
+        sentences.append(gettext("Sans adresse mail confirmée, il leur faut un nouveau courrier : %(n)s.", n=letters))
+    return [*sentences, gettext("Appareils déconnectés : %(n)s.", n=number(blocked.sessions_ended))]

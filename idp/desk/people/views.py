@@ -71,8 +71,7 @@ def show() -> Response:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def person(key: uuid.UUID) -> Response:
     """Show what can be done for a person."""
-    account = access.account(key)
-    reading.note_account(account.id)
+    account = reading.open_account(key)
     return _person_page(account, NoteForm())
 
 
@@ -113,7 +112,7 @@ def rectify(key: uuid.UUID) -> Response:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def confirm(key: uuid.UUID) -> Response:
     """Show what an erasure does and what stays, before it is confirmed."""
-    return _erasure_page(access.account(key), ErasureForm())
+    return _erasure_page(reading.open_account(key), ErasureForm())
 
 
 def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Response:

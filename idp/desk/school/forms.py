@@ -44,6 +44,7 @@ class SchoolForm(DeskForm):
         for field, limit in ((self.name, "school_name"), (self.phone, "phone"), (self.hours, "hours")):
             if not field.errors and (problem := _problem(field.data or "", LONGEST[limit])):
                 field.errors = [problem]
+        self.languages.are_options()
         if problem := self._postal_problem():
             self.postal_address.errors = [problem]
         if self.email.data:

@@ -62,8 +62,8 @@ def run(running: Running) -> Finished:
 
 
 def _finished(running: Running, role: Role, result: ImportResult, refusal: str) -> Finished:
-    staging = result.staging
-    if nameless.is_for(role):
+    staging, is_nameless = result.staging, nameless.is_for(role)
+    if is_nameless:
         lines = nameless.problems(staging)
         if nameless.hides_refusal(refusal, staging, sum(counted.read for counted in result.counts.values())):
             refusal = ""
@@ -75,7 +75,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         "schools": len(result.schools),
         "counts": imports.totals(result),
         "leaving": {} if refusal else leaving.numbers(result),
-        "mistakes": list(dict.fromkeys(mistake.code for mistake in result.mistakes)),
+        "mistakes": nameless.mistakes_of(result) if is_nameless else _codes(result),
         "refused": refusal,
         "lines": dict(totals),
     }
@@ -85,6 +85,10 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
         frees=running.id if refusal else None,
     )
+
+
+def _codes(result: ImportResult) -> list[str]:
+    return list(dict.fromkeys(mistake.code for mistake in result.mistakes))
 
 
 def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:

@@ -97,7 +97,7 @@ class Problem:
 
 
 def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
-    """Return the problems of an import, errors first; for a person who reads no names, as `nameless` says."""
+    """Return the problems of an import, errors first; those of the files alone for a person who reads no names."""
     statement = (
         select(ImportIssue)
         .where(ImportIssue.batch_id == batch.id, _is_shown())
@@ -107,7 +107,7 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
     issues = db.session.scalars(statement).all()
     named = _names(issue.key for issue in issues)
     hides_people = nameless.is_for(access.role())
-    shown = [
+    return [
         Problem(
             issue.file,
             issue.line,
@@ -118,36 +118,12 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
         )
         for issue in issues
     ]
-    return shown + [_remark(sentence) for sentence in _remarks([batch.id])[batch.id]]
 
 
 def _is_shown() -> ColumnElement[bool]:
     """Return the condition of the issues that somebody has to look at, one by one; others say who leaves."""
     hidden = COMPARED if nameless.is_for(access.role()) else difference.TOLD_BY_NAME
     return ImportIssue.code.not_in(hidden)
-
-
-def _remarks(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-    """Return what the comparison remarked in imports, without lines; nothing for a person who reads names."""
-    grouped: dict[uuid.UUID, list[tuple[str, int]]] = {key: [] for key in keys}
-    if nameless.is_for(access.role()):
-        counted = (
-            select(ImportIssue.batch_id, ImportIssue.message, func.count())
-            .where(
-                ImportIssue.batch_id.in_(keys),
-                ImportIssue.code.in_(COMPARED),
-                ImportIssue.code.not_in(difference.TOLD_BY_NAME),
-            )
-            .group_by(ImportIssue.batch_id, ImportIssue.message)
-            .order_by(ImportIssue.message)
-        )
-        for key, message, count in db.session.execute(counted):
-            grouped[key].append((message, count))
-    return {key: list(nameless.summed(rows)) for key, rows in grouped.items()}
-
-
-def _remark(sentence: str) -> Problem:
-    return Problem("", 0, _SEVERITIES["warning"], "", words.person("", ""), words.without_commands(sentence))
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
@@ -214,8 +190,7 @@ def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
         .where(ImportIssue.batch_id.in_(keys), _is_shown())
         .group_by(ImportIssue.batch_id)
     )
-    by_line = {row[0]: row[1] for row in db.session.execute(counted)}
-    return {key: by_line.get(key, 0) + len(sentences) for key, sentences in _remarks(keys).items()}
+    return {row[0]: row[1] for row in db.session.execute(counted)}
 
 
 def _place(schools: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """How many people may leave a school by the files of its secretary: the only home of this limit.
 
-What left by the imports of the last days counts with what a file would remove. Otherwise ten files, each of which
-removes a little, would remove everybody. An import of the direction or of the académie begins anew: they saw the names
-or the numbers, and answered for them.
+What left by the imports of the last days counts with what a file would remove. These are the imports of the secretary,
+the direction, the académie's engineer and its command. Otherwise ten files, each of which removes a little, would
+remove everybody, also if an import of somebody else came between them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,8 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.staff import actors
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
-from idp.rostering.models import ImportBatch
 from idp.rostering.reconcile import difference
 
 WINDOW = timedelta(days=7)
@@ -56,7 +54,7 @@ def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Seq
     """
     if role is not Role.SECRETARY:
         return False
-    since = _since(uai)
+    since = now() - WINDOW
     limits = {
         "students": _Limit(_MOST_PUPILS, _pupils_left),
         "guardians": _Limit(settings.roster_leaving_percent, _guardians_left),
@@ -69,16 +67,6 @@ def _is_above(limit: _Limit, uai: str, since: datetime, leaving: int, present: i
         return False
     before = limit.left(uai, since)
     return (leaving + before) * _PERCENT > limit.percent * (present + before)
-
-
-def _since(uai: str) -> datetime:
-    """Return the beginning of the window: at most seven days ago, and after the last import of somebody else."""
-    by_others = select(func.max(func.coalesce(ImportBatch.finished_at, ImportBatch.started_at))).where(
-        ImportBatch.state == "done",
-        ImportBatch.speaks_for(uai),
-        ~actors.has_role(ImportBatch.actor, Role.SECRETARY),
-    )
-    return max(filter(None, (now() - WINDOW, db.session.scalar(by_others))))
 
 
 def _pupils_left(uai: str, since: datetime) -> int:

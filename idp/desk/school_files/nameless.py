@@ -1,24 +1,24 @@
 """What a person sees of a school's files who may import them and may not read families: the académie's engineer.
 
 The person brings the file, so every answer about one line of it would be an answer about a person: a file of one pupil
-would ask whether this pupil is known, where the family lives, whether somebody is suspended. So there is no name, what
-the files themselves do wrong is told by line, and what follows from the comparison is told as a number of tens.
+would ask whether this pupil is known, where the family lives, whether somebody is suspended. A number of the comparison
+answers too, if it is rounded: a file with nine invented people asks about the tenth. So the person sees what the files
+say of themselves, and one verdict on the whole: whether so much would end that the files look like a mistake. Files at
+the threshold of that verdict still ask about one person; without it, an import by mistake could close a school.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-
-from flask_babel import gettext
+from collections.abc import Iterator
 
 from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
+from idp.rostering.imports import ImportResult
 from idp.rostering.issue_codes import COMPARED
-from idp.rostering.reconcile import difference
+from idp.rostering.reconcile import difference, mistakes
 from idp.rostering.reconcile.difference import Difference, Kind
 from idp.rostering.reconcile.staging import Staging
 
-TEN = 10
-"""Numbers are told in tens; a smaller one is not told."""
+CROWDED = "crowded"
+"""The only mistake that speaks of one person."""
 
 
 def is_for(role: Role) -> bool:
@@ -26,29 +26,22 @@ def is_for(role: Role) -> bool:
     return role not in RIGHTS[Right.READ_FAMILIES]
 
 
-def about(number: int) -> str:
-    """Return a number of people in words, in tens."""
-    if number < TEN:
-        return str(gettext("moins de 10"))
-    return str(gettext("environ %(n)s", n=number // TEN * TEN))
-
-
 def problems(staging: Staging) -> Iterator[Difference]:
-    """Yield the problems of the files by line, then the remarks of the comparison with their numbers."""
-    remarks: Counter[str] = Counter()
+    """Yield the problems that the files have without the database, by line."""
     for issue in difference.issues(staging):
-        if issue.code in COMPARED:
-            remarks[issue.message] += 1
-        else:
+        if issue.code not in COMPARED:
             yield Difference(Kind.PROBLEM, "", "", difference.sentence_of(issue))
-    yield from (Difference(Kind.PROBLEM, "", "", sentence) for sentence in summed(remarks.items()))
 
 
-def summed(remarks: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield the remarks that concern ten lines or more."""
-    for message, count in remarks:
-        if count >= TEN:
-            yield str(gettext("%(message)s (%(count)s lignes)", message=message, count=about(count)))
+def mistakes_of(result: ImportResult) -> list[str]:
+    """Return the codes of what files look like; how many children one person has is counted in the files alone."""
+    of_schools = [mistake.code for mistake in result.mistakes if mistake.code != CROWDED]
+    return [*dict.fromkeys(of_schools), *([CROWDED] if mistakes.is_crowded(result.staging) else [])]
+
+
+def not_compared(role: Role) -> frozenset[str]:
+    """Return the mistakes that the comparison may find and does not tell the role: the import accepts them."""
+    return frozenset({CROWDED}) if is_for(role) else frozenset()
 
 
 def hides_refusal(refusal: str, staging: Staging, read: int) -> bool:

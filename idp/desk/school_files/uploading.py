@@ -13,7 +13,7 @@ from idp.desk import access
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing, job
+from idp.desk.school_files import comparing, job, nameless
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.uai import normalised_uai, uai_fault
@@ -115,7 +115,8 @@ def start_import(check: Job) -> Job | None:
 
     If the import of these files was asked for and is not over, return it.
     """
-    role, mistakes, uai = access.role(), set(check.result["mistakes"]), check.parameters["school"]
+    role, uai = access.role(), check.parameters["school"]
+    mistakes = {*check.result["mistakes"], *nameless.not_compared(role)}
     lane = f"{job.IMPORT.name} {uai}"
     started = asking.start_alone(
         job.IMPORT,

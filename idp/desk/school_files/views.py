@@ -142,6 +142,9 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
     parts = checking.parts(settings, check)
     code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
     is_nameless = nameless.is_for(role)
+    sentences = [] if refused else words.counted(check.result["counts"])
+    if is_nameless and not refused and not code and not check.result["mistakes"]:
+        sentences.append(words.importable())
     if parts and not is_nameless:
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
@@ -151,8 +154,8 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         form=form or AcceptanceForm(),
         refusal=words.refusal(refused or code) if refused or code else "",
         is_refused=bool(refused),
-        mistakes=[words.mistake(mistake) for mistake in check.result["mistakes"]],
-        sentences=[] if refused else words.counted(check.result["counts"]),
+        mistakes=words.mistakes(check.result["mistakes"]),
+        sentences=sentences,
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
@@ -174,7 +177,7 @@ def problems(key: uuid.UUID) -> Response:
     page = render_template(
         "desk/school_files/import.html",
         past=past,
-        sentences=words.counted(past.batch.counts),
+        sentences=words.of_former(past.batch.counts),
         problems=history.problems(past.batch, history.SHOWN),
         is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,

@@ -1,6 +1,6 @@
 """What the pages say about files: why they are refused, what was imported, the kinds of lines of a difference."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless
+from idp.desk.statistics import tables
 from idp.rostering.reconcile.difference import Difference, Kind
 
 _REFUSALS = {
@@ -70,6 +71,13 @@ _MISTAKES = {
     "crowded": _l("Une personne aurait plus de vingt enfants."),
     "emptied": _l("Plus de la moitié des comptes d’un établissement se fermeraient."),
 }
+_OF_SCHOOLS_OR_FILES = frozenset({"other_source", nameless.CROWDED})
+"""The mistakes that a person who reads no names sees one by one."""
+
+_MUCH_CHANGES = _l(
+    "Beaucoup de comptes ou de liens prendraient fin, ou beaucoup d’élèves sont connus dans un autre établissement. "
+    "Faites-le confirmer par la direction de l’établissement avant d’importer."
+)
 
 KINDS = {
     Kind.PROBLEM: _l("Problèmes"),
@@ -100,12 +108,12 @@ _COUNTED = (
     (
         "students",
         _l("Élèves : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        _l("Élèves : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+        _l("Élèves dans les fichiers : %(read)s."),
     ),
     (
         "guardians",
         _l("Responsables : arrivées %(new)s, changements %(changed)s, départs %(left)s, inchangés %(same)s."),
-        _l("Responsables : %(read)s dans les fichiers, arrivées %(new)s, changements %(changed)s, départs %(left)s."),
+        _l("Responsables dans les fichiers : %(read)s."),
     ),
 )
 
@@ -143,9 +151,12 @@ def refusal(code: str) -> str:
     return str(_REFUSALS.get(code, _UNREADABLE))
 
 
-def mistake(code: str) -> str:
-    """Return what files that look like a mistake would do."""
-    return str(_MISTAKES[code])
+def mistakes(codes: Sequence[str]) -> list[str]:
+    """Return what files that look like a mistake would do; in one sentence for a person who reads no names."""
+    if not nameless.is_for(access.role()):
+        return [str(_MISTAKES[code]) for code in codes]
+    sentences = [str(_MISTAKES[code]) for code in codes if code in _OF_SCHOOLS_OR_FILES]
+    return sentences if _OF_SCHOOLS_OR_FILES.issuperset(codes) else [str(_MUCH_CHANGES), *sentences]
 
 
 def job_state(job: Job) -> str:
@@ -155,23 +166,27 @@ def job_state(job: Job) -> str:
     return str(_JOB_STATES[job.state])
 
 
+def importable() -> str:
+    """Return that files may be imported, for a person who does not see what they change."""
+    sentence = gettext("Ces fichiers peuvent être importés. Une personne en doute n’est pas prise.")
+    return str(sentence)
+
+
 def problem_count(count: int) -> str:
     """Return a number of problems in words."""
-    return str(gettext("%(n)s à voir", n=count) if count else gettext("aucun"))
+    if count:
+        return str(gettext("%(n)s à voir", n=count))
+    return str(gettext("aucun de format") if nameless.is_for(access.role()) else gettext("aucun"))
 
 
 def arrivals(counts: dict[str, dict[str, int]]) -> str:
-    """Return what an import did with pupils, in a few words."""
+    """Return what an import did with pupils, in a few words; how many it read for a person who reads no names."""
     numbers = counts.get("students")
     if not numbers:
         return "–"
-    new, left = _number(numbers["created"]), _number(numbers["left"])
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=new, left=left))
-
-
-def _number(count: int) -> str:
-    """Return a number of people, in tens for a person who reads no names."""
-    return nameless.about(count) if nameless.is_for(access.role()) else str(count)
+    if nameless.is_for(access.role()):
+        return str(gettext("%(n)s dans les fichiers", n=tables.number(numbers["read"])))
+    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -184,11 +199,13 @@ def of_import(job: Job) -> Sequence[str]:
     if job.state is State.CANCELLED:
         return [gettext("Rien n’a été importé.")]
     if job.refusal in _MISTAKES:  # nobody accepted it: it was not there when the files were checked
-        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), mistake(job.refusal)]
+        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), *mistakes([job.refusal])]
     if job.refusal:
         return [refusal(job.refusal)]
     counts = job.result.get("counts")
-    return [*counted(counts), *_of_accounts(counts.get("accounts", {}))] if counts else []
+    if not counts or nameless.is_for(access.role()):
+        return counted(counts or {})
+    return [*counted(counts), *_of_accounts(counts.get("accounts", {}))]
 
 
 def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
@@ -209,18 +226,23 @@ def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
             yield gettext("%(n)s comptes sont fermés.", n=count)
 
 
-def counted(counts: dict[str, dict[str, int]]) -> list[str]:
-    """Return counts of a check or an import as sentences."""
+def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
+    return counted(counts, tables.number)
+
+
+def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:
+    """Return counts of a check or an import as sentences: those of the files alone for a person who reads no names."""
     is_nameless = nameless.is_for(access.role())
     sentences = []
     for name, whole, short in _COUNTED:
         if numbers := counts.get(name):
             values = {
-                "new": _number(numbers["created"]),
-                "changed": _number(numbers["changed"]),
-                "left": _number(numbers["left"]),
+                "new": numbers["created"],
+                "changed": numbers["changed"],
+                "left": numbers["left"],
                 "same": numbers["unchanged"],
-                "read": numbers["read"],
+                "read": number(numbers["read"]),
             }
             sentences.append(str(short if is_nameless else whole) % values)
     return sentences

@@ -3,8 +3,7 @@
 import uuid
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import select
 
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount
@@ -13,11 +12,6 @@ from idp.desk.staff.models import Role, StaffAccount
 def actor(staff_id: uuid.UUID, role: Role | None = None) -> str:
     """Return a person as an actor."""
     return f"desk {role.value} {staff_id}" if role else f"desk {staff_id}"
-
-
-def has_role(actor: ColumnElement[str] | InstrumentedAttribute[str], role: Role) -> ColumnElement[bool]:
-    """Return the condition that a column names somebody of the desk in a role."""
-    return actor.startswith(f"desk {role.value} ", autoescape=True)
 
 
 def staff_id(actor: str) -> uuid.UUID | None:

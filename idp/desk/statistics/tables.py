@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts.models import School
 from idp.desk import access
 from idp.desk.staff.posts import AT_A_SCHOOL
-from idp.desk.statistics import counting
+from idp.desk.statistics import counting, suppression
 from idp.desk.statistics.counting import Figures
 from idp.desk.statistics.suppression import Cell, Hidden
 from idp.letters import figures
@@ -59,6 +59,12 @@ def in_words(cell: Cell) -> str:
     if cell is Hidden.MASKED:
         return str(gettext("masqué"))
     return f"{cell:,}".replace(",", "\u202f")
+
+
+def number(count: int) -> str:
+    """Return a number of accounts of one school in words: a person outside the school sees it in tens."""
+    cells: list[Cell] = [count] if sees_all() else suppression.rounded([suppression.alone([count])])[0]
+    return in_words(cells[0])
 
 
 def of_school(school: School) -> tuple[list[Row], list[tuple[date, int]], list[Table]]:

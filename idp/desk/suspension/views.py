@@ -30,6 +30,10 @@ _REFUSALS = {
         "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
         "suite."
     ),
+    Why.TOO_MANY: _l(
+        "Vous avez suspendu dix comptes en une heure, ou trente en un jour : c’est le maximum. L’établissement peut "
+        "suspendre lui-même."
+    ),
     Why.OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
     Why.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
     Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
@@ -42,9 +46,8 @@ _REFUSALS = {
 @keeps("scope", "reason", "reference", "end", "until")
 def suspend(account: uuid.UUID) -> Response:
     """Show what could be suspended and what would end; suspend it."""
-    chosen, form = access.account(account), SuspensionForm()
+    chosen, form = reading.open_account(account), SuspensionForm()
     if request.method == "GET":
-        reading.note_account(chosen.id)
         return _page(chosen, form)
     if not form.check(has_end=_chooses_end()):
         return _page(chosen, form)
@@ -101,7 +104,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
 @needs(Right.SUSPEND)
 def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
-    chosen = access.account(account)
+    chosen = reading.open_account(account)
     row = _decision(chosen, decision)
     return _rendered("suspendu.html", chosen, item=shown.as_shown(row), ents=shown.ents_closed(chosen))
 
@@ -111,7 +114,7 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it."""
-    chosen, form = access.account(account), ReopeningForm()
+    chosen, form = reading.open_account(account), ReopeningForm()
     item = shown.as_shown(_decision(chosen, decision))
     if request.method == "GET" or not form.check():
         return _rendered("rouvrir.html", chosen, form=form, item=item, error="")

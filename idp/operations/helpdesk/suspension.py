@@ -31,6 +31,8 @@ from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.sessions import manager
+from idp.throttle import guard, limits
+from idp.throttle.guard import Wait
 
 LONGEST_OF_ACADEMY = timedelta(hours=24)
 """How long the académie may suspend an account at most; a school alone decides about more."""
@@ -51,6 +53,7 @@ class Why(enum.Enum):
     TOO_LONG = enum.auto()
     CLOSED = enum.auto()
     SUSPENDED_LATELY = enum.auto()
+    TOO_MANY = enum.auto()
 
 
 class SuspensionRefusedError(RefusedError):
@@ -92,11 +95,19 @@ def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Sus
     While such a decision holds, it is not prolonged: its row is returned. Days cannot be strung together either.
 
     Raises:
-        SuspensionRefusedError: the account is gone or was merged into another one, or the académie suspended it within
-            `REST_OF_ACADEMY`.
+        SuspensionRefusedError: the account is gone or was merged into another one, the académie suspended it within
+            `REST_OF_ACADEMY`, or the person suspended as many accounts as one may.
+        RuntimeError: a unit of work is open.
     """
-    until = now() + LONGEST_OF_ACADEMY
-    return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
+    counted = limits.ACADEMY_SUSPENSION, log.current_origin().actor
+    if isinstance(guard.take(*counted), Wait):
+        raise SuspensionRefusedError(Why.TOO_MANY, "one person suspends 10 accounts an hour and 30 a day at most")
+    try:
+        until = now() + LONGEST_OF_ACADEMY
+        return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
+    except SuspensionRefusedError:
+        guard.settle_success(counted)
+        raise
 
 
 @unit_of_work()

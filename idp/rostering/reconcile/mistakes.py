@@ -25,6 +25,7 @@ _OF_OTHER_SCHOOLS = (
     f"WHERE s.fate IN {HERE}"
 )
 _MOST_CHILDREN = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM allowed_link GROUP BY account)"
+_MOST_CHILDREN_OF_FILES = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM link GROUP BY guardian)"
 _EMPTIED = (
     "SELECT s.uai, count(DISTINCT k.account) AS accounts, count(DISTINCT l.account) AS closing FROM known_link k "
     "JOIN known_child c ON c.id = k.child AND c.in_scope JOIN known_school s ON s.id = c.school_id "
@@ -83,6 +84,12 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
     for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):  # a small school may lose its accounts
         sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
         yield Mistake("emptied", sentence)
+
+
+def is_crowded(staging: Staging) -> bool:
+    """Return whether the files alone give one person too many children."""
+    most: int = staging.value(_MOST_CHILDREN_OF_FILES)
+    return most > _FEW
 
 
 def _too_many(code: str, some: int, everything: int, what: str, percent: float) -> Iterator[Mistake]:

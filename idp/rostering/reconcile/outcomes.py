@@ -57,7 +57,7 @@ STUDENTS: Mapping[str, Consequence] = {
     StudentOutcome.OUTSIDE: _OUTSIDE,
     StudentOutcome.SCHOOL_UNKNOWN: Consequence(
         Fate.REFUSED,
-        "school_unknown",
+        "student_school_unknown",
         "L’établissement de cet élève n’est ni dans le fichier ni connu ici : l’élève n’est pas pris.",
         Severity.ERROR,
     ),
