@@ -63,11 +63,10 @@ def from_hint(login_hint: str) -> str:
 
 
 def cookie() -> str:
-    """Return the name of the cookie that stores the choice."""
+    """Return the name of the cookie that remembers that this browser is a parent's."""
     return cookie_name(services().settings, _COOKIE)
 
 
 def remembered() -> str:
-    """Return the profile that this browser chose earlier, or an empty string."""
-    key = current_request().cookies.get(cookie(), "")[:20]
-    return key if key in _BY_KEY else ""
+    """Return `PARENT` if a parent chose it in this browser earlier, or an empty string."""
+    return PARENT if current_request().cookies.get(cookie()) == PARENT else ""

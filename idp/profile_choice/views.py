@@ -19,7 +19,10 @@ _REMEMBERED_SECONDS = 180 * 86400
 @blueprint.route("/profil", methods=["GET", "POST"])
 @leads_to_ent
 def choose() -> Response | str:
-    """Ask for the person's profile; on a POST, remember it in this browser and continue."""
+    """Ask for the person's profile; on a POST, continue, and remember in this browser that it is a parent's.
+
+    Another profile is not remembered: a pupil on the family's tablet would send the parent elsewhere next time.
+    """
     interaction = store.current()
     client = _client(interaction)
     profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
@@ -34,7 +37,10 @@ def choose() -> Response | str:
         target = doors.get(profile.key) or store.page_url("profile_choice.elsewhere", chosen)
     response = see_other(target)
     options = cookie_options(services().settings)
-    response.set_cookie(cookie(), profile.key, max_age=_REMEMBERED_SECONDS, **options)
+    if profile.key == PARENT:
+        response.set_cookie(cookie(), PARENT, max_age=_REMEMBERED_SECONDS, **options)
+    else:
+        response.delete_cookie(cookie(), **options)
     return response
 
 
