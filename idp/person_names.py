@@ -1,9 +1,38 @@
-"""Checks the letters of people's names."""
+"""Takes the names of people apart, for comparisons."""
 
+import re
 import unicodedata
 
+from idp.folding import fold
+
+PARTICLES = frozenset(
+    re.split(
+        " ",
+        "a al ait ben bin bint d da das de del della den der des di do dos du el "
+        "ep epouse et la las le les los nee o of ould san st ste ter van von y",
+    )
+)
+"""Words that many family names share."""
+CIVILITIES = frozenset({"m", "mme"})
+"""The known values of `civility`."""
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 """The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
+
+
+def civility(text: str) -> str:
+    """Return a person's civility: « m », « mme », another word, or the empty text."""
+    word = fold(text).strip(". ")
+    return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
+
+
+def words(name: str) -> list[str]:
+    """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
+    return "".join(c if c.isalnum() else " " for c in fold(name)).split()
+
+
+def joined(name: str) -> str:
+    """Return the letters and digits of a name, folded: « Anne-Marie » gives « annemarie »."""
+    return "".join(words(name))
 
 
 def foreign_letter(name: str) -> str:

@@ -15,9 +15,10 @@ from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
-from idp.accounts.same_person import name_traces
+from idp.accounts.same_person import digested
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.traces import Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
@@ -126,6 +127,17 @@ class Homes(NamedTuple):
 
     outside: frozenset[str]
     shared: frozenset[str]
+
+
+class SuspendedPerson(NamedTuple):
+    """A person whose account or tie is suspended, with one pupil.
+
+    `uai` is the pupil's school. It and `child` are empty for a suspended account without ties.
+    """
+
+    uai: str
+    child: str
+    traces: Traces
 
 
 def copy_schools(context: Context) -> None:
@@ -266,27 +278,27 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
     return Homes(frozenset(account_ids) - ours, frozenset(ours & is_elsewhere))
 
 
-def suspended_people(secrets: Sequence[bytes]) -> set[tuple[str, str]]:
-    """Return the traces of all people of whom a school suspended the account or a tie, as (UAI, trace).
+def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
+    """Return all people of whom a school suspended the account or a tie.
 
     People who were erased since count too. So do ended ties: a suspension must not end because a pupil left the file
-    for one day. The UAI of a suspended account without ties is empty.
+    for one day.
 
     Raises:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
-    kept = dict[uuid.UUID, list[str]]()
-    for child, traces in kept_suspensions.holding(secrets, now()):
-        kept.setdefault(child, []).extend(traces)
-    schools = _all(select(Child.id, School.uai).join(School).where(one_of(Child.id, sorted(kept)))) if kept else ()
-    return _suspended_accounts() | {(uai, trace) for child, uai in schools for trace in kept[child]}
+    kept = list(kept_suspensions.holding(secrets, now()))
+    children = sorted({child for child, _ in kept})
+    schools = dict(_all(select(Child.id, School.uai).join(School).where(one_of(Child.id, children)))) if kept else {}
+    erased = [SuspendedPerson(schools[child], child.hex, traces) for child, traces in kept]
+    return [*_suspended_accounts(), *erased]
 
 
-def _suspended_accounts() -> set[tuple[str, str]]:
+def _suspended_accounts() -> list[SuspendedPerson]:
     decisions = _all(select(Suspension.account_id, Suspension.child_id).where(Suspension.where_holding(now())))
     closed, accounts = set(decisions), sorted({account for account, _ in decisions})
     if not accounts:
-        return set()
+        return []
     ties = _all(
         select(Account, Child.id, School.uai)
         .outerjoin(Guardianship, Guardianship.account_id == Account.id)
@@ -294,12 +306,12 @@ def _suspended_accounts() -> set[tuple[str, str]]:
         .outerjoin(School, School.id == Child.school_id)
         .where(one_of(Account.id, accounts))
     )
-    return {
-        (uai or "", trace)
+    traces = {account.id: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
+    return [
+        SuspendedPerson(uai or "", child.hex if child else "", traces[account.id])
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child), (account.id, None)})
-        for trace in name_traces(account)
-    }
+    ]
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
