@@ -16,7 +16,7 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import Parent, Year
+from tests.rostering.aaf_school import Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_disputed_ties import FATHER, set_ties
 from tests.rows import each_row
@@ -87,6 +87,25 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     assert db.session.get_one(SchoolNotice, late.id, populate_existing=True).settled_at is not None
     assert "guardian_waits" not in codes(imported(act, folder))
     assert children_of("9999") == [protected.given]
+
+
+@pytest.mark.row("R-14")
+def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_goes_round_no_suspension(
+    act: Run, year: Year, folder: Path
+) -> None:
+    pupil = year.pupils["9200000"]
+    year.add(Parent("9998", "Pèrea", "FAMILLEAA", civility="M."))
+    year.change(pupil.key, parents=(*pupil.parents, ("9998", "20", "1")))
+    imported(act, year.write(folder))
+    set_ties("9998", ended_at=now())
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    assert codes(imported(act, folder)).count("suspended") == 1, "the person's other account had the tie"
+    assert children_of("9998") == []
+    year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
+    year.add(Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"),)))
+    assert "guardian_waits" in codes(imported(act, year.write(folder)))
+    assert children_of("9999") == []
 
 
 @pytest.mark.row("R-14")

@@ -18,7 +18,7 @@ from idp.accounts.retired import RetiredName
 from idp.accounts.same_person import digested
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Traces
+from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
@@ -132,11 +132,14 @@ class Homes(NamedTuple):
 class SuspendedPerson(NamedTuple):
     """A person whose account or tie is suspended, with one pupil.
 
-    `uai` is the pupil's school. It and `child` are empty for a suspended account without ties.
+    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
+    person who was erased has no account.
     """
 
     uai: str
     child: str
+    pupil: Traces
+    account: str
     traces: Traces
 
 
@@ -288,9 +291,9 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
     kept = list(kept_suspensions.holding(secrets, now()))
-    children = sorted({child for child, _ in kept})
-    schools = dict(_all(select(Child.id, School.uai).join(School).where(one_of(Child.id, children)))) if kept else {}
-    erased = [SuspendedPerson(schools[child], child.hex, traces) for child, traces in kept]
+    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
+    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
+    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept]
     return [*_suspended_accounts(), *erased]
 
 
@@ -300,18 +303,23 @@ def _suspended_accounts() -> list[SuspendedPerson]:
     if not accounts:
         return []
     ties = _all(
-        select(Account, Child.id, School.uai)
+        select(Account, Child, School.uai)
         .outerjoin(Guardianship, Guardianship.account_id == Account.id)
         .outerjoin(Child, Child.id == Guardianship.child_id)
         .outerjoin(School, School.id == Child.school_id)
         .where(one_of(Account.id, accounts))
     )
-    traces = {account.id: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
+    traces = {account: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
     return [
-        SuspendedPerson(uai or "", child.hex if child else "", traces[account.id])
+        _suspended(child, uai, account.id.hex, traces[account])
         for account, child, uai in ties
-        if not closed.isdisjoint({(account.id, child), (account.id, None)})
+        if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]
+
+
+def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
+    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
+    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:

@@ -6,8 +6,9 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
 
 1. A person who has the names of one whose access is suspended in the school, or nearly the names of one whose access to
    the same pupil is, is recognised: the record is refused.
-2. Any other new guardian of that pupil, and a person of another pupil of the school who has nearly the names, waits for
-   the head: the tie is written as a suspended one (`idp.rostering.write.waiting`).
+2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
+   person of another pupil of the school who has nearly the names. The tie is written as a suspended one
+   (`idp.rostering.write.waits`).
 
 Each of them is an issue, because it may be a namesake. A tie that the database has keeps its own suspension.
 """
@@ -38,12 +39,20 @@ class Why(enum.StrEnum):
 
 
 class _Link(NamedTuple):
-    """A new link with the names of its person."""
+    """A link that is new or holds again, with the names of its person.
+
+    `account` is empty if the person has none. `was_tied` says that the account had this tie, which ended.
+    """
 
     student: str
     guardian: str
     child: str
     uai: str
+    is_new_pupil: bool
+    pupil_given_name: str
+    pupil_family_name: str
+    account: str
+    was_tied: bool
     civility: str
     given_name: str
     family_name: str
@@ -55,28 +64,34 @@ _GOES_ON = outcomes.with_fate("guardian", Fate.KNOWN, Fate.ALIAS)
 _FIELDS = ("civility", "given_name", "family_name", "birth_name")
 _LINKS = (
     "SELECT l.student AS student, l.guardian AS guardian, coalesce(s.child_id, '') AS child, s.uai AS uai, "
-    "{names} FROM student s CROSS JOIN link l ON l.student = s.key {people} "
+    "NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key) AS is_new_pupil, "
+    "coalesce(s.given_name, '') AS pupil_given_name, coalesce(s.family_name, '') AS pupil_family_name, "
+    "coalesce(k.id, '') AS account, {was_tied} AS was_tied, {names} "
+    "FROM student s CROSS JOIN link l ON l.student = s.key {people} "
     "WHERE (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
     "OR s.child_id IN (SELECT child FROM protected_child)) "
     f"AND s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most "
 )
 """The links of the schools in which somebody is suspended: there are few, and only their names are compared."""
-_IS_NEW = "NOT EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = {account})"
+_IS_KNOWN = "EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = k.id{more})"
+_WAS_TIED = _IS_KNOWN.format(more="")
+_HOLDS_NOT = f"NOT {_IS_KNOWN.format(more=' AND NOT t.is_ended')}"
 _OF_RECORDS = (
     _LINKS.format(
+        was_tied=f"g.outcome IN {_GOES_ON} AND {_WAS_TIED}",
         names=", ".join(f"coalesce({said_or_known('g', 'k', field)}, '') AS {field}" for field in _FIELDS),
         people="CROSS JOIN guardian g ON g.key = l.guardian LEFT JOIN known_account k ON k.id = g.account_id",
     )
-    + f"AND g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} "
-    f"AND {_IS_NEW.format(account='g.account_id')}))"
+    + f"AND g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} AND {_HOLDS_NOT}))"
 )
 _WITHOUT_RECORD = (
     _LINKS.format(
+        was_tied=_WAS_TIED,
         names=", ".join(f"k.{field} AS {field}" for field in _FIELDS),
         people="LEFT JOIN known_alias a ON a.key = l.guardian "
         "JOIN known_account k ON k.id = a.account OR (a.key IS NULL AND k.key = l.guardian)",
     )
-    + f"AND l.guardian NOT IN (SELECT key FROM guardian) AND {_IS_NEW.format(account='k.id')}"
+    + f"AND l.guardian NOT IN (SELECT key FROM guardian) AND {_HOLDS_NOT}"
 )
 """Links to accounts of which the files hold no record."""
 
@@ -145,17 +160,30 @@ class _Judge:
     def verdict(self, link: _Link) -> Why | None:
         """Return why a link is stopped; None if it is not."""
         names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
-        of_child = self.by_child.get(link.child, ()) if link.child else ()
-        of_school = _most(names, self.by_school.get(link.uai, ()))
+        of_pupil, of_school = self._of_pupil(link), self.by_school.get(link.uai, ())
+        if link.was_tied:  # a guardian who returns with the pupil, and keeps a suspension of their own
+            others = [person for person in of_pupil if person.account != link.account]
+            return Why.RECOGNISED if _most(names, others) is Likeness.SAME else None
+        in_school = _most(names, of_school)
         if (
-            of_school is Likeness.SAME
-            or _most(names, of_child) >= Likeness.NEAR
+            in_school is Likeness.SAME
+            or _most(names, of_pupil) >= Likeness.NEAR
             or _most(names, self.by_school.get("", ())) is Likeness.SAME
         ):
             return Why.RECOGNISED
-        if of_child:
+        if of_pupil:
             return Why.NEW_GUARDIAN
-        return Why.ALIKE if of_school is Likeness.NEAR else None
+        return Why.ALIKE if in_school is Likeness.NEAR else None
+
+    def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
+        """Return the people whose access to the pupil is suspended.
+
+        A new pupil who has the names, or nearly, of a pupil of the school may be that pupil under another number.
+        """
+        if not link.is_new_pupil:
+            return self.by_child.get(link.child, ())
+        pupil = Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
+        return [person for person in self.by_school.get(link.uai, ()) if likeness(pupil, person.pupil)]
 
 
 def _most(names: Names, people: Sequence[SuspendedPerson]) -> Likeness:
