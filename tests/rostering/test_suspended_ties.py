@@ -1,6 +1,5 @@
 """An import leaves suspensions as they are."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -65,8 +64,15 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     )
     year.change(protected.key, parents=(*protected.parents, ("9999", "90", "1"), ("9998", "20", "1")))
     year.change(other.key, parents=(*other.parents, ("9997", "20", "1")))
-    checked = act("roster", "check", str(year.write(folder)), "--json")
-    assert codes(json.loads(checked.out)).count("guardian_waits") == 2
+    table = folder.parent / "difference.csv"
+    assert act("roster", "check", str(year.write(folder)), "--difference", str(table)).code == 0
+    problems = {
+        line.split(";")[1].strip('"'): line for line in table.read_text("utf-8-sig").splitlines() if "problème" in line
+    }
+    assert problems.keys() == {"AUTRE Paul", "FAMILLEAA P.", "FAMILLEAX Pèrea"}
+    assert "xml, ligne " in problems["AUTRE Paul"]
+    assert "n’a pas accès à l’élève tant que la direction n’a pas décidé" in problems["AUTRE Paul"]
+    assert f"Élève : {protected.given} {protected.family}." in problems["AUTRE Paul"]
     for waiting in (2, 0):
         report = imported(act, folder)
         assert (codes(report).count("suspended"), codes(report).count("guardian_waits")) == (1, waiting)
@@ -175,7 +181,7 @@ def names(civility: str, given: str, family: str, birth: str = "", key: str = ""
 
 @pytest.mark.row("R-14")
 @each_row(
-    ("traces", "other", "found"),
+    ("traces", "other", "expected"),
     [
         (PERSON, names("MME", "anne marie", "le goff durand"), Likeness.SAME),
         (PERSON, names("Mlle", "Marie", "NGUYEN"), Likeness.SAME),
@@ -213,6 +219,6 @@ def names(civility: str, given: str, family: str, birth: str = "", key: str = ""
         (SHORT, names("", "Léa", "Da"), Likeness.NONE),
     ],
 )
-def test_a_suspended_person_is_recognised_by_the_names(traces: Traces, other: Names, found: Likeness) -> None:
-    assert likeness(other, traces) is found
-    assert likeness(other, Traces.loads(traces.dumps())) is found
+def test_a_suspended_person_is_recognised_by_the_names(traces: Traces, other: Names, expected: Likeness) -> None:
+    assert likeness(other, traces) is expected
+    assert likeness(other, Traces.loads(traces.dumps())) is expected

@@ -124,13 +124,13 @@ def likeness(names: Names, traces: Traces) -> Likeness:
     """
     if names.key in traces.keys:
         return Likeness.SAME
-    found = Likeness.NONE
+    closest = Likeness.NONE
     for given_name in names.given:
         for family_name in names.family:
-            found = max(found, _of_names(given_name, family_name, traces))
-            found = max(found, _of_names(family_name, given_name, traces))  # a file may have exchanged its columns
+            closest = max(closest, _of_names(given_name, family_name, traces))
+            closest = max(closest, _of_names(family_name, given_name, traces))  # a file may have exchanged its columns
     is_other = bool(names.civility and traces.civilities) and names.civility not in traces.civilities
-    return min(found, Likeness.NEAR) if is_other else found
+    return min(closest, Likeness.NEAR) if is_other else closest
 
 
 def _of_names(given: _Name, family: _Name, traces: Traces) -> Likeness:

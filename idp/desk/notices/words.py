@@ -72,7 +72,7 @@ WORDS: Mapping[Kind, Words] = {
             "Un accès à cet élève est suspendu et votre fichier lui donne une personne de plus, ou cette personne "
             "porte presque le nom d’une personne suspendue. En attendant, elle n’a pas accès à l’élève."
         ),
-        _l("Est-ce la personne écartée, écrite autrement ? Regardez le jugement et le dossier. La direction répond."),
+        _l("Est-ce la personne écartée, écrite autrement ? Regardez le jugement. Seule la direction répond."),
         {
             Answer.ADMIT: Consequence(
                 _l("Cette personne a accès à l’élève tout de suite. La personne écartée reste suspendue."),
