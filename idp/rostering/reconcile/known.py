@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
-from idp.accounts import retired
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts import retired, school_notices
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.retired import RetiredName
 from idp.accounts.same_person import digested
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
@@ -298,16 +299,15 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
 
 
 def _suspended_accounts() -> list[SuspendedPerson]:
-    decisions = _all(select(Suspension.account_id, Suspension.child_id).where(Suspension.where_holding(now())))
-    closed, accounts = set(decisions), sorted({account for account, _ in decisions})
-    if not accounts:
+    closed = set(_decisions())
+    if not closed:
         return []
     ties = _all(
         select(Account, Child, School.uai)
         .outerjoin(Guardianship, Guardianship.account_id == Account.id)
         .outerjoin(Child, Child.id == Guardianship.child_id)
         .outerjoin(School, School.id == Child.school_id)
-        .where(one_of(Account.id, accounts))
+        .where(one_of(Account.id, sorted({account for account, _ in closed})))
     )
     traces = {account: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
     return [
@@ -315,6 +315,20 @@ def _suspended_accounts() -> list[SuspendedPerson]:
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]
+
+
+def _decisions() -> Iterator[tuple[uuid.UUID, uuid.UUID | None]]:
+    """Yield the suspensions that hold, as (account, child). A guardian who waits for the head is not excluded yet."""
+    notices = select(SchoolNotice.account_id, SchoolNotice.school_id, SchoolNotice.child_ids)
+    waiting = {
+        (account, school, uuid.UUID(child))
+        for account, school, children in _all(notices.where(school_notices.is_open([Kind.GUARDIAN_WAITS])))
+        for child in children
+    }
+    holding = select(Suspension.account_id, Suspension.school_id, Suspension.child_id)
+    for account, school, child in _all(holding.where(Suspension.where_holding(now()))):
+        if (account, school, child) not in waiting:
+            yield account, child
 
 
 def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
