@@ -1,21 +1,10 @@
 """Compares the names of two people of schools' files, to tell whether they are one person."""
 
-import hashlib
-import re
 from collections.abc import Iterator
 
 from idp.accounts.models import Account
-from idp.folding import fold
-
-_PARTICLES = frozenset(
-    re.split(
-        " ",
-        "a al ait ben bin bint d da das de del della den der des di do dos du el "
-        "ep epouse et la las le les los nee o of ould san st ste ter van von y",
-    )
-)
-"""Words that many family names share."""
-_CIVILITIES = frozenset({"m", "mme"})
+from idp.accounts.suspensions.traces import Names
+from idp.person_names import PARTICLES, civility, words
 
 
 def same_person(first: Account, second: Account) -> bool:
@@ -40,58 +29,22 @@ def shares_a_family_name(first: Account, second: Account) -> bool:
     return any(_is_part(mine, theirs) for mine in _family_names(first) for theirs in _family_names(second))
 
 
-def name_traces(person: Account) -> frozenset[str]:
-    """Return digests of the forms of a person's names: two people who share a digest may be one person.
-
-    A form is a civility, a given name and a family name, usual or birth. Case, accents, hyphens and the order do not
-    count. One of several given names is enough, and so is a part of a double family name. An unknown civility agrees
-    with any other. The rule is wider than `same_person`: it finds people whom a human has to compare.
-    """
-    given = {
-        form
-        for name in (person.given_name, person.first_given_name or "")
-        for form in (*map(_joined, name.split()), _joined(name))
-        if form
-    }
-    family = {
-        form
-        for name in (person.family_name, person.birth_name or "")
-        for form in (*(word for word in _words(name) if word not in _PARTICLES), _joined(name))
-        if form
-    }
-    civility = _civility(person)
-    return frozenset(
-        _digest("|".join((title, *sorted((first, second)))))
-        for title in ({civility} if civility in _CIVILITIES else _CIVILITIES)
-        for first in given
-        for second in family
-    )
-
-
-def key_trace(roster_key: str) -> str:
-    """Return the digest of a person's key in the school files, which no name has."""
-    return _digest(f"key|{roster_key}")
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def digested(person: Account) -> Names:
+    """Return the names of an account as they are compared with those of suspended people."""
+    given, family = (person.given_name, person.first_given_name or ""), (person.family_name, person.birth_name or "")
+    return Names.of(title=person.civility or "", given=given, family=family)
 
 
 def civilities_differ(first: Account, second: Account) -> bool:
     """Return whether both civilities are known and differ."""
-    return len({_civility(first), _civility(second)} - {""}) > 1
-
-
-def _civility(account: Account) -> str:
-    civility = fold(account.civility or "").strip(". ")
-    return "mme" if civility in {"mlle", "madame", "mademoiselle"} else civility
+    return len({civility(first.civility or ""), civility(second.civility or "")} - {""}) > 1
 
 
 def _same_given_name(first: str, second: str) -> bool:
     """Return whether one given name equals or begins the other: « Anne » and « Anne Marie », not « Anne-Marie »."""
-    if _words(first) and _words(first) == _words(second):
+    if words(first) and words(first) == words(second):
         return True
-    ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (first, second))
+    ours, theirs = (["".join(words(part)) for part in name.split()] for name in (first, second))
     shared = min(len(ours), len(theirs))
     return shared > 0 and all(ours) and all(theirs) and ours[:shared] == theirs[:shared]
 
@@ -99,18 +52,10 @@ def _same_given_name(first: str, second: str) -> bool:
 def _is_part(first: frozenset[str], second: frozenset[str]) -> bool:
     """Return whether one name contains the other; a particle alone (« de ») does not count."""
     shorter = min(first, second, key=len)
-    return (first <= second or second <= first) and not shorter <= _PARTICLES
+    return (first <= second or second <= first) and not shorter <= PARTICLES
 
 
 def _family_names(account: Account) -> Iterator[frozenset[str]]:
     for name in (account.family_name, account.birth_name):
-        if words := _words(name):
-            yield frozenset(words)
-
-
-def _joined(name: str) -> str:
-    return "".join(_words(name))
-
-
-def _words(name: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in fold(name)).split()
+        if parts := words(name):
+            yield frozenset(parts)

@@ -63,6 +63,10 @@ _SENTENCES = {
         "Le délégué à la protection des données vous demande de corriger les données de %(who)s. "
         "Sa demande est dans les signalements du bureau."
     ),
+    Kind.GUARDIAN_WAITS: _(
+        "Votre fichier donne %(who)s à un élève dont un accès est suspendu, ou ce nom ressemble à celui d’une personne "
+        "suspendue. En attendant que la direction décide, cette personne n’a pas accès à l’élève."
+    ),
 }
 """The mail's sentence for a notice, by its kind."""
 _GONE = _("Une personne dont le compte est supprimé")

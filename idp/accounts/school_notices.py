@@ -31,6 +31,7 @@ class Kind(enum.StrEnum):
     PERSON_REPLACED = "person_replaced"
     NAME_IN_DOUBT = "name_in_doubt"
     RECTIFICATION = "rectification"
+    GUARDIAN_WAITS = "guardian_waits"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)

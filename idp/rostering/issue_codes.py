@@ -9,6 +9,7 @@ COMPARED = frozenset(
         "change_of_unknown",
         "guardian_left",
         "guardian_missing",
+        "guardian_waits",
         "key_changes_person",
         "key_of_other_person",
         "keys_exchanged",

@@ -19,6 +19,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import LABELS, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
@@ -121,7 +123,7 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
-@pytest.mark.parametrize("answer", list(Answer))
+@pytest.mark.parametrize("answer", list(WORDS[Kind.NOT_GUARDIAN].answers))
 def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: Build, answer: Answer) -> None:
     account, notice = disputed(build)
     browser = colleagues.signed_in()
@@ -265,6 +267,36 @@ def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> Non
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait=raison"
     assert db.session.get_one(Account, account.id).family_name == "VANDEPUTTE"
     assert reloaded(notice).settled_at is not None
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
+def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
+    account, school = build.active(children=[build.child("Malo"), build.child("Zoé")]), build.school()
+    children = [tie.child_id for tie in account.guardianships]
+    for child in children:
+        suspension.suspend(account.id, Decision(reason="à vérifier", child=child, school=school))
+    with unit_of_work():
+        school_notices.add(Kind.GUARDIAN_WAITS, account.id, {school.id: children})
+    [notice] = db.session.scalars(select(SchoolNotice))
+    page = f"/signalements/{notice.id}/{answer.value}"
+    secretary = colleagues.signed_in()
+    listed = plain(secretary.get("/signalements"))
+    assert "Malo" in listed
+    assert str(LABELS[answer]) not in listed
+    assert secretary.get(page).status_code == 404
+    assert post(secretary, page, "/", sentence=CHECKED).status_code == 404
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(page).headers["Location"].startswith("/preuve?")
+    assert reloaded(notice).settled_at is None
+    head = colleagues.signed_in(Role.HEAD)
+    assert str(LABELS[answer]) in plain(head.get("/signalements"))
+    assert answered(head, notice, answer).headers["Location"].endswith(f"?fait={answer.value}")
+    assert reloaded(notice).settled_at is not None
+    db.session.expire_all()
+    names = [child.given_name for child in db.session.get_one(Account, account.id).children]
+    assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
 
 
 def test_an_answer_without_a_sentence_changes_nothing(colleagues: Colleagues, build: Build) -> None:

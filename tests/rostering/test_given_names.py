@@ -1,7 +1,8 @@
-"""Comparison of given names of one person."""
+"""Comparison of given names of one person, and the letters of names."""
 
 import pytest
 
+from idp.person_names import foreign_letter
 from idp.rostering.reconcile.continuity import Named, Verdict, given_names_agree, judge
 
 
@@ -54,3 +55,18 @@ def test_the_end_of_a_given_name_is_judged_with_the_civilities(before: str, afte
 @pytest.mark.parametrize(("before", "after"), [("Al", "Ali"), ("Marie", "Maia"), ("Noémie", "Naomi")])
 def test_a_change_of_two_letters_is_doubtful(before: str, after: str) -> None:
     assert verdict(before, after, ("Mme", "Mme")) is Verdict.DOUBT
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [
+        *((name, "") for name in ("Öztürk İnci Ayşıl", "Wałęsa", "Nguyễn Đặng", "Șerban Țîru", "Oʼneill", "Straße")),
+        *((name, "") for name in ("D’Œuvre-Ñandú", "Əliyev", "1er", "Anne\u0301", "")),
+        ("MАRCHAND", "А"),
+        ("Ρaul", "Ρ"),
+        ("Иван", "И"),
+        ("ᴍARCHAND", "ᴍ"),
+    ],
+)
+def test_all_latin_letters_pass_and_a_look_alike_does_not(name: str, letter: str) -> None:
+    assert foreign_letter(name) == letter

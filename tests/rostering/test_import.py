@@ -382,8 +382,10 @@ def test_a_family_that_moved_belongs_to_its_new_school_only(act: Run, year: Year
 def test_a_refused_record_leaves_a_known_family_unchanged(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
-    year.change("9200000", given="x" * 201).change("9100001", family="y" * 201)
-    report = imported(act, year.write(folder))
-    assert (report["students"]["refused"], report["students"]["left"]) == (1, 0)
-    assert (report["guardians"]["refused"], report["guardians"]["left"]) == (1, 0)
-    assert state() == before
+    for code, pupil, parent in (("too_long", "x" * 201, "y" * 201), ("foreign_letter", "Enf\u0430nta", "\u0424AM")):
+        year.change("9200000", given=pupil).change("9100001", family=parent)
+        report = imported(act, year.write(folder))
+        assert [(issue["code"], issue["line"] > 0) for issue in report["issues"]] == [(code, True)] * 2
+        assert (report["students"]["refused"], report["students"]["left"]) == (1, 0)
+        assert (report["guardians"]["refused"], report["guardians"]["left"]) == (1, 0)
+        assert state() == before

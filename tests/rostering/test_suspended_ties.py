@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.models import Account
-from idp.accounts.same_person import name_traces
+from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
 from idp.clock import now
 from idp.db import db
 from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import Parent, Year
+from tests.rostering.aaf_school import Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_disputed_ties import FATHER, set_ties
 from tests.rows import each_row
@@ -47,6 +48,85 @@ def test_a_suspended_tie_that_a_file_brings_back_is_still_suspended(act: Run, ye
     assert not tie.holds_at(now())
 
 
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases
+def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_is_suspended(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    protected, other = year.pupils["9200000"], year.pupils["9200002"]
+    year.add(
+        Parent("9999", "Paul", "AUTRE", civility="M."),
+        Parent("9998", "P.", "FAMILLEAA", civility="Mme"),
+        Parent("9997", "Pèrea", "FAMILLEAX", civility="M."),
+    )
+    year.change(protected.key, parents=(*protected.parents, ("9999", "90", "1"), ("9998", "20", "1")))
+    year.change(other.key, parents=(*other.parents, ("9997", "20", "1")))
+    table = folder.parent / "difference.csv"
+    assert act("roster", "check", str(year.write(folder)), "--difference", str(table)).code == 0
+    problems = {
+        line.split(";")[1].strip('"'): line for line in table.read_text("utf-8-sig").splitlines() if "problème" in line
+    }
+    assert problems.keys() == {"AUTRE Paul", "FAMILLEAA P.", "FAMILLEAX Pèrea"}
+    assert "xml, ligne " in problems["AUTRE Paul"]
+    assert "n’a pas accès à l’élève tant que la direction n’a pas décidé" in problems["AUTRE Paul"]
+    assert f"Élève : {protected.given} {protected.family}." in problems["AUTRE Paul"]
+    for waiting in (2, 0):
+        report = imported(act, folder)
+        assert (codes(report).count("suspended"), codes(report).count("guardian_waits")) == (1, waiting)
+        assert db.session.scalar(select(Account).where(Account.roster_key == "aaf:9998")) is None
+        assert (children_of("9999"), children_of("9997"), children_of(FATHER)) == ([], [], [])
+        assert children_of("9100000") == [protected.given], "who was known before keeps the access"
+    notices = {notice.account_id: notice for notice in db.session.scalars(select(SchoolNotice))}
+    assert {notice.kind for notice in notices.values()} == {"guardian_waits"}
+    assert notices.keys() == {account("9999").id, account("9997").id}
+    [notice, late] = (notices[account(key).id] for key in ("9999", "9997"))
+    assert notice.child_ids == [account("9999").guardianships[0].child_id.hex]
+    suspension.admit(notice.id, "vu avec la mère")
+    assert (children_of("9999"), children_of("9997"), children_of(FATHER)) == ([protected.given], [], [])
+    with pytest.raises(RefusedError):
+        suspension.admit(notice.id, "vu avec la mère")
+    assert act("account", "reopen", account("9997").username, "--reason", "vu au dossier").code == 0
+    assert children_of("9997") == [other.given]
+    assert db.session.get_one(SchoolNotice, late.id, populate_existing=True).settled_at is not None
+
+
+@pytest.mark.row("R-14")
+def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_goes_round_no_suspension(
+    act: Run, year: Year, folder: Path
+) -> None:
+    pupil = year.pupils["9200000"]
+    year.add(Parent("9998", "Pèrea", "FAMILLEAA", civility="M."))
+    year.change(pupil.key, parents=(*pupil.parents, ("9998", "20", "1")))
+    imported(act, year.write(folder))
+    set_ties("9998", ended_at=now())
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    assert codes(imported(act, folder)).count("suspended") == 1, "the person's other account had the tie"
+    assert children_of("9998") == []
+    year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
+    year.add(Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"),)))
+    assert "guardian_waits" in codes(imported(act, year.write(folder)))
+    assert children_of("9999") == []
+
+
+@pytest.mark.row("R-14")
+def test_the_corrected_name_of_a_guardian_who_never_got_a_letter_is_in_doubt_beside_a_suspension(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    father, mother = account(FATHER), year.parents["9100000"]
+    year.change(mother.key, given="Julie")
+    year.change("9100001", given="Julie")
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    report = imported(act, year.write(folder))
+    assert account(mother.key).given_name == mother.given
+    assert account("9100001").given_name == "Julie"
+    assert (codes(report).count("name_in_doubt"), codes(report).count("name_corrected")) == (1, 1)
+
+
 def test_a_suspended_account_without_ties_is_opened_by_no_school(
     act: Run, year: Year, folder: Path, build: Build
 ) -> None:
@@ -59,6 +139,7 @@ def test_a_suspended_account_without_ties_is_opened_by_no_school(
     assert db.session.query(Account).filter_by(roster_key=f"aaf:{FATHER}").count() == 0
 
 
+@pytest.mark.row("R-14")
 def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     father = account(FATHER)
@@ -70,10 +151,13 @@ def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, fo
     names = year.parents[FATHER]
     renamed = Parent("9999", names.given.upper(), "AUTRE", birth=names.family, civility="M.")
     [pupil] = [p for p in year.pupils.values() if any(key == FATHER for key, *_ in p.parents)]
-    year.add(renamed).change(pupil.key, parents=(*pupil.parents, ("9999", "20", "1")))
+    year.add(renamed, Parent("9998", "Paul", "TIERS", civility="M."))
+    year.change(pupil.key, parents=(*pupil.parents, ("9999", "20", "1"), ("9998", "20", "1")))
     year.change(FATHER, family="ZIDANI")
     refused = imported(act, year.write(folder), "--force")
     assert codes(refused).count("suspended") == 2, "by the key, and by other names under another key"
+    assert codes(refused).count("guardian_waits") == 1
+    assert children_of("9998") == []
     assert db.session.scalars(select(Account).where(Account.roster_key.in_([f"aaf:{FATHER}", "aaf:9999"]))).all() == []
     [kept] = db.session.scalars(select(KeptSuspension))
     key, person = str(kept.id), kept.person
@@ -86,29 +170,56 @@ def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, fo
     assert children_of("9999") == [pupil.given]
 
 
-def _traces(civility: str, given: str, family: str, birth: str = "") -> frozenset[str]:
-    person = Account(civility=civility, given_name=given, family_name=family, birth_name=birth)
-    return name_traces(person)
+PERSON = Traces.of([Names.of("aaf:7", "Mme", ["Anne Marie"], ["LE GOFF-DURAND", "Nguyễn"])])
+TYPED = Traces.of([Names.of("", "M.", ["Jean-Pierre"], ["MARCHAND"])])
+INITIAL = Traces.of([Names.of("", "", ["J."], ["N’DIAYE"])])
+SHORT = Traces.of([Names.of("", "", ["Léa"], ["BA"])])
 
 
-PERSON = _traces("Mme", "Anne Marie", "LE GOFF-DURAND", "Nguyễn")
+def names(civility: str, given: str, family: str, birth: str = "", key: str = "") -> Names:
+    return Names.of(key, civility, [given], [family, birth])
 
 
+@pytest.mark.row("R-14")
 @each_row(
-    ("other", "is_met"),
+    ("traces", "other", "expected"),
     [
-        (_traces("MME", "anne marie", "le goff durand"), True),
-        (_traces("Mlle", "Marie", "NGUYEN"), True),
-        (_traces("", "Marie-Anne", "NGUYEN"), False),
-        (_traces("", "Anne", "GOFF"), True),
-        (_traces("Mme", "Durand", "Anne"), True),
-        (_traces("Mme", "Anne", "Autre", "DURAND"), True),
-        (_traces("M.", "Anne Marie", "LE GOFF-DURAND"), False),
-        (_traces("Mme", "Anne", "LE ROUX"), False),
-        (_traces("Mme", "Julie", "LE GOFF-DURAND"), False),
-        (_traces("Mme", "Anne", ""), False),
-        (_traces("", "", ""), False),
+        (PERSON, names("MME", "anne marie", "le goff durand"), Likeness.SAME),
+        (PERSON, names("Mlle", "Marie", "NGUYEN"), Likeness.SAME),
+        (PERSON, names("", "Anne", "GOFF"), Likeness.SAME),
+        (PERSON, names("Mme", "Durand", "Anne"), Likeness.SAME),
+        (PERSON, names("Mme", "Anne", "Autre", "DURAND"), Likeness.SAME),
+        (PERSON, names("M.", "Paul", "AUTRE", key="aaf:7"), Likeness.SAME),
+        (PERSON, names("", "Marie-Anne", "NGUYEN"), Likeness.NEAR),
+        (PERSON, names("M.", "Anne Marie", "LE GOFF-DURAND"), Likeness.NEAR),
+        (PERSON, names("Mme", "Anne", "LE ROUX"), Likeness.NONE),
+        (PERSON, names("Mme", "Julie", "LE GOFF-DURAND"), Likeness.NONE),
+        (PERSON, names("Mme", "Anne", ""), Likeness.NONE),
+        (PERSON, names("", "", ""), Likeness.NONE),
+        (TYPED, names("M.", "Jean Pierre", "MARCHAND"), Likeness.SAME),
+        (TYPED, names("M.", "Jean-Pierre", "MARCHANT"), Likeness.NEAR),
+        (TYPED, names("M.", "Jean-Pierre", "MARCHANDS"), Likeness.NEAR),
+        (TYPED, names("M.", "Jean-Pierre", "MACHAND"), Likeness.NEAR),
+        (TYPED, names("M.", "Jean-Pierre", "XMARCHAND"), Likeness.NEAR),
+        (TYPED, names("M.", "Jean-Pierre", "MARHCAND"), Likeness.NEAR),
+        (TYPED, names("M.", "Jean-Pierre", "MARHCANT"), Likeness.NONE),
+        (TYPED, names("M.", "Jean-Piere", "MARCHAND"), Likeness.NEAR),
+        (TYPED, names("M.", "Jeam-Pierre", "MARCHANT"), Likeness.NEAR),
+        (TYPED, names("M.", "Jeam", "MARCHANT"), Likeness.NONE),
+        (TYPED, names("Mme", "MARCHANT", "Pierre"), Likeness.NEAR),
+        (TYPED, names("", "Pierre", "MARCHAND-DUBOIS"), Likeness.NEAR),
+        (TYPED, names("", "J.", "MARCHAND"), Likeness.NEAR),
+        (TYPED, names("", "J.-P.", "MARCHANT"), Likeness.NEAR),
+        (TYPED, names("", "K.", "MARCHAND"), Likeness.NONE),
+        (TYPED, names("", "Julie", "MARCHAND"), Likeness.NONE),
+        (INITIAL, names("", "Jean", "N’DIAYE"), Likeness.NEAR),
+        (INITIAL, names("", "Jean", "N’GUESSAN"), Likeness.NONE),
+        (INITIAL, names("", "Karim", "N’DIAYE"), Likeness.NONE),
+        (SHORT, names("", "Lea", "Ba"), Likeness.SAME),
+        (SHORT, names("", "Lia", "Ba"), Likeness.NONE),
+        (SHORT, names("", "Léa", "Da"), Likeness.NONE),
     ],
 )
-def test_names_are_compared_in_all_their_forms(*, other: frozenset[str], is_met: bool) -> None:
-    assert bool(PERSON & other) is is_met
+def test_a_suspended_person_is_recognised_by_the_names(traces: Traces, other: Names, expected: Likeness) -> None:
+    assert likeness(other, traces) is expected
+    assert likeness(other, Traces.loads(traces.dumps())) is expected

@@ -4,43 +4,43 @@ An import compares the people of the files with these rows (`idp.rostering.recon
 digests of names, which a list of names would reveal, so they are encrypted under the secret key.
 """
 
-import json
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import not_, or_, select
 
 from idp import encrypted
 from idp.accounts.suspensions.models import KeptSuspension
+from idp.accounts.suspensions.traces import Traces
 from idp.db import db
 
 _PURPOSE = "kept suspension"
 
 
-def keep(secrets: Sequence[bytes], child_id: uuid.UUID, until: datetime | None, traces: Collection[str]) -> None:
+def keep(secrets: Sequence[bytes], child_id: uuid.UUID, until: datetime | None, traces: Traces) -> None:
     """Keep a suspended tie to a pupil, in the transaction that erases its person.
 
     Args:
         secrets: the secret keys, the present one first.
         child_id: the pupil.
         until: the end of the suspension, or None.
-        traces: the digests of the person's keys and names.
+        traces: what recognises the person.
     """
     row = KeptSuspension(id=uuid.uuid4(), child_id=child_id, until=until)
-    row.person = _encrypt(secrets, row, json.dumps(sorted(traces)).encode())
+    row.person = _encrypt(secrets, row, traces.dumps())
     db.session.add(row)
 
 
-def holding(secrets: Sequence[bytes], moment: datetime) -> Iterator[tuple[uuid.UUID, list[str]]]:
-    """Yield the pupil and the digests of each suspension that holds at `moment`.
+def holding(secrets: Sequence[bytes], moment: datetime) -> Iterator[tuple[uuid.UUID, Traces]]:
+    """Yield the pupil and the traces of each suspension that holds at `moment`.
 
     Raises:
         UndecryptableError: no secret key decrypts a row. An import must stop then: it would open the access again.
     """
     held = or_(KeptSuspension.until.is_(None), not_(KeptSuspension.where_over(moment)))
     for row in db.session.scalars(select(KeptSuspension).where(held)).all():
-        yield row.child_id, json.loads(encrypted.decrypt(secrets, _PURPOSE, row.person, str(row.id)))
+        yield row.child_id, Traces.loads(encrypted.decrypt(secrets, _PURPOSE, row.person, str(row.id)))
 
 
 def encrypt_again(secrets: Sequence[bytes]) -> None:

@@ -47,7 +47,7 @@ class Suspension(UuidKey, Base):
 class KeptSuspension(UuidKey, Base):
     """A suspended tie of a person who was erased: no school file may give the person access to the child again.
 
-    `person` are digests of the person's keys and names (`idp.accounts.same_person`), encrypted (`kept`), so that a copy
+    `person` are digests of the person's keys and names (`traces`), encrypted (`kept`), so that a copy
     of the database names nobody. `until` is the end of the suspension; empty if nobody said when it ends. The row goes
     at `until`, with the pupil, or when an operator ends it (`idp account end-kept-suspension`).
     """

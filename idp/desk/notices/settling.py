@@ -15,8 +15,10 @@ from idp.accounts.school_notices import Kind, Refusal
 from idp.audit import log
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.access import Right
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations.helpdesk import disputes, renaming
+from idp.operations.helpdesk import disputes, renaming, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
@@ -104,11 +106,18 @@ def in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
 
 
 def answers(notice: SchoolNotice, *, is_disputed: bool) -> Mapping[Answer, Consequence]:
-    """Return the answers that a notice may get, and what each does; `is_disputed` is what `is_in_dispute` says."""
+    """Return the answers that the post may give, and what each does; `is_disputed` is what `is_in_dispute` says."""
     kind = Kind(notice.kind)
+    if ends_suspensions(notice) and not access.may(Right.REOPEN):
+        return {}
     if kind in _DISPUTES and not is_disputed:
         return {Answer.FILE: OVER}
     return WORDS[kind].answers
+
+
+def ends_suspensions(notice: SchoolNotice) -> bool:
+    """Return whether an answer may end a suspension, so that only the head gives it, with a fresh proof."""
+    return notice.kind == Kind.GUARDIAN_WAITS.value
 
 
 def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
@@ -128,6 +137,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
+        elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
+            suspension.admit(notice.id, reply.kept)
         else:
             _note(notice, reply)
     except RefusedError as refused:

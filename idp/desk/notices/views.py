@@ -97,6 +97,8 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     consequences = settling.answers(row, is_disputed=is_disputed)
     if chosen not in consequences:
         access.refuse(str(notice))
+    if settling.ends_suspensions(row) and (first := access.proof_first()):
+        return first
     form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
     error = ""

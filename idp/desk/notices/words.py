@@ -16,17 +16,23 @@ class Answer(enum.StrEnum):
     RIGHT = "raison"
     REJECT = "rejet"
     FILE = "fichier"
+    ADMIT = "autre"
+    KEEP_OUT = "ecartee"
 
 
 LABELS: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Donner raison"),
     Answer.REJECT: _l("Rejeter"),
     Answer.FILE: _l("Corrigé dans le fichier"),
+    Answer.ADMIT: _l("C’est une autre personne"),
+    Answer.KEEP_OUT: _l("C’est la personne écartée"),
 }
 SHORT: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Fondé"),
     Answer.REJECT: _l("Rejeté"),
     Answer.FILE: _l("Fichier corrigé"),
+    Answer.ADMIT: _l("Autre personne"),
+    Answer.KEEP_OUT: _l("Personne écartée"),
 }
 """The first word of the sentence that is kept with the notice."""
 
@@ -60,6 +66,24 @@ _END_OF_TIE = Consequence(
 )
 
 WORDS: Mapping[Kind, Words] = {
+    Kind.GUARDIAN_WAITS: Words(
+        _l("Nouveau responsable à vérifier"),
+        _l(
+            "Un accès à cet élève est suspendu et votre fichier lui donne une personne de plus, ou cette personne "
+            "porte presque le nom d’une personne suspendue. En attendant, elle n’a pas accès à l’élève."
+        ),
+        _l("Est-ce la personne écartée, écrite autrement ? Regardez le jugement. Seule la direction répond."),
+        {
+            Answer.ADMIT: Consequence(
+                _l("Cette personne a accès à l’élève tout de suite. La personne écartée reste suspendue."),
+                _l("Cette personne a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
+            ),
+            Answer.KEEP_OUT: Consequence(
+                _l("Cette personne reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
+                _l("Cette personne reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas la nommer."),
+            ),
+        },
+    ),
     Kind.NOT_GUARDIAN: Words(
         _l("Mauvais enfant"),
         _l(

@@ -25,8 +25,8 @@ def list_kept(*, as_json: bool) -> None:
     """List the suspensions that were kept when their people were erased.
 
     While one is kept, no school file gives its person an account or a child in the pupil's school; each import says
-    which line it refused. The person is stored as encrypted digests and cannot be named: the pupil tells which
-    decision it is.
+    which line it refused. Any other person whom a file adds to the pupil waits for the head. The person is stored as
+    encrypted digests and cannot be named: the pupil tells which decision it is.
     """
     rows = [_line(row, child) for row, child in _rows()]
     if as_json:

@@ -48,7 +48,8 @@ def notices(
     """List the events that schools have to know and to settle, oldest first, or settle one notice.
 
     A dispute (who is a guardian, which address is right) is settled with `idp account disputes`, which settles its
-    notice.
+    notice. The head of the school decides about a guardian who waits (`guardian_waits`): `idp account reopen` gives the
+    access and settles the notice; --settle keeps the person out.
     """
     if (notice_id is None) != (sentence is None):
         raise click.UsageError("--settle and --sentence go together")

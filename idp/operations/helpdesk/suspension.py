@@ -20,9 +20,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 
-from idp.accounts import directory, notices
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts import directory, notices, school_notices
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.data_events import AccessReopened, AccessSuspended
@@ -278,6 +279,8 @@ def _close_ents(account: Account) -> int:
 def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] | None = None) -> Suspension:
     """End a suspension before its time; return its row. Of two people who reopen it at once, one succeeds.
 
+    The notice about a guardian who waits for the head is settled with the last suspension that it is about.
+
     Args:
         suspension_id: the decision's row.
         reason: the sentence for the journal.
@@ -297,6 +300,50 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     db.session.refresh(row)
     if not row.holds_at(moment):
         raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
+    _end(account, row, reason, moment)
+    waiting = select(SchoolNotice).where(
+        SchoolNotice.account_id == account.id,
+        SchoolNotice.school_id == row.school_id,
+        school_notices.is_open([Kind.GUARDIAN_WAITS]),
+    )
+    for notice in db.session.scalars(waiting):
+        if not _waiting(notice, account, moment):
+            school_notices.settle_one(notice.id, by=log.current_origin().actor, sentence=reason)
+    return row
+
+
+@unit_of_work()
+def admit(notice_id: uuid.UUID, reason: str) -> None:
+    """Decide that a guardian who waits is not the suspended person: settle the notice and reopen the ties.
+
+    Raises:
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
+    if refusal is not None:
+        raise RefusedError("the notice cannot be settled", refusal.value)
+    notice, moment = db.session.get_one(SchoolNotice, notice_id), now()
+    account = directory.get_for_change(notice.account_id)
+    if account is not None and account.merged_into_id is not None:
+        account = directory.get_for_change(account.merged_into_id)
+    if account is not None:
+        for row in _waiting(notice, account, moment):
+            _end(account, row, reason, moment)
+
+
+def _waiting(notice: SchoolNotice, account: Account, moment: datetime) -> Sequence[Suspension]:
+    """Return the decisions that hold and keep the person of a notice `GUARDIAN_WAITS` from its children."""
+    rows = select(Suspension).where(
+        Suspension.account_id == account.id,
+        Suspension.school_id == notice.school_id,
+        Suspension.child_id.in_(map(uuid.UUID, notice.child_ids)),
+        Suspension.where_holding(moment),
+    )
+    return db.session.scalars(rows.execution_options(populate_existing=True)).all()
+
+
+def _end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
+    """End a decision that holds, with its journal entry."""
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
     db.session.flush()
     tie = db.session.get(Guardianship, (account.id, row.child_id), populate_existing=True) if row.child_id else None
@@ -312,7 +359,6 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
             uai=school.uai if school else "",
         )
     )
-    return row
 
 
 def _until(until: datetime | None) -> str:

@@ -11,8 +11,9 @@ from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.same_person import key_trace, name_traces
+from idp.accounts.same_person import digested
 from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions.traces import Names, Traces
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
@@ -234,7 +235,7 @@ def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
 
 def _keep_suspensions(settings: Settings, person: Person, accounts: Sequence[Account]) -> None:
     """Keep what recognises the person whose access to pupils is suspended, so that no file gives it back."""
-    traces = {key_trace(key) for key in person.roster_keys}.union(*map(name_traces, accounts))
+    traces = Traces.of([*map(digested, accounts), *map(Names.of, person.roster_keys)])
     for child_id, until in _suspended_ties(person).items():
         kept_suspensions.keep(settings.secrets, child_id, until, traces)
 

@@ -93,6 +93,7 @@ NOTICES: Mapping[str, Any] = {
     "other_mailbox": _l("activation avec une autre adresse mail que celle du fichier"),
     "name_in_doubt": _l("fichier dont le nom n’est pas sûrement celui de la même personne"),
     "rectification": _l("correction de données demandée par le délégué à la protection des données"),
+    "guardian_waits": _l("fichier qui nomme une personne de plus pour un élève dont un accès est suspendu"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""

@@ -222,6 +222,11 @@ _NAMED = (
     "SELECT family_name, given_name, coalesce(class_name, '') AS class_name FROM student WHERE key = :key UNION ALL "
     "SELECT family_name, given_name, '' AS class_name FROM guardian WHERE key = :key"
 )
+_STOPPED_FOR = (
+    f"SELECT DISTINCT {_OF_CHILD} FROM stopped_link w JOIN student s ON s.key = w.student "
+    "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key ORDER BY 1"
+)
+_STOPPED = frozenset({"suspended", "guardian_waits"})
 TOLD_BY_NAME = frozenset({"guardian_left"})
 """The issues that are lines of another kind."""
 _ENROLLED = "SELECT count(*) FROM known_child WHERE in_scope AND NOT is_left"
@@ -254,7 +259,9 @@ def problems(staging: Staging) -> Iterator[Difference]:
     """Yield the issues as lines, each with the name that the file gives to its key."""
     for issue in issues(staging):
         named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
-        yield Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, sentence_of(issue))
+        children = ", ".join(staging.values(_STOPPED_FOR, key=issue.key)) if issue.code in _STOPPED else ""
+        sentence = sentence_of(issue) + (f" Élève : {children}." if children else "")
+        yield Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, sentence)
 
 
 def issues(staging: Staging) -> Iterator[Issue]:

@@ -1,13 +1,12 @@
 """Registers the Python functions that the statements on the staging database call."""
 
-import json
 import re
 import sqlite3
 from functools import lru_cache
 
 from idp.accounts.directory import name_key
 from idp.accounts.models import Account
-from idp.accounts.same_person import key_trace, name_traces, shares_a_name
+from idp.accounts.same_person import shares_a_name
 from idp.folding import fold
 from idp.rostering.reconcile import decide
 from idp.rostering.reconcile.continuity import civilities_agree
@@ -22,7 +21,6 @@ def register(connection: sqlite3.Connection) -> None:
         ("same_home", 6, same_home),
         ("name_key", 2, name_key),
         ("civilities_agree", 2, civilities_agree),
-        ("traces", 5, _traces),
         ("bare_key", 1, _bare_key),
         ("is_namesake", 5, _is_namesake),
         ("decide_new", 3, _decide_new),
@@ -48,19 +46,6 @@ def _shares_a_name(given_name: str, family_name: str, known_given_name: str, kno
     names = (given_name, family_name), (known_given_name, known_family_name)
     first, other = (Account(given_name=given, family_name=family, birth_name="") for given, family in names)
     return shares_a_name(first, other)
-
-
-def _traces(
-    key: str | None, civility: str | None, given_name: str | None, family_name: str | None, birth_name: str | None
-) -> str:
-    """Return the traces of a person's key and names, as JSON."""
-    person = Account(
-        civility=civility or "",
-        given_name=given_name or "",
-        family_name=family_name or "",
-        birth_name=birth_name or "",
-    )
-    return json.dumps(sorted({*name_traces(person), key_trace(key or "")}))
 
 
 def _bare_key(key: str) -> str:

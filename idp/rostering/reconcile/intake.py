@@ -4,6 +4,7 @@ import json
 import unicodedata
 from typing import Any
 
+from idp.person_names import foreign_letter
 from idp.rostering.reconcile.schema import GuardianRow, LinkRow, SchoolRow, StudentRow, UnreadRow
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Guardian, Issue, Link, Record, School, Severity, Student, StudentLink
@@ -17,6 +18,8 @@ _UNSEEN = frozenset(("Cc", "Cs", "Co"))
 def add(staging: Staging, record: Record) -> None:
     """Store a record or an issue. A row that a reader refused is counted, so that no row is lost."""
     match record:
+        case Student() | Guardian() if refused := _foreign(record):
+            _add_issue(staging, refused)
         case Student():
             _add_student(staging, record)
         case Guardian():
@@ -28,6 +31,21 @@ def add(staging: Staging, record: Record) -> None:
             _add_school(staging, record)
         case Issue():
             _add_issue(staging, record)
+
+
+def _foreign(record: Student | Guardian) -> Issue | None:
+    """Return the refusal of a person whose name has a letter that is not Latin."""
+    birth_name = record.birth_name if isinstance(record, Guardian) else None
+    names = (record.given_name, record.family_name, birth_name)
+    letter = next(filter(None, (foreign_letter(name) for name in names if name)), "")
+    if not letter:
+        return None
+    message = (
+        f"La lettre « {letter} » de ce nom n’est pas une lettre latine, même si elle y ressemble : la ligne n’est pas "
+        "prise. Tapez le nom de nouveau."
+    )
+    kind = "guardian" if isinstance(record, Guardian) else "student"
+    return Issue(Severity.ERROR, record.place, record.key, "foreign_letter", message, refuses=kind)
 
 
 def _add_issue(staging: Staging, issue: Issue) -> None:

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
-from idp.accounts import retired
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts import retired, school_notices
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.retired import RetiredName
-from idp.accounts.same_person import name_traces
+from idp.accounts.same_person import digested
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
@@ -126,6 +128,20 @@ class Homes(NamedTuple):
 
     outside: frozenset[str]
     shared: frozenset[str]
+
+
+class SuspendedPerson(NamedTuple):
+    """A person whose account or tie is suspended, with one pupil.
+
+    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
+    person who was erased has no account.
+    """
+
+    uai: str
+    child: str
+    pupil: Traces
+    account: str
+    traces: Traces
 
 
 def copy_schools(context: Context) -> None:
@@ -266,40 +282,58 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
     return Homes(frozenset(account_ids) - ours, frozenset(ours & is_elsewhere))
 
 
-def suspended_people(secrets: Sequence[bytes]) -> set[tuple[str, str]]:
-    """Return the traces of all people of whom a school suspended the account or a tie, as (UAI, trace).
+def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
+    """Return all people of whom a school suspended the account or a tie.
 
     People who were erased since count too. So do ended ties: a suspension must not end because a pupil left the file
-    for one day. The UAI of a suspended account without ties is empty.
+    for one day.
 
     Raises:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
-    kept = dict[uuid.UUID, list[str]]()
-    for child, traces in kept_suspensions.holding(secrets, now()):
-        kept.setdefault(child, []).extend(traces)
-    schools = _all(select(Child.id, School.uai).join(School).where(one_of(Child.id, sorted(kept)))) if kept else ()
-    return _suspended_accounts() | {(uai, trace) for child, uai in schools for trace in kept[child]}
+    kept = list(kept_suspensions.holding(secrets, now()))
+    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
+    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
+    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept]
+    return [*_suspended_accounts(), *erased]
 
 
-def _suspended_accounts() -> set[tuple[str, str]]:
-    decisions = _all(select(Suspension.account_id, Suspension.child_id).where(Suspension.where_holding(now())))
-    closed, accounts = set(decisions), sorted({account for account, _ in decisions})
-    if not accounts:
-        return set()
+def _suspended_accounts() -> list[SuspendedPerson]:
+    closed = set(_decisions())
+    if not closed:
+        return []
     ties = _all(
-        select(Account, Child.id, School.uai)
+        select(Account, Child, School.uai)
         .outerjoin(Guardianship, Guardianship.account_id == Account.id)
         .outerjoin(Child, Child.id == Guardianship.child_id)
         .outerjoin(School, School.id == Child.school_id)
-        .where(one_of(Account.id, accounts))
+        .where(one_of(Account.id, sorted({account for account, _ in closed})))
     )
-    return {
-        (uai or "", trace)
+    traces = {account: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
+    return [
+        _suspended(child, uai, account.id.hex, traces[account])
         for account, child, uai in ties
-        if not closed.isdisjoint({(account.id, child), (account.id, None)})
-        for trace in name_traces(account)
+        if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
+    ]
+
+
+def _decisions() -> Iterator[tuple[uuid.UUID, uuid.UUID | None]]:
+    """Yield the suspensions that hold, as (account, child). A guardian who waits for the head is not excluded yet."""
+    notices = select(SchoolNotice.account_id, SchoolNotice.school_id, SchoolNotice.child_ids)
+    waiting = {
+        (account, school, uuid.UUID(child))
+        for account, school, children in _all(notices.where(school_notices.is_open([Kind.GUARDIAN_WAITS])))
+        for child in children
     }
+    holding = select(Suspension.account_id, Suspension.school_id, Suspension.child_id)
+    for account, school, child in _all(holding.where(Suspension.where_holding(now()))):
+        if (account, school, child) not in waiting:
+            yield account, child
+
+
+def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
+    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
+    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:

@@ -310,12 +310,13 @@ class KeptKeyRow(NamedTuple):
 
 @table("allowed_link", "PRIMARY KEY (child, account)")
 class AllowedLinkRow(NamedTuple):
-    """A link that the files ask for and the rules allow."""
+    """A link that the files ask for and the rules allow; `is_waiting` says that the head decides about it first."""
 
     child: str
     account: str
     kinship: str
     authority: int
+    is_waiting: bool
 
 
 @table("excluded_link", "PRIMARY KEY (child, account)")

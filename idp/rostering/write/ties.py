@@ -12,10 +12,11 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
+from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.write import statements
+from idp.rostering.write import statements, waits
 from idp.rostering.write.statements import ChangedLink, ChildAccount
 from idp.sessions import closing
 
@@ -46,10 +47,11 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 
 
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
-    """Write the ties of a page of pupils that are new, changed or hold again."""
+    """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
     lock_accounts(row.account for row in rows)
-    new, changed, readmitted, opened, reopened = [], [], [], [], set()
+    moment = now()
+    new, changed, readmitted, opened, reopened, waiting = [], [], [], [], set(), []
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
         named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
@@ -60,7 +62,9 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
             if row.is_ended:
                 reopened.add(ends["account_id"])
         else:
-            new.append(ends | values)
+            new.append(ends | values | {"suspended_at": moment if row.is_waiting else None})
+            if row.is_waiting:
+                waiting.append(ends)
         if row.has_account:
             if row.is_ended and not (row.is_excluded or row.is_disputed):
                 opened.append(ends)
@@ -74,6 +78,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
+    waits.tell_heads(waiting, moment)
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:

@@ -97,9 +97,10 @@ PHASES = (
     _phase(guardians.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
     _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
     _phase(
-        suspended.refuse_suspended,
-        "student link guardian known_account known_alias known_link suspended_name",
-        "suspended_name guardian.outcome link issue",
+        suspended.stop_suspended,
+        "student link guardian known_account known_alias known_child known_link suspended_school protected_child "
+        "stopped_link",
+        "suspended_school protected_child stopped_link guardian.outcome link issue",
         asks_database=True,
     ),
     _phase(
@@ -115,8 +116,9 @@ PHASES = (
     ),
     _phase(
         links.find_links,
-        "link student guardian known_alias known_account known_link known_child allowed_link excluded_link",
-        "allowed_link allowed_link.authority excluded_link issue",
+        "link student guardian known_alias known_account known_link known_child allowed_link excluded_link "
+        "stopped_link",
+        "allowed_link allowed_link.authority allowed_link.is_waiting excluded_link issue",
     ),
     _phase(leavers.find_absent, "student known_child unread", "absent_student student.lists_guardians"),
     _phase(

@@ -1,64 +1,191 @@
-"""Refuses new accounts and new ties of people who may be a suspended person of the same school.
+"""Stops new accounts and new ties that would go round a suspension.
 
-If another software numbers the pupils or the guardians again, a suspended person would otherwise get a new tie or a new
-account that is not suspended. Names are compared in all their forms (`same_person.name_traces`), and each refusal is an
-issue: a human decides whether it is a namesake. A tie that the database has keeps its own suspension.
+If another software numbers the pupils or the guardians again, or if a file writes a name in another way, a suspended
+person would otherwise get a new tie or a new account that is not suspended. So the new people of the schools in which
+somebody is suspended are compared with the suspended people (`idp.accounts.suspensions.traces`):
+
+1. A person who has the names of one whose access is suspended in the school, or nearly the names of one whose access to
+   the same pupil is, is recognised: the record is refused.
+2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
+   person of another pupil of the school who has nearly the names. The tie is written as a suspended one
+   (`idp.rostering.write.waits`).
+
+Each of them is an issue, because it may be a namesake. A tie that the database has keeps its own suspension.
 """
 
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from idp.accounts.suspensions.traces import Likeness, Names, likeness
 from idp.rostering.reconcile import known, outcomes
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
+from idp.rostering.reconcile.known import SuspendedPerson
 from idp.rostering.reconcile.outcomes import Fate
-from idp.rostering.reconcile.rows.bounds import SuspendedNameRow
+from idp.rostering.reconcile.rows.bounds import ProtectedChildRow, StoppedLinkRow, SuspendedSchoolRow
 from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
+_PAGE = 1000
+
+
+class Why(enum.StrEnum):
+    """Why a new link gives no access."""
+
+    RECOGNISED = "recognised"
+    NEW_GUARDIAN = "new_guardian"
+    ALIKE = "alike"
+
+
+class _Link(NamedTuple):
+    """A link that is new or holds again, with the names of its person.
+
+    `account` is empty if the person has none. `was_tied` says that the account had this tie, which ended.
+    """
+
+    student: str
+    guardian: str
+    child: str
+    uai: str
+    is_new_pupil: bool
+    pupil_given_name: str
+    pupil_family_name: str
+    account: str
+    was_tied: bool
+    civility: str
+    given_name: str
+    family_name: str
+    birth_name: str
+
+
 _STARTS = outcomes.with_fate("guardian", Fate.NEW)
 _GOES_ON = outcomes.with_fate("guardian", Fate.KNOWN, Fate.ALIAS)
+_FIELDS = ("civility", "given_name", "family_name", "birth_name")
 _LINKS = (
+    "SELECT l.student AS student, l.guardian AS guardian, coalesce(s.child_id, '') AS child, s.uai AS uai, "
+    "NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key) AS is_new_pupil, "
+    "coalesce(s.given_name, '') AS pupil_given_name, coalesce(s.family_name, '') AS pupil_family_name, "
+    "coalesce(k.id, '') AS account, {was_tied} AS was_tied, {names} "
     "FROM student s CROSS JOIN link l ON l.student = s.key {people} "
-    "WHERE (s.uai IN (SELECT uai FROM suspended_name) OR '' IN (SELECT uai FROM suspended_name)) "
+    "WHERE (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
+    "OR s.child_id IN (SELECT child FROM protected_child)) "
     f"AND s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most "
 )
-"""The links of the schools in which somebody is suspended: there are few, and only their names are folded."""
-_IS_NEW = "NOT EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = {account})"
-_IS_SUSPENDED = (
-    "EXISTS (SELECT 1 FROM json_each(traces({person})) t JOIN suspended_name n "
-    "ON n.trace = t.value AND n.uai IN (s.uai, ''))"
-)
-_FIELDS = ("civility", "given_name", "family_name", "birth_name")
-_OF_RECORD = f"g.key, {said_or_known('g', 'k', *_FIELDS)}"
-_OF_ACCOUNT = ", ".join(("k.key", *(f"k.{field}" for field in _FIELDS)))
-_REFUSE = (
-    f"UPDATE guardian SET outcome = '{Outcome.SUSPENDED}' WHERE key IN (SELECT g.key "
-    + _LINKS.format(
-        people="CROSS JOIN guardian g ON g.key = l.guardian LEFT JOIN known_account k ON k.id = g.account_id"
-    )
-    + f"AND g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} "
-    f"AND {_IS_NEW.format(account='g.account_id')})) AND {_IS_SUSPENDED.format(person=_OF_RECORD)})"
-)
-_TIES_ALONE = (
+"""The links of the schools in which somebody is suspended: there are few, and only their names are compared."""
+_IS_KNOWN = "EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = k.id{more})"
+_WAS_TIED = _IS_KNOWN.format(more="")
+_HOLDS_NOT = f"NOT {_IS_KNOWN.format(more=' AND NOT t.is_ended')}"
+_OF_RECORDS = (
     _LINKS.format(
-        people="LEFT JOIN known_alias a ON a.key = l.guardian "
-        "JOIN known_account k ON k.id = a.account OR (a.key IS NULL AND k.key = l.guardian)"
+        was_tied=f"g.outcome IN {_GOES_ON} AND {_WAS_TIED}",
+        names=", ".join(f"coalesce({said_or_known('g', 'k', field)}, '') AS {field}" for field in _FIELDS),
+        people="CROSS JOIN guardian g ON g.key = l.guardian LEFT JOIN known_account k ON k.id = g.account_id",
     )
-    + "AND l.guardian NOT IN (SELECT key FROM guardian) "
-    f"AND {_IS_NEW.format(account='k.id')} "
-    f"AND {_IS_SUSPENDED.format(person=_OF_ACCOUNT)}"
+    + f"AND g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} AND {_HOLDS_NOT}))"
+)
+_WITHOUT_RECORD = (
+    _LINKS.format(
+        was_tied=_WAS_TIED,
+        names=", ".join(f"k.{field} AS {field}" for field in _FIELDS),
+        people="LEFT JOIN known_alias a ON a.key = l.guardian "
+        "JOIN known_account k ON k.id = a.account OR (a.key IS NULL AND k.key = l.guardian)",
+    )
+    + f"AND l.guardian NOT IN (SELECT key FROM guardian) AND {_HOLDS_NOT}"
 )
 """Links to accounts of which the files hold no record."""
-_FIND_TIES_ALONE = f"SELECT l.file, l.line, l.guardian {_TIES_ALONE}"
-_DROP_TIES_ALONE = f"DELETE FROM link WHERE (student, guardian) IN (SELECT l.student, l.guardian {_TIES_ALONE})"
+
+_RECOGNISED = f"SELECT guardian FROM stopped_link WHERE why = '{Why.RECOGNISED}'"
+_REFUSE = f"UPDATE guardian SET outcome = '{Outcome.SUSPENDED}' WHERE key IN ({_RECOGNISED})"
+_ALONE = (
+    "(student, guardian) IN (SELECT student, guardian FROM stopped_link "
+    f"WHERE why = '{Why.RECOGNISED}') AND guardian NOT IN (SELECT key FROM guardian)"
+)
+_FIND_ALONE = f"SELECT file, line, guardian FROM link WHERE {_ALONE}"
+_DROP_ALONE = f"DELETE FROM link WHERE {_ALONE}"
+_DOUBT_CORRECTIONS = (
+    f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
+    f"AND outcome = '{Outcome.NAME_CORRECTED}' AND key IN (SELECT l.guardian FROM protected_child p "
+    "JOIN student s ON s.child_id = p.child JOIN link l ON l.student = s.key)"
+)
+"""A corrected name would make another person of a guardian who never got a letter."""
+_WAITING = (
+    "SELECT l.file, l.line, l.guardian FROM stopped_link w JOIN link l ON l.student = w.student "
+    f"AND l.guardian = w.guardian WHERE w.why = :why AND w.guardian NOT IN ({_RECOGNISED})"
+)
+_WAITS = {
+    Why.NEW_GUARDIAN: (
+        "Un accès à cet élève est suspendu, et le fichier lui donne une personne de plus : elle n’a pas accès à "
+        "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
+    ),
+    Why.ALIKE: (
+        "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
+        "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
+    ),
+}
 
 
-def refuse_suspended(context: Context) -> None:
-    """Refuse the records, and the links without a record, that would go round a suspension."""
+def stop_suspended(context: Context) -> None:
+    """Refuse the people who are recognised as suspended ones, and have the head decide about those who may be."""
     staging, most = context.staging, context.most_authority
     people = known.suspended_people(context.secrets)
     if not people:
         return
-    staging.insert(SuspendedNameRow, sorted(people))
-    staging.run(_REFUSE, most=most)
+    staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
+    staging.insert(ProtectedChildRow, sorted({(person.child,) for person in people if person.child}))
+    judge = _Judge(people)
+    for statement in (_OF_RECORDS, _WITHOUT_RECORD):
+        for page in staging.pages(_Link, statement, _PAGE, most=most):
+            verdicts = ((link.student, link.guardian, judge.verdict(link)) for link in page)
+            staging.insert(StoppedLinkRow, [verdict for verdict in verdicts if verdict[2]])
+    staging.run(_REFUSE)
+    staging.run(_DOUBT_CORRECTIONS)
     consequence = outcomes.GUARDIANS[Outcome.SUSPENDED]
-    staging.tell_all(Severity.ERROR, consequence.code, consequence.message, _FIND_TIES_ALONE, most=most)
-    staging.run(_DROP_TIES_ALONE, most=most)
+    staging.tell_all(Severity.ERROR, consequence.code, consequence.message, _FIND_ALONE)
+    staging.run(_DROP_ALONE)
+    for why, message in _WAITS.items():
+        staging.tell_all(Severity.ERROR, "guardian_waits", message, _WAITING, why=why)
+
+
+class _Judge:
+    """Compares the people of new links with the suspended people of the same school."""
+
+    def __init__(self, people: Sequence[SuspendedPerson]) -> None:
+        self.by_child: dict[str, list[SuspendedPerson]] = {}
+        self.by_school: dict[str, list[SuspendedPerson]] = {}
+        for person in people:
+            self.by_child.setdefault(person.child, []).append(person)
+            self.by_school.setdefault(person.uai, []).append(person)
+
+    def verdict(self, link: _Link) -> Why | None:
+        """Return why a link is stopped; None if it is not."""
+        names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
+        of_pupil, of_school = self._of_pupil(link), self.by_school.get(link.uai, ())
+        if link.was_tied:  # a guardian who returns with the pupil, and keeps a suspension of their own
+            others = [person for person in of_pupil if person.account != link.account]
+            return Why.RECOGNISED if _most(names, others) is Likeness.SAME else None
+        in_school = _most(names, of_school)
+        if (
+            in_school is Likeness.SAME
+            or _most(names, of_pupil) >= Likeness.NEAR
+            or _most(names, self.by_school.get("", ())) is Likeness.SAME
+        ):
+            return Why.RECOGNISED
+        if of_pupil:
+            return Why.NEW_GUARDIAN
+        return Why.ALIKE if in_school is Likeness.NEAR else None
+
+    def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
+        """Return the people whose access to the pupil is suspended.
+
+        A new pupil who has the names, or nearly, of a pupil of the school may be that pupil under another number.
+        """
+        if not link.is_new_pupil:
+            return self.by_child.get(link.child, ())
+        pupil = Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
+        return [person for person in self.by_school.get(link.uai, ()) if likeness(pupil, person.pupil)]
+
+
+def _most(names: Names, people: Sequence[SuspendedPerson]) -> Likeness:
+    """Return how much a names looks like one of some suspended people."""
+    return max((likeness(names, person.traces) for person in people), default=Likeness.NONE)

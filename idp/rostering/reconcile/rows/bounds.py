@@ -33,12 +33,24 @@ class SharedAccountRow(NamedTuple):
     account: str
 
 
-@table("suspended_name", "PRIMARY KEY (uai, trace)")
-class SuspendedNameRow(NamedTuple):
-    """A trace of a person whose account, or a tie of whose account, is suspended (`same_person.name_traces`).
-
-    `uai` is the school of the tie; empty for an account without ties, which no school may open again.
-    """
+@table("suspended_school", "PRIMARY KEY (uai)")
+class SuspendedSchoolRow(NamedTuple):
+    """A school in which somebody is suspended; empty for an account without ties, which no school may open again."""
 
     uai: str
-    trace: str
+
+
+@table("protected_child", "PRIMARY KEY (child)")
+class ProtectedChildRow(NamedTuple):
+    """A pupil to whom somebody's access is suspended."""
+
+    child: str
+
+
+@table("stopped_link", "PRIMARY KEY (student, guardian)")
+class StoppedLinkRow(NamedTuple):
+    """A new link of the files that gives no access for now; `why` is a `suspended.Why`."""
+
+    student: str
+    guardian: str
+    why: str

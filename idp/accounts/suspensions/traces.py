@@ -1,0 +1,199 @@
+"""Recognises a suspended person among the people of a school's files: the one home of that comparison.
+
+The names of the suspended person are kept as digests (`Traces`), because the person may have been erased since. The
+names of a names are digested in the same way (`Names`). A digest tells equal texts only, so a tolerated typing
+error is a pattern that both names have: « march?nd » for « marchand » and « marchend ».
+"""
+
+import enum
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+from typing import Self
+
+from idp.person_names import CIVILITIES, PARTICLES, civility, joined, words
+
+_SHORTEST = 4
+"""Letters. In a shorter name, one error makes another name: Léa and Lia."""
+_ERROR = "?"
+
+
+class Likeness(enum.IntEnum):
+    """How much a names looks like a suspended person, from the least to the most."""
+
+    NONE = 0
+    NEAR = 1
+    """A form of the names is the same without the civility, with one typing error, with an initial, or in a part."""
+    SAME = 2
+    """The key is the same, or a civility, a given name and a family name are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """The digests that recognise a suspended person.
+
+    Attributes:
+        keys: of the person's keys in the school files, if the person was erased.
+        civilities: the known civilities, which are no digests.
+        given: of the forms of the given names, of their patterns, and of their first letters.
+        family: of the forms of the family names, usual and birth, and of their patterns.
+    """
+
+    keys: frozenset[str]
+    civilities: frozenset[str]
+    given: frozenset[str]
+    family: frozenset[str]
+
+    @classmethod
+    def of(cls, people: Iterable["Names"]) -> Self:
+        """Return the traces of a person who has these names and keys, which are several if accounts were merged."""
+        everyone = list(people)
+        return cls(
+            frozenset(person.key for person in everyone if person.key),
+            frozenset(person.civility for person in everyone if person.civility),
+            frozenset().union(*(name.kept for person in everyone for name in person.given)),
+            frozenset().union(*(name.kept for person in everyone for name in person.family)),
+        )
+
+    @classmethod
+    def loads(cls, text: bytes) -> Self:
+        """Return the traces of `dumps`."""
+        stored = json.loads(text)
+        return cls(*(frozenset(stored[field.name]) for field in fields(cls)))
+
+    def dumps(self) -> bytes:
+        """Return the traces as JSON."""
+        return json.dumps({field.name: sorted(getattr(self, field.name)) for field in fields(self)}).encode()
+
+
+@dataclass(frozen=True)
+class _Name:
+    """The digests of one given name or family name.
+
+    Attributes:
+        whole: of its forms, as `Likeness.SAME` compares them.
+        loose: of its parts, and of what asks for its initials.
+        parts: the parts themselves.
+        initials: of what answers to its initials.
+    """
+
+    whole: frozenset[str]
+    loose: frozenset[str]
+    parts: frozenset[str]
+    initials: frozenset[str] = frozenset()
+
+    @cached_property
+    def mistyped(self) -> frozenset[str]:
+        """The digests of the patterns of the parts."""
+        return _digests(f"~{pattern}" for part in self.parts for pattern in _patterns(part))
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The digests that are kept of a suspended person."""
+        return self.whole | _digests(f"~{part}" for part in self.parts) | self.mistyped | self.initials
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a person, digested for a comparison."""
+
+    key: str
+    civility: str
+    given: tuple[_Name, ...]
+    family: tuple[_Name, ...]
+
+    @classmethod
+    def of(cls, key: str = "", title: str = "", given: Iterable[str] = (), family: Iterable[str] = ()) -> Self:
+        """Return the digests of a person's key in the school files, civility, given names and family names."""
+        known = civility(title)
+        return cls(
+            _digest(f"key|{key}") if key else "",
+            known if known in CIVILITIES else "",
+            tuple(_given(name) for name in given if name),
+            tuple(_family(name) for name in family if name),
+        )
+
+
+def likeness(names: Names, traces: Traces) -> Likeness:
+    """Return how much a person looks like the suspended person of some traces.
+
+    Case, accents, hyphens and the order of given name and family name do not count. One of several given names is
+    enough, and so is a part of a double family name. An unknown civility agrees with any other.
+    """
+    if names.key in traces.keys:
+        return Likeness.SAME
+    closest = Likeness.NONE
+    for given_name in names.given:
+        for family_name in names.family:
+            closest = max(closest, _of_names(given_name, family_name, traces))
+            closest = max(closest, _of_names(family_name, given_name, traces))  # a file may have exchanged its columns
+    is_other = bool(names.civility and traces.civilities) and names.civility not in traces.civilities
+    return min(closest, Likeness.NEAR) if is_other else closest
+
+
+def _of_names(given: _Name, family: _Name, traces: Traces) -> Likeness:
+    """Return the likeness of a given name and a family name: one typing error in both together is tolerated."""
+    if not (given.whole.isdisjoint(traces.given) or family.whole.isdisjoint(traces.family)):
+        return Likeness.SAME
+    given_agrees = not given.loose.isdisjoint(traces.given)
+    family_agrees = not family.loose.isdisjoint(traces.family)
+    if given_agrees and (family_agrees or not family.mistyped.isdisjoint(traces.family)):
+        return Likeness.NEAR
+    if family_agrees and not given.mistyped.isdisjoint(traces.given):
+        return Likeness.NEAR
+    return Likeness.NONE
+
+
+@lru_cache(maxsize=2000)
+def _given(name: str) -> _Name:
+    """Return the digests of a given name. Results are cached, because given names repeat.
+
+    An initial agrees with the names that begin with it, but two names of one initial do not agree. So « Jean » asks for
+    `.j` and answers to `^j`, and « J. » asks for both and answers to both.
+    """
+    parts = _long(words(name))
+    asks, answers = {f".{part[0]}" for part in parts}, {f"^{part[0]}" for part in parts}
+    if all(len(part) == 1 for part in parts):
+        asks = answers = asks | answers
+    parts |= _long([joined(name)])
+    return _Name(
+        _digests(f"={form}" for form in _long([*map(joined, name.split()), joined(name)])),
+        _digests({f"~{part}" for part in parts} | asks),
+        frozenset(parts),
+        _digests(answers),
+    )
+
+
+def _family(name: str) -> _Name:
+    """Return the digests of a family name: particles and single letters (« N’Diaye ») are no part of their own."""
+    parts = _long([*(word for word in words(name) if word not in PARTICLES), joined(name)])
+    return _Name(_digests(f"={part}" for part in parts), _digests(f"~{part}" for part in parts), frozenset(parts))
+
+
+def _long(forms: Iterable[str]) -> set[str]:
+    """Return the forms of several letters; single letters if there are no others."""
+    chosen = set(forms) - {""}
+    return {form for form in chosen if len(form) > 1} or chosen
+
+
+def _patterns(form: str) -> Iterator[str]:
+    """Yield the patterns that another form shares if one letter is added, left out, replaced or exchanged."""
+    if len(form) < _SHORTEST:
+        return
+    for place in range(len(form) + 1):
+        yield f"{form[:place]}{_ERROR}{form[place:]}"
+    for place in range(len(form)):
+        yield f"{form[:place]}{_ERROR}{form[place + 1 :]}"
+    for place in range(len(form) - 1):
+        pair = "".join(sorted(form[place : place + 2]))
+        yield f"{form[:place]}<{pair}>{form[place + 2 :]}"
+
+
+def _digests(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_digest, texts))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,48 @@
+"""Takes the names of people apart, for comparisons."""
+
+import re
+import unicodedata
+
+from idp.folding import fold
+
+PARTICLES = frozenset(
+    re.split(
+        " ",
+        "a al ait ben bin bint d da das de del della den der des di do dos du el "
+        "ep epouse et la las le les los nee o of ould san st ste ter van von y",
+    )
+)
+"""Words that many family names share."""
+CIVILITIES = frozenset({"m", "mme"})
+"""The known values of `civility`."""
+_LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
+"""The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
+
+
+def civility(text: str) -> str:
+    """Return a person's civility: « m », « mme », another word, or the empty text."""
+    word = fold(text).strip(". ")
+    return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
+
+
+def words(name: str) -> list[str]:
+    """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
+    return "".join(c if c.isalnum() else " " for c in fold(name)).split()
+
+
+def joined(name: str) -> str:
+    """Return the letters and digits of a name, folded: « Anne-Marie » gives « annemarie »."""
+    return "".join(words(name))
+
+
+def foreign_letter(name: str) -> str:
+    """Return the first letter of a name that is not Latin, or the empty text.
+
+    SIECLE and ONDE take names from the civil register, which writes them in Latin letters with any diacritics, so that
+    Turkish, Polish, Vietnamese and Romanian names pass. A letter of another alphabet is a look-alike, by mistake or on
+    purpose: with a Cyrillic « а », a name looks the same on screen and is another one to every comparison.
+    """
+    if name.isascii():
+        return ""
+    letters = (c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm")
+    return next((c for c in letters if not unicodedata.name(c, "").startswith(_LATIN)), "")
