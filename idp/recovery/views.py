@@ -6,6 +6,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 
 from idp.accounts import emails
+from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.accounts.passwords.identity import typed_twice
@@ -66,10 +67,15 @@ def password_sent() -> Response:
 
 @blueprint.route("/mot-de-passe/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
-    """Show the form on GET and change nothing; use the link on POST. The page contains no name."""
+    """Show the form on GET and change nothing; use the link on POST.
+
+    Two parents may share the mailbox, so the page says by initials whose password it is. The identifier is in a hidden
+    field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
+    """
     if request.method != "POST":
         reset_link = passwords.look_up(token)
-        return _form(NewPasswordForm()) if reset_link.account else _closed(token, reset_link.state)
+        account = reset_link.account
+        return _form(NewPasswordForm(), account) if account else _closed(token, reset_link.state)
     try:
         with services().hasher.place("activation"):
             return _choose(token)
@@ -96,7 +102,7 @@ def _choose(token: str) -> Response:
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]
     if form.errors:
-        return _form(form)
+        return _form(form, reset_link.account)
     username = passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value())
     if username is None:
         return _closed(token, passwords.look_up(token).state)
@@ -110,9 +116,15 @@ def _choose(token: str) -> Response:
     return response
 
 
-def _form(form: NewPasswordForm) -> Response:
-    min_length = services().settings.password_min_length
-    return _page("nouveau_mot_de_passe.html", _interaction(), form=form, min_length=min_length)
+def _form(form: NewPasswordForm, account: Account) -> Response:
+    return _page(
+        "nouveau_mot_de_passe.html",
+        _interaction(),
+        form=form,
+        min_length=services().settings.password_min_length,
+        initials=passwords.initials(account),
+        username=account.username,
+    )
 
 
 def _closed(token: str, state: LinkState) -> Response:
