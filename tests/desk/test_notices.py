@@ -1,6 +1,7 @@
 """« Signalements »: which are listed, who settles them, and what each answer does."""
 
 import json
+import re
 import uuid
 from datetime import timedelta
 from html import unescape
@@ -17,7 +18,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import LABELS, WORDS, Answer, sentence
+from idp.desk.notices.words import OVER, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import rectification
 from tests import forked
@@ -116,7 +117,7 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     assert "Ysolde" in page, "the school compares the names"
     assert str(other.id) not in page
     shown = plain(browser.get(f"/comptes/{account.id}"))
-    assert f'<a href="/signalements/{notice.id}">Doublon possible</a>' in shown
+    assert f'<a href="/signalements/{notice.id}">Doublon possible : un courrier à un autre nom</a>' in shown
     assert "Ysolde" not in shown, "the page of one guardian names no other"
 
 
@@ -126,13 +127,26 @@ def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: B
     account, notice = disputed(build)
     browser = colleagues.signed_in()
     page = browser.get(f"/signalements/{notice.id}/{answer.value}")
-    assert heading(page) == str(LABELS[answer])
+    names = {"name": account.display_name, "children": "Malo LEROY"}
+    consequence = WORDS[Kind.NOT_GUARDIAN].answers[answer]
+    assert plain_words(heading(page)) == plain_words(str(consequence.label) % names)
     assert "Ce qui va se passer" in plain(page)
+    assert f"entre {account.display_name} et Malo LEROY" in plain(page), "the pupil is named"
     result = answered(browser, notice, answer)
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait={answer.value}"
     after = plain(browser.get(result.headers["Location"]))
     assert "<h1>Signalement réglé</h1>" in after
-    assert plain_words(str(WORDS[Kind.NOT_GUARDIAN].answers[answer].after)) in after
+    assert plain_words(str(consequence.after) % names) in after
+    steps = [
+        step for step in re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after) if step != "Revenir aux signalements"
+    ]
+    first = (
+        f"Imprimer un courrier pour {account.display_name}"
+        if answer is Answer.REJECT
+        else "Importer le fichier corrigé"
+    )
+    opened = [f"Ouvrir le compte de {account.display_name}"]
+    assert steps == [first, *opened, "Voir la famille de Malo LEROY"]
     tie = tie_of(account)
     assert tie.disputed_at is None
     assert (tie.excluded_at is None) is (answer is Answer.REJECT)
@@ -232,8 +246,13 @@ def test_every_other_notice_is_settled_with_its_sentence(
     assert "par Sylvie Marchand" in listed
 
 
-def test_all_kinds_have_words() -> None:
+def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
     assert set(WORDS) == set(Kind)
+    begin = {Answer.RIGHT: "Donner raison", Answer.REJECT: "Rejeter", Answer.FILE: "Corrigé dans le fichier"}
+    for words in WORDS.values():
+        for answer, consequence in words.answers.items():
+            assert str(consequence.label).startswith(begin[answer])
+    assert str(OVER.label).startswith(begin[Answer.FILE])
 
 
 @each_row(
@@ -251,7 +270,7 @@ def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) ->
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
     rectification.ask(build.active(), "Le nom <b> s’écrit avec deux L.")
     page = colleagues.signed_in().get("/signalements").get_data(as_text=True)
-    assert "Correction demandée" in page
+    assert "Une correction est demandée" in page
     assert "Le nom &lt;b&gt; s’écrit avec deux L." in page
 
 
