@@ -51,7 +51,7 @@ def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
 def leave(browser: FlaskClient, *left: int) -> str:
     """Check files without some of forty families; return why they are refused, empty if they were imported."""
     rows = [line for number, line in enumerate(families(40), 1) if number not in left]
-    key, page = checked(browser, sheet(*rows))
+    key, page = checked(browser, sheet(*rows), remplacer="oui")
     if "Importer</button>" not in page:
         return page
     post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER")
@@ -74,6 +74,19 @@ def test_leavers_of_several_imports_count_together(desk: Flask, colleagues: Coll
         db.session.execute(update(table).where(table.left_at.is_not(None)).values(left_at=now() - timedelta(days=8)))
     db.session.commit()
     assert not leave(secretary, 2, 3, 4, 5, 6), "a week later"
+
+
+@pytest.mark.row("K-13")
+def test_one_pupil_may_leave_a_small_school_in_a_week_with_both_parents(desk: Flask, colleagues: Colleagues) -> None:
+    secretary = colleagues.signed_in()
+    fathers = [row(50 + n, given="Paul", civility="M.", child=f"{1000 + n};FAMILLE{n};Léa;6A") for n in range(1, 8)]
+    rows = [*families(7), *fathers]
+    imported(colleagues.signed_in(Role.HEAD), sheet(*rows))
+    remaining = sheet(*rows[1:7], *rows[8:])
+    assert imported(secretary, remaining).state is State.DONE
+    assert db.session.query(Account).filter(Account.disabled_at.is_not(None)).count() == 2
+    _, page = checked(secretary, sheet(*rows[2:7], *rows[9:]))
+    assert "Trop d’élèves ou de responsables partiraient" in page
 
 
 @pytest.mark.row("K-13")
