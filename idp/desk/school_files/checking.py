@@ -15,7 +15,7 @@ from idp.desk import downloads
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
-from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.jobs.work import Finished, Running
 from idp.desk.school_files import comparing, leaving, nameless, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
@@ -39,9 +39,7 @@ class Part:
 
 def run(running: Running) -> Finished:
     """Check the files of a job."""
-    uploads = running.uploads()
-    if not uploads:
-        raise RefusedError("gone")
+    uploads = comparing.uploads(running.settings, running.id)
     role = Role(running.parameters["role"])
     progress = comparing.Progress(running.tick, running.tick, sum(len(file.content) for file in uploads), _ENDS)
     try:
@@ -107,7 +105,7 @@ def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]
 def parts(settings: Settings, job: Job) -> list[Part] | None:
     """Return the difference that a check found, in the order of `Kind`; None if it is removed."""
     stored = files.for_pages(settings, job.id)
-    if stored is None or not stored.content:
+    if stored is None:
         return None
     kept: dict[str, Any] = json.loads(stored.content)
     totals = job.result.get("lines", {})

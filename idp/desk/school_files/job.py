@@ -5,7 +5,6 @@ Every server imports this module, and few of them import files: what a job needs
 
 from collections.abc import Sequence
 
-from flask import url_for
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.access import Right
@@ -45,8 +44,11 @@ def _after_import(job: Job) -> Sequence[Step]:
     return steps.after_import(job)
 
 
-def _files_page(_job: Job) -> str:
-    return url_for("files.show")
+_BACK = kinds.page("files.show", _l("Revenir aux fichiers"))
+
+
+def _files_page(job: Job) -> str:
+    return _BACK(job).url
 
 
 CHECK = kinds.register(
@@ -56,7 +58,7 @@ CHECK = kinds.register(
         Right.IMPORT_FILES,
         _check,
         _of_check,
-        "files.show",
+        _BACK,
         next_page="files.compare",
         again_to=_files_page,
         again=_l("Vérifier à nouveau"),
@@ -71,7 +73,7 @@ IMPORT = kinds.register(
         Right.IMPORT_FILES,
         _import,
         _of_import,
-        "files.show",
+        _BACK,
         steps=_after_import,
         hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
     )
