@@ -20,7 +20,7 @@ from idp.rostering import lock, reading
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import counts, intake, mistakes
+from idp.rostering.reconcile import counts, difference, intake, mistakes
 from idp.rostering.reconcile.context import Context, Tick
 from idp.rostering.reconcile.counts import Counted
 from idp.rostering.reconcile.mistakes import Mistake
@@ -245,6 +245,8 @@ def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state:
         db.session.add(batch)
         log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
     result.batch = str(batch.id)
+    is_of_one_school = len(result.schools) == 1
+    causes = difference.causes(result.staging) if is_of_one_school else {}
     page: list[dict[str, Any]] = []
     for issue in result.staging.issues():
         page.append(
@@ -256,6 +258,8 @@ def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state:
                 "key": issue.key[:80],
                 "code": issue.code,
                 "message": issue.message,
+                "person": difference.named(result.staging, issue)[0] if is_of_one_school else "",
+                "because": causes.get((issue.key, issue.code), "")[:80],
             }
         )
         if len(page) >= _PAGE:

@@ -1,6 +1,5 @@
 """The import of checked files: who may, what stops it, kills, history."""
 
-import re
 import time
 from datetime import timedelta
 
@@ -17,13 +16,11 @@ from idp.db import db
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
-from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked
-from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
@@ -344,30 +341,3 @@ def test_the_difference_of_eight_hundred_pupils_takes_less_than_five_seconds(
     checked(head, *contents)
     again = time.monotonic() - start
     assert max(first, again) < 5, (first, again)
-
-
-def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Colleagues) -> None:
-    head = colleagues.signed_in(Role.HEAD)
-    imported(head, sheet(*families(40)))
-    rows = families(40)
-    rows[4] = row(5, given="Jean", civility="M.")  # another person under the same key, of whom no letter was printed
-    del rows[39]
-    assert imported(head, sheet(*rows, row(50, mail="x"))).state is State.DONE
-    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
-    assert batch is not None
-    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
-    assert "FAMILLE50 Marie" in page
-    assert "idp account" not in page
-    assert "son compte se ferme" not in page, "who leaves is no problem"
-
-
-def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
-    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
-    folders = ("idp/rostering/readers", "idp/rostering/files", "idp/rostering/reconcile")
-    texts = [
-        text for path in modules(*folders) for text in sentences(parsed(path)) if named.search(text) and "`" not in text
-    ]
-    assert len(texts) > 4
-    assert [text for text in texts if named.search(words.without_commands(text))] == []
-    whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
-    assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from idp import spreadsheet
@@ -16,7 +17,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
-from idp.desk.school_files import comparing, leaving, nameless, words
+from idp.desk.school_files import comparing, leaving, nameless, problems, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
@@ -66,7 +67,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         if nameless.hides_refusal(refusal, staging, sum(counted.read for counted in result.counts.values())):
             refusal = ""
     else:
-        lines = difference.problems(staging) if refusal else difference.rows(staging)
+        lines = chain(problems.of_check(staging), () if refusal else difference.changes(staging))
     kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
     summary = {
         "format": result.format.value if result.format else "",

@@ -138,6 +138,19 @@ def person(name: str, key: str) -> str:
     return name or str(unknown)
 
 
+def with_followers(message: str, names: Sequence[str]) -> str:
+    """Return the sentence of a problem, with the guardians who have no account because of it."""
+    if not names:
+        return message
+    if all(names):
+        following = gettext("Pour cette raison, pas de compte pour %(names)s.", names=", ".join(names))
+    elif len(names) == 1:
+        following = gettext("Pour cette raison, un responsable n’a pas de compte.")
+    else:
+        following = gettext("Pour cette raison, %(n)s responsables n’ont pas de compte.", n=len(names))
+    return f"{message} {following}"
+
+
 def without_commands(sentence: str) -> str:
     """Return a sentence that names pages of the desk instead of commands."""
     for command, page in OF_COMMANDS:

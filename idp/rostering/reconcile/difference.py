@@ -180,6 +180,11 @@ _CLOSING = (
 )
 
 
+class _Caused(NamedTuple):
+    guardian: str
+    student: str
+
+
 class _Tie(NamedTuple):
     family_name: str
     given_name: str
@@ -219,8 +224,18 @@ _TIES_ENDED = (
 """The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
 
 _NAMED = (
-    "SELECT family_name, given_name, coalesce(class_name, '') AS class_name FROM student WHERE key = :key UNION ALL "
-    "SELECT family_name, given_name, '' AS class_name FROM guardian WHERE key = :key"
+    "SELECT family_name, given_name, class_name FROM (SELECT family_name, given_name, coalesce(class_name, '') AS "
+    "class_name, line FROM student WHERE key = :key UNION ALL SELECT family_name, given_name, '', line FROM guardian "
+    "WHERE key = :key) ORDER BY line <> :line"
+)
+"""A pupil and a guardian may have one number: the line says who is meant."""
+CAUSES = frozenset({"student_left", "student_without_class"})
+"""The issues of a pupil from which `_FOLLOWING` follows for the guardians."""
+_FOLLOWING = "no_open_student"
+_CAUSED = (
+    "SELECT guardian, min(student) AS student FROM link WHERE student IN (SELECT key FROM issue WHERE code IN "
+    f"({', '.join(repr(code) for code in sorted(CAUSES))})) "
+    f"AND guardian IN (SELECT key FROM issue WHERE code = '{_FOLLOWING}') GROUP BY guardian"
 )
 TOLD_BY_NAME = frozenset({"guardian_left"})
 """The issues that are lines of another kind."""
@@ -244,17 +259,27 @@ def enrolled(staging: Staging) -> int:
 
 
 def rows(staging: Staging) -> Iterator[Difference]:
-    """Yield the difference, each kind in the order of names."""
-    yield from problems(staging)
+    """Yield the issues as lines, each with the name that the file gives to its key, and then the changes."""
+    for issue in issues(staging):
+        yield Difference(Kind.PROBLEM, *named(staging, issue), sentence_of(issue))
+    yield from changes(staging)
+
+
+def changes(staging: Staging) -> Iterator[Difference]:
+    """Yield what changes, each kind in the order of names."""
     for source in (_pupils, _guardians, _ties):
         yield from source(staging)
 
 
-def problems(staging: Staging) -> Iterator[Difference]:
-    """Yield the issues as lines, each with the name that the file gives to its key."""
-    for issue in issues(staging):
-        named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
-        yield Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, sentence_of(issue))
+def named(staging: Staging, issue: Issue) -> tuple[str, str]:
+    """Return the name and the class that the files give to the key of an issue; empty if they name nobody with it."""
+    person = next(staging.rows(_Person, _NAMED, key=issue.key, line=issue.place.line), _Person("", "", ""))
+    return _name(person.family_name, person.given_name), person.class_name
+
+
+def causes(staging: Staging) -> dict[tuple[str, str], str]:
+    """Return the keys and codes of issues that follow from the issue of a pupil, each with the key of the pupil."""
+    return {(caused.guardian, _FOLLOWING): caused.student for caused in staging.rows(_Caused, _CAUSED)}
 
 
 def issues(staging: Staging) -> Iterator[Issue]:
