@@ -185,7 +185,7 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         is_gone=code == "gone",
         is_refused=bool(refused),
         mistakes=[words.mistake(mistake) for mistake in check.result["mistakes"]],
-        sentences=[] if refused else words.counted(check.result["counts"]),
+        sentences=[] if refused or code == "gone" else words.counted(check.result["counts"]),
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,

@@ -15,8 +15,8 @@ from idp.web import i18n
 
 _REFUSALS = {
     "gone": _l(
-        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou 24 heures sont passées. "
-        "Donnez-les de nouveau."
+        "Les fichiers ne sont plus là : ils sont importés, une vérification plus récente les a remplacés, ou "
+        "24 heures sont passées. Pour les vérifier encore, donnez-les de nouveau."
     ),
     "unreadable": _l(
         "Le service ne peut plus lire ces fichiers : la clé qui les protège a été changée depuis. Donnez-les de "
