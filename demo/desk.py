@@ -1,5 +1,6 @@
 """The school desk of a demonstration: a person in each role, with a link to enrol until it is used."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from idp.desk.staff import invitations
 from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount
 from idp.mail.emails import fold_email
+from idp.operations.personal_data import rectification
 
 HOST = "localhost"
 """Browsers create no passkey for an IP."""
@@ -28,7 +30,7 @@ _PEOPLE = (
     (Role.DPO, "Claire Aubert", "dpd@bureau.test"),
     (Role.ENGINEER, "Yann Le Goff", "ingenierie@bureau.test"),
 )
-_NOTICES = (Kind.LETTER_DOUBT, Kind.LETTER_GUESSED, Kind.LETTER_DOUBT)
+_CORRECTION = "Le nom de naissance manque. La personne a montré sa carte d’identité."
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,38 @@ class Colleague:
 
 
 def open_notices(ents: Sequence[DemoEnt]) -> None:
-    """Give the first school a few notices to settle, at the first start. None of them closes an account."""
+    """Give the first school three notices to settle, at the first start, with what the service writes into them.
+
+    Somebody guesses the password of a letter, a parent adds the letter of the other one, and the DPO asks for a
+    correction. None of them closes an account.
+    """
     if db.session.scalar(select(SchoolNotice.id).limit(1)) is not None:
         return
     school = db.session.scalars(select(School).where(School.uai == ents[0].uais[0])).one()
-    people = db.session.execute(
-        select(Account.id, Child.id.label("child"))
-        .join(Guardianship, Guardianship.account_id == Account.id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school.id)
-        .order_by(Account.username.desc())
-    ).all()
-    children = {row.id: row.child for row in people}
-    for kind, (account_id, child_id) in zip(_NOTICES, children.items(), strict=False):
-        with unit_of_work():
+    families = _families(school)
+    parent, other = next(people for people in families if len(people) > 1)[:2]
+    guessed, corrected = [person for people in families for person in people if person not in {parent, other}][:2]
+    with unit_of_work():
+        for account_id in sorted((guessed, other)):
             directory.get_for_change(account_id)
-            school_notices.add(kind, account_id, {school.id: [child_id]})
+        school_notices.add(Kind.LETTER_GUESSED, guessed, [school.id])
+        school_notices.add(Kind.LETTER_DOUBT, other, [school.id], other_account_id=parent)
+    rectification.ask(db.session.get_one(Account, corrected), _CORRECTION)
+
+
+def _families(school: School) -> list[list[uuid.UUID]]:
+    """Return the guardians of each pupil of a school, the last usernames first."""
+    rows = db.session.execute(
+        select(Guardianship.child_id, Account.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Child.school_id == school.id, Guardianship.is_unended)
+        .order_by(Account.username.desc())
+    )
+    families: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for child_id, account_id in rows:
+        families.setdefault(child_id, []).append(account_id)
+    return list(families.values())
 
 
 def invite(settings: Settings, ents: Sequence[DemoEnt]) -> list[Colleague]:

@@ -128,7 +128,7 @@ _CHILDREN = (
     # pupils without a class, and pupils who left in this school year: their families get no letter
     ("basile", "Basile", "FONTAINE", COLLEGE, ""),
     ("nael", "Naël", "CARPENTIER", LYCEE, "2de 2"),
-    # brothers and sisters: of fewer than twenty pupils, a secretary may let none leave (`school_file`)
+    # brothers and sisters: with them, the collège has the twenty-one pupils that `school_file` speaks of
     ("maeve", "Maeve", "O'BRIEN", COLLEGE, "3e 1"),
     ("killian", "Killian", "O'BRIEN", COLLEGE, "4e 2"),
     ("thao", "Thao", "NGUYEN", COLLEGE, "6e 2"),

@@ -33,6 +33,7 @@ from idp.desk.letter import job as letter_jobs
 from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
+from idp.desk.school_files import names as school_file_names
 from idp.desk.staff import invitations
 from idp.desk.staff import notices as staff_notices
 from idp.desk.statistics import job as figures_job
@@ -240,6 +241,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         invitations.INVITED: partial(invitations.hand_over, settings=settings),
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
+        school_file_names.WAITS: partial(school_files.hand_over, settings=settings),
         alerts.ALERTS: alerts.look,
         figures_job.FIGURES: figures_job.count,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),

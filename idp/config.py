@@ -190,7 +190,8 @@ class Settings(DeskSettings):
         5,
         ge=0,
         le=100,
-        description="share of accounts, in percent, above which an import that ends them needs `--force`",
+        description="share of accounts, in percent, above which an import that ends more than two of them needs "
+        "`--force`; with 0, each needs it",
     )
 
     password_min_length: int = Field(12, ge=8, le=64, description="least number of characters of a password")

@@ -26,6 +26,7 @@ from idp.rostering.reconcile.counts import Counted
 from idp.rostering.reconcile.mistakes import Mistake
 from idp.rostering.reconcile.phases import order, schools
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.told import named_issues
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.write import apply
 
@@ -245,6 +246,8 @@ def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state:
         db.session.add(batch)
         log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
     result.batch = str(batch.id)
+    is_of_one_school = len(result.schools) == 1
+    causes = named_issues.causes(result.staging) if is_of_one_school else {}
     page: list[dict[str, Any]] = []
     for issue in result.staging.issues():
         page.append(
@@ -256,6 +259,8 @@ def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state:
                 "key": issue.key[:80],
                 "code": issue.code,
                 "message": issue.message,
+                "person": named_issues.named(result.staging, issue)[0] if is_of_one_school else "",
+                "because": causes.get((issue.key, issue.code), "")[:80],
             }
         )
         if len(page) >= _PAGE:

@@ -46,7 +46,12 @@ class ImportBatch(UuidKey, Base):
 
 
 class ImportIssue(Base):
-    """An issue of a batch, with a message for a secretary."""
+    """An issue of a batch, with a message for a secretary.
+
+    `person` is the name that the files of one school give to the key, family name first; `idp purge` removes it when
+    pupils who left are removed. `because` is the key of the pupil from whose issue this one follows; empty if it
+    follows from none. Both are empty for files of several schools, whose issues no school reads.
+    """
 
     __tablename__ = "import_issue"
 
@@ -60,3 +65,5 @@ class ImportIssue(Base):
     key: Mapped[str] = mapped_column(String(80))
     code: Mapped[str] = mapped_column(String(40))
     message: Mapped[str] = mapped_column(Text())
+    person: Mapped[str] = mapped_column(String(410), default="")
+    because: Mapped[str] = mapped_column(String(80), default="")

@@ -367,6 +367,8 @@ def upgrade() -> None:
     sa.Column('key', sa.String(length=80), nullable=False),
     sa.Column('code', sa.String(length=40), nullable=False),
     sa.Column('message', sa.Text(), nullable=False),
+    sa.Column('person', sa.String(length=410), nullable=False),
+    sa.Column('because', sa.String(length=80), nullable=False),
     sa.ForeignKeyConstraint(['batch_id'], ['import_batch.id'], name=op.f('fk_import_issue_batch_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_import_issue'))
     )

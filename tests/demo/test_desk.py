@@ -5,7 +5,8 @@ from flask import Flask
 
 from demo import desk
 from demo.ents import DemoEnt, ents_at
-from idp.accounts.models import SchoolNotice
+from idp.accounts.models import Child, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -52,7 +53,13 @@ def test_there_is_a_person_in_each_role_with_a_link_until_it_is_used(ents: list[
     assert [len(posts.of_staff(person.id)) for person in db.session.query(StaffAccount)] == [1] * 6
 
 
-def test_a_few_notices_wait_at_the_first_start_only(ents: list[DemoEnt]) -> None:
+def test_a_few_notices_wait_at_the_first_start_only(ents: list[DemoEnt], build: Build) -> None:
+    build.never_activated(children=[db.session.query(Child).limit(1).one()], given_name="Karim")
     desk.open_notices(ents)
     desk.open_notices(ents)
-    assert db.session.query(SchoolNotice).count() == 3
+    notices = {Kind(notice.kind): notice for notice in db.session.query(SchoolNotice)}
+    assert set(notices) == {Kind.LETTER_GUESSED, Kind.LETTER_DOUBT, Kind.RECTIFICATION}
+    doubt = notices[Kind.LETTER_DOUBT]
+    assert doubt.other_account_id not in {None, doubt.account_id}, "the two people whose names differ"
+    assert notices[Kind.RECTIFICATION].note
+    assert len({notice.account_id for notice in notices.values()} | {doubt.other_account_id}) == 4

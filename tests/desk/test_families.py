@@ -94,7 +94,13 @@ def test_an_account_shows_children_letter_events_and_notices(colleagues: Colleag
     browser = colleagues.signed_in()
     page = main_of(browser, f"/comptes/{account.id}")
     assert heading(browser.get(f"/comptes/{account.id}")) == "Mme Noémie LEROY-VANDEPUTTE"
-    for text in (account.username, "valable jusqu’au", "Malo LEROY", "Courrier deviné", "Débloquer"):
+    for text in (
+        account.username,
+        "valable jusqu’au",
+        "Malo LEROY",
+        "Quelqu’un a essayé de deviner le mot de passe d’un courrier",
+        "Débloquer",
+    ):
         assert text in page
     assert "Inès" not in page, "a pupil of another school is not named"
     assert "Renvoyer le message" not in page, "no address waits"

@@ -65,7 +65,11 @@ def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues:
     answer = draw(browser, account)
     job = last_job()
     assert answer.headers["Location"] == f"/travaux/{job.id}"
+    assert "Prenez le fichier, imprimez-le" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
     [sheet] = take(browser, job)
+    taken = browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+    assert "Prenez le fichier" not in taken
+    assert f'<a href="/comptes/{account.id}">Revenir au compte de {account.display_name}</a>' in taken
     assert account.username in sheet
     assert opens(account, secret_on(sheet))
     assert not opens(account, PROVISIONAL)

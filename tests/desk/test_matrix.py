@@ -56,7 +56,8 @@ BOUNDED = AT_A_SCHOOL | AT_AN_ENT
 @pytest.fixture(autouse=True)
 def trial() -> Iterator[None]:
     """A kind of job that all roles may see."""
-    kinds.register(Kind("trial", _l("Essai"), Right.READ_JOURNAL, lambda _: Finished({}), lambda _: [], "home.today"))
+    back = kinds.page("home.today", _l("Revenir à « Aujourd’hui »"))
+    kinds.register(Kind("trial", _l("Essai"), Right.READ_JOURNAL, lambda _: Finished({}), lambda _: [], back))
     yield
     kinds._kinds.pop("trial")
 

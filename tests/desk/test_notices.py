@@ -1,6 +1,7 @@
 """« Signalements »: which are listed, who settles them, and what each answer does."""
 
 import json
+import re
 import uuid
 from datetime import timedelta
 from html import unescape
@@ -17,7 +18,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import LABELS, WORDS, Answer, sentence
+from idp.desk.notices.words import OVER, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
@@ -118,7 +119,7 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     assert "Ysolde" in page, "the school compares the names"
     assert str(other.id) not in page
     shown = plain(browser.get(f"/comptes/{account.id}"))
-    assert f'<a href="/signalements/{notice.id}">Doublon possible</a>' in shown
+    assert f'<a href="/signalements/{notice.id}">Doublon possible : un courrier à un autre nom</a>' in shown
     assert "Ysolde" not in shown, "the page of one guardian names no other"
 
 
@@ -128,13 +129,26 @@ def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: B
     account, notice = disputed(build)
     browser = colleagues.signed_in()
     page = browser.get(f"/signalements/{notice.id}/{answer.value}")
-    assert heading(page) == str(LABELS[answer])
+    names = {"name": account.display_name, "children": "Malo LEROY"}
+    consequence = WORDS[Kind.NOT_GUARDIAN].answers[answer]
+    assert plain_words(heading(page)) == plain_words(str(consequence.label) % names)
     assert "Ce qui va se passer" in plain(page)
+    assert f"entre {account.display_name} et Malo LEROY" in plain(page), "the pupil is named"
     result = answered(browser, notice, answer)
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait={answer.value}"
     after = plain(browser.get(result.headers["Location"]))
     assert "<h1>Signalement réglé</h1>" in after
-    assert plain_words(str(WORDS[Kind.NOT_GUARDIAN].answers[answer].after)) in after
+    assert plain_words(str(consequence.after) % names) in after
+    steps = [
+        step for step in re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after) if step != "Revenir aux signalements"
+    ]
+    first = (
+        f"Imprimer un courrier pour {account.display_name}"
+        if answer is Answer.REJECT
+        else "Importer le fichier corrigé"
+    )
+    opened = [f"Ouvrir le compte de {account.display_name}"]
+    assert steps == [first, *opened, "Voir la famille de Malo LEROY"]
     tie = tie_of(account)
     assert tie.disputed_at is None
     assert (tie.excluded_at is None) is (answer is Answer.REJECT)
@@ -234,8 +248,19 @@ def test_every_other_notice_is_settled_with_its_sentence(
     assert "par Sylvie Marchand" in listed
 
 
-def test_all_kinds_have_words() -> None:
+def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
     assert set(WORDS) == set(Kind)
+    begin = {
+        Answer.RIGHT: "Donner raison",
+        Answer.REJECT: "Rejeter",
+        Answer.FILE: "Corrigé dans le fichier",
+        Answer.ADMIT: "C’est une autre personne",
+        Answer.KEEP_OUT: "C’est la personne écartée",
+    }
+    for words in WORDS.values():
+        for answer, consequence in words.answers.items():
+            assert str(consequence.label).startswith(begin[answer])
+    assert str(OVER.label).startswith(begin[Answer.FILE])
 
 
 @each_row(
@@ -253,7 +278,7 @@ def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) ->
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
     rectification.ask(build.active(), "Le nom <b> s’écrit avec deux L.")
     page = colleagues.signed_in().get("/signalements").get_data(as_text=True)
-    assert "Correction demandée" in page
+    assert "Une correction est demandée" in page
     assert "Le nom &lt;b&gt; s’écrit avec deux L." in page
 
 
@@ -281,17 +306,18 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
         school_notices.add(Kind.GUARDIAN_WAITS, account.id, {school.id: children})
     [notice] = db.session.scalars(select(SchoolNotice))
     page = f"/signalements/{notice.id}/{answer.value}"
+    label = str(WORDS[Kind.GUARDIAN_WAITS].answers[answer].label).partition(" :")[0]
     secretary = colleagues.signed_in()
     listed = plain(secretary.get("/signalements"))
     assert "Malo" in listed
-    assert str(LABELS[answer]) not in listed
+    assert label not in listed
     assert secretary.get(page).status_code == 404
     assert post(secretary, page, "/", sentence=CHECKED).status_code == 404
     stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
     assert stale.get(page).headers["Location"].startswith("/preuve?")
     assert reloaded(notice).settled_at is None
     head = colleagues.signed_in(Role.HEAD)
-    assert str(LABELS[answer]) in plain(head.get("/signalements"))
+    assert label in plain(head.get("/signalements"))
     assert answered(head, notice, answer).headers["Location"].endswith(f"?fait={answer.value}")
     assert reloaded(notice).settled_at is not None
     db.session.expire_all()

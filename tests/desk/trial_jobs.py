@@ -32,7 +32,8 @@ def registered() -> Iterator[list[Callable[[Running], Finished]]]:
     def run(job: Running) -> Finished:
         return todo[-1](job)
 
-    kinds.register(Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, "home.today"))
+    back = kinds.page("home.today", _l("Revenir à « Aujourd’hui »"))
+    kinds.register(Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, back))
     yield todo
     kinds._kinds.pop("trial")
 

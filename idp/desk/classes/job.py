@@ -26,4 +26,13 @@ def _describe(job: Job) -> Sequence[str]:
     return work.describe(job)
 
 
-KIND = kinds.register(Kind("reminders", _l("Rappels par mail"), Right.READ_CLASSES, _run, _describe, "classes.show"))
+KIND = kinds.register(
+    Kind(
+        "reminders",
+        _l("Rappels par mail"),
+        Right.READ_CLASSES,
+        _run,
+        _describe,
+        kinds.page("classes.show", _l("Revenir aux classes")),
+    )
+)

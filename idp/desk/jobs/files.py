@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, case, exists, select, update
 from sqlalchemy.orm import defer
 
 from idp import encrypted
@@ -60,20 +60,27 @@ def store(
 
 
 def uploads(settings: Settings, job_id: uuid.UUID) -> list[NewFile]:
-    """Return the files that were uploaded for a job, in clear; those that have expired are missing."""
+    """Return the files that were uploaded for a job, in clear; those that have expired are missing.
+
+    Raises:
+        UndecryptableError: the secret key was replaced meanwhile.
+    """
     return _all(settings, (JobFile.job_id == job_id) & JobFile.is_upload)
 
 
 def for_pages(settings: Settings, job_id: uuid.UUID) -> NewFile | None:
     """Return the file that a job made for the pages of its slice, in clear; None if there is none any more."""
-    return next(iter(_all(settings, (JobFile.job_id == job_id) & JobFile.is_for_pages)), None)
+    try:
+        return next(iter(_all(settings, (JobFile.job_id == job_id) & JobFile.is_for_pages)), None)
+    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
+        return None
 
 
 def _all(settings: Settings, condition: ColumnElement[bool]) -> list[NewFile]:
     rows = db.session.scalars(
         select(JobFile).where(condition, JobFile.expires_at > now()).order_by(JobFile.created_at, JobFile.name)
     )
-    return [NewFile(row.name, row.media_type, _opened(settings, row.id, row.content)) for row in rows if row.content]
+    return [NewFile(row.name, row.media_type, _decrypted(settings, row.id, row.content)) for row in rows if row.content]
 
 
 def made(job_id: uuid.UUID) -> list[JobFile]:
@@ -104,7 +111,7 @@ def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uu
         return _take(settings, job_id, file_id, staff_id)
     except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         with unit_of_work():
-            _store((JobFile.id == file_id) & JobFile.taken_at.is_(None), content=b"", expires_at=now())
+            empty((JobFile.id == file_id) & JobFile.taken_at.is_(None))
         return None
 
 
@@ -135,8 +142,9 @@ def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: u
 
 
 def empty(condition: ColumnElement[bool]) -> None:
-    """Remove the content of files, in the caller's transaction."""
-    _store(condition, content=b"")
+    """Remove the content of files, in the caller's transaction: they are over, and are not offered any more."""
+    over = case((JobFile.expires_at > now(), now()), else_=JobFile.expires_at)
+    _store(condition, content=b"", expires_at=over)
 
 
 def _store(condition: ColumnElement[bool], **values: Any) -> None:
@@ -149,13 +157,6 @@ def hand_over(message: OutboxMessage) -> Outcome:
     with unit_of_work():
         empty((JobFile.id == uuid.UUID(message.payload["file"])) & (JobFile.expires_at <= now()))
     return Outcome.DONE
-
-
-def _opened(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:
-    try:
-        return _decrypted(settings, file_id, content)
-    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
-        return b""
 
 
 def _decrypted(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from flask import url_for
 from flask_babel.speaklater import LazyString
 
 from idp.desk.access import Right
@@ -28,16 +29,15 @@ class Kind:
         right: who may see the jobs of this kind, in the scope of the post.
         run: does the work; it may be called again after a kill, and then has to find out what is done already.
         describe: returns the sentences that say what was done, or why nothing was.
-        back: the endpoint of the page that the job was asked for on.
-        back_to: returns the URL of that page, if it is about one thing; `back` otherwise.
+        back: returns the way back to the page that the job was asked for on, with its name; see `page`.
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
         again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
         again: the label of that link.
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
-        record: records in the journal what a job did, in the transaction of its end. Not for a kind that ends by
-            `Running.finish`, which records it there.
+        record: records in the journal what a job did, or enqueues a mail about it, in the transaction of its end. Not
+            for a kind that ends by `Running.finish`, which records it there.
     """
 
     name: str
@@ -45,8 +45,7 @@ class Kind:
     right: Right
     run: Callable[[Running], Finished]
     describe: Callable[[Job], Sequence[str]]
-    back: str
-    back_to: Callable[[Job], str] | None = None
+    back: Callable[[Job], Step]
     next_page: str = ""
     again_to: Callable[[Job], str] | None = None
     again: LazyString | str = ""
@@ -54,6 +53,11 @@ class Kind:
     hint: LazyString | str = ""
     keeps_uploads: bool = False
     record: Callable[[Job], None] | None = None
+
+
+def page(endpoint: str, label: LazyString) -> Callable[[Job], Step]:
+    """Return the way back to a page that is not about one job."""
+    return lambda _job: Step(str(label), url_for(endpoint))
 
 
 _kinds: dict[str, Kind] = {}

@@ -40,7 +40,7 @@ def show(key: uuid.UUID) -> Response:
         is_own=job.staff_id == access.person().staff.id,
         again=kind.again,
         again_url=kind.again_to(job) if kind.again_to else "",
-        back=kind.back_to(job) if kind.back_to else url_for(kind.back),
+        back=kind.back(job),
         seconds=0 if job.state.is_over else _PAGE_SECONDS,
     )
     return make_response(page)

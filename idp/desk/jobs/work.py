@@ -87,7 +87,7 @@ class Running:
         self._next_look = 0.0
 
     def uploads(self) -> list[NewFile]:
-        """Return the files that were uploaded for the job."""
+        """Return the files that were uploaded for the job; see `files.uploads`."""
         return files.uploads(self.settings, self.id)
 
     def tick(self, done: int, total: int = 0) -> None:

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import Kind, Step
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
 
@@ -26,7 +26,7 @@ def _describe(job: Job) -> Sequence[str]:
     return work.describe(job)
 
 
-def _back(job: Job) -> str:
+def _back(job: Job) -> Step:
     from idp.desk.letter import work  # noqa: PLC0415 - see above
 
     return work.back(job)
@@ -45,8 +45,7 @@ KIND = kinds.register(
         Right.PRINT_LETTER,
         _run,
         _describe,
-        "home.today",
-        back_to=_back,
+        _back,
         again_to=_again,
         again=_l("Imprimer à nouveau"),
     )

@@ -39,7 +39,7 @@ KIND = kinds.register(
         Right.FORCE_PASSWORDS,
         _run,
         _describe,
-        "new_passwords.show",
+        kinds.page("new_passwords.show", _l("Revenir aux nouveaux mots de passe")),
         hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
         record=_record,
     )

@@ -125,6 +125,11 @@ def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
     return WORDS[Kind(notice.kind)].answers.get(answer, OVER if answer is Answer.FILE else None)
 
 
+def answer_of(notice: SchoolNotice) -> Answer | None:
+    """Return the answer that settled a notice, or None if an act settled it by itself."""
+    return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
+
+
 def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """Settle a notice.
 

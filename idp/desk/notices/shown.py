@@ -1,7 +1,7 @@
 """The notices of the schools in scope, ready to be shown: open ones by kind, and those that were settled lately."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -19,7 +19,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import settling
-from idp.desk.notices.words import AUTHORS, LABELS, WORDS, Answer, Words, sentence
+from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, sentence
 from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -47,7 +47,8 @@ class Shown:
         school: the school's name, for a post that sees several schools.
         children: the pupils that it concerns, in sentences.
         emails: the former and the present address of a contested change, masked.
-        answers: the answers that the post may give: the last part of the URL, and the label.
+        names: the names of these pupils, as a sentence has them.
+        answers: the answers that the post may give: the last part of the URL, and what it says.
         settled_by: who settled it, if it is settled.
     """
 
@@ -56,8 +57,9 @@ class Shown:
     people: Sequence[Person]
     school: str
     children: Sequence[str]
+    names: str
     emails: tuple[str | None, str | None]
-    answers: Sequence[tuple[Answer, Any]]
+    answers: Sequence[tuple[Answer, Consequence]]
     settled_by: str
 
     @property
@@ -73,7 +75,17 @@ class Shown:
     @property
     def who(self) -> str:
         """The names of the people, as a sentence has them."""
-        return str(gettext(" et ")).join(person.name for person in self.people)
+        return _and(person.name for person in self.people)
+
+    @property
+    def is_about_children(self) -> bool:
+        """Whether somebody says of these pupils that they are not their children."""
+        return self.row.kind == Kind.NOT_GUARDIAN.value
+
+    def say(self, text: Any) -> str:
+        """Return a text of `words` with the names of the person and of the pupils."""
+        children = self.names or gettext("l’élève")
+        return str(text) % {"name": self.people[0].name, "children": children}
 
 
 def open_count() -> int:
@@ -115,12 +127,17 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
             list(_people(row, people, urls)),
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
+            _and(f"{child.given_name} {child.family_name}" for child in children[row.id]),
             _emails(row, people[row.account_id]),
-            [(answer, LABELS[answer]) for answer in answers.get(row.id, ())],
+            list(answers.get(row.id, {}).items()),
             _author(row, staff),
         )
         for row in rows
     ]
+
+
+def _and(names: Iterable[str]) -> str:
+    return str(gettext(" et ")).join(names)
 
 
 def _schools(rows: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, str]:

@@ -20,9 +20,10 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import pupil
-from idp.desk.notices import settling, shown
+from idp.desk.notices import settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
-from idp.desk.notices.words import LABELS, Answer
+from idp.desk.notices.shown import Shown
+from idp.desk.notices.words import Answer
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -79,7 +80,15 @@ def detail(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
     reading.note_account(row.account_id)
-    return _page("signalement.html", row, done=_done(row), late=request.args.get("fait") == "tard")
+    [item] = shown.as_shown([row])
+    page = render_template(
+        "desk/notices/signalement.html",
+        item=item,
+        done=_done(item),
+        late=request.args.get("fait") == "tard",
+        steps=steps.after(item),
+    )
+    return make_response(page)
 
 
 @blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
@@ -113,16 +122,17 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     elif request.method == "GET":
         reading.note_account(row.account_id)
         _fill(form, row)
-    return _page(
-        "reponse.html",
-        row,
+    [item] = shown.as_shown([row])
+    page = render_template(
+        "desk/notices/reponse.html",
+        item=item,
         form=form,
         error=error,
-        label=LABELS[chosen],
         consequence=consequences[chosen],
         choices=_choices(children),
         renames=renames,
     )
+    return make_response(page)
 
 
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
@@ -146,20 +156,15 @@ def _fill(form: AnswerForm, row: SchoolNotice) -> None:
     form.given_name.data, form.family_name.data = account.given_name, account.family_name
 
 
-def _done(row: SchoolNotice) -> str:
+def _done(item: Shown) -> str:
     """Return what an answer did, after it; also if a part of the notice is still open."""
     done = request.args.get("fait", "")
     if done not in set(Answer):
         return ""
-    if row.settled_at is None:
+    if item.row.settled_at is None:
         return str(gettext("C’est noté pour cet élève. Le signalement attend encore votre réponse pour les autres."))
-    consequence = settling.consequence(row, Answer(done))
-    return str(consequence.after) if consequence else ""
-
-
-def _page(name: str, row: SchoolNotice, **values: Any) -> Response:
-    [item] = shown.as_shown([row])
-    return make_response(render_template(f"desk/notices/{name}", item=item, **values))
+    consequence = settling.consequence(item.row, Answer(done))
+    return item.say(consequence.after) if consequence else ""
 
 
 @tiles.source(Right.READ_NOTICES)

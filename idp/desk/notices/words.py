@@ -20,13 +20,6 @@ class Answer(enum.StrEnum):
     KEEP_OUT = "ecartee"
 
 
-LABELS: Mapping[Answer, Any] = {
-    Answer.RIGHT: _l("Donner raison"),
-    Answer.REJECT: _l("Rejeter"),
-    Answer.FILE: _l("Corrigé dans le fichier"),
-    Answer.ADMIT: _l("C’est une autre personne"),
-    Answer.KEEP_OUT: _l("C’est la personne écartée"),
-}
 SHORT: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Fondé"),
     Answer.REJECT: _l("Rejeté"),
@@ -37,17 +30,34 @@ SHORT: Mapping[Answer, Any] = {
 """The first word of the sentence that is kept with the notice."""
 
 
+class Next(enum.Enum):
+    """The page that comes after an answer."""
+
+    ACCOUNT = "account"
+    LETTER = "letter"
+    FILES = "files"
+
+
 @dataclass(frozen=True)
 class Consequence:
-    """What an answer does: before, on the page that asks for a sentence, and afterwards."""
+    """What an answer says and does. The texts may name the person (`%(name)s`) and the pupils (`%(children)s`).
 
+    Attributes:
+        label: the answer, with the person or the thing that it agrees with; it begins with the word of the answer.
+        before: what will happen, on the page that asks for a sentence.
+        after: what has happened.
+        next: the page that comes next.
+    """
+
+    label: Any
     before: Any
     after: Any
+    next: Next = Next.ACCOUNT
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a kind of notice is called, what it means, what to check, and its answers."""
+    """What happened, as a title; what it means, what to check, and the answers."""
 
     title: Any
     meaning: Any
@@ -57,84 +67,111 @@ class Words:
 
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
-_END_OF_TIE = Consequence(
-    _l(
-        "Le lien entre cette personne et l’élève finit tout de suite. Le fichier ne le rétablit pas tant qu’il n’a pas "
-        "changé. Si c’était le dernier élève de la personne, son compte est fermé."
-    ),
-    _l("Le lien avec l’élève a fini. Corrigez le fichier, sinon il continue de nommer cette personne."),
-)
-
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
         _l("Nouveau responsable à vérifier"),
         _l(
-            "Un accès à cet élève est suspendu et votre fichier lui donne une personne de plus, ou cette personne "
-            "porte presque le nom d’une personne suspendue. En attendant, elle n’a pas accès à l’élève."
+            "Un accès à %(children)s est suspendu, et votre fichier lui donne une personne de plus, %(name)s, ou cette "
+            "personne porte presque le nom d’une personne suspendue. En attendant, elle n’a pas accès à l’élève."
         ),
         _l("Est-ce la personne écartée, écrite autrement ? Regardez le jugement. Seule la direction répond."),
         {
             Answer.ADMIT: Consequence(
-                _l("Cette personne a accès à l’élève tout de suite. La personne écartée reste suspendue."),
-                _l("Cette personne a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
+                _l("C’est une autre personne : %(name)s peut entrer"),
+                _l("%(name)s a accès à l’élève tout de suite. La personne écartée reste suspendue."),
+                _l("%(name)s a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
+                Next.ACCOUNT,
             ),
             Answer.KEEP_OUT: Consequence(
-                _l("Cette personne reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
-                _l("Cette personne reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas la nommer."),
+                _l("C’est la personne écartée : %(name)s reste dehors"),
+                _l("%(name)s reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
+                _l("%(name)s reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas nommer cette personne."),
+                Next.ACCOUNT,
             ),
         },
     ),
     Kind.NOT_GUARDIAN: Words(
-        _l("Mauvais enfant"),
+        _l("Une personne dit que ce n’est pas son enfant"),
         _l(
-            "La personne qui a le courrier a répondu : « Je ne suis pas le représentant légal ». En attendant votre "
+            "%(name)s a répondu : « Je ne suis pas le représentant légal », pour %(children)s. En attendant votre "
             "réponse, le compte est fermé et aucun courrier ne s’imprime."
         ),
         _l("Regardez le dossier de l’élève : cette personne est-elle un responsable légal ?"),
         {
-            Answer.RIGHT: _END_OF_TIE,
+            Answer.RIGHT: Consequence(
+                _l("Donner raison à %(name)s : ce n’est pas son enfant"),
+                _l(
+                    "Le lien entre %(name)s et %(children)s finit tout de suite. Le fichier ne le rétablit pas tant "
+                    "qu’il n’a pas changé. Si c’était le dernier élève de cette personne, son compte est fermé."
+                ),
+                _l(
+                    "Le lien entre %(name)s et %(children)s a fini. Corrigez le fichier, sinon il continue de nommer "
+                    "cette personne."
+                ),
+                Next.FILES,
+            ),
             Answer.REJECT: Consequence(
-                _l("Le lien avec l’élève est rétabli. Le courrier ne marche plus : imprimez-en un autre."),
-                _l("Le lien est rétabli. Imprimez un nouveau courrier pour cette personne."),
+                _l("Rejeter : c’est bien son enfant"),
+                _l(
+                    "Le lien entre %(name)s et %(children)s est rétabli. Le courrier ne marche plus : imprimez-en un "
+                    "autre."
+                ),
+                _l(
+                    "Le lien entre %(name)s et %(children)s est rétabli. Imprimez un nouveau courrier pour cette "
+                    "personne."
+                ),
+                Next.LETTER,
             ),
             Answer.FILE: Consequence(
-                _l("Le lien finit tout de suite, et le prochain import trouvera votre fichier corrigé."),
-                _l("Le lien avec l’élève a fini. Importez le fichier corrigé."),
+                _l("Corrigé dans le fichier : %(name)s n’y est plus"),
+                _l(
+                    "Le lien entre %(name)s et %(children)s finit tout de suite, et le prochain import trouvera votre "
+                    "fichier corrigé."
+                ),
+                _l("Le lien entre %(name)s et %(children)s a fini. Importez le fichier corrigé."),
+                Next.FILES,
             ),
         },
     ),
     Kind.EMAIL_CONTESTED: Words(
-        _l("Adresse contestée"),
+        _l("Une adresse mail a été changée, et quelqu’un dit que ce n’était pas lui"),
         _l(
-            "L’adresse mail du compte a été changée, et quelqu’un dit que ce n’était pas lui. En attendant, personne "
-            "n’entre dans ce compte."
+            "L’adresse mail du compte a été changée, et la boîte de l’ancienne adresse répond : « Ce n’était pas "
+            "moi ». En attendant, personne n’entre dans ce compte."
         ),
         _l("Appelez la personne au numéro du dossier, pas à un numéro reçu par mail : quelle adresse est la sienne ?"),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison à l’ancienne adresse : la remettre"),
                 _l("L’ancienne adresse est remise. La personne y choisit un nouveau mot de passe, par mail."),
                 _l("L’ancienne adresse est remise. Dites à la personne : « Mot de passe oublié », puis le mail."),
             ),
             Answer.REJECT: Consequence(
+                _l("Rejeter : garder la nouvelle adresse"),
                 _l("La nouvelle adresse est gardée. La personne y choisit un nouveau mot de passe, par mail."),
                 _l("La nouvelle adresse est gardée. Dites à la personne : « Mot de passe oublié », puis le mail."),
             ),
         },
     ),
     Kind.EMAIL_CHANGE_STOPPED: Words(
-        _l("Changement d’adresse arrêté"),
+        _l("Quelqu’un a essayé de changer l’adresse mail d’un compte"),
         _l("Quelqu’un a voulu changer l’adresse mail du compte. La personne l’a arrêté à temps."),
         _l("Demandez à la personne si elle a donné son mot de passe, et si elle en a choisi un autre depuis."),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison à %(name)s : c’était quelqu’un d’autre"),
                 _l("Le signalement est réglé : la personne a choisi un autre mot de passe."),
                 _NOTED,
             ),
-            Answer.REJECT: Consequence(_l("Le signalement est réglé : c’était la personne elle-même."), _NOTED),
+            Answer.REJECT: Consequence(
+                _l("Rejeter : c’était la personne elle-même"),
+                _l("Le signalement est réglé : c’était la personne elle-même."),
+                _NOTED,
+            ),
         },
     ),
     Kind.LETTER_DOUBT: Words(
-        _l("Doublon possible"),
+        _l("Doublon possible : un courrier à un autre nom"),
         _l(
             "Une personne a voulu ajouter ce courrier à son compte, mais les deux noms sont différents. Rien n’a été "
             "ajouté."
@@ -142,100 +179,139 @@ WORDS: Mapping[Kind, Words] = {
         _l("Est-ce la même personne, écrite de deux façons dans vos fichiers ? Ou deux personnes ?"),
         {
             Answer.FILE: Consequence(
+                _l("Corrigé dans le fichier : c’est la même personne"),
                 _l("Le signalement est réglé. Après l’import, la personne ajoute son courrier à nouveau."),
                 _l("Le signalement est réglé. Importez le fichier, puis dites à la personne d’ajouter son courrier."),
+                Next.FILES,
             ),
             Answer.REJECT: Consequence(
+                _l("Rejeter : ce sont deux personnes"),
                 _l("Le signalement est réglé : ce sont deux personnes. Chacune garde son compte."),
                 _NOTED,
             ),
         },
     ),
     Kind.LETTER_GUESSED: Words(
-        _l("Courrier deviné"),
-        _l("Quelqu’un essaie beaucoup de mots de passe avec l’identifiant de ce courrier."),
+        _l("Quelqu’un a essayé de deviner le mot de passe d’un courrier"),
+        _l("Quelqu’un a essayé beaucoup de mots de passe avec l’identifiant de ce courrier."),
         _l("Demandez à la famille si c’était elle. Sinon, le courrier est peut-être dans d’autres mains."),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison à %(name)s : quelqu’un d’autre a essayé"),
                 _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : l’ancien ne marchera plus."),
                 _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier pour cette personne."),
+                Next.LETTER,
             ),
-            Answer.REJECT: Consequence(_l("Le signalement est réglé : c’était la famille."), _NOTED),
+            Answer.REJECT: Consequence(
+                _l("Rejeter : c’était la famille"), _l("Le signalement est réglé : c’était la famille."), _NOTED
+            ),
         },
     ),
     Kind.SHARED_MAILBOX: Words(
-        _l("Même adresse mail pour deux comptes"),
+        _l("Deux personnes ont donné la même adresse mail"),
         _l("Deux personnes ont donné la même adresse mail. Qui lit cette boîte peut entrer dans les deux comptes."),
         _l("Les deux personnes sont-elles d’accord ? Si elles sont séparées, l’une des deux change d’adresse."),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison au signalement : une des deux personnes change d’adresse"),
                 _l("Le signalement est réglé. Une des deux personnes change d’adresse, avec un nouveau courrier."),
                 _l("Le signalement est réglé. Imprimez un nouveau courrier pour la personne qui change d’adresse."),
+                Next.LETTER,
             ),
-            Answer.REJECT: Consequence(_l("Le signalement est réglé : les deux personnes sont d’accord."), _NOTED),
+            Answer.REJECT: Consequence(
+                _l("Rejeter : les deux personnes sont d’accord"),
+                _l("Le signalement est réglé : les deux personnes sont d’accord."),
+                _NOTED,
+            ),
             Answer.FILE: Consequence(
-                _l("Le signalement est réglé : le fichier donnait la même adresse aux deux."), _NOTED
+                _l("Corrigé dans le fichier : il donnait la même adresse aux deux"),
+                _l("Le signalement est réglé : le fichier donnait la même adresse aux deux."),
+                _NOTED,
+                Next.FILES,
             ),
         },
     ),
     Kind.OTHER_MAILBOX: Words(
-        _l("Activé par quelqu’un d’autre ?"),
+        _l("Un compte a peut-être été activé par quelqu’un d’autre"),
         _l(
             "Le compte est activé, mais la personne qui lit l’adresse mail de votre fichier dit : « Ce n’est pas moi »."
         ),
         _l("Appelez la personne au numéro du dossier : a-t-elle activé son compte elle-même ?"),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison à %(name)s : quelqu’un d’autre a activé le compte"),
                 _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : il ferme l’ancien accès."),
                 _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier : il ferme l’ancien accès."),
+                Next.LETTER,
             ),
-            Answer.REJECT: Consequence(_l("Le signalement est réglé : le compte est dans les bonnes mains."), _NOTED),
-            Answer.FILE: Consequence(_l("Le signalement est réglé : l’adresse du fichier était fausse."), _NOTED),
+            Answer.REJECT: Consequence(
+                _l("Rejeter : la personne a bien activé son compte"),
+                _l("Le signalement est réglé : le compte est dans les bonnes mains."),
+                _NOTED,
+            ),
+            Answer.FILE: Consequence(
+                _l("Corrigé dans le fichier : l’adresse mail y était fausse"),
+                _l("Le signalement est réglé : l’adresse du fichier était fausse."),
+                _NOTED,
+                Next.FILES,
+            ),
         },
     ),
     Kind.PERSON_REPLACED: Words(
-        _l("Personne remplacée par un import"),
+        _l("Un import a remplacé une personne par une autre"),
         _l("Votre fichier donne maintenant ce nom ou ce numéro à une autre personne. L’ancien compte est fermé."),
         _l("Regardez le fichier : est-ce vraiment une autre personne ?"),
         {
             Answer.REJECT: Consequence(
-                _l("Le signalement est réglé : c’est bien une autre personne. L’ancien compte reste fermé."), _NOTED
+                _l("Rejeter : c’est bien une autre personne"),
+                _l("Le signalement est réglé : c’est bien une autre personne. L’ancien compte reste fermé."),
+                _NOTED,
             ),
             Answer.FILE: Consequence(
+                _l("Corrigé dans le fichier : c’est la même personne"),
                 _l("Le signalement est réglé. L’ancien compte reste fermé : importez le fichier corrigé."),
                 _l("Le signalement est réglé. Importez le fichier corrigé, puis imprimez un courrier."),
+                Next.FILES,
             ),
         },
     ),
     Kind.NAME_IN_DOUBT: Words(
-        _l("Nom en doute"),
+        _l("Le fichier donne un autre nom à une personne qui a un compte"),
         _l("Votre fichier donne un autre nom à la personne qui a ce compte. En attendant, rien n’est changé."),
         _l("Est-ce la même personne sous un autre nom, par exemple après un mariage ? Ou quelqu’un d’autre ?"),
         {
             Answer.RIGHT: Consequence(
+                _l("Donner raison au fichier : %(name)s a un nouveau nom"),
                 _l("Le compte prend le nom que vous écrivez. Le mot de passe et les enfants restent."),
                 _l("Le compte a son nouveau nom. Le prochain import le reconnaîtra."),
             ),
             Answer.REJECT: Consequence(
+                _l("Rejeter : c’est quelqu’un d’autre"),
                 _l("Le signalement est réglé. Dans le fichier, donnez un autre numéro à cette autre personne."),
                 _l("Le signalement est réglé. Donnez un autre numéro à cette personne, puis importez le fichier."),
+                Next.FILES,
             ),
             Answer.FILE: Consequence(
+                _l("Corrigé dans le fichier : le nom y était faux"),
                 _l("Le signalement est réglé : le fichier avait une erreur."),
                 _l("Le signalement est réglé. Importez le fichier corrigé."),
+                Next.FILES,
             ),
         },
     ),
     Kind.RECTIFICATION: Words(
-        _l("Correction demandée"),
+        _l("Une correction est demandée"),
         _l("Le délégué à la protection des données vous demande de corriger les données de cette personne."),
         _l("Comparez sa demande avec le dossier de la personne. Seul votre fichier corrige pour de bon."),
         {
             Answer.FILE: Consequence(
+                _l("Corrigé dans le fichier"),
                 _l("Le signalement est réglé. La correction paraît ici au prochain import du fichier."),
                 _l("Le signalement est réglé. Importez le fichier corrigé."),
+                Next.FILES,
             ),
             Answer.REJECT: Consequence(
+                _l("Rejeter : les données sont justes"),
                 _l("Le signalement est réglé : les données sont justes. Votre phrase reste."),
                 _NOTED,
             ),
@@ -244,7 +320,9 @@ WORDS: Mapping[Kind, Words] = {
 }
 
 OVER = Consequence(
-    _l("Il n’y a plus rien à décider : le lien ou l’adresse a changé entre-temps. Le signalement est réglé."), _NOTED
+    _l("Corrigé dans le fichier : il n’y a plus rien à décider"),
+    _l("Il n’y a plus rien à décider : le lien ou l’adresse a changé entre-temps. Le signalement est réglé."),
+    _NOTED,
 )
 """What any answer does about a dispute that ended by itself."""
 AUTHORS: Mapping[str, Any] = {

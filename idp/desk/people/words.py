@@ -10,6 +10,7 @@ from idp.config import Settings
 from idp.desk.kept_forms import keeping
 from idp.operations.personal_data.erasure import Kept, Obstacle
 from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
+from idp.operations.purge.unused_accounts import DISABLED_KEPT
 
 OBSTACLES: Mapping[Obstacle, Any] = {
     Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
@@ -92,7 +93,10 @@ def retention(settings: Settings) -> list[tuple[str, str]]:
         (gettext("Journal, actes"), gettext("%(n)s jours.", n=settings.audit_days)),
         (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
         (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
-        (gettext("Imports de fichiers et leurs remarques"), gettext("%(n)s jours.", n=settings.audit_days)),
+        (
+            gettext("Imports de fichiers et leurs remarques"),
+            gettext("%(n)s jours ; les noms, %(names)s jours.", n=settings.audit_days, names=DISABLED_KEPT.days),
+        ),
         (
             gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
             gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève : 90 jours après son départ."),

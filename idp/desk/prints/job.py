@@ -39,7 +39,7 @@ KIND = kinds.register(
         Right.PRINT_CLASSES,
         _run,
         _describe,
-        "prints.show",
+        kinds.page("prints.show", _l("Revenir aux impressions")),
         again_to=_again,
         again=_l("Imprimer à nouveau"),
     )

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from idp import spreadsheet
@@ -15,13 +16,13 @@ from idp.desk import downloads
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
-from idp.desk.jobs.work import Finished, RefusedError, Running
-from idp.desk.school_files import comparing, leaving, nameless, words
+from idp.desk.jobs.work import Finished, Running
+from idp.desk.school_files import comparing, leaving, nameless, problems, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
-from idp.rostering.reconcile import difference
-from idp.rostering.reconcile.difference import Difference, Kind
+from idp.rostering.reconcile.told import difference
+from idp.rostering.reconcile.told.difference import Difference, Kind
 
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""
@@ -39,9 +40,7 @@ class Part:
 
 def run(running: Running) -> Finished:
     """Check the files of a job."""
-    uploads = running.uploads()
-    if not uploads:
-        raise RefusedError("gone")
+    uploads = comparing.uploads(running.settings, running.id)
     role = Role(running.parameters["role"])
     progress = comparing.Progress(running.tick, running.tick, sum(len(file.content) for file in uploads), _ENDS)
     try:
@@ -68,7 +67,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         if nameless.hides_refusal(refusal, staging, sum(counted.read for counted in result.counts.values())):
             refusal = ""
     else:
-        lines = difference.problems(staging) if refusal else difference.rows(staging)
+        lines = chain(problems.of_check(staging), () if refusal else difference.changes(staging))
     kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
     summary = {
         "format": result.format.value if result.format else "",
@@ -111,7 +110,7 @@ def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]
 def parts(settings: Settings, job: Job) -> list[Part] | None:
     """Return the difference that a check found, in the order of `Kind`; None if it is removed."""
     stored = files.for_pages(settings, job.id)
-    if stored is None or not stored.content:
+    if stored is None:
         return None
     kept: dict[str, Any] = json.loads(stored.content)
     totals = job.result.get("lines", {})

@@ -1,12 +1,17 @@
 """What the check and the import of files share: how they are read, their progress, who may accept what."""
 
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from idp.clock import today
+from idp.config import Settings
+from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.work import RefusedError
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.encrypted import UndecryptableError
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, Steps, Terms
@@ -24,6 +29,21 @@ def acceptable(role: Role) -> frozenset[str]:
     if role is Role.ENGINEER:
         return ALL_MISTAKES
     return _HEAD_ACCEPTS if role is Role.HEAD else frozenset()
+
+
+def uploads(settings: Settings, check_id: uuid.UUID) -> list[NewFile]:
+    """Return the files of a check.
+
+    Raises:
+        RefusedError: they are gone, or the key that protects them was replaced.
+    """
+    try:
+        chosen = files.uploads(settings, check_id)
+    except UndecryptableError:
+        raise RefusedError("unreadable") from None
+    if not chosen:
+        raise RefusedError("gone")
+    return chosen
 
 
 def given(uploads: Sequence[NewFile]) -> list[InMemory]:

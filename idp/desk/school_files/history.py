@@ -2,26 +2,27 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
 from idp.desk.school_files import nameless, words
+from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import difference
+from idp.rostering.reconcile.told import named_issues
 
 SHOWN = 200
 """How many problems the page shows; the CSV has all."""
 _SHOWN_IMPORTS = 30
-_HEADER = ("fichier", "ligne", "gravité", "clé", "problème")
+_HEADER = ("fichier", "ligne", "gravité", "clé", "personne", "problème")
 _SEVERITIES = {"error": "erreur", "warning": "à vérifier"}
 
 
@@ -75,55 +76,49 @@ def problem_count(key: uuid.UUID) -> int:
     return _problem_counts([key]).get(key, 0)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A problem of a former import.
-
-    Attributes:
-        file: the file; empty for a problem of all files.
-        line: its line, from 1.
-        severity: in words.
-        key: the key of the person in the files; empty for a person who reads no names.
-        person: the person in words.
-        sentence: what is wrong.
-    """
-
-    file: str
-    line: int
-    severity: str
-    key: str
-    person: str
-    sentence: str
-
-
 def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
     """Return the problems of an import, errors first; those of the files alone for a person who reads no names."""
-    statement = (
-        select(ImportIssue)
-        .where(ImportIssue.batch_id == batch.id, _is_shown())
-        .order_by(ImportIssue.severity, ImportIssue.id)
-        .limit(limit)
-    )
-    issues = db.session.scalars(statement).all()
-    named = _names(issue.key for issue in issues)
+    issues = _issues(batch, _is_shown(), limit)
+    followers = _issues(batch, ImportIssue.because.in_({issue.key for issue in issues} - {""}))
     hides_people = nameless.is_for(access.role())
-    return [
-        Problem(
+    named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
+    named_issues = (
+        NamedIssue(
+            issue.severity,
             issue.file,
             issue.line,
-            _SEVERITIES[issue.severity],
-            key := "" if hides_people else issue.key,
-            words.person(named.get(issue.key, ""), key),
-            words.without_commands(issue.message),
+            issue.key,
+            issue.code,
+            issue.message,
+            issue.because,
+            "" if hides_people else issue.person or named.get(issue.key, ""),
         )
-        for issue in issues
-    ]
+        for issue in (*issues, *followers)
+    )
+    return [_shown(problem, hides_people=hides_people) for problem in grouped(named_issues)]
+
+
+def _issues(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> Sequence[ImportIssue]:
+    chosen = select(ImportIssue).where(ImportIssue.batch_id == batch.id, condition)
+    return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id).limit(limit)).all()
+
+
+def _shown(problem: Problem, *, hides_people: bool) -> Problem:
+    """Return a problem as the page shows it: in the words of the desk, with the person or the number in the file."""
+    key = "" if hides_people else problem.key
+    return replace(
+        problem,
+        severity=_SEVERITIES[problem.severity],
+        key=key,
+        person=words.person(problem.person, key),
+        sentence=words.without_commands(problem.sentence),
+    )
 
 
 def _is_shown() -> ColumnElement[bool]:
     """Return the condition of the issues that somebody has to look at, one by one; others say who leaves."""
-    hidden = COMPARED if nameless.is_for(access.role()) else difference.TOLD_BY_NAME
-    return ImportIssue.code.not_in(hidden)
+    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME
+    return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
@@ -143,7 +138,10 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
 
 def sheet(batch: ImportBatch) -> Iterator[bytes]:
     """Yield all problems of an import as CSV."""
-    rows = ((row.file, str(row.line), row.severity, row.key, row.sentence) for row in problems(batch))
+    rows = (
+        (row.file, ", ".join(map(str, row.lines)), row.severity, row.key, row.person, row.sentence)
+        for row in problems(batch)
+    )
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
 
@@ -185,11 +183,10 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
 
 
 def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-    counted = (
-        select(ImportIssue.batch_id, func.count())
-        .where(ImportIssue.batch_id.in_(keys), _is_shown())
-        .group_by(ImportIssue.batch_id)
-    )
+    line = case((ImportIssue.key == "", ImportIssue.line), else_=0)
+    same = (ImportIssue.file, ImportIssue.code, ImportIssue.key, ImportIssue.message, line)  # as `grouped` has it
+    each = select(ImportIssue.batch_id, *same).where(ImportIssue.batch_id.in_(keys), _is_shown()).distinct().subquery()
+    counted = select(each.c.batch_id, func.count()).group_by(each.c.batch_id)
     return {row[0]: row[1] for row in db.session.execute(counted)}
 
 

@@ -3,7 +3,6 @@
 import uuid
 
 from idp.config import Settings
-from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.school_files import comparing, leaving
@@ -16,11 +15,20 @@ _ENDS = (20, 40)
 
 def refusal(settings: Settings, check: Job, role: Role) -> str:
     """Return why the files of a check cannot be imported in a role: a code of `words`; empty if they can."""
-    summary = check.result
-    if check.state is not State.DONE or summary.get("refused"):
+    if check.state is not State.DONE or check.result.get("refused"):
         return "refused"
-    if not files.uploads(settings, check.id):
-        return "gone"
+    try:
+        comparing.uploads(settings, check.id)
+    except RefusedError as refused:
+        return refused.code
+    return beyond(settings, check, role)
+
+
+def beyond(settings: Settings, check: Job, role: Role) -> str:
+    """Return why what a check found is more than a role may import: a code of `words`; empty if it is not."""
+    summary = check.result
+    if summary["refused"]:
+        return "refused"
     if leaving.too_many(settings, role, check.parameters["school"], summary["leaving"]):
         return "too_many_leave"
     if unacceptable := set(summary["mistakes"]) - comparing.acceptable(role):
@@ -32,9 +40,7 @@ def refusal(settings: Settings, check: Job, role: Role) -> str:
 def run(running: Running) -> Finished:
     """Import the files of a job's check. After a kill, write what is missing."""
     check_id = uuid.UUID(running.parameters["check"])
-    uploads = files.uploads(running.settings, check_id)
-    if not uploads:
-        raise RefusedError("gone")
+    uploads = comparing.uploads(running.settings, check_id)
     role = Role(running.parameters["role"])
     progress = comparing.Progress(
         running.progress if running.is_final else running.tick,

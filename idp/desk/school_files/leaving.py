@@ -17,19 +17,23 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
-from idp.rostering.reconcile import difference
+from idp.rostering.reconcile import mistakes
+from idp.rostering.reconcile.told import difference
 
 WINDOW = timedelta(days=7)
 """How long people who left count."""
 _PERCENT = 100
 _MOST_PUPILS = 5
 """Percent of the school's pupils."""
+_ONE_PUPIL = 1
+"""One pupil may leave the smallest school in the window, with both parents."""
 
 
 class _Limit(NamedTuple):
-    """How many percent of some people may leave, and the function that counts those who left."""
+    """How many percent of some people may leave, how many always may, and the function that counts those who left."""
 
     percent: float
+    always: int
     left: Callable[[str, datetime], int]
 
 
@@ -56,8 +60,8 @@ def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Seq
         return False
     since = now() - WINDOW
     limits = {
-        "students": _Limit(_MOST_PUPILS, _pupils_left),
-        "guardians": _Limit(settings.roster_leaving_percent, _guardians_left),
+        "students": _Limit(_MOST_PUPILS, _ONE_PUPIL, _pupils_left),
+        "guardians": _Limit(settings.roster_leaving_percent, mistakes.BOTH_PARENTS, _guardians_left),
     }
     return any(_is_above(limit, uai, since, *numbers[name]) for name, limit in limits.items())
 
@@ -66,7 +70,8 @@ def _is_above(limit: _Limit, uai: str, since: datetime, leaving: int, present: i
     if not leaving:
         return False
     before = limit.left(uai, since)
-    return (leaving + before) * _PERCENT > limit.percent * (present + before)
+    all_left = leaving + before
+    return all_left > limit.always and all_left * _PERCENT > limit.percent * (present + before)
 
 
 def _pupils_left(uai: str, since: datetime) -> int:

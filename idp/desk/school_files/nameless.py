@@ -13,9 +13,10 @@ from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
 from idp.rostering.issue_codes import COMPARED
-from idp.rostering.reconcile import difference, mistakes
-from idp.rostering.reconcile.difference import Difference, Kind
+from idp.rostering.reconcile import mistakes
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.told import named_issues
+from idp.rostering.reconcile.told.difference import Difference, Kind
 
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
@@ -28,9 +29,9 @@ def is_for(role: Role) -> bool:
 
 def problems(staging: Staging) -> Iterator[Difference]:
     """Yield the problems that the files have without the database, by line."""
-    for issue in difference.issues(staging):
+    for issue in named_issues.issues(staging):
         if issue.code not in COMPARED:
-            yield Difference(Kind.PROBLEM, "", "", difference.sentence_of(issue))
+            yield Difference(Kind.PROBLEM, "", "", named_issues.sentence_of(issue))
 
 
 def mistakes_of(result: ImportResult) -> list[str]:

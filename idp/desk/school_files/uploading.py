@@ -3,8 +3,7 @@
 import uuid
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, String, cast, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import func, select
 
 from idp.clock import now
 from idp.config import Settings
@@ -13,7 +12,8 @@ from idp.desk import access
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing, job, nameless
+from idp.desk.school_files import comparing, job, nameless, waiting
+from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.uai import normalised_uai, uai_fault
@@ -72,42 +72,46 @@ def school(request: Request) -> str:
     return typed
 
 
-def start_check(settings: Settings, chosen: list[NewFile], uai: str) -> Job:
+class ReplacingError(UploadError):
+    """The files would replace others of this person that wait for the direction; the person was not asked yet."""
+
+
+def waiting_for_the_head(settings: Settings) -> list[Waiting]:
+    """Return the checks of the school in use that wait for its direction; none for the académie."""
+    post = access.post()
+    return waiting.of_school(settings, post.school.id) if post.role in AT_A_SCHOOL and post.school else []
+
+
+def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool = False) -> Job:
     """Ask for the check of files; the files of this person's former checks go.
 
+    Args:
+        settings: for the secret key, and for what waits for the direction.
+        chosen: the files.
+        uai: the school of the files, if it is known.
+        replaces: whether the person agrees that files that wait for the direction go too.
+
     Raises:
-        UploadError: the person has several checks that are not over.
+        UploadError: the person has several checks that are not over, or did not agree.
     """
     staff_id = access.person().staff.id
     own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == job.CHECK.name, asking.in_scope())
     with unit_of_work():
         # the lock lets the checks of one person be asked for one after the other
         db.session.execute(select(StaffAccount.id).where(StaffAccount.id == staff_id).with_for_update())
-        waiting = select(func.count()).select_from(own.where(Job.finished_at.is_(None)).subquery())
-        if db.session.scalars(waiting).one() >= _MOST_CHECKS:
+        unfinished = select(func.count()).select_from(own.where(Job.finished_at.is_(None)).subquery())
+        if db.session.scalars(unfinished).one() >= _MOST_CHECKS:
             sentence = gettext(
                 "%(n)s vérifications sont déjà en cours : attendez la fin de la première.", n=_MOST_CHECKS
             )
             raise UploadError(sentence)
-        files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~_is_being_imported())
+        if not replaces and any(item.check.staff_id == staff_id for item in waiting_for_the_head(settings)):
+            sentence = gettext(
+                "Un fichier attend la direction : cochez « Remplacer », puis choisissez de nouveau votre fichier."
+            )
+            raise ReplacingError(sentence)
+        files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~waiting.is_being_imported())
         return asking.store(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
-
-
-def _is_being_imported() -> ColumnElement[bool]:
-    """Return the condition of the files of a check whose import is not over."""
-    busy = aliased(Job)
-    # SQLite stores an id without dashes, JSON and PostgreSQL have them
-    check, of_file = busy.parameters["check"].as_string(), cast(JobFile.job_id, String)
-    return (
-        select(busy.id)
-        .where(
-            busy.kind == job.IMPORT.name,
-            busy.finished_at.is_(None),
-            func.replace(check, "-", "") == func.replace(of_file, "-", ""),
-        )
-        .correlate(JobFile)
-        .exists()
-    )
 
 
 def start_import(check: Job) -> Job | None:

@@ -21,10 +21,11 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school_files import checking, history, importing, job, nameless, uploading, words
-from idp.desk.school_files.uploading import UploadError
+from idp.desk.school_files import checking, history, importing, job, nameless, uploading, waiting, words
+from idp.desk.school_files.uploading import ReplacingError, UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
+from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.services import services
 from idp.web.declarations import takes_files
 from idp.web.http import MAX_UPLOAD, current_request
@@ -52,27 +53,51 @@ def _problems_of_last_file() -> Iterator[Tile]:
         )
 
 
+@tiles.source(Right.IMPORT_FILES)
+def _waiting_for_the_head() -> Iterator[Tile]:
+    waits = uploading.waiting_for_the_head(services().settings) if access.role() is Role.HEAD else []
+    if len(waits) == 1:
+        [item] = waits
+        yield Tile(
+            1,
+            gettext("Un fichier attend votre décision"),
+            gettext("Regardez ce qu’il change, %(until)s.", until=words.until_when(item.until)),
+            url_for("files.compare", key=item.check.id),
+        )
+    elif waits:
+        until = words.until_when(waits[0].until)
+        yield Tile(
+            len(waits),
+            gettext("Des fichiers attendent votre décision"),
+            gettext("Regardez ce qu’ils changent : le premier attend %(until)s.", until=until),
+            url_for("files.show"),
+        )
+
+
 @blueprint.get("/fichiers")
 @needs(Right.IMPORT_FILES)
 @takes_files
 def show() -> Response:
     """Show the form for files, the checks that wait for a decision, and the former imports."""
     kept = kept_forms.current()
-    return _page(uai=kept.fields.get("uai", "")[:20] if kept else "")
+    fields = kept.fields if kept else {}
+    return _page(uai=fields.get("uai", "")[:20], replaces=bool(fields.get("remplacer")))
 
 
 @blueprint.post("/fichiers")
 @needs(Right.IMPORT_FILES)
 @takes_files
-@keeps("uai")
+@keeps("uai", "remplacer")
 def upload() -> Response:
     """Take files and check them."""
     request = current_request()
+    replaces = bool(request.fields.get("remplacer"))
     try:
         uai = uploading.school(request)
-        check = uploading.start_check(services().settings, uploading.uploads(request), uai)
+        check = uploading.start_check(services().settings, uploading.uploads(request), uai, replaces=replaces)
     except UploadError as fault:
-        return _page(str(fault), request.fields.get("uai", "")[:20])
+        field = "remplacer" if isinstance(fault, ReplacingError) else "fichiers"
+        return _page(str(fault), request.fields.get("uai", "")[:20], replaces=replaces, field=field)
     return see_other(url_for("jobs.show", key=check.id))
 
 
@@ -88,10 +113,15 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
     return make_response(_page(sentence), 413)
 
 
-def _page(error: str = "", uai: str = "") -> Response:
+def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str = "fichiers") -> Response:
+    waits, own = uploading.waiting_for_the_head(services().settings), access.person().staff.id
     page = render_template(
         "desk/school_files/fichiers.html",
         error=error,
+        field=field,
+        replaced=[item for item in waits if item.check.staff_id == own],
+        replaces=replaces,
+        waits={item.check.id: item.until for item in waits},
         again=current_request().arguments.get("fait") == "rien",
         megabytes=MAX_UPLOAD >> 20,
         asks_school=access.role() is Role.ENGINEER,
@@ -99,6 +129,7 @@ def _page(error: str = "", uai: str = "") -> Response:
         jobs=uploading.recent()[:_SHOWN_JOBS],
         titles={kind.name: kind.title for kind in (job.CHECK, job.IMPORT)},
         job_state=words.job_state,
+        until_when=words.until_when,
         arrivals=words.arrivals,
         problem_count=words.problem_count,
         imports=history.recent(),
@@ -153,9 +184,11 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         job=check,
         form=form or AcceptanceForm(),
         refusal=words.refusal(refused or code) if refused or code else "",
+        waits=_waits(check, role),
+        is_gone=code == "gone",
         is_refused=bool(refused),
         mistakes=words.mistakes(check.result["mistakes"]),
-        sentences=sentences,
+        sentences=[] if code == "gone" else sentences,
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
@@ -167,6 +200,14 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         again_url=url_for("files.show"),
     )
     return make_response(page)
+
+
+def _waits(check: Job, role: Role) -> str:
+    """Return what the school reads about files that wait for its direction; empty if they do not."""
+    until = waiting.until(services().settings, check)
+    if until is None or role not in AT_A_SCHOOL:
+        return ""
+    return words.waits(until, role, has_head=bool(waiting.heads(check.school_id, check.staff_id)))
 
 
 @blueprint.get("/fichiers/imports/<uuid:key>")

@@ -1,20 +1,27 @@
 """What the pages say about files: why they are refused, what was imported, the kinds of lines of a difference."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import nameless
+from idp.desk.school_files import nameless, names
+from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
-from idp.rostering.reconcile.difference import Difference, Kind
+from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.web import i18n
 
 _REFUSALS = {
     "gone": _l(
-        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou 24 heures sont passées. "
-        "Donnez-les de nouveau."
+        "Les fichiers ne sont plus là : ils sont importés, une vérification plus récente les a remplacés, ou "
+        "24 heures sont passées. Pour les vérifier encore, donnez-les de nouveau."
+    ),
+    "unreadable": _l(
+        "Le service ne peut plus lire ces fichiers : la clé qui les protège a été changée depuis. Donnez-les de "
+        "nouveau."
     ),
     "unknown_format": _l(
         "Ce ne sont pas des fichiers de SIECLE, d’ONDE, ni un CSV de familles. Exportez-les de nouveau et donnez-les "
@@ -139,6 +146,19 @@ def person(name: str, key: str) -> str:
     return name or str(unknown)
 
 
+def with_followers(message: str, names: Sequence[str]) -> str:
+    """Return the sentence of a problem, with the guardians who have no account because of it."""
+    if not names:
+        return message
+    if all(names):
+        following = gettext("Pour cette raison, pas de compte pour %(names)s.", names=", ".join(names))
+    elif len(names) == 1:
+        following = gettext("Pour cette raison, un responsable n’a pas de compte.")
+    else:
+        following = gettext("Pour cette raison, %(n)s responsables n’ont pas de compte.", n=len(names))
+    return f"{message} {following}"
+
+
 def without_commands(sentence: str) -> str:
     """Return a sentence that names pages of the desk instead of commands."""
     for command, page in OF_COMMANDS:
@@ -151,6 +171,28 @@ def refusal(code: str) -> str:
     return str(_REFUSALS.get(code, _UNREADABLE))
 
 
+def waits(until: datetime, role: Role, *, has_head: bool) -> str:
+    """Return what a person reads about files that wait for the direction: who decides, and until when."""
+    if role is Role.HEAD:
+        sentence = gettext("Le secrétariat ne peut pas importer ces fichiers. Ils attendent votre décision %(until)s.")
+    elif has_head:
+        sentence = gettext(
+            "Ces fichiers attendent la direction %(until)s. Elle les trouve sur sa page « Aujourd’hui » et reçoit un "
+            "mail : vous n’avez rien d’autre à faire."
+        )
+    else:
+        sentence = gettext(
+            "Ces fichiers attendent la direction %(until)s, mais personne de la direction n’a d’accès au bureau. "
+            "Écrivez à l’académie."
+        )
+    return str(sentence) % {"until": until_when(until)}
+
+
+def until_when(moment: datetime) -> str:
+    """Return until when files wait, in words."""
+    return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
+
+
 def mistakes(codes: Sequence[str]) -> list[str]:
     """Return what files that look like a mistake would do; in one sentence for a person who reads no names."""
     if not nameless.is_for(access.role()):
@@ -159,9 +201,11 @@ def mistakes(codes: Sequence[str]) -> list[str]:
     return sentences if _OF_SCHOOLS_OR_FILES.issuperset(codes) else [str(_MUCH_CHANGES), *sentences]
 
 
-def job_state(job: Job) -> str:
-    """Return where a check or an import stands, in words."""
-    if job.state is State.DONE and job.kind == "check":
+def job_state(job: Job, until: datetime | None = None) -> str:
+    """Return where a check or an import stands, in words; `until` is given for a check that waits for the direction."""
+    if until is not None:
+        return str(gettext("attend la direction, %(until)s", until=until_when(until)))
+    if job.state is State.DONE and job.kind == names.CHECK:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])
 

@@ -85,6 +85,10 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
     decisions = shown.decisions(account)
     choices = shown.choices(account)
+    called_about = request.args.get("eleve", "")
+    if request.method == "GET" and not form.is_refilled and called_about in {choice.value for choice in choices[1:]}:
+        form.scope.data = called_about  # the link of a family's page, for a person who calls
+        form.reason.data = gettext("Au téléphone, la personne dit : « Ce n’est pas mon enfant ».")
     if not form.scope.data and len(choices) == 1:
         form.scope.data = choices[0].value
     return _rendered(

@@ -319,11 +319,12 @@ _ISSUES = Part(
         "file": _l("Fichier"),
         "line": _l("Ligne"),
         "key": _l("Clé"),
+        "person": _l("Nom dans le fichier"),
         "severity": _l("Gravité"),
         "code": _l("Référence de la remarque"),
     },
     {"message": _l("phrase pour le secrétariat, qui peut parler d’autres personnes")},
-    {"id": _KEY, "batch_id": "the import, which is an act of an operator"},
+    {"id": _KEY, "batch_id": "the import, which is an act of an operator", "because": "the key of a pupil"},
 )
 
 

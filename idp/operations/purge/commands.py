@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import click
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
 from idp.accounts.suspensions import kept as kept_suspensions
@@ -219,11 +219,19 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     done = Counter({"links_removed": _ended_links(moment)})
     while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
         done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, keys))
+    retry_unit_of_work(partial(_forget_names, moment))
     old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
     delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
     done["imports_removed"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
     return done
+
+
+def _forget_names(moment: datetime) -> None:
+    """Remove the names of the problems of former imports: a name stays no longer than a pupil who left then would."""
+    before = ImportBatch.started_at <= moment - unused_accounts.DISABLED_KEPT
+    named = ImportIssue.batch_id.in_(select(ImportBatch.id).where(before)) & (ImportIssue.person != "")
+    db.session.execute(update(ImportIssue).where(named).values(person="").execution_options(synchronize_session=False))
 
 
 def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:

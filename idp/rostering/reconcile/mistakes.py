@@ -10,6 +10,8 @@ from idp.rostering.records import Mode
 
 _FEW = 20
 """So many accounts, pupils or children may change without anything being wrong."""
+BOTH_PARENTS = 2
+"""One pupil may leave a small school, and takes two accounts and two ties along, if that is not most of them."""
 
 _OPEN = "known_link k JOIN known_child c ON c.id = k.child AND c.in_scope WHERE NOT k.is_ended"
 _CLOSING = "SELECT count(*) FROM closing_account"
@@ -93,7 +95,8 @@ def is_crowded(staging: Staging) -> bool:
 
 
 def _too_many(code: str, some: int, everything: int, what: str, percent: float) -> Iterator[Mistake]:
-    if some * 100 > percent * everything:
+    is_one_family = percent > 0 and some <= BOTH_PARENTS and some * 2 <= everything
+    if some * 100 > percent * everything and not is_one_family:
         yield Mistake(code, f"{some} of {everything} {what}, more than {percent:g} %")
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import said_or_known
-from idp.rostering.records import Issue, Severity
+from idp.rostering.reconcile.told import named_issues
+from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 
 COLUMNS = ("quoi", "personne", "classe", "détail")
 
@@ -168,12 +169,6 @@ _CHANGED_GUARDIANS = (
 )
 
 
-class _Person(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-
-
 _CLOSING = (
     f"SELECT k.family_name, k.given_name, {_CLASSES_OF.format(account='k.id')} AS class_name FROM closing_account c "
     "JOIN known_account k ON k.id = c.account ORDER BY 1, 2"
@@ -189,10 +184,9 @@ class _Tie(NamedTuple):
     known_kinship: str
 
 
-_OF_CHILD = "coalesce(s.given_name, c.given_name, '') || ' ' || coalesce(s.family_name, c.family_name, '') AS child"
 _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
-    f"coalesce(s.class_name, c.class_name, '') AS class_name, {_OF_CHILD}, "
+    f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
     "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship "
     "FROM allowed_link l JOIN known_account k ON k.id = l.account "
     "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
@@ -218,17 +212,6 @@ _TIES_ENDED = (
 )
 """The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
 
-_NAMED = (
-    "SELECT family_name, given_name, coalesce(class_name, '') AS class_name FROM student WHERE key = :key UNION ALL "
-    "SELECT family_name, given_name, '' AS class_name FROM guardian WHERE key = :key"
-)
-_STOPPED_FOR = (
-    f"SELECT DISTINCT {_OF_CHILD} FROM stopped_link w JOIN student s ON s.key = w.student "
-    "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key ORDER BY 1"
-)
-_STOPPED = frozenset({"suspended", "guardian_waits"})
-TOLD_BY_NAME = frozenset({"guardian_left"})
-"""The issues that are lines of another kind."""
 _ENROLLED = "SELECT count(*) FROM known_child WHERE in_scope AND NOT is_left"
 
 _KINSHIPS = {
@@ -249,41 +232,30 @@ def enrolled(staging: Staging) -> int:
 
 
 def rows(staging: Staging) -> Iterator[Difference]:
-    """Yield the difference, each kind in the order of names."""
-    yield from problems(staging)
+    """Yield the issues as lines, each with the name that the file gives to its key, and then the changes."""
+    for issue in named_issues.issues(staging):
+        yield Difference(
+            Kind.PROBLEM,
+            *named_issues.named(staging, issue),
+            named_issues.sentence_of(issue) + named_issues.stopped_for(staging, issue),
+        )
+    yield from changes(staging)
+
+
+def changes(staging: Staging) -> Iterator[Difference]:
+    """Yield what changes, each kind in the order of names."""
     for source in (_pupils, _guardians, _ties):
         yield from source(staging)
-
-
-def problems(staging: Staging) -> Iterator[Difference]:
-    """Yield the issues as lines, each with the name that the file gives to its key."""
-    for issue in issues(staging):
-        named = next(staging.rows(_Person, _NAMED, key=issue.key), _Person("", "", ""))
-        children = ", ".join(staging.values(_STOPPED_FOR, key=issue.key)) if issue.code in _STOPPED else ""
-        sentence = sentence_of(issue) + (f" Élève : {children}." if children else "")
-        yield Difference(Kind.PROBLEM, _name(*named[:2]), named.class_name, sentence)
-
-
-def issues(staging: Staging) -> Iterator[Issue]:
-    """Yield the issues that are no lines of another kind, those that stopped the import first, each once."""
-    yield from (issue for issue in dict.fromkeys([*staging.fatal, *staging.issues()]) if issue.code not in TOLD_BY_NAME)
-
-
-def sentence_of(issue: Issue) -> str:
-    """Return an issue in words, with its place in the files."""
-    place = f"{issue.place.file}, ligne {issue.place.line} : " if issue.place.file else ""
-    warning = "" if issue.severity is Severity.ERROR else "À vérifier. "
-    return f"{place}{warning}{issue.message}"
 
 
 def _pupils(staging: Staging) -> Iterator[Difference]:
     for left in staging.rows(_LeftPupil, _LEFT_PUPILS):
         sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
-        yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, sentence)
+        yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, sentence)
     for new in staging.rows(_Pupil, _NEW_PUPILS):
-        yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
+        yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
     for pupil in staging.rows(_ChangedPupil, _CHANGED_PUPILS):
-        name = _name(pupil.family_name, pupil.given_name)
+        name = whole_name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, _sentence(_of_pupil(pupil), "Élève"))
 
 
@@ -296,24 +268,24 @@ def _of_pupil(pupil: _ChangedPupil) -> Iterator[str]:
         return
     yield from _change(
         "nom",
-        _name(pupil.known_family_name, pupil.known_given_name),
-        _name(pupil.family_name, pupil.given_name),
+        whole_name(pupil.known_family_name, pupil.known_given_name),
+        whole_name(pupil.family_name, pupil.given_name),
     )
     yield from _change("classe", pupil.known_class_name, pupil.class_name)
 
 
 def _guardians(staging: Staging) -> Iterator[Difference]:
-    for left in staging.rows(_Person, _CLOSING):
-        yield Difference(Kind.LEAVING, _name(*left[:2]), left.class_name, "Responsable : le compte se ferme.")
+    for left in staging.rows(Person, _CLOSING):
+        yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, "Responsable : le compte se ferme.")
     for new in staging.rows(_NewGuardian, _NEW_GUARDIANS):
         children = ", ".join(json.loads(new.children))
         sentence = (
             f"Responsable : un compte est créé, pour {children}." if children else "Responsable : un compte est créé."
         )
-        yield Difference(Kind.CREATED, _name(*new[:2]), new.class_name, sentence)
+        yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, sentence)
     for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS):
         parts = _of_guardian(person) if person.is_seen else iter(["suit ce fichier"])
-        name = _name(person.family_name, person.given_name)
+        name = whole_name(person.family_name, person.given_name)
         yield Difference(Kind.CHANGED, name, person.class_name, _sentence(parts, "Responsable"))
 
 
@@ -323,8 +295,8 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
     yield from _change("civilité", person.known_civility, person.civility)
     yield from _change(
         "nom",
-        _name(person.known_family_name, person.known_given_name),
-        _name(person.family_name, person.given_name),
+        whole_name(person.known_family_name, person.known_given_name),
+        whole_name(person.family_name, person.given_name),
     )
     yield from _change("nom de naissance", person.known_birth_name, person.birth_name)
     yield from _change("adresse postale", _home(person.known_home), _home(person.home))
@@ -339,14 +311,14 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
 def _ties(staging: Staging) -> Iterator[Difference]:
     for tie in staging.rows(_Tie, _TIES_ADDED):
         sentence = f"Devient responsable de {tie.child}."
-        yield Difference(Kind.TIE_ADDED, _name(*tie[:2]), tie.class_name, sentence)
+        yield Difference(Kind.TIE_ADDED, whole_name(*tie[:2]), tie.class_name, sentence)
     for tie in staging.rows(_Tie, _TIES_CHANGED):
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
-        yield Difference(Kind.CHANGED, _name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
+        yield Difference(Kind.CHANGED, whole_name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
     for ending in staging.rows(_EndingTie, _TIES_ENDED):
         sentence = f"N’est plus responsable de {ending.child}, et n’y a plus accès."
-        yield Difference(Kind.TIE_ENDED, _name(*ending[:2]), ending.class_name, sentence)
+        yield Difference(Kind.TIE_ENDED, whole_name(*ending[:2]), ending.class_name, sentence)
 
 
 _YES_NO = {None: "", 0: "non", 1: "oui"}
@@ -359,10 +331,6 @@ def _change(what: str, before: str, after: str, shown: Callable[[str], str] = st
 
 def _sentence(parts: Iterator[str], who: str) -> str:
     return f"{who} : {', '.join(parts) or 'numéro ou données techniques corrigés'}."
-
-
-def _name(family_name: str | None, given_name: str | None) -> str:
-    return f"{family_name or ''} {given_name or ''}".strip()
 
 
 def _home(home: str) -> str:

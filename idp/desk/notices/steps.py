@@ -1,0 +1,54 @@
+"""What a school does after a notice is settled: a letter, a file, the family."""
+
+from collections.abc import Iterator
+
+from flask import url_for
+from flask_babel import gettext
+from sqlalchemy import select
+
+from idp.accounts import school_notices
+from idp.accounts.models import Child
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.jobs.kinds import Step
+from idp.desk.notices import settling
+from idp.desk.notices.shown import Shown
+from idp.desk.notices.words import Next
+
+
+def after(item: Shown) -> list[Step]:
+    """Return the steps after a settled notice that the post may do, the likeliest first; none for an open notice."""
+    if item.row.settled_at is None:
+        return []
+    answer = settling.answer_of(item.row)
+    consequence = settling.consequence(item.row, answer) if answer else None
+    coming = consequence.next if consequence else Next.ACCOUNT
+    return [*_of_answer(item, coming), *_people(item), *_families(item)]
+
+
+def _of_answer(item: Shown, coming: Next) -> Iterator[Step]:
+    if coming is Next.FILES and access.may(Right.IMPORT_FILES):
+        yield Step(gettext("Importer le fichier corrigé"), url_for("files.show"))
+    if coming is Next.LETTER and access.may(Right.PRINT_LETTER):
+        keys = (item.row.account_id, item.row.other_account_id)
+        for person, key in zip(item.people, keys, strict=False):
+            if person.url:
+                label = gettext("Imprimer un courrier pour %(name)s", name=person.name)
+                yield Step(label, url_for("letter.show", key=key))
+
+
+def _people(item: Shown) -> Iterator[Step]:
+    for person in item.people:
+        if person.url:
+            yield Step(gettext("Ouvrir le compte de %(name)s", name=person.name), person.url)
+
+
+def _families(item: Shown) -> Iterator[Step]:
+    """Yield the families of the pupils of whom a person said that they are not the own children."""
+    if not item.is_about_children or not access.may(Right.READ_FAMILIES):
+        return
+    keys = [child.id for child in school_notices.children_of([item.row])[item.row.id]]
+    for child in db.session.scalars(select(Child).where(Child.id.in_(keys), access.children())):
+        label = gettext("Voir la famille de %(name)s", name=f"{child.given_name} {child.family_name}")
+        yield Step(label, url_for("families.show", pupil=child.id))

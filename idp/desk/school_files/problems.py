@@ -1,0 +1,106 @@
+"""Tells the problems of files, before an import and after it: each cause once, with what follows from it.
+
+A pupil without a class opens no account, and each guardian of the pupil has a problem of the same cause: the guardians
+are named with the pupil. Lines of a file that say the same of one key are one problem.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from flask_babel import gettext
+
+from idp.desk.school_files import words
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.told import named_issues
+from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.rostering.records import Severity
+
+
+class NamedIssue(NamedTuple):
+    """An issue of an import, with the name of its person.
+
+    `because` is the key of the pupil from whose issue it follows; empty if it follows from none. `person` is the name
+    in the file, family name first.
+    """
+
+    severity: str
+    file: str
+    line: int
+    key: str
+    code: str
+    message: str
+    because: str
+    person: str
+    class_name: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem, ready to be shown: `lines` are those of the file that say the same of one key."""
+
+    severity: str
+    file: str
+    lines: Sequence[int]
+    key: str
+    person: str
+    class_name: str
+    sentence: str
+
+    @property
+    def place(self) -> str:
+        """The file and the lines in words; empty for a problem of all files."""
+        if not self.file:
+            return ""
+        if len(self.lines) == 1:
+            return str(gettext("%(file)s, ligne %(n)s", file=self.file, n=self.lines[0]))
+        return str(gettext("%(file)s, lignes %(lines)s", file=self.file, lines=", ".join(map(str, self.lines))))
+
+
+def of_check(staging: Staging) -> Iterator[Difference]:
+    """Yield the problems of a check as lines of its difference, those that stopped it first."""
+    causes = named_issues.causes(staging)
+    issues = (
+        NamedIssue(
+            issue.severity.value,
+            issue.place.file,
+            issue.place.line,
+            issue.key,
+            issue.code,
+            issue.message + named_issues.stopped_for(staging, issue),
+            causes.get((issue.key, issue.code), ""),
+            *named_issues.named(staging, issue),
+        )
+        for issue in named_issues.issues(staging)
+    )
+    for problem in grouped(issues):
+        place = f"{problem.place} : " if problem.place else ""
+        warning = "" if problem.severity == Severity.ERROR.value else gettext("À vérifier. ")
+        yield Difference(Kind.PROBLEM, problem.person, problem.class_name, f"{place}{warning}{problem.sentence}")
+
+
+def grouped(issues: Iterable[NamedIssue]) -> list[Problem]:
+    """Return the problems that issues make, in their order."""
+    groups: dict[tuple[object, ...], list[NamedIssue]] = {}
+    followers: dict[str, list[str]] = {}
+    for issue in issues:
+        if issue.because:
+            followers.setdefault(issue.because, []).append(issue.person)
+        else:
+            line = 0 if issue.key else issue.line
+            groups.setdefault((issue.file, issue.code, issue.key, issue.message, line), []).append(issue)
+    return [_problem(same, followers) for same in groups.values()]
+
+
+def _problem(same: Sequence[NamedIssue], followers: dict[str, list[str]]) -> Problem:
+    first = same[0]
+    following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
+    return Problem(
+        first.severity,
+        first.file,
+        list(dict.fromkeys(issue.line for issue in same)),
+        first.key,
+        first.person,
+        first.class_name,
+        words.with_followers(first.message, following),
+    )

@@ -1,0 +1,134 @@
+"""The checked files of a secretary that wait for the direction: which, until when, and who is told.
+
+A secretary may not import files by which many people leave; the direction may. The check stays where it is until the
+direction imports it, another file of the same person replaces it, or its lifetime is over.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy.orm import aliased
+
+from idp.accounts.models import School
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.desk.jobs import files
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.school_files import importing, names
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.services import services
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A check that waits for the direction, until its files are removed."""
+
+    check: Job
+    until: datetime
+
+
+def of_school(settings: Settings, school_id: uuid.UUID) -> list[Waiting]:
+    """Return the checks of a school that wait for its direction, the oldest first."""
+    return _those(settings, Job.school_id == school_id)
+
+
+def until(settings: Settings, check: Job) -> datetime | None:
+    """Return until when a check waits for the direction; None if it does not."""
+    return next((waiting.until for waiting in _those(settings, Job.id == check.id)), None)
+
+
+def _those(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:
+    rows = db.session.execute(
+        select(Job, func.min(JobFile.expires_at))
+        .join(JobFile, JobFile.job_id == Job.id)
+        .where(
+            condition,
+            Job.kind == names.CHECK,
+            Job.state == State.DONE,
+            Job.created_at > now() - files.UPLOAD_LIFETIME,
+            JobFile.is_upload,
+            JobFile.expires_at > now(),
+            func.length(JobFile.content) > 0,
+            ~is_being_imported(),
+        )
+        .group_by(Job.id)
+        .order_by(Job.created_at)
+    )
+    return [Waiting(row[0], row[1]) for row in rows if _is_for_the_head(settings, row[0])]
+
+
+def _is_for_the_head(settings: Settings, check: Job) -> bool:
+    """Return whether the direction may import what a secretary checked and may not import."""
+    if check.parameters["role"] != Role.SECRETARY.value:
+        return False
+    is_beyond = [importing.beyond(settings, check, role) != "" for role in (Role.SECRETARY, Role.HEAD)]
+    return is_beyond == [True, False]
+
+
+def is_being_imported() -> ColumnElement[bool]:
+    """Return the condition of the files of a check whose import is not over."""
+    busy = aliased(Job)
+    # SQLite stores an id without dashes, JSON and PostgreSQL have them
+    check, of_file = busy.parameters["check"].as_string(), cast(JobFile.job_id, String)
+    return (
+        select(busy.id)
+        .where(
+            busy.kind == names.IMPORT,
+            busy.finished_at.is_(None),
+            func.replace(check, "-", "") == func.replace(of_file, "-", ""),
+        )
+        .correlate(JobFile)
+        .exists()
+    )
+
+
+def heads(school_id: uuid.UUID | None, but: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Return the people of a school's direction, without one person."""
+    return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id, StaffRole.staff_id != but)
+
+
+def tell(check: Job) -> None:
+    """Enqueue the mails to the direction about a check that waits for it, in the transaction of its end."""
+    if until(services().settings, check) is None:
+        return
+    for recipient in heads(check.school_id, check.staff_id):
+        queue.enqueue(names.WAITS, {"job": str(check.id), "recipient": str(recipient)})
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail about a check that waits for the direction (outbox handler); drop it if it waits no longer."""
+    recipient = db.session.get(StaffAccount, uuid.UUID(message.payload["recipient"]), populate_existing=True)
+    check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
+    if recipient is None or recipient.disabled_at is not None or check is None:
+        return Outcome.DROPPED
+    end, school = until(settings, check), db.session.get(School, check.school_id)
+    if end is None or school is None:
+        return Outcome.DROPPED
+    link = f"{settings.desk_url}/fichiers/{check.id}"
+    context = {
+        "person": recipient.name,
+        "colleague": db.session.get_one(StaffAccount, check.staff_id).name,
+        "school": school.name,
+        "until": end,
+        "link": link,
+    }
+    mail = compose(
+        "bureau_fichier",
+        recipient=recipient.email,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+        other_url=link,
+    )
+    deliver(mail, recipient.email)
+    return Outcome.DONE

@@ -1,0 +1,1 @@
+"""What an import would change, and its issues, as people read them."""

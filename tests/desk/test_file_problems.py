@@ -1,0 +1,85 @@
+"""The problems of files: each once, with the names of its people, before the import and after it."""
+
+import re
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.db import db
+from idp.desk.jobs.models import State
+from idp.desk.school_files import words
+from idp.desk.staff.models import Role
+from idp.rostering.models import ImportBatch
+from tests.architecture.tree import modules, parsed, sentences
+from tests.desk.colleagues import Colleagues
+from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
+from tests.rostering import xml_files as xml
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+
+
+def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    rows = families(40)
+    rows[4] = row(5, given="Jean", civility="M.")  # another person under the same key, of whom no letter was printed
+    del rows[39]
+    assert imported(head, sheet(*rows, row(50, mail="x"))).state is State.DONE
+    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
+    assert batch is not None
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert "FAMILLE50 Marie" in page
+    assert "idp account" not in page
+    assert "son compte se ferme" not in page, "who leaves is no problem"
+
+
+def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    rows = [
+        *families(3),
+        row(4, child="1004;FAMILLE4;Léa;"),
+        row(54, family="FAMILLE4", given="Paul", civility="M.", child="1004;FAMILLE4;Léa;"),
+    ]
+    sentence = (
+        "Cet élève n’est dans aucune classe : il n’ouvre pas de compte. Pour cette raison, pas de compte pour "
+        "FAMILLE4 Marie, FAMILLE4 Paul."
+    )
+    _, page = checked(head, sheet(*rows))
+    assert f"familles.csv, ligne 5 : À vérifier. {sentence}" in page
+    assert page.count("FAMILLE4 Paul") == 1, "the consequence is no problem of its own"
+    done = imported(head, sheet(*rows))
+    batch = db.session.scalars(select(ImportBatch)).one()
+    assert "Voir les problèmes (1)" in shown(head.get(f"/travaux/{done.id}"))
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert sentence in page
+    assert "FAMILLE4 Léa" in page, "the pupil has no row in the database"
+    table = shown(head.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
+    assert "FAMILLE4 Léa" in table
+    assert table.count("FAMILLE4 Paul") == 1
+    assert "FAMILLE4" not in shown(colleagues.signed_in(Role.ENGINEER).get(f"/fichiers/imports/{batch.id}"))
+
+
+def test_the_same_words_about_the_same_key_are_one_problem(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    pupils, (name, people) = siecle()
+    ties = "\n".join(xml.responsible("999", guardian, RESP_LEGAL="2") for guardian in ("5", "6"))
+    files = pupils, (name, people.replace(b"</DONNEES>", ties.encode() + b"</DONNEES>"))
+    _, page = checked(head, *files)
+    assert re.search(
+        r"ResponsablesAvecAdresses.xml, lignes \d+, \d+ : À vérifier. Cette personne est responsable d’un", page
+    )
+    imported(head, *files)
+    assert re.search(r'<span class="count">1</span><span><b>Problèmes du dernier fichier', shown(head.get("/")))
+
+
+def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
+    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
+    folders = ("idp/rostering/readers", "idp/rostering/files", "idp/rostering/reconcile")
+    texts = [
+        text for path in modules(*folders) for text in sentences(parsed(path)) if named.search(text) and "`" not in text
+    ]
+    assert len(texts) > 4
+    assert [text for text in texts if named.search(words.without_commands(text))] == []
+    whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
+    assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []

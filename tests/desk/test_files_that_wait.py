@@ -1,0 +1,112 @@
+"""Files of a secretary that only the direction may import: who is told, until when, and what replaces them."""
+
+import re
+import uuid
+
+import pytest
+from flask import Flask
+
+from idp.db import db
+from idp.desk.jobs import files
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.school_files import names, waiting
+from idp.desk.staff.models import Role
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.services import services
+from tests.builders import LYCEE
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+TITLE = "Un fichier attend votre décision"
+
+
+def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_them(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    secretary, head, elsewhere = (
+        colleagues.signed_in(),
+        colleagues.signed_in(Role.HEAD),
+        colleagues.signed_in(Role.HEAD, uai=LYCEE),
+    )
+    imported(head, sheet(*families(20)))
+    key, page = checked(secretary, sheet(*families(17)))
+    end = r"jusqu’au \d+(er)? \w+ \d{4} à \d+ h \d\d"
+    assert re.search(f"attendent la direction {end}. Elle les trouve sur sa page « Aujourd’hui »", page)
+    assert re.search(f"attend la direction, {end}", shown(secretary.get("/fichiers")))
+    tile = rf'href="/fichiers/{key}"><span class="count">1</span><span><b>{TITLE}</b><small>[^<]+{end}'
+    assert re.search(tile, shown(head.get("/")))
+    for other in (secretary, elsewhere):
+        assert TITLE not in shown(other.get("/"))
+    assert re.search(f"Ils attendent votre décision {end}", shown(head.get(f"/fichiers/{key}")))
+    asked = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
+    assert TITLE not in shown(head.get("/")), "it is decided"
+    do_all()
+    assert db.session.get_one(Job, asked).state is State.DONE
+    assert TITLE not in shown(head.get("/"))
+    over = shown(secretary.get(f"/fichiers/{key}"))
+    assert "Les fichiers ne sont plus là : ils sont importés" in over
+    assert "Rien n’a été importé" not in over
+
+
+def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, colleague = colleagues.signed_in(), colleagues.signed_in()
+    imported(colleagues.signed_in(Role.HEAD), sheet(*families(20)))
+    key, _ = checked(secretary, sheet(*families(17)))
+    page = shown(secretary.get("/fichiers"))
+    assert "Un autre fichier le remplace : la direction ne le voit plus." in page
+    assert 'name="remplacer"' not in shown(colleague.get("/fichiers")), "a colleague's files stay"
+    refused = send(secretary, sheet(*families(18)))
+    assert refused.status_code == 200
+    assert 'href="#remplacer">Un fichier attend la direction : cochez « Remplacer »' in shown(refused)
+    assert send(colleague, sheet(*families(18))).status_code == 303
+    assert files.uploads(services().settings, key)
+    assert send(secretary, sheet(*families(18)), remplacer="oui").status_code == 303
+    assert not files.uploads(services().settings, key)
+    gone = shown(secretary.get(f"/fichiers/{key}"))
+    assert "<h1>Ces fichiers ne sont plus là</h1>" in gone
+    assert "Prendre le fichier" not in gone, "the list of the former check is removed too"
+
+
+def test_the_head_gets_a_mail_while_the_files_wait(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(waiting, "deliver", lambda mail, to: sent.append((mail.get_body(("plain",)).get_content(), to)))
+    secretary = colleagues.signed_in()
+    imported(secretary, sheet(*families(20)))
+    key, page = checked(secretary, sheet(*families(17)))
+    assert "personne de la direction n’a d’accès au bureau. Écrivez à l’académie." in page
+    assert not db.session.query(OutboxMessage).filter_by(kind=names.WAITS).count()
+    head = colleagues.person("Bruno Castel")
+    colleagues.grant(head, Role.HEAD)
+    key, _ = checked(secretary, sheet(*families(16)), remplacer="oui")
+    [message] = db.session.query(OutboxMessage).filter_by(kind=names.WAITS).all()
+    hand_over = services().outbox_handlers[names.WAITS]
+    assert hand_over(message) is Outcome.DONE
+    [(text, to)] = sent
+    assert to == head.email
+    assert "Sylvie Marchand a vérifié un fichier des familles" in text
+    assert text.rstrip().splitlines().count(f"{services().settings.desk_url}/fichiers/{key}") == 1
+    db.session.query(JobFile).update({"content": b""})
+    db.session.commit()
+    assert hand_over(message) is Outcome.DROPPED
+
+
+def test_files_whose_key_is_gone_are_said_to_be_unreadable(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, _ = checked(browser, sheet(*families(2)))
+    _lose_the_key(key)
+    assert "la clé qui les protège a été changée" in shown(browser.get(f"/fichiers/{key}"))
+    unread = key_of(send(browser, sheet(row(1))))
+    _lose_the_key(unread)
+    do_all()
+    assert db.session.get_one(Job, unread).refusal == "unreadable"
+    assert "la clé qui les protège a été changée" in shown(browser.get(f"/travaux/{unread}"))
+
+
+def _lose_the_key(check: uuid.UUID) -> None:
+    """Let the files of a check be encrypted under a key that is gone."""
+    db.session.query(JobFile).filter_by(job_id=check, is_upload=True).update({"content": b"under a key that is gone"})
+    db.session.commit()
