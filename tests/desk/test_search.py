@@ -228,6 +228,13 @@ def test_a_state_has_pages_of_fifty_pupils(colleagues: Colleagues, build: Build)
         assert browser.get(f"/recherche?etat=courrier&page={page}").status_code == 200
 
 
+def test_the_first_page_has_the_search_for_whom_may_use_it(colleagues: Colleagues) -> None:
+    for role, has_search in ((Role.SECRETARY, True), (Role.HELPDESK, True), (Role.ENGINEER, False)):
+        page = colleagues.signed_in(role).get("/").get_data(as_text=True)
+        assert ('action="/recherche"' in page) is has_search
+        assert ('<input id="q" name="q"' in page) is has_search
+
+
 def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str, Child]) -> None:
     page = colleagues.signed_in().get("/recherche?q=malo").get_data(as_text=True)
     assert "Rechercher une famille" in page
