@@ -15,6 +15,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -241,7 +243,7 @@ def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Buil
 def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues, build: Build) -> None:
     child = build.child("Malo", "LEROY")
     suspended, excluded = build.active(children=[child]), build.active(children=[child])
-    suspended.guardianships[0].suspended_at = now()
+    suspension.suspend(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
     excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
     db.session.commit()
     pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}", "/recherche?q=malo"]
