@@ -56,6 +56,21 @@ def test_the_guardians_of_a_pupil_are_side_by_side(colleagues: Colleagues, build
     assert "exemple.fr" not in page, "mail addresses are on the account's own page alone"
 
 
+def test_what_to_say_has_the_addresses_of_the_ents_of_the_school(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    account = build.active(children=[child, build.child(uai=LYCEE)])
+    closed = build.active(children=[child], disabled_at=now())
+    build.ent("Autre", "autre.test", uais=[LYCEE])
+    build.ent("Sans accueil", "sans.test", home_uri="", initiate_login_uri="https://sans.test/connexion")
+    build.ent()
+    browser, place = colleagues.signed_in(), ">https://ent.test/</b> (Passerelle)"
+    for page in (f"/familles/{child.id}", f"/comptes/{account.id}"):
+        text = main_of(browser, page)
+        assert text.count(place) == 1, page
+        assert text.count("Où se connecter") == 1, page
+    assert "Où se connecter" not in main_of(browser, f"/comptes/{closed.id}")
+
+
 def test_the_page_of_a_parent_has_nothing_of_the_other(colleagues: Colleagues, build: Build) -> None:
     child = build.child()
     mother = build.active(children=[child], email="noemie@exemple.fr")

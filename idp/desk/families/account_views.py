@@ -54,6 +54,7 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             error=error,
             guardian=guardian,
             children=children,
+            ents=subjects.entrances(children),
             facts=_facts(guardian),
             events=subjects.events(account),
             notices=subjects.notices(account),

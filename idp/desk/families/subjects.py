@@ -1,6 +1,6 @@
 """Reads what the pages show about an account: its state, the next step, the notices, the last events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
+from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
 from idp.desk import access, suspended, ties, words
@@ -137,6 +139,11 @@ class TieView:
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the pupil is there, and the tie is neither suspended nor ended by the school."""
+        return not self.is_suspended and not self.is_excluded and self.child.left_at is None
+
     @classmethod
     def of(cls, tie: Guardianship, decisions: Sequence[Shown]) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
@@ -175,6 +182,11 @@ def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
         .order_by(Guardianship.rank, Child.given_name)
     )
     return [TieView.of(tie, decisions) for tie in db.session.scalars(chosen)]
+
+
+def entrances(shown: Iterable[TieView]) -> list[Registration]:
+    """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
+    return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
 
 
 def notices(account: Account) -> list[DatedLine]:
