@@ -35,11 +35,13 @@ from idp.desk.staff.models import Role
 from idp.desk.statistics import counting
 from idp.desk_app import create_desk
 from idp.oidc.keys import rotation
+from idp.operations.helpdesk.standing import Group
 
 PUPILS = 800_000
 COLLEGE = 800
 """The pupils of each school."""
 _ENTRIES_OF_PUPIL = 15 / 8
+_STATES = [group.value for group in Group]
 _SHORTEST = 5
 """The letters of a name in which two are exchanged."""
 _TIMES = 40
@@ -159,6 +161,7 @@ def _pages(desk: _Desk) -> Iterator[Measured]:
     for person, where in ((secretary, "school"), (helpdesk, "académie")):
         for kind, terms in _terms(school).items():
             yield desk.timed(f"search, {where}: {kind}", person, goals.DESK_SEARCH, "/recherche", q=terms)
+    yield desk.timed("search, school: a state", secretary, goals.DESK_SEARCH, "/recherche", etat=_STATES)
     yield desk.timed("board of classes", secretary, goals.DESK_BOARD, "/classes")
     yield desk.timed("« Aujourd’hui »", secretary, goals.DESK_PAGE, "/")
     officer = desk.signed_in(Role.DPO)

@@ -142,7 +142,10 @@ class DeskRefused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FamiliesSearched(Event):
-    """Families were searched; `terms_digest` is a keyed digest of the folded terms, `hits` the number of rows shown."""
+    """Families were searched or listed; `hits` is the number of rows shown.
+
+    `terms_digest` is a keyed digest of the folded terms, or of the name of the list.
+    """
 
     kind = "desk.searched"
     terms_digest: str

@@ -15,6 +15,8 @@ from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
 
+WITHOUT_CLASS = " "
+"""The parameter of a search among pupils without a class: no class has this name, and no name searches everywhere."""
 _NO_BREAK = "\u00a0"
 
 
@@ -34,6 +36,11 @@ def class_title(class_name: str | None) -> str:
 def class_query(class_name: str | None) -> dict[str, str]:
     """Return the parameters of the URLs of a class; see `class_title`."""
     return {"tout": "1"} if class_name is None else {"classe": class_name}
+
+
+def class_search_query(class_name: str | None) -> dict[str, str]:
+    """Return the parameters of a search in a class; see `class_title`."""
+    return {} if class_name is None else {"classe": class_name or WITHOUT_CLASS}
 
 
 def account_url(account_id: uuid.UUID) -> str:

@@ -1,11 +1,12 @@
-"""French words for the state of an account: for lists, for its pages, and what to say on the telephone."""
+"""French words for the state of an account: for lists and figures, for its pages, and what to say on the telephone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
-from idp.operations.helpdesk.standing import Standing
+from idp.operations.helpdesk.standing import Group, Standing
 
 
 @dataclass(frozen=True)
@@ -197,3 +198,15 @@ OF: dict[Standing, Words] = {
     ),
 }
 """The words of each standing."""
+
+GROUPS: Mapping[Group, Any] = {
+    Group.LETTER: OF[Standing.LETTER_VALID].short,
+    Group.EXPIRED: OF[Standing.LETTER_EXPIRED].short,
+    Group.NO_LETTER: OF[Standing.NO_LETTER].short,
+    Group.UNCONFIRMED: OF[Standing.UNCONFIRMED].short,
+    Group.BLOCKED: OF[Standing.BLOCKED].short,
+    Group.DISPUTED: _l("Signalement à régler"),
+    Group.ACTIVE: OF[Standing.ACTIVE].short,
+    Group.CLOSED: _l("Fermé ou suspendu"),
+}
+"""The words of each group, in the order of a family's way to its account: the board, the figures and the search."""

@@ -72,6 +72,12 @@ def has_class(school: School, class_name: str) -> bool:
     return db.session.scalar(pupils.limit(1)) is not None
 
 
+def classes(school_id: uuid.UUID) -> list[str]:
+    """Return the classes of a school with a pupil who is there, in their order; "" for pupils without a class."""
+    names = select(Child.class_name).where(Child.school_id == school_id, Child.left_at.is_(None)).distinct()
+    return sorted(db.session.scalars(names), key=class_order)
+
+
 def remaining(school: School, class_name: str | None) -> list[Remaining]:
     """Return the guardians who still have to activate or to confirm an address, sorted by class, pupil and guardian.
 

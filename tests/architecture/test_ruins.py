@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from idp.letters.figures import State
+from idp.desk.statistics.figures import STATES
 from idp.paths import CHECKOUT, TEMPLATES
 from tests.architecture.tree import modules, shown, templates
 from tests.rows import each_row
 
 STATIC = CHECKOUT / "idp" / "static"
-BY_CODE = {f"s-{state.value}" for state in State}
+BY_CODE = {f"s-{state.value}" for state in STATES}
 """The classes of states, which the code puts together."""
 _IMPORTED = re.compile(r"{%-?\s*import \"([^\"]+)\" as (\w+)")
 _INCLUDED = re.compile(r"{%-?\s*include \"([^\"]+)\"")

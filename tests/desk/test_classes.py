@@ -1,6 +1,8 @@
 """`/classes`: the board, reminders, the list for the class teacher."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.classes import board
 from idp.desk.jobs.models import Job
-from idp.letters.figures import State
+from idp.desk.statistics.figures import STATES
+from idp.operations.helpdesk.standing import Group
 from idp.outbox.models import OutboxMessage
 from idp.throttle.models import ThrottleCounter
 from tests.builders import LYCEE, Build
@@ -55,27 +58,73 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     build.never_activated(children=[second], provisional_expires_at=now() - timedelta(days=1), generation=1)
     parent(build, second)
     link(parent(build, second), second).disputed_at = now()
+    build.active(children=[second], password_blocked_at=now())
     parent(build, pupil(build, "2de 7", LYCEE))
     db.session.commit()
     school = build.school()
     heard: list[str] = []
     hear(monkeypatch, heard.append)
-    rows, total = board.of_school(school)
+    shown = board.of_school(school)
     assert len([statement for statement in heard if "guardianship" in statement]) == 1
     monkeypatch.undo()
-    assert [state.value for state in State] == ["activated", "waiting", "printed", "expired", "never", "disputed"]
-    assert [(row.name, row.accounts, *(number for _, number in row.cells)) for row in (*rows, total)] == [
-        ("6e 1", 3, 1, 1, 1, 0, 0, 0),
-        ("6e 10", 3, 0, 0, 0, 1, 1, 1),
-        ("", 6, 1, 1, 1, 1, 1, 1),
+    assert [state.value for state in STATES] == [
+        "en-service", "a-confirmer", "bloque", "courrier", "courrier-expire", "sans-courrier", "conteste",
+    ]  # fmt: skip
+    assert [(row.name, row.accounts, *(cell.count for cell in row.cells)) for row in (*shown.lines, shown.whole)] == [
+        ("6e 1", 3, 1, 1, 0, 1, 0, 0, 0),
+        ("6e 10", 4, 0, 0, 1, 0, 1, 1, 1),
+        ("", 7, 1, 1, 1, 1, 1, 1, 1),
     ]
     page = colleagues.signed_in().get("/classes")
     assert heading(page) == "Classes"
     words = page.get_data(as_text=True)
     assert "Tout l’établissement" in words
     assert "2de 7" not in words
-    assert "Activés\u00a0: 1, Mail à confirmer\u00a0: 1, Courrier imprimé\u00a0: 1, Courrier expiré\u00a0: 0" in words
+    assert "En service\u00a0: 1, Adresse mail à confirmer\u00a0: 1, Mot de passe à changer\u00a0: 0" in words
     assert "style=" not in words
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    sixth, fifth, alone = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "4e 3")
+    build.active(children=[sixth, fifth, pupil(build, "5e 2", given_name="Zoé")])
+    build.never_activated(children=[fifth], family_name="SEUL")
+    gone = pupil(build, "3e 4")
+    gone.left_at = now()
+    db.session.commit()
+    shown = board.of_school(build.school())
+    assert [(row.name, row.accounts) for row in (*shown.lines, shown.whole)] == [
+        ("4e 3", 0),
+        ("5e 2", 2),
+        ("6e 1", 1),
+        ("", 2),
+    ]
+    assert alone.class_name == "4e 3", "a class without accounts is on the board"
+    assert Group.BLOCKED not in shown.states, "a rare state has no column without accounts"
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    sixth, fifth, nowhere = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "")
+    build.active(children=[sixth, fifth])
+    build.active(children=[sixth, nowhere], contested_at=now())
+    build.active(children=[fifth], password_blocked_at=now())
+    build.never_activated(children=[sixth, fifth], provisional_expires_at=now() - timedelta(days=1))
+    build.never_activated(children=[sixth])
+    build.never_activated(children=[sixth], suspended_at=now())
+    parent(build, nowhere)
+    held = build.active(children=[sixth, fifth], email=None, pending_email="a@exemple.fr")
+    link(held, sixth).suspended_at = now()
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = unescape(browser.get("/classes").get_data(as_text=True))
+    links = re.findall(r'<a href="(/recherche\?[^"]+)"><span class="vh">[^<]+</span>(\d+)</a>', page)
+    assert len(links) == 20
+    for url, number in links:
+        words = browser.get(url).get_data(as_text=True)
+        assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
 
 
 def test_a_school_without_accounts_says_what_comes_first(desk: Flask, colleagues: Colleagues) -> None:

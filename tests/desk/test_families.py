@@ -15,6 +15,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -52,6 +54,21 @@ def test_the_guardians_of_a_pupil_are_side_by_side(colleagues: Colleagues, build
     ):
         assert text in page
     assert "exemple.fr" not in page, "mail addresses are on the account's own page alone"
+
+
+def test_what_to_say_has_the_addresses_of_the_ents_of_the_school(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    account = build.active(children=[child, build.child(uai=LYCEE)])
+    closed = build.active(children=[child], disabled_at=now())
+    build.ent("Autre", "autre.test", uais=[LYCEE])
+    build.ent("Sans accueil", "sans.test", home_uri="", initiate_login_uri="https://sans.test/connexion")
+    build.ent()
+    browser, place = colleagues.signed_in(), ">https://ent.test/</b> (Passerelle)"
+    for page in (f"/familles/{child.id}", f"/comptes/{account.id}"):
+        text = main_of(browser, page)
+        assert text.count(place) == 1, page
+        assert text.count("Où se connecter") == 1, page
+    assert "Où se connecter" not in main_of(browser, f"/comptes/{closed.id}")
 
 
 def test_the_page_of_a_parent_has_nothing_of_the_other(colleagues: Colleagues, build: Build) -> None:
@@ -247,7 +264,7 @@ def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Buil
 def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues, build: Build) -> None:
     child = build.child("Malo", "LEROY")
     suspended, excluded = build.active(children=[child]), build.active(children=[child])
-    suspended.guardianships[0].suspended_at = now()
+    suspension.suspend(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
     excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
     db.session.commit()
     pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}", "/recherche?q=malo"]

@@ -19,6 +19,8 @@ from idp.desk.staff.commands import list_staff
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.desk.statistics import counting
 from idp.letters.recipients import Skip
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.builders import COLLEGE, Build
 from tests.desk.colleagues import Colleagues
@@ -29,8 +31,8 @@ from tests.statements.heard import heard
 PAGES: dict[Role, tuple[str, ...]] = {
     Role.HEAD: (
         "/", "/classes", "/classes/liste?tout=1", "/classes/rappel?tout=1", "/classes/courriers?tout=1", "/activation",
-        "/impressions", "/signalements", "/recherche?q=leroy", "/recherche?liste=courriers", "/fichiers", "/equipe",
-        "/ent", "/journal", "/comptes/{account}",
+        "/impressions", "/signalements", "/recherche?q=leroy", "/recherche?liste=courriers", "/recherche?etat=courrier",
+        "/fichiers", "/equipe", "/ent", "/suspensions", "/journal", "/comptes/{account}",
     ),
     Role.DPO: ("/", "/activation", "/signalements", "/recherche?q=leroy", "/ent", "/journal"),
     Role.ENGINEER: ("/", "/activation", "/fichiers", "/equipe", "/ent", "/journal"),
@@ -48,6 +50,9 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     ]
     for parent, kind in zip(people, (Kind.NAME_IN_DOUBT, Kind.NOT_GUARDIAN), strict=True):
         noticed(build, kind, parent, other=account)
+    closed = build.active(children=[build.child()])
+    for child in (closed.children[0].id, None):
+        suspension.suspend(closed.id, Decision(reason="jugement", child=child, school=build.school()))
     settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
     settled.settled_at, settled.settled_by = now(), f"desk secretary {other.id}"
     db.session.query(Guardianship).filter_by(account_id=people[1].id).update({"disputed_at": now()})

@@ -40,6 +40,7 @@ CHOICES = {"reply": "rejet"}
 PAGES = {
     "/recherche": AT_A_SCHOOL | {Role.HELPDESK, Role.DPO},
     "/classes": AT_A_SCHOOL,
+    "/suspensions": AT_A_SCHOOL | {Role.HELPDESK},
     "/impressions": AT_A_SCHOOL,
     "/fichiers": AT_A_SCHOOL | {Role.ENGINEER},
     "/etablissement": AT_A_SCHOOL | {Role.ENGINEER},

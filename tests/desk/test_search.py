@@ -1,6 +1,7 @@
 """What the search of the desk finds, in whose scope, and what the journal keeps."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -52,9 +53,9 @@ def families(build: Build) -> dict[str, Child]:
     return pupils
 
 
-def names(browser: FlaskClient, typed: str, state: str = "") -> list[str]:
+def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "") -> list[str]:
     """Return the keys of the pupils that a search shows, in the order of the page."""
-    page = browser.get("/recherche", query_string={"q": typed, "etat": state})
+    page = browser.get("/recherche", query_string={"q": typed, "etat": state, "classe": class_name})
     assert page.status_code == 200
     html = page.get_data(as_text=True)
     return [piece.partition('"')[0] for piece in html.split('scope="row"><a href="/familles/')[1:]]
@@ -190,6 +191,48 @@ def test_at_most_fifty_rows_are_shown(colleagues: Colleagues, build: Build) -> N
     browser = colleagues.signed_in()
     assert len(names(browser, "martin")) == 50
     assert "les 50 premières" in browser.get("/recherche?q=martin").get_data(as_text=True)
+
+
+def test_a_state_or_a_class_alone_is_searched_in_a_school(colleagues: Colleagues, families: dict[str, Child]) -> None:
+    browser = colleagues.signed_in()
+    assert names(browser, "", "courrier") == [str(families["malo"].id)]
+    assert names(browser, "", "courrier", "6e 10") == []
+    assert names(browser, "", "", "6e 10") == [str(families["anne"].id)]
+    assert names(browser, "le gall", "", "CM2") == []
+    assert names(browser, "diop", "", "CM2") == [str(families["jean"].id)]
+    assert names(browser, "f.diop7731", "", "6e 10") == []
+    page = browser.get("/recherche?etat=courrier&classe=6e 1").get_data(as_text=True)
+    assert '<option value="6e 1" selected' in page
+    for unknown in ("7e 9", "\x00", "-"):
+        page = browser.get("/recherche", query_string={"classe": unknown}).get_data(as_text=True)
+        assert "Cette classe n’existe plus" in page
+    academy = colleagues.signed_in(Role.HELPDESK).get("/recherche?etat=courrier&classe=6e 1").get_data(as_text=True)
+    assert "Avec un état, tapez aussi un nom" in academy
+    assert str(families["malo"].id) not in academy
+
+
+def test_a_state_has_pages_of_fifty_pupils(colleagues: Colleagues, build: Build) -> None:
+    children = [build.child(f"Élève{number:02}", "MARTIN") for number in range(52)]
+    build.never_activated(children=children)
+    browser = colleagues.signed_in()
+    first = browser.get("/recherche?etat=courrier&classe=6e 1").get_data(as_text=True)
+    assert "1 compte dans cet état, pour 52 élèves." in first
+    assert "Page 1 sur 2" in first
+    assert "Page précédente" not in first
+    following = unescape(first.partition('">Page suivante')[0].rpartition('href="')[2])
+    assert following.startswith("/recherche?")
+    second = browser.get(following).get_data(as_text=True)
+    shown = [str(child.id) for child in children if f"/familles/{child.id}" in second]
+    assert shown == [str(child.id) for child in children[50:]]
+    for page in ("0", "-1", "x", "99999999999999999999", "3"):
+        assert browser.get(f"/recherche?etat=courrier&page={page}").status_code == 200
+
+
+def test_the_first_page_has_the_search_for_whom_may_use_it(colleagues: Colleagues) -> None:
+    for role, has_search in ((Role.SECRETARY, True), (Role.HELPDESK, True), (Role.ENGINEER, False)):
+        page = colleagues.signed_in(role).get("/").get_data(as_text=True)
+        assert ('action="/recherche"' in page) is has_search
+        assert ('<input id="q" name="q"' in page) is has_search
 
 
 def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str, Child]) -> None:

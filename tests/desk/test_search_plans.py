@@ -32,8 +32,11 @@ _PAGES = {
         "/signalements",
         "/fichiers",
         "/recherche?liste=mails",
+        "/recherche?etat=courrier",
+        "/suspensions",
+        "/recherche?etat=en-service&classe=6e 1",
     ),
-    Role.HELPDESK: ("/", "/activation", "/signalements", "/equipe"),
+    Role.HELPDESK: ("/", "/suspensions", "/activation", "/signalements", "/equipe"),
 }
 
 

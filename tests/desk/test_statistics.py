@@ -12,9 +12,8 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
-from idp.desk.statistics import counting, job
+from idp.desk.statistics import counting, figures, job
 from idp.desk.statistics.models import StoredFigures
-from idp.letters import figures
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
@@ -35,6 +34,8 @@ def family(build: Build, **states: int) -> None:
                     build.active(children=children, email=f"a{number}@exemple.fr")
                 case "waiting":
                     build.active(children=children, email=None, pending_email=f"w{number}@exemple.fr")
+                case "blocked":
+                    build.active(children=children, email=f"b{number}@exemple.fr", password_blocked_at=now())
                 case "printed":
                     build.never_activated(children=children)
                 case "expired":
@@ -47,15 +48,16 @@ def family(build: Build, **states: int) -> None:
                     db.session.commit()
 
 
-ALL = {"activated": 3, "waiting": 1, "printed": 2, "expired": 1, "never": 2, "disputed": 1}
+ALL = {"activated": 3, "waiting": 1, "blocked": 1, "printed": 2, "expired": 1, "never": 2, "disputed": 1}
 
 
 def test_each_account_has_one_state(build: Build, colleagues: Colleagues) -> None:
     family(build, **ALL)
     build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
     build.active(children=[build.child()], email="x@exemple.fr", disabled_at=now())
-    [row] = figures.by_class(build.school().id)
-    assert (row.name, row.counts, row.accounts) == ("6e 1", list(ALL.values()), 10)
+    [row], whole = figures.by_class(build.school().id)
+    assert (row.name, row.counts, row.accounts) == ("6e 1", list(ALL.values()), 11)
+    assert (whole.counts, whole.activated, whole.waiting) == (row.counts, 4, 1)
 
 
 def test_an_account_counts_once_in_a_school(build: Build) -> None:
@@ -63,7 +65,8 @@ def test_an_account_counts_once_in_a_school(build: Build) -> None:
     db.session.query(Child).filter_by(id=second.id).update({"class_name": "5e 2"})
     db.session.commit()
     build.active(children=[first, second])
-    assert [(row.name, row.accounts) for row in figures.by_class(build.school().id)] == [("6e 1", 1)]
+    [row] = figures.by_school(School.uai == COLLEGE)
+    assert (row.name, row.accounts) == ("Collège des Tilleuls", 1)
 
 
 def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None:
@@ -71,7 +74,7 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
     page = colleagues.signed_in(Role.SECRETARY).get("/activation")
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"
-    assert "3 comptes activés sur 10, soit 30" in text
+    assert "4 comptes activés sur 11, soit 36" in text
     assert "1 attend la confirmation de son adresse mail." in text
     assert "moins\u00a0de" not in text
     assert 'role="img" aria-labelledby="classes-t classes-d"' in text

@@ -1,12 +1,13 @@
 """The figures of the board: the accounts of each class by state, their sum, and a bar of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from idp.accounts.models import School
-from idp.desk.statistics.tables import STATES
-from idp.letters import figures
-from idp.letters.figures import Row, State
+from idp.desk.statistics import figures
+from idp.desk.statistics.figures import STATES, Row
+from idp.desk.words import GROUPS
+from idp.operations.helpdesk.standing import Group
 
 
 @dataclass(frozen=True)
@@ -19,51 +20,75 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """The number of accounts in a state, with the name of the state."""
+
+    state: Group
+    title: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Line:
     """A line of the board.
 
     Attributes:
         name: the class; empty for pupils without a class.
         accounts: the number of accounts.
-        cells: the number of accounts in each state, with the name of the state.
+        cells: the number of accounts in each state.
         parts: the same as a bar.
         words: the same in words.
     """
 
     name: str
     accounts: int
-    cells: list[tuple[str, int]]
+    cells: list[Cell]
     parts: list[Part]
     words: str
 
 
-def of_school(school: School) -> tuple[list[Line], Line]:
-    """Return the lines of the classes of a school, and that of the whole school."""
-    rows = figures.by_class(school.id)
-    sums = [sum(row.counts[place] for row in rows) for place in range(len(State))]
-    return [_line(row) for row in rows], _line(Row("", "", sums))
+@dataclass(frozen=True)
+class Board:
+    """The lines of the classes of a school, that of the whole school, and the states of its columns."""
+
+    lines: list[Line]
+    whole: Line
+    states: Sequence[Group]
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the states, in the order of the cells."""
+        return [_title(state) for state in self.states]
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """The class of the style sheet and the name of each state, for the legend of the bars."""
+        return [(f"s-{state.value}", _title(state)) for state in self.states]
 
 
-def titles() -> list[str]:
-    """Return the names of the states, in the order of the cells."""
-    return [str(STATES[state]) for state in State]
+def of_school(school: School) -> Board:
+    """Return the board of a school. Passwords that have to be changed, which are rare, have a column only then."""
+    rows, whole = figures.by_class(school.id)
+    counted = dict(zip(STATES, whole.counts, strict=True))
+    states = [state for state in STATES if state is not Group.BLOCKED or counted[state]]
+    return Board([_line(row, states) for row in rows], _line(whole, states), states)
 
 
-def _line(row: Row) -> Line:
-    cells = list(zip(titles(), row.counts, strict=True))
-    words = ", ".join(f"{title}\u00a0: {count}" for title, count in cells)
-    return Line(row.key, row.accounts, cells, list(_parts(row)), words)
+def _line(row: Row, states: Sequence[Group]) -> Line:
+    counted = dict(zip(STATES, row.counts, strict=True))
+    cells = [Cell(state, _title(state), counted[state]) for state in states]
+    words = ", ".join(f"{cell.title}\u00a0: {cell.count}" for cell in cells)
+    return Line(row.key, row.accounts, cells, list(_parts(cells, row.accounts)), words)
 
 
-def _parts(row: Row) -> Iterator[Part]:
+def _title(state: Group) -> str:
+    return str(GROUPS[state])
+
+
+def _parts(cells: Sequence[Cell], accounts: int) -> Iterator[Part]:
     x = 0.0
-    for state, count in zip(State, row.counts, strict=True):
-        width = round(100 * count / max(row.accounts, 1), 2)
+    for cell in cells:
+        width = round(100 * cell.count / max(accounts, 1), 2)
         if width:
-            yield Part(f"s-{state.value}", round(x, 2), width)
+            yield Part(f"s-{cell.state.value}", round(x, 2), width)
         x += width
-
-
-def legend() -> list[tuple[str, str]]:
-    """Return the class and the name of each state, for the legend of the bars."""
-    return [(f"s-{state.value}", str(STATES[state])) for state in State]

@@ -46,6 +46,11 @@ class Chosen:
         """The parameters of the URLs of this class."""
         return naming.class_query(self.class_name)
 
+    @property
+    def search_query(self) -> dict[str, str]:
+        """The parameters of a search in this class."""
+        return naming.class_search_query(self.class_name)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -72,13 +77,13 @@ def _chosen() -> Chosen | None:
 @needs(Right.READ_CLASSES)
 def show() -> Response:
     """Show the counts of each class, and their sum."""
-    rows, total = board.of_school(access.own_school())
+    school = access.own_school()
+    shown = board.of_school(school)
     page = render_template(
         "desk/classes/classes.html",
-        titles=board.titles(),
-        legend=board.legend(),
-        rows=[(Chosen(access.own_school(), row.name), row) for row in rows],
-        total=(Chosen(access.own_school(), None), total),
+        board=shown,
+        rows=[(Chosen(school, line.name), line) for line in shown.lines],
+        total=(Chosen(school, None), shown.whole),
     )
     return make_response(page)
 

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
-from idp.desk import access, reading
+from idp.desk import access, reading, suspended
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
@@ -44,14 +44,16 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    guardian = subjects.view(account)
+    decisions = suspended.decisions([account.id])[account.id]
+    guardian, children = subjects.view(account, decisions), subjects.children(account, decisions)
     return make_response(
         render_template(
             "desk/families/compte.html",
             done=done,
             error=error,
             guardian=guardian,
-            children=subjects.children(account),
+            children=children,
+            ents=subjects.entrances(children),
             facts=_facts(guardian),
             events=subjects.events(account),
             notices=subjects.notices(account),

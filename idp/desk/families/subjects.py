@@ -1,6 +1,6 @@
 """Reads what the pages show about an account: its state, the next step, the notices, the last events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,18 +14,23 @@ from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
+from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, ties, words
+from idp.desk import access, suspended, ties, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
 from idp.desk.notices.words import WORDS
+from idp.desk.suspended import Shown
 from idp.desk.words import Words
 from idp.operations.helpdesk.standing import Standing, standings
 from idp.throttle import guard, limits
 
 _EVENTS = 10
+_TIE = "tie"
+"""Stands for a change that is about one tie, and not about the whole account."""
 
 EVENTS: Mapping[tuple[str, str], Any] = {
     ("letter.drawn", ""): _l("Courrier préparé"),
@@ -49,7 +54,9 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("dispute.settled", ""): _l("Signalement réglé"),
     ("account.renamed", ""): _l("Nom corrigé"),
     ("account.suspended", ""): _l("Accès suspendu"),
+    ("account.suspended", _TIE): _l("Lien avec un élève suspendu"),
     ("account.reopened", ""): _l("Accès rouvert"),
+    ("account.reopened", _TIE): _l("Lien avec un élève rouvert"),
     ("account.rectification_asked", ""): _l("Correction demandée"),
     ("school.notice_settled", ""): _l("Signalement réglé"),
     ("account.changed", "unlocked"): _l("Compte débloqué"),
@@ -79,6 +86,8 @@ class GuardianView:
     subject: Subject
     words: Words
     actions: list[Offered]
+    suspensions: list[Shown]
+    """The decisions that close the whole account."""
 
     @property
     def account(self) -> Account:
@@ -127,19 +136,28 @@ class TieView:
     account: Account
     is_suspended: bool
     is_excluded: bool
+    suspension: Shown | None
+    """The decision that suspends the tie; of several, the youngest."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pupil is there, and the tie is neither suspended nor ended by the school."""
+        return not self.is_suspended and not self.is_excluded and self.child.left_at is None
 
     @classmethod
-    def of(cls, tie: Guardianship) -> "TieView":
-        """Return the view of a tie."""
-        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded)
+    def of(cls, tie: Guardianship, decisions: Sequence[Shown]) -> "TieView":
+        """Return the view of a tie, given the decisions about its account."""
+        holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
+        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded, next(holding, None))
 
 
-def view(account: Account) -> GuardianView:
-    """Return an account with its words and the actions that the post may use."""
+def view(account: Account, decisions: Sequence[Shown]) -> GuardianView:
+    """Return an account with its words, the decisions that suspend it, and the actions that the post may use."""
     waits = guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username)
     counted = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account)))
     subject = Subject(account, standings(account), waits, db.session.scalar(counted) or 0)
-    return GuardianView(subject, words.OF[subject.standing], actions.offered(subject))
+    closing = [item for item in decisions if item.holds and not item.is_tie]
+    return GuardianView(subject, words.OF[subject.standing], actions.offered(subject), closing)
 
 
 def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
@@ -151,10 +169,11 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
     ).all()
-    return [(view(account), TieView.of(tie)) for account, tie in rows]
+    known = suspended.decisions([account.id for account, _ in rows])
+    return [(view(account, known[account.id]), TieView.of(tie, known[account.id])) for account, tie in rows]
 
 
-def children(account: Account) -> list[TieView]:
+def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
     """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named."""
     chosen = (
         select(Guardianship)
@@ -162,7 +181,12 @@ def children(account: Account) -> list[TieView]:
         .where(Guardianship.account_id == account.id, access.children(), ties.are_shown())
         .order_by(Guardianship.rank, Child.given_name)
     )
-    return [TieView.of(tie) for tie in db.session.scalars(chosen)]
+    return [TieView.of(tie, decisions) for tie in db.session.scalars(chosen)]
+
+
+def entrances(shown: Iterable[TieView]) -> list[Registration]:
+    """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
+    return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
 
 
 def notices(account: Account) -> list[DatedLine]:
@@ -203,7 +227,8 @@ def events(account: Account) -> list[DatedLine]:
 
 
 def _text(entry: AuditEntry) -> Any:
-    for key in ("", entry.result, entry.details.get("change", "")):
+    about = _TIE if entry.details.get("child") else ""
+    for key in (about, "", entry.result, entry.details.get("change", "")):
         if (entry.kind, key) in EVENTS:
             return EVENTS[entry.kind, key]
     return ""

@@ -22,4 +22,5 @@ def show(pupil: uuid.UUID) -> Response:
     with unit_of_work():
         log.record(PupilRead(child=str(child.id)))
     guardians = subjects.guardians(child)
-    return make_response(render_template("desk/families/famille.html", child=child, guardians=guardians))
+    ents = subjects.entrances(tie for _, tie in guardians)
+    return make_response(render_template("desk/families/famille.html", child=child, guardians=guardians, ents=ents))

@@ -12,7 +12,7 @@ from idp.audit.desk_events import StaffReasonGiven
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk import access, onward, typed
-from idp.desk.access import needs, signed_in
+from idp.desk.access import Right, needs, signed_in
 from idp.desk.home import tiles
 from idp.desk.kept_forms import keeping
 from idp.desk.kept_forms.forms import DeskForm
@@ -34,8 +34,9 @@ class ReasonForm(DeskForm):
 @blueprint.get("/")
 @needs()
 def today() -> Response:
-    """Show what waits for the person."""
-    return make_response(render_template("desk/home/aujourdhui.html", tiles=list(tiles.waiting())))
+    """Show the search of families, and what waits for the person."""
+    searches = access.may(Right.READ_FAMILIES)
+    return make_response(render_template("desk/home/aujourdhui.html", tiles=list(tiles.waiting()), searches=searches))
 
 
 @blueprint.route("/etablissements", methods=["GET", "POST"])

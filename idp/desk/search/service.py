@@ -18,6 +18,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, ties
 from idp.desk.search import lists
+from idp.desk.search.filters import Filters
 from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, condition
 from idp.folding import fold
@@ -69,6 +70,7 @@ class Family:
 class _Matches:
     """The keys of pupils and of guardians without pupils, each with the step that matched first."""
 
+    filters: Filters
     children: dict[uuid.UUID, int] = field(default_factory=dict)
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
 
@@ -79,74 +81,117 @@ class _Matches:
 
 @dataclass(frozen=True)
 class Results:
-    """The rows, at most `MOST`, and whether there are more."""
+    """A page of rows, at most `MOST`.
+
+    Attributes:
+        families: the rows.
+        page: the number of the page, from 1.
+        pupils: the number of rows of all pages.
+        accounts: the number of accounts in the state and the class that were asked for without words; 0 otherwise.
+    """
 
     families: list[Family]
-    has_more: bool
+    page: int
+    pupils: int
+    accounts: int = 0
+
+    @property
+    def pages(self) -> int:
+        """The number of pages."""
+        return -(-self.pupils // MOST)
 
 
-def find(settings: Settings, terms: Terms, group: Group | None) -> Results:
-    """Return the families that match; a state keeps those with a guardian in it. The journal records the search."""
-    matches = _Matches()
+def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
+    """Return the first families that match. The journal records the search."""
+    matches = _Matches(filters)
     if terms.mailbox:
-        _add_accounts(matches, _first(select(Account.id).where(access.accounts(), _has_mailbox(terms.mailbox))), _SURE)
+        known = select(Account.id).where(replace(filters, group=None).accounts(), _has_mailbox(terms.mailbox))
+        _add_accounts(matches, _first(known), _SURE)
     else:
         if terms.identifier:
-            conditions = [access.accounts(), *([] if group is None else [in_group(group)])]
-            known = select(Account.id).where(Account.username == terms.identifier, *conditions)
+            known = select(Account.id).where(Account.username == terms.identifier, filters.accounts())
             _add_accounts(matches, _first(known), _SUREST)
         if not matches.count:
-            _match_words(matches, terms, group)
+            _match_words(matches, terms)
     return _journalled(settings, terms.canonical, _results(matches))
 
 
-def _match_words(matches: _Matches, terms: Terms, group: Group | None) -> None:
+def _match_words(matches: _Matches, terms: Terms) -> None:
     """Add what the steps of a search match, until there are enough rows."""
     if terms.is_short or access.post().school is None:  # in a school, the next step has them all
-        _match(matches, terms.whole(), group, _SUREST)
+        _match(matches, terms.whole(), _SUREST)
     if not terms.is_short and matches.count <= MOST:
-        _match(matches, terms.beginnings(), group, _SURE)
+        _match(matches, terms.beginnings(), _SURE)
     if not terms.is_short and not matches.count and terms.across():
         with index_only():
-            _match_together(matches, terms, group)
+            _match_together(matches, terms)
     if not terms.is_short and not matches.count and (near := terms.near()):
         with index_only():
-            _match(matches, near, group, _NEAR)
+            _match(matches, near, _NEAR)
 
 
-def find_listed(settings: Settings, listing: Listing, group: Group | None) -> Results:
-    """Return the families of a list; the journal records it as a search."""
-    matches = _Matches()
-    chosen = select(Account.id).where(access.accounts(), lists.condition(listing))
-    _add_accounts(matches, _first(chosen if group is None else chosen.where(in_group(group))), _SURE)
-    return _journalled(settings, f"list {listing.value}", _results(matches))
+def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
+    """Return a page of the families of a list; the journal records it as a search."""
+    matches = _Matches(filters)
+    chosen = select(Account.id).where(filters.accounts(), lists.condition(listing))
+    keys = _first(chosen) if access.post().school is None else db.session.scalars(chosen).all()
+    _add_accounts(matches, keys, _SURE)
+    return _journalled(settings, f"list {listing.value}", _results(matches, page))
+
+
+def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
+    """Return a page of the pupils of a school: those of a class, or with a guardian in a state, or both.
+
+    The accounts are those that the board of classes counts; closed ones, which it does not count, are those of all ties
+    that the desk shows. The journal records it as a search.
+    """
+    matches, group = _Matches(filters), filters.group
+    counted = ties.are_shown() if group is Group.CLOSED else ties.are_counted()
+    with_account = (
+        select(Child.id, Account.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(filters.children(), counted, Account.where_enabled(now()) if group is None else in_group(group))
+    )
+    pairs = db.session.execute(with_account).all()
+    _add_children(matches, [child_id for child_id, _ in pairs], _SURE)
+    if group is None:
+        everybody = select(Child.id).where(filters.children(), Child.left_at.is_(None))
+        _add_children(matches, db.session.scalars(everybody).all(), _SURE)
+    results = replace(_results(matches, page), accounts=len({account_id for _, account_id in pairs}))
+    return _journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
 
 
 def _journalled(settings: Settings, words: str, results: Results) -> Results:
+    note_list(settings, words, len(results.families))
+    return results
+
+
+@unit_of_work()
+def note_list(settings: Settings, words: str, hits: int) -> None:
+    """Journal a page that lists families, as a search by `words`: the journal has their digest."""
     key = opaque.derive_key(settings.secrets[0], "desk search")
     digest = opaque.keyed_digest(key, words).hex()[:_DIGEST_LENGTH]
-    with unit_of_work():
-        log.record(FamiliesSearched(terms_digest=digest, hits=len(results.families)))
-    return results
+    log.record(FamiliesSearched(terms_digest=digest, hits=hits))
 
 
 def _has_mailbox(mailbox: str) -> ColumnElement[bool]:
     return or_(Account.mailbox == mailbox, Account.pending_email == mailbox)
 
 
-def _match(matches: _Matches, step: Step, group: Group | None, rank: int) -> None:
+def _match(matches: _Matches, step: Step, rank: int) -> None:
     """Add the pupils and the guardians that a step matches.
 
     PostgreSQL gets an order of work, because its estimates for words are far off: the rows of the school come first,
     which are few, except for a typing error, for whose spellings the index of the whole table comes first.
     """
     of_school, by_index = access.post().school is not None, rank == _NEAR
-    children, accounts = [access.children()], [access.accounts()]
-    if group is not None:
+    filters = matches.filters
+    children, accounts = [filters.children()], [filters.accounts()]
+    if filters.group is not None:
         of_child = select(Guardianship.account_id).join(Account, Account.id == Guardianship.account_id)
-        shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), in_group(group))
+        shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), in_group(filters.group))
         children.append(shown.correlate(Child).exists())
-        accounts.append(in_group(group))
     for table, conditions, add in ((Child, children, _add_children), (Account, accounts, _add_accounts)):
         if of_school and not by_index:
             rows = _separately(select(table.id, table.search_text).where(*conditions), "in_scope")
@@ -159,9 +204,9 @@ def _match(matches: _Matches, step: Step, group: Group | None, rank: int) -> Non
         add(matches, _first(chosen), rank)
 
 
-def _match_together(matches: _Matches, terms: Terms, group: Group | None) -> None:
+def _match_together(matches: _Matches, terms: Terms) -> None:
     """Add the pupils who have all words together with one guardian: « Emma Blanc », whose mother is Mme Blanc."""
-    words = terms.across()
+    words, filters = terms.across(), matches.filters
     named = _separately(select(Account.id).where(any_word(Account.search_text, words)), "named")
     pairs = (
         select(Child.id)
@@ -169,12 +214,14 @@ def _match_together(matches: _Matches, terms: Terms, group: Group | None) -> Non
         .join(Account, Account.id == Guardianship.account_id)
         .where(
             Account.id.in_(select(named.c.id)),
-            access.children(),
+            filters.children(),
             ties.are_shown(),
             all_words([Child.search_text, Account.search_text], words),
         )
     )
-    _add_children(matches, _first((pairs if group is None else pairs.where(in_group(group))).distinct()), _SURE)
+    if filters.group is not None:
+        pairs = pairs.where(in_group(filters.group))
+    _add_children(matches, _first(pairs.distinct()), _SURE)
 
 
 def _separately(chosen: Select[*tuple[Any, ...]], name: str) -> CTE:
@@ -203,7 +250,7 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
     shown = (
         select(Guardianship.account_id, Child.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(keys), access.children(), ties.are_shown())
+        .where(Guardianship.account_id.in_(keys), matches.filters.children(), ties.are_shown())
     )
     with_child = set()
     for account_id, child_id in db.session.execute(shown):
@@ -214,25 +261,27 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
             matches.alone.setdefault(key, rank)
 
 
-def _results(matches: _Matches) -> Results:
-    """Return the first rows: by step, then by name; pupils who left come after those who are here."""
+def _results(matches: _Matches, page: int = 1) -> Results:
+    """Return a page of rows: by step, then by name; pupils who left come after those who are here."""
     chosen = sorted(
         [*_names(Child, matches.children), *_names(Account, matches.alone)],
         key=lambda row: (row.rank, row.has_left, row.name),
     )
-    shown = [row.key for row in chosen[:MOST]]
+    page = min(max(page, 1), max(-(-len(chosen) // MOST), 1))
+    rows = chosen[(page - 1) * MOST : page * MOST]
+    shown = [row.key for row in rows]
     with_child = select(Child).where(Child.id.in_(shown)).options(*_OF_CHILD)
     children = {row.id: row for row in db.session.scalars(with_child)}
     guardians = guardians_of(children.values())
     without_child = select(Account).where(Account.id.in_(matches.alone), Account.id.in_(shown))
     lonely = _guardians(db.session.scalars(without_child.options(*_OF_ACCOUNT)))
     families = []
-    for row in chosen[:MOST]:
+    for row in rows:
         if row.key in children:
             families.append(Family(children[row.key], guardians[row.key], row.rank == _NEAR))
         elif row.key in lonely:
             families.append(Family(None, [lonely[row.key]], row.rank == _NEAR))
-    return Results(families, len(chosen) > MOST)
+    return Results(families, page, len(chosen))
 
 
 @dataclass(frozen=True)

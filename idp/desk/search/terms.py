@@ -127,6 +127,11 @@ class Terms:
         return not self.mailbox and self._length < _SHORTEST
 
     @property
+    def needs_more(self) -> bool:
+        """Whether more letters have to be typed if nothing is found."""
+        return self.is_short and not self.is_class
+
+    @property
     def is_class(self) -> bool:
         """Whether a word has a digit, as most classes do."""
         return any(char.isdigit() for word in self.words for char in word)

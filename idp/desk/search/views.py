@@ -1,100 +1,169 @@
 """`/recherche` of the desk."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
-from flask_babel import gettext
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
-from idp.desk import typed, words
+from idp.desk import access, naming, typed, words
 from idp.desk.access import Right, needs
 from idp.desk.search import service
+from idp.desk.search.filters import Filters
 from idp.desk.search.lists import Listing
+from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
+from idp.letters import class_lists
 from idp.operations.helpdesk.standing import Group
 from idp.services import services
 
 blueprint = Blueprint("search", __name__)
 
-_GROUPS = (
-    (Group.LETTER, _l("Courrier à utiliser")),
-    (Group.NO_LETTER, _l("Sans courrier valable")),
-    (Group.UNCONFIRMED, _l("Adresse mail à confirmer")),
-    (Group.BLOCKED, _l("Mot de passe à changer")),
-    (Group.DISPUTED, _l("Signalement à régler")),
-    (Group.ACTIVE, _l("En service")),
-    (Group.CLOSED, _l("Fermé")),
-)
-"""The states that filter a search, in the order of a family's way to its account."""
 _LISTS = {
     Listing.EXPIRING: _l("Le courrier de ces familles expire cette semaine, et n’a pas encore servi."),
     Listing.REFUSED: _l("L’adresse mail de ces familles a refusé le message de confirmation."),
 }
+_MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A list of the form, of which one value is chosen; the empty value stands for all."""
+
+    name: str
+    label: Any
+    every: Any
+    values: list[tuple[str, Any]]
+    chosen: str
 
 
 @blueprint.get("/recherche")
 @needs(Right.READ_FAMILIES)
 def search() -> Response:
-    """Show the field and, once something was typed, what it finds."""
-    text = typed.search_words()
-    group = _group(request.args.get("etat", ""))
-    listing = _listing(request.args.get("liste", ""))
-    terms = Terms.parse(text)
-    error, results = "", None
-    if text and terms.is_empty:
-        error = _too_short()
-    elif text:
-        results = service.find(services().settings, terms, group)
-        if terms.is_short and not terms.is_class and not results.families:
+    """Show the field and, once something was typed or chosen, what it finds."""
+    text, classes = typed.search_words(), _classes()
+    filters, listing = Filters(_group(), _class_name()), _listing()
+    results, error = None, _fault(text, filters, classes)
+    if not error and text:
+        results = service.find(services().settings, Terms.parse(text), filters)
+        if not results.families and Terms.parse(text).needs_more:
             error, results = _too_short(), None
-    elif group is not None and listing is None:
-        error = gettext("Avec un état, tapez aussi un nom ou une classe.")
-    elif listing is not None:
-        results = service.find_listed(services().settings, listing, group)
+    elif not error and listing is not None:
+        results = service.find_listed(services().settings, listing, filters, _page())
+    elif not error and filters != Filters():
+        results = service.find_without_words(services().settings, filters, _page())
     return make_response(
         render_template(
             "desk/search/recherche.html",
             typed=text,
             error=error,
             results=results,
-            summary=_LISTS[listing] if listing and not text else _summary(results, is_filtered=group is not None),
-            groups=[(choice.value, label, choice is group) for choice, label in _GROUPS],
+            summary=_LISTS[listing] if listing and not text else _summary(results, filters, text),
+            pages=_links(results, text) if results else [],
+            choices=_choices(filters, classes),
             words=words,
         )
     )
 
 
-def _group(value: str) -> Group | None:
+def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
+    """Return the sentence about what was typed or chosen if it cannot be searched, or an empty one."""
+    if filters.class_name is not None and filters.class_name not in classes:
+        return gettext("Cette classe n’existe plus dans l’établissement.")
+    if text:
+        return _too_short() if Terms.parse(text).is_empty else ""
+    if filters.group is not None and _listing() is None and access.post().school is None:
+        return gettext("Avec un état, tapez aussi un nom ou une classe.")
+    return ""
+
+
+def _classes() -> list[str]:
+    """Return the classes of the school of the post; none for a post that sees several schools."""
+    school = access.post().school
+    return class_lists.classes(school.id) if school else []
+
+
+def _choices(filters: Filters, classes: list[str]) -> list[Choice]:
+    states = [(group.value, label) for group, label in words.GROUPS.items()]
+    choices = [Choice("etat", _l("État"), _l("Tous"), states, filters.group.value if filters.group else "")]
+    if classes:
+        names = [(naming.class_search_query(name)["classe"], naming.class_title(name)) for name in classes]
+        chosen = naming.class_search_query(filters.class_name).get("classe", "")
+        choices.append(Choice("classe", _l("Classe"), _l("Toutes"), names, chosen))
+    return choices
+
+
+def _group() -> Group | None:
+    value = request.args.get("etat", "")
     return next((group for group in Group if group.value == value), None)
 
 
-def _listing(value: str) -> Listing | None:
+def _class_name() -> str | None:
+    """Return the class of the URL, if the post is at a school."""
+    name = request.args.get("classe", "")
+    if not name or access.post().school is None:
+        return None
+    return "" if name == naming.WITHOUT_CLASS else name
+
+
+def _listing() -> Listing | None:
+    value = request.args.get("liste", "")
     return next((listing for listing in Listing if listing.value == value), None)
+
+
+def _page() -> int:
+    return min(max(request.args.get("page", 1, type=int), 1), _MOST_PAGES)
+
+
+def _links(results: Results, text: str) -> list[tuple[str, Any]]:
+    """Return the URLs of the pages beside this one; a search by words has one page, which more words narrow down."""
+    if text:
+        return []
+    beside = ((results.page - 1, _l("Page précédente")), (results.page + 1, _l("Page suivante")))
+    kept: dict[str, Any] = {name: value for name, value in request.args.items() if name in {"etat", "classe", "liste"}}
+    shown = [(number, label) for number, label in beside if 1 <= number <= results.pages]
+    return [(url_for("search.search", **kept, page=number), label) for number, label in shown]
 
 
 def _too_short() -> Any:
     return gettext("Tapez au moins trois lettres d’un nom, ou une classe, par exemple 6e 1.")
 
 
-def _summary(results: service.Results | None, *, is_filtered: bool) -> Any:
+def _summary(results: Results | None, filters: Filters, text: str) -> Any:
     """Return the sentence above the results."""
     if results is None:
         return ""
     families = results.families
     if not families:
-        return _nobody(is_filtered=is_filtered)
-    if results.has_more:
+        return _nobody(filters)
+    if not text:
+        return _counted(results, filters.group)
+    if results.pages > 1:
         return gettext(
             "Voici les %(n)s premières familles. Ajoutez un prénom ou une classe pour préciser.", n=service.MOST
         )
     if families[0].is_near:
         return gettext("Rien ne s’écrit exactement ainsi. Voici les noms proches.")
-    if len(families) == 1:
-        return gettext("Une famille trouvée.")
-    return gettext("%(n)s familles trouvées.", n=len(families))
+    return ngettext("Une famille trouvée.", "%(num)s familles trouvées.", len(families))
 
 
-def _nobody(*, is_filtered: bool) -> Any:
-    if is_filtered:
+def _counted(results: Results, group: Group | None) -> Any:
+    """Return how many accounts there are and how many pupils they have, as the board of classes counts them."""
+    pupils = ngettext("%(num)s élève", "%(num)s élèves", results.pupils)
+    if group is None:
+        return ngettext("%(num)s compte, %(pupils)s.", "%(num)s comptes, %(pupils)s.", results.accounts, pupils=pupils)
+    return ngettext(
+        "%(num)s compte dans cet état, pour %(pupils)s.",
+        "%(num)s comptes dans cet état, pour %(pupils)s.",
+        results.accounts,
+        pupils=pupils,
+    )
+
+
+def _nobody(filters: Filters) -> Any:
+    if filters.group is not None:
         return gettext("Aucune famille trouvée dans cet état. Choisissez « Tous » pour chercher dans tous les états.")
+    if filters.class_name is not None:
+        return gettext("Aucune famille trouvée dans cette classe. Choisissez « Toutes » pour chercher partout.")
     return gettext("Aucune famille trouvée. Essayez le nom de l’autre responsable, le prénom ou la classe.")

@@ -14,6 +14,13 @@ def actor(staff_id: uuid.UUID, role: Role | None = None) -> str:
     return f"desk {role.value} {staff_id}" if role else f"desk {staff_id}"
 
 
+def role(actor: str) -> Role | None:
+    """Return the role in which the person of an actor acted, or None if the actor names none."""
+    desk, _, rest = actor.partition(" ")
+    value = rest.partition(" ")[0]
+    return next((role for role in Role if role.value == value), None) if desk == "desk" else None
+
+
 def staff_id(actor: str) -> uuid.UUID | None:
     """Return the person of an actor, or None if the actor is not of the desk."""
     desk, _, rest = actor.partition(" ")

@@ -16,11 +16,10 @@ from sqlalchemy import delete, select, true
 from idp.clients.models import Client, ClientSchool
 from idp.clock import now
 from idp.db import db, retry_unit_of_work, upsert
-from idp.desk.statistics import suppression
+from idp.desk.statistics import figures, suppression
+from idp.desk.statistics.figures import Row, Week
 from idp.desk.statistics.models import StoredFigures
 from idp.desk.statistics.suppression import Cell, Hidden
-from idp.letters import figures
-from idp.letters.figures import Row, Week
 
 ACADEMY = "academy"
 """The scope of the académie."""

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
-from idp.letters.figures import Row, State
+from idp.operations.helpdesk.standing import Group
 
 WIDTH = 320
 _LABELS = 72
 _ROW = 22
 _HEIGHT = 120
+_ACTIVE = Group.ACTIVE.value
 _APART = 3
 """The fewest weeks from one label to the next."""
 
@@ -51,7 +53,7 @@ def of_classes(rows: Sequence[Row]) -> Picture:
     for i, row in enumerate(rows):
         y, x, scale = i * _ROW + 2, float(_LABELS), (WIDTH - _LABELS) / max(row.accounts, 1)
         labels.append(Label(0, y + 13, _short(row.name)))
-        for state, count in zip(State, row.counts, strict=True):
+        for state, count in zip(STATES, row.counts, strict=True):
             if count:
                 rectangles.append(Rectangle(round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
             x += count * scale
@@ -67,7 +69,7 @@ def of_weeks(weeks: Sequence[tuple[date, Cell]]) -> Picture | None:
     rectangles, labels, labelled = [], [], -_APART
     for i, ((monday, _), number) in enumerate(zip(weeks, numbers, strict=True)):
         height = round((_HEIGHT - 14) * number / most, 2)
-        rectangles.append(Rectangle(round(i * step + 1, 2), _HEIGHT - height, round(step - 2, 2), height, "activated"))
+        rectangles.append(Rectangle(round(i * step + 1, 2), _HEIGHT - height, round(step - 2, 2), height, _ACTIVE))
         if i - labelled >= _APART and (i == 0 or monday.day <= 7):  # noqa: PLR2004 - days of a week
             labels.append(Label(round(i * step + 1, 2), _HEIGHT + 14, f"{monday:%d/%m}"))
             labelled = i

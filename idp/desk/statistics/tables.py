@@ -1,31 +1,18 @@
 """The tables of `/activation`: a school sees all its present numbers, others the stored ones (`counting`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from flask_babel import gettext, ngettext
-from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import School
-from idp.desk import access
+from idp.desk import access, naming, words
 from idp.desk.staff.posts import AT_A_SCHOOL
-from idp.desk.statistics import counting, suppression
+from idp.desk.statistics import counting, figures, suppression
 from idp.desk.statistics.counting import Figures
+from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell, Hidden
-from idp.letters import figures
-from idp.letters.figures import Row, State
-
-STATES: Mapping[State, Any] = {
-    State.ACTIVATED: _l("Activés"),
-    State.WAITING: _l("Mail à confirmer"),
-    State.PRINTED: _l("Courrier imprimé"),
-    State.EXPIRED: _l("Courrier expiré"),
-    State.NEVER: _l("Jamais imprimé"),
-    State.DISPUTED: _l("Contestés"),
-}
-"""The words for the states of an account."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +54,34 @@ def number(count: int) -> str:
     return in_words(cells[0])
 
 
-def of_school(school: School) -> tuple[list[Row], list[tuple[date, int]], list[Table]]:
-    """Return the present figures of a school by class and by week, and their tables."""
-    rows, weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
-    lines = [[*row.counts, row.accounts] for row in rows]
-    names = [row.name or gettext("Sans classe") for row in rows]
-    body = [[name, *map(in_words, line)] for name, line in zip(names, lines, strict=True)]
-    sums = [gettext("Total"), *(in_words(sum(column)) for column in zip(*lines, strict=True))] if lines else []
+@dataclass(frozen=True)
+class OfSchool:
+    """The present figures of a school: by class and as a whole, by week, and their tables."""
+
+    rows: list[Row]
+    whole: Row
+    weeks: list[tuple[date, int]]
+    tables: list[Table]
+
+
+def of_school(school: School) -> OfSchool:
+    """Return the present figures of a school."""
+    (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
+    body = [_line(naming.class_title(row.name), row) for row in rows]
     activated = [(week.monday, week.activated) for week in weeks]
     of_weeks = [gettext("Total"), in_words(sum(number for _, number in activated))]
-    classes = Table("classes", gettext("Par classe"), _head(gettext("Classe")), body, sums)
-    return rows, activated, [classes, _by_week(activated, of_weeks)]
+    classes = Table(
+        "classes",
+        gettext("Par classe"),
+        _head(gettext("Classe")),
+        body,
+        _line(gettext("Total"), whole) if rows else [],
+    )
+    return OfSchool(rows, whole, activated, [classes, _by_week(activated, of_weeks)])
+
+
+def _line(name: str, row: Row) -> list[str]:
+    return [name, *map(in_words, [*row.counts, row.accounts])]
 
 
 def of_scope() -> Figures | None:
@@ -86,21 +90,26 @@ def of_scope() -> Figures | None:
     return counting.stored(client.id.hex if client else counting.ACADEMY)
 
 
-def of_figures(figures: Figures) -> list[Table]:
+def of_figures(stored: Figures) -> list[Table]:
     """Return the tables of stored figures: by ENT, by school, by week without a total, which would not be rounded."""
-    schools = [[name, *map(in_words, cells)] for name, cells in figures.schools]
-    total = [gettext("Total"), *map(in_words, figures.total)] if figures.total else []
+    schools = [[name, *map(in_words, cells)] for name, cells in stored.schools]
+    total = [gettext("Total"), *map(in_words, stored.total)] if stored.total else []
     nothing = ["–"] * (len(STATES) + 1)
-    ents = [[name, *([_sum(*each) for each in sums] or nothing)] for name, sums in figures.ents]
+    ents = [[name, *([_sum(*each) for each in sums] or nothing)] for name, sums in stored.ents]
     return [
         Table("ents", gettext("Par ENT"), _head(gettext("ENT")), ents, []),
         Table("schools", gettext("Par établissement"), _head(gettext("Établissement")), schools, total),
-        _by_week(figures.weeks, []),
+        _by_week(stored.weeks, []),
     ]
 
 
 def _head(first: str) -> list[str]:
-    return [first, *(str(words) for words in STATES.values()), gettext("Comptes")]
+    return [first, *titles(), gettext("Comptes")]
+
+
+def titles() -> list[str]:
+    """Return the names of the states, in the order of the figures."""
+    return [str(words.GROUPS[state]) for state in STATES]
 
 
 def _sum(cell: Cell, has_all: bool) -> str:  # noqa: FBT001 - a pair of the stored figures
@@ -115,12 +124,11 @@ def _by_week(weeks: Sequence[tuple[date, Cell]], total: list[str]) -> Table:
     return Table("weeks", gettext("Par semaine"), head, body, total)
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(whole: Row) -> str:
     """Return « 412 comptes activés sur 530, soit 78 %. » for the person, and how many wait for a confirmation."""
-    accounts, activated = sum(row.accounts for row in rows), sum(row.activated for row in rows)
+    accounts, activated, waiting = whole.accounts, whole.activated, whole.waiting
     if not accounts:
         return str(gettext("Aucun compte. Importez d’abord le fichier de l’établissement."))
-    waiting = sum(row.waiting for row in rows)
     more = ngettext(
         "%(num)s attend la confirmation de son adresse mail.",
         "%(num)s attendent la confirmation de leur adresse mail.",

@@ -14,6 +14,7 @@ from idp.desk import access, downloads
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.statistics import pictures, tables
+from idp.desk.statistics.figures import STATES
 from idp.desk.statistics.tables import Table
 from idp.spreadsheet import rows_to_csv
 from idp.web.errors import not_found
@@ -28,7 +29,7 @@ def show() -> Response:
     """Show the present figures of the school by class, or the stored ones of the scope by school and ENT; by week."""
     page = _of_school(access.own_school()) if tables.sees_all() else _of_scope()
     context = {
-        "states": [(state.value, str(words)) for state, words in tables.STATES.items()],
+        "states": [(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
         "may_force": access.may(Right.FORCE_PASSWORDS),
         "hides": not tables.sees_all(),
     }
@@ -36,12 +37,12 @@ def show() -> Response:
 
 
 def _of_school(school: School) -> dict[str, Any]:
-    rows, weeks, shown = tables.of_school(school)
+    shown = tables.of_school(school)
     return {
-        "tables": shown,
-        "weeks": pictures.of_weeks(weeks),
-        "classes": pictures.of_classes(rows) if rows else None,
-        "summary": tables.summary(rows),
+        "tables": shown.tables,
+        "weeks": pictures.of_weeks(shown.weeks),
+        "classes": pictures.of_classes(shown.rows) if shown.rows else None,
+        "summary": tables.summary(shown.whole),
         "at": now(),
         "next": "",
     }
@@ -86,7 +87,7 @@ def _for_spreadsheet(cell: str) -> str:
 def _table(key: str) -> Table | None:
     """Return a table that the person's page has, by its key."""
     if tables.sees_all():
-        shown = tables.of_school(access.own_school())[2]
+        shown = tables.of_school(access.own_school()).tables
     else:
         figures = tables.of_scope()
         shown = tables.of_figures(figures) if figures else []

@@ -10,14 +10,16 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
 from idp.db import db
-from idp.desk import access, reading, typed
+from idp.desk import access, reading, suspended, typed
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
-from idp.desk.suspension import shown
+from idp.desk.search import service
+from idp.desk.suspension import listing, shown
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
+from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("suspension", __name__)
@@ -39,6 +41,7 @@ _REFUSALS = {
     Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
     Why.CLOSED: _l("Ce compte a été réuni avec un autre : suspendez l’autre. Rien n’a été fait."),
 }
+_DONE = {"rouvert": _l("L’accès est rouvert."), "lien": _l("Le lien est rouvert.")}
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
@@ -83,7 +86,7 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
 
 
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
-    decisions = shown.decisions(account)
+    decisions = suspended.decisions([account.id])[account.id]
     choices = shown.choices(account)
     called_about = request.args.get("eleve", "")
     if request.method == "GET" and not form.is_refilled and called_about in {choice.value for choice in choices[1:]}:
@@ -100,8 +103,17 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         chooses_end=_chooses_end(),
         in_force=[item for item in decisions if item.holds],
         over=[item for item in decisions if not item.holds],
-        done=gettext("L’accès est rouvert.") if request.args.get("fait") == "rouvert" else "",
+        done=_DONE.get(request.args.get("fait", ""), ""),
     )
+
+
+@blueprint.get("/suspensions")
+@needs(Right.SUSPEND)
+def show() -> Response:
+    """Show what is suspended in scope: accounts and ties."""
+    page = listing.page(request.args.get("page", 1, type=int))
+    service.note_list(services().settings, "suspensions", len(page.lines))
+    return make_response(render_template("desk/suspension/suspensions.html", page=page))
 
 
 @blueprint.get("/comptes/<uuid:account>/suspension/<uuid:decision>")
@@ -110,7 +122,7 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
     chosen = reading.open_account(account)
     row = _decision(chosen, decision)
-    return _rendered("suspendu.html", chosen, item=shown.as_shown(row), ents=shown.ents_closed(chosen))
+    return _rendered("suspendu.html", chosen, item=suspended.as_shown(row), ents=shown.ents_closed(chosen))
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
@@ -119,20 +131,20 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it."""
     chosen, form = reading.open_account(account), ReopeningForm()
-    item = shown.as_shown(_decision(chosen, decision))
+    item = suspended.as_shown(_decision(chosen, decision))
     if request.method == "GET" or not form.check():
         return _rendered("rouvrir.html", chosen, form=form, item=item, error="")
     try:
         suspension.reopen(item.row.id, typed.one_line(form.reason.data))
     except SuspensionRefusedError as refusal:
         return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
-    return see_other(url_for("suspension.suspend", account=account, fait="rouvert"))
+    return see_other(url_for("suspension.suspend", account=account, fait="lien" if item.is_tie else "rouvert"))
 
 
 def _decision(account: Account, key: uuid.UUID) -> Suspension:
     """Return a decision about the account that the post may read; refuse the page otherwise."""
     row = db.session.get(Suspension, key)
-    if row is None or row.account_id != account.id or not shown.is_in_scope(row):
+    if row is None or row.account_id != account.id or not suspended.is_in_scope(row):
         access.refuse(str(key))
     return row
 

@@ -1,12 +1,12 @@
 """Decides in which state an account is: the one home of that rule, for the terminal and for the desk.
 
-`standings` lists all that holds. `group_of` sorts an account into one group, and `in_group` is the same rule in SQL.
+`standings` lists all that holds. `group_of` sorts an account into one group, and `group` is the same rule in SQL.
 """
 
 import enum
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import ColumnElement, and_, case, or_
 
 from idp.accounts import disputes
 from idp.accounts.models import Account
@@ -41,8 +41,10 @@ class Group(enum.Enum):
 
     LETTER = "courrier"
     """Not active, with a valid letter."""
+    EXPIRED = "courrier-expire"
+    """Not active, and the letter expired; or it is not valid any more, and a former one had made the account active."""
     NO_LETTER = "sans-courrier"
-    """Not active, without a valid letter."""
+    """Never active, without a letter that is valid or has expired."""
     UNCONFIRMED = "a-confirmer"
     """Activated without a confirmed mail address."""
     BLOCKED = "bloque"
@@ -61,8 +63,8 @@ _GROUPS = {
     Standing.DISPUTED: Group.DISPUTED,
     Standing.LETTER_VALID: Group.LETTER,
     Standing.NEW_LETTER_VALID: Group.LETTER,
-    Standing.NEW_LETTER_EXPIRED: Group.NO_LETTER,
-    Standing.LETTER_EXPIRED: Group.NO_LETTER,
+    Standing.NEW_LETTER_EXPIRED: Group.EXPIRED,
+    Standing.LETTER_EXPIRED: Group.EXPIRED,
     Standing.NO_LETTER: Group.NO_LETTER,
     Standing.BLOCKED: Group.BLOCKED,
     Standing.BREACHED: Group.BLOCKED,
@@ -113,26 +115,25 @@ def group_of(holding: Sequence[Standing]) -> Group:
     return _GROUPS[foremost(holding)]
 
 
-def in_group(group: Group) -> ColumnElement[bool]:
+def group() -> ColumnElement[str]:
+    """Return the value of the group of an account, for a statement about `Account`."""
+    moment, active = now(), Account.activated_at.is_not(None)
+    expires_at = Account.provisional_expires_at
+    return case(
+        (or_(~Account.where_enabled(moment), Account.merged_into_id.is_not(None)), Group.CLOSED.value),
+        (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
+        (and_(active, Account.password_blocked_at.is_not(None)), Group.BLOCKED.value),
+        (and_(active, Account.email.is_not(None)), Group.ACTIVE.value),
+        (active, Group.UNCONFIRMED.value),
+        (and_(Account.provisional_hash.is_not(None), expires_at > moment), Group.LETTER.value),
+        (or_(Account.has_been_active, expires_at <= moment), Group.EXPIRED.value),
+        else_=Group.NO_LETTER.value,
+    )
+
+
+def in_group(chosen: Group) -> ColumnElement[bool]:
     """Return the condition of the accounts of a group, for a statement about `Account`."""
-    closed = or_(~Account.where_enabled(now()), Account.merged_into_id.is_not(None))
-    disputed = or_(Account.contested_at.is_not(None), disputes.has_disputed_tie())
-    active, blocked = Account.activated_at.is_not(None), Account.password_blocked_at.is_not(None)
-    has_letter = and_(Account.provisional_hash.is_not(None), Account.provisional_expires_at > now())
-    if group is Group.CLOSED:
-        return closed
-    if group is Group.DISPUTED:
-        return and_(not_(closed), disputed)
-    conditions = {
-        Group.LETTER: and_(not_(active), has_letter),
-        Group.NO_LETTER: and_(
-            not_(active), or_(Account.provisional_hash.is_(None), Account.provisional_expires_at.is_(None), ~has_letter)
-        ),
-        Group.BLOCKED: and_(active, blocked),
-        Group.UNCONFIRMED: and_(active, not_(blocked), Account.email.is_(None)),
-        Group.ACTIVE: and_(active, not_(blocked), Account.email.is_not(None)),
-    }
-    return and_(not_(closed), not_(disputed), conditions[group])
+    return group() == chosen.value
 
 
 def _why_disabled(account: Account) -> Standing:

@@ -1,24 +1,25 @@
 """Figures of the activation: accounts by state, for classes or schools, and first activations by week.
 
-Each account has one state. It counts once in a school, under the class of its first child there. One statement counts a
-few schools; for all guardians of an académie (`by_week_of_all`), it counts one day.
+Each account has one state (`standing.group`). It counts in each class with a child of the person, and once in a school.
+One statement counts a few schools; for all guardians of an académie (`by_week_of_all`), it counts one day.
 """
 
-import enum
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
-from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
 from idp.clock import now, start_of_day, today
 from idp.db import db
-from idp.letters.recipients import class_order
+from idp.desk import ties
+from idp.letters import class_lists
+from idp.operations.helpdesk import standing
+from idp.operations.helpdesk.standing import Group
 from idp.statements.planning import index_only
 
 _FIRST_MONTH = 9
@@ -26,26 +27,15 @@ _WEEK = timedelta(days=7)
 _SCHOOLS_AT_ONCE = 20
 
 
-class State(enum.Enum):
-    """The state of an account, in the order in which pages show them."""
-
-    ACTIVATED = "activated"
-    """It has a password and a confirmed email."""
-    WAITING = "waiting"
-    """It has a password; its email is not confirmed."""
-    PRINTED = "printed"
-    """Its letter is valid."""
-    EXPIRED = "expired"
-    """Its letter expired, or was replaced before it was used."""
-    NEVER = "never"
-    """No letter was printed."""
-    DISPUTED = "disputed"
-    """A dispute closes it."""
+STATES = (
+    Group.ACTIVE, Group.UNCONFIRMED, Group.BLOCKED, Group.LETTER, Group.EXPIRED, Group.NO_LETTER, Group.DISPUTED,
+)  # fmt: skip
+"""The states of the accounts that count, in the order in which pages show them. A closed account does not count."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The accounts of a class or a school, by state, in the order of `State`."""
+    """The accounts of a class or a school, by state, in the order of `STATES`."""
 
     key: str
     name: str
@@ -58,21 +48,38 @@ class Row:
 
     @property
     def activated(self) -> int:
-        """The number of accounts with a password and a confirmed email."""
-        return self.counts[0]
+        """The number of accounts with a confirmed email and a password, also one that has to be changed."""
+        return self._of(Group.ACTIVE) + self._of(Group.BLOCKED)
 
     @property
     def waiting(self) -> int:
         """The number of accounts with a password whose email is not confirmed."""
-        return self.counts[1]
+        return self._of(Group.UNCONFIRMED)
+
+    def _of(self, state: Group) -> int:
+        return self.counts[STATES.index(state)]
 
 
-def by_class(school_id: uuid.UUID) -> list[Row]:
-    """Return the figures of the classes of a school."""
-    nth = func.row_number().over(partition_by=Guardianship.account_id, order_by=(Guardianship.rank, Child.id))
-    ties = _ties(School.id == school_id, Child.class_name.label("key"), nth.label("nth")).subquery()
-    first = select(ties.c.key, ties.c.key.label("name"), ties.c.account_id).where(ties.c.nth == 1)
-    return sorted(_counted(first), key=lambda row: class_order(row.key))
+def by_class(school_id: uuid.UUID) -> tuple[list[Row], Row]:
+    """Return the figures of the classes of a school, also those without accounts, and of the whole school.
+
+    An account with children in two classes counts in both, and once in the whole school.
+    """
+    order = Guardianship.rank, Child.id
+    nth = func.row_number().over(partition_by=Guardianship.account_id, order_by=order)
+    in_class = func.row_number().over(partition_by=(Guardianship.account_id, Child.class_name), order_by=order)
+    of_school = _ties(
+        School.id == school_id, Child.class_name.label("name"), nth.label("nth"), in_class.label("in_class")
+    ).subquery()
+    stated = _stated(select(of_school).where(of_school.c.in_class == 1)).subquery()
+    once = func.sum(case((stated.c.nth == 1, 1), else_=0))
+    counted = select(stated.c.name, stated.c.state, func.count(), once).group_by(stated.c.name, stated.c.state)
+    by_name = {name: Counter[str]() for name in class_lists.classes(school_id)}
+    whole = Counter[str]()
+    for name, state, count, first in db.session.execute(counted):
+        by_name.setdefault(name, Counter())[state] += count
+        whole[state] += first
+    return [_row(name, name, counts) for name, counts in by_name.items()], _row("", "", whole)
 
 
 def by_school(schools: ColumnElement[bool]) -> list[Row]:
@@ -96,44 +103,32 @@ def _ties(schools: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[
         .select_from(School)
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(schools, _counts_in(), Child.left_at.is_(None))
+        .where(schools, ties.are_counted())
     )
 
 
-def _counts_in() -> ColumnElement[bool]:
-    """Return the condition of the ties by which an account counts: unended, and suspended by nobody."""
-    return or_(Guardianship.where_holds(now()), Guardianship.is_disputed)
-
-
-def _counted(ties: Select[Any]) -> list[Row]:
-    """Return the rows of one statement: `ties` has `key`, `name` and `account_id`, each account once for a key."""
-    of_key = ties.subquery()
-    stated = (
-        select(of_key.c.key, of_key.c.name, _state().label("state"))
-        .select_from(of_key)
-        .join(Account, Account.id == of_key.c.account_id)
-        .where(Account.where_enabled(now()))
-        .subquery()
-    )
+def _counted(of_schools: Select[Any]) -> list[Row]:
+    """Return the rows of one statement: it has `key`, `name` and `account_id`, each account once for a key."""
+    stated = _stated(of_schools).subquery()
     columns = stated.c.key, stated.c.name, stated.c.state
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for key, name, state, count in db.session.execute(select(*columns, func.count()).group_by(*columns)):
         counts.setdefault((key, name), {})[state] = count
-    return [Row(key, name, [numbers.get(state.value, 0) for state in State]) for (key, name), numbers in counts.items()]
+    return [_row(key, name, numbers) for (key, name), numbers in counts.items()]
 
 
-def _state() -> ColumnElement[str]:
-    """Return the state of an account: the first that fits."""
-    active, no_letter = Account.activated_at.is_not(None), Account.provisional_hash.is_(None)
-    never = and_(no_letter, Account.provisional_expires_at.is_(None), Account.generation == 0)
-    return case(
-        (disputes.has_disputed_tie(), State.DISPUTED.value),
-        (and_(active, Account.email.is_not(None)), State.ACTIVATED.value),
-        (active, State.WAITING.value),
-        (never, State.NEVER.value),
-        (or_(no_letter, Account.provisional_expires_at <= now()), State.EXPIRED.value),
-        else_=State.PRINTED.value,
+def _stated(counted_ties: Select[Any]) -> Select[Any]:
+    """Return the rows of a statement with the state of their `account_id`, without closed accounts."""
+    of_key = counted_ties.subquery()
+    return (
+        select(of_key, standing.group().label("state"))
+        .join(Account, Account.id == of_key.c.account_id)
+        .where(Account.where_enabled(now()))
     )
+
+
+def _row(key: str, name: str, counts: Mapping[str, int]) -> Row:
+    return Row(key, name, [counts.get(state.value, 0) for state in STATES])
 
 
 @dataclass(frozen=True)
@@ -152,10 +147,10 @@ def by_week(schools: ColumnElement[bool]) -> list[Week]:
     mondays = _mondays(today())
     first = func.coalesce(Account.first_activated_at, Account.activated_at)
     number = case(*((first < start_of_day(monday + _WEEK), i) for i, monday in enumerate(mondays)), else_=-1)
-    ties = _ties(schools).distinct().subquery()
+    of_schools = _ties(schools).distinct().subquery()
     weeks = (
         select(number.label("week"))
-        .join(ties, ties.c.account_id == Account.id)
+        .join(of_schools, of_schools.c.account_id == Account.id)
         .where(_first_activated(start_of_day(_first_day(mondays)), start_of_day(mondays[-1] + _WEEK)))
         .subquery()
     )
@@ -195,7 +190,7 @@ def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
         .join(group.table, uai == School.uai)
-        .where(activated, _counts_in(), Child.left_at.is_(None))
+        .where(activated, ties.are_counted())
         .group_by(group)
     )
 

@@ -1,0 +1,40 @@
+"""What narrows a search besides words: the state of a guardian, a class."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, exists
+
+from idp.accounts.models import Account, Child, Guardianship
+from idp.desk import access, ties
+from idp.operations.helpdesk.standing import Group, in_group
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What narrows a search.
+
+    Attributes:
+        group: the state of a guardian, or None for all.
+        class_name: a class of the school of the post, "" for pupils without one, or None for all.
+    """
+
+    group: Group | None = None
+    class_name: str | None = None
+
+    def children(self) -> ColumnElement[bool]:
+        """Return the condition of the pupils in scope and in the class."""
+        in_class = [] if self.class_name is None else [Child.class_name == self.class_name]
+        return and_(access.children(), *in_class)
+
+    def accounts(self) -> ColumnElement[bool]:
+        """Return the condition of the accounts in scope and in the state, with a pupil in the class."""
+        in_state = [] if self.group is None else [in_group(self.group)]
+        if self.class_name is None:
+            return and_(access.accounts(), *in_state)
+        tie = exists().where(
+            Guardianship.account_id == Account.id,
+            Guardianship.child_id == Child.id,
+            ties.are_shown(),
+            self.children(),
+        )
+        return and_(tie, *in_state)

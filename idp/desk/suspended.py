@@ -1,0 +1,141 @@
+"""The decisions that suspend an account or a tie, as pages show them: by whom, until when, who may reopen."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from flask import url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import joinedload
+
+from idp.accounts.models import Child, School
+from idp.accounts.suspensions.models import Suspension
+from idp.clock import is_end_of_day, last_day, now
+from idp.db import db
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.naming import pupil
+from idp.desk.staff import actors
+from idp.desk.staff.models import Role
+
+_WHO: Mapping[Role | None, Any] = {
+    Role.SECRETARY: _l("Le secrétariat"),
+    Role.HEAD: _l("La direction"),
+    Role.HELPDESK: _l("L’assistance de l’académie"),
+}
+"""Who suspends, by role; a command of the service is by nobody of the desk."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A decision.
+
+    Attributes:
+        row: the decision.
+        about: what it closes.
+        is_known: whether the post may know who decided; it may not if another school did.
+        is_own: whether the post decides about such a decision, and so reads its reason.
+        holds: whether it holds now.
+        may_reopen: whether the person may reopen it.
+    """
+
+    row: Suspension
+    about: str
+    is_known: bool
+    is_own: bool
+    holds: bool
+    may_reopen: bool
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the decision is about one tie, and not about the whole account."""
+        return self.row.child_id is not None
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day of a suspension that ends at midnight; None if it ends at another hour, or has no end."""
+        until = self.row.until
+        return last_day(until) if until is not None and is_end_of_day(until) else None
+
+    @property
+    def who(self) -> str:
+        """Who decided, by role, as a sentence begins: « Le secrétariat »."""
+        if not self.is_known:
+            return str(gettext("Un autre établissement"))
+        return str(_WHO.get(actors.role(self.row.begun_by)) or gettext("L’équipe du service"))
+
+    @property
+    def by(self) -> str:
+        """Who decided, after « par »: for colleagues of the same school with the name, for others with the school."""
+        who = self.who[0].lower() + self.who[1:]
+        if not self.is_known or self.row.school_id is None:
+            return who
+        if access.post().school is not None:
+            name = actors.name(self.row.begun_by)
+        else:
+            name = db.session.get_one(School, self.row.school_id).name
+        return f"{who} ({name})" if name else who
+
+    @property
+    def reopening_url(self) -> str:
+        """The URL that reopens the access; empty if the person may not."""
+        if not self.may_reopen:
+            return ""
+        return url_for("suspension.reopen", account=self.row.account_id, decision=self.row.id)
+
+
+def is_in_scope(row: Suspension) -> bool:
+    """Return whether the post may read a decision: its own school's, the académie's, or all of them."""
+    school = access.post().school
+    return school is None or row.school_id == school.id or (row.school_id is None and row.child_id is None)
+
+
+def as_shown(row: Suspension) -> Shown:
+    """Return a decision as the post may read it."""
+    return all_shown([row])[0]
+
+
+def all_shown(rows: Sequence[Suspension]) -> list[Shown]:
+    """Return decisions as the post may read them."""
+    keys = {row.child_id for row in rows if row.child_id}
+    with_school = select(Child).where(Child.id.in_(keys)).options(joinedload(Child.school))
+    children = {child.id: child for child in db.session.scalars(with_school)} if keys else {}
+    return [_shown(row, children[row.child_id] if row.child_id else None) for row in rows]
+
+
+def _shown(row: Suspension, child: Child | None) -> Shown:
+    holds, ours = row.holds_at(now()), is_in_scope(row)
+    is_own = ours and (row.school_id is None or access.post().school is not None)
+    about = pupil(child) if child else str(gettext("Tout le compte"))
+    return Shown(row, about, ours, is_own, holds, holds and ours and access.may(Right.REOPEN))
+
+
+def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:
+    """Return the decisions about accounts that the post may read, by account, the youngest first.
+
+    The decision of another school about the whole account is named without its reason, because it holds here too.
+    """
+    moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
+    chosen = select(Suspension).where(Suspension.account_id.in_(accounts))
+    rows = db.session.scalars(chosen.order_by(Suspension.begins_at.desc(), Suspension.id))
+    readable = [row for row in rows if is_in_scope(row) or (row.child_id is None and row.holds_at(moment))]
+    for item in all_shown(readable):
+        by_account[item.row.account_id].append(item)
+    return by_account
+
+
+def holding_here() -> ColumnElement[bool]:
+    """Return the condition of the decisions that hold, for a statement about `Suspension` and `Account`.
+
+    For a school: those about its families, without other schools' decisions about a tie. For the académie: its own.
+    """
+    school = access.post().school
+    if school is None:
+        return Suspension.where_holding(now()) & Suspension.school_id.is_(None)
+    concerned = Suspension.child_id.is_(None) | (Suspension.school_id == school.id)
+    return Suspension.where_holding(now()) & concerned & access.accounts()

@@ -1,0 +1,70 @@
+"""The suspensions that hold in scope, for `/suspensions` and its tile on the first page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import url_for
+from flask_babel import gettext
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account
+from idp.accounts.suspensions.models import Suspension
+from idp.db import db
+from idp.desk import suspended
+from idp.desk.access import Right
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
+from idp.desk.suspended import Shown
+
+_MOST = 50
+
+
+@dataclass(frozen=True)
+class Line:
+    """A suspension with the person whom it closes out."""
+
+    account: Account
+    item: Shown
+
+
+@dataclass(frozen=True)
+class Page:
+    """The suspensions of a page, the youngest first, the number of all, and the URL of the next page or ""."""
+
+    lines: list[Line]
+    count: int
+    following: str
+
+
+def page(number: int) -> Page:
+    """Return a page of the suspensions; a number beyond the last page stands for the last one."""
+    count = _count()
+    number = min(max(number, 1), max(-(-count // _MOST), 1))
+    chosen = (
+        select(Suspension, Account)
+        .join(Account, Account.id == Suspension.account_id)
+        .where(suspended.holding_here())
+        .order_by(Suspension.begins_at.desc(), Suspension.id)
+        .limit(_MOST)
+        .offset((number - 1) * _MOST)
+    )
+    rows = db.session.execute(chosen).all()
+    shown = suspended.all_shown([row for row, _ in rows])
+    lines = [Line(account, item) for (_, account), item in zip(rows, shown, strict=True)]
+    return Page(lines, count, url_for("suspension.show", page=number + 1) if number * _MOST < count else "")
+
+
+def _count() -> int:
+    joined = select(func.count()).select_from(Suspension).join(Account, Account.id == Suspension.account_id)
+    return db.session.scalar(joined.where(suspended.holding_here())) or 0
+
+
+@tiles.source(Right.SUSPEND)
+def waiting() -> Iterator[Tile]:
+    """Yield the tile of the suspensions."""
+    yield Tile(
+        _count(),
+        gettext("Suspensions en cours"),
+        gettext("Les comptes et les liens suspendus, jusqu’à quand et par qui."),
+        url_for("suspension.show"),
+    )
