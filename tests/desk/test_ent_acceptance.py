@@ -352,7 +352,9 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
     colleagues: Colleagues, operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mails, "deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content()))
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+    )
     payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
     mails.hand_over(
         OutboxMessage(id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload, created_at=now()), services().settings
@@ -377,7 +379,9 @@ def test_each_mail_says_what_happened(
     operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch, kind: str, sentence: str
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mails, "deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to))
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to)
+    )
     payload = {"client": str(asked.id), "news": kind, "by": str(operator.id), "reason": "", "recipient": ""}
     message = OutboxMessage(
         id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload | {"recipient": str(operator.id)}, created_at=now()
