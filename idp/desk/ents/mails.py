@@ -1,7 +1,6 @@
 """The mail about an ENT that an ENT operator registered: to engineers while it waits, then to its operators."""
 
 import uuid
-from urllib.parse import urlencode
 
 from idp.clients.models import Client
 from idp.config import Settings
@@ -25,14 +24,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         settings,
         "bureau_ent",
         recipient,
-        link=settings.desk_url if payload["news"] == "refused" else _page(settings, client),
+        link=settings.desk_url if payload["news"] == "refused" else mails.page_url(settings, f"/ent/{client.id}"),
         news=payload["news"],
         ent=client.name,
         operator=mails.find_name(payload["by"]),
         reason=payload["reason"],
     )
-
-
-def _page(settings: Settings, client: Client) -> str:
-    """Return the link to the page of an ENT; a person with several posts first chooses that of this ENT."""
-    return f"{settings.desk_url}/etablissements?{urlencode({'suite': f'/ent/{client.id}'})}"

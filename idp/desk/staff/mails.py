@@ -2,6 +2,7 @@
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from idp.config import Settings
 from idp.db import db
@@ -22,6 +23,11 @@ def find_name(key: str) -> str:
     """Return the name of the person with the key of a payload; empty without a key or a person."""
     person = db.session.get(StaffAccount, uuid.UUID(key)) if key else None
     return person.name if person else ""
+
+
+def page_url(settings: Settings, path: str) -> str:
+    """Return the link to a page of the desk; a person with several posts first chooses one."""
+    return f"{settings.desk_url}/etablissements?{urlencode({'suite': path})}"
 
 
 def send(
