@@ -64,7 +64,7 @@ def edit(key: UUID) -> Response:
     if request.method == "GET":
         return _page(school)
     form = SchoolForm()
-    if not form.is_valid():
+    if not form.is_valid(school):
         return _page(school, form)
     try:
         schools.change(
