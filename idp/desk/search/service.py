@@ -97,7 +97,7 @@ def find(settings: Settings, terms: Terms, group: Group | None) -> Results:
             _add_accounts(matches, _first(known), _SUREST)
         if not matches.count:
             _match_words(matches, terms, group)
-    return _journalled(settings, terms.canonical, _results(matches))
+    return journalled(settings, terms.canonical, _results(matches))
 
 
 def _match_words(matches: _Matches, terms: Terms, group: Group | None) -> None:
@@ -119,10 +119,11 @@ def find_listed(settings: Settings, listing: Listing, group: Group | None) -> Re
     matches = _Matches()
     chosen = select(Account.id).where(access.accounts(), lists.condition(listing))
     _add_accounts(matches, _first(chosen if group is None else chosen.where(in_group(group))), _SURE)
-    return _journalled(settings, f"list {listing.value}", _results(matches))
+    return journalled(settings, f"list {listing.value}", _results(matches))
 
 
-def _journalled(settings: Settings, words: str, results: Results) -> Results:
+def journalled(settings: Settings, words: str, results: Results) -> Results:
+    """Return the results, after the journal recorded a digest of the words and the number of rows."""
     key = opaque.derive_key(settings.secrets[0], "desk search")
     digest = opaque.keyed_digest(key, words).hex()[:_DIGEST_LENGTH]
     with unit_of_work():
