@@ -98,6 +98,9 @@ def test_a_person_with_two_posts_chooses_one(colleagues: Colleagues) -> None:
     lycee = colleagues.grant(staff, Role.HEAD, uai="0599002P")
     browser, _ = colleagues.session(staff)
     assert browser.get("/").headers["Location"] == "/etablissements"
+    assert heading(browser.get("/etablissements")) == "Choisir un établissement"
+    colleagues.grant(staff, Role.ENGINEER)
+    assert heading(browser.get("/etablissements")) == "Choisir un rôle"
     answer = post(browser, "/etablissements", post=str(lycee.id))
     assert answer.headers["Location"] == "/"
     page = browser.get("/").get_data(as_text=True)

@@ -262,6 +262,9 @@ def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     assert "ENT à accepter" in text(engineer.get("/"))
     assert "ENT à accepter" not in text(browser.get("/"))
     assert "Accepter ou refuser" in text(engineer.get(f"/ent/{asked.id}"))
+    marked = re.findall(r'">([^<]+)</a></b> <span class="tag warn">En attente</span>', text(engineer.get("/ent")))
+    assert marked == ["Estuaire"]
+    assert heading(engineer.get(path)) == "Accepter l’ENT « Estuaire »"
     page = text(engineer.get(path))
     assert "Lina Roy" in page
     assert f"({COLLEGE}), servi aujourd’hui par Passerelle" in page
@@ -363,6 +366,8 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
     assert link
     by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}
     browser = colleagues.session(operator)[0]
+    assert heading(browser.get("/etablissements")) == "Choisir un ENT"
+    assert '<b>Estuaire</b> <span class="tag warn">En attente</span>' in text(browser.get("/etablissements"))
     post(browser, "/etablissements", post=str(by_name["Passerelle"].id))
     assert browser.get(f"/ent/{asked.id}").status_code == 404
     answer = post(browser, link.group(1), post=str(by_name["Estuaire"].id))
