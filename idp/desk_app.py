@@ -23,7 +23,9 @@ from idp.desk.letter import views as letter
 from idp.desk.my_security import views as my_security
 from idp.desk.new_passwords import views as new_passwords
 from idp.desk.notices import views as notices
+from idp.desk.people import links as people_links
 from idp.desk.people import views as people
+from idp.desk.prints import again as prints_again
 from idp.desk.prints import views as prints
 from idp.desk.school import views as school
 from idp.desk.school_files import views as school_files
@@ -42,8 +44,8 @@ from idp.paths import TEMPLATES
 from idp.services import services
 from idp.web import declarations, http, security
 
-_JOINED = (letter_links, suspension_links, acceptance_views, charter_views)
-"""The modules that add to others when they are imported: actions on the account's page, views of `/ent`."""
+_JOINED = (letter_links, suspension_links, people_links, acceptance_views, charter_views, prints_again)
+"""The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
     *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),

@@ -1,8 +1,8 @@
-"""Origins of URIs, as browsers write them in the header `Origin`."""
+"""Origins of URIs, as browsers write them in the header `Origin`, and the default ports of their schemes."""
 
 from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def of(uri: str) -> str:
@@ -13,5 +13,5 @@ def of(uri: str) -> str:
     """
     parts = urlsplit(uri)
     host = parts.hostname or ""
-    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
+    port = "" if parts.port in {None, DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"

@@ -20,7 +20,7 @@ _ENTRIES = (
     ("ents.show", _l("ENT"), Right.READ_ENTS),
     ("statistics.show", _l("Activation"), Right.READ_STATISTICS),
     ("journal.show", _l("Journal"), Right.READ_JOURNAL),
-    ("people.show", _l("Droits des personnes"), Right.SERVE_RIGHTS),
+    ("people.show", _l("Droits des personnes"), Right.READ_RETENTION),
 )
 """The endpoints of the pages, their labels, and the right that each needs."""
 

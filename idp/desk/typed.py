@@ -1,5 +1,6 @@
-"""What people type: the words of a search, a day, a sentence that the journal keeps."""
+"""What people type: the words of a search, a day, a telephone number, a sentence that the journal keeps."""
 
+import re
 from datetime import date, datetime
 
 from flask import request
@@ -8,6 +9,16 @@ from idp.operations import reasons
 
 LONGEST_SEARCH = 100
 _FORMATS = ("%Y-%m-%d", "%d/%m/%Y")
+_BETWEEN_DIGITS = re.compile(r"[\s.\-]")
+_PHONE = re.compile(
+    r"0[1-9]\d{8}"  # as France dials it, the overseas departments too
+    r"|(\+|00)33(\(0\))?[1-9]\d{8}"
+    r"|(\+|00)(262|590|594|596)(\(0\))?\d{9}"
+    r"|(\+|00)508\d{6,9}"  # Saint-Pierre-et-Miquelon
+    r"|(\+|00)(681|687)\d{6}"  # Wallis-et-Futuna, Nouvelle-Calédonie
+    r"|(\+|00)689\d{8}",  # Polynésie française
+    re.ASCII,
+)
 
 
 def search_words() -> str:
@@ -23,6 +34,11 @@ def day(text: str) -> date | None:
         except ValueError:
             continue
     return None
+
+
+def is_phone(text: str) -> bool:
+    """Return whether a text is a telephone number of France or its overseas territories, with spaces or without."""
+    return _PHONE.fullmatch(_BETWEEN_DIGITS.sub("", text)) is not None
 
 
 def one_line(text: str | None) -> str:

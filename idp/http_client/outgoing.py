@@ -24,6 +24,7 @@ from idp.config import Settings
 from idp.config_rules import LOOPBACK
 from idp.db import release_connection
 from idp.http_client.connections import Deadline, DeadlineSocket, Ip, connect, resolve, secure, tls_context
+from idp.origins import DEFAULT_PORTS
 
 TIMEOUT = 3.0
 """The deadline of a request in seconds, from name resolution to the end of the response."""
@@ -35,7 +36,6 @@ REST = 60.0
 the same host are still requested: one ENT must not silence its neighbour there."""
 _MOST_RESTING = 1000
 
-_PORTS = {"https": 443, "http": 80}
 _COMPLETE = frozenset({200, 204})
 """The statuses of a successful `post_form`, whose body nobody reads."""
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
@@ -120,7 +120,7 @@ class Outgoing:
     def _target(self, url: str) -> _Target:
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
+            host, port = parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
         except (ValueError, KeyError) as error:
             raise UrlRefusedError("not a web URL") from error
         if not host or "@" in parts.netloc:

@@ -6,7 +6,8 @@ The desk keeps the PDFs in the database instead, in the transaction of their sec
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +43,7 @@ class PrintOrder:
         uai: the school, or None if people are given by `usernames`.
         class_name: only this class of the school.
         usernames: only these people, of the school if it is given.
+        only: the keys of the accounts of the school that may get a letter, or None for all.
         renew: print again for people with a valid letter.
         reason: why an account that has been active gets a letter.
         out: the PDF; with `per_class`, the folder of PDFs.
@@ -53,6 +55,7 @@ class PrintOrder:
     uai: str | None = None
     class_name: str | None = None
     usernames: Sequence[str] = ()
+    only: Collection[uuid.UUID] | None = None
     renew: bool = False
     reason: str = ""
     out: Path | None = None
@@ -63,9 +66,10 @@ class PrintOrder:
 
 @dataclass
 class Report:
-    """The number of valid letters, people who were skipped, people whose postal address is cut, and the PDFs."""
+    """The number of valid letters, whose they are, who was skipped, whose postal address is cut, and the PDFs."""
 
     printed: int = 0
+    people: list[uuid.UUID] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     cut: list[Recipient] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
@@ -173,7 +177,7 @@ class _Memory:
                 self._progress(len(drawn), len(drawn))
 
     def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
-        self._keep(self._pdfs, Report(printed=len(drawn), skipped=list(skipped), cut=_cut(drawn)))
+        self._keep(self._pdfs, _report(drawn, skipped))
 
     def publish(self) -> None:
         self._pdfs = []
@@ -218,7 +222,12 @@ def print_in_memory(
             all_or_none=bool(order.usernames),
             progress=progress,
         )
-    return Report(printed=len(drawn), skipped=before + skipped, cut=_cut(drawn))
+    return _report(drawn, before + skipped)
+
+
+def _report(drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> Report:
+    people = [entry.recipient.account_id for entry in drawn]
+    return Report(printed=len(drawn), people=people, skipped=list(skipped), cut=_cut(drawn))
 
 
 def _letters(count: int) -> str:
@@ -243,7 +252,7 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
     report = Report()
     if order.usernames or school is None:
         return recipients.by_username(order.usernames, school, order.class_name, order.reason), report
-    people, report.skipped = recipients.in_school(school, order.class_name, renew=order.renew)
+    people, report.skipped = recipients.in_school(school, order.class_name, renew=order.renew, only=order.only)
     return people, report
 
 

@@ -3,7 +3,7 @@
 import enum
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -139,11 +139,14 @@ def ent_home_url(school: School) -> str:
     return ent.home_uri
 
 
-def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[list[Recipient], list[Skipped]]:
+def in_school(
+    school: School, class_name: str | None, *, renew: bool, only: Collection[uuid.UUID] | None = None
+) -> tuple[list[Recipient], list[Skipped]]:
     """Return the parents of a school, or of one class, sorted by class, family name and given name.
 
     Accounts that are active, or have been, are skipped: their letters are given one by one, with a reason. So are
-    disabled accounts, and accounts with a valid letter unless `renew`.
+    disabled accounts, and accounts with a valid letter unless `renew`. If keys are given as `only`, all other people
+    are left out.
 
     Raises:
         PrintError: the school has no such class.
@@ -151,7 +154,7 @@ def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
     chosen: list[tuple[tuple[Any, ...], Recipient]] = []
     skipped: list[Skipped] = []
     moment = now()
-    rows = _parents(school, class_name)
+    rows = [row for row in _parents(school, class_name) if only is None or row.id in only]
     disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
     for row in rows:
         skip = _skip(row, moment, renew=renew)

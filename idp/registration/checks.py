@@ -1,6 +1,6 @@
 """The rules for what a client may be registered with (Registration 1.0, section 2; RFC 7591, 2; RFC 9700, 2.1).
 
-Operators and clients that register themselves are held to the same rules. All faults are found at once.
+Engineers and clients that register themselves are held to the same rules. All faults are found at once.
 """
 
 import re
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
+from idp import origins
 from idp.clients import names
 from idp.clients.models import Audience, SubjectType
 from idp.clock import now
@@ -196,10 +197,8 @@ def is_host(value: str) -> bool:
 
 
 def _origin(uri: str) -> str:
-    """Return scheme, host and port of a URI that nobody has checked; empty if it has none."""
+    """Return the origin of a URI that nobody has checked; empty if it has an invalid port or host."""
     try:
-        parts = urlsplit(uri)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        return origins.of(uri)
     except ValueError:
         return ""
-    return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -54,7 +54,7 @@ class Declaration:
         name: the field.
         kind: what the field holds.
         default: the value of a field that is not given.
-        member: the name in the JSON of RFC 7591; empty if only an operator may set the field.
+        member: the name in the JSON of RFC 7591; empty if only an engineer may set the field.
         translated: whether the JSON may have the field in several languages (Registration 1.0, section 2.1).
         column: the attribute of `Client` that holds the value; several fields share `description`, by their members.
         values: the allowed values.

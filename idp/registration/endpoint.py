@@ -1,9 +1,9 @@
 """Clients that register themselves (RFC 7591, OpenID Connect Registration 1.0), and manage that (RFC 7592).
 
-An operator invites the client (`idp client invite`). The transaction that writes the client also counts the use of the
+An engineer invites the client (`idp client invite`). The transaction that writes the client also counts the use of the
 invitation, which gives its schools, what it may ask for, and its name if it gives none. Later requests of the client
 carry its registration access token, which each update replaces (`access_tokens`). New hosts of its URIs wait for an
-operator (`approvals`).
+engineer (`approvals`).
 """
 
 import hmac
@@ -42,14 +42,14 @@ _METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
 _INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
 _NO_INVITATION = (
-    "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
-    "days; ask the operator for another"
+    "this invitation is not valid: each one serves once, or as often as the engineer said, and expires after some "
+    "days; ask the engineer of this service for another"
 )
 """The same text for an invitation that was used, revoked or never made: it must not tell which tokens existed."""
 _NOT_VALID = "this registration access token is not valid"
 _EXPIRED = (
     "this registration access token was not used for a year and expired; "
-    "ask the operator for another (idp client renew-registration-token)"
+    "ask the engineer of this service for another (idp client renew-registration-token)"
 )
 _SERVER_MEMBERS = (
     "registration_access_token",
@@ -178,7 +178,7 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
 
 
 def _checked_change(client: Client, members: dict[str, Any]) -> tuple[ClientMetadata, set[str]]:
-    """Return the checked registration that the JSON asks for, and the hosts that an operator must approve before.
+    """Return the checked registration that the JSON asks for, and the hosts that an engineer must approve before.
 
     Raises:
         RegistrationRefusedError: it has faults.
@@ -219,7 +219,7 @@ def _change(client: Client, metadata: ClientMetadata) -> str | None:
 
 @unit_of_work()
 def _end(client: Client, token: str) -> Response:
-    """End the registration for good, with all that was issued to the client: no operator enables it again (2.3).
+    """End the registration for good, with all that was issued to the client: no engineer enables it again (2.3).
 
     Raises:
         _UnauthorizedError: a concurrent request has ended the registration or replaced the token.
@@ -323,7 +323,7 @@ def _or_refuse(act: Callable[[], T]) -> T:
     """Run `act`; answer its faults as RFC 7591, 3.2.2 says, the fields called by their JSON names.
 
     Raises:
-        _RefusedError: there are faults. Their hints are the operator's and not answered.
+        _RefusedError: there are faults. Their hints are the engineer's and not answered.
     """
     try:
         return act()

@@ -67,7 +67,7 @@ class Fault:
         field: the name of a field of `ClientMetadata`, or of what else the caller gave; empty if the fault is about no
             single field.
         text: what is wrong, without the name of the field: each surface has its own name for it.
-        hint: for the operator alone, as it says how to repair the service, or why a request inside the network failed.
+        hint: for the engineer alone, as it says how to repair the service, or why a request inside the network failed.
         code: the kind of the fault, for surfaces that have sentences of their own.
         value: the value at fault, if it is one of several.
     """

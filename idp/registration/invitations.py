@@ -1,6 +1,6 @@
 """Invitations: initial access tokens (RFC 7591, 1.2) by which ENTs register themselves within given bounds.
 
-An invitation serves once, or as often as the operator said. Its bounds are copied to each client that used it, and
+An invitation serves once, or as often as the engineer said. Its bounds are copied to each client that used it, and
 hold for all later changes of the client.
 """
 
@@ -33,7 +33,7 @@ class Bounds:
 
     Attributes:
         scopes: the scopes that it may have at most.
-        hosts: the hosts of all its URIs; if empty, those of its registration, until an operator approves others.
+        hosts: the hosts of all its URIs; if empty, those of its registration, until an engineer approves others.
         subject_type: `pairwise` or `public`.
         auth_method: how it authenticates.
     """
@@ -95,7 +95,7 @@ def invite(
     """
     faults = [Fault("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
     if not uais:
-        faults.append(Fault("uais", "needs at least one school; an operator registers a service for everyone"))
+        faults.append(Fault("uais", "needs at least one school; an engineer registers a service for everyone"))
     faults += bounds.find_faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
         faults.append(Fault("label", f"must have {LONGEST_LABEL} printable characters at most"))
@@ -155,12 +155,12 @@ def bounds_of(invitation: ClientInvite) -> Bounds:
 
 
 def bounds(client: Client) -> Bounds:
-    """Return the bounds of a client: those of its invitation, or what it has if an operator registered it."""
+    """Return the bounds of a client: those of its invitation, or what it has if an engineer registered it."""
     return Bounds(scopes=client.scopes) if client.bounds is None else Bounds(**client.bounds)
 
 
 def bind(client: Client, former: ClientMetadata, current: ClientMetadata) -> None:
-    """Change the bounds of a client that registered itself to what an operator changed, in the caller's transaction."""
+    """Change the bounds of a client that registered itself to what an engineer changed, in the caller's transaction."""
     if client.bounds is None:
         return
     bound = Bounds(**client.bounds)

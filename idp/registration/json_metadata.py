@@ -2,7 +2,7 @@
 
 Unknown members are ignored and not answered, as RFC 7591 says. Members that ask for a feature which this service lacks
 (encryption, signed request objects) are refused, so that no client believes that it got the feature. `request_uris` is
-ignored: it asks for nothing, it only names URIs beforehand. Fields without a JSON member are the operator's, and no
+ignored: it asks for nothing, it only names URIs beforehand. Fields without a JSON member are the engineer's, and no
 client changes them.
 
 The service keeps a logo and answers it, but shows it nowhere, although the specification says SHOULD: an image of
@@ -46,7 +46,7 @@ def read(members: Mapping[str, Any], bounds: Bounds, former: ClientMetadata) -> 
         members: what the client sent (RFC 7592, 2.2: null means absent).
         bounds: what the client may ask for. Its hosts are checked apart (`invitations`, `approvals`).
         former: the present registration, or for a new client what its invitation gives. Fields without a member keep
-            their value. So do the stricter requirements, since an operator may have set them, and the name until the
+            their value. So do the stricter requirements, since an engineer may have set them, and the name until the
             client gives another.
 
     Raises:
@@ -103,7 +103,7 @@ def kept(members: Mapping[str, Any], metadata: ClientMetadata) -> dict[str, Any]
 
 
 def of_client(client: Client) -> dict[str, Any]:
-    """Return a registration as JSON: all that is registered, also by an operator (RFC 7591, 3.2.1)."""
+    """Return a registration as JSON: all that is registered, also by an engineer (RFC 7591, 3.2.1)."""
     metadata = rows.read(client)
     offline = "offline_access" in metadata.scopes
     members = {declared.member: _written(metadata, declared) for declared in BY_MEMBER.values()}

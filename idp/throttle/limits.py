@@ -202,10 +202,16 @@ TABLE: tuple[Limit, ...] = (
 
 def longest_by_network() -> timedelta:
     """Return how long a limit keeps the counter of an IP, at most."""
-    spans = [
-        limit.quiet if isinstance(limit, Backoff) else limit.windows[-1].span for limit in TABLE if limit.by_network
-    ]
-    return max(spans)
+    return max(_span(limit) for limit in TABLE if limit.by_network)
+
+
+def longest() -> timedelta:
+    """Return how long a limit keeps a counter, at most."""
+    return max(map(_span, TABLE))
+
+
+def _span(limit: Limit) -> timedelta:
+    return limit.quiet if isinstance(limit, Backoff) else limit.windows[-1].span
 
 
 def network_of(ip: str) -> str:

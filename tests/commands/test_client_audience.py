@@ -68,7 +68,7 @@ def test_the_identifier_is_released_on_demand(idp: Run) -> None:
 def test_an_invitation_needs_a_school(idp: Run) -> None:
     answer = idp("client", "invite", "--label", "ENT 59")
     assert (answer.code, answer.out) == (1, "")
-    message = "--uai needs at least one school; an operator registers a service for everyone"
+    message = "--uai needs at least one school; an engineer registers a service for everyone"
     assert answer.err == f"Error: {message}\n"
 
 

@@ -17,7 +17,7 @@ from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.jobs.models import Job
+from idp.desk.jobs.models import Job, State
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
@@ -41,6 +41,18 @@ def _job(colleagues: Colleagues, uai: str) -> Ids:
     db.session.add(row)
     db.session.commit()
     return {"key": row.id, "file": uuid.uuid4()}
+
+
+def _print(colleagues: Colleagues, uai: str) -> Ids:
+    """Make a print of the school, of which somebody got a letter."""
+    key = _job(colleagues, uai)["key"]
+    row = db.session.get_one(Job, key)
+    row.kind, row.state, row.finished_at = "print", State.DONE, now()
+    row.parameters = {"class": None, "slips": False, "renew": False}
+    account = colleagues.build.never_activated(children=[colleagues.build.child(uai=uai)])
+    row.result = {"letters": 1, "people": [str(account.id)]}
+    db.session.commit()
+    return {"key": key}
 
 
 def _guardian(colleagues: Colleagues, uai: str) -> Account:
@@ -161,6 +173,7 @@ OBJECTS: dict[str, Make] = {
     "people.erased": _account,
     "people.person": _account,
     "people.rectify": _account,
+    "prints.again": _print,
     "school.edit": _school,
     "school.preview": _school,
     "suspension.done": _suspension,

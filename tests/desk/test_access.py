@@ -71,12 +71,36 @@ def test_a_stale_proof_leads_to_a_proof_and_back(colleagues: Colleagues) -> None
     assert answer.headers["Location"] == "/preuve?suite=%2Fma-securite"
 
 
+@each_row(
+    ("asked", "back"),
+    [
+        ("/ma-securite", "/ma-securite"),
+        ("/classes/courriers?classe=6e+1", "/classes"),
+        ("/classes/liste?classe=6e+1", "/classes/liste?classe=6e+1"),
+        ("/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e/suspension", "/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e"),
+        ("/etablissement/mots-de-passe", "/etablissement"),
+        ("/droits", "/"),
+        ("/preuve", "/"),
+        ("/connexion/x", "/"),
+        ("/static/desk.css", "/"),
+        ("/", "/"),
+    ],
+)
+def test_a_person_who_gives_no_proof_goes_back(colleagues: Colleagues, asked: str, back: str) -> None:
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    page = browser.get("/preuve", query_string={"suite": asked}).get_data(as_text=True)
+    assert f'<a href="{back}">Annuler</a>' in page
+
+
 def test_a_person_with_two_posts_chooses_one(colleagues: Colleagues) -> None:
     staff = colleagues.person()
     colleagues.grant(staff, Role.SECRETARY)
     lycee = colleagues.grant(staff, Role.HEAD, uai="0599002P")
     browser, _ = colleagues.session(staff)
     assert browser.get("/").headers["Location"] == "/etablissements"
+    assert heading(browser.get("/etablissements")) == "Choisir un établissement"
+    colleagues.grant(staff, Role.ENGINEER)
+    assert heading(browser.get("/etablissements")) == "Choisir un rôle"
     answer = post(browser, "/etablissements", post=str(lycee.id))
     assert answer.headers["Location"] == "/"
     page = browser.get("/").get_data(as_text=True)

@@ -1,8 +1,10 @@
 """Mails about unusual acts: their bounds, their recipients, once a day."""
 
 import random
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from functools import partial
 
 import pytest
@@ -22,6 +24,7 @@ from idp.services import services_of
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
 from tests.desk.entries import write
+from tests.pages import heading
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 MORNING = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -49,6 +52,12 @@ def alerts() -> list[tuple[str, int, str]]:
     db.session.expire_all()
     rows = db.session.query(OutboxMessage).filter_by(kind=rules.ALERT).order_by(OutboxMessage.id).all()
     return [(row.payload["alert"], row.payload["count"], row.payload["recipient"]) for row in rows]
+
+
+def text_of(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body
+    return str(body.get_content())
 
 
 def head(colleagues: Colleagues) -> StaffAccount:
@@ -219,7 +228,7 @@ def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mails, "deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to))
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append(text_of(mail) + to))
     chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
     payload = {
         "alert": alert, "day": "2026-11-24", "count": 31, "staff": "" if alert == "many_letters" else str(staff.id),
@@ -231,4 +240,27 @@ def test_the_mail_names_the_colleague_and_no_family(
     assert "24/11/2026" in sent[0]
     assert "Collège des Tilleuls" in sent[0]
     assert ("Sylvie Marchand" in sent[0]) == (alert != "many_letters")
-    assert "bureau.exemple.test/journal" in sent[0]
+    [link] = re.findall(r"https://bureau\.exemple\.test(/\S+)", sent[0])
+    browser, _ = colleagues.session(chief)
+    assert heading(browser.get(browser.get(link).headers["Location"])) == "Journal"
+
+
+@pytest.mark.parametrize("role", [Role.HEAD, Role.ENGINEER])
+def test_the_link_of_an_alert_shows_what_its_reader_may_read(
+    clock: Clock, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, role: Role
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
+    reader, staff = colleagues.person("Henri Roux"), colleagues.person("Sylvie Marchand")
+    colleagues.grant(reader, role, days=4000)
+    colleagues.grant(staff, Role.SECRETARY, days=4000)
+    read(clock, staff, build, 31, minutes=30)
+    assert len(alerts()) == 1
+    [message] = db.session.query(OutboxMessage).filter_by(kind=rules.ALERT)
+    mails.hand_over(message, build.settings)
+    [link] = re.findall(r"https://bureau\.exemple\.test(/\S+)", sent[0])
+    browser, _ = colleagues.session(reader)
+    page = browser.get(browser.get(link).headers["Location"]).get_data(as_text=True)
+    expected = {Role.HEAD: 31, Role.ENGINEER: 1}[role]
+    assert page.count("<tr>") - 1 == expected
+    assert "Sylvie Marchand" in page

@@ -190,6 +190,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert "compte à activer avec le courrier" in words
     assert "adresse mail à confirmer, par le lien du mail" in words
     assert "DUPONT Noémie" in words
+    assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
     for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
         assert secret not in words
     file = browser.get("/classes/liste.csv?classe=6e+1")

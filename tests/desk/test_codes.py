@@ -70,6 +70,8 @@ def enrol(browser: FlaskClient, link: str, password: str = PASSWORD) -> Enrolled
     """Enrol with a password and a code."""
     begun = post(browser, f"{link}/code", link)
     totp = pyotp.TOTP(secret_of(begun))
+    [link_of_phone] = re.findall(r'href="(otpauth:[^"]+)"', begun.get_data(as_text=True))
+    assert pyotp.parse_uri(unescape(link_of_phone)).secret == totp.secret
     fields = {"ceremony": ceremony_of(begun), "password": password, "code": totp.at(now())}
     page = browser.post(link, data={"csrf_token": form_token(begun), **fields})
     assert heading(page) == "Vos codes de secours", page.get_data(as_text=True)

@@ -262,6 +262,9 @@ def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     assert "ENT à accepter" in text(engineer.get("/"))
     assert "ENT à accepter" not in text(browser.get("/"))
     assert "Accepter ou refuser" in text(engineer.get(f"/ent/{asked.id}"))
+    marked = re.findall(r'">([^<]+)</a></b> <span class="tag warn">En attente</span>', text(engineer.get("/ent")))
+    assert marked == ["Estuaire"]
+    assert heading(engineer.get(path)) == "Accepter l’ENT « Estuaire »"
     page = text(engineer.get(path))
     assert "Lina Roy" in page
     assert f"({COLLEGE}), servi aujourd’hui par Passerelle" in page
@@ -352,7 +355,9 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
     colleagues: Colleagues, operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mails, "deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content()))
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+    )
     payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
     mails.hand_over(
         OutboxMessage(id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload, created_at=now()), services().settings
@@ -361,6 +366,8 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
     assert link
     by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}
     browser = colleagues.session(operator)[0]
+    assert heading(browser.get("/etablissements")) == "Choisir un ENT"
+    assert '<b>Estuaire</b> <span class="tag warn">En attente</span>' in text(browser.get("/etablissements"))
     post(browser, "/etablissements", post=str(by_name["Passerelle"].id))
     assert browser.get(f"/ent/{asked.id}").status_code == 404
     answer = post(browser, link.group(1), post=str(by_name["Estuaire"].id))
@@ -377,7 +384,9 @@ def test_each_mail_says_what_happened(
     operator: StaffAccount, asked: Client, monkeypatch: pytest.MonkeyPatch, kind: str, sentence: str
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mails, "deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to))
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to)
+    )
     payload = {"client": str(asked.id), "news": kind, "by": str(operator.id), "reason": "", "recipient": ""}
     message = OutboxMessage(
         id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload | {"recipient": str(operator.id)}, created_at=now()

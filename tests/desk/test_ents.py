@@ -3,7 +3,9 @@
 import re
 import time
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from werkzeug.test import TestResponse
@@ -289,10 +291,15 @@ def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own
     page = text(post(browser, f"/ent/{row(own).id}/test", "/ent"))
     assert "Points à corriger" in page
     assert "aucune charte publiée" in page
+    assert re.search(r'"tag warn">à savoir</span> charte', page), "what is missing is no result"
+    assert "car rien n’est enregistré" in page.replace("\xa0", " ")
+    assert "(backchannel_logout_uri)" in page
     assert not re.search(r"\bidp [a-z]|\bIDP_[A-Z]| --[a-z]", page), "a page names no command, option or setting"
 
 
-@pytest.mark.parametrize(("steps", "lead"), [(1, "Tout est bon."), (2, "Ce qui a été vérifié est bon.")])
+@pytest.mark.parametrize(
+    ("steps", "lead"), [(1, "Tout ce qui a été testé est bon."), (2, "Ce qui a été vérifié est bon.")]
+)
 def test_a_trial_that_takes_too_long_says_what_it_left_out(
     colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch, steps: int, lead: str
 ) -> None:
@@ -321,12 +328,40 @@ def test_an_operator_does_not_take_the_name_of_another_ent(
     assert row(own).name == "Passerelle"
 
 
+def test_a_refused_host_comes_with_a_mail_to_the_engineers(colleagues: Colleagues, own: RelyingParty) -> None:
+    engineer = colleagues.person("Ines Morel")
+    colleagues.grant(engineer, Role.ENGINEER)
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    fields = registration(client, home_uri="https://neuf.test/?a=1&b=2", name="Ailleurs")
+    page = unescape(text(post(browser, f"/ent/{client.id}/modifier", **fields)))
+    [link] = re.findall(r'href="(mailto:[^"]+)"', page)
+    to, _, query = link.removeprefix("mailto:").partition("?")
+    assert to == engineer.email
+    body = parse_qs(query)["body"][0]
+    assert "client_uri = https://neuf.test/?a=1&b=2" in body
+    assert f"https://bureau.exemple.test/ent/{client.id}/modifier" in body
+    assert "client_name" not in body, "the name may change"
+
+
+@pytest.mark.parametrize("role", MANAGERS)
+def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
+    form = text(browser.get(f"/ent/{client.id}/modifier"))
+    for name in ("client_name", "redirect_uris", "post_logout_redirect_uris", "jwks_uri", "backchannel_logout_uri"):
+        assert name in re.sub(r'(name|id|for)="[^"]*"', "", form), name
+    assert ("token_endpoint_auth_method" in form) == (role is Role.ENGINEER)
+    page = text(browser.get(f"/ent/{client.id}"))
+    for name in ("client_id", "redirect_uris", "subject_type", "(pairwise)", "(client_secret_basic)", "(ent)"):
+        assert name in page, name
+
+
 @pytest.mark.parametrize("name", ["home_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "policy_uri"])
 def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
     browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
     path, version = f"/ent/{client.id}/modifier", client.version
     page = text(post(browser, path, **registration(client, **{name: "https://voleur.test/x"})))
     assert "sur un autre serveur que celles de l’ENT accepté" in page.replace("\u00a0", " ")
+    assert "mailto:" not in page, "there is no engineer"
     assert row(own).version == version
     answer = post(browser, path, **registration(row(own), **{name: "https://ent.test/x"}))
     assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", "the host of a redirect URI"

@@ -53,7 +53,7 @@ FILLED = {
     ("notices.answer", "sentence"),
     ("people.erase", "word"),
     ("people.rectify", "note"),
-    ("people.show", "username"),
+    ("prints.again", "word"),
     ("school.edit", "adresse"),
     ("suspension.reopen", "reason"),
     ("suspension.suspend", "end"),

@@ -5,18 +5,21 @@ import json
 import zipfile
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.people import words
+from idp.desk.people import retention, words
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
+from idp.operations.personal_data import left_out
 from idp.operations.personal_data.erasure import Obstacle
-from tests.builders import Build
+from idp.tables import metadata
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 
@@ -26,22 +29,84 @@ def entries(kind: str) -> list[AuditEntry]:
 
 
 def test_a_fresh_proof_and_a_reason_come_first(colleagues: Colleagues) -> None:
+    path, led = "/droits/recherche?q=leroy", "?suite=%2Fdroits%2Frecherche%3Fq%3Dleroy"
     stale = colleagues.signed_in(Role.DPO, proof_age=timedelta(minutes=6))
-    assert stale.get("/droits").headers["Location"] == "/preuve?suite=%2Fdroits"
-    assert colleagues.signed_in(Role.DPO, reason="").get("/droits").headers["Location"] == "/motif?suite=%2Fdroits"
+    assert stale.get(path).headers["Location"] == f"/preuve{led}"
+    assert colleagues.signed_in(Role.DPO, reason="").get(path).headers["Location"] == f"/motif{led}"
 
 
-def test_a_person_is_found_by_the_identifier(build: Build, colleagues: Colleagues) -> None:
-    account, browser = build.active(), colleagues.signed_in(Role.DPO)
-    page = browser.get("/droits")
+def test_the_times_of_retention_are_read_without_a_reason(colleagues: Colleagues) -> None:
+    page = colleagues.signed_in(Role.DPO, reason="", proof_age=timedelta(minutes=6)).get("/droits")
     assert heading(page) == "Droits des personnes"
-    assert "365 jours" in page.get_data(as_text=True)
-    assert "Aucun compte" in post(browser, "/droits", username="personne").get_data(as_text=True)
-    assert (
-        post(browser, "/droits", username=f" {account.username.upper()} ").headers["Location"].endswith(str(account.id))
-    )
+    assert "365 jours" in page.get_data(as_text=True).replace("\xa0", " ")
+
+
+def test_every_table_with_data_about_people_has_a_time_of_retention(build: Build) -> None:
+    rows = retention.rows(build.settings)
+    kept = {table for row in rows for table in row.tables}
+    assert kept | retention.WITHOUT_PEOPLE == set(metadata.tables)
+    assert not kept & retention.WITHOUT_PEOPLE
+    assert left_out.TABLES.keys() >= retention.WITHOUT_PEOPLE, "an export leaves them out, with the reason"
+    assert all(row.how_long for row in rows)
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize(
+    ("typed", "school", "is_found"),
+    [
+        ("{username}", "", True),
+        ("{email}", "", True),
+        ("Le Goff", "", True),
+        ("achille", "", True),
+        ("achille", "tilleuls", True),
+        ("achille le goff", COLLEGE, True),
+        ("le gof", "tilleuls", True),
+        ("legofx", COLLEGE, True),
+        ("achille", LYCEE, False),
+        ("le goff", "louise-weber", False),
+        ("{username}", LYCEE, True),
+        ("personne", "", False),
+    ],
+)
+def test_a_person_is_found_by_names_pupil_identifier_and_school(
+    build: Build, colleagues: Colleagues, typed: str, school: str, *, is_found: bool
+) -> None:
+    child = build.child()
+    child.given_name = "Achille"
+    account = build.active(children=[child], family_name="LE GOFF")
+    build.active(children=[build.child(uai=LYCEE)], family_name="PETIT", email="autre@exemple.fr")
+    query = {"q": typed.format(username=account.username, email=account.email), "ecole": school}
+    page = colleagues.signed_in(Role.DPO).get("/droits/recherche", query_string=query).get_data(as_text=True)
+    assert (f'href="/droits/{account.id}"' in page) is is_found, page
+    [entry] = entries("desk.searched")
+    assert entry.details["hits"] == (1 if is_found else 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"q": ""}, "Tapez au moins trois lettres"),
+        ({"q": "leroy", "ecole": "nulle part"}, "Aucun établissement n’a ce nom"),
+        ({"q": "\x00", "ecole": "\x00"}, "Tapez au moins trois lettres"),
+    ],
+)
+def test_a_search_without_a_name_or_with_another_school_is_explained(
+    colleagues: Colleagues, query: dict[str, str], sentence: str
+) -> None:
+    page = colleagues.signed_in(Role.DPO).get("/droits/recherche", query_string=query).get_data(as_text=True)
+    assert sentence in page
+    assert not entries("desk.searched")
+
+
+def test_an_opened_person_is_journaled_and_the_account_leads_to_the_rights(
+    build: Build, colleagues: Colleagues
+) -> None:
+    account, browser = build.active(), colleagues.signed_in(Role.DPO)
     assert heading(browser.get(f"/droits/{account.id}")) == account.display_name
     assert [entry.account_id for entry in entries("account.read")] == [account.id]
+    link = f'href="/droits/{account.id}">Droits de cette personne'
+    assert link in browser.get(f"/comptes/{account.id}").get_data(as_text=True)
+    assert link not in colleagues.signed_in(Role.HEAD).get(f"/comptes/{account.id}").get_data(as_text=True)
 
 
 def test_the_archive_has_a_page_and_json_and_is_journaled(build: Build, colleagues: Colleagues) -> None:

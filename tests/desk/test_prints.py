@@ -86,7 +86,38 @@ def test_a_class_is_printed_in_the_order_of_names_and_handed_out_once(
     prints = browser.get("/impressions").get_data(as_text=True)
     assert "Sylvie Marchand" in prints
     assert "Lettres, par classe puis par nom" in prints
-    assert re.search(r'href="/classes/courriers\?classe=6e\+1"', prints)
+    assert f'href="/impressions/{job.id}/a-nouveau"' in prints
+
+
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_print_again_is_for_the_people_of_that_print_alone(
+    desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]
+) -> None:
+    browser = colleagues.signed_in()
+    job = ask(browser)
+    do_all()
+    [adam, bernard] = [secret_on(sheet) for sheet in take(browser, job)]
+    late = parent(build, pupil(build, "6e 1"), family_name="TARD")
+    path = f"/impressions/{job.id}/a-nouveau"
+    moved = family[0].children[0]
+    moved.class_name = "6e 2"
+    db.session.commit()
+    page = browser.get(path).get_data(as_text=True).replace("\xa0", " ")
+    assert "qui reçoivent un nouveau courrier : 2, et personne d’autre" in page
+    assert re.findall(r"<summary>(6e .*?)</summary>", page) == ["6e 2 : 2"], "the class of today"
+    assert "TARD" not in page
+    assert "Tapez le mot IMPRIMER" in post(browser, path, word="non").get_data(as_text=True)
+    again = ask(browser, path)
+    assert ask(browser, path).id == again.id, "a second tap"
+    do_all()
+    sheets = take(browser, again)
+    assert len(sheets) == 2
+    assert not opens(family[1], adam)
+    assert not opens(family[0], bernard)
+    assert db.session.get_one(Account, late.id).provisional_hash is None
+    prints = browser.get("/impressions").get_data(as_text=True)
+    assert f'href="/impressions/{again.id}/a-nouveau"' in prints
+    assert f'<a href="/travaux/{again.id}">6e 1, à nouveau</a>' in prints
 
 
 def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:

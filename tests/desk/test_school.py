@@ -8,6 +8,7 @@ import pytest
 from idp.accounts.models import School
 from idp.audit.models import AuditEntry
 from idp.db import db
+from idp.desk import typed
 from idp.desk.staff.models import Role
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -68,6 +69,7 @@ def test_an_engineer_finds_and_changes_any_school(colleagues: Colleagues, build:
         ({"adresse": " \r\n "}, "Écrivez l’adresse postale"),
         ({"adresse": "a\r\nb\r\nc\r\nd\r\ne"}, "au plus 4 lignes"),
         ({"telephone": "0" * 31}, "30 caractères au plus"),
+        ({"telephone": "abc"}, "Écrivez un numéro de téléphone"),
         ({"horaires": "x\u202ey"}, "ne s’imprime pas"),
         ({"mail": "secretariat"}, "Il manque une partie"),
         ({"mail": "a@b.test, x@evil.test"}, "n’est pas écrite comme une adresse"),
@@ -81,6 +83,34 @@ def test_a_wrong_value_is_explained_and_nothing_is_lost(
     assert sentence in page
     assert "59990 Rivebelle" in page or "adresse" in values
     assert db.session.query(School).filter_by(uai=COLLEGE).one().phone == ""
+
+
+@each_row(
+    "number",
+    [
+        "03 20 12 34 56", "0320123456", "03.20.12.34.56", "+33 3 20 12 34 56", "+33 (0)3 20 12 34 56",
+        "0033 320123456", "0262 12 34 56", "+262 262 12 34 56", "+590 590 12 34 56", "+508 41 12 34",
+        "+687 12 34 56", "+689 40 12 34 56", "03\u00a020\u00a012\u00a034\u00a056",
+    ]
+)  # fmt: skip
+def test_a_telephone_of_france_or_overseas_is_one(number: str) -> None:
+    assert typed.is_phone(number)
+
+
+@each_row(
+    "number",
+    ["abc", "3", "03 20 12 34", "03 20 12 34 5a", "00 20 12 34 56", "+49 30 1234567", "٠٣ ٢٠ ١٢ ٣٤ ٥٦", "++33"],
+)
+def test_another_text_is_no_telephone(number: str) -> None:
+    assert not typed.is_phone(number)
+
+
+def test_a_telephone_of_a_file_may_stay(colleagues: Colleagues, build: Build) -> None:
+    school = build.school()
+    school.phone = "27 78 28"
+    db.session.commit()
+    path = f"/etablissement/{school.id}"
+    assert post(colleagues.signed_in(), path, **VALUES | {"telephone": "27 78 28"}).status_code == 303
 
 
 def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Colleagues, build: Build) -> None:

@@ -194,7 +194,9 @@ def test_the_mail_about_a_new_device_names_the_person_and_the_device(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: dict[str, str] = {}
-    monkeypatch.setattr(notices, "deliver", lambda mail, recipient: sent.__setitem__(recipient, mail.as_string()))
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, recipient: sent.__setitem__(recipient, mail.as_string())
+    )
     key = Authenticator()
     _, staff = colleagues.enrolled(key)
     head = colleagues.person("Bruno Castel")
@@ -210,7 +212,7 @@ def test_new_means_to_sign_in_are_told_to_the_person_and_the_heads(
 ) -> None:
     sent: dict[str, str] = {}
     monkeypatch.setattr(
-        notices, "deliver", lambda mail, to: sent.__setitem__(to, mail.get_body(("plain",)).get_content())
+        "idp.desk.staff.mails.deliver", lambda mail, to: sent.__setitem__(to, mail.get_body(("plain",)).get_content())
     )
     browser, staff = colleagues.enrolled(Authenticator())
     head = colleagues.person("Bruno Castel")

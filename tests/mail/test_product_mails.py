@@ -95,6 +95,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "day": "24/11/2026",
         "colleague": "Sylvie Marchand",
         "school": "Collège des Tilleuls",
+        "is_head": True,
     },
     "bureau_fichier": {"colleague": "Sylvie Marchand", "school": "Collège des Tilleuls", "until": _AT},
     "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},

@@ -66,8 +66,8 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
             for token in (invitation, late, "x" * 43, registration["registration_access_token"])
         }
     assert answer == (
-        "this invitation is not valid: each one serves once, or as often as the operator said, and expires after some "
-        "days; ask the operator for another"
+        "this invitation is not valid: each one serves once, or as often as the engineer said, and expires after some "
+        "days; ask the engineer of this service for another"
     )
     unsent = {read_refusal(), read_refusal(Authorization="Basic eDp5"), read_refusal(Authorization="Bearer ")}
     assert unsent == {"the invitation is needed: send its token as Authorization: Bearer"}

@@ -243,7 +243,7 @@ def test_une_exploitante_enregistre_un_ent(phone: Page, other_device: Page, site
     follow(other_device.get_by_role("link", name="ENT à accepter"))
     follow(other_device.get_by_role("link", name="Estuaire"))
     follow(other_device.get_by_role("link", name="Accepter ou refuser"))
-    titre(other_device, "Accepter un ENT")
+    titre(other_device, "Accepter l’ENT « Estuaire »")
     follow(other_device.get_by_role("button", name="Accepter et ouvrir"))
     titre(other_device, "Estuaire")
     site.wait_for_subject("ent-operator@bureau.test", "Bureau : votre ENT est accepté")

@@ -7,7 +7,7 @@ differ. What is outside the scope is reported as missing (security row K-04).
 
 from idp.desk.access.acting import has_fresh_proof, may, person, post, role
 from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
-from idp.desk.access.gate import check, proof_first
+from idp.desk.access.gate import check, page_without_proof, proof_first
 from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
 from idp.desk.access.rows import account, child, client, notice, own_school, school
@@ -16,7 +16,6 @@ from idp.desk.access.scope import accounts, children, clients, journal, journal_
 __all__ = [
     "RIGHTS", "TECHNICAL", "Level", "Right",
     "account", "accounts", "check", "child", "children", "client", "clients", "has_fresh_proof", "journal",
-    "journal_parts", "may",
-    "need_of", "needs", "notice", "notices", "own_school", "person", "post", "proof_first", "public", "refuse", "role",
-    "school", "schools", "signed_in",
+    "journal_parts", "may", "need_of", "needs", "notice", "notices", "own_school", "page_without_proof", "person",
+    "post", "proof_first", "public", "refuse", "role", "school", "schools", "signed_in",
 ]  # fmt: skip

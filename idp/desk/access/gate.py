@@ -1,8 +1,10 @@
 """What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile."""
 
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request
+from werkzeug.exceptions import HTTPException
 
 from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, person, role
 from idp.desk.access.declarations import Level, Need, need_of
@@ -56,6 +58,24 @@ def _keep_form(page: str) -> None:
     is_for_post = need.level is Level.POST
     if person and (not is_for_post or (person.post and (need.right is None or person.post.role in RIGHTS[need.right]))):
         keeping.keep(person, page, is_for_post=is_for_post)
+
+
+def page_without_proof(path: str) -> str:
+    """Return where a person goes who gives no proof: a path if its page asks for none, or the nearest page above it."""
+    adapter, page = current_app.url_map.bind(""), path.partition("?")[0]
+    while page:
+        with suppress(HTTPException):
+            if _opens_without_proof(adapter.match(page, "GET")[0]):
+                return path if path.startswith(f"{page}?") else page
+        page = page.rpartition("/")[0]
+    return "/"
+
+
+def _opens_without_proof(endpoint: str) -> bool:
+    need, known = need_of(current_app, endpoint), person()
+    if need.level is Level.PUBLIC or need.fresh or endpoint == "sign_in.prove":
+        return False
+    return need.right is None or (known.post is not None and known.post.role in RIGHTS[need.right])
 
 
 def proof_first() -> Response | None:

@@ -37,6 +37,8 @@ class Right(enum.Enum):
     READ_JOURNAL = enum.auto()
     FORCE_PASSWORDS = enum.auto()
     """Make all families of a school choose new passwords."""
+    READ_RETENTION = enum.auto()
+    """Read how long data are kept."""
     SERVE_RIGHTS = enum.auto()
     """Answer requests of access, rectification and erasure."""
 
@@ -60,6 +62,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.READ_STATISTICS: frozenset(Role),
     Right.READ_JOURNAL: frozenset(Role),
     Right.FORCE_PASSWORDS: frozenset({Role.HEAD, Role.ENGINEER}),
+    Right.READ_RETENTION: frozenset({Role.DPO}),
     Right.SERVE_RIGHTS: frozenset({Role.DPO}),
 }
 """The roles that have each right."""

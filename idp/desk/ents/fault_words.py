@@ -18,7 +18,8 @@ _SENTENCES = {
     FaultCode.UNKNOWN_VALUE: _l("Choisissez une valeur de la liste."),
     FaultCode.FOREIGN_HOST: _l("Cette adresse doit être sur le serveur d’une des adresses de retour."),
     FaultCode.NEW_HOST: _l(
-        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : demandez à l’académie de la changer."
+        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : demandez à l’académie de la changer, par "
+        "le mail proposé en haut de la page."
     ),
     FaultCode.SEVERAL_HOSTS: _l(
         "Les adresses de retour sont sur plusieurs serveurs : gardez-en un seul, ou demandez à l’académie."

@@ -82,7 +82,12 @@ class RegistrationForm(DeskForm):
     pkce_required = BooleanField(_l("Demander PKCE à chaque connexion (conseillé)"), false_values=("",))
 
     def restrict(self, purpose: Purpose) -> None:
-        """Give choices their options; remove the fields that the purpose has not, which are then not read."""
+        """Give choices their options; remove the fields that the purpose has not, which are then not read.
+
+        The description of a field is its name in the protocol, for which integrators look.
+        """
+        for field in self:
+            field.description = BY_NAME[field.name].member
         self.charter.options = [
             (CharterMode.ENT.value, gettext("L’ENT lui-même")),
             (CharterMode.PROVIDER.value, gettext("Ce service, avant l’entrée")),
@@ -93,10 +98,10 @@ class RegistrationForm(DeskForm):
             (Audience.EVERYONE.value, gettext("Tous les parents de l’académie")),
         ]
         proofs = {
-            "client_secret_basic": gettext("Un secret, dans l’en-tête"),
-            "client_secret_post": gettext("Un secret, dans le formulaire"),
-            "private_key_jwt": gettext("Une signature avec ses clés"),
-            "none": gettext("Rien : client public"),
+            "client_secret_basic": gettext("Un secret, dans l’en-tête (client_secret_basic)"),
+            "client_secret_post": gettext("Un secret, dans le formulaire (client_secret_post)"),
+            "private_key_jwt": gettext("Une signature avec ses clés (private_key_jwt)"),
+            "none": gettext("Rien : client public (none)"),
         }
         allowed = METHODS if purpose is Purpose.ASK else tuple(proofs)
         self.auth_method.options = [(method, proofs[method]) for method in allowed]
@@ -160,6 +165,13 @@ def _keys(text: str) -> dict[str, Any] | None:
         return client_jwks.parse(text) if text else None
     except ValueError:
         return {}
+
+
+def untested(metadata: ClientMetadata) -> list[str]:
+    """Return the labels of the addresses that a trial would read, and that the registration lacks."""
+    tested = ("home_uri", "post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri")
+    form = RegistrationForm()
+    return [f"{form[name].label.text} ({BY_NAME[name].member})" for name in tested if not getattr(metadata, name)]
 
 
 def scope_names() -> dict[str, str]:

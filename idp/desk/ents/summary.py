@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from idp.accounts.models import School
 from idp.charter import service as charters
 from idp.charter.models import CharterVersion
-from idp.clients.models import Audience, CharterMode, Client, ClientSchool
+from idp.clients.models import Audience, CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
@@ -28,10 +28,10 @@ _MOST_SCHOOLS = 50
 
 @dataclass(frozen=True)
 class Detail:
-    """An ENT for its page: the facts are labels with the lines of their values."""
+    """An ENT for its page: the facts are labels with names of the protocol and the lines of their values."""
 
     client: Client
-    facts: list[tuple[str, list[str]]]
+    facts: list[tuple[str, str, list[str]]]
     schools: list[School]
     more_schools: int
     asked: list[str]
@@ -47,7 +47,10 @@ def detail(client: Client) -> Detail:
     schools = list(db.session.scalars(served.limit(_MOST_SCHOOLS)))
     return Detail(
         client=client,
-        facts=[(label, [french_spacing(line) for line in lines if line]) for label, lines in _facts(client)],
+        facts=[
+            (label, technical, [french_spacing(line) for line in lines if line])
+            for label, technical, lines in _facts(client)
+        ],
         schools=schools,
         more_schools=len(client.uais) - len(schools),
         asked=asked_schools(client),
@@ -103,26 +106,54 @@ def state(client: Client) -> str:
     return str(gettext("Fermé depuis le %(day)s", day=day(client.disabled_at)))
 
 
-def _facts(client: Client) -> list[tuple[str, list[str]]]:
-    nothing, announced = gettext("Aucune"), (client.backchannel_logout_uri, client.frontchannel_logout_uri)
-    nothing_told = gettext("Aucun")
-    known = gettext("Tous les parents de l’académie")
-    if client.waiting_since is not None:
-        known = gettext("Personne avant l’accord de l’académie")
-    elif client.audience is Audience.FAMILIES:
-        known = ngettext("Les familles d’un établissement", "Les familles de %(num)s établissements", len(client.uais))
+def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
+    """Return the facts: each label, the name that the protocol has for it, if any, and the lines."""
+    nothing, nothing_told = gettext("Aucune"), gettext("Aucun")
     return [
-        (gettext("État"), [state(client), _pending(client)]),
-        (gettext("Identifiant technique"), [client.client_id]),
-        (gettext("Public"), [known]),
-        (gettext("Reçoit"), _released(client)),
-        (gettext("Page d’accueil"), [client.home_uri or nothing]),
-        (gettext("Retour après la connexion"), client.redirect_uris),
-        (gettext("Retour après la déconnexion"), client.post_logout_redirect_uris or [nothing]),
-        (gettext("Déconnexion annoncée à"), [uri for uri in announced if uri] or [gettext("Personne")]),
-        (gettext("Preuve de l’ENT"), [_proof(client)]),
-        (gettext("Contacts"), client.description.get("contacts") or [nothing_told]),
+        (gettext("État"), "", [state(client), _pending(client)]),
+        (gettext("Identifiant technique"), "client_id", [client.client_id]),
+        (gettext("Public"), "", [_known(client)]),
+        (gettext("Reçoit"), "scope", _released(client)),
+        (gettext("Numéro d’un parent"), "subject_type", [_subject(client)]),
+        (gettext("Page d’accueil"), "client_uri", [client.home_uri or nothing]),
+        (gettext("Retour après la connexion"), "redirect_uris", client.redirect_uris),
+        (
+            gettext("Retour après la déconnexion"),
+            "post_logout_redirect_uris",
+            client.post_logout_redirect_uris or [nothing],
+        ),
+        (
+            gettext("Déconnexion de serveur à serveur"),
+            "backchannel_logout_uri",
+            [client.backchannel_logout_uri or nothing],
+        ),
+        (
+            gettext("Déconnexion par le navigateur"),
+            "frontchannel_logout_uri",
+            [client.frontchannel_logout_uri or nothing],
+        ),
+        (gettext("Preuve de l’ENT"), "token_endpoint_auth_method", [_proof(client)]),
+        (gettext("Contacts"), "contacts", client.description.get("contacts") or [nothing_told]),
     ]
+
+
+def _known(client: Client) -> str:
+    if client.waiting_since is not None:
+        return str(gettext("Personne avant l’accord de l’académie"))
+    if client.audience is Audience.FAMILIES:
+        many = "Les familles de %(num)s établissements"
+        return str(ngettext("Les familles d’un établissement", many, len(client.uais)))
+    return str(gettext("Tous les parents de l’académie"))
+
+
+def _subject(client: Client) -> str:
+    """Return which number the ENT knows a parent by (`sub`)."""
+    words = {
+        SubjectType.PAIRWISE: gettext("propre à cet ENT"),
+        SubjectType.PUBLIC: gettext("le même pour tous les ENT"),
+        SubjectType.AAF: gettext("tiré de l’annuaire académique (AAF)"),
+    }
+    return f"{words[client.subject_type]} ({client.subject_type.value})"
 
 
 def _pending(client: Client) -> str:
@@ -130,16 +161,17 @@ def _pending(client: Client) -> str:
 
 
 def _released(client: Client) -> list[str]:
-    names = [name for scope, name in scope_names().items() if scope in client.scopes]
+    names = [f"{name} ({scope})" for scope, name in scope_names().items() if scope in client.scopes]
     return [*names, gettext("Identifiant de connexion")] if client.release_username else names
 
 
 def _proof(client: Client) -> str:
     if has_secret(client):
-        return str(gettext("Un secret"))
+        return f"{gettext('Un secret')} ({client.auth_method})"
     if client.auth_method == "none":
-        return str(gettext("Aucune : client public"))
-    return str(gettext("Une signature, avec les clés de %(uri)s", uri=client.jwks_uri or gettext("l’enregistrement")))
+        return f"{gettext('Aucune : client public')} (none)"
+    signed = gettext("Une signature, avec les clés de %(uri)s", uri=client.jwks_uri or gettext("l’enregistrement"))
+    return f"{signed} ({client.auth_method})"
 
 
 def secret_sentences(client: Client) -> list[str]:

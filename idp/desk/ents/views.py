@@ -16,9 +16,9 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
-from idp.desk.ents import acceptance, summary
+from idp.desk.ents import acceptance, asking, summary
 from idp.desk.ents.fault_words import sentence
-from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names
+from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, untested
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
@@ -97,14 +97,20 @@ def edit(key: UUID) -> Response:
         secret = approvals.change(services().settings, client, metadata, by_ent_operator=not is_engineer)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
-        return _registration_page(form, client)
+        request_for_change = None if is_engineer else asking.request_for(client, refused.faults, metadata)
+        return _registration_page(form, client, asked=request_for_change)
     if secret:
         return _shown_once(client, secret)
     return see_other(url_for("ents.detail", key=key, fait="change"))
 
 
 def _registration_page(
-    form: RegistrationForm, client: Client | None = None, *, client_id: str = "", waits: bool = False
+    form: RegistrationForm,
+    client: Client | None = None,
+    *,
+    client_id: str = "",
+    waits: bool = False,
+    asked: asking.Request | None = None,
 ) -> Response:
     html = render_template(
         "desk/ents/modifier.html",
@@ -112,6 +118,7 @@ def _registration_page(
         client=client,
         client_id=client_id,
         waits=waits,
+        asked=asked,
         scope_names=scope_names(),
     )
     return make_response(html)
@@ -178,14 +185,16 @@ def _act_for(client: Client) -> bool:
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
-    findings, is_cut = checks.findings_in_time(services().server, checks.read(client.client_id), TRIAL_SECONDS)
+    subject = checks.read(client.client_id)
+    findings, is_cut = checks.findings_in_time(services().server, subject, TRIAL_SECONDS)
     wrong = sum(not finding.ok for finding in findings)
-    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout est bon.")
+    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout ce qui a été testé est bon.")
     html = render_template(
         "desk/ents/test.html",
         client=access.client(key),
         findings=findings,
         lead=gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead,
+        untested=untested(subject.metadata),
         is_cut=is_cut,
     )
     return make_response(html)

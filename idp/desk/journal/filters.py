@@ -1,4 +1,4 @@
-"""The filters of the journal: person, act, days, account."""
+"""The filters of the journal: who acted, act, days, the account concerned."""
 
 import uuid
 from collections.abc import Mapping
@@ -18,8 +18,6 @@ from idp.desk import access, typed
 from idp.desk.access import Right
 from idp.desk.journal import authors
 from idp.desk.journal.authors import TooManyError
-from idp.desk.staff.models import Role
-from idp.folding import fold
 from idp.operations.personal_data.words import EVENTS
 from idp.web import i18n
 
@@ -61,29 +59,13 @@ class Filters:
     def in_words(self) -> list[str]:
         """Return the filters that hold, as a person reads them; those with a fault do not hold."""
         words = {
-            "who": gettext("personne « %(name)s »", name=self.who),
+            "who": gettext("par « %(name)s »", name=self.who),
             "act": gettext("acte « %(act)s »", act=EVENTS.get(self.act, "")),
             "first": gettext("du %(day)s", day=_shown(self.first)),
             "last": gettext("au %(day)s", day=_shown(self.last)),
             "account": gettext("compte de %(name)s", name=self.account_name),
         }
         return [text for name, text in words.items() if getattr(self, name) and name not in self.faults]
-
-
-def acts() -> list[tuple[str, str]]:
-    """Return the kinds of acts that the role may read, with their words, sorted by the words."""
-    kinds = [kind for kind in EVENTS if access.role() is not Role.ENGINEER or kind in access.TECHNICAL]
-    return sorted(((kind, capital(str(EVENTS[kind]))) for kind in kinds), key=lambda pair: _order(pair[1]))
-
-
-def capital(text: str) -> str:
-    """Return words as they begin a line."""
-    return text[:1].upper() + text[1:]
-
-
-def _order(words: str) -> str:
-    """Return the key that sorts words as a French reader does: no accents, capitals or quotation marks count."""
-    return "".join(c for c in fold(words) if c.isalnum() or c == " ").strip()
 
 
 def read(values: Mapping[str, str]) -> Filters:

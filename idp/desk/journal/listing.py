@@ -15,7 +15,8 @@ from idp.clients.models import Client
 from idp.db import Base, db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.journal.filters import Filters, capital
+from idp.desk.journal.acts import capital
+from idp.desk.journal.filters import Filters
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.names import role_name
 from idp.operations.personal_data.words import EVENTS, in_words, known_details

@@ -12,7 +12,7 @@ from idp.clock import today
 from idp.db import unit_of_work
 from idp.desk import downloads
 from idp.desk.access import Right, needs
-from idp.desk.journal import files, filters, listing
+from idp.desk.journal import acts, files, filters, listing
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
 
@@ -39,7 +39,7 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
         render_template(
             "desk/journal/journal.html",
             chosen=chosen,
-            acts=filters.acts(),
+            acts=acts.groups(),
             lines=listing.lines(shown),
             older=older,
             newest=url_for("journal.show", **chosen.typed) if chosen.before else "",

@@ -35,6 +35,7 @@ REFUSALS: dict[str, LazyString] = {
     Refusal.NO_REASON: _l("Le compte vient d’être activé : revenez à la page du compte, puis recommencez."),
     Refusal.TOO_MANY: _l("Il y a trop de courriers pour une seule impression : imprimez classe par classe."),
     Refusal.CHANGED: _l("Le compte a changé depuis l’ouverture de cette page. Vérifiez, puis recommencez."),
+    "no_print": _l("La première impression n’est plus connue ici : recommencez depuis la page Classes."),
     "faulty": _l("Une lettre ne peut pas être mise en page. Rien n’a été imprimé ; demandez à l’académie."),
     "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
     "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),

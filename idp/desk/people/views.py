@@ -1,14 +1,14 @@
 """`/droits`: find a person, hand out all data, ask for a correction, erase."""
 
 import uuid
+from dataclasses import dataclass, field
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
-from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.models import Account, School
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.db import db
@@ -17,7 +17,12 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.people import words
+from idp.desk.people import finding, retention, words
+from idp.desk.school.finding import matching
+from idp.desk.search import service
+from idp.desk.search.service import Results
+from idp.desk.search.terms import Terms
+from idp.desk.words import OF
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import erasure, rectification
 from idp.operations.personal_data import export as personal_export
@@ -29,12 +34,6 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("people", __name__)
 _DONE = {"note": _l("La demande de correction est dans les signalements de l’établissement.")}
-
-
-class FindForm(DeskForm):
-    """Whose data are asked for."""
-
-    username = PlainField(_l("Identifiant du compte"), longest=80)
 
 
 class NoteForm(DeskForm):
@@ -50,21 +49,42 @@ class ErasureForm(DeskForm):
     word = WordField("EFFACER")
 
 
-@blueprint.route("/droits", methods=["GET", "POST"])
-@needs(Right.SERVE_RIGHTS, fresh=True)
-@keeps("username")
+@blueprint.get("/droits")
+@needs(Right.READ_RETENTION)
 def show() -> Response:
-    """Show how long data are kept, and find a person by the identifier."""
-    form = FindForm()
-    if request.method == "POST":
-        folded = fold_username(form.username.data or "")
-        same = select(Account.id).where(Account.username == folded, access.accounts())
-        key = db.session.scalar(same) if folded else None
-        if key is not None:
-            return see_other(url_for("people.person", key=key))
-        form.username.errors = [gettext("Aucun compte n’a cet identifiant. Il est sur le courrier de la personne.")]
-    retention = words.retention(services().settings)
-    return make_response(render_template("desk/people/droits.html", form=form, retention=retention))
+    """Show the search for a person, and how long data are kept."""
+    rows = retention.rows(services().settings)
+    return make_response(render_template("desk/people/droits.html", search=Search(), retention=rows))
+
+
+@dataclass
+class Search:
+    """What was typed into the search, a sentence for each fault, and the results."""
+
+    text: str = ""
+    school: str = ""
+    faults: dict[str, str] = field(default_factory=dict)
+    results: Results | None = None
+
+
+@blueprint.get("/droits/recherche")
+@needs(Right.SERVE_RIGHTS, fresh=True)
+def find() -> Response:
+    """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
+    search = Search(typed.search_words(), typed.one_line(request.args.get("ecole", "")[: typed.LONGEST_SEARCH]))
+    terms, schools = Terms.parse(search.text), list[School]()
+    if terms.is_empty:
+        search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")
+    if search.school:
+        schools = list(db.session.scalars(matching(search.school).limit(finding.MOST_SCHOOLS + 1)))
+        if not schools:
+            search.faults["ecole"] = gettext("Aucun établissement n’a ce nom ou ce numéro.")
+        elif len(schools) > finding.MOST_SCHOOLS:
+            n = finding.MOST_SCHOOLS
+            search.faults["ecole"] = gettext("Plus de %(n)s établissements : précisez le nom, ou la commune.", n=n)
+    if not search.faults:
+        search.results = finding.find(services().settings, terms, schools)
+    return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST, words=OF))
 
 
 @blueprint.get("/droits/<uuid:key>")

@@ -1,4 +1,4 @@
-"""French sentences about people's rights: erasure, obstacles, retention."""
+"""French sentences about people's rights: erasure, obstacles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,7 @@ from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
-from idp.desk.kept_forms import keeping
 from idp.operations.personal_data.erasure import Kept, Obstacle
-from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
-from idp.operations.purge.unused_accounts import DISABLED_KEPT
 
 OBSTACLES: Mapping[Obstacle, Any] = {
     Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
@@ -74,45 +71,3 @@ def stayed(name: str) -> str:
     if name == "journal":
         return str(gettext("Le journal : la trace de ce qui a été fait, sans adresse ni détails."))
     return str(_KEPT.get(name, ""))
-
-
-def retention(settings: Settings) -> list[tuple[str, str]]:
-    """Return how long each kind of data is kept: what, and until when."""
-    days = settings.inactive_days + settings.inactive_warning_days
-    return [
-        (
-            gettext("Compte d’un responsable"),
-            gettext(
-                "Tant qu’un enfant est scolarisé. Sans connexion : un mail après %(warned)s jours, "
-                "effacé après %(days)s jours.",
-                warned=settings.inactive_days,
-                days=days,
-            ),
-        ),
-        (gettext("Mot de passe d’un courrier"), gettext("%(n)s jours.", n=settings.provisional_days)),
-        (gettext("Journal, actes"), gettext("%(n)s jours.", n=settings.audit_days)),
-        (gettext("Journal, refus et échecs"), gettext("%(n)s jours.", n=settings.audit_failure_days)),
-        (gettext("Signalements réglés"), gettext("%(n)s jours.", n=settings.audit_days)),
-        (
-            gettext("Imports de fichiers et leurs remarques"),
-            gettext("%(n)s jours ; les noms, %(names)s jours.", n=settings.audit_days, names=DISABLED_KEPT.days),
-        ),
-        (
-            gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
-            gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève : 90 jours après son départ."),
-        ),
-        (
-            gettext("Personnes du bureau, avec leurs rôles"),
-            gettext("%(n)s jours après la fin de leur dernier rôle.", n=settings.audit_days),
-        ),
-        (gettext("Connexions terminées"), gettext("%(n)s jours.", n=ENDED_KEPT.days)),
-        (gettext("Mails envoyés (sans leur texte)"), gettext("%(n)s jours.", n=SENT_KEPT.days)),
-        (
-            gettext("Pages du bureau remplies, pendant une nouvelle preuve ou une connexion"),
-            gettext(
-                "%(n)s minutes, chiffrées, pour la seule personne qui les a remplies. Effacées dès qu’elle les "
-                "retrouve, sinon dans la journée.",
-                n=int(keeping.LIFETIME.total_seconds()) // 60,
-            ),
-        ),
-    ]

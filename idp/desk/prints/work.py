@@ -39,9 +39,11 @@ def run(running: Running) -> Finished:
     school = db.session.get(School, running.school_id) if running.school_id else None
     if school is None or production_faults(settings):
         raise RefusedError("settings")
+    only = _people_of(parameters.get("again"))
     order = PrintOrder(
         uai=school.uai,
-        class_name=parameters["class"],
+        class_name=parameters["class"] if only is None else None,  # a pupil may have changed the class since
+        only=only,
         renew=parameters["renew"],
         as_slips=parameters["slips"],
     )
@@ -61,12 +63,32 @@ def run(running: Running) -> Finished:
     return Finished(_result(report))
 
 
+def _people_of(key: str | None) -> frozenset[uuid.UUID] | None:
+    """Return the people of the print that is printed again; None for a first print.
+
+    Raises:
+        RefusedError: that print was purged.
+    """
+    if key is None:
+        return None
+    job = db.session.get(Job, uuid.UUID(key))
+    if job is None:
+        raise RefusedError("no_print")
+    return people(job)
+
+
+def people(job: Job) -> frozenset[uuid.UUID]:
+    """Return the keys of the accounts that got a letter of a print."""
+    return frozenset(uuid.UUID(key) for key in job.result.get("people", ()))
+
+
 def _result(report: Report) -> dict[str, Any]:
-    """Return what the pages show of a print: numbers, and the ids of the people who got none."""
+    """Return what the pages show of a print: numbers, and the ids of the people who got a letter, or none."""
     skipped: dict[str, list[str]] = {}
     for entry in report.skipped:
         skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
-    return {"letters": report.printed, "skipped": skipped, "cut": [str(entry.account_id) for entry in report.cut]}
+    cut = [str(entry.account_id) for entry in report.cut]
+    return {"letters": report.printed, "people": [str(key) for key in report.people], "skipped": skipped, "cut": cut}
 
 
 def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile]:
@@ -76,15 +98,15 @@ def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile
 
 
 def title(job: Job) -> str:
-    """Return what a job prints: « 6e 1 », « Tout l’établissement »."""
-    return naming.class_title(job.parameters["class"])
+    """Return what a job prints: « 6e 1 », « Tout l’établissement », « 6e 1, à nouveau »."""
+    title = naming.class_title(job.parameters["class"])
+    return gettext("%(what)s, à nouveau", what=title) if job.parameters.get("again") else title
 
 
 def again(job: Job) -> str:
-    """Return the URL at which the class or school of a job is printed again.
-
-    The person chooses there to renew valid letters: others than those of the job may have become valid since.
-    """
+    """Return the URL at which the letters of a job are printed again; that of its class if it printed none."""
+    if job.result.get("people"):
+        return url_for("prints.again", key=job.id)
     chosen: dict[str, Any] = naming.class_query(job.parameters["class"])
     return url_for("classes.letters", **chosen)
 

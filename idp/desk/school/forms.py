@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext as _l
 from idp import letter_languages
 from idp.accounts import emails
 from idp.accounts.models import School
+from idp.desk import typed
 from idp.desk.choices import AreaField, TickField
 from idp.desk.kept_forms.forms import DeskForm
 from idp.letter_languages import LANGUAGES
@@ -37,14 +38,22 @@ class SchoolForm(DeskForm):
         ticked = self.languages.data
         return None if ticked is None else letter_languages.in_order(school.letter_languages, ticked)
 
-    def is_valid(self) -> bool:
-        """Return whether the values can be stored; write what is wrong beside each field."""
+    def is_valid(self, school: School) -> bool:
+        """Return whether the values can be stored for a school; write what is wrong beside each field.
+
+        A telephone that the school's file brought may stay, however it is written.
+        """
         if not self.name.data:
             self.name.errors = [gettext("Écrivez le nom de l’établissement.")]
         for field, limit in ((self.name, "school_name"), (self.phone, "phone"), (self.hours, "hours")):
             if not field.errors and (problem := _problem(field.data or "", LONGEST[limit])):
                 field.errors = [problem]
         self.languages.are_options()
+        phone = self.phone.data or ""
+        if phone not in {"", school.phone} and not self.phone.errors and not typed.is_phone(phone):
+            self.phone.errors = [
+                gettext("Écrivez un numéro de téléphone, par exemple 03 20 12 34 56, ou +687 12 34 56 outre-mer.")
+            ]
         if problem := self._postal_problem():
             self.postal_address.errors = [problem]
         if self.email.data:

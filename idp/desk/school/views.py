@@ -4,7 +4,6 @@ from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import Select, or_, select
 
 from idp import letter_languages
 from idp.accounts.models import School
@@ -12,6 +11,7 @@ from idp.db import db
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
+from idp.desk.school.finding import matching
 from idp.desk.school.forms import SchoolForm
 from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
@@ -40,19 +40,11 @@ def show() -> Response:
     if own is not None:
         return _page(access.school(own.id))
     words = typed.search_words()
-    rows = db.session.scalars(_matching(words).limit(_MOST_ROWS + 1)).all()
+    rows = db.session.scalars(matching(words).limit(_MOST_ROWS + 1)).all()
     html = render_template(
         "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=words, is_cut=len(rows) > _MOST_ROWS
     )
     return make_response(html)
-
-
-def _matching(words: str) -> Select[School]:
-    statement = select(School).where(access.schools()).order_by(School.name, School.uai)
-    for word in words.split():
-        like = School.name.icontains(word, autoescape=True), School.uai.istartswith(word, autoescape=True)
-        statement = statement.where(or_(*like))
-    return statement
 
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
@@ -64,7 +56,7 @@ def edit(key: UUID) -> Response:
     if request.method == "GET":
         return _page(school)
     form = SchoolForm()
-    if not form.is_valid():
+    if not form.is_valid(school):
         return _page(school, form)
     try:
         schools.change(

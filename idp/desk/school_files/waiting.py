@@ -19,10 +19,8 @@ from idp.db import db
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import importing, names
-from idp.desk.staff import posts
-from idp.desk.staff.models import Role, StaffAccount, StaffRole
-from idp.mail.compose import compose
-from idp.mail.deliver import deliver
+from idp.desk.staff import mails, posts
+from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -107,28 +105,20 @@ def tell(check: Job) -> None:
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail about a check that waits for the direction (outbox handler); drop it if it waits no longer."""
-    recipient = db.session.get(StaffAccount, uuid.UUID(message.payload["recipient"]), populate_existing=True)
+    recipient = mails.find_recipient(message.payload["recipient"])
     check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
-    if recipient is None or recipient.disabled_at is not None or check is None:
+    if recipient is None or check is None:
         return Outcome.DROPPED
     end, school = until(settings, check), db.session.get(School, check.school_id)
     if end is None or school is None:
         return Outcome.DROPPED
-    link = f"{settings.desk_url}/fichiers/{check.id}"
-    context = {
-        "person": recipient.name,
-        "colleague": db.session.get_one(StaffAccount, check.staff_id).name,
-        "school": school.name,
-        "until": end,
-        "link": link,
-    }
-    mail = compose(
+    return mails.send(
+        message,
+        settings,
         "bureau_fichier",
-        recipient=recipient.email,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
-        other_url=link,
+        recipient,
+        link=mails.page_url(settings, f"/fichiers/{check.id}"),
+        colleague=mails.find_name(str(check.staff_id)),
+        school=school.name,
+        until=end,
     )
-    deliver(mail, recipient.email)
-    return Outcome.DONE

@@ -113,7 +113,7 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
             _add_accounts(matches, _first(known), _SUREST)
         if not matches.count:
             _match_words(matches, terms)
-    return _journalled(settings, terms.canonical, _results(matches))
+    return journalled(settings, terms.canonical, _results(matches))
 
 
 def _match_words(matches: _Matches, terms: Terms) -> None:
@@ -136,7 +136,7 @@ def find_listed(settings: Settings, listing: Listing, filters: Filters, page: in
     chosen = select(Account.id).where(filters.accounts(), lists.condition(listing))
     keys = _first(chosen) if access.post().school is None else db.session.scalars(chosen).all()
     _add_accounts(matches, keys, _SURE)
-    return _journalled(settings, f"list {listing.value}", _results(matches, page))
+    return journalled(settings, f"list {listing.value}", _results(matches, page))
 
 
 def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
@@ -159,10 +159,11 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
         everybody = select(Child.id).where(filters.children(), Child.left_at.is_(None))
         _add_children(matches, db.session.scalars(everybody).all(), _SURE)
     results = replace(_results(matches, page), accounts=len({account_id for _, account_id in pairs}))
-    return _journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
+    return journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
 
 
-def _journalled(settings: Settings, words: str, results: Results) -> Results:
+def journalled(settings: Settings, words: str, results: Results) -> Results:
+    """Return the results, after the journal recorded a digest of the words and the number of rows."""
     note_list(settings, words, len(results.families))
     return results
 

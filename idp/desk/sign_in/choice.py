@@ -31,8 +31,9 @@ def begun(staff: StaffAccount, form: EnrolForm) -> StaffCeremony | None:
 
 
 def page(settings: Settings, staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, action: str) -> Response:
-    """Return the page with the QR code; `action` is the URL of its form."""
+    """Return the page with the QR code and a link for the same telephone; `action` is the URL of its form."""
     secret = codes.open_totp(settings, staff.id, ceremony.secret or b"") or ""
+    uri = codes.totp_uri(settings, staff, secret)
     return make_response(
         render_template(
             "desk/sign_in/code.html",
@@ -40,7 +41,8 @@ def page(settings: Settings, staff: StaffAccount, form: EnrolForm, ceremony: Sta
             action=action,
             ceremony=ceremony.id,
             secret=codes.in_groups(secret),
-            picture=as_svg(codes.totp_uri(settings, staff, secret)),
+            uri=uri,
+            picture=as_svg(uri),
             min_length=codes.min_length(settings),
         )
     )

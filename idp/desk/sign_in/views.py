@@ -140,6 +140,7 @@ def _proof_page(form: ProofForm, error: str = "") -> Response:
             error=error,
             has_academy=has_academy,
             suite=onward.path(),
+            back=access.page_without_proof(onward.path()),
             kept_until=keeping.kept_until(onward.path()),
         )
     )

@@ -19,10 +19,8 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
-from idp.desk.staff import codes, posts, sessions
+from idp.desk.staff import codes, mails, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
-from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -256,28 +254,20 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         invitation = db.session.get(StaffInvitation, uuid.UUID(message.payload["invitation"]), populate_existing=True)
         if invitation is None or invitation.used_at or invitation.revoked_at or invitation.expires_at <= now():
             return Outcome.DROPPED
-    staff_id = invitation.staff_id if invitation else uuid.UUID(message.payload["staff"])
-    staff = db.session.get(StaffAccount, staff_id, populate_existing=True)
+    staff = mails.find_recipient(str(invitation.staff_id) if invitation else message.payload["staff"])
     link = url(settings, invitation) if invitation else settings.desk_url
-    if staff is None or staff.disabled_at is not None or link is None:
+    if staff is None or link is None:
         return Outcome.DROPPED
-    context = {
-        "person": staff.name,
-        "link": link,
-        "is_reset": invitation is not None and invitation.is_reset,
-        "until": invitation.expires_at if invitation else None,
-        "places": [place for post in posts.of_staff(staff.id) if (place := posts.place(post))],
-    }
-    mail = compose(
+    return mails.send(
+        message,
+        settings,
         "bureau_invitation" if invitation else "bureau_acces",
-        recipient=staff.email,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
-        other_url=link,
+        staff,
+        link=link,
+        is_reset=invitation is not None and invitation.is_reset,
+        until=invitation.expires_at if invitation else None,
+        places=[place for post in posts.of_staff(staff.id) if (place := posts.place(post))],
     )
-    deliver(mail, staff.email)
-    return Outcome.DONE
 
 
 def _token(secret: bytes, key: uuid.UUID) -> str:

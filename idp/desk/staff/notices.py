@@ -9,10 +9,8 @@ from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.staff import posts
+from idp.desk.staff import mails, posts
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
-from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -55,27 +53,21 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send a mail about a new device or a new means to sign in (outbox handler)."""
     payload = message.payload
     staff = db.session.get(StaffAccount, uuid.UUID(payload["staff"]), populate_existing=True)
-    recipient = db.session.get(StaffAccount, uuid.UUID(payload["recipient"]), populate_existing=True)
-    if staff is None or recipient is None or recipient.disabled_at is not None:
+    recipient = mails.find_recipient(payload["recipient"])
+    if staff is None or recipient is None:
         return Outcome.DROPPED
     if message.kind == NEW_DEVICE:
         with force_locale("fr"):
             about = {"device": from_code(payload["device"]).label}
     else:
         about = {"credential": payload["credential"]}
-    context = {
-        "person": recipient.name,
-        "colleague": "" if recipient.id == staff.id else staff.name,
-        **about,
-        "ip": payload["ip"],
-        "at": message.created_at,
-    }
-    mail = compose(
+    return mails.send(
+        message,
+        settings,
         "bureau_appareil" if message.kind == NEW_DEVICE else "bureau_securite",
-        recipient=recipient.email,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
+        recipient,
+        colleague="" if recipient.id == staff.id else staff.name,
+        ip=payload["ip"],
+        at=message.created_at,
+        **about,
     )
-    deliver(mail, recipient.email)
-    return Outcome.DONE

@@ -28,6 +28,7 @@ from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
 from idp.oidc.keys.material import FAPI2_ALGORITHMS
+from idp.origins import DEFAULT_PORTS
 from idp.web.http import Request
 
 HEADER = "DPoP"
@@ -39,7 +40,6 @@ _MAX_TEXT_LENGTH = 300
 _MAX_HTU_LENGTH = 2000
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
-_PORTS = {"https": 443, "http": 80}
 
 
 class ProofError(OAuth2Error):
@@ -224,10 +224,10 @@ def _normal(url: str) -> tuple[str, str, int, str] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
         return None
     path = _ESCAPED.sub(_unescaped, parts.path) or "/"
-    return parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port, path
+    return parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port, path
 
 
 def _unescaped(match: re.Match[str]) -> str:

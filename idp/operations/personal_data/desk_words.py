@@ -12,7 +12,6 @@ DESK_EVENTS: Mapping[str, Any] = {
     "desk.file_difference_read": _l("différence d’un fichier lue, par noms"),
     "desk.file_taken": _l("fichier d’un travail pris"),
     "desk.figures_exported": _l("chiffres de l’activation exportés"),
-    "desk.identity_checked": _l("identité vérifiée au guichet"),
     "desk.job_asked": _l("travail demandé"),
     "desk.job_cancelled": _l("travail annulé"),
     "desk.job_finished": _l("travail fini"),
@@ -81,7 +80,6 @@ DESK_CHANGES: Mapping[Any, Any] = {
 """The words for the changes of ENTs, keys and credentials."""
 
 DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
-    "act": (_l("acte choisi"), DESK_EVENTS),
     "alert": (
         _l("alerte"),
         {

@@ -22,7 +22,7 @@ TABLES: Mapping[str, str] = {
     "staff_session": "people of the desk",
     "staff_invitation": "people of the desk",
     "staff_ceremony": "people of the desk",
-    "desk_job": "work that people of the desk asked for; no family is named in it",
+    "desk_job": "work that people of the desk asked for; it has keys of accounts, and no names",
     "desk_job_file": "files for people of the desk, encrypted and gone within a day",
     "desk_kept_form": "what people of the desk typed, encrypted; readable for 15 minutes, gone within a day",
     "desk_figures": "numbers of accounts by school, rounded; no number under ten",

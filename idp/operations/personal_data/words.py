@@ -51,7 +51,7 @@ EVENTS: Mapping[str, Any] = {
     "letter.drawn": _l("mot de passe provisoire préparé pour un courrier"),
     "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
     "letter.linked": _l("autre courrier ajouté au compte"),
-    "letter.reissued": _l("nouveau courrier préparé"),
+    "letter.reissued": _l("nouveau courrier pour un compte en service, ancien mot de passe terminé"),
     "password.breached": _l("mot de passe trouvé dans une liste volée"),
     "password.changed": _l("mot de passe changé"),
     "password.list_loaded": _l("liste de mots de passe volés chargée"),
@@ -180,6 +180,7 @@ _CLAIMS: Mapping[str, Any] = {
 
 _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
     **DESK_DETAILS,
+    "act": (_l("acte choisi"), EVENTS),
     "about": (_l("objet"), NOTICES),
     "amr": (_l("moyen"), _METHODS),
     "answer": (

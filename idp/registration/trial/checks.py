@@ -28,7 +28,7 @@ from idp.registration import registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import back_channel, sign_in
-from idp.registration.trial.findings import Finding, Problem, judged
+from idp.registration.trial.findings import Finding, Problem, judged, noted
 from idp.registration.trial.wording import failure
 from idp.services import services
 from idp.terminal import instant
@@ -119,7 +119,7 @@ def _registered(subject: Subject) -> Iterator[Finding]:
     """Check the registration itself."""
     if subject.waits:
         message = "l’ENT attend l’accord de l’académie : personne n’y entre encore"
-        yield Finding("enabled", ok=True, message=message, repair=f"idp client accept {subject.client_id} --uai UAI")
+        yield noted("enabled", message, f"idp client accept {subject.client_id} --uai UAI")
     elif subject.enabled:
         yield Finding("enabled", ok=True, message="l’ENT est ouvert")
     elif subject.declined:
@@ -140,21 +140,23 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         message = (
             f"changement de secret en cours : l’ancien reste bon jusqu’au {instant(until)}, l’ENT doit avoir le nouveau"
         )
-        yield Finding("secret", ok=True, message=message)
+        yield noted("secret", message)
     if subject.metadata.sector == "" and subject.metadata.subject == SubjectType.PAIRWISE.value:
         message = (
             "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes numéros de parents (sub), et ils "
             "restent les mêmes quand ses adresses changent"
         )
-        yield Finding("sector_identifier_uri", ok=True, message=message)
+        yield noted("sector_identifier_uri", message)
 
 
 def _charter(subject: Subject) -> Finding:
     if subject.has_charter:
         return Finding("charter", ok=True, message="charte : une version est publiée")
-    message = "aucune charte publiée, personne n’en aura à accepter : publiez-la, ou choisissez « pas de charte »"
-    repair = f"idp charter publish {subject.client_id}, ou --charter none"
-    return Finding("charter", ok=True, message=message, repair=repair)
+    message = (
+        "charte : l’enregistrement en demande une, et aucune charte publiée n’existe. L’ENT marche sans elle, et "
+        "personne ne l’accepte : publiez-la, ou choisissez « pas de charte »"
+    )
+    return noted("charter", message, f"idp charter publish {subject.client_id}, ou --charter none")
 
 
 def _audience(subject: Subject) -> Iterator[Finding]:
@@ -163,7 +165,7 @@ def _audience(subject: Subject) -> Iterator[Finding]:
     if metadata.audience == Audience.EVERYONE.value:
         message = "public : TOUS les parents de l’académie, quel que soit l’établissement"
         repair = f"--audience everyone ; si ce n’est pas voulu : {command} --audience families --uai UAI"
-        yield Finding("audience", ok=True, message=message, repair=repair)
+        yield noted("audience", message, repair)
     elif metadata.uais:
         yield Finding("audience", ok=True, message="public : les familles de ses établissements, personne d’autre")
     elif not subject.waits:
@@ -172,7 +174,7 @@ def _audience(subject: Subject) -> Iterator[Finding]:
     if metadata.release_username:
         message = "l’ENT reçoit l’identifiant de connexion des parents"
         repair = f"s’il n’en a pas besoin : {command} --no-release-username"
-        yield Finding("release_username", ok=True, message=message, repair=repair)
+        yield noted("release_username", message, repair)
 
 
 def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:

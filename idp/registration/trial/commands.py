@@ -25,11 +25,17 @@ def try_client(client_id: str, *, as_json: bool) -> None:
     for finding in checks.findings(services().server, subject):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.for_shell)}")
+            click.echo(f"{_mark(finding)} {plain(finding.for_shell)}")
     if as_json:
         click.echo(dumped([_row(finding) for finding in findings]))
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.is_note:
+        return "•"
+    return "✓" if finding.ok else "✗"
 
 
 def _row(finding: Finding) -> dict[str, Any]:
