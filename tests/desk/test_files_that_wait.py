@@ -9,7 +9,8 @@ from flask import Flask
 from idp.db import db
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import names, waiting
+from idp.desk.school_files import names
+from idp.desk.staff import mails
 from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -17,6 +18,7 @@ from idp.services import services
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown
+from tests.email_confirmation.post import text_of
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 TITLE = "Un fichier attend votre décision"
@@ -73,7 +75,7 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(waiting, "deliver", lambda mail, to: sent.append((mail.get_body(("plain",)).get_content(), to)))
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append((text_of(mail), to)))
     secretary = colleagues.signed_in()
     imported(secretary, sheet(*families(20)))
     key, page = checked(secretary, sheet(*families(17)))
@@ -88,7 +90,7 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     [(text, to)] = sent
     assert to == head.email
     assert "Sylvie Marchand a vérifié un fichier des familles" in text
-    assert text.rstrip().splitlines().count(f"{services().settings.desk_url}/fichiers/{key}") == 1
+    assert text.rstrip().splitlines().count(mails.page_url(services().settings, f"/fichiers/{key}")) == 1
     db.session.query(JobFile).update({"content": b""})
     db.session.commit()
     assert hand_over(message) is Outcome.DROPPED
