@@ -18,6 +18,9 @@ CIVILITIES = frozenset({"m", "mme"})
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 """The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
 
+_ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
+"""The beginnings of the names of letters that look like Latin ones, or nearly."""
+
 
 def civility(text: str) -> str:
     """Return a person's civility: « m », « mme », another word, or the empty text."""
@@ -36,13 +39,16 @@ def joined(name: str) -> str:
 
 
 def foreign_letter(name: str) -> str:
-    """Return the first letter of a name that is not Latin, or the empty text.
+    """Return the first letter of a name that may be there in place of a Latin one, or the empty text.
 
     SIECLE and ONDE take names from the civil register, which writes them in Latin letters with any diacritics, so that
-    Turkish, Polish, Vietnamese and Romanian names pass. A letter of another alphabet is a look-alike, by mistake or on
-    purpose: with a Cyrillic « а », a name looks the same on screen and is another one to every comparison.
+    Turkish, Polish, Vietnamese and Romanian names pass. A letter of another alphabet among them is a look-alike, by
+    mistake or on purpose: with a Cyrillic « а », a name looks the same on screen and is another one to every
+    comparison. Whole names can be written so in the alphabets of `_ALIKE`, and in no other: an Arabic name passes.
     """
     if name.isascii():
         return ""
-    letters = (c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm")
-    return next((c for c in letters if not unicodedata.name(c, "").startswith(_LATIN)), "")
+    letters = [c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm"]
+    foreign = [c for c in letters if not unicodedata.name(c, "").startswith(_LATIN)]
+    is_mixed = len(foreign) < len(letters)
+    return next((c for c in foreign if is_mixed or unicodedata.name(c, "").startswith(_ALIKE)), "")

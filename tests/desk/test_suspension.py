@@ -393,5 +393,6 @@ def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: B
     assert "Suspensions : 1" in academy
     assert "UNJOUR" in academy
     assert "Aucun compte" in text_of(colleagues.signed_in(uai="0590002P"), "/suspensions?page=7")
-    noted = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "desk.searched")).all()
+    searches = select(AuditEntry.details).where(AuditEntry.kind == "desk.searched").order_by(AuditEntry.id)
+    noted = db.session.scalars(searches).all()
     assert [details["hits"] for details in noted] == [3, 1, 0]

@@ -175,7 +175,7 @@ def test_a_refused_password_leaves_the_link_valid(
     assert reason in page.text
     assert "<title>Erreur\u00a0:" in page.text
     assert not password or f'value="{password}"' not in page.text
-    assert account.username not in page.text
+    assert f'autocomplete="username" value="{account.username}" hidden' in page.text
     assert read_account_row(account)["generation"] == 1
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 

@@ -66,6 +66,9 @@ def test_a_change_of_two_letters_is_doubtful(before: str, after: str) -> None:
         ("Ρaul", "Ρ"),
         ("Иван", "И"),
         ("ᴍARCHAND", "ᴍ"),
+        ("ᴍᴀʀᴄʜᴀɴᴅ", "ᴍ"),
+        ("بن يوسف", ""),
+        ("بن Youssef", "ب"),
     ],
 )
 def test_all_latin_letters_pass_and_a_look_alike_does_not(name: str, letter: str) -> None:

@@ -44,6 +44,9 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site)
     donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
     look(phone)
+    expect(phone.get_by_text("Collège des Tilleuls")).to_be_visible()
+    phone.get_by_text("Détails techniques").click()
+    look(phone)
     for claim in ("sub", "charter_accepted", "FrEduVecteur", "email_verified"):
         expect(phone.get_by_role("rowheader", name=claim, exact=True)).to_be_visible()
     expect(phone.get_by_text("2|LEROY-VANDEPUTTE|Noémie|")).to_be_visible()
@@ -84,15 +87,15 @@ def test_un_second_ent_ne_redemande_pas_le_mot_de_passe_mais_sa_charte(phone: Pa
     se_connecte(phone, courrier.username, NEW_PASSWORD)
     accepte_la_charte(phone)
     donne_son_adresse(phone, "samia@exemple.fr")
-    expect(phone.get_by_text(site.ents[0].uais[0]).first).to_be_visible()
+    expect(phone.get_by_text(site.ents[0].schools[0].name).first).to_be_visible()
 
     ouvre_la_connexion(phone, site, ent=1)
     accepte_la_charte(phone)
     donne_son_adresse(phone, "samia@exemple.fr")
     expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
     # chaque ENT ne voit que l'enfant de son établissement
-    expect(phone.get_by_text(site.ents[1].uais[0]).first).to_be_visible()
-    expect(phone.get_by_text(site.ents[0].uais[0])).to_have_count(0)
+    expect(phone.get_by_text(site.ents[1].schools[0].name).first).to_be_visible()
+    expect(phone.get_by_text(site.ents[0].schools[0].name)).to_have_count(0)
 
 
 def test_le_courrier_est_arrive_chez_la_mauvaise_personne(phone: Page, site: Site) -> None:

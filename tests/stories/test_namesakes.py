@@ -67,6 +67,7 @@ def entre_dans_l_ent(page: Page, site: Site, courrier: Letter, adresse: str, mot
     accepte_la_charte(page)
     donne_son_adresse(page, adresse)
     titre(page, "Bienvenue Marie MARTIN")
+    page.get_by_text("Détails techniques").click()
     return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="sub", exact=True)).inner_text()
 
 

@@ -1,8 +1,8 @@
 """Recognises a suspended person among the people of a school's files: the one home of that comparison.
 
 The names of the suspended person are kept as digests (`Traces`), because the person may have been erased since. The
-names of a names are digested in the same way (`Names`). A digest tells equal texts only, so a tolerated typing
-error is a pattern that both names have: « march?nd » for « marchand » and « marchend ».
+names of a person in a file are digested in the same way (`Names`). A digest tells equal texts only, so a tolerated
+typing error is a pattern that both names have: « march?nd » for « marchand » and « marchend ».
 """
 
 import enum
@@ -21,7 +21,7 @@ _ERROR = "?"
 
 
 class Likeness(enum.IntEnum):
-    """How much a names looks like a suspended person, from the least to the most."""
+    """How much a person looks like a suspended person, from the least to the most."""
 
     NONE = 0
     NEAR = 1

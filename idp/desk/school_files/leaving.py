@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
@@ -75,8 +75,10 @@ def _is_above(limit: _Limit, uai: str, since: datetime, leaving: int, present: i
 
 
 def _pupils_left(uai: str, since: datetime) -> int:
+    """Return how many pupils with a guardian left; with a pupil who had left before the first file, nobody goes."""
+    has_guardian = exists().where(Guardianship.child_id == Child.id)
     left = select(func.count()).select_from(Child).join(School, School.id == Child.school_id)
-    return db.session.scalar(left.where(School.uai == uai, Child.left_at > since)) or 0
+    return db.session.scalar(left.where(School.uai == uai, Child.left_at > since, has_guardian)) or 0
 
 
 def _guardians_left(uai: str, since: datetime) -> int:

@@ -37,6 +37,7 @@ DESK_MESSAGES: Mapping[str, Any] = {
     "desk.file_expiry": _l("effacement d’un fichier du bureau"),
     "desk.job": _l("travail du bureau"),
     "desk.alert": _l("alerte du bureau"),
+    "desk.file_waits": _l("mail : un fichier attend la direction"),
     "desk.ent": _l("mail : ENT à accepter, accepté ou refusé"),
     "staff.invitation": _l("invitation au bureau"),
     "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),
