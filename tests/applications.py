@@ -20,7 +20,7 @@ from typing import Any
 
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import SessionTransaction
 
 from idp import app as wiring
@@ -110,7 +110,8 @@ def is_shared(database_url: str) -> bool:
 def for_command(settings: Settings) -> Flask:
     """Return the application for a run of `idp` in this process, in place of `create_app`.
 
-    Settings and services are of this run. Routes, templates and compiled statements are those of the run before.
+    Settings and services are of this run. Routes, templates and compiled statements are those of the run before, and so
+    are connections to PostgreSQL: to open one and to read the catalogue again takes longer than most commands.
     """
     key = repr(settings)
     if not is_shared(settings.database_url):
@@ -118,8 +119,11 @@ def for_command(settings: Settings) -> Flask:
     if key not in _of_commands:
         while len(_of_commands) >= _MOST:
             _close(_of_commands.popitem(last=False)[1])
-        _of_commands[key] = make(settings)
-        return _of_commands[key]
+        _of_commands[key] = app = make(settings)
+        if settings.database_url.startswith("postgresql"):
+            with app.app_context():
+                db.engine.dispose = lambda close=True: None  # type: ignore[method-assign]  # noqa: ARG005
+        return app
     _of_commands.move_to_end(key)
     registry.forget()
     log_lines.configure(settings.log_level)
@@ -165,7 +169,7 @@ def disconnect(database_url: str) -> None:
 
 def _close(app: Flask) -> None:
     with app.app_context():
-        db.engine.dispose()
+        Engine.dispose(db.engine)
 
 
 def _restoring(app: Flask) -> Callable[[], None]:

@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
@@ -189,9 +190,17 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
     url = request.getfixturevalue("database_url") if "database_url" in request.fixturenames else ""
     yield _current
     if url and "app" not in request.fixturenames:
-        _current.keep_stored(create_engine(url, poolclass=NullPool))
+        _current.keep_stored(_engine(url))
     if places := _current.places():
         pytest.fail(f"secrets were written down: {', '.join(places)}")
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> Engine:
+    """Return an engine for the database of a test without an application; SQLite's file is replaced for each test."""
+    if url.startswith("sqlite"):
+        return create_engine(url, poolclass=NullPool)
+    return create_engine(url, pool_size=1, pool_pre_ping=True)
 
 
 def keep_stored(_app: Flask) -> None:
