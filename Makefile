@@ -19,8 +19,8 @@ EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate 
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
-	@echo "make test         run the tests (tests that need Chromium are skipped without it)"
-	@echo "make test-interop run the tests with third-party software (.ci/install installs it)"
+	@echo "make test         run the tests that need no other software"
+	@echo "make test-interop run the stories in Chromium and the tests with foreign software (.ci/install installs it)"
 	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
 	@echo "make checklist    write the tests of each row into docs/security.md"
@@ -60,7 +60,7 @@ test: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 test-interop: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m interop
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "(interop or browser) and not long"
 
 test-long: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m long

@@ -24,7 +24,7 @@ from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
 from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
-from tests.stories.browser import chromium
+from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
 hypothesis.settings.register_profile(

@@ -19,7 +19,7 @@ from tests.clients.conftest import environment
 from tests.clients.fake_provider import FakeProvider
 from tests.stories.browser import CHROMIUM, PATIENCE, follow
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 _COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}

@@ -102,7 +102,6 @@ def test_every_code_of_an_export_has_a_label(app: Flask) -> None:
     assert {kinship_of(code) for code in KINSHIPS} == set(KINSHIPS), "SDET's codes, none of the old ones"
 
 
-@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_page_of_an_export_is_accessible_and_never_scrolls_sideways(
     act: Run, parent: Account, tmp_path: Path, browser_process: Browser

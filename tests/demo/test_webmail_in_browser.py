@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 from tests.demo.running_catcher import Catcher, confirmation, start
 from tests.stories.browser import CHROMIUM, PATIENCE, follow
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @pytest.fixture

@@ -149,7 +149,6 @@ def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
     )
 
 
-@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_process: Browser) -> None:

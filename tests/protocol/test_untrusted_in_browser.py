@@ -10,7 +10,6 @@ from tests.stories.browser import CHROMIUM, follow, new_page
 from tests.web.test_in_browser import look_narrow_and_wide
 
 pytestmark = [
-    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]

@@ -56,6 +56,12 @@ _STRUCTURE = """() => {
 expect.set_options(timeout=PATIENCE)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that need Chromium, as their fixtures say."""
+    if "browser_process" in getattr(item, "fixturenames", ()):
+        item.add_marker("browser")
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium, or skip the test without it."""

@@ -22,7 +22,6 @@ from tests.stories.site import Site
 
 MAIL = "sylvie.marchand@bureau.test"
 PASSWORD = "plumeau vert sous la table ronde"
-pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

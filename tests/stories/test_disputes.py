@@ -27,7 +27,6 @@ from tests.stories.site import Site
 COMMUNE = "famille.leroy@exemple.fr"
 LA_SIENNE = "noemie.leroy@exemple.fr"
 MOTIF = "pièce d’identité vue au secrétariat"
-pytestmark = pytest.mark.browser
 
 
 def demande_un_mot_de_passe(page: Page, site: Site, identifiant: str) -> None:

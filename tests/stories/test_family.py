@@ -1,6 +1,5 @@
 """Histoires : la vie du compte – deux courriers pour une personne, un mot de passe et une adresse que l'on change."""
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.stories.browser import follow
@@ -20,7 +19,6 @@ from tests.stories.gestes import (
 from tests.stories.site import Site
 
 OWN = "sandrine@exemple.fr"
-pytestmark = pytest.mark.browser
 
 
 def test_deux_courriers_d_une_meme_personne_font_un_seul_compte(phone: Page, site: Site) -> None:

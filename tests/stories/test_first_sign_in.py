@@ -21,7 +21,6 @@ from tests.stories.gestes import (
 from tests.stories.site import Site
 
 EMAIL = "noemie.leroy@exemple.fr"
-pytestmark = pytest.mark.browser
 
 
 @pytest.mark.both_databases

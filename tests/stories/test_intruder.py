@@ -4,7 +4,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 import requests
 from playwright.sync_api import Page, expect
 from requests.adapters import HTTPAdapter
@@ -24,7 +23,6 @@ from tests.stories.site import Site
 
 OWN = "noemie.leroy@exemple.fr"
 INTRUDER = "intrus@exemple.test"
-pytestmark = pytest.mark.browser
 
 
 class FromAddress(HTTPAdapter):

@@ -32,7 +32,6 @@ LEA = "MARTIN;;Léa;14/09/2015;F;1 rue A;59990;Rivebelle;FRANCE;;;;;CYCLE III;CM
 SA_MERE = "MME;MARTIN;;Marie;1 rue A;59990;Rivebelle;FRANCE;;;;;;MARTIN;Léa;CM2 A"
 ZOE = "BERNARD;;Zoé;14/09/2020;F;9 rue Z;59992;Valdoux;FRANCE;;;;;CYCLE II;CP;CP A"
 SON_HOMONYME = "MME;MARTIN;;Marie;9 rue Z;59992;Valdoux;FRANCE;;;;;;BERNARD;Zoé;CP A"
-pytestmark = pytest.mark.browser
 
 
 def importe(site: Site, annee: str, eleve: str, responsable: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Histoires : l'identifiant ou le mot de passe est perdu, et le parent se débrouille seul, sur son téléphone."""
 
-import pytest
 import requests
 from playwright.sync_api import Page, expect
 
@@ -20,7 +19,6 @@ from tests.stories.site import Site
 
 SHARED = "famille.leroy@exemple.fr"
 CHOOSE = "Choisissez un nouveau mot de passe"
-pytestmark = pytest.mark.browser
 
 
 def demande_un_lien(page: Page, site: Site, identifiant: str) -> None:

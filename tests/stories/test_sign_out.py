@@ -2,7 +2,6 @@
 
 import time
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.stories.browser import follow
@@ -21,7 +20,6 @@ from tests.stories.site import Site
 EMAIL = "samia.haddad@exemple.fr"
 INSIDE = "/bienvenue"
 PATIENCE = 60.0
-pytestmark = pytest.mark.browser
 
 
 def est_dehors(page: Page, site: Site, ent: int) -> None:

@@ -21,7 +21,6 @@ from tests.stories.site import Site
 
 EMAIL = "samia.haddad@exemple.fr"
 LAST_PASSWORD = "hibou cartable verger sel"
-pytestmark = pytest.mark.browser
 
 
 @pytest.mark.row("B-04")

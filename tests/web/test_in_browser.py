@@ -12,7 +12,6 @@ from tests.relying_party import Attempt
 from tests.stories.browser import CHROMIUM, follow, look, new_page
 
 pytestmark = [
-    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
