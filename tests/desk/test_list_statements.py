@@ -121,3 +121,29 @@ def _listed(desk: Flask) -> int:
     assert answer.output.count('"id"') == db.session.query(StaffAccount).count()
     assert db.session.query(StaffRole).count() > 0
     return len(seen)
+
+
+def test_the_statements_about_the_problems_of_an_import_do_not_grow(desk: Flask, colleagues: Colleagues) -> None:
+    """PostgreSQL takes 65,535 parameters in a statement: an import may have more problems than that."""
+    one, several = (
+        ImportBatch(id=uuid.uuid4(), format="CSV", mode="complet", state="done", schools=schools)
+        for schools in ([COLLEGE], [COLLEGE, "0599002P"])
+    )
+    db.session.add_all([one, several])
+    head, engineer = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.ENGINEER)
+    sheets = (head, f"/fichiers/imports/{one.id}/problemes.csv"), (engineer, f"/fichiers/imports/{several.id}")
+    seen = []
+    for number in (2, 5):
+        _add_problems(one, number)
+        _add_problems(several, number)
+        seen.append([[text for text in statements(*sheet) if "import_issue" in text] for sheet in sheets])
+        seen[-1] += [[text for text in statements(*sheets[0]) if "roster_key = ANY" in text]]
+    assert [len(texts) for texts in seen[0]] == [3, 2, 2]
+    assert seen[0] == seen[1]
+
+
+def _add_problems(batch: ImportBatch, number: int) -> None:
+    for line in range(number):
+        issue = {"severity": "warning", "file": "a", "line": line, "code": "student_without_class", "message": "X."}
+        db.session.add(ImportIssue(batch_id=batch.id, key=f"csv:{number}{line}", **issue))
+    db.session.commit()
