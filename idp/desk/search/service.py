@@ -9,7 +9,7 @@ from sqlalchemy import CTE, ColumnElement, Select, or_, select
 from sqlalchemy.orm import defer, joinedload, lazyload
 
 from idp import opaque
-from idp.accounts import disputes
+from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import FamiliesSearched
@@ -146,7 +146,7 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     that the desk shows. The journal records it as a search.
     """
     matches, group = _Matches(filters), filters.group
-    counted = ties.are_shown() if group is Group.CLOSED else ties.are_counted()
+    counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
     with_account = (
         select(Child.id, Account.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
