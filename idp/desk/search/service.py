@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
-from sqlalchemy.orm import defer, joinedload, lazyload
+from sqlalchemy.orm import defer, joinedload, lazyload, selectinload
 
 from idp import opaque
 from idp.accounts import directory, disputes
@@ -34,9 +34,12 @@ _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
 
 
-_OF_ACCOUNT = (defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims))
+_OF_ACCOUNT = (
+    defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
+    selectinload(Account.guardianships).lazyload(Guardianship.child),
+)  # fmt: skip
 _OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
-"""What the rows of a search do not show."""
+"""Without what the rows of a search do not show; the ties of an account say why it is closed."""
 
 
 @dataclass(frozen=True)
