@@ -90,7 +90,7 @@ class Results:
         families: the rows.
         page: the number of the page, from 1.
         pupils: the number of rows of all pages.
-        accounts: the number of accounts in the state and the class that were asked for without words; 0 otherwise.
+        accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
     """
 
     families: list[Family]
@@ -134,12 +134,12 @@ def _match_words(matches: _Matches, terms: Terms) -> None:
 
 
 def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
-    """Return a page of the families of a list; the journal records it as a search."""
+    """Return a page of the families of a list of the school; the journal records it as a search."""
     matches = _Matches(filters)
-    chosen = select(Account.id).where(filters.accounts(), lists.condition(listing))
-    keys = _first(chosen) if access.post().school is None else db.session.scalars(chosen).all()
+    keys = db.session.scalars(select(Account.id).where(filters.accounts(), lists.condition(listing))).all()
     _add_accounts(matches, keys, _SURE)
-    return journalled(settings, f"list {listing.value}", _results(matches, page))
+    results = replace(_results(matches, page), accounts=len(keys))
+    return journalled(settings, f"list {listing.value}", results)
 
 
 def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
