@@ -54,6 +54,14 @@ def lives(moment: Any) -> ColumnElement[bool]:
     return and_(Guardianship.where_holds(moment), Child.left_at.is_(None))
 
 
+def counts_in_class(moment: Any) -> ColumnElement[bool]:
+    """Return the condition of the ties by which an account counts in a class: unended, and suspended by nobody.
+
+    Pupils who left do not count. The statement joins `Guardianship` with `Child`.
+    """
+    return and_(or_(Guardianship.where_holds(moment), Guardianship.is_disputed), Child.left_at.is_(None))
+
+
 def child_sentence(child: Child) -> str:
     """Return a child as a parent recognises it: « Malo, 6e 1, Collège des Tilleuls ».
 

@@ -68,6 +68,7 @@ ENTRIES = {
     "letters": Entry(
         "idp.letters.commands:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
+        parts=("idp.operations.letter_progress.status:command",),
     ),
     "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry those that failed."),
     "passwords": Entry(

@@ -1,10 +1,9 @@
-"""The ties between guardians and pupils that the desk shows, and those by which it counts accounts."""
+"""The ties between guardians and pupils that the desk shows."""
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, or_
 
 from idp.accounts import directory
-from idp.accounts.models import Child, Guardianship
-from idp.clock import now
+from idp.accounts.models import Guardianship
 
 
 def are_shown() -> ColumnElement[bool]:
@@ -13,11 +12,3 @@ def are_shown() -> ColumnElement[bool]:
     The tie of a former guardian is not shown. The statement joins `Guardianship` with `Child`.
     """
     return or_(directory.concerns_its_school(), Guardianship.is_excluded)
-
-
-def are_counted() -> ColumnElement[bool]:
-    """Return the condition of the ties by which an account counts in a class: unended, and suspended by nobody.
-
-    Pupils who left do not count. The statement joins `Guardianship` with `Child`.
-    """
-    return and_(or_(Guardianship.where_holds(now()), Guardianship.is_disputed), Child.left_at.is_(None))

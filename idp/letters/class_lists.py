@@ -118,7 +118,7 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
     first: dict[uuid.UUID, Any] = {}
     for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
         first.setdefault(row.id, row)
-    reminded = guard.waiting_among(limits.REMINDER, [str(key) for key in first])
+    reminded = guard.remaining_waits(limits.REMINDER, [str(key) for key in first])
     rows = sorted(first.values(), key=lambda row: (class_order(row.class_name), *_by_name(row)))
     return [
         Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), str(row.id) in reminded) for row in rows

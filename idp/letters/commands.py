@@ -13,7 +13,7 @@ import click
 
 from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.letters import class_lists, printing, recipients, status
+from idp.letters import class_lists, printing, recipients
 from idp.letters.files import LetterFileError
 from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
 from idp.letters.recipients import PrintError
@@ -194,6 +194,3 @@ def _school(uai: str, class_name: str | None) -> School:
         if class_name is not None and not class_lists.has_class(school, class_name):
             raise PrintError(f"{school.uai} has no class {class_name}")
     return school
-
-
-letters.add_command(status.command)

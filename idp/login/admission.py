@@ -29,7 +29,7 @@ _ACCOUNT = "admitted"
 def note(verified: VerifiedSecret) -> None:
     """Record the sign-in on the account, in the caller's transaction, which has locked the row."""
     noting = _noting().where(Account.id == bindparam("account"))
-    db.session.connection().execute(noting, {"account": verified.account_id, **_noted(verified)})
+    db.session.connection().execute(noting, {"account": verified.account_id, **_noting_values(verified)})
 
 
 def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) -> bool:
@@ -42,7 +42,7 @@ def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) 
         RuntimeError: a unit of work is open.
     """
     settlement = Settlement(verified.slots)
-    values = verified.account.values() | _noted(verified) | counters.values_to_settle(settlement.counters)
+    values = verified.account.values() | _noting_values(verified) | counters.values_to_settle(settlement.counters)
     for row in rows:
         values |= _values(row)
     if former:
@@ -77,7 +77,7 @@ def _noting() -> Update:
     )
 
 
-def _noted(verified: VerifiedSecret) -> dict[str, Any]:
+def _noting_values(verified: VerifiedSecret) -> dict[str, Any]:
     """Return the values of `_noting`: the time, and the hash under today's parameters."""
     return {"signed_in_at": now(), "hash_today": verified.rehashed or verified.stored}
 

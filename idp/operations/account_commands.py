@@ -185,7 +185,9 @@ def force_password_change(
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
     left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     total = Blocked()
-    for some in acts.block_passwords([account.id for account in people] if usernames else school, _noted(school)):
+    for some in acts.block_passwords(
+        [account.id for account in people] if usernames else school, _batch_recorder(school)
+    ):
         total += some
     for sentence in left:
         click.echo(plain(sentence), err=True)
@@ -198,7 +200,7 @@ def force_password_change(
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
 
 
-def _noted(school: School | None) -> Callable[[Blocked], None]:
+def _batch_recorder(school: School | None) -> Callable[[Blocked], None]:
     """Return the function that records a batch of a school's accounts, in its transaction."""
 
     def note(batch: Blocked) -> None:

@@ -110,14 +110,16 @@ def _account_id(username: str) -> uuid.UUID:
 def entries(conditions: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
     """Yield the requested events, page by page; `kind` has no index and is compared here."""
     order = (AuditEntry.at.desc(), AuditEntry.id.desc()) if backwards else (AuditEntry.at, AuditEntry.id)
-    beyond: tuple[ColumnElement[bool], ...] = ()
+    after_page: tuple[ColumnElement[bool], ...] = ()
     while True:
-        page = db.session.scalars(select(AuditEntry).where(*conditions, *beyond).order_by(*order).limit(_PAGE)).all()
+        page = db.session.scalars(
+            select(AuditEntry).where(*conditions, *after_page).order_by(*order).limit(_PAGE)
+        ).all()
         db.session.expunge_all()
         yield from (entry for entry in page if kind is None or _is_of(entry.kind, kind))
         if len(page) < _PAGE:
             return
-        beyond = (_after(page[-1], backwards=backwards),)
+        after_page = (_after(page[-1], backwards=backwards),)
 
 
 def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:

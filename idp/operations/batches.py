@@ -57,13 +57,13 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
         return
     after: uuid.UUID | None = None
     while True:
-        beyond = Account.id > after if after else true()
-        window = select(Account.id).where(beyond).order_by(Account.id).limit(size).subquery()
+        after_page = Account.id > after if after else true()
+        window = select(Account.id).where(after_page).order_by(Account.id).limit(size).subquery()
         # not max(): PostgreSQL has none for UUIDs before version 18
         last = db.session.scalar(select(window.c.id).order_by(window.c.id.desc()).limit(1))
         if last is None:
             return
-        yield and_(beyond, Account.id <= last)
+        yield and_(after_page, Account.id <= last)
         after = last
 
 

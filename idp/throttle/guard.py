@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, delete, select, tuple_
 
 from idp import opaque
 from idp.chained import Chain
@@ -162,19 +162,22 @@ def is_first_refusal(refusal: Wait) -> bool:
 
 def remaining_wait(limit: Limit, subject: str) -> int:
     """Return the seconds until `subject` may try again, without counting a try. Reads on `db.session`."""
-    open_at = db.session.scalar(select(func.max(ThrottleCounter.open_at)).where(is_any(_counters(limit, subject))))
-    return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
+    return remaining_waits(limit, [subject]).get(subject, 0)
 
 
-def waiting_among(limit: Limit, subjects: Collection[str]) -> set[str]:
-    """Return which of `subjects` may not try now, without counting a try. Reads on `db.session`."""
+def remaining_waits(limit: Limit, subjects: Collection[str]) -> dict[str, int]:
+    """Return which of `subjects` may not try now, each with the seconds until it may. Reads on `db.session`."""
+    moment, seconds = now(), dict[str, int]()
     counters = {(c.name, c.key): subject for subject in subjects for c in _counters(limit, subject)}
-    closed = select(ThrottleCounter.limit, ThrottleCounter.key).where(
+    closed = select(ThrottleCounter.limit, ThrottleCounter.key, ThrottleCounter.open_at).where(
         ThrottleCounter.limit.in_({name for name, _ in counters}),
         ThrottleCounter.key.in_({key for _, key in counters}),
-        ThrottleCounter.open_at > now(),
+        ThrottleCounter.open_at > moment,
     )
-    return {counters[name, key] for name, key in db.session.execute(closed)}
+    for name, key, open_at in db.session.execute(closed):
+        subject = counters[name, key]
+        seconds[subject] = max(seconds.get(subject, 0), math.ceil((open_at - moment).total_seconds()))
+    return seconds
 
 
 def uncount(limit: Limit, subject: str) -> None:

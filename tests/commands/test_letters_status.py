@@ -12,7 +12,9 @@ from idp.accounts import school_notices
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.letters import counts
+from idp.desk.statistics import figures
+from idp.operations.helpdesk.standing import Group
+from idp.operations.letter_progress import counts
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
@@ -48,23 +50,26 @@ def families(build: Build) -> None:
     build.never_activated(children=[sixth], generation=1)
     build.never_activated(children=[sixth], provisional_expires_at=now() - timedelta(days=1), generation=1)
     parent(build, sixth, generation=1)  # the letter was reported: it is no longer valid
-    parent(build, sixth, second)  # counted once, in the class of the first child
+    parent(build, sixth, second)  # counted in both classes, and once in the school
     parent(build, early)
     parent(build, second)
     parent(build, sixth, disabled_at=now())
     disputed, gone = parent(build, sixth), parent(build, sixth)
     link(disputed, sixth).disputed_at = link(gone, sixth).ended_at = now()
     parent(build, pupil(build, "2de 7", LYCEE), sixth)
+    left = pupil(build, "6e 1")
+    parent(build, left)
+    left.left_at = now()
     db.session.commit()
 
 
 @pytest.mark.usefixtures("families")
-def test_each_account_counts_once_in_each_school_and_state(act: Run) -> None:
+def test_each_account_counts_once_in_each_class_and_state(act: Run) -> None:
     counts = counted(act)
     assert counts == {
-        (COLLEGE, "6e 1"): (8, 6, 3, 1, 1, 2, 2, 1),
+        (COLLEGE, "6e 1"): (9, 5, 3, 1, 1, 1, 3, 1),
         (COLLEGE, "6e 2"): (1, 0, 0, 0, 0, 0, 1, 0),
-        (COLLEGE, "6e 10"): (1, 0, 0, 0, 0, 0, 1, 0),
+        (COLLEGE, "6e 10"): (2, 0, 0, 0, 0, 0, 2, 0),
         (LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1, 0),
     }
     assert list(counts) == [(COLLEGE, "6e 1"), (COLLEGE, "6e 2"), (COLLEGE, "6e 10"), (LYCEE, "2de 7")]
@@ -101,18 +106,21 @@ def test_status_counts_open_notices_and_shared_mailboxes(act: Run, build: Build)
     counts = {school["uai"]: (school["notices_open"], school["shared_mailboxes"]) for school in schools(act)}
     assert counts == {COLLEGE: (2, 1), LYCEE: (0, 1)}
     out = act("letters", "status", "--school", COLLEGE).out
-    assert "open notices: 2, mailboxes of more than two accounts: 1, disputed ties: 0" in out
+    assert "open notices: 2, mailboxes of more than two accounts: 1" in out
 
 
-def test_a_class_of_disputed_ties_alone_is_shown(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = pupil(build, "6e 1")
-    account = parent(build, child)
-    link(account, child).disputed_at = now()
-    db.session.commit()
-    assert counted(act) == {(COLLEGE, "6e 1"): (0, 0, 0, 0, 0, 0, 0, 1)}
-    assert "6e 1" in act("letters", "status").out
-    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
-    assert "disputed ties: 1" in act("letters", "status").out
+@pytest.mark.usefixtures("families")
+def test_the_command_and_the_board_of_classes_count_the_same(act: Run, build: Build) -> None:
+    rows, whole = figures.by_class(build.school().id)
+    status = {row["class"]: row for row in next(iter(schools(act, "--school", COLLEGE)))["classes"]}
+    assert {row.key: row.accounts for row in rows} == {name: row["accounts"] for name, row in status.items()}
+    for row in rows:
+        counted = dict(zip(figures.STATES, row.counts, strict=True))
+        line = status[row.key]
+        assert line["activated"] == row.activated + row.waiting
+        assert (line["expired"], line["disputed"]) == (counted[Group.EXPIRED], counted[Group.DISPUTED])
+    line = next(line for line in act("letters", "status", "--school", COLLEGE).out.splitlines() if "whole" in line)
+    assert line.split()[:3] == ["whole", "school", str(whole.accounts)]
 
 
 def test_status_is_empty_without_accounts_and_refuses_an_unknown_school(act: Run, build: Build) -> None:
@@ -130,9 +138,10 @@ def test_a_file_gets_plain_columns(act: Run) -> None:
     assert lines[0] == "0599001N  Collège des Tilleuls"
     words = "class accounts printed activated waiting without mail expired never printed disputed"
     assert " ".join(lines[1].split()) == words
-    assert " ".join(lines[2].split()) == "6e 1 8 6 3 1 1 2 2 1"
-    assert lines[5] == "  open notices: 0, mailboxes of more than two accounts: 0, disputed ties: 1"
-    assert len(lines) == 6
+    assert " ".join(lines[2].split()) == "6e 1 9 5 3 1 1 1 3 1"
+    assert " ".join(lines[5].split()) == "whole school 11 5 3 1 1 1 5 1"
+    assert lines[6] == "  open notices: 0, mailboxes of more than two accounts: 0"
+    assert len(lines) == 7
 
 
 @pytest.mark.usefixtures("families")
@@ -141,7 +150,7 @@ def test_a_terminal_gets_a_picture_of_each_class(act: Run, monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "80")
     out = act("letters", "status", "--school", COLLEGE).out
     bars = ["".join(c for c in line if c in "█▓▒░") for line in out.splitlines()]
-    assert bars[:6] == ["", "", "", "█" * 4 + "▓" + "▒" * 3 + "░" * 2, "░" * 10, "░" * 10]
+    assert bars[:6] == ["", "", "", "█" * 3 + "▓" + "▒" * 2 + "░" * 3, "░" * 10, "░" * 10]
     assert "Collège des Tilleuls" in out
     assert "never printed" in out
 

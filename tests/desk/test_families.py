@@ -234,13 +234,22 @@ def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build
 
 def test_a_letter_that_expires_this_week_is_on_the_first_page(colleagues: Colleagues, build: Build) -> None:
     soon = build.child("Malo", "LEROY")
-    build.never_activated(children=[soon], provisional_expires_at=now() + timedelta(days=3))
+    for _ in range(2):
+        build.never_activated(children=[soon], provisional_expires_at=now() + timedelta(days=3))
     build.never_activated(children=[build.child("Zoé", "MARTIN")])
     browser = colleagues.signed_in()
-    assert "Courriers qui expirent cette semaine" in main_of(browser, "/")
+    assert '<span class="count">2</span><span><b>Courriers qui expirent cette semaine' in main_of(browser, "/")
     page = main_of(browser, "/recherche?liste=courriers")
     assert str(soon.id) in page
+    assert "2 comptes, 1 élève" in page, "the number of the tile"
     assert "Zoé" not in page
+    assert '<input type="hidden" name="liste" value="courriers">' in page
+    assert str(soon.id) in main_of(browser, "/recherche?q=&etat=courrier&liste=courriers")
+    page = main_of(browser, "/recherche?q=&etat=en-service&liste=courriers")
+    assert "Aucun courrier n’expire cette semaine avec cet état" in page
+    assert "de ces familles" not in page
+    assert "liste" not in main_of(browser, "/recherche?q=leroy&liste=courriers"), "words search everywhere"
+    assert "de ces familles" not in main_of(colleagues.signed_in(Role.HELPDESK), "/recherche?liste=courriers")
     assert "expirent" not in main_of(colleagues.signed_in(uai=LYCEE), "/")
 
 
@@ -259,6 +268,9 @@ def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Buil
     with unit_of_work():
         db.session.get(Account, account.id).pending_email = "autre@exemple.fr"  # type: ignore[union-attr]
     assert "Mails refusés" not in main_of(browser, "/"), "the address has been corrected"
+    page = main_of(browser, "/recherche?liste=mails")
+    assert "Aucune adresse mail n’a refusé" in page
+    assert "de ces familles" not in page
 
 
 def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues, build: Build) -> None:

@@ -32,12 +32,12 @@ PAGES: dict[Role, tuple[str, ...]] = {
     Role.HEAD: (
         "/", "/classes", "/classes/liste?tout=1", "/classes/rappel?tout=1", "/classes/courriers?tout=1", "/activation",
         "/impressions", "/signalements", "/recherche?q=leroy", "/recherche?liste=courriers", "/recherche?etat=courrier",
-        "/fichiers", "/equipe", "/ent", "/suspensions", "/journal", "/comptes/{account}",
+        "/fichiers", "/equipe", "/ent", "/suspensions", "/journal", "/comptes/{account}", "/familles/{pupil}",
     ),
     Role.DPO: ("/", "/activation", "/signalements", "/recherche?q=leroy", "/ent", "/journal"),
     Role.ENGINEER: ("/", "/activation", "/fichiers", "/equipe", "/ent", "/journal"),
 }  # fmt: skip
-"""The pages of each role with a list; `account` is one that many entries and notices name."""
+"""The pages of each role with a list; `account` is one that many entries and notices name, `pupil` is a child of it."""
 
 
 def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Account, number: int) -> None:
@@ -51,6 +51,7 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     for parent, kind in zip(people, (Kind.NAME_IN_DOUBT, Kind.NOT_GUARDIAN), strict=True):
         noticed(build, kind, parent, other=account)
     closed = build.active(children=[build.child()])
+    build.active(children=[*account.children], left_at=now(), disabled_at=now())
     for child in (closed.children[0].id, None):
         suspension.suspend(closed.id, Decision(reason="jugement", child=child, school=build.school()))
     settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
@@ -96,7 +97,11 @@ def test_a_list_has_as_many_statements_for_many_rows_as_for_few(
         browsers[role] = colleagues.session(person, reason="" if role is not Role.DPO else "ticket 1")[0]
         if role is Role.HEAD:
             head = person
-    pages = [(role, page.format(account=account.id)) for role, some in PAGES.items() for page in some]
+    pages = [
+        (role, page.format(account=account.id, pupil=account.children[0].id))
+        for role, some in PAGES.items()
+        for page in some
+    ]
     rows(build, colleagues, head, account, 1)
     rows(build, colleagues, head, account, 2)
     counting.count()
@@ -121,3 +126,29 @@ def _listed(desk: Flask) -> int:
     assert answer.output.count('"id"') == db.session.query(StaffAccount).count()
     assert db.session.query(StaffRole).count() > 0
     return len(seen)
+
+
+def test_the_statements_about_the_problems_of_an_import_do_not_grow(desk: Flask, colleagues: Colleagues) -> None:
+    """PostgreSQL takes 65,535 parameters in a statement: an import may have more problems than that."""
+    of_one, of_several = (
+        ImportBatch(id=uuid.uuid4(), format="CSV", mode="complet", state="done", schools=schools)
+        for schools in ([COLLEGE], [COLLEGE, "0599002P"])
+    )
+    db.session.add_all([of_one, of_several])
+    head, engineer = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.ENGINEER)
+    sheets = (head, f"/fichiers/imports/{of_one.id}/problemes.csv"), (engineer, f"/fichiers/imports/{of_several.id}")
+    seen = []
+    for number in (2, 5):
+        _add_problems(of_one, number)
+        _add_problems(of_several, number)
+        seen.append([[text for text in statements(*sheet) if "import_issue" in text] for sheet in sheets])
+        seen[-1] += [[text for text in statements(*sheets[0]) if "roster_key = ANY" in text]]
+    assert [len(texts) for texts in seen[0]] == [3, 2, 2]
+    assert seen[0] == seen[1]
+
+
+def _add_problems(batch: ImportBatch, number: int) -> None:
+    for line in range(number):
+        issue = {"severity": "warning", "file": "a", "line": line, "code": "student_without_class", "message": "X."}
+        db.session.add(ImportIssue(batch_id=batch.id, key=f"csv:{number}{line}", **issue))
+    db.session.commit()

@@ -106,6 +106,7 @@ def test_a_print_again_is_for_the_people_of_that_print_alone(
     assert "qui reçoivent un nouveau courrier : 2, et personne d’autre" in page
     assert re.findall(r"<summary>(6e .*?)</summary>", page) == ["6e 2 : 2"], "the class of today"
     assert "TARD" not in page
+    assert "plus de lien" not in page
     assert "Tapez le mot IMPRIMER" in post(browser, path, word="non").get_data(as_text=True)
     again = ask(browser, path)
     assert ask(browser, path).id == again.id, "a second tap"
@@ -118,6 +119,10 @@ def test_a_print_again_is_for_the_people_of_that_print_alone(
     prints = browser.get("/impressions").get_data(as_text=True)
     assert f'href="/impressions/{again.id}/a-nouveau"' in prints
     assert f'<a href="/travaux/{again.id}">6e 1, à nouveau</a>' in prints
+    family[1].guardianships[0].ended_at = now()
+    db.session.commit()
+    page = browser.get(path).get_data(as_text=True).replace("\xa0", " ")
+    assert "Personnes qui n’ont plus de lien avec un élève d’ici : 1." in page
 
 
 def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:

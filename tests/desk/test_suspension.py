@@ -271,6 +271,8 @@ def test_the_help_desk_suspends_ten_accounts_an_hour_and_each_post_is_an_opened_
     assert "Écrivez le motif" in plain(refused)
     for person in people[:10]:
         assert post(browser, path_of(person), "/", scope="compte", reason=WHY).status_code == 303
+        if person is people[0]:
+            post(browser, path_of(person), "/", scope="compte", reason=WHY)  # a second click is not counted
     assert "Vous avez suspendu dix comptes en une heure" in plain(
         post(browser, path_of(people[10]), "/", scope="compte", reason=WHY)
     )

@@ -21,12 +21,15 @@ class Level(enum.Enum):
 
 
 class Need:
-    """What a view needs: a level, a right, a fresh proof."""
+    """What a view needs: a level, a right, a fresh proof: always, or in some cases that the view itself decides."""
 
-    def __init__(self, level: Level, right: Right | None = None, *, fresh: bool = False) -> None:
+    def __init__(
+        self, level: Level, right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
+    ) -> None:
         self.level = level
         self.right = right
         self.fresh = fresh
+        self.sometimes_fresh = sometimes_fresh
 
 
 def public(view: _View) -> _View:
@@ -39,9 +42,14 @@ def signed_in(*, fresh: bool = False) -> Callable[[_View], _View]:
     return lambda view: _declare(view, Need(Level.SIGNED_IN, fresh=fresh))
 
 
-def needs(right: Right | None = None, *, fresh: bool = False) -> Callable[[_View], _View]:
-    """Declare that the view needs a person in a role that has `right`, with a proof younger than `PROOF` if `fresh`."""
-    return lambda view: _declare(view, Need(Level.POST, right, fresh=fresh))
+def needs(
+    right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
+) -> Callable[[_View], _View]:
+    """Declare that the view needs a person in a role that has `right`, with a proof younger than `PROOF` if `fresh`.
+
+    A view with `sometimes_fresh` decides itself when it needs the proof, and calls `proof_first` then.
+    """
+    return lambda view: _declare(view, Need(Level.POST, right, fresh=fresh, sometimes_fresh=sometimes_fresh))
 
 
 def _declare(view: _View, need: Need) -> _View:

@@ -73,7 +73,7 @@ def page_without_proof(path: str) -> str:
 
 def _opens_without_proof(endpoint: str) -> bool:
     need, known = need_of(current_app, endpoint), person()
-    if need.level is Level.PUBLIC or need.fresh or endpoint == "sign_in.prove":
+    if need.level is Level.PUBLIC or need.fresh or need.sometimes_fresh or endpoint == "sign_in.prove":
         return False
     return need.right is None or (known.post is not None and known.post.role in RIGHTS[need.right])
 
@@ -82,5 +82,10 @@ def proof_first() -> Response | None:
     """Return the redirect to a proof, for a view that needs a fresh one in some cases only; None if the proof is fresh.
 
     A view that always needs it declares `needs(…, fresh=True)`.
+
+    Raises:
+        RuntimeError: the view does not declare `needs(…, sometimes_fresh=True)`.
     """
+    if not need_of(current_app, request.endpoint or "").sometimes_fresh:
+        raise RuntimeError(f"{request.endpoint} asks for a proof in some cases and does not declare it")
     return None if has_fresh_proof(person()) else _first("sign_in.prove")

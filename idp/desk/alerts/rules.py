@@ -2,7 +2,7 @@
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
 - Ten letters for accounts that have been active, on one day by one school.
-- Ten accounts that one person of the académie suspended on one day.
+- Ten accounts that one person of the help desk suspended on one day.
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
@@ -46,7 +46,7 @@ MOST_OPENED = 30
 MANY_LETTERS = 10
 """This many letters for accounts that have been active, on one day by one school are an alert."""
 MANY_SUSPENSIONS = 10
-"""This many accounts suspended on one day by one person of the académie are an alert."""
+"""This many accounts suspended on one day by one person of the help desk are an alert."""
 _PAGE = 1000
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
@@ -109,9 +109,14 @@ def _many_letters(moment: datetime) -> Iterator[Alert]:
 
 
 def _many_suspensions(moment: datetime) -> Iterator[Alert]:
-    """Yield an alert for each person of the académie who reached `MANY_SUSPENSIONS` on a day, as for letters."""
-    of_academy = AuditEntry.where_kind(AccessSuspended.kind), AuditEntry.school_id.is_(None)
-    for staff_id, day, count in _many(AuditEntry.staff_id, MANY_SUSPENSIONS, moment, *of_academy):
+    """Yield an alert for each person of the help desk who reached `MANY_SUSPENSIONS` on a day, as for letters.
+
+    The help desk suspends whole accounts. An import of the académie suspends ties to pupils, in the name of the person
+    who asked for it: these do not count.
+    """
+    of_whole_account = func.coalesce(AuditEntry.details["child"].as_string(), "") == ""
+    of_help_desk = AuditEntry.where_kind(AccessSuspended.kind), AuditEntry.school_id.is_(None), of_whole_account
+    for staff_id, day, count in _many(AuditEntry.staff_id, MANY_SUSPENSIONS, moment, *of_help_desk):
         yield Alert("many_suspensions", day, count, staff_id)
 
 

@@ -19,6 +19,7 @@ from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
+from idp.desk.letter.groups import Group, skipped_people
 from idp.desk.prints.job import KIND as PRINT
 from idp.letters import class_lists, recipients
 from idp.letters.class_lists import Remaining
@@ -50,15 +51,6 @@ class Chosen:
     def search_query(self) -> dict[str, str]:
         """The parameters of a search in this class."""
         return naming.class_search_query(self.class_name)
-
-
-@dataclass(frozen=True)
-class Group:
-    """A title of the page with the names of people below it."""
-
-    title: str
-    names: list[str]
-    is_open: bool = False
 
 
 def _chosen() -> Chosen | None:
@@ -127,11 +119,7 @@ def _letters_page(
     if chosen.class_name is None:
         getting = [f"{entry.class_name} · {names[entry.account_id]}" for entry in people if entry.account_id in names]
     groups = [Group(gettext("Recevront un courrier : %(n)s", n=len(people)), getting, is_open=True)]
-    for skip, reason in words.SKIPS.items():
-        keys = [entry.account_id for entry in skipped if entry.skip == skip]
-        if keys:
-            title = f"{reason} : {len(keys)}"
-            groups.append(Group(title, sorted(names[key] for key in keys if key in names)))
+    groups += skipped_people(skipped, names)
     if names:
         _journal(chosen, len(names))
     valid = sum(entry.skip is Skip.HAS_LETTER for entry in skipped)

@@ -44,8 +44,9 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    decisions = suspended.decisions([account.id])[account.id]
-    guardian, children = subjects.view(account, decisions), subjects.children(account, decisions)
+    decisions = suspended.decisions([account.id])
+    guardian = subjects.views([account], decisions)[account.id]
+    children = subjects.children(account, decisions[account.id])
     return make_response(
         render_template(
             "desk/families/compte.html",
@@ -151,7 +152,7 @@ actions.register(
         key="settle",
         right=Right.READ_NOTICES,
         label=_l("Voir les signalements"),
-        url=lambda _account: url_for("notices.show"),
+        url=lambda _subject: url_for("notices.show"),
         is_offered=lambda subject: subject.open_notices > 0,
         rank=10,
     )
@@ -161,7 +162,7 @@ actions.register(
         key="resend",
         right=Right.HELP_FAMILIES,
         label=_l("Renvoyer le message"),
-        url=lambda account: url_for("accounts.resend", account=account.id),
+        url=lambda subject: url_for("accounts.resend", account=subject.account.id),
         is_offered=_may_resend,
         is_post=True,
         rank=20,
@@ -172,7 +173,7 @@ actions.register(
         key="unlock",
         right=Right.HELP_FAMILIES,
         label=_l("Débloquer"),
-        url=lambda account: url_for("accounts.unlock", account=account.id),
+        url=lambda subject: url_for("accounts.unlock", account=subject.account.id),
         is_offered=lambda subject: subject.is_open,
         is_post=True,
         rank=30,

@@ -11,6 +11,7 @@ from typing import Any
 from idp.accounts.models import Account
 from idp.desk import access
 from idp.desk.access import Right
+from idp.desk.suspended import Shown
 from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of
 
 
@@ -23,12 +24,14 @@ class Subject:
         holding: what holds about it (`standing.standings`).
         wait_seconds: how long its next sign-in has to wait after wrong passwords; 0 if it need not.
         open_notices: the number of open notices in the scope of the post.
+        decisions: the decisions that suspend it or its ties, as the post may read them.
     """
 
     account: Account
     holding: Sequence[Standing]
     wait_seconds: int
     open_notices: int
+    decisions: Sequence[Shown]
 
     @property
     def standing(self) -> Standing:
@@ -49,7 +52,7 @@ class Action:
         key: its name, which `words.Words.step` refers to.
         right: the right that it needs.
         label: the label of the link or the button.
-        url: returns the URL for an account.
+        url: returns its URL.
         is_offered: whether the state of the account allows it.
         is_post: whether it is a button that posts a form, and not a link to a page.
         rank: its place in the list; smaller comes first.
@@ -58,7 +61,7 @@ class Action:
     key: str
     right: Right
     label: Any
-    url: Callable[[Account], str]
+    url: Callable[[Subject], str]
     is_offered: Callable[[Subject], bool]
     is_post: bool = False
     rank: int = 50
@@ -92,7 +95,7 @@ def register(action: Action) -> None:
 def offered(subject: Subject) -> list[Offered]:
     """Return the actions that the post may use and the state of the account allows, in their order."""
     return [
-        Offered(action.key, action.label, action.url(subject.account), action.is_post)
+        Offered(action.key, action.label, action.url(subject), action.is_post)
         for action in _actions
         if access.may(action.right) and action.is_offered(subject)
     ]

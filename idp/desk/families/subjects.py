@@ -1,15 +1,18 @@
 """Reads what the pages show about an account: its state, the next step, the notices, the last events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
+from sqlalchemy.orm import selectinload
 
-from idp.accounts import school_notices
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
@@ -151,13 +154,29 @@ class TieView:
         return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded, next(holding, None))
 
 
-def view(account: Account, decisions: Sequence[Shown]) -> GuardianView:
-    """Return an account with its words, the decisions that suspend it, and the actions that the post may use."""
-    waits = guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username)
-    counted = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account)))
-    subject = Subject(account, standings(account), waits, db.session.scalar(counted) or 0)
-    closing = [item for item in decisions if item.holds and not item.is_tie]
-    return GuardianView(subject, words.OF[subject.standing], actions.offered(subject), closing)
+def views(
+    accounts: Collection[Account], decisions: Mapping[uuid.UUID, Sequence[Shown]]
+) -> dict[uuid.UUID, GuardianView]:
+    """Return accounts with their words, the decisions that suspend them, and the actions that the post may use.
+
+    As many statements run for many accounts as for one.
+    """
+    keys = [account.id for account in accounts]
+    disputed = disputes.disputed_among(keys)
+    waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
+    notices_of = Counter(key for row in _open_notices(keys) for key in {row.account_id, row.other_account_id})
+    shown = {}
+    for account in accounts:
+        subject = Subject(
+            account,
+            standings(account, is_disputed=account.id in disputed),
+            waits.get(account.username, 0),
+            notices_of[account.id],
+            decisions[account.id],
+        )
+        closing = [item for item in subject.decisions if item.holds and not item.is_tie]
+        shown[account.id] = GuardianView(subject, words.OF[subject.standing], actions.offered(subject), closing)
+    return shown
 
 
 def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
@@ -168,9 +187,11 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+        .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
-    known = suspended.decisions([account.id for account, _ in rows])
-    return [(view(account, known[account.id]), TieView.of(tie, known[account.id])) for account, tie in rows]
+    decisions = suspended.decisions([account.id for account, _ in rows])
+    shown = views([account for account, _ in rows], decisions)
+    return [(shown[account.id], TieView.of(tie, decisions[account.id])) for account, tie in rows]
 
 
 def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
@@ -194,11 +215,9 @@ def notices(account: Account) -> list[DatedLine]:
 
     The other account is not named here: a page of one guardian says nothing of another. The page of the notice does.
     """
-    chosen = (
-        select(SchoolNotice).where(SchoolNotice.id.in_(_open_notices(account))).order_by(SchoolNotice.created_at.desc())
-    )
-    rows = db.session.scalars(chosen)
-    return [DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in rows]
+    return [
+        DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in _open_notices([account.id])
+    ]
 
 
 def _notice_url(row: SchoolNotice) -> str:
@@ -206,12 +225,11 @@ def _notice_url(row: SchoolNotice) -> str:
     return url_for("notices.detail", notice=row.id) if is_read else ""
 
 
-def _open_notices(account: Account) -> Any:
-    return select(SchoolNotice.id).where(
-        or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
-        school_notices.is_open(),
-        access.notices(),
-    )
+def _open_notices(accounts: Collection[uuid.UUID]) -> Sequence[SchoolNotice]:
+    """Return the open notices about accounts, to the schools in scope, newest first."""
+    about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
+    chosen = select(SchoolNotice).where(about, school_notices.is_open(), access.notices())
+    return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()
 
 
 def events(account: Account) -> list[DatedLine]:

@@ -21,7 +21,7 @@ actions.register(
         key="letter",
         right=Right.PRINT_LETTER,
         label=_l("Nouveau courrier"),
-        url=lambda account: letter_url(account.id),
+        url=lambda subject: letter_url(subject.account.id),
         is_offered=lambda subject: group_of(subject.holding) is not Group.CLOSED,
         rank=40,
     )

@@ -23,7 +23,7 @@ blueprint = Blueprint("letter", __name__)
 
 
 @blueprint.get("/comptes/<uuid:key>/courrier")
-@needs(Right.PRINT_LETTER)
+@needs(Right.PRINT_LETTER, sometimes_fresh=True)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = reading.open_account(key)
@@ -33,7 +33,7 @@ def show(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/comptes/<uuid:key>/courrier")
-@needs(Right.PRINT_LETTER)
+@needs(Right.PRINT_LETTER, sometimes_fresh=True)
 @keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""

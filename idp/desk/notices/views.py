@@ -92,7 +92,7 @@ def detail(notice: uuid.UUID) -> Response:
 
 
 @blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
-@needs(Right.SETTLE_NOTICES)
+@needs(Right.SETTLE_NOTICES, sometimes_fresh=True)
 @keeps("sentence", "child", "given_name", "family_name")
 def answer(notice: uuid.UUID, reply: str) -> Response:
     """Say what an answer does and ask for a sentence; settle the notice."""

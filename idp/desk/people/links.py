@@ -12,7 +12,7 @@ actions.register(
         key="rights",
         right=Right.SERVE_RIGHTS,
         label=_l("Droits de cette personne"),
-        url=lambda account: url_for("people.person", key=account.id),
+        url=lambda subject: url_for("people.person", key=subject.account.id),
         is_offered=lambda _subject: True,
         rank=90,
     )

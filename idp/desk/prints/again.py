@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from flask import Response, make_response, render_template, request, url_for
@@ -19,6 +18,7 @@ from idp.desk.jobs.models import Job
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
+from idp.desk.letter.groups import Group, skipped_people
 from idp.desk.prints import work
 from idp.desk.prints.job import KIND
 from idp.desk.prints.views import blueprint
@@ -31,15 +31,6 @@ class AgainForm(DeskForm):
     """Nothing but the word."""
 
     word = WordField("IMPRIMER")
-
-
-@dataclass(frozen=True)
-class Group:
-    """A title of the page with the names of people below it."""
-
-    title: str
-    names: list[str]
-    is_open: bool = False
 
 
 @blueprint.route("/impressions/<uuid:key>/a-nouveau", methods=["GET", "POST"])
@@ -92,12 +83,7 @@ def _page(
             for class_name, group in itertools.groupby(shown, lambda entry: entry.class_name)
         )
     ]
-    for skip, reason in words.SKIPS.items():
-        others = sorted(
-            names[entry.account_id] for entry in skipped if entry.skip == skip and entry.account_id in names
-        )
-        if others:
-            groups.append(Group(f"{reason} : {len(others)}", others))
+    groups += skipped_people(skipped, names)
     if names:
         with unit_of_work():
             log.record(ClassListed(class_name=job.parameters["class"] or "", count=len(names)))
@@ -109,7 +95,7 @@ def _page(
         form=form,
         groups=groups,
         count=len(shown),
-        gone=len(work.people(job)) - len(people) - len(skipped),
+        without_pupil=len(work.people(job)) - len(people) - len(skipped),
         refusal=words.REFUSALS[refusal] if refusal else "",
     )
     return make_response(page)

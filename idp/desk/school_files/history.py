@@ -15,6 +15,7 @@ from idp.desk.school_files import nameless, words
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.rostering import bulk
 from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.told import named_issues
@@ -79,10 +80,10 @@ def problem_count(key: uuid.UUID) -> int:
 def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
     """Return the problems of an import, errors first; those of the files alone for a person who reads no names."""
     issues = _issues(batch, _is_shown(), limit)
-    followers = _issues(batch, ImportIssue.because.in_({issue.key for issue in issues} - {""}))
+    followers = _followers(batch, issues)
     hides_people = nameless.is_for(access.role())
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
-    named_issues = (
+    with_names = (
         NamedIssue(
             issue.severity,
             issue.file,
@@ -95,12 +96,20 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
         )
         for issue in (*issues, *followers)
     )
-    return [_shown(problem, hides_people=hides_people) for problem in grouped(named_issues)]
+    return [_shown(problem, hides_people=hides_people) for problem in grouped(with_names)]
 
 
 def _issues(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> Sequence[ImportIssue]:
     chosen = select(ImportIssue).where(ImportIssue.batch_id == batch.id, condition)
     return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id).limit(limit)).all()
+
+
+def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[ImportIssue]:
+    """Return the issues of guardians that follow from those of pupils; an import of several schools stores none."""
+    causes = {issue.key for issue in issues if issue.code in named_issues.CAUSES} - {""}
+    if batch.only_school is None or not causes:
+        return []
+    return _issues(batch, bulk.one_of(ImportIssue.because, sorted(causes)))
 
 
 def _shown(problem: Problem, *, hides_people: bool) -> Problem:
@@ -125,12 +134,12 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
     """Return the names of the people of the school in use who have these keys in the files; none for the académie."""
     if _own_uai() is None:
         return {}
-    asked = set(keys)
+    asked = sorted(set(keys))
     pupils = select(Child.roster_key, Child.family_name, Child.given_name).where(
-        Child.roster_key.in_(asked), access.children()
+        bulk.one_of(Child.roster_key, asked), access.children()
     )
     guardians = select(Account.roster_key, Account.family_name, Account.given_name).where(
-        Account.roster_key.in_(asked), access.accounts()
+        bulk.one_of(Account.roster_key, asked), access.accounts()
     )
     rows = [*db.session.execute(pupils), *db.session.execute(guardians)]
     return {row[0]: f"{row[1]} {row[2]}".strip() for row in rows}

@@ -21,10 +21,10 @@ def refusal(settings: Settings, check: Job, role: Role) -> str:
         comparing.uploads(settings, check.id)
     except RefusedError as refused:
         return refused.code
-    return beyond(settings, check, role)
+    return exceeded_limit(settings, check, role)
 
 
-def beyond(settings: Settings, check: Job, role: Role) -> str:
+def exceeded_limit(settings: Settings, check: Job, role: Role) -> str:
     """Return why what a check found is more than a role may import: a code of `words`; empty if it is not."""
     summary = check.result
     if summary["refused"]:

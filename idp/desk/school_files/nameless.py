@@ -1,10 +1,11 @@
 """What a person sees of a school's files who may import them and may not read families: the académie's engineer.
 
 The person brings the file, so every answer about one line of it would be an answer about a person: a file of one pupil
-would ask whether this pupil is known, where the family lives, whether somebody is suspended. A number of the comparison
-answers too, if it is rounded: a file with nine invented people asks about the tenth. So the person sees what the files
-say of themselves, and one verdict on the whole: whether so much would end that the files look like a mistake. Files at
-the threshold of that verdict still ask about one person; without it, an import by mistake could close a school.
+would ask whether this pupil is known, where the family lives, whether somebody is suspended. Even a rounded number
+reveals one person: with nine invented people in the file, it depends on the tenth alone. So the person sees what the
+files say of themselves, and one verdict on the whole: whether so much would end that the files look like a mistake.
+Files at the threshold of that verdict still ask about one person; without it, an import by mistake could close a
+school.
 """
 
 from collections.abc import Iterator

@@ -147,7 +147,7 @@ def compare(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
-@needs(Right.IMPORT_FILES)
+@needs(Right.IMPORT_FILES, sometimes_fresh=True)
 @keeps("mot")
 def import_(key: uuid.UUID) -> Response:
     """Import checked files; the direction and the académie prove first who they are."""

@@ -37,15 +37,15 @@ class Waiting:
 
 def of_school(settings: Settings, school_id: uuid.UUID) -> list[Waiting]:
     """Return the checks of a school that wait for its direction, the oldest first."""
-    return _those(settings, Job.school_id == school_id)
+    return _waiting_checks(settings, Job.school_id == school_id)
 
 
 def until(settings: Settings, check: Job) -> datetime | None:
     """Return until when a check waits for the direction; None if it does not."""
-    return next((waiting.until for waiting in _those(settings, Job.id == check.id)), None)
+    return next((waiting.until for waiting in _waiting_checks(settings, Job.id == check.id)), None)
 
 
-def _those(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:
+def _waiting_checks(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:
     rows = db.session.execute(
         select(Job, func.min(JobFile.expires_at))
         .join(JobFile, JobFile.job_id == Job.id)
@@ -69,8 +69,8 @@ def _is_for_the_head(settings: Settings, check: Job) -> bool:
     """Return whether the direction may import what a secretary checked and may not import."""
     if check.parameters["role"] != Role.SECRETARY.value:
         return False
-    is_beyond = [importing.beyond(settings, check, role) != "" for role in (Role.SECRETARY, Role.HEAD)]
-    return is_beyond == [True, False]
+    exceeds = [importing.exceeded_limit(settings, check, role) != "" for role in (Role.SECRETARY, Role.HEAD)]
+    return exceeds == [True, False]
 
 
 def is_being_imported() -> ColumnElement[bool]:

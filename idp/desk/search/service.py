@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
-from sqlalchemy.orm import defer, joinedload, lazyload
+from sqlalchemy.orm import defer, joinedload, lazyload, selectinload
 
 from idp import opaque
-from idp.accounts import disputes
+from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import FamiliesSearched
@@ -34,9 +34,12 @@ _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
 
 
-_OF_ACCOUNT = (defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims))
+_OF_ACCOUNT = (
+    defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
+    selectinload(Account.guardianships).lazyload(Guardianship.child),
+)  # fmt: skip
 _OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
-"""What the rows of a search do not show."""
+"""Without what the rows of a search do not show; the ties of an account say why it is closed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Results:
         families: the rows.
         page: the number of the page, from 1.
         pupils: the number of rows of all pages.
-        accounts: the number of accounts in the state and the class that were asked for without words; 0 otherwise.
+        accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
     """
 
     families: list[Family]
@@ -131,12 +134,12 @@ def _match_words(matches: _Matches, terms: Terms) -> None:
 
 
 def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
-    """Return a page of the families of a list; the journal records it as a search."""
+    """Return a page of the families of a list of the school; the journal records it as a search."""
     matches = _Matches(filters)
-    chosen = select(Account.id).where(filters.accounts(), lists.condition(listing))
-    keys = _first(chosen) if access.post().school is None else db.session.scalars(chosen).all()
+    keys = db.session.scalars(select(Account.id).where(filters.accounts(), lists.condition(listing))).all()
     _add_accounts(matches, keys, _SURE)
-    return journalled(settings, f"list {listing.value}", _results(matches, page))
+    results = replace(_results(matches, page), accounts=len(keys))
+    return journalled(settings, f"list {listing.value}", results)
 
 
 def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
@@ -146,7 +149,7 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     that the desk shows. The journal records it as a search.
     """
     matches, group = _Matches(filters), filters.group
-    counted = ties.are_shown() if group is Group.CLOSED else ties.are_counted()
+    counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
     with_account = (
         select(Child.id, Account.id)
         .join(Guardianship, Guardianship.child_id == Child.id)

@@ -24,6 +24,10 @@ _LISTS = {
     Listing.EXPIRING: _l("Le courrier de ces familles expire cette semaine, et n’a pas encore servi."),
     Listing.REFUSED: _l("L’adresse mail de ces familles a refusé le message de confirmation."),
 }
+_EMPTY_LISTS = {
+    Listing.EXPIRING: _l("Aucun courrier n’expire cette semaine"),
+    Listing.REFUSED: _l("Aucune adresse mail n’a refusé le message de confirmation"),
+}
 _MOST_PAGES = 10_000
 
 
@@ -59,7 +63,8 @@ def search() -> Response:
             typed=text,
             error=error,
             results=results,
-            summary=_LISTS[listing] if listing and not text else _summary(results, filters, text),
+            summary=_of_list(listing, results, filters) if listing and not text else _summary(results, filters, text),
+            listing=listing.value if listing and not text else "",
             pages=_links(results, text) if results else [],
             choices=_choices(filters, classes),
             words=words,
@@ -73,7 +78,7 @@ def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
         return _too_short() if Terms.parse(text).is_empty else ""
-    if filters.group is not None and _listing() is None and access.post().school is None:
+    if filters.group is not None and access.post().school is None:
         return gettext("Avec un état, tapez aussi un nom ou une classe.")
     return ""
 
@@ -108,6 +113,9 @@ def _class_name() -> str | None:
 
 
 def _listing() -> Listing | None:
+    """Return the list of the URL, if the post is at a school: a list of all schools would be too long."""
+    if access.post().school is None:
+        return None
     value = request.args.get("liste", "")
     return next((listing for listing in Listing if listing.value == value), None)
 
@@ -146,6 +154,20 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
     if families[0].is_near:
         return gettext("Rien ne s’écrit exactement ainsi. Voici les noms proches.")
     return ngettext("Une famille trouvée.", "%(num)s familles trouvées.", len(families))
+
+
+def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any:
+    """Return the sentence above a list, with the number that its tile has."""
+    if results is None:
+        return ""
+    if results.families:
+        return f"{_LISTS[listing]} {_counted(results, filters.group)}"
+    if filters == Filters():
+        return f"{_EMPTY_LISTS[listing]}."
+    narrowed = gettext(
+        "avec cet état ou dans cette classe. Choisissez « Tous » et « Toutes » pour voir toute la liste."
+    )
+    return f"{_EMPTY_LISTS[listing]} {narrowed}"
 
 
 def _counted(results: Results, group: Group | None) -> Any:

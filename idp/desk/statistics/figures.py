@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
+from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
 from idp.clock import now, start_of_day, today
 from idp.db import db
-from idp.desk import ties
 from idp.letters import class_lists
 from idp.operations.helpdesk import standing
 from idp.operations.helpdesk.standing import Group
@@ -103,7 +103,7 @@ def _ties(schools: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[
         .select_from(School)
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(schools, ties.are_counted())
+        .where(schools, directory.counts_in_class(now()))
     )
 
 
@@ -190,7 +190,7 @@ def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
         .join(group.table, uai == School.uai)
-        .where(activated, ties.are_counted())
+        .where(activated, directory.counts_in_class(now()))
         .group_by(group)
     )
 

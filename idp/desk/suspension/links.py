@@ -5,24 +5,20 @@ from collections.abc import Iterator
 from flask import url_for
 from flask_babel import lazy_gettext as _l
 
-from idp.accounts.models import Account
-from idp.desk import suspended
 from idp.desk.access import Right
 from idp.desk.families import actions
-from idp.desk.families.actions import Action
+from idp.desk.families.actions import Action, Subject
 from idp.operations.helpdesk.standing import Standing
 
 
-def _page(account: Account) -> str:
+def _page(subject: Subject) -> str:
     """Return the URL of « Suspendre l’accès », where all decisions are, also if a colleague has just reopened one."""
-    return url_for("suspension.suspend", account=account.id)
+    return url_for("suspension.suspend", account=subject.account.id)
 
 
-def _reopenings(account: Account) -> Iterator[str]:
+def _reopenings(subject: Subject) -> Iterator[str]:
     """Yield the URLs that reopen the whole account; the note about a suspended tie has its own."""
-    for item in suspended.decisions([account.id])[account.id]:
-        if item.may_reopen and not item.is_tie:
-            yield item.reopening_url
+    return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
 
 
 actions.register(
@@ -40,8 +36,8 @@ actions.register(
         key="reopen",
         right=Right.REOPEN,
         label=_l("Rouvrir"),
-        url=lambda account: next(_reopenings(account), _page(account)),
-        is_offered=lambda subject: any(_reopenings(subject.account)),
+        url=lambda subject: next(_reopenings(subject), _page(subject)),
+        is_offered=lambda subject: any(_reopenings(subject)),
         rank=70,
     )
 )

@@ -9,6 +9,8 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
+from idp.audit import log
+from idp.clock import now
 from idp.db import db
 from idp.desk import access, reading, suspended, typed
 from idp.desk.access import Right, needs
@@ -20,6 +22,7 @@ from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
 from idp.services import services
+from idp.throttle import guard, limits
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("suspension", __name__)
@@ -76,13 +79,22 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
     if school is None:
         if child is not None:
             access.refuse(str(child))
-        return suspension.suspend_for_a_day(account.id, reason, reference)
+        return _suspend_for_a_day(account, reason, reference)
     if child is not None and child not in {tie.child_id for tie in shown.ties(account)}:
         access.refuse(str(child))
     return suspension.suspend(
         account.id,
         Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
     )
+
+
+def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspension:
+    """Suspend an account for the académie; a second click leads to the row of the first one, and is not counted."""
+    moment = now()
+    row = suspension.suspend_for_a_day(account.id, reason, reference)
+    if row.begins_at < moment:
+        guard.uncount(limits.ACADEMY_SUSPENSION, log.current_origin().actor)
+    return row
 
 
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:

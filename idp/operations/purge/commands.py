@@ -119,11 +119,11 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
     done: Counter[str] = Counter()
     dead_since = moment - ENDED_KEPT
     expired = ~liveness.unexpired(dead_since)
-    beyond = expired
+    after_page = expired
     while True:
         page = db.session.execute(
             select(Session.id, Session.expires_at)
-            .where(expired, beyond)
+            .where(expired, after_page)
             .order_by(Session.expires_at, Session.id)
             .limit(batches.ROWS)
         ).all()
@@ -138,7 +138,7 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
         done["codes"] += delete_all(AuthorizationCode, of_dead, order_by=AuthorizationCode.session_id)
         done["sessions"] += delete_all(Session, Session.id.in_(dead), ~_in_use(), order_by=Session.id)
         last = page[-1]
-        beyond = and_(
+        after_page = and_(
             Session.expires_at >= last.expires_at, or_(Session.expires_at > last.expires_at, Session.id > last.id)
         )
 

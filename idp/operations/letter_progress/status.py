@@ -1,4 +1,4 @@
-"""`idp letters status`: the counts of each school and class (`idp.letters.counts`)."""
+"""`idp letters status`: the counts of each school and class (`idp.operations.letter_progress.counts`)."""
 
 import sys
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from idp.letters.counts import ClassStatus, SchoolStatus, school_statuses
 from idp.letters.recipients import PrintError
+from idp.operations.letter_progress.counts import ClassStatus, SchoolStatus, school_statuses
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
 
@@ -21,10 +21,10 @@ _BAR = 10
 @click.option("--school", "uai", metavar="UAI", help="Only this school.")
 @AS_JSON
 def command(uai: str | None, *, as_json: bool) -> None:
-    """Count, for each school and class, the accounts that are printed, activated, unconfirmed or expired.
+    """Count, for each school and class, the accounts that are printed, activated, unconfirmed, expired or disputed.
 
-    Also the open notices (`idp school notices`), the disputed ties (`idp account disputes`) and the mailboxes of more
-    than two accounts of each school.
+    An account counts in each class with a child of the person, and once in the whole school. Also the open notices
+    (`idp school notices`) and the mailboxes of more than two accounts of each school.
     """
     try:
         schools = school_statuses(normalised_uai(uai) if uai else None)
@@ -52,6 +52,7 @@ def _print_json(schools: Iterator[SchoolStatus]) -> None:
     opening = ""
     for school in schools:
         values = asdict(school)
+        del values["whole"]
         for row in values["classes"]:
             row["class"] = row.pop("class_name")
         click.echo(opening + dumped(values), nl=False)
@@ -60,28 +61,25 @@ def _print_json(schools: Iterator[SchoolStatus]) -> None:
 
 
 _HEAD = ("class", "accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed", "disputed")
+_WHOLE = "whole school"
 
 
-def _cells(row: ClassStatus) -> list[str]:
+def _cells(row: ClassStatus, name: str = "") -> list[str]:
     numbers = (
         row.accounts, row.printed, row.activated, row.waiting, row.without_mail, row.expired, row.never_printed,
         row.disputed,
     )  # fmt: skip
-    return [plain(row.class_name) or "-", *map(str, numbers)]
+    return [name or plain(row.class_name) or "-", *map(str, numbers)]
 
 
 def _counts(school: SchoolStatus) -> str:
-    return (
-        f"  open notices: {school.notices_open}, mailboxes of more than two accounts: {school.shared_mailboxes}, "
-        f"disputed ties: {school.disputed}"
-    )
+    return f"  open notices: {school.notices_open}, mailboxes of more than two accounts: {school.shared_mailboxes}"
 
 
 def _print_plain(school: SchoolStatus) -> None:
     click.echo(f"{school.uai}  {plain(school.name)}")
     click.echo("  ".join(("", f"{_HEAD[0]:<20}", *_HEAD[1:])))
-    for row in school.classes:
-        name, *numbers = _cells(row)
+    for name, *numbers in (*map(_cells, school.classes), _cells(school.whole, _WHOLE)):
         click.echo("  ".join(("", f"{name:<20}", *(n.rjust(len(h)) for n, h in zip(numbers, _HEAD[1:], strict=True)))))
     click.echo(_counts(school))
 
@@ -95,6 +93,7 @@ def _print_table(school: SchoolStatus) -> None:
     table.add_column("", no_wrap=True)
     for row in school.classes:
         table.add_row(*map(Text, _cells(row)), _bar(row))
+    table.add_row(*map(Text, _cells(school.whole, _WHOLE)), _bar(school.whole))
     console = Console()
     console.print(table)
     console.print(Text(_counts(school)))
@@ -106,7 +105,7 @@ def _print_legend() -> None:
 
 
 def _bar(row: ClassStatus) -> Text:
-    """Return the counts of a class as a bar; sums are rounded, so that the bar is always complete."""
+    """Return the counts of a class as a bar, whose end is empty for disputed accounts; the sums are rounded."""
     bar, drawn, so_far = Text(), 0, 0
     parts = (
         ("█", "green", row.activated),
@@ -116,7 +115,7 @@ def _bar(row: ClassStatus) -> Text:
     )
     for block, style, count in parts:
         so_far += count
-        end = round(_BAR * so_far / max(row.accounts, 1))  # a class may have disputed ties only
+        end = round(_BAR * so_far / max(row.accounts, 1))  # no account of a school may count
         bar.append(block * (end - drawn), style)
         drawn = end
     return bar

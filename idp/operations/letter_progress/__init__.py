@@ -1,0 +1,1 @@
+"""Follows the letters of schools, from the print to the confirmed email."""
