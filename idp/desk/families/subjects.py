@@ -215,10 +215,20 @@ def _open_notices(account: Account) -> Any:
 
 
 def events(account: Account) -> list[DatedLine]:
-    """Return the last events of an account that a colleague needs, newest first, each once."""
+    """Return the last events of an account that a colleague needs, newest first, each once.
+
+    An event about a tie is for those who may read the pupil, as the decision is (`suspended.decisions`).
+    """
+    here = (
+        select(Child.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account.id, access.children())
+    )
+    readable = ["", *map(str, db.session.scalars(here))]
+    child = func.coalesce(AuditEntry.details["child"].as_string(), "")
     chosen = (
         select(AuditEntry)
-        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS))
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(2 * _EVENTS)
     )
