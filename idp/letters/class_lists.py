@@ -17,6 +17,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.letters.recipients import class_order, folded
+from idp.mail.emails import fold_email
 from idp.spreadsheet import rows_to_csv
 from idp.throttle import guard, limits
 
@@ -49,20 +50,29 @@ class Waiting(NamedTuple):
 
     Attributes:
         is_reminded: a reminder was sent within a week, so that none may be sent now.
+        is_later: another mail to the account or the mailbox comes first, of a moment ago or of this list.
     """
 
     account_id: uuid.UUID
     class_name: str
     guardian: str
     is_reminded: bool
+    is_later: bool
 
 
 @dataclass
 class Reminded:
-    """The number of reminders, and of people who get none: reminded a moment ago, or nothing to confirm any more."""
+    """The number of reminders, and of people who get none.
+
+    Attributes:
+        too_soon: they were reminded within a week.
+        later: another mail went to the account or the mailbox a moment ago.
+        nothing: they have nothing to confirm any more.
+    """
 
     sent: int = 0
     too_soon: int = 0
+    later: int = 0
     nothing: int = 0
 
 
@@ -118,11 +128,21 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
     first: dict[uuid.UUID, Any] = {}
     for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
         first.setdefault(row.id, row)
-    reminded = guard.waiting_among(limits.REMINDER, [str(key) for key in first])
+    keys = [str(key) for key in first]
+    reminded = guard.waiting_among(limits.REMINDER, keys)
+    paused = guard.waiting_among(limits.RESEND_LINK_ACCOUNT, keys)
+    mailboxes = guard.waiting_among(
+        limits.RESEND_LINK_MAILBOX, {fold_email(row.pending_email) for row in first.values()}
+    )
     rows = sorted(first.values(), key=lambda row: (class_order(row.class_name), *_by_name(row)))
-    return [
-        Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), str(row.id) in reminded) for row in rows
-    ]
+    people = []
+    for row in rows:
+        mailbox, is_reminded = fold_email(row.pending_email), str(row.id) in reminded
+        is_later = not is_reminded and (str(row.id) in paused or mailbox in mailboxes)
+        if not is_reminded and not is_later:
+            mailboxes.add(mailbox)
+        people.append(Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), is_reminded, is_later))
+    return people
 
 
 def remind(
@@ -139,7 +159,10 @@ def remind(
             case emails.Sent():
                 reminded.sent += 1
             case emails.TooSoon():
-                reminded.too_soon += 1
+                if guard.waiting_among(limits.REMINDER, [str(key)]):
+                    reminded.too_soon += 1
+                else:
+                    reminded.later += 1
             case emails.NothingToConfirm():
                 reminded.nothing += 1
         if progress:

@@ -185,7 +185,10 @@ def remind(uai: str, class_name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        click.echo(f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.nothing} with no need")
+        click.echo(
+            f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.later} to remind later (another "
+            f"mail went to the same address), {done.nothing} with no need"
+        )
 
 
 def _school(uai: str, class_name: str | None) -> School:

@@ -158,6 +158,29 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     assert db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link_ip%")).count() == 0
 
 
+def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
+    desk: Flask, colleagues: Colleagues, waiting: list[Account]
+) -> None:
+    for account in waiting:
+        account.pending_email = "Famille@exemple.fr" if account is waiting[0] else "famille@exemple.fr"
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Recevront un mail de rappel : 1" in page
+    assert "à la même adresse : 1" in page
+    remind(browser)
+    do_all()
+    told = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+    assert "Mails de rappel envoyés : 1." in told
+    assert "à la même adresse : 1. Réessayez plus tard" in told
+    assert "Déjà rappelés" not in told
+    db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link%")).delete()
+    db.session.commit()
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Recevront un mail de rappel : 1" in page, "the second one, once the pause is over"
+    assert "Déjà rappelés depuis moins d’une semaine : 1" in page
+
+
 def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
     browser = colleagues.signed_in()
     token = browser.get(REMIND)

@@ -157,7 +157,7 @@ def remind() -> Response:
     if chosen is None:
         return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
-    due = [person for person in people if not person.is_reminded]
+    due = [person for person in people if not person.is_reminded and not person.is_later]
     if request.method == "POST" and form.word.is_typed():
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
@@ -172,6 +172,9 @@ def remind() -> Response:
     ]
     if reminded := [person.guardian for person in people if person.is_reminded]:
         groups.append(Group(gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded)), reminded))
+    if later := [person.guardian for person in people if person.is_later]:
+        title = gettext("Plus tard, car un autre mail part ou vient de partir à la même adresse : %(n)s", n=len(later))
+        groups.append(Group(title, later))
     if people:
         _journal(chosen, len(people))
     page = render_template("desk/classes/rappel.html", chosen=chosen, form=form, groups=groups, count=len(due))
