@@ -74,13 +74,13 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
     last = account.last_sign_in_at
-    rows.append((_l("Activé"), _activated(account)))
+    rows.append((_l("Mot de passe choisi"), _chosen_password(account)))
     rows.append((_l("Dernière connexion"), _l("le %(day)s", day=i18n.day(last)) if last else _l("jamais")))
     return rows
 
 
-def _activated(account: Account) -> Any:
-    """Return when the account was activated, also if a new letter has closed it since."""
+def _chosen_password(account: Account) -> Any:
+    """Return when the letter was used for a password, also if a new letter has closed it since."""
     if account.activated_at is not None:
         return _l("le %(day)s", day=i18n.day(account.activated_at))
     if account.first_activated_at is not None:

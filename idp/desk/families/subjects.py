@@ -36,7 +36,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("letter.drawn", ""): _l("Courrier préparé"),
     ("letter.reissued", ""): _l("Nouveau courrier préparé"),
     ("letter.linked", ""): _l("Autre courrier ajouté au compte"),
-    ("activation.completed", ""): _l("Compte activé : mot de passe choisi"),
+    ("activation.completed", ""): _l("Mot de passe choisi avec le courrier"),
     ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
     ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
     ("email.confirmed", ""): _l("Adresse mail confirmée"),
