@@ -31,6 +31,8 @@ class Missing(enum.StrEnum):
     ACTIVATION = "to_activate"
     NEW_ACTIVATION = "to_activate_again"
     """A new letter closed the account."""
+    LETTER = "no_letter"
+    """The account is not active, and no letter for it is valid."""
     CONFIRMATION = "email_to_confirm"
     EMAIL = "no_email"
     """The account is active without any address."""
@@ -43,6 +45,7 @@ class Remaining(NamedTuple):
     pupil: str
     guardian: str
     missing: Missing
+    account_id: uuid.UUID
 
 
 class Waiting(NamedTuple):
@@ -101,6 +104,7 @@ def remaining(school: School, class_name: str | None) -> list[Remaining]:
             _name(row.pupil_family, row.pupil_given),
             _name(row.family_name, row.given_name),
             _missing(row),
+            row.id,
         )
         for row in sorted(db.session.execute(ties), key=_order)
     ]
@@ -108,6 +112,8 @@ def remaining(school: School, class_name: str | None) -> list[Remaining]:
 
 def _missing(row: Any) -> Missing:
     if row.activated_at is None:
+        if row.provisional_hash is None or row.provisional_expires_at <= now():
+            return Missing.LETTER
         return Missing.NEW_ACTIVATION if row.has_been_active else Missing.ACTIVATION
     return Missing.CONFIRMATION if row.pending_email is not None else Missing.EMAIL
 
@@ -180,6 +186,8 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Account.username,
             Account.activated_at,
             Account.has_been_active.label("has_been_active"),
+            Account.provisional_hash,
+            Account.provisional_expires_at,
             Account.pending_email,
             Guardianship.rank,
             Child.id.label("child_id"),

@@ -121,7 +121,7 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
     browser = colleagues.signed_in()
     page = unescape(browser.get("/classes").get_data(as_text=True))
     links = re.findall(r'<a href="(/recherche\?[^"]+)"><span class="vh">[^<]+</span>(\d+)</a>', page)
-    assert len(links) == 20
+    assert len(links) == 21
     for url, number in links:
         words = browser.get(url).get_data(as_text=True)
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
@@ -204,7 +204,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
 ) -> None:
     child = pupil(build, "6e 1", given_name="Zoé")
     rest = parent(build, child, family_name="=HYPERLINK(1)", school_email="file@exemple.fr")
-    held = build.never_activated(children=[child], family_name="DUPONT")
+    held = build.never_activated(children=[child, waiting[0].children[0]], family_name="DUPONT")
     parent(build, child, family_name="FERME", disabled_at=now())
     browser = colleagues.signed_in()
     page = browser.get("/classes/liste?classe=6e+1")
@@ -213,6 +213,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert "compte à activer avec le courrier" in words
     assert "adresse mail à confirmer, par le lien du mail" in words
     assert "DUPONT Noémie" in words
+    assert re.findall("<caption>(.*?)</caption>", words) == ["Responsables\u00a0: 4, avec une ligne pour chaque élève"]
     assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
     for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
         assert secret not in words
@@ -223,7 +224,8 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert lines[1:] == [
         '"6e 1";"LEROY Malo";"ADAM Noémie";"adresse mail à confirmer, par le lien du mail"',
         '"6e 1";"LEROY Malo";"BERNARD Noémie";"adresse mail à confirmer, par le lien du mail"',
-        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer avec le courrier"',
+        '"6e 1";"LEROY Malo";"DUPONT Noémie";"compte à activer avec le courrier"',
+        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer : demander un courrier au secrétariat"',
         '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',
     ]
     listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))

@@ -188,7 +188,9 @@ def names() -> Response:
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen), words=MISSING)
+    rows = _remaining(chosen)
+    people = len({row.account_id for row in rows})
+    page = render_template("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
     return make_response(page)
 
 
