@@ -38,7 +38,7 @@ def show(account: uuid.UUID) -> Response:
             "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et touche le "
             "lien du dernier message : les liens d’avant ne marchent plus."
         ),
-        "debloque": gettext("Les essais faux sont oubliés : le parent peut essayer de nouveau tout de suite."),
+        "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
     }
     return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))
 
