@@ -17,6 +17,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.letters.recipients import class_order, folded
+from idp.mail.emails import fold_email
 from idp.spreadsheet import rows_to_csv
 from idp.throttle import guard, limits
 
@@ -30,6 +31,8 @@ class Missing(enum.StrEnum):
     ACTIVATION = "to_activate"
     NEW_ACTIVATION = "to_activate_again"
     """A new letter closed the account."""
+    LETTER = "no_letter"
+    """The account is not active, and no letter for it is valid."""
     CONFIRMATION = "email_to_confirm"
     EMAIL = "no_email"
     """The account is active without any address."""
@@ -42,6 +45,7 @@ class Remaining(NamedTuple):
     pupil: str
     guardian: str
     missing: Missing
+    account_id: uuid.UUID
 
 
 class Waiting(NamedTuple):
@@ -49,20 +53,29 @@ class Waiting(NamedTuple):
 
     Attributes:
         is_reminded: a reminder was sent within a week, so that none may be sent now.
+        is_later: another mail to the account or the mailbox comes first, of a moment ago or of this list.
     """
 
     account_id: uuid.UUID
     class_name: str
     guardian: str
     is_reminded: bool
+    is_later: bool
 
 
 @dataclass
 class Reminded:
-    """The number of reminders, and of people who get none: reminded a moment ago, or nothing to confirm any more."""
+    """The number of reminders, and of people who get none.
+
+    Attributes:
+        too_soon: they were reminded within a week.
+        later: another mail went to the account or the mailbox a moment ago.
+        nothing: they have nothing to confirm any more.
+    """
 
     sent: int = 0
     too_soon: int = 0
+    later: int = 0
     nothing: int = 0
 
 
@@ -91,6 +104,7 @@ def remaining(school: School, class_name: str | None) -> list[Remaining]:
             _name(row.pupil_family, row.pupil_given),
             _name(row.family_name, row.given_name),
             _missing(row),
+            row.id,
         )
         for row in sorted(db.session.execute(ties), key=_order)
     ]
@@ -98,6 +112,8 @@ def remaining(school: School, class_name: str | None) -> list[Remaining]:
 
 def _missing(row: Any) -> Missing:
     if row.activated_at is None:
+        if row.provisional_hash is None or row.provisional_expires_at <= now():
+            return Missing.LETTER
         return Missing.NEW_ACTIVATION if row.has_been_active else Missing.ACTIVATION
     return Missing.CONFIRMATION if row.pending_email is not None else Missing.EMAIL
 
@@ -118,11 +134,20 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
     first: dict[uuid.UUID, Any] = {}
     for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
         first.setdefault(row.id, row)
-    reminded = guard.remaining_waits(limits.REMINDER, [str(key) for key in first])
+    keys = [str(key) for key in first]
+    reminded = guard.remaining_waits(limits.REMINDER, keys)
+    paused = guard.remaining_waits(limits.RESEND_LINK_ACCOUNT, keys)
+    addresses = {fold_email(row.pending_email) for row in first.values()}
+    mailboxes = set(guard.remaining_waits(limits.RESEND_LINK_MAILBOX, addresses))
     rows = sorted(first.values(), key=lambda row: (class_order(row.class_name), *_by_name(row)))
-    return [
-        Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), str(row.id) in reminded) for row in rows
-    ]
+    people = []
+    for row in rows:
+        mailbox, is_reminded = fold_email(row.pending_email), str(row.id) in reminded
+        is_later = not is_reminded and (str(row.id) in paused or mailbox in mailboxes)
+        if not is_reminded and not is_later:
+            mailboxes.add(mailbox)
+        people.append(Waiting(row.id, row.class_name, _name(row.family_name, row.given_name), is_reminded, is_later))
+    return people
 
 
 def remind(
@@ -139,7 +164,10 @@ def remind(
             case emails.Sent():
                 reminded.sent += 1
             case emails.TooSoon():
-                reminded.too_soon += 1
+                if guard.remaining_waits(limits.REMINDER, [str(key)]):
+                    reminded.too_soon += 1
+                else:
+                    reminded.later += 1
             case emails.NothingToConfirm():
                 reminded.nothing += 1
         if progress:
@@ -157,6 +185,8 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Account.username,
             Account.activated_at,
             Account.has_been_active.label("has_been_active"),
+            Account.provisional_hash,
+            Account.provisional_expires_at,
             Account.pending_email,
             Guardianship.rank,
             Child.id.label("child_id"),

@@ -169,9 +169,9 @@ def list_remaining(uai: str, class_name: str | None, *, as_json: bool) -> None:
     """List the parents who still have to activate or to confirm an address, for the class teacher: names alone."""
     rows = class_lists.remaining(_school(uai, class_name), class_name)
     if as_json:
-        click.echo(dumped([dict(zip(_REMAINING, row, strict=True)) for row in rows]))
+        click.echo(dumped([dict(zip(_REMAINING, row[:-1], strict=True)) for row in rows]))
     else:
-        table(_REMAINING, rows)
+        table(_REMAINING, [row[:-1] for row in rows])
 
 
 @letters.command("remind")
@@ -185,7 +185,10 @@ def remind(uai: str, class_name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        click.echo(f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.nothing} with no need")
+        click.echo(
+            f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.later} to remind later (another "
+            f"mail went to the same address), {done.nothing} with no need"
+        )
 
 
 def _school(uai: str, class_name: str | None) -> School:

@@ -20,6 +20,7 @@ def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, bui
     first, second = pupil(build, "6e 1"), pupil(build, "6e 2")
     held = build.never_activated(children=[first], family_name="DUPONT")
     parent(build, second, family_name="ZOLA")
+    build.never_activated(children=[first], family_name="PERIME", provisional_expires_at=now())
     build.active(children=[first], family_name="ACTIF")
     build.active(children=[first], family_name="ATTEND", email=None, pending_email="a@exemple.fr")
     build.active(children=[first], family_name="SANS", email=None)
@@ -30,6 +31,7 @@ def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, bui
     assert [(row["pupil"], row["guardian"], row["state"]) for row in json.loads(answer.out)] == [
         ("LEROY Malo", "ATTEND Noémie", "email_to_confirm"),
         ("LEROY Malo", "DUPONT Noémie", "to_activate"),
+        ("LEROY Malo", "PERIME Noémie", "no_letter"),
         ("LEROY Malo", "REFAIT Noémie", "to_activate_again"),
         ("LEROY Malo", "SANS Noémie", "no_email"),
     ]
@@ -43,7 +45,10 @@ def test_parents_whose_address_waits_are_reminded_once_a_week(act: Run, build: B
     for number in range(2):
         build.active(children=[child], email=None, pending_email=f"p{number}@exemple.fr")
     build.active(children=[child], email=None, pending_email="s@exemple.fr", suspended_at=now())
-    expected = ({"sent": 2, "too_soon": 0, "nothing": 0}, {"sent": 0, "too_soon": 2, "nothing": 0})
+    expected = (
+        {"sent": 2, "too_soon": 0, "later": 0, "nothing": 0},
+        {"sent": 0, "too_soon": 2, "later": 0, "nothing": 0},
+    )
     for report in expected:
         assert json.loads(act("letters", "remind", "--school", COLLEGE, "--class", "6e 1", "--json").out) == report
     assert "0 reminded, 2 reminded a short time ago" in act("letters", "remind", "--school", COLLEGE).out

@@ -121,7 +121,7 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
     browser = colleagues.signed_in()
     page = unescape(browser.get("/classes").get_data(as_text=True))
     links = re.findall(r'<a href="(/recherche\?[^"]+)"><span class="vh">[^<]+</span>(\d+)</a>', page)
-    assert len(links) == 20
+    assert len(links) == 21
     for url, number in links:
         words = browser.get(url).get_data(as_text=True)
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
@@ -158,6 +158,29 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     assert db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link_ip%")).count() == 0
 
 
+def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
+    desk: Flask, colleagues: Colleagues, waiting: list[Account]
+) -> None:
+    for account in waiting:
+        account.pending_email = "Famille@exemple.fr" if account is waiting[0] else "famille@exemple.fr"
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Recevront un mail de rappel : 1" in page
+    assert "à la même adresse : 1" in page
+    remind(browser)
+    do_all()
+    told = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+    assert "Mails de rappel envoyés : 1." in told
+    assert "à la même adresse : 1. Réessayez plus tard" in told
+    assert "Déjà rappelés" not in told
+    db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link%")).delete()
+    db.session.commit()
+    page = browser.get(REMIND).get_data(as_text=True)
+    assert "Recevront un mail de rappel : 1" in page, "the second one, once the pause is over"
+    assert "Déjà rappelés depuis moins d’une semaine : 1" in page
+
+
 def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
     browser = colleagues.signed_in()
     token = browser.get(REMIND)
@@ -181,7 +204,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
 ) -> None:
     child = pupil(build, "6e 1", given_name="Zoé")
     rest = parent(build, child, family_name="=HYPERLINK(1)", school_email="file@exemple.fr")
-    held = build.never_activated(children=[child], family_name="DUPONT")
+    held = build.never_activated(children=[child, waiting[0].children[0]], family_name="DUPONT")
     parent(build, child, family_name="FERME", disabled_at=now())
     browser = colleagues.signed_in()
     page = browser.get("/classes/liste?classe=6e+1")
@@ -190,6 +213,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert "compte à activer avec le courrier" in words
     assert "adresse mail à confirmer, par le lien du mail" in words
     assert "DUPONT Noémie" in words
+    assert re.findall("<caption>(.*?)</caption>", words) == ["Responsables\u00a0: 4, avec une ligne pour chaque élève"]
     assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
     for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
         assert secret not in words
@@ -200,7 +224,8 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert lines[1:] == [
         '"6e 1";"LEROY Malo";"ADAM Noémie";"adresse mail à confirmer, par le lien du mail"',
         '"6e 1";"LEROY Malo";"BERNARD Noémie";"adresse mail à confirmer, par le lien du mail"',
-        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer avec le courrier"',
+        '"6e 1";"LEROY Malo";"DUPONT Noémie";"compte à activer avec le courrier"',
+        '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer : demander un courrier au secrétariat"',
         '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',
     ]
     listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))

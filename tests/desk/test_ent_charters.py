@@ -98,7 +98,7 @@ def accepted(build: Build, ent: RelyingParty, count: int) -> None:
 @pytest.mark.parametrize(
     ("role", "count", "sentence"),
     [
-        (Role.HEAD, 2, "67 % des comptes activés l’ont acceptée : 2 sur 3"),
+        (Role.HEAD, 2, "67 % des comptes avec un mot de passe choisi l’ont acceptée : 2 sur 3"),
         (Role.ENT_OPERATOR, 2, "Moins de dix personnes"),
         (Role.ENGINEER, 9, "Moins de dix personnes"),
         (Role.ENT_OPERATOR, 10, "Moins de dix personnes"),
@@ -118,7 +118,7 @@ def test_small_numbers_are_hidden_outside_the_school(
     ("people", "accepted", "sentence"),
     [
         (498, 495, "moins de dix ne l’ont pas encore fait"),
-        (505, 495, "Environ 98 % des comptes activés l’ont acceptée : 490 sur 500, arrondis"),
+        (505, 495, "Environ 98 % des comptes avec un mot de passe choisi l’ont acceptée : 490 sur 500, arrondis"),
         (0, 0, "Moins de dix personnes"),
     ],
 )

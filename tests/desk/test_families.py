@@ -214,7 +214,7 @@ def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
     answer = post(browser, f"{path}/debloquer", path)
     assert answer.headers["Location"] == f"{path}?fait=debloque"
-    assert "Les essais faux sont oubliés" in main_of(browser, answer.headers["Location"])
+    assert "Aucun essai faux ne compte plus" in main_of(browser, answer.headers["Location"])
     assert entries(AccountChanged.kind)[0].details["change"] == "unlocked"
     assert "Compte débloqué" in main_of(browser, path), "the events of the account tell it"
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from idp.db import db
 from idp.desk.jobs.models import State
 from idp.desk.school_files import words
 from idp.desk.staff.models import Role
-from idp.rostering.models import ImportBatch
+from idp.rostering.models import ImportBatch, ImportIssue
 from tests.architecture.tree import modules, parsed, sentences
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
@@ -30,6 +30,11 @@ def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Co
     assert batch is not None
     page = shown(head.get(f"/fichiers/imports/{batch.id}"))
     assert "FAMILLE50 Marie" in page
+    db.session.execute(update(ImportIssue).values(file="/srv/fichiers/familles.csv"))
+    db.session.commit()
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert "familles.csv, ligne" in page
+    assert "/srv" not in page, "the folder of a command's file"
     assert "idp account" not in page
     assert "son compte se ferme" not in page, "who leaves is no problem"
 

@@ -6,12 +6,13 @@ import uuid
 import pytest
 from flask import Flask
 
+from idp.clock import now
 from idp.db import db
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import names
 from idp.desk.staff import mails
-from idp.desk.staff.models import Role
+from idp.desk.staff.models import Role, StaffRole
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services
@@ -91,6 +92,11 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     assert to == head.email
     assert "Sylvie Marchand a vérifié un fichier des familles" in text
     assert text.rstrip().splitlines().count(mails.page_url(services().settings, f"/fichiers/{key}")) == 1
+    role = db.session.query(StaffRole).filter_by(staff_id=head.id)
+    role.update({"ended_at": now()})
+    db.session.commit()
+    assert hand_over(message) is Outcome.DROPPED, "the head has left the school"
+    role.update({"ended_at": None})
     db.session.query(JobFile).update({"content": b""})
     db.session.commit()
     assert hand_over(message) is Outcome.DROPPED

@@ -4,9 +4,11 @@ import hashlib
 import html
 import json
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -18,6 +20,7 @@ from idp.audit.events import AccountRead, CharterPublished, CodeIssued, Event, L
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import SettingsChanged
 from idp.clients.models import Client
+from idp.clock import today
 from idp.db import db
 from idp.desk import access
 from idp.desk.staff.models import Role, StaffAccount
@@ -85,11 +88,9 @@ def test_the_list_and_the_export_show_what_the_role_may_read(build: Build, colle
     offered = set(re.findall(r'<option value="(.+?)"', page.get_data(as_text=True)))
     assert {row["kind"] for row in data["entries"]} <= offered, "the filter has each act that the role reads"
     assert ("code.issued" in offered) == (role is Role.DPO), "a family's own act"
-    ids = [row["id"] for row in data["entries"]]
-    with_details = db.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(ids))).all()
-    assert len(with_details) == len(ids)
+    assert all(("id" in row) == (role is Role.DPO) for row in data["entries"]), "gaps tell of entries of others"
     text = page.get_data(as_text=True)
-    assert text.count("<tr>") - 1 == len(ids), "the page has the lines of the export"
+    assert text.count("<tr>") - 1 == len(data["entries"]), "the page has the lines of the export"
     for act in ("acte-secretaire", "acte-collegue", "acte-voisin", "acte-assistance", "acte-ailleurs"):
         assert (act in text) == (act in SCOPES[role]), act
 
@@ -197,7 +198,8 @@ def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: 
         {"acte": "x"},
         {"avant": "x_y"},
         {"avant": "9999-12-31T23:59:59.000000Z_1"},
-        {"avant": "2026-01-01T00:00:00Z_" + "9" * 40},
+        {"avant": "A" * 300},
+        {"avant": "é"},
         {"qui": "\x00a"},
     ],
 )
@@ -225,6 +227,7 @@ def test_a_page_has_fifty_lines_and_leads_to_the_next(desk: Flask, build: Build,
     first = browser.get("/journal").get_data(as_text=True)
     assert first.count("<tr>") - 1 == 50
     older = first.split('href="/journal?avant=')[1].split('"')[0]
+    assert str(today().year).encode() not in urlsafe_b64decode(unquote(older)), "neither instant nor id can be read"
     second = browser.get(f"/journal?avant={older}").get_data(as_text=True)
     assert second.count("<tr>") - 1 == 10
     assert ("n10." in first, "n9." in second, "n10." in second) == (True, True, False)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -10,8 +11,10 @@ from flask import Flask
 from sqlalchemy import create_engine, make_url
 
 from bench.desk import rows
+from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.desk.alerts import rules
+from idp.desk.journal.filters import cursor
 from idp.desk.staff.models import Role
 from idp.outbox.models import OutboxMessage
 from tests.builders import Build
@@ -62,7 +65,7 @@ def test_a_page_reads_few_entries(
     assert 0 < _entries_read(seen, settings) <= 1_000, "the alerts read the openings of a day"
     browser = colleagues.signed_in(Role.DPO)
     with listening(desk) as seen:
-        browser.get("/journal?avant=2026-03-01T00:00:00.000000Z_900")
+        browser.get("/journal", query_string={"avant": cursor(AuditEntry(at=datetime(2026, 3, 1, tzinfo=UTC), id=900))})
     assert 0 < _entries_read(seen, settings) <= 60, "the next page begins where this one ended"
 
 

@@ -34,7 +34,7 @@ def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, coll
     ours = build.active()
     theirs = build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
     browser = colleagues.signed_in(Role.HEAD)
-    assert "Comptes actifs concernés : 1." in shown(browser.get(PATH))
+    assert "Comptes avec un mot de passe choisi : 1." in shown(browser.get(PATH))
     assert "Tapez le mot BLOQUER" in post(browser, PATH, word="oui", uai=COLLEGE).get_data(as_text=True)
     assert not blocked(ours)
     job = key_of(post(browser, PATH, word="bloquer", uai=LYCEE))
@@ -68,7 +68,7 @@ def test_an_engineer_names_the_school(build: Build, colleagues: Colleagues) -> N
         assert not re.search(r"(?<!moins de )\b(0|1|10)\b( ici|\.<| sur )", text), (
             "no exact number of a school's families"
         )
-    assert "Comptes actifs concernés : moins de 10." in shown(browser.get(page)), "the same when nobody is left"
+    assert "Comptes avec un mot de passe choisi : moins de 10." in shown(browser.get(page)), "also when nobody is left"
     row = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
     assert row.details["count"] == 1
     journal = shown(browser.get("/journal"))
@@ -82,7 +82,7 @@ def test_the_page_says_how_many_need_a_letter(build: Build, colleagues: Colleagu
     build.active()
     build.active(email=None)
     page = shown(colleagues.signed_in(Role.HEAD).get(PATH))
-    assert "Comptes actifs concernés : 2." in page
+    assert "Comptes avec un mot de passe choisi : 2." in page
     assert "a besoin d’un nouveau courrier : 1 ici." in page
 
 

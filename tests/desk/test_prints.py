@@ -169,7 +169,7 @@ def test_valid_letters_are_renewed_only_when_asked(desk: Flask, colleagues: Coll
     page = browser.get(PATH).get_data(as_text=True)
     assert "Recevront un courrier : 0" in page
     assert "Courrier encore valable : 1" in page
-    assert "Compte déjà activé : 1" in page
+    assert "Mot de passe déjà choisi : 1" in page
     answer = post(browser, PATH, word="IMPRIMER", layout="letters")
     assert "personne à qui imprimer" in answer.get_data(as_text=True)
     job = ask(browser, renew="y")

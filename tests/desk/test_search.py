@@ -233,6 +233,7 @@ def test_the_first_page_has_the_search_for_whom_may_use_it(colleagues: Colleague
         page = colleagues.signed_in(role).get("/").get_data(as_text=True)
         assert ('action="/recherche"' in page) is has_search
         assert ('<input id="q" name="q"' in page) is has_search
+        assert ('autofocus=""' in page) is has_search, "as on the page of the search"
 
 
 def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str, Child]) -> None:

@@ -58,6 +58,7 @@ def test_each_account_has_one_state(build: Build, colleagues: Colleagues) -> Non
     [row], whole = figures.by_class(build.school().id)
     assert (row.name, row.counts, row.accounts) == ("6e 1", list(ALL.values()), 11)
     assert (whole.counts, whole.activated, whole.waiting) == (row.counts, 4, 1)
+    assert (row.closed, whole.closed) == (1, 1)
 
 
 def test_an_account_counts_once_in_a_school(build: Build) -> None:
@@ -71,10 +72,12 @@ def test_an_account_counts_once_in_a_school(build: Build) -> None:
 
 def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None:
     family(build, **ALL)
+    build.active(children=[build.child()], email="x@exemple.fr", suspended_at=now())
     page = colleagues.signed_in(Role.SECRETARY).get("/activation")
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"
     assert "4 comptes activés sur 11, soit 36" in text
+    assert "qui ne sont pas dans ces nombres\u00a0: 1." in text, "suspended"
     assert "1 attend la confirmation de son adresse mail." in text
     assert "moins\u00a0de" not in text
     assert 'role="img" aria-labelledby="classes-t classes-d"' in text

@@ -282,7 +282,10 @@ def test_a_head_hands_over_to_another(colleagues: Colleagues, build: Build) -> N
     own = colleagues.grant(staff, Role.HEAD)
     browser, _ = colleagues.session(staff)
     named(colleagues, "Suivante", Role.HEAD)
-    assert post(browser, f"/equipe/{own.id}/terminer").headers["Location"] == "/equipe?fait=termine"
+    answer = post(browser, f"/equipe/{own.id}/terminer")
+    assert answer.headers["Location"] == "/connexion?fait=termine"
+    assert "Votre accès est terminé." in browser.get(answer.headers["Location"]).get_data(as_text=True)
+    assert "Votre accès est terminé." not in browser.get("/connexion").get_data(as_text=True)
 
 
 @pytest.mark.parametrize("role", MANAGERS)

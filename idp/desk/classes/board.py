@@ -49,11 +49,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Board:
-    """The lines of the classes of a school, that of the whole school, and the states of its columns."""
+    """The lines of the classes of a school, that of the whole school, and the states of its columns.
+
+    `closed` is the number of accounts that are closed or suspended, and so on no line.
+    """
 
     lines: list[Line]
     whole: Line
     states: Sequence[Group]
+    closed: int
 
     @property
     def titles(self) -> list[str]:
@@ -71,7 +75,7 @@ def of_school(school: School) -> Board:
     rows, whole = figures.by_class(school.id)
     counted = dict(zip(STATES, whole.counts, strict=True))
     states = [state for state in STATES if state is not Group.BLOCKED or counted[state]]
-    return Board([_line(row, states) for row in rows], _line(whole, states), states)
+    return Board([_line(row, states) for row in rows], _line(whole, states), states, whole.closed)
 
 
 def _line(row: Row, states: Sequence[Group]) -> Line:

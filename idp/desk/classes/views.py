@@ -145,7 +145,7 @@ def remind() -> Response:
     if chosen is None:
         return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
-    due = [person for person in people if not person.is_reminded]
+    due = [person for person in people if not person.is_reminded and not person.is_later]
     if request.method == "POST" and form.word.is_typed():
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
@@ -160,6 +160,9 @@ def remind() -> Response:
     ]
     if reminded := [person.guardian for person in people if person.is_reminded]:
         groups.append(Group(gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded)), reminded))
+    if later := [person.guardian for person in people if person.is_later]:
+        title = gettext("Plus tard, car un autre mail part ou vient de partir à la même adresse : %(n)s", n=len(later))
+        groups.append(Group(title, later))
     if people:
         _journal(chosen, len(people))
     page = render_template("desk/classes/rappel.html", chosen=chosen, form=form, groups=groups, count=len(due))
@@ -173,7 +176,9 @@ def names() -> Response:
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
-    page = render_template("desk/classes/liste.html", chosen=chosen, rows=_remaining(chosen), words=MISSING)
+    rows = _remaining(chosen)
+    people = len({row.account_id for row in rows})
+    page = render_template("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
     return make_response(page)
 
 

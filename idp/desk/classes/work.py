@@ -4,6 +4,7 @@ After a kill it runs again; the limit of one reminder a week and account skips t
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from flask_babel import gettext
 
@@ -23,10 +24,10 @@ def run(running: Running) -> Finished:
     people = [person.account_id for person in class_lists.waiting(school, running.parameters["class"])]
 
     def progress(reminded: Reminded) -> None:
-        running.tick(reminded.sent + reminded.too_soon + reminded.nothing, len(people))
+        running.tick(sum(asdict(reminded).values()), len(people))
 
     reminded = class_lists.remind(running.settings, people, progress)
-    return Finished({"sent": reminded.sent, "too_soon": reminded.too_soon, "nothing": reminded.nothing})
+    return Finished(asdict(reminded))
 
 
 def describe(job: Job) -> Sequence[str]:
@@ -39,9 +40,13 @@ def describe(job: Job) -> Sequence[str]:
     sentences = [
         gettext("Mails de rappel envoyés : %(n)s.", n=result.get("sent", 0)),
         gettext("Déjà rappelés depuis moins d’une semaine : %(n)s.", n=result.get("too_soon", 0)),
+        gettext(
+            "Un autre mail vient de partir à la même adresse : %(n)s. Réessayez plus tard, après une minute au moins.",
+            n=result.get("later", 0),
+        ),
         gettext("Plus rien à confirmer : %(n)s.", n=result.get("nothing", 0)),
     ]
     return [
         sentences[0],
-        *(s for s, key in zip(sentences[1:], ("too_soon", "nothing"), strict=True) if result.get(key)),
+        *(s for s, key in zip(sentences[1:], ("too_soon", "later", "nothing"), strict=True) if result.get(key)),
     ]

@@ -208,11 +208,11 @@ def acceptance(client: Client) -> str:
     if not in_school:
         return _rounded_acceptance(people, accepted)
     if not people:
-        return str(gettext("Aucun parent n’a encore activé son compte."))
+        return str(gettext("Aucun parent n’a encore choisi son mot de passe."))
     share = round(100 * accepted / people)
     return str(
         gettext(
-            "%(share)s %% des comptes activés l’ont acceptée : %(accepted)s sur %(people)s.",
+            "%(share)s %% des comptes avec un mot de passe choisi l’ont acceptée : %(accepted)s sur %(people)s.",
             share=share,
             accepted=accepted,
             people=people,
@@ -228,8 +228,8 @@ def _rounded_acceptance(people: int, accepted: int) -> str:
         return str(gettext("Moins de dix personnes l’ont acceptée, ou moins de dix ne l’ont pas encore fait."))
     return str(
         gettext(
-            "Environ %(share)s %% des comptes activés l’ont acceptée : %(accepted)s sur %(people)s, arrondis à la "
-            "dizaine du dessous.",
+            "Environ %(share)s %% des comptes avec un mot de passe choisi l’ont acceptée : %(accepted)s sur "
+            "%(people)s, arrondis à la dizaine du dessous.",
             share=round(100 * shown[0] / shown[2]),
             accepted=shown[0],
             people=shown[2],

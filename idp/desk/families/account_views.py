@@ -38,7 +38,7 @@ def show(account: uuid.UUID) -> Response:
             "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et touche le "
             "lien du dernier message : les liens d’avant ne marchent plus."
         ),
-        "debloque": gettext("Les essais faux sont oubliés : le parent peut essayer de nouveau tout de suite."),
+        "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
     }
     return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))
 
@@ -75,13 +75,13 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
     last = account.last_sign_in_at
-    rows.append((_l("Activé"), _activated(account)))
+    rows.append((_l("Mot de passe choisi"), _chosen_password(account)))
     rows.append((_l("Dernière connexion"), _l("le %(day)s", day=i18n.day(last)) if last else _l("jamais")))
     return rows
 
 
-def _activated(account: Account) -> Any:
-    """Return when the account was activated, also if a new letter has closed it since."""
+def _chosen_password(account: Account) -> Any:
+    """Return when the letter was used for a password, also if a new letter has closed it since."""
     if account.activated_at is not None:
         return _l("le %(day)s", day=i18n.day(account.activated_at))
     if account.first_activated_at is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import disputes, school_notices
@@ -39,7 +39,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("letter.drawn", ""): _l("Courrier préparé"),
     ("letter.reissued", ""): _l("Nouveau courrier préparé"),
     ("letter.linked", ""): _l("Autre courrier ajouté au compte"),
-    ("activation.completed", ""): _l("Compte activé : mot de passe choisi"),
+    ("activation.completed", ""): _l("Mot de passe choisi avec le courrier"),
     ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
     ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
     ("email.confirmed", ""): _l("Adresse mail confirmée"),
@@ -233,10 +233,20 @@ def _open_notices(accounts: Collection[uuid.UUID]) -> Sequence[SchoolNotice]:
 
 
 def events(account: Account) -> list[DatedLine]:
-    """Return the last events of an account that a colleague needs, newest first, each once."""
+    """Return the last events of an account that a colleague needs, newest first, each once.
+
+    An event about a tie is for those who may read the pupil, as the decision is (`suspended.decisions`).
+    """
+    here = (
+        select(Child.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account.id, access.children())
+    )
+    readable = ["", *map(str, db.session.scalars(here))]
+    child = func.coalesce(AuditEntry.details["child"].as_string(), "")
     chosen = (
         select(AuditEntry)
-        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS))
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(2 * _EVENTS)
     )

@@ -1,6 +1,7 @@
 """The filters of the journal: who acted, act, days, the account concerned."""
 
 import uuid
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -9,6 +10,7 @@ from typing import Any
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, select
 
+from idp import encrypted
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit.models import AuditEntry
@@ -18,10 +20,14 @@ from idp.desk import access, typed
 from idp.desk.access import Right
 from idp.desk.journal import authors
 from idp.desk.journal.authors import TooManyError
+from idp.encrypted import UndecryptableError
 from idp.operations.personal_data.words import EVENTS
+from idp.services import services
 from idp.web import i18n
 
 _LONGEST = 80
+_PURPOSE = "journal cursor"
+_MOST_OF_CURSOR = 200
 _FIRST_DAY = date(1970, 1, 2)
 """The journal has no earlier entry, and the databases compare no much earlier instant."""
 
@@ -145,14 +151,20 @@ def _shown(text: str) -> str:
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:
-    """Read « INSTANT_ID », with the instant in ISO 8601 (`cursor`); return None for another text."""
-    moment, _, key = text.partition("_")
+    """Read the text of `cursor`: an instant and an id; return None for another text."""
     try:
-        return datetime.fromisoformat(moment).astimezone(UTC), int(key[:18])
-    except (ValueError, OverflowError):
+        sealed = urlsafe_b64decode(text[:_MOST_OF_CURSOR])
+        content = encrypted.decrypt(services().settings.secrets, _PURPOSE, sealed, "")
+    except (UndecryptableError, ValueError):
         return None
+    moment, _, key = content.decode().partition("_")
+    return datetime.fromisoformat(moment), int(key)
 
 
 def cursor(entry: AuditEntry) -> str:
-    """Return the text that leads to the entries before `entry`."""
-    return f"{entry.at.strftime('%Y-%m-%dT%H:%M:%S.%fZ')}_{entry.id}"
+    """Return the text that leads to the entries before `entry`.
+
+    It is encrypted: the gaps between the ids tell a role that reads a few entries how many others there are, and when.
+    """
+    content = f"{entry.at.astimezone(UTC).isoformat()}_{entry.id}"
+    return urlsafe_b64encode(encrypted.encrypt(services().settings.secrets, _PURPOSE, content.encode(), "")).decode()

@@ -32,7 +32,7 @@ REFUSALS: dict[str, LazyString] = {
     Refusal.NOT_HERE: _l(
         "Ce compte n’a plus d’enfant dans votre établissement : l’autre établissement imprime le courrier."
     ),
-    Refusal.NO_REASON: _l("Le compte vient d’être activé : revenez à la page du compte, puis recommencez."),
+    Refusal.NO_REASON: _l("Le mot de passe vient d’être choisi : revenez à la page du compte, puis recommencez."),
     Refusal.TOO_MANY: _l("Il y a trop de courriers pour une seule impression : imprimez classe par classe."),
     Refusal.CHANGED: _l("Le compte a changé depuis l’ouverture de cette page. Vérifiez, puis recommencez."),
     "no_print": _l("La première impression n’est plus connue ici : recommencez depuis la page Classes."),
@@ -51,8 +51,10 @@ SKIPS: dict[str, LazyString] = {
     Skip.SUSPENDED: _l("Accès suspendu"),
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),
-    Skip.ACTIVE: _l("Compte déjà activé"),
-    Skip.WAS_ACTIVE: _l("Compte déjà activé, fermé par un nouveau courrier (un courrier à la fois, avec un motif)"),
+    Skip.ACTIVE: _l("Mot de passe déjà choisi"),
+    Skip.WAS_ACTIVE: _l(
+        "Mot de passe déjà choisi, compte fermé par un nouveau courrier (un courrier à la fois, avec un motif)"
+    ),
 }
 """Why a person got no letter, most pressing first."""
 

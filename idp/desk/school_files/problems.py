@@ -6,6 +6,7 @@ are named with the pupil. Lines of a file that say the same of one key are one p
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import NamedTuple
 
 from flask_babel import gettext
@@ -92,12 +93,17 @@ def grouped(issues: Iterable[NamedIssue]) -> list[Problem]:
     return [_problem(same, followers) for same in groups.values()]
 
 
+def _without_folder(file: str) -> str:
+    """Return the name of a file that a command imported, without its folder on the server; another name stays."""
+    return PurePath(file).name if PurePath(file).is_absolute() else file
+
+
 def _problem(same: Sequence[NamedIssue], followers: dict[str, list[str]]) -> Problem:
     first = same[0]
     following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
     return Problem(
         first.severity,
-        first.file,
+        _without_folder(first.file),
         list(dict.fromkeys(issue.line for issue in same)),
         first.key,
         first.person,

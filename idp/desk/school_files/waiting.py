@@ -104,13 +104,16 @@ def tell(check: Job) -> None:
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the mail about a check that waits for the direction (outbox handler); drop it if it waits no longer."""
+    """Send the mail about a check that waits for the direction (outbox handler).
+
+    Drop it if the check waits no longer, or if the recipient's role at the school has ended.
+    """
     recipient = mails.find_recipient(message.payload["recipient"])
     check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
     if recipient is None or check is None:
         return Outcome.DROPPED
     end, school = until(settings, check), db.session.get(School, check.school_id)
-    if end is None or school is None:
+    if end is None or school is None or recipient.id not in heads(school.id, check.staff_id):
         return Outcome.DROPPED
     return mails.send(
         message,

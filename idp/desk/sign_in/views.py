@@ -71,6 +71,7 @@ def _page(form: CodeForm, error: str = "") -> Response:
             "desk/sign_in/connexion.html",
             form=form,
             error=error,
+            ended=request.args.get("fait") == "termine",
             has_academy=bool(settings.desk_oidc_issuer),
             suite=onward.path(),
             kept_until=keeping.kept_until(onward.path()),

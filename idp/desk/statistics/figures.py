@@ -35,11 +35,12 @@ STATES = (
 
 @dataclass(frozen=True)
 class Row:
-    """The accounts of a class or a school, by state, in the order of `STATES`."""
+    """The accounts of a class or a school, by state, in the order of `STATES`; `closed` is the number of the others."""
 
     key: str
     name: str
     counts: list[int] = field(default_factory=list)
+    closed: int = 0
 
     @property
     def accounts(self) -> int:
@@ -118,17 +119,13 @@ def _counted(of_schools: Select[Any]) -> list[Row]:
 
 
 def _stated(counted_ties: Select[Any]) -> Select[Any]:
-    """Return the rows of a statement with the state of their `account_id`, without closed accounts."""
+    """Return the rows of a statement with the state of their `account_id`."""
     of_key = counted_ties.subquery()
-    return (
-        select(of_key, standing.group().label("state"))
-        .join(Account, Account.id == of_key.c.account_id)
-        .where(Account.where_enabled(now()))
-    )
+    return select(of_key, standing.group().label("state")).join(Account, Account.id == of_key.c.account_id)
 
 
 def _row(key: str, name: str, counts: Mapping[str, int]) -> Row:
-    return Row(key, name, [counts.get(state.value, 0) for state in STATES])
+    return Row(key, name, [counts.get(state.value, 0) for state in STATES], counts.get(Group.CLOSED.value, 0))
 
 
 @dataclass(frozen=True)

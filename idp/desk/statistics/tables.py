@@ -12,7 +12,7 @@ from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.desk.statistics import counting, figures, suppression
 from idp.desk.statistics.counting import Figures
 from idp.desk.statistics.figures import STATES, Row
-from idp.desk.statistics.suppression import Cell, Hidden
+from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,13 @@ def in_words(cell: Cell) -> str:
 
 
 def number(count: int) -> str:
-    """Return a number of accounts of one school in words: a person outside the school sees it in tens."""
-    cells: list[Cell] = [count] if sees_all() else suppression.rounded([suppression.alone([count])])[0]
-    return in_words(cells[0])
+    """Return a number of accounts of one school in words: a person outside the school sees « de 10 à 19 »."""
+    if sees_all():
+        return in_words(count)
+    [[cell]] = suppression.rounded([suppression.alone([count])])
+    if isinstance(cell, Hidden):
+        return in_words(cell)
+    return str(gettext("de %(least)s à %(most)s", least=in_words(cell), most=in_words(cell + THRESHOLD - 1)))
 
 
 @dataclass(frozen=True)

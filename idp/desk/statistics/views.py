@@ -43,6 +43,7 @@ def _of_school(school: School) -> dict[str, Any]:
         "weeks": pictures.of_weeks(shown.weeks),
         "classes": pictures.of_classes(shown.rows) if shown.rows else None,
         "summary": tables.summary(shown.whole),
+        "closed": shown.whole.closed,
         "at": now(),
         "next": "",
     }
@@ -50,7 +51,15 @@ def _of_school(school: School) -> dict[str, Any]:
 
 def _of_scope() -> dict[str, Any]:
     figures = tables.of_scope()
-    page: dict[str, Any] = {"tables": [], "weeks": None, "classes": None, "summary": "", "at": None, "next": ""}
+    page: dict[str, Any] = {
+        "tables": [],
+        "weeks": None,
+        "classes": None,
+        "summary": "",
+        "closed": 0,
+        "at": None,
+        "next": "",
+    }
     if figures is None:
         return page
     number = min(max(request.args.get("page", 1, type=int), 1), 1000)

@@ -19,7 +19,7 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.staff import invitations, posts, team
+from idp.desk.staff import invitations, posts, sessions, team
 from idp.desk.staff.invitations import Grant, InvitationError
 from idp.desk.staff.models import Role
 from idp.desk.staff.names import role_name
@@ -164,6 +164,10 @@ def end(key: UUID) -> Response:
         team.end(row.role.id, by=access.role())
     except TeamError as error:
         return _list(_explain(error.refusal))
+    if _is_own(row) and not posts.of_staff(row.staff.id):
+        response = see_other(url_for("sign_in.sign_in", fait="termine"))
+        sessions.clear_cookie(response)
+        return response
     return see_other(url_for("team.show", fait="termine"))
 
 
