@@ -137,8 +137,8 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
     keys = [str(key) for key in first]
     reminded = guard.remaining_waits(limits.REMINDER, keys)
     paused = guard.remaining_waits(limits.RESEND_LINK_ACCOUNT, keys)
-    addresses = {fold_email(row.pending_email) for row in first.values()}
-    mailboxes = set(guard.remaining_waits(limits.RESEND_LINK_MAILBOX, addresses))
+    emails_to_confirm = {fold_email(row.pending_email) for row in first.values()}
+    mailboxes = set(guard.remaining_waits(limits.RESEND_LINK_MAILBOX, emails_to_confirm))
     rows = sorted(first.values(), key=lambda row: (class_order(row.class_name), *_by_name(row)))
     people = []
     for row in rows:
