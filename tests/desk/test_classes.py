@@ -170,10 +170,10 @@ def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
     assert "à la même adresse : 1" in page
     remind(browser)
     do_all()
-    preview = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
-    assert "Mails de rappel envoyés : 1." in preview
-    assert "à la même adresse : 1. Réessayez plus tard" in preview
-    assert "Déjà rappelés" not in preview
+    result = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+    assert "Mails de rappel envoyés : 1." in result
+    assert "à la même adresse : 1. Réessayez plus tard" in result
+    assert "Déjà rappelés" not in result
     db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link%")).delete()
     db.session.commit()
     page = browser.get(REMIND).get_data(as_text=True)
