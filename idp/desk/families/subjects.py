@@ -51,6 +51,8 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("password.changed", ""): _l("Mot de passe changé"),
     ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),
     ("guardianship.disputed", ""): _l("« Je ne suis pas le représentant légal »"),
+    ("guardianship.waits", ""): _l("Nouveau responsable : attend la direction"),
+    ("guardianship.admitted", ""): _l("Nouveau responsable : la direction donne accès à l’élève"),
     ("dispute.settled", ""): _l("Signalement réglé"),
     ("account.renamed", ""): _l("Nom corrigé"),
     ("account.suspended", ""): _l("Accès suspendu"),

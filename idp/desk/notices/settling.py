@@ -144,6 +144,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
         elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
             suspension.admit(notice.id, reply.kept)
+        elif kind is Kind.GUARDIAN_WAITS:
+            suspension.keep_out(notice.id, reply.kept)
         else:
             _note(notice, reply)
     except RefusedError as refused:

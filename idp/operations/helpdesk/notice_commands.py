@@ -162,4 +162,7 @@ def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
     ).one()
     if refusal is Refusal.DISPUTED:
         return f"{notice.kind} is a dispute: settle it with `idp account disputes {plain(username)}`"
+    if refusal is Refusal.WAITS:
+        name = plain(username)
+        return f"{name} waits for the head: `idp account reopen {name}`, or `idp account suspend {name} --child KEY`"
     return f"{notice_id} was settled by {plain(notice.settled_by) or 'an operator'} at {instant(notice.settled_at)}"
