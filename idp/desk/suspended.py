@@ -118,10 +118,11 @@ def _shown(row: Suspension, child: Child | None) -> Shown:
 def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:
     """Return the decisions about accounts that the post may read, by account, the youngest first.
 
-    The decision of another school about the whole account is named without its reason, because it holds here too.
+    A guardian who waits for the head is in no decision. The decision of another school about the whole account is
+    named without its reason, because it holds here too.
     """
     moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
-    chosen = select(Suspension).where(Suspension.account_id.in_(accounts))
+    chosen = select(Suspension).where(Suspension.account_id.in_(accounts), ~Suspension.awaits_head)
     rows = db.session.scalars(chosen.order_by(Suspension.begins_at.desc(), Suspension.id))
     readable = [row for row in rows if is_in_scope(row) or (row.child_id is None and row.holds_at(moment))]
     for item in all_shown(readable):
@@ -136,6 +137,6 @@ def holding_here() -> ColumnElement[bool]:
     """
     school = access.post().school
     if school is None:
-        return Suspension.where_holding(now()) & Suspension.school_id.is_(None)
+        return Suspension.where_decided(now()) & Suspension.school_id.is_(None)
     concerned = Suspension.child_id.is_(None) | (Suspension.school_id == school.id)
-    return Suspension.where_holding(now()) & concerned & access.accounts()
+    return Suspension.where_decided(now()) & concerned & access.accounts()

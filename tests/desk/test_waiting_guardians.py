@@ -7,11 +7,19 @@ import pytest
 from sqlalchemy import select
 
 from idp.accounts.models import Guardianship, School, SchoolNotice
+from idp.accounts.suspensions.models import Suspension
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.desk.staff.models import Role
+from idp.letters import recipients
+from idp.letters.recipients import Skip
+from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
+from tests.desk.colleagues import Colleagues
+from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
 
@@ -40,3 +48,46 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     assert tie.suspended_until == until
     other = suspension.suspend(account.id, replace(judged, reference="RG 26/2"))
     assert other.id != row.id
+
+
+def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo], provisional_hash=None, given_name="Ysolde")
+    wait(account)
+    browser = colleagues.signed_in(Role.HEAD)
+    family, own = text_of(browser, f"/familles/{malo.id}"), text_of(browser, f"/comptes/{account.id}")
+    for page in (family, own, text_of(browser, "/recherche?q=leroy")):
+        assert "Attend la direction" in page
+        assert "Lien suspendu" not in page
+        assert "a suspendu" not in page
+        assert "/courrier" not in page
+    assert "Ne dites rien de cet élève" in family
+    assert "La direction décide dans « Signalements »." in family
+    letter = text_of(browser, f"/comptes/{account.id}/courrier")
+    assert "Cette personne attend la direction" in letter
+    assert "n’a plus d’enfant" not in letter
+    listed = text_of(browser, "/suspensions")
+    assert "Aucun compte et aucun lien n’est suspendu" in listed
+    assert "Suspendu en ce moment" not in text_of(browser, f"/comptes/{account.id}/suspension")
+    [row] = db.session.scalars(select(Suspension))
+    assert browser.get(f"/comptes/{account.id}/suspension/{row.id}/reouverture").status_code == 404
+    chosen, skipped = recipients.in_school(build.school(), None, renew=False)
+    assert (chosen, [person.skip for person in skipped]) == ([], [Skip.WAITS])
+    told = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
+    assert "guardianship.waits" in told
+    assert not {"account.suspended", "account.reopened"}.intersection(told), "« Mes connexions » names these"
+    assert "guardianship.waits" not in acts.KINDS
+
+
+def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo], provisional_hash=None)
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    browser = colleagues.signed_in()
+    for path in (f"/familles/{malo.id}", f"/comptes/{account.id}"):
+        page = text_of(browser, path)
+        assert "Il vous faut un courrier" not in page
+        assert "/courrier" not in page
+        assert "Demandez à la direction" in page
+    letter = text_of(browser, f"/comptes/{account.id}/courrier")
+    assert "Le lien de cette personne avec l’élève est suspendu" in letter

@@ -11,6 +11,7 @@ from typing import Any
 from idp.accounts.models import Account
 from idp.desk import access
 from idp.desk.access import Right
+from idp.desk.ties import CutOff
 from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of
 
 
@@ -29,6 +30,7 @@ class Subject:
     holding: Sequence[Standing]
     wait_seconds: int
     open_notices: int
+    cut_off: CutOff | None
 
     @property
     def standing(self) -> Standing:
