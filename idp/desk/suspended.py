@@ -10,11 +10,11 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy.orm import aliased, joinedload
 
-from idp.accounts.models import Child, School
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.models import Child, Guardianship, School
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
@@ -128,6 +128,22 @@ def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]
     for item in all_shown(readable):
         by_account[item.row.account_id].append(item)
     return by_account
+
+
+def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of some accounts that are guardians of a pupil to whom somebody's access is suspended."""
+    if not accounts:
+        return set()
+    moment, closed = now(), aliased(Guardianship)
+    decided = exists().where(
+        closed.child_id == Guardianship.child_id,
+        Suspension.account_id == closed.account_id,
+        or_(Suspension.child_id.is_(None), Suspension.child_id == closed.child_id),
+        Suspension.where_decided(moment),
+    )
+    kept = exists().where(KeptSuspension.child_id == Guardianship.child_id, KeptSuspension.where_holding(moment))
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts), Guardianship.is_unended)
+    return set(db.session.scalars(ties.where(or_(decided, kept))))
 
 
 def holding_here() -> ColumnElement[bool]:

@@ -6,11 +6,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.models import Guardianship, School, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions import kept
+from idp.accounts.suspensions.models import Suspension, Wait
+from idp.accounts.suspensions.traces import Traces
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
@@ -18,7 +22,7 @@ from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
-from tests.desk.colleagues import Colleagues
+from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
@@ -77,6 +81,58 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     assert "guardianship.waits" in told
     assert not {"account.suspended", "account.reopened"}.intersection(told), "« Mes connexions » names these"
     assert "guardianship.waits" not in acts.KINDS
+
+
+def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
+    malo, zoe, school = build.child("Malo"), build.child("Zoé"), build.school()
+    names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
+    father = build.active(children=[malo], **names)
+    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", child=malo.id, school=school))
+    added = build.never_activated(children=[malo], given_name="Ysolde", family_name="AUTRE", civility="Mme")
+    alike = build.never_activated(children=[zoe], **names | {"family_name": "MARCHANT"})
+    wait(added)
+    wait(alike, why=Wait.ALIKE)
+    browser = colleagues.signed_in(Role.HEAD)
+    sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        page = text_of(browser, f"/signalements/{notice.id}")
+        assert [key for key, sentence in sentences.items() if sentence in page] == [notice.account_id]
+        assert f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)' in page
+        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
+        assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+    suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
+    assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
+    with unit_of_work():
+        kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
+
+
+@pytest.mark.row("R-14")
+@each_row("is_erased", [False, True])
+def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
+    colleagues: Colleagues, build: Build, *, is_erased: bool
+) -> None:
+    malo, school = build.child("Malo"), build.school()
+    account, free = build.active(children=[malo]), build.active()
+    if is_erased:
+        with unit_of_work():
+            kept.keep(build.settings.secrets, malo.id, None, Traces.of([]))
+    else:
+        suspension.suspend(build.active(children=[malo]).id, Decision(reason=WHY, child=malo.id, school=school))
+    with unit_of_work():
+        for row in (account, free):
+            school_notices.add(Kind.NAME_IN_DOUBT, row.id, [school.id])
+    of = {n.account_id: n.id for n in db.session.scalars(select(SchoolNotice)) if n.settled_at is None}
+    names = {"sentence": "vu au dossier", "given_name": "Jean", "family_name": "MARCHAND"}
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    assert "seule la direction répond" in text_of(secretary, f"/signalements/{of[account.id]}")
+    assert post(secretary, f"/signalements/{of[account.id]}/raison", "/", **names).status_code == 404
+    assert post(secretary, f"/signalements/{of[free.id]}/raison", **names).status_code == 303
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(f"/signalements/{of[account.id]}/raison").headers["Location"].startswith("/preuve?")
+    assert post(head, f"/signalements/{of[account.id]}/raison", **names).status_code == 303
+    assert db.session.get_one(Account, account.id, populate_existing=True).family_name == "MARCHAND"
 
 
 def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: Colleagues, build: Build) -> None:

@@ -98,3 +98,8 @@ class KeptSuspension(UuidKey, Base):
     def where_over(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows whose suspension is over at `moment`."""
         return cls.until <= moment
+
+    @classmethod
+    def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the rows whose suspension holds at `moment`."""
+        return or_(cls.until.is_(None), cls.until > moment)
