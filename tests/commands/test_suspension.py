@@ -251,13 +251,20 @@ def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: 
 def test_an_erasure_keeps_nothing_of_a_guardian_who_only_waited(act: Run, build: Build) -> None:
     account = build.active()
     wait(account)
-    [notice] = db.session.scalars(select(SchoolNotice.id))
-    refused = act("school", "notices", "--settle", str(notice), "--sentence", "vu")
-    assert "waits for the head" in refused.err
     [listed] = json.loads(act("account", "suspensions", account.username, "--json").out)
     assert listed["state"] == "waits for the head"
     assert act("account", "erase", account.username, "--yes", "--reason", "demande").code == 0
     assert db.session.query(KeptSuspension).count() == 0
+
+
+def test_an_operator_who_settles_the_notice_about_a_guardian_who_waits_suspends_the_tie(act: Run, build: Build) -> None:
+    account = build.active()
+    wait(account)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert act("school", "notices", "--settle", str(notice.id), "--sentence", "vu au dossier").code == 0
+    youngest, waited = json.loads(act("account", "suspensions", account.username, "--json").out)
+    assert (youngest["state"], youngest["reason"], waited["state"]) == ("in force", "vu au dossier", "over")
+    assert db.session.get_one(SchoolNotice, notice.id, populate_existing=True).settled_at is not None
 
 
 def test_a_suspended_account_without_a_child_is_not_erased(act: Run, build: Build) -> None:

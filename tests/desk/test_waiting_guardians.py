@@ -77,9 +77,9 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     assert browser.get(f"/comptes/{account.id}/suspension/{row.id}/reouverture").status_code == 404
     chosen, skipped = recipients.in_school(build.school(), None, renew=False)
     assert (chosen, [person.skip for person in skipped]) == ([], [Skip.WAITS])
-    told = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
-    assert "guardianship.waits" in told
-    assert not {"account.suspended", "account.reopened"}.intersection(told), "« Mes connexions » names these"
+    events = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
+    assert "guardianship.waits" in events
+    assert not {"account.suspended", "account.reopened"}.intersection(events), "« Mes connexions » names these"
     assert "guardianship.waits" not in acts.KINDS
 
 

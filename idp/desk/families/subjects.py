@@ -168,10 +168,10 @@ def view(account: Account, decisions: Sequence[Shown]) -> GuardianView:
     cut_off = ties.cut_off(account, access.children())
     subject = Subject(account, standings(account), waits, db.session.scalar(counted) or 0, cut_off)
     closing = [item for item in decisions if item.holds and not item.is_tie]
-    said = words.OF[subject.standing]
-    if cut_off is not None and said.step == _LETTER:
-        said = words.CUT_OFF[cut_off]
-    return GuardianView(subject, said, actions.offered(subject), closing)
+    sentences = words.OF[subject.standing]
+    if cut_off is not None and sentences.step == _LETTER:
+        sentences = words.CUT_OFF[cut_off]
+    return GuardianView(subject, sentences, actions.offered(subject), closing)
 
 
 def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:

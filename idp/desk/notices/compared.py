@@ -42,8 +42,8 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
     by_school: dict[tuple[uuid.UUID, uuid.UUID | None], Wait] = {}
     for account_id, school_id, wait in rows:
         by_school[account_id, school_id] = max(Wait(wait), by_school.get((account_id, school_id), Wait.ALIKE))
-    found = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in of_kind}
-    return {key: wait for key, wait in found.items() if wait}
+    waits_by_notice = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in of_kind}
+    return {key: wait for key, wait in waits_by_notice.items() if wait}
 
 
 def people(notice: SchoolNotice) -> list[Compared]:
