@@ -18,6 +18,10 @@ CIVILITIES = frozenset({"m", "mme"})
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 """The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
 
+_PHONETIC = range(0x0250, 0x02B0), range(0x1D00, 0x1DC0), range(0x2C60, 0x2C80), range(0xA720, 0xA800)
+"""The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name."""
+_SCHWA = "ə"
+"""The letter of those blocks that names have: in Azeri."""
 _ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
 """The beginnings of the names of letters that look like Latin ones, or nearly."""
 
@@ -44,11 +48,16 @@ def foreign_letter(name: str) -> str:
     SIECLE and ONDE take names from the civil register, which writes them in Latin letters with any diacritics, so that
     Turkish, Polish, Vietnamese and Romanian names pass. A letter of another alphabet among them is a look-alike, by
     mistake or on purpose: with a Cyrillic « а », a name looks the same on screen and is another one to every
-    comparison. Whole names can be written so in the alphabets of `_ALIKE`, and in no other: an Arabic name passes.
+    comparison. So is a letter of phonetic notation, such as « ɑ ». Whole names can be written so in the alphabets of
+    `_ALIKE`, and in no other: an Arabic name passes.
     """
     if name.isascii():
         return ""
     letters = [c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm"]
-    foreign = [c for c in letters if not unicodedata.name(c, "").startswith(_LATIN)]
+    foreign = [c for c in letters if _is_phonetic(c) or not unicodedata.name(c, "").startswith(_LATIN)]
     is_mixed = len(foreign) < len(letters)
     return next((c for c in foreign if is_mixed or unicodedata.name(c, "").startswith(_ALIKE)), "")
+
+
+def _is_phonetic(letter: str) -> bool:
+    return letter != _SCHWA and any(ord(letter) in block for block in _PHONETIC)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Update, and_, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.suspensions import waiting
 from idp.audit import log
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
@@ -56,6 +57,7 @@ class Refusal(enum.Enum):
     UNKNOWN = "unknown"
     SETTLED = "settled"
     DISPUTED = "disputed"
+    WAITS = "waits"
 
 
 def add(
@@ -153,7 +155,8 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
     """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
-    `idp.operations.helpdesk.disputes` settles it together with the tie or the address.
+    `idp.operations.helpdesk.disputes` settles it together with the tie or the address. So is the notice of a guardian
+    who waits for the head: `idp.operations.helpdesk.suspension` settles it together with the tie.
 
     Args:
         notice_id: the notice.
@@ -170,6 +173,8 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
         return Refusal.UNKNOWN
     if notice.settled_at is None and _is_in_dispute(account, notice):
         return Refusal.DISPUTED
+    if notice.settled_at is None and _is_waiting(notice):
+        return Refusal.WAITS
     won = db.session.scalar(
         update(SchoolNotice)
         .where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))
@@ -181,6 +186,20 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
         return Refusal.SETTLED
     log.record(NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind))
     return None
+
+
+def settle_waits(account_id: uuid.UUID, *, by: str, sentence: str) -> None:
+    """Settle the notices about a new guardian none of whose ties waits for the head any more."""
+    notices = select(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open([Kind.GUARDIAN_WAITS]))
+    for notice in db.session.scalars(notices).all():
+        settle_one(notice.id, by=by, sentence=sentence)  # refused while a tie waits
+
+
+def _is_waiting(notice: SchoolNotice) -> bool:
+    """Return whether a tie that the notice is about still waits for the head."""
+    if notice.kind != Kind.GUARDIAN_WAITS.value:
+        return False
+    return bool(waiting.of_account(notice.account_id, notice.school_id, now()))
 
 
 def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:

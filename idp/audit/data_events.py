@@ -95,6 +95,35 @@ class AccessReopened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuardianWaits(Event):
+    """An import gave a pupil a new guardian, whose tie is suspended until the head of the school has decided.
+
+    `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school. `wait` is `new_guardian` if
+    another person's access to the pupil is suspended, or `alike` if the names are nearly those of a suspended person.
+    """
+
+    kind = "guardianship.waits"
+    suspension: str
+    child: str
+    wait: str
+    uai: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardianAdmitted(Event):
+    """A new guardian who waited for the head of the school got access to the pupil.
+
+    `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school.
+    """
+
+    kind = "guardianship.admitted"
+    suspension: str
+    child: str
+    reason: str
+    uai: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeptSuspensionEnded(Event):
     """An operator ended the suspension of a person who had been erased: the next file gives the access back.
 

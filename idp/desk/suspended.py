@@ -10,11 +10,11 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy.orm import aliased, joinedload
 
-from idp.accounts.models import Child, School
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.models import Child, Guardianship, School
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
@@ -118,15 +118,32 @@ def _shown(row: Suspension, child: Child | None) -> Shown:
 def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:
     """Return the decisions about accounts that the post may read, by account, the youngest first.
 
-    The decision of another school about the whole account is named without its reason, because it holds here too.
+    A guardian who waits for the head is in no decision. The decision of another school about the whole account is
+    named without its reason, because it holds here too.
     """
     moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
-    chosen = select(Suspension).where(Suspension.account_id.in_(accounts))
+    chosen = select(Suspension).where(Suspension.account_id.in_(accounts), ~Suspension.awaits_head)
     rows = db.session.scalars(chosen.order_by(Suspension.begins_at.desc(), Suspension.id))
     readable = [row for row in rows if is_in_scope(row) or (row.child_id is None and row.holds_at(moment))]
     for item in all_shown(readable):
         by_account[item.row.account_id].append(item)
     return by_account
+
+
+def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of some accounts that are guardians of a pupil to whom somebody's access is suspended."""
+    if not accounts:
+        return set()
+    moment, closed = now(), aliased(Guardianship)
+    decided = exists().where(
+        closed.child_id == Guardianship.child_id,
+        Suspension.account_id == closed.account_id,
+        or_(Suspension.child_id.is_(None), Suspension.child_id == closed.child_id),
+        Suspension.where_decided(moment),
+    )
+    kept = exists().where(KeptSuspension.child_id == Guardianship.child_id, KeptSuspension.where_holding(moment))
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts), Guardianship.is_unended)
+    return set(db.session.scalars(ties.where(or_(decided, kept))))
 
 
 def holding_here() -> ColumnElement[bool]:
@@ -136,6 +153,6 @@ def holding_here() -> ColumnElement[bool]:
     """
     school = access.post().school
     if school is None:
-        return Suspension.where_holding(now()) & Suspension.school_id.is_(None)
+        return Suspension.where_decided(now()) & Suspension.school_id.is_(None)
     concerned = Suspension.child_id.is_(None) | (Suspension.school_id == school.id)
-    return Suspension.where_holding(now()) & concerned & access.accounts()
+    return Suspension.where_decided(now()) & concerned & access.accounts()

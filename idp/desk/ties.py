@@ -1,9 +1,23 @@
 """The ties between guardians and pupils that the desk shows."""
 
-from sqlalchemy import ColumnElement, or_
+import enum
+import uuid
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import ColumnElement, or_, select
 
 from idp.accounts import directory
-from idp.accounts.models import Guardianship
+from idp.accounts.models import Child, Guardianship
+from idp.accounts.suspensions import waiting
+from idp.clock import now
+from idp.db import db
+
+
+class CutOff(enum.Enum):
+    """Why a person has access to no pupil in scope although the files name the person."""
+
+    WAITS = enum.auto()
+    SUSPENDED = enum.auto()
 
 
 def are_shown() -> ColumnElement[bool]:
@@ -12,3 +26,38 @@ def are_shown() -> ColumnElement[bool]:
     The tie of a former guardian is not shown. The statement joins `Guardianship` with `Child`.
     """
     return or_(directory.concerns_its_school(), Guardianship.is_excluded)
+
+
+def wait_for_head() -> ColumnElement[bool]:
+    """Return the condition of the ties of new guardians about whom the head has not decided yet."""
+    return waiting.only_waits(Guardianship.account_id, Guardianship.child_id, now())
+
+
+def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[bool]) -> dict[uuid.UUID, CutOff]:
+    """Return why accounts have no open tie to certain pupils; those with one, or without a suspended tie, are left out.
+
+    One statement runs, however many accounts there are.
+    """
+    moment = now()
+    ties_of: dict[uuid.UUID, list[tuple[bool, bool, bool]]] = {}
+    of_accounts = (
+        select(
+            Guardianship.account_id,
+            Guardianship.where_holds(moment),
+            wait_for_head(),
+            Guardianship.where_suspended(moment),
+        )
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id.in_(account_ids), Guardianship.is_unended, of_pupils)
+    )
+    for account_id, *states in db.session.execute(of_accounts):
+        ties_of.setdefault(account_id, []).append((states[0], states[1], states[2]))
+    return {account_id: why for account_id, states in ties_of.items() if (why := _why(states)) is not None}
+
+
+def _why(ties: Iterable[tuple[bool, bool, bool]]) -> CutOff | None:
+    """Return why a person has no open tie; each tie says whether it holds, waits for the head, and is suspended."""
+    known = list(ties)
+    if any(holds for holds, _, _ in known) or not any(is_suspended for _, _, is_suspended in known):
+        return None
+    return CutOff.WAITS if any(waits for _, waits, _ in known) else CutOff.SUSPENDED

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.desk.ties import CutOff
 from idp.operations.helpdesk.standing import Group, Standing
 
 
@@ -198,6 +199,26 @@ OF: dict[Standing, Words] = {
     ),
 }
 """The words of each standing."""
+
+CUT_OFF: Mapping[CutOff, Words] = {
+    CutOff.WAITS: Words(
+        _l("Attend la direction"),
+        "warn",
+        _l("Cette personne n’a accès à aucun élève ici tant que la direction n’a pas décidé."),
+        _l("L’établissement vérifie votre dossier et vous rappelle."),
+        "settle",
+        _l("La direction décide d’abord, dans « Signalements »."),
+    ),
+    CutOff.SUSPENDED: Words(
+        _l("Lien suspendu"),
+        "bad",
+        _l("Aucun élève n’est ouvert à cette personne ici : un courrier n’ouvrirait rien."),
+        _l("Je ne peux pas vous répondre au téléphone. Demandez à la direction de l’établissement."),
+        "",
+        _l("La direction peut rouvrir le lien."),
+    ),
+}
+"""The words of an account without an open tie, in place of those of a standing that asks for a letter."""
 
 GROUPS: Mapping[Group, Any] = {
     Group.LETTER: OF[Standing.LETTER_VALID].short,

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.suspensions import waiting
 from idp.clients import registry
 from idp.clock import day_of, now
 from idp.db import db
@@ -37,6 +38,8 @@ class Refusal(enum.StrEnum):
     SUSPENDED = "suspended"
     DISPUTED = "disputed"
     CHILDLESS = "childless"
+    TIE_SUSPENDED = "tie_suspended"
+    WAITS = "waits"
     NOT_HERE = "not_here"
     NO_REASON = "no_reason"
     TOO_MANY = "too_many"
@@ -48,6 +51,7 @@ class Skip(enum.StrEnum):
 
     DISABLED = "disabled"
     SUSPENDED = "suspended"
+    WAITS = "waits"
     DISPUTED = "disputed"
     ACTIVE = "active"
     WAS_ACTIVE = "was_active"
@@ -212,7 +216,7 @@ def check_account(account: Account) -> None:
     """Check that an account may get a letter.
 
     Raises:
-        PrintError: it is merged, disabled, suspended or disputed, or has no child.
+        PrintError: it is merged, disabled, suspended or disputed, or has no child with an open tie.
     """
     if account.merged_into_id is not None:
         kept = db.session.get_one(Account, account.merged_into_id)
@@ -226,6 +230,7 @@ def check_account(account: Account) -> None:
     if uais := disputes.uais_of_disputes([account.id]).get(account.id):
         raise PrintError(f"{account.username} {_closed_by(uais)}", Refusal.DISPUTED)
     if not account.children:
+        _check_ties(account, None)
         raise PrintError(f"{account.username} has no child in a school", Refusal.CHILDLESS)
 
 
@@ -233,13 +238,35 @@ def from_school(account: Account, school: School | None, class_name: str | None)
     """Return an account as the recipient of a letter from a school, or from the first of its schools.
 
     Raises:
-        PrintError: it has no child in that school or class.
+        PrintError: it has no child with an open tie in that school or class.
     """
     for child in account.children:
         if (school is None or child.school_id == school.id) and class_name in {None, child.class_name}:
             return Recipient(account.id, account.username, account.generation, child.school_id, child.class_name)
+    _check_ties(account, school)
     where = " of ".join(part for part in (class_name, school.uai if school else None) if part)
     raise PrintError(f"{account.username} has no child in {where}", Refusal.NOT_HERE)
+
+
+def _check_ties(account: Account, school: School | None) -> None:
+    """Check that no tie to a pupil, or to one of the school, is closed for now: that is not a missing child.
+
+    Raises:
+        PrintError: a tie is suspended, or waits for the head.
+    """
+    moment = now()
+    waits = waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment)
+    closed = (
+        select(waits)
+        .select_from(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == account.id, Guardianship.is_unended, Guardianship.where_suspended(moment))
+    )
+    ties = db.session.scalars(closed if school is None else closed.where(Child.school_id == school.id)).all()
+    if any(ties):
+        raise PrintError(f"{account.username} waits for the head of the school", Refusal.WAITS)
+    if ties:
+        raise PrintError(f"the tie of {account.username} is suspended", Refusal.TIE_SUSPENDED)
 
 
 def _parents(school: School, class_name: str | None) -> list[Any]:
@@ -261,6 +288,7 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             disputes.has_disputed_tie().label("is_disputed"),
             Child.class_name,
             Guardianship.where_suspended(moment).label("is_tie_suspended"),
+            waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment).label("is_waiting"),
         )
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
@@ -286,7 +314,7 @@ def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
     if row.disabled_at is not None:
         return Skip.DISABLED
     if row.is_suspended or row.is_tie_suspended:
-        return Skip.SUSPENDED
+        return Skip.WAITS if row.is_waiting and not row.is_suspended else Skip.SUSPENDED
     if row.is_disputed:
         return Skip.DISPUTED
     if row.activated_at is not None:
@@ -303,8 +331,8 @@ def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
     match skip:
         case Skip.DISABLED:
             return "is disabled"
-        case Skip.SUSPENDED:
-            return "is suspended"
+        case Skip.SUSPENDED | Skip.WAITS:
+            return "is suspended" if skip is Skip.SUSPENDED else "waits for the head of the school"
         case Skip.DISPUTED:
             return _closed_by(disputed_by)
         case Skip.ACTIVE:

@@ -1,17 +1,20 @@
 """The rules of « Ajouter un autre courrier »: a family whose schools use two files gets two letters and one account."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, func, or_, select, update
 
 from idp.accounts import authentication, directory, disputes, notices, school_notices
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted, LetterLinked
@@ -20,6 +23,8 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.sessions import liveness
 from idp.sessions.models import Session
+
+_BY, _ADDED = "parent", "the letter was added"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
 def _merge(mine: Account, other: Account) -> None:
     moment = now()
     uais = [school.uai for school in directory.schools(other)]
-    _move_children(mine.id, other.id)
+    moved = _move_children(mine.id, other.id)
+    _move_waits(mine.id, other.id, moved, moment)
     _move_roster_key(mine.id, other)
     if other.contested_at is not None:
         disputes.end_contest(other)
@@ -105,7 +111,7 @@ def _merge(mine: Account, other: Account) -> None:
     other.merged_into_id, other.disabled_at = mine.id, moment
     other.credentials_changed()
     mine.updated_at = moment
-    school_notices.settle(other.id, by="parent", sentence="the letter was added", kinds=(Kind.LETTER_DOUBT,))
+    school_notices.settle(other.id, by=_BY, sentence=_ADDED, kinds=(Kind.LETTER_DOUBT,))
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))
     notices.tell(Notice.LETTER_LINKED, mine.id)
 
@@ -123,8 +129,10 @@ def _move_roster_key(mine: uuid.UUID, other: Account) -> None:
         other.roster_key = None
 
 
-def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
+def _move_children(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
     """Move the children behind those of this account, except those that it already has, and those in dispute.
+
+    Return the moved children.
 
     A tie that the school excluded or suspended moves too, and such a tie of this account is not replaced: merging
     accounts reopens no tie that a school closed.
@@ -167,6 +175,26 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         .values(account_id=mine)
         .execution_options(synchronize_session=False)
     )
+    return moved
+
+
+def _move_waits(mine: uuid.UUID, other: uuid.UUID, moved: Sequence[uuid.UUID], moment: datetime) -> None:
+    """Have the head decide about this account instead of the other one, if a moved tie waits for that.
+
+    A tie that did not move waits no more: this account has its own tie to the pupil.
+    """
+    waiting.end_all(other, by=_BY, reason=_ADDED, moment=moment)
+    school_notices.settle_waits(other, by=_BY, sentence=_ADDED)
+    rows = db.session.execute(
+        select(Child.school_id, Child.id)
+        .join(Suspension, Suspension.child_id == Child.id)
+        .where(Suspension.account_id == mine, Child.id.in_(moved), Suspension.where_waiting(moment))
+        .order_by(Child.id)
+    )
+    children: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for school_id, child_id in rows:
+        children.setdefault(school_id, []).append(child_id)
+    school_notices.add(Kind.GUARDIAN_WAITS, mine, children)
 
 
 def _doubt(mine: Account, other: Account) -> None:

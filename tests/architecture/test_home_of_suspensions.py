@@ -12,7 +12,6 @@ ELSEWHERE = {"idp/accounts/authentication.py": "it asks the rule about a state t
 _READERS = {
     "idp/operations/helpdesk/suspension.py": "it writes the state",
     "idp/operations/helpdesk/dossier.py": "it shows when the suspension ends",
-    "idp/operations/personal_data/erasure.py": "it keeps when the suspension ends",
 }
 _COLUMNS = {"suspended_at", "suspended_until"}
 

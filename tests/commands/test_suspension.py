@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts.disputes import child_key
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
@@ -29,6 +29,7 @@ from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.rows import each_row
+from tests.waiting_guardians import wait
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
@@ -245,6 +246,25 @@ def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: 
         assert json.loads(act("purge", "--json").out)["suspensions_removed"] == 1
     [(pupil, _)] = kept_suspensions.holding(build.settings.secrets, until)
     assert pupil == child_id
+
+
+def test_an_erasure_keeps_nothing_of_a_guardian_who_only_waited(act: Run, build: Build) -> None:
+    account = build.active()
+    wait(account)
+    [listed] = json.loads(act("account", "suspensions", account.username, "--json").out)
+    assert listed["state"] == "waits for the head"
+    assert act("account", "erase", account.username, "--yes", "--reason", "demande").code == 0
+    assert db.session.query(KeptSuspension).count() == 0
+
+
+def test_an_operator_who_settles_the_notice_about_a_guardian_who_waits_suspends_the_tie(act: Run, build: Build) -> None:
+    account = build.active()
+    wait(account)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert act("school", "notices", "--settle", str(notice.id), "--sentence", "vu au dossier").code == 0
+    youngest, waited = json.loads(act("account", "suspensions", account.username, "--json").out)
+    assert (youngest["state"], youngest["reason"], waited["state"]) == ("in force", "vu au dossier", "over")
+    assert db.session.get_one(SchoolNotice, notice.id, populate_existing=True).settled_at is not None
 
 
 def test_a_suspended_account_without_a_child_is_not_erased(act: Run, build: Build) -> None:

@@ -15,19 +15,19 @@ from werkzeug.test import TestResponse
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import OVER, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
 from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 from tests.rows import each_row
+from tests.waiting_guardians import wait
 
 CHECKED = "vu avec la famille"
 READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
@@ -298,12 +298,8 @@ def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> Non
 @pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
 def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
-    account, school = build.active(children=[build.child("Malo"), build.child("Zoé")]), build.school()
-    children = [tie.child_id for tie in account.guardianships]
-    for child in children:
-        suspension.suspend(account.id, Decision(reason="à vérifier", child=child, school=school))
-    with unit_of_work():
-        school_notices.add(Kind.GUARDIAN_WAITS, account.id, {school.id: children})
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")])
+    wait(account)
     [notice] = db.session.scalars(select(SchoolNotice))
     page = f"/signalements/{notice.id}/{answer.value}"
     label = str(WORDS[Kind.GUARDIAN_WAITS].answers[answer].label).partition(" :")[0]
@@ -323,6 +319,10 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
     db.session.expire_all()
     names = [child.given_name for child in db.session.get_one(Account, account.id).children]
     assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
+    holding = db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()
+    assert [(row.awaits_head, CHECKED in row.reason) for row in holding] == (
+        [] if answer is Answer.ADMIT else [(False, True)] * 2
+    ), "the answer of the head is a decision"
 
 
 def test_an_answer_without_a_sentence_changes_nothing(colleagues: Colleagues, build: Build) -> None:

@@ -12,8 +12,10 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
 from idp.accounts.same_person import same_person
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
+from idp.operations.helpdesk import suspension
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office
@@ -23,6 +25,7 @@ from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt
 from tests.rows import each_row
+from tests.waiting_guardians import wait
 
 PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
 FAILED = "Ce courrier n’a pas été ajouté"
@@ -138,6 +141,19 @@ def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, bui
     assert [child.given_name for child in read_account(mine).children] == ["Inès"]
     moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
     assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
+
+
+def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: FlaskClient, build: Build) -> None:
+    known, waiting = build.child("Malo"), build.child("Tom", uai=LYCEE)
+    mine, letter = build.active(children=[known]), build.never_activated(children=[known, waiting, build.child("Inès")])
+    wait(letter, known.id, waiting.id)
+    enter(browser, mine)
+    assert DONE in text_of(add(browser, letter.username))
+    notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None))).all()
+    assert [(notice.account_id, notice.child_ids) for notice in notices] == [(mine.id, [waiting.id.hex])]
+    suspension.admit(notices[0].id, "vu au dossier")
+    assert {child.given_name for child in read_account(mine).children} == {"Malo", "Tom", "Inès"}
+    assert db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all() == []
 
 
 def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: FlaskClient, build: Build) -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import not_, or_, select
+from sqlalchemy import select
 
 from idp import encrypted
 from idp.accounts.suspensions.models import KeptSuspension
@@ -38,8 +38,7 @@ def holding(secrets: Sequence[bytes], moment: datetime) -> Iterator[tuple[uuid.U
     Raises:
         UndecryptableError: no secret key decrypts a row. An import must stop then: it would open the access again.
     """
-    held = or_(KeptSuspension.until.is_(None), not_(KeptSuspension.where_over(moment)))
-    for row in db.session.scalars(select(KeptSuspension).where(held)).all():
+    for row in db.session.scalars(select(KeptSuspension).where(KeptSuspension.where_holding(moment))).all():
         yield row.child_id, Traces.loads(encrypted.decrypt(secrets, _PURPOSE, row.person, str(row.id)))
 
 

@@ -1,13 +1,24 @@
 """The tables of suspensions: decisions, also those that are over, and what stays of an erased person."""
 
+import enum
 import uuid
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, ForeignKey, String, and_, or_
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+
+
+class Wait(enum.StrEnum):
+    """Why an import suspends a new tie until the head has decided."""
+
+    NEW_GUARDIAN = "new_guardian"
+    """Another person's access to the same pupil is suspended."""
+    ALIKE = "alike"
+    """The person has nearly the names of a person whose access to another pupil of the school is suspended."""
 
 
 class Suspension(UuidKey, Base):
@@ -17,6 +28,9 @@ class Suspension(UuidKey, Base):
     is empty if nobody said when it ends. `ended_at` is when somebody reopened the access, or when a longer suspension
     of the same school took its place. `reference` names the document that the decision rests on. `sessions_ended` is
     how many sessions it ended.
+
+    `wait` is empty if a person decided. Otherwise an import suspended the tie of a new guardian until the head decides,
+    and it is a `Wait`.
     """
 
     __tablename__ = "suspension"
@@ -33,6 +47,17 @@ class Suspension(UuidKey, Base):
     ended_at: Mapped[datetime | None]
     ended_by: Mapped[str] = mapped_column(String(80), default="")
     end_reason: Mapped[str] = mapped_column(String(500), default="")
+    wait: Mapped[str] = mapped_column(String(20), default="")
+
+    @hybrid_property
+    def awaits_head(self) -> bool:
+        """Whether nobody has decided yet: a new guardian waits for the head."""
+        return self.wait != ""
+
+    @awaits_head.inplace.expression
+    @classmethod
+    def _awaits_head(cls) -> ColumnElement[bool]:
+        return cls.wait != ""
 
     def holds_at(self, moment: datetime) -> bool:
         """Return whether the decision holds at `moment`: nobody ended it, and its end is not reached."""
@@ -42,6 +67,16 @@ class Suspension(UuidKey, Base):
     def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the same as a condition."""
         return and_(cls.ended_at.is_(None), or_(cls.until.is_(None), cls.until > moment))
+
+    @classmethod
+    def where_decided(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the rows that hold because a person decided so."""
+        return and_(cls.where_holding(moment), ~cls.awaits_head)
+
+    @classmethod
+    def where_waiting(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the rows that hold until the head has decided."""
+        return and_(cls.where_holding(moment), cls.awaits_head)
 
 
 class KeptSuspension(UuidKey, Base):
@@ -63,3 +98,8 @@ class KeptSuspension(UuidKey, Base):
     def where_over(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows whose suspension is over at `moment`."""
         return cls.until <= moment
+
+    @classmethod
+    def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the rows whose suspension holds at `moment`."""
+        return or_(cls.until.is_(None), cls.until > moment)

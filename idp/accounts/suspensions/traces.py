@@ -74,9 +74,9 @@ class _Name:
 
     Attributes:
         whole: of its forms, as `Likeness.SAME` compares them.
-        loose: of its parts, and of what asks for its initials.
+        loose: of its parts, and of the search keys of its initials.
         parts: the parts themselves.
-        initials: of what answers to its initials.
+        initials: of the stored keys of its initials.
     """
 
     whole: frozenset[str]
@@ -129,8 +129,14 @@ def likeness(names: Names, traces: Traces) -> Likeness:
         for family_name in names.family:
             closest = max(closest, _of_names(given_name, family_name, traces))
             closest = max(closest, _of_names(family_name, given_name, traces))  # a file may have exchanged its columns
-    is_other = bool(names.civility and traces.civilities) and names.civility not in traces.civilities
-    return min(closest, Likeness.NEAR) if is_other else closest
+    return min(closest, Likeness.NEAR) if differ_in_civility(names, traces) else closest
+
+
+def differ_in_civility(names: Names, traces: Traces) -> bool:
+    """Return whether both civilities are known and differ; not if the person has a key of the suspended person."""
+    if names.key in traces.keys:
+        return False
+    return bool(names.civility and traces.civilities) and names.civility not in traces.civilities
 
 
 def _of_names(given: _Name, family: _Name, traces: Traces) -> Likeness:
@@ -150,19 +156,19 @@ def _of_names(given: _Name, family: _Name, traces: Traces) -> Likeness:
 def _given(name: str) -> _Name:
     """Return the digests of a given name. Results are cached, because given names repeat.
 
-    An initial agrees with the names that begin with it, but two names of one initial do not agree. So « Jean » asks for
-    `.j` and answers to `^j`, and « J. » asks for both and answers to both.
+    An initial agrees with the names that begin with it, but two names of one initial do not agree. So the search key of
+    « Jean » is `.j` and its stored key is `^j`, and « J. » has both as search keys and as stored keys.
     """
     parts = _long(words(name))
-    asks, answers = {f".{part[0]}" for part in parts}, {f"^{part[0]}" for part in parts}
+    search_keys, stored_keys = {f".{part[0]}" for part in parts}, {f"^{part[0]}" for part in parts}
     if all(len(part) == 1 for part in parts):
-        asks = answers = asks | answers
+        search_keys = stored_keys = search_keys | stored_keys
     parts |= _long([joined(name)])
     return _Name(
         _digests(f"={form}" for form in _long([*map(joined, name.split()), joined(name)])),
-        _digests({f"~{part}" for part in parts} | asks),
+        _digests({f"~{part}" for part in parts} | search_keys),
         frozenset(parts),
-        _digests(answers),
+        _digests(stored_keys),
     )
 
 

@@ -12,6 +12,7 @@ from idp.accounts.models import Account
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.suspended import Shown
+from idp.desk.ties import CutOff
 from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of
 
 
@@ -32,6 +33,7 @@ class Subject:
     wait_seconds: int
     open_notices: int
     decisions: Sequence[Shown]
+    cut_off: CutOff | None
 
     @property
     def standing(self) -> Standing:

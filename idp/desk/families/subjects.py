@@ -32,6 +32,8 @@ from idp.operations.helpdesk.standing import Standing, standings
 from idp.throttle import guard, limits
 
 _EVENTS = 10
+_LETTER = "letter"
+"""The key of the action that prints a letter."""
 _TIE = "tie"
 """Stands for a change that is about one tie, and not about the whole account."""
 
@@ -54,6 +56,8 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("password.changed", ""): _l("Mot de passe changé"),
     ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),
     ("guardianship.disputed", ""): _l("« Je ne suis pas le représentant légal »"),
+    ("guardianship.waits", ""): _l("Nouveau responsable : attend la direction"),
+    ("guardianship.admitted", ""): _l("Nouveau responsable : la direction donne accès à l’élève"),
     ("dispute.settled", ""): _l("Signalement réglé"),
     ("account.renamed", ""): _l("Nom corrigé"),
     ("account.suspended", ""): _l("Accès suspendu"),
@@ -122,7 +126,7 @@ class GuardianView:
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
-        return self.account.provisional_expires_at if holds else None
+        return self.account.provisional_expires_at if holds and self.subject.cut_off is None else None
 
     @property
     def further(self) -> list[Words]:
@@ -133,11 +137,16 @@ class GuardianView:
 
 @dataclass(frozen=True)
 class TieView:
-    """A tie of an account to a pupil as the pages show it: whether it is suspended, or was ended by the school."""
+    """A tie of an account to a pupil as the pages show it.
+
+    `is_waiting` says that the tie is suspended only until the head has decided about a new guardian. `is_excluded` says
+    that the school ended it.
+    """
 
     child: Child
     account: Account
     is_suspended: bool
+    is_waiting: bool
     is_excluded: bool
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
@@ -148,10 +157,11 @@ class TieView:
         return not self.is_suspended and not self.is_excluded and self.child.left_at is None
 
     @classmethod
-    def of(cls, tie: Guardianship, decisions: Sequence[Shown]) -> "TieView":
+    def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
-        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded, next(holding, None))
+        is_suspended = tie.is_suspended_at(now())
+        return cls(tie.child, tie.account, is_suspended, is_waiting, tie.is_excluded, next(holding, None))
 
 
 def views(
@@ -164,6 +174,7 @@ def views(
     keys = [account.id for account in accounts]
     disputed = disputes.disputed_among(keys)
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
+    cut_off = ties.cut_off_among(keys, access.children())
     notices_of = Counter(key for row in _open_notices(keys) for key in {row.account_id, row.other_account_id})
     shown = {}
     for account in accounts:
@@ -173,36 +184,44 @@ def views(
             waits.get(account.username, 0),
             notices_of[account.id],
             decisions[account.id],
+            cut_off.get(account.id),
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        shown[account.id] = GuardianView(subject, words.OF[subject.standing], actions.offered(subject), closing)
+        sentences = words.OF[subject.standing]
+        if subject.cut_off is not None and sentences.step == _LETTER:
+            sentences = words.CUT_OFF[subject.cut_off]
+        shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
     return shown
 
 
 def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
     """Return the guardians of a pupil whose ties are shown, in the order of their authority and names."""
     rows = db.session.execute(
-        select(Account, Guardianship)
+        select(Account, Guardianship, ties.wait_for_head())
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
-    decisions = suspended.decisions([account.id for account, _ in rows])
-    shown = views([account for account, _ in rows], decisions)
-    return [(shown[account.id], TieView.of(tie, decisions[account.id])) for account, tie in rows]
+    decisions = suspended.decisions([account.id for account, _, _ in rows])
+    shown = views([account for account, _, _ in rows], decisions)
+    return [
+        (shown[account.id], TieView.of(tie, decisions[account.id], is_waiting=is_waiting))
+        for account, tie, is_waiting in rows
+    ]
 
 
 def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
     """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named."""
     chosen = (
-        select(Guardianship)
+        select(Guardianship, ties.wait_for_head())
         .join(Child, Child.id == Guardianship.child_id)
         .where(Guardianship.account_id == account.id, access.children(), ties.are_shown())
         .order_by(Guardianship.rank, Child.given_name)
     )
-    return [TieView.of(tie, decisions) for tie in db.session.scalars(chosen)]
+    rows = db.session.execute(chosen)
+    return [TieView.of(tie, decisions, is_waiting=is_waiting) for tie, is_waiting in rows]
 
 
 def entrances(shown: Iterable[TieView]) -> list[Registration]:

@@ -46,7 +46,10 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     ),
     (
         _l("Signalements"),
-        ("activation.reported", "dispute.settled", "guardianship.disputed", "school.notice_settled"),
+        (
+            "activation.reported", "dispute.settled", "guardianship.admitted", "guardianship.disputed",
+            "guardianship.waits", "school.notice_settled",
+        ),
     ),
     (
         _l("Connexions des familles"),

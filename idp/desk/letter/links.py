@@ -22,7 +22,7 @@ actions.register(
         right=Right.PRINT_LETTER,
         label=_l("Nouveau courrier"),
         url=lambda subject: letter_url(subject.account.id),
-        is_offered=lambda subject: group_of(subject.holding) is not Group.CLOSED,
+        is_offered=lambda subject: group_of(subject.holding) is not Group.CLOSED and subject.cut_off is None,
         rank=40,
     )
 )

@@ -29,6 +29,14 @@ REFUSALS: dict[str, LazyString] = {
         "Le responsable de l’élève est contesté : réglez d’abord ce signalement. Aucun courrier n’est imprimé avant."
     ),
     Refusal.CHILDLESS: _l("Ce compte n’a plus d’enfant dans un établissement : un courrier n’ouvrirait rien."),
+    Refusal.TIE_SUSPENDED: _l(
+        "Le lien de cette personne avec l’élève est suspendu : un courrier n’ouvrirait rien. La direction rouvre "
+        "d’abord."
+    ),
+    Refusal.WAITS: _l(
+        "Cette personne attend la direction : un courrier n’ouvrirait rien. La direction décide d’abord, dans "
+        "« Signalements »."
+    ),
     Refusal.NOT_HERE: _l(
         "Ce compte n’a plus d’enfant dans votre établissement : l’autre établissement imprime le courrier."
     ),
@@ -49,6 +57,7 @@ SKIPS: dict[str, LazyString] = {
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
     Skip.DISPUTED: _l("Signalement à régler d’abord"),
     Skip.SUSPENDED: _l("Accès suspendu"),
+    Skip.WAITS: _l("Attend la direction, dans « Signalements »"),
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),
     Skip.ACTIVE: _l("Mot de passe déjà choisi"),

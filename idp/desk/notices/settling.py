@@ -15,7 +15,7 @@ from idp.accounts.school_notices import Kind, Refusal
 from idp.audit import log
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
 from idp.operations.helpdesk import disputes, renaming, suspension
@@ -105,19 +105,32 @@ def in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     return by_ties | {notice.id for notice in of_emails if notice.account_id in contested}
 
 
-def answers(notice: SchoolNotice, *, is_disputed: bool) -> Mapping[Answer, Consequence]:
-    """Return the answers that the post may give, and what each does; `is_disputed` is what `is_in_dispute` says."""
+def answers(notice: SchoolNotice, *, is_disputed: bool, is_for_head: bool) -> Mapping[Answer, Consequence]:
+    """Return the answers that the post may give, and what each does.
+
+    Args:
+        notice: the notice.
+        is_disputed: what `is_in_dispute` says.
+        is_for_head: whether the notice is one of `for_head`.
+    """
     kind = Kind(notice.kind)
-    if ends_suspensions(notice) and not access.may(Right.REOPEN):
+    if is_for_head and not access.may(Right.REOPEN):
         return {}
     if kind in _DISPUTES and not is_disputed:
         return {Answer.FILE: OVER}
     return WORDS[kind].answers
 
 
-def ends_suspensions(notice: SchoolNotice) -> bool:
-    """Return whether an answer may end a suspension, so that only the head gives it, with a fresh proof."""
-    return notice.kind == Kind.GUARDIAN_WAITS.value
+def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
+
+    They are about a new guardian who waits, or about another name for a guardian of a pupil to whom somebody's access
+    is suspended: under another name a person is not recognised any more, or is another person.
+    """
+    doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
+    beside = suspended.beside({notice.account_id for notice in doubts})
+    waits = {notice.id for notice in notices if notice.kind == Kind.GUARDIAN_WAITS.value}
+    return waits | {notice.id for notice in doubts if notice.account_id in beside}
 
 
 def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
@@ -144,6 +157,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
         elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
             suspension.admit(notice.id, reply.kept)
+        elif kind is Kind.GUARDIAN_WAITS:
+            suspension.keep_out(notice.id, reply.kept)
         else:
             _note(notice, reply)
     except RefusedError as refused:

@@ -18,8 +18,8 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
-from idp.desk.notices import settling
-from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, sentence
+from idp.desk.notices import compared, settling
+from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, of_wait, sentence
 from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -49,6 +49,7 @@ class Shown:
         emails: the former and the present address of a contested change, masked.
         names: the names of these pupils, as a sentence has them.
         answers: the answers that the post may give: the last part of the URL, and what it says.
+        is_for_head: whether only the head may answer.
         settled_by: who settled it, if it is settled.
     """
 
@@ -60,6 +61,7 @@ class Shown:
     names: str
     emails: tuple[str | None, str | None]
     answers: Sequence[tuple[Answer, Consequence]]
+    is_for_head: bool
     settled_by: str
 
     @property
@@ -118,18 +120,23 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     urls, schools = account_urls(people), _schools(rows)
     children, staff = school_notices.children_of(rows), actors.names(row.settled_by for row in rows)
     answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
-    disputed = settling.in_dispute(answerable)
-    answers = {row.id: settling.answers(row, is_disputed=row.id in disputed) for row in answerable}
+    disputed, for_head = settling.in_dispute(answerable), settling.for_head(answerable)
+    answers = {
+        row.id: settling.answers(row, is_disputed=row.id in disputed, is_for_head=row.id in for_head)
+        for row in answerable
+    }
+    waits = compared.waits(rows)
     return [
         Shown(
             row,
-            WORDS[Kind(row.kind)],
+            of_wait(waits[row.id]) if row.id in waits else WORDS[Kind(row.kind)],
             list(_people(row, people, urls)),
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
             _and(f"{child.given_name} {child.family_name}" for child in children[row.id]),
             _emails(row, people[row.account_id]),
             list(answers.get(row.id, {}).items()),
+            row.id in for_head,
             _author(row, staff),
         )
         for row in rows

@@ -20,7 +20,7 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import pupil
-from idp.desk.notices import settling, shown, steps
+from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.shown import Shown
 from idp.desk.notices.words import Answer
@@ -84,6 +84,7 @@ def detail(notice: uuid.UUID) -> Response:
     page = render_template(
         "desk/notices/signalement.html",
         item=item,
+        compared=compared.people(row),
         done=_done(item),
         late=request.args.get("fait") == "tard",
         steps=steps.after(item),
@@ -103,10 +104,11 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     if row.settled_at is not None:
         return see_other(url_for("notices.detail", notice=notice, fait="tard"))
     is_disputed = settling.is_in_dispute(row)
-    consequences = settling.answers(row, is_disputed=is_disputed)
+    is_for_head = bool(settling.for_head([row]))
+    consequences = settling.answers(row, is_disputed=is_disputed, is_for_head=is_for_head)
     if chosen not in consequences:
         access.refuse(str(notice))
-    if settling.ends_suspensions(row) and (first := access.proof_first()):
+    if is_for_head and (first := access.proof_first()):
         return first
     form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
@@ -126,6 +128,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     page = render_template(
         "desk/notices/reponse.html",
         item=item,
+        compared=compared.people(row),
         form=form,
         error=error,
         consequence=consequences[chosen],

@@ -2,12 +2,13 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Wait
 
 
 class Answer(enum.StrEnum):
@@ -65,16 +66,20 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
+_ALIKE = _l(
+    "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
+    "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
+)
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
         _l("Nouveau responsable à vérifier"),
         _l(
-            "Un accès à %(children)s est suspendu, et votre fichier lui donne une personne de plus, %(name)s, ou cette "
-            "personne porte presque le nom d’une personne suspendue. En attendant, elle n’a pas accès à l’élève."
+            "Un accès à %(children)s est suspendu, et votre fichier lui donne une personne de plus : %(name)s. En "
+            "attendant la direction, cette personne n’a pas accès à l’élève."
         ),
-        _l("Est-ce la personne écartée, écrite autrement ? Regardez le jugement. Seule la direction répond."),
+        _l("Est-ce la personne suspendue, écrite autrement ? Regardez le document de la suspension."),
         {
             Answer.ADMIT: Consequence(
                 _l("C’est une autre personne : %(name)s peut entrer"),
@@ -318,6 +323,13 @@ WORDS: Mapping[Kind, Words] = {
         },
     ),
 }
+
+
+def of_wait(wait: Wait) -> Words:
+    """Return the words of a notice about a guardian who waits, by the reason."""
+    words = WORDS[Kind.GUARDIAN_WAITS]
+    return words if wait is Wait.NEW_GUARDIAN else replace(words, meaning=_ALIKE)
+
 
 OVER = Consequence(
     _l("Corrigé dans le fichier : il n’y a plus rien à décider"),

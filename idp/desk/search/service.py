@@ -50,6 +50,8 @@ class Guardian:
     standing: Standing
     is_suspended: bool = False
     """Whether the tie to the pupil of the row is suspended."""
+    is_waiting: bool = False
+    """Whether it is suspended only until the head has decided about a new guardian."""
     is_excluded: bool = False
     """Whether the school ended the tie to the pupil of the row."""
 
@@ -310,17 +312,22 @@ def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]
     """Return the guardians of each pupil whose tie is shown to the school, in the order of the school's file."""
     keys = [child.id for child in children]
     rows = db.session.execute(
-        select(Guardianship, Account)
+        select(Guardianship, Account, ties.wait_for_head())
         .join(Account, Account.id == Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(Guardianship.child_id.in_(keys), ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(*_OF_ACCOUNT, lazyload(Guardianship.child))
     ).all()
-    known, moment = _guardians(account for _, account in rows), now()
+    known, moment = _guardians(account for _, account, _ in rows), now()
     grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
-    for tie, account in rows:
-        shown = replace(known[account.id], is_suspended=tie.is_suspended_at(moment), is_excluded=tie.is_excluded)
+    for tie, account, is_waiting in rows:
+        shown = replace(
+            known[account.id],
+            is_suspended=tie.is_suspended_at(moment),
+            is_waiting=is_waiting,
+            is_excluded=tie.is_excluded,
+        )
         grouped[tie.child_id].append(shown)
     return grouped
 

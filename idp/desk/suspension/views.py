@@ -154,9 +154,12 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
 
 
 def _decision(account: Account, key: uuid.UUID) -> Suspension:
-    """Return a decision about the account that the post may read; refuse the page otherwise."""
+    """Return a decision about the account that the post may read; refuse the page otherwise.
+
+    About a guardian who waits the head decides in « Signalements ».
+    """
     row = db.session.get(Suspension, key)
-    if row is None or row.account_id != account.id or not suspended.is_in_scope(row):
+    if row is None or row.awaits_head or row.account_id != account.id or not suspended.is_in_scope(row):
         access.refuse(str(key))
     return row
 

@@ -14,7 +14,8 @@ from idp.accounts.school_notices import Refusal
 from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import dossier
+from idp.operations.helpdesk import dossier, suspension
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, instant, plain, records
 
@@ -146,7 +147,12 @@ def _settle(notice_id: uuid.UUID, sentence: str, school: School | None) -> None:
     by = log.current_origin().actor
     with unit_of_work():
         refusal = school_notices.settle_one(notice_id, by=by, sentence=sentence, school=school)
-    if refusal is not None:
+    if refusal is Refusal.WAITS:  # the person stays without access
+        try:
+            suspension.keep_out(notice_id, sentence)
+        except RefusedError as refused:
+            raise click.ClickException(plain(refused)) from refused
+    elif refusal is not None:
         raise click.ClickException(_why(refusal, notice_id))
     click.echo(f"{notice_id} is settled")
 

@@ -23,10 +23,10 @@ from sqlalchemy import ColumnElement, select
 from idp.accounts import directory, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.notices import Notice
-from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
-from idp.audit.data_events import AccessReopened, AccessSuspended
+from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
@@ -115,8 +115,9 @@ def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Sus
 def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True) -> Suspension:
     """Suspend an account or one of its ties; return the decision's row.
 
-    A decision of the same school that ends earlier is replaced if this one `prolongs` it. The same decision twice, as
-    by a double click, is one: the row of the first is returned.
+    A decision of the same school that does not end later is replaced if this one `prolongs` it. The same decision
+    twice, as by a double click, is one: the row of the first is returned. A tie that waits for the head waits no more
+    if this decision has no end; otherwise it waits again at the end.
 
     Raises:
         SuspensionRefusedError: there is no such account or tie, or a decision of the same school ends later.
@@ -127,20 +128,35 @@ def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True)
     _check(account, decision, moment)
     tie = _tie(account, decision) if decision.child else None
     former = _of_the_same(account, decision, moment)
-    if former is not None and (former.until == decision.until or not prolongs):
+    if former is not None and (not prolongs or _is_the_same(former, decision)):
         return former
     if not prolongs:
         _check_rested(account, decision, moment)
     if former is not None:
         _check_longer(account, former, decision)
         former.ended_at, former.ended_by = moment, _REPLACED
+    if decision.school is not None and decision.child is not None and decision.until is None:
+        _stop_waiting(account, decision.school, decision.child, moment)
     row = _row(account, decision, moment)
     db.session.add(row)
     db.session.flush()
     _set_states(account, tie, moment)
     row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account)
     _record(row, decision)
+    school_notices.settle_waits(account.id, by=row.begun_by, sentence=decision.reason)
     return row
+
+
+def _is_the_same(former: Suspension, decision: Decision) -> bool:
+    """Return whether a decision says what a former one of the same school about the same access says."""
+    return (former.until, former.reason, former.reference) == (decision.until, decision.reason, decision.reference)
+
+
+def _stop_waiting(account: Account, school: School, child_id: uuid.UUID, moment: datetime) -> None:
+    """Have a decision without an end replace that a tie waits for the head."""
+    for row in waiting.of_account(account.id, school.id, moment):
+        if row.child_id == child_id:
+            row.ended_at, row.ended_by = moment, _REPLACED
 
 
 def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
@@ -174,7 +190,7 @@ def _record(row: Suspension, decision: Decision) -> None:
 
 def _check_longer(account: Account, former: Suspension, decision: Decision) -> None:
     """Refuse a decision that ends before the present decision: to shorten is to reopen."""
-    if former.until is None or (decision.until is not None and decision.until < former.until):
+    if decision.until is not None and (former.until is None or decision.until < former.until):
         raise SuspensionRefusedError(
             Why.SUSPENDED_LONGER,
             f"{account.username} is suspended {_until(former.until)} already: reopen it first",
@@ -235,7 +251,7 @@ def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Susp
             Suspension.account_id == account.id,
             Suspension.child_id.is_not_distinct_from(decision.child),
             Suspension.school_id.is_not_distinct_from(school_id),
-            Suspension.where_holding(moment),
+            Suspension.where_decided(moment),
         )
         .execution_options(populate_existing=True)
     )
@@ -301,45 +317,54 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     if not row.holds_at(moment):
         raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
     _end(account, row, reason, moment)
-    waiting = select(SchoolNotice).where(
-        SchoolNotice.account_id == account.id,
-        SchoolNotice.school_id == row.school_id,
-        school_notices.is_open([Kind.GUARDIAN_WAITS]),
-    )
-    for notice in db.session.scalars(waiting):
-        if not _waiting(notice, account, moment):
-            school_notices.settle_one(notice.id, by=log.current_origin().actor, sentence=reason)
+    school_notices.settle_waits(account.id, by=log.current_origin().actor, sentence=reason)
     return row
 
 
 @unit_of_work()
 def admit(notice_id: uuid.UUID, reason: str) -> None:
-    """Decide that a guardian who waits is not the suspended person: settle the notice and reopen the ties.
+    """Decide that a guardian who waits is not the suspended person: reopen the ties and settle the notice.
 
     Raises:
         RefusedError: there is no such notice, or somebody else has settled it (`settled`).
     """
+    notice, account, moment = *_of_notice(notice_id), now()
+    for row in waiting.of_account(account.id, notice.school_id, moment):
+        _end(account, row, reason, moment)
+    _settle(notice_id, reason)
+
+
+@unit_of_work()
+def keep_out(notice_id: uuid.UUID, reason: str) -> None:
+    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice.
+
+    Raises:
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    notice, account, moment = *_of_notice(notice_id), now()
+    school = db.session.get_one(School, notice.school_id)
+    for row in waiting.of_account(account.id, notice.school_id, moment):
+        row.ended_at, row.ended_by = moment, _REPLACED
+        decision = Decision(reason=reason, child=row.child_id, school=school)
+        decided = _row(account, decision, moment)
+        db.session.add(decided)
+        _record(decided, decision)
+    _settle(notice_id, reason)
+
+
+def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:
+    """Return a notice about a guardian who waits, and the account, whose row is locked."""
+    notice = db.session.get(SchoolNotice, notice_id)
+    account = directory.get_for_change(notice.account_id) if notice else None
+    if notice is None or account is None:
+        raise RefusedError("there is no such notice")
+    return notice, account
+
+
+def _settle(notice_id: uuid.UUID, reason: str) -> None:
     refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
     if refusal is not None:
         raise RefusedError("the notice cannot be settled", refusal.value)
-    notice, moment = db.session.get_one(SchoolNotice, notice_id), now()
-    account = directory.get_for_change(notice.account_id)
-    if account is not None and account.merged_into_id is not None:
-        account = directory.get_for_change(account.merged_into_id)
-    if account is not None:
-        for row in _waiting(notice, account, moment):
-            _end(account, row, reason, moment)
-
-
-def _waiting(notice: SchoolNotice, account: Account, moment: datetime) -> Sequence[Suspension]:
-    """Return the decisions that hold and keep the person of a notice `GUARDIAN_WAITS` from its children."""
-    rows = select(Suspension).where(
-        Suspension.account_id == account.id,
-        Suspension.school_id == notice.school_id,
-        Suspension.child_id.in_(map(uuid.UUID, notice.child_ids)),
-        Suspension.where_holding(moment),
-    )
-    return db.session.scalars(rows.execution_options(populate_existing=True)).all()
 
 
 def _end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
@@ -350,8 +375,9 @@ def _end(account: Account, row: Suspension, reason: str, moment: datetime) -> No
     if tie is not None or row.child_id is None:
         _set_states(account, tie, moment)
     school = db.session.get(School, row.school_id) if row.school_id else None
+    event = GuardianAdmitted if row.awaits_head else AccessReopened
     log.record(
-        AccessReopened(
+        event(
             account_id=account.id,
             suspension=str(row.id),
             child=str(row.child_id or ""),

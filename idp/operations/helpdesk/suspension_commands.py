@@ -126,7 +126,7 @@ def _line(row: Suspension) -> dict[str, Any]:
         "uai": db.session.scalar(select(School.uai).where(School.id == row.school_id)) if row.school_id else None,
         "begins_at": instant(row.begins_at),
         "until": instant(row.until),
-        "state": "in force" if row.holds_at(now()) else "over",
+        "state": _state(row),
         "reason": row.reason,
         "reference": row.reference or None,
         "begun_by": row.begun_by,
@@ -134,3 +134,9 @@ def _line(row: Suspension) -> dict[str, Any]:
         "ended_by": row.ended_by or None,
         "sessions_ended": row.sessions_ended,
     }
+
+
+def _state(row: Suspension) -> str:
+    if not row.holds_at(now()):
+        return "over"
+    return "waits for the head" if row.awaits_head else "in force"

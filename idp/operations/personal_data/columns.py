@@ -149,7 +149,7 @@ _TIES = Part(
 
 _SUSPENSIONS = Part(
     Suspension,
-    _l("Suspensions de votre accès"),
+    _l("Suspensions de votre accès, et liens qui attendent la direction"),
     lambda person: Suspension.account_id.in_(person.accounts),
     {
         "child_id": _l("Enfant"),
@@ -163,6 +163,7 @@ _SUSPENSIONS = Part(
         "reason": _l("motif de l’établissement, qui peut parler d’autres personnes"),
         "reference": _l("document de l’établissement, qui peut parler d’autres personnes"),
         "end_reason": _l("motif de la réouverture, qui peut parler d’autres personnes"),
+        "wait": _l("pourquoi un lien attend la direction, ce qui peut parler d’autres personnes"),
     },
     {
         "id": _KEY,

@@ -13,6 +13,7 @@ from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.same_person import digested
 from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
 from idp.audit import log
 from idp.audit.data_events import AccountErased
@@ -210,23 +211,24 @@ def _check_disputes(person: Person, username: str) -> None:
 
 
 def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
-    """Return the pupils to whom the person has no access because a tie or the account is suspended, and until when.
+    """Return the pupils to whom the person has no access by a decision about a tie or the account, and until when.
 
-    Ended ties count, as in an import. Of several ends the last one counts; None is no end.
+    Ended ties count, as in an import. Of several ends the last one counts; None is no end. A guardian who only waits
+    for the head is not suspended: the next file brings a new guardian, who waits again.
     """
     moment = now()
     rows = db.session.execute(
-        select(Guardianship, Account)
-        .join(Account, Account.id == Guardianship.account_id)
+        select(Guardianship.child_id, Suspension.until)
+        .join(Suspension, Suspension.account_id == Guardianship.account_id)
         .where(
-            Account.id.in_(person.accounts),
-            or_(Guardianship.where_suspended(moment), Account.where_suspended(moment)),
+            Guardianship.account_id.in_(person.accounts),
+            or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
+            Suspension.where_decided(moment),
         )
-    ).all()
+    )
     ends: dict[uuid.UUID, list[datetime | None]] = {}
-    for tie, account in rows:
-        running = [row.suspended_until for row in (tie, account) if row.is_suspended_at(moment)]
-        ends.setdefault(tie.child_id, []).extend(running)
+    for child_id, until in rows:
+        ends.setdefault(child_id, []).append(until)
     return {
         child: None if None in untils else max(until for until in untils if until is not None)
         for child, untils in ends.items()

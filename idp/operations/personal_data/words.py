@@ -24,6 +24,8 @@ EVENTS: Mapping[str, Any] = {
     "account.purged": _l("compte supprimé"),
     "account.reopened": _l("accès rouvert par l’établissement"),
     "account.suspended": _l("accès suspendu par l’établissement"),
+    "guardianship.admitted": _l("nouveau responsable : accès à l’élève accordé par la direction"),
+    "guardianship.waits": _l("nouveau responsable : attend la direction"),
     "account.renamed": _l("nom changé par l’équipe du service"),
     "account.read": _l("compte consulté par l’établissement ou l’équipe du service"),
     "activation.completed": _l("mot de passe choisi à l’activation"),

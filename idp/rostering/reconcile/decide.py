@@ -47,7 +47,7 @@ class Outcome(enum.StrEnum):
     OUTSIDE = "outside"
     """The person belongs to another school, and the staff of one school gave the files: set by phase `outside`."""
     SUSPENDED = "suspended"
-    """The record would go round a suspension: set by phase `suspended`."""
+    """The record would bypass a suspension: set by phase `suspended`."""
     NAMESAKE = "namesake"
     """A new account takes the key from the account of a person of the same names."""
     OTHER_NAMES = "other_names"

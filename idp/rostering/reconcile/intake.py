@@ -34,15 +34,15 @@ def add(staging: Staging, record: Record) -> None:
 
 
 def _foreign(record: Student | Guardian) -> Issue | None:
-    """Return the refusal of a person whose name has a letter that is not Latin."""
+    """Return the refusal of a person whose name has a letter that may stand for a Latin one."""
     birth_name = record.birth_name if isinstance(record, Guardian) else None
     names = (record.given_name, record.family_name, birth_name)
     letter = next(filter(None, (foreign_letter(name) for name in names if name)), "")
     if not letter:
         return None
     message = (
-        f"La lettre « {letter} » de ce nom n’est pas une lettre latine, même si elle y ressemble : la ligne n’est pas "
-        "prise. Tapez le nom de nouveau."
+        f"La lettre « {letter} » de ce nom n’est pas une lettre latine courante, même si elle y ressemble : la ligne "
+        "n’est pas prise. Tapez le nom de nouveau."
     )
     kind = "guardian" if isinstance(record, Guardian) else "student"
     return Issue(Severity.ERROR, record.place, record.key, "foreign_letter", message, refuses=kind)

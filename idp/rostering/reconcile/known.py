@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 
-from idp.accounts import retired, school_notices
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts import retired
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
 from idp.accounts.same_person import digested
-from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
@@ -294,12 +293,15 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
     kept = list(kept_suspensions.holding(secrets, now()))
     children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
     pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
-    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept]
+    # a purge may have removed a pupil since the first statement
+    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept if child in pupils]
     return [*_suspended_accounts(), *erased]
 
 
 def _suspended_accounts() -> list[SuspendedPerson]:
-    closed = set(_decisions())
+    # a guardian who waits for the head is not excluded yet
+    decided = select(Suspension.account_id, Suspension.child_id).where(Suspension.where_decided(now()))
+    closed = {(account, child) for account, child in _all(decided)}
     if not closed:
         return []
     ties = _all(
@@ -315,20 +317,6 @@ def _suspended_accounts() -> list[SuspendedPerson]:
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]
-
-
-def _decisions() -> Iterator[tuple[uuid.UUID, uuid.UUID | None]]:
-    """Yield the suspensions that hold, as (account, child). A guardian who waits for the head is not excluded yet."""
-    notices = select(SchoolNotice.account_id, SchoolNotice.school_id, SchoolNotice.child_ids)
-    waiting = {
-        (account, school, uuid.UUID(child))
-        for account, school, children in _all(notices.where(school_notices.is_open([Kind.GUARDIAN_WAITS])))
-        for child in children
-    }
-    holding = select(Suspension.account_id, Suspension.school_id, Suspension.child_id)
-    for account, school, child in _all(holding.where(Suspension.where_holding(now()))):
-        if (account, school, child) not in waiting:
-            yield account, child
 
 
 def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:

@@ -310,13 +310,13 @@ class KeptKeyRow(NamedTuple):
 
 @table("allowed_link", "PRIMARY KEY (child, account)")
 class AllowedLinkRow(NamedTuple):
-    """A link that the files ask for and the rules allow; `is_waiting` says that the head decides about it first."""
+    """A link that the files ask for and the rules allow; `wait` says why the head decides first, or is empty."""
 
     child: str
     account: str
     kinship: str
     authority: int
-    is_waiting: bool
+    wait: str
 
 
 @table("excluded_link", "PRIMARY KEY (child, account)")

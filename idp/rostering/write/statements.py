@@ -148,7 +148,7 @@ class ChangedLink(NamedTuple):
     account: str
     kinship: str
     authority: int
-    is_waiting: bool
+    wait: str
     is_known: bool
     is_ended: bool
     is_excluded: bool
@@ -158,7 +158,7 @@ class ChangedLink(NamedTuple):
 
 CHANGED_LINKS = (
     "SELECT l.child AS child, l.account AS account, l.kinship AS kinship, l.authority AS authority, "
-    "l.is_waiting AS is_waiting, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
+    "l.wait AS wait, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
     "coalesce(k.is_excluded, 0) AS is_excluded, "
     "coalesce(k.is_disputed, 0) AS is_disputed, a.id IS NOT NULL AS has_account "
     "FROM allowed_link l JOIN student s ON s.child_id = l.child "

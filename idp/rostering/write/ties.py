@@ -10,6 +10,7 @@ from sqlalchemy import Table, bindparam, func, or_, select, update
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Wait
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -18,6 +19,7 @@ from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, waits
 from idp.rostering.write.statements import ChangedLink, ChildAccount
+from idp.rostering.write.waits import WaitingTie
 from idp.sessions import closing
 
 _links = cast("Table", Guardianship.__table__)
@@ -62,9 +64,9 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
             if row.is_ended:
                 reopened.add(ends["account_id"])
         else:
-            new.append(ends | values | {"suspended_at": moment if row.is_waiting else None})
-            if row.is_waiting:
-                waiting.append(ends)
+            new.append(ends | values | {"suspended_at": moment if row.wait else None})
+            if row.wait:
+                waiting.append(WaitingTie(**ends, wait=Wait(row.wait)))
         if row.has_account:
             if row.is_ended and not (row.is_excluded or row.is_disputed):
                 opened.append(ends)

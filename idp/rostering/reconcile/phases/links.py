@@ -7,14 +7,15 @@ from idp.rostering.records import Severity
 _HOLDER = "coalesce(g.account_id, a.account, k.id)"
 _FIND_ALLOWED = (
     f"INSERT INTO allowed_link SELECT s.child_id, {_HOLDER}, l.kinship, l.authority, "
-    "(l.student, l.guardian) IN (SELECT student, guardian FROM stopped_link) "
+    "coalesce(w.why, '') "
     f"FROM link l JOIN student s ON s.key = l.student AND s.fate IN {HERE} "
     "LEFT JOIN guardian g ON g.key = l.guardian AND g.fate IN ('known', 'alias', 'new') "
     "LEFT JOIN known_alias a ON a.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian) "
     "LEFT JOIN known_account k ON k.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian) "
+    "LEFT JOIN stopped_link w ON w.student = l.student AND w.guardian = l.guardian "
     f"WHERE l.authority BETWEEN 1 AND :most AND {_HOLDER} IS NOT NULL "
     "ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority), "
-    "is_waiting = max(is_waiting, excluded.is_waiting)"
+    "wait = max(wait, excluded.wait)"
 )
 _FIND_EXCLUDED = (
     "INSERT INTO excluded_link SELECT l.child, l.account FROM known_link k CROSS JOIN allowed_link l "

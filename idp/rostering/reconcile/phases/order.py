@@ -118,7 +118,7 @@ PHASES = (
         links.find_links,
         "link student guardian known_alias known_account known_link known_child allowed_link excluded_link "
         "stopped_link",
-        "allowed_link allowed_link.authority allowed_link.is_waiting excluded_link issue",
+        "allowed_link allowed_link.authority allowed_link.wait excluded_link issue",
     ),
     _phase(leavers.find_absent, "student known_child unread", "absent_student student.lists_guardians"),
     _phase(

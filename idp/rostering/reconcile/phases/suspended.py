@@ -1,11 +1,12 @@
-"""Stops new accounts and new ties that would go round a suspension.
+"""Stops new accounts and new ties that would bypass a suspension.
 
 If another software numbers the pupils or the guardians again, or if a file writes a name in another way, a suspended
 person would otherwise get a new tie or a new account that is not suspended. So the new people of the schools in which
 somebody is suspended are compared with the suspended people (`idp.accounts.suspensions.traces`):
 
 1. A person who has the names of one whose access is suspended in the school, or nearly the names of one whose access to
-   the same pupil is, is recognised: the record is refused.
+   the same pupil is, is recognised: the record is refused. Of the same pupil's guardians, one with another civility is
+   another person: mother and father may have nearly the same names.
 2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
    person of another pupil of the school who has nearly the names. The tie is written as a suspended one
    (`idp.rostering.write.waits`).
@@ -17,7 +18,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from idp.accounts.suspensions.traces import Likeness, Names, likeness
+from idp.accounts.suspensions.models import Wait
+from idp.accounts.suspensions.traces import Likeness, Names, differ_in_civility, likeness
 from idp.rostering.reconcile import known, outcomes
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
@@ -34,8 +36,8 @@ class Why(enum.StrEnum):
     """Why a new link gives no access."""
 
     RECOGNISED = "recognised"
-    NEW_GUARDIAN = "new_guardian"
-    ALIKE = "alike"
+    NEW_GUARDIAN = Wait.NEW_GUARDIAN.value
+    ALIKE = Wait.ALIKE.value
 
 
 class _Link(NamedTuple):
@@ -165,9 +167,10 @@ class _Judge:
             others = [person for person in of_pupil if person.account != link.account]
             return Why.RECOGNISED if _most(names, others) is Likeness.SAME else None
         in_school = _most(names, of_school)
+        alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
         if (
             in_school is Likeness.SAME
-            or _most(names, of_pupil) >= Likeness.NEAR
+            or _most(names, alike) >= Likeness.NEAR
             or _most(names, self.by_school.get("", ())) is Likeness.SAME
         ):
             return Why.RECOGNISED

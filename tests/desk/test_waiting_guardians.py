@@ -1,0 +1,149 @@
+"""New guardians of a pupil with a suspension: they wait for the head, and no page says that they are suspended."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions import kept
+from idp.accounts.suspensions.models import Suspension, Wait
+from idp.accounts.suspensions.traces import Traces
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.staff.models import Role
+from idp.letters import recipients
+from idp.letters.recipients import Skip
+from idp.my_account.connections import acts
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
+from tests.builders import Build
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_suspension import text_of
+from tests.rows import each_row
+from tests.waiting_guardians import wait
+
+WHY = "le juge a décidé"
+
+
+@pytest.mark.row("R-14")
+@each_row(("end", "admitted"), [(None, False), (timedelta(days=1), True)])
+def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
+    build: Build, end: timedelta | None, *, admitted: bool
+) -> None:
+    account = build.active()
+    [tie], until = account.guardianships, now() + end if end else None
+    wait(account)
+    school = db.session.scalars(select(School)).one()
+    judged = Decision(reason=WHY, reference="RG 26/1", child=tie.child_id, school=school, until=until)
+    row = suspension.suspend(account.id, judged)
+    assert (row.reason, row.reference, row.awaits_head) == (WHY, "RG 26/1", False)
+    assert suspension.suspend(account.id, judged).id == row.id, "a double click"
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    assert (notice.settled_at is None) is admitted, "at the end of the suspension the head still decides"
+    if admitted:
+        suspension.admit(notice.id, "vu avec la mère")
+    tie = db.session.get_one(Guardianship, (account.id, tie.child_id), populate_existing=True)
+    assert tie.suspended_at is not None, "an answer about the names leaves the judgement"
+    assert tie.suspended_until == until
+    other = suspension.suspend(account.id, replace(judged, reference="RG 26/2"))
+    assert other.id != row.id
+
+
+def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo], provisional_hash=None, given_name="Ysolde")
+    wait(account)
+    browser = colleagues.signed_in(Role.HEAD)
+    family, own = text_of(browser, f"/familles/{malo.id}"), text_of(browser, f"/comptes/{account.id}")
+    for page in (family, own, text_of(browser, "/recherche?q=leroy")):
+        assert "Attend la direction" in page
+        assert "Lien suspendu" not in page
+        assert "a suspendu" not in page
+        assert "/courrier" not in page
+    assert "Ne dites rien de cet élève" in family
+    assert "La direction décide dans « Signalements »." in family
+    letter = text_of(browser, f"/comptes/{account.id}/courrier")
+    assert "Cette personne attend la direction" in letter
+    assert "n’a plus d’enfant" not in letter
+    listed = text_of(browser, "/suspensions")
+    assert "Aucun compte et aucun lien n’est suspendu" in listed
+    assert "Suspendu en ce moment" not in text_of(browser, f"/comptes/{account.id}/suspension")
+    [row] = db.session.scalars(select(Suspension))
+    assert browser.get(f"/comptes/{account.id}/suspension/{row.id}/reouverture").status_code == 404
+    chosen, skipped = recipients.in_school(build.school(), None, renew=False)
+    assert (chosen, [person.skip for person in skipped]) == ([], [Skip.WAITS])
+    events = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
+    assert "guardianship.waits" in events
+    assert not {"account.suspended", "account.reopened"}.intersection(events), "« Mes connexions » names these"
+    assert "guardianship.waits" not in acts.KINDS
+
+
+def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
+    malo, zoe, school = build.child("Malo"), build.child("Zoé"), build.school()
+    names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
+    father = build.active(children=[malo], **names)
+    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", child=malo.id, school=school))
+    added = build.never_activated(children=[malo], given_name="Ysolde", family_name="AUTRE", civility="Mme")
+    alike = build.never_activated(children=[zoe], **names | {"family_name": "MARCHANT"})
+    wait(added)
+    wait(alike, why=Wait.ALIKE)
+    browser = colleagues.signed_in(Role.HEAD)
+    sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        page = text_of(browser, f"/signalements/{notice.id}")
+        assert [key for key, sentence in sentences.items() if sentence in page] == [notice.account_id]
+        assert f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)' in page
+        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
+        assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+    suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
+    assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
+    with unit_of_work():
+        kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
+
+
+@pytest.mark.row("R-14")
+@each_row("is_erased", [False, True])
+def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
+    colleagues: Colleagues, build: Build, *, is_erased: bool
+) -> None:
+    malo, school = build.child("Malo"), build.school()
+    account, free = build.active(children=[malo]), build.active()
+    if is_erased:
+        with unit_of_work():
+            kept.keep(build.settings.secrets, malo.id, None, Traces.of([]))
+    else:
+        suspension.suspend(build.active(children=[malo]).id, Decision(reason=WHY, child=malo.id, school=school))
+    with unit_of_work():
+        for row in (account, free):
+            school_notices.add(Kind.NAME_IN_DOUBT, row.id, [school.id])
+    of = {n.account_id: n.id for n in db.session.scalars(select(SchoolNotice)) if n.settled_at is None}
+    names = {"sentence": "vu au dossier", "given_name": "Jean", "family_name": "MARCHAND"}
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    assert "seule la direction répond" in text_of(secretary, f"/signalements/{of[account.id]}")
+    assert post(secretary, f"/signalements/{of[account.id]}/raison", "/", **names).status_code == 404
+    assert post(secretary, f"/signalements/{of[free.id]}/raison", **names).status_code == 303
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(f"/signalements/{of[account.id]}/raison").headers["Location"].startswith("/preuve?")
+    assert post(head, f"/signalements/{of[account.id]}/raison", **names).status_code == 303
+    assert db.session.get_one(Account, account.id, populate_existing=True).family_name == "MARCHAND"
+
+
+def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo], provisional_hash=None)
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    browser = colleagues.signed_in()
+    for path in (f"/familles/{malo.id}", f"/comptes/{account.id}"):
+        page = text_of(browser, path)
+        assert "Il vous faut un courrier" not in page
+        assert "/courrier" not in page
+        assert "Demandez à la direction" in page
+    letter = text_of(browser, f"/comptes/{account.id}/courrier")
+    assert "Le lien de cette personne avec l’élève est suspendu" in letter
