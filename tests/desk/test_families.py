@@ -1,5 +1,6 @@
 """The page of a pupil, the page of an account, and the acts of help."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -220,12 +221,21 @@ def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
 
 
 def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build) -> None:
-    account = build.active()
-    account.guardianships[0].disputed_at = now()
+    maeve, brother = build.child("Maëve"), build.child("Loïc")
+    account = build.active(children=[maeve, brother])
+    next(tie for tie in account.guardianships if tie.child_id == maeve.id).disputed_at = now()
     db.session.commit()
-    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    browser, path = colleagues.signed_in(Role.HEAD), f"/comptes/{account.id}"
     page = main_of(browser, path)
-    assert "Lien contesté" in page
+    assert re.search(r"Maëve \w+</a> <span class=\"tag bad\">Lien contesté", page)
+    assert page.count('"tag bad">Lien contesté') == 1, "the dispute is about one of the two"
+    assert "ne pas être responsable de l’élève Maëve" in page
+    contested, family = main_of(browser, f"/familles/{maeve.id}"), main_of(browser, f"/familles/{brother.id}")
+    assert "Lien contesté" in contested
+    assert "Lien contesté" not in family
+    said = "Ce n’est pas mon enfant"
+    assert [said in text for text in (contested, family)] == [False, True]
+    assert "Signalement à régler" in family, "the state has the word of the board and the filter"
     assert "Débloquer" not in page
     answer = post(browser, f"{path}/debloquer", path)
     assert "Un signalement ferme ce compte" in answer.get_data(as_text=True)

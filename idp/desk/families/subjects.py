@@ -130,12 +130,13 @@ class GuardianView:
 
 @dataclass(frozen=True)
 class TieView:
-    """A tie of an account to a pupil as the pages show it: whether it is suspended, or was ended by the school."""
+    """A tie of an account to a pupil as the pages show it: is it suspended, disputed, or ended by the school?"""
 
     child: Child
     account: Account
     is_suspended: bool
     is_excluded: bool
+    is_disputed: bool
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
 
@@ -148,7 +149,8 @@ class TieView:
     def of(cls, tie: Guardianship, decisions: Sequence[Shown]) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
-        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded, next(holding, None))
+        youngest = next(holding, None)
+        return cls(tie.child, tie.account, tie.is_suspended_at(now()), tie.is_excluded, tie.is_disputed, youngest)
 
 
 def view(account: Account, decisions: Sequence[Shown]) -> GuardianView:

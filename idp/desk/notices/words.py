@@ -102,7 +102,9 @@ WORDS: Mapping[Kind, Words] = {
                 _l("Donner raison à %(name)s : ce n’est pas son enfant"),
                 _l(
                     "Le lien entre %(name)s et %(children)s finit tout de suite. Le fichier ne le rétablit pas tant "
-                    "qu’il n’a pas changé. Si c’était le dernier élève de cette personne, son compte est fermé."
+                    "qu’il n’a pas changé. Si c’était le dernier élève de cette personne, son compte est fermé. S’il "
+                    "lui en reste et que son compte n’est pas activé, imprimez-lui un autre courrier : le sien ne "
+                    "marche plus."
                 ),
                 _l(
                     "Le lien entre %(name)s et %(children)s a fini. Corrigez le fichier, sinon il continue de nommer "
@@ -126,7 +128,8 @@ WORDS: Mapping[Kind, Words] = {
                 _l("Corrigé dans le fichier : %(name)s n’y est plus"),
                 _l(
                     "Le lien entre %(name)s et %(children)s finit tout de suite, et le prochain import trouvera votre "
-                    "fichier corrigé."
+                    "fichier corrigé. S’il reste des élèves à cette personne et que son compte n’est pas activé, "
+                    "imprimez-lui un autre courrier : le sien ne marche plus."
                 ),
                 _l("Le lien entre %(name)s et %(children)s a fini. Importez le fichier corrigé."),
                 Next.FILES,
