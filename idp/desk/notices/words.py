@@ -40,7 +40,9 @@ class Next(enum.Enum):
 
 @dataclass(frozen=True)
 class Consequence:
-    """What an answer says and does. The texts may name the person (`%(name)s`) and the pupils (`%(children)s`).
+    """What an answer says and does.
+
+    The texts may name the people (`%(name)s`, `%(other)s`) and the pupils (`%(children)s`).
 
     Attributes:
         label: the answer, with the person or the thing that it agrees with; it begins with the word of the answer.
@@ -176,8 +178,8 @@ WORDS: Mapping[Kind, Words] = {
     Kind.LETTER_DOUBT: Words(
         _l("Doublon possible : un courrier à un autre nom"),
         _l(
-            "Une personne a voulu ajouter ce courrier à son compte, mais les deux noms sont différents. Rien n’a été "
-            "ajouté."
+            "Le courrier de %(name)s a été tapé dans le compte de %(other)s, mais les deux noms sont différents. Rien "
+            "n’a été ajouté."
         ),
         _l("Est-ce la même personne, écrite de deux façons dans vos fichiers ? Ou deux personnes ?"),
         {
