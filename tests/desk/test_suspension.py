@@ -90,8 +90,8 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
         return
     assert heading(browser.get(path)) == "Rouvrir l’accès"
     answer = post(browser, path, reason="réglé")
-    assert answer.headers["Location"] == f"{path_of(account)}?fait=rouvert"
-    assert "L’accès est rouvert." in text_of(browser, answer.headers["Location"])
+    assert answer.headers["Location"] == f"/comptes/{account.id}?fait=rouvert"
+    assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
     assert not db.session.get_one(Account, account.id).is_suspended_at(now())
 
 
@@ -201,6 +201,20 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     assert account.children == []
     assert not account.is_suspended_at(now())
     assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
+
+
+def test_a_tie_of_an_account_that_was_never_used_closes_nothing(colleagues: Colleagues, build: Build) -> None:
+    build.ent("Passerelle")
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo])
+    browser = colleagues.signed_in()
+    before = text_of(browser, path_of(account)).partition("Seulement")[2]
+    assert "Le compte n’a jamais servi" in before
+    assert "se ferme" not in before
+    answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
+    after = text_of(browser, answer.headers["Location"])
+    assert "rien n’était ouvert" in after
+    assert "reste ouvert" not in after
 
 
 def test_a_caller_who_says_not_my_child_has_a_link_that_fills_the_form_in(colleagues: Colleagues, build: Build) -> None:
@@ -353,7 +367,7 @@ def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: 
     if role is Role.HEAD:
         assert heading(browser.get(reopening)) == "Rouvrir le lien"
         answer = post(browser, reopening, reason="réglé")
-        assert "Le lien est rouvert." in text_of(browser, answer.headers["Location"])
+        assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
 
 
 def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build: Build) -> None:
