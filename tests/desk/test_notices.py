@@ -184,17 +184,6 @@ def test_one_of_two_wrong_children_is_settled_and_the_notice_waits(colleagues: C
     assert reloaded(notice).settled_at is not None
 
 
-def test_the_letter_of_a_wrong_child_is_dead_also_for_the_other_pupils(colleagues: Colleagues, build: Build) -> None:
-    account, notice = disputed(build, build.child("Malo"), build.child("Zoé"))
-    account.guardianships[1].disputed_at = None
-    db.session.commit()
-    browser = colleagues.signed_in()
-    assert "le sien ne marche plus" in plain(browser.get(f"/signalements/{notice.id}/raison"))
-    after = plain(browser.get(answered(browser, notice, Answer.RIGHT).headers["Location"]))
-    assert "Son courrier ne marche plus : imprimez-en un autre" in after
-    assert f"Imprimer un courrier pour {account.display_name}" in after
-
-
 @pytest.mark.parametrize(("answer", "kept"), [(Answer.RIGHT, "avant@exemple.fr"), (Answer.REJECT, "apres@exemple.fr")])
 def test_a_contested_address_is_put_back_or_kept(
     colleagues: Colleagues, build: Build, answer: Answer, kept: str

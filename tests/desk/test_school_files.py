@@ -132,7 +132,6 @@ def test_a_tie_that_ends_is_said_by_name(desk: Flask, colleagues: Colleagues) ->
 
 
 def _is_told_who_changes(page: str) -> None:
-    """Check that a pupil who counts as changed, because of the guardians alone, has a line."""
     assert "Élèves : arrivées 0, changements 1," in page
     changed = page.partition("Changent")[2].partition("</table>")[0]
     assert "FAMILLE1 Léa" in changed

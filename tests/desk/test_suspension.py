@@ -203,20 +203,6 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
 
 
-def test_a_tie_of_an_account_that_was_never_used_closes_nothing(colleagues: Colleagues, build: Build) -> None:
-    build.ent("Passerelle")
-    malo = build.child("Malo")
-    account = build.never_activated(children=[malo])
-    browser = colleagues.signed_in()
-    before = text_of(browser, path_of(account)).partition("Seulement")[2]
-    assert "Le compte n’a jamais servi" in before
-    assert "se ferme" not in before
-    answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
-    after = text_of(browser, answer.headers["Location"])
-    assert "rien n’était ouvert" in after
-    assert "reste ouvert" not in after
-
-
 def test_a_caller_who_says_not_my_child_has_a_link_that_fills_the_form_in(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account = build.active(children=[malo, build.child("Zoé")])
