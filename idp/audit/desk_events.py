@@ -201,6 +201,15 @@ class FileDifferenceRead(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilesDeclined(Event):
+    """The direction did not import files that waited for it; `job` is their check."""
+
+    kind = "desk.files_declined"
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobCancelled(Event):
     """A person cancelled a job; one that ran stops at its next step."""
 

@@ -139,7 +139,7 @@ OF: dict[Standing, Words] = {
         _SETTLE,
     ),
     Standing.DISPUTED: Words(
-        _l("Lien contesté"),
+        _l("Signalement à régler"),
         "bad",
         _l(
             "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
@@ -226,7 +226,7 @@ GROUPS: Mapping[Group, Any] = {
     Group.NO_LETTER: OF[Standing.NO_LETTER].short,
     Group.UNCONFIRMED: OF[Standing.UNCONFIRMED].short,
     Group.BLOCKED: OF[Standing.BLOCKED].short,
-    Group.DISPUTED: _l("Signalement à régler"),
+    Group.DISPUTED: OF[Standing.DISPUTED].short,
     Group.ACTIVE: OF[Standing.ACTIVE].short,
     Group.CLOSED: _l("Fermé ou suspendu"),
 }

@@ -155,6 +155,7 @@ OBJECTS: dict[str, Make] = {
     "ents.write_charter": _ent,
     "families.show": _pupil,
     "files.compare": _job,
+    "files.decline": _job,
     "files.import_": _job,
     "files.problems": _import,
     "files.problems_csv": _import,
@@ -184,13 +185,15 @@ OBJECTS: dict[str, Make] = {
 }
 """For each endpoint: makes an object in a school; returns the variable parts of the URL (further values are left out),
 or, for a path without variable parts, the parameters of the query."""
-NOT_WHOLE = frozenset({"files.compare", "files.import_"})
+NOT_WHOLE = frozenset({"files.compare", "files.decline", "files.import_"})
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
 NARROWER: dict[str, frozenset[Role]] = {
     "ents.accept": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
+    "files.decline": frozenset(Role) - {Role.HEAD},
 }
-"""Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator."""
+"""Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator; the direction
+about files that wait for it."""
 
 
 class Kept:

@@ -1,5 +1,6 @@
 """The page of a pupil, the page of an account, and the acts of help."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -14,12 +15,14 @@ from idp.audit.events import AccountChanged, AccountRead, EmailLinkSent
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_notices import answered, disputed, plain
 from tests.pages import heading
 from tests.rows import each_row
 
@@ -220,12 +223,21 @@ def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
 
 
 def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build) -> None:
-    account = build.active()
-    account.guardianships[0].disputed_at = now()
+    maeve, brother = build.child("Maëve"), build.child("Loïc")
+    account = build.active(children=[maeve, brother])
+    next(tie for tie in account.guardianships if tie.child_id == maeve.id).disputed_at = now()
     db.session.commit()
-    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    browser, path = colleagues.signed_in(Role.HEAD), f"/comptes/{account.id}"
     page = main_of(browser, path)
-    assert "Lien contesté" in page
+    assert re.search(r"Maëve \w+</a> <span class=\"tag bad\">Lien contesté", page)
+    assert page.count('"tag bad">Lien contesté') == 1, "the dispute is about one of the two"
+    assert "ne pas être responsable de l’élève Maëve" in page
+    contested, family = main_of(browser, f"/familles/{maeve.id}"), main_of(browser, f"/familles/{brother.id}")
+    assert "Lien contesté" in contested
+    assert "Lien contesté" not in family
+    offer = "Ce n’est pas mon enfant"
+    assert [offer in text for text in (contested, family)] == [False, True]
+    assert "Signalement à régler" in family, "the state has the word of the board and the filter"
     assert "Débloquer" not in page
     answer = post(browser, f"{path}/debloquer", path)
     assert "Un signalement ferme ce compte" in answer.get_data(as_text=True)
@@ -291,3 +303,28 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     assert denied in family
     assert "Lien suspendu" in results
     assert "Pas responsable" in results
+
+
+def test_the_letter_of_a_wrong_child_is_dead_also_for_the_other_pupils(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build, build.child("Malo"), build.child("Zoé"))
+    account.guardianships[1].disputed_at = None
+    db.session.commit()
+    browser = colleagues.signed_in()
+    assert "le sien ne marche plus" in plain(browser.get(f"/signalements/{notice.id}/raison"))
+    after = plain(browser.get(answered(browser, notice, Answer.RIGHT).headers["Location"]))
+    assert "Son courrier ne marche plus : imprimez-en un autre" in after
+    assert f"Imprimer un courrier pour {account.display_name}" in after
+
+
+def test_a_tie_of_an_account_that_was_never_used_closes_nothing(colleagues: Colleagues, build: Build) -> None:
+    build.ent("Passerelle")
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo])
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}/suspension"
+    before = main_of(browser, path).partition("Seulement")[2]
+    assert "Le compte n’a jamais servi" in before
+    assert "se ferme" not in before
+    answer = post(browser, path, scope=malo.id.hex, reason="jugement", end="ouverte")
+    after = main_of(browser, answer.headers["Location"])
+    assert "rien n’était ouvert" in after
+    assert "reste ouvert" not in after

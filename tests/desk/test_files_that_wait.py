@@ -6,6 +6,7 @@ import uuid
 import pytest
 from flask import Flask
 
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs import files
@@ -51,6 +52,28 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     over = shown(secretary.get(f"/fichiers/{key}"))
     assert "Les fichiers ne sont plus là : ils sont importés" in over
     assert "Rien n’a été importé" not in over
+
+
+def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(20)))
+    key, page = checked(secretary, sheet(*families(17)))
+    path = f"/fichiers/{key}/ne-pas-importer"
+    assert "Ne pas importer" not in page
+    assert "Ne pas importer" in shown(head.get(f"/fichiers/{key}"))
+    assert post(secretary, path, "/", motif="ancien fichier").status_code == 404
+    assert "Écrivez le motif" in shown(post(head, path, f"/fichiers/{key}", motif=" "))
+    assert files.uploads(services().settings, key)
+    for reason in ("C’est l’export de juin.", "une seconde fois"):
+        answer = post(head, path, f"/fichiers/{key}" if reason[0] == "C" else "/", motif=reason)
+        assert answer.headers["Location"] == f"/fichiers/{key}"
+    assert not files.uploads(services().settings, key)
+    assert TITLE not in shown(head.get("/"))
+    read = shown(secretary.get(f"/fichiers/{key}"))
+    assert "La direction n’a pas importé ces fichiers : C’est l’export de juin." in read
+    assert "non importé par la direction" in shown(secretary.get("/fichiers"))
+    [entry] = db.session.query(AuditEntry).filter_by(kind="desk.files_declined")
+    assert entry.details["reason"] == "C’est l’export de juin."
 
 
 def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Flask, colleagues: Colleagues) -> None:

@@ -116,7 +116,8 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     browser = colleagues.signed_in()
     page = plain(browser.get(f"/signalements/{notice.id}"))
     assert f'<a href="/comptes/{account.id}">' in page
-    assert "Ysolde" in page, "the school compares the names"
+    tried = f"Le courrier de {account.display_name} a été tapé dans le compte de {other.display_name}"
+    assert tried in page, "the school compares the names, and knows whom to call"
     assert str(other.id) not in page
     shown = plain(browser.get(f"/comptes/{account.id}"))
     assert f'<a href="/signalements/{notice.id}">Doublon possible : un courrier à un autre nom</a>' in shown
@@ -173,7 +174,8 @@ def test_one_of_two_wrong_children_is_settled_and_the_notice_waits(colleagues: C
     result = answered(browser, notice, Answer.RIGHT, child=malo.id.hex)
     assert "attend encore votre réponse" in plain(browser.get(result.headers["Location"]))
     assert reloaded(notice).settled_at is None
-    answered(browser, notice, Answer.REJECT)
+    settled = answered(browser, notice, Answer.REJECT)
+    assert f"Imprimer un courrier pour {account.display_name}" in plain(browser.get(settled.headers["Location"]))
     states = {
         tie.child_id: tie.excluded_at is not None
         for tie in db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id))

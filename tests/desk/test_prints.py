@@ -125,6 +125,18 @@ def test_a_print_again_is_for_the_people_of_that_print_alone(
     assert "Personnes qui n’ont plus de lien avec un élève d’ici : 1." in page
 
 
+def test_a_sibling_in_another_class_does_not_move_a_person_of_the_print(
+    desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]
+) -> None:
+    browser, elder = colleagues.signed_in(), pupil(build, "4e 1")
+    first = parent(build, elder, family[0].children[0], family_name="AINE")
+    assert first.children[0].class_name == "4e 1"
+    job = ask(browser)
+    do_all()
+    page = browser.get(f"/impressions/{job.id}/a-nouveau").get_data(as_text=True).replace("\xa0", " ")
+    assert re.findall(r"<summary>(\de .*?)</summary>", page) == ["6e 1 : 3"]
+
+
 def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:
     browser = colleagues.signed_in()
     for word in ("", "oui", "RAPPELER"):

@@ -126,6 +126,16 @@ def test_a_tie_that_ends_is_said_by_name(desk: Flask, colleagues: Colleagues) ->
     _, page = checked(browser, sheet(*families()))
     assert "N’est plus responsable de Léa FAMILLE1, et n’y a plus accès." in page
     assert "AUTRE Paul" in page
+    _is_told_who_changes(page)
+    imported(browser, sheet(*families()))
+    _is_told_who_changes(checked(browser, sheet(*both))[1])
+
+
+def _is_told_who_changes(page: str) -> None:
+    assert "Élèves : arrivées 0, changements 1," in page
+    changed = page.partition("Changent")[2].partition("</table>")[0]
+    assert "FAMILLE1 Léa" in changed
+    assert "ses responsables changent" in changed
 
 
 def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Colleagues) -> None:

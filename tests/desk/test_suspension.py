@@ -90,8 +90,8 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
         return
     assert heading(browser.get(path)) == "Rouvrir l’accès"
     answer = post(browser, path, reason="réglé")
-    assert answer.headers["Location"] == f"{path_of(account)}?fait=rouvert"
-    assert "L’accès est rouvert." in text_of(browser, answer.headers["Location"])
+    assert answer.headers["Location"] == f"/comptes/{account.id}?fait=rouvert"
+    assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
     assert not db.session.get_one(Account, account.id).is_suspended_at(now())
 
 
@@ -355,7 +355,7 @@ def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: 
     if role is Role.HEAD:
         assert heading(browser.get(reopening)) == "Rouvrir le lien"
         answer = post(browser, reopening, reason="réglé")
-        assert "Le lien est rouvert." in text_of(browser, answer.headers["Location"])
+        assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
 
 
 def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build: Build) -> None:

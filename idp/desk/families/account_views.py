@@ -39,6 +39,7 @@ def show(account: uuid.UUID) -> Response:
             "lien du dernier message : les liens d’avant ne marchent plus."
         ),
         "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
+        "rouvert": gettext("C’est rouvert : cette suspension est finie."),
     }
     return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))
 

@@ -140,7 +140,7 @@ class TieView:
     """A tie of an account to a pupil as the pages show it.
 
     `is_waiting` says that the tie is suspended only until the head has decided about a new guardian. `is_excluded` says
-    that the school ended it.
+    that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child.
     """
 
     child: Child
@@ -148,6 +148,7 @@ class TieView:
     is_suspended: bool
     is_waiting: bool
     is_excluded: bool
+    is_disputed: bool
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
 
@@ -160,8 +161,15 @@ class TieView:
     def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
-        is_suspended = tie.is_suspended_at(now())
-        return cls(tie.child, tie.account, is_suspended, is_waiting, tie.is_excluded, next(holding, None))
+        return cls(
+            tie.child,
+            tie.account,
+            tie.is_suspended_at(now()),
+            is_waiting,
+            tie.is_excluded,
+            tie.is_disputed,
+            next(holding, None),
+        )
 
 
 def views(

@@ -34,6 +34,8 @@ class Person:
 
     name: str
     url: str = ""
+    is_gone: bool = False
+    """Whether the account was removed; `name` says so."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,10 @@ class Shown:
         return self.row.kind == Kind.NOT_GUARDIAN.value
 
     def say(self, text: Any) -> str:
-        """Return a text of `words` with the names of the person and of the pupils."""
-        children = self.names or gettext("l’élève")
-        return str(text) % {"name": self.people[0].name, "children": children}
+        """Return a text of `words` with the names of the people and of the pupils."""
+        first, *others = self.people
+        other = next((person.name for person in others if not person.is_gone), gettext("quelqu’un d’autre"))
+        return str(text) % {"name": first.name, "other": other, "children": self.names or gettext("l’élève")}
 
 
 def open_count() -> int:
@@ -166,7 +169,7 @@ def _people(row: SchoolNotice, people: Mapping[uuid.UUID, Account], urls: Mappin
         return
     other = people.get(row.other_account_id)
     gone = str(gettext("une personne dont le compte est supprimé"))
-    yield Person(other.display_name, urls.get(other.id, "")) if other else Person(gone)
+    yield Person(other.display_name, urls.get(other.id, "")) if other else Person(gone, is_gone=True)
 
 
 def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None]:

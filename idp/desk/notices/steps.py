@@ -7,7 +7,7 @@ from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.models import Child
+from idp.accounts.models import Account, Child
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
@@ -15,6 +15,7 @@ from idp.desk.jobs.kinds import Step
 from idp.desk.notices import settling
 from idp.desk.notices.shown import Shown
 from idp.desk.notices.words import Next
+from idp.operations.helpdesk.standing import Group, group_of, standings
 
 
 def after(item: Shown) -> list[Step]:
@@ -27,10 +28,18 @@ def after(item: Shown) -> list[Step]:
     return [*_of_answer(item, coming), *_people(item), *_families(item)]
 
 
+def needs_letter(item: Shown) -> bool:
+    """Return whether the person keeps other pupils after a dispute, and has no letter: a dispute ends the letter."""
+    if not item.is_about_children:
+        return False
+    account = db.session.get_one(Account, item.row.account_id)
+    return group_of(standings(account)) in {Group.NO_LETTER, Group.EXPIRED}
+
+
 def _of_answer(item: Shown, coming: Next) -> Iterator[Step]:
     if coming is Next.FILES and access.may(Right.IMPORT_FILES):
         yield Step(gettext("Importer le fichier corrigé"), url_for("files.show"))
-    if coming is Next.LETTER and access.may(Right.PRINT_LETTER):
+    if (coming is Next.LETTER or needs_letter(item)) and access.may(Right.PRINT_LETTER):
         keys = (item.row.account_id, item.row.other_account_id)
         for person, key in zip(item.people, keys, strict=False):
             if person.url:

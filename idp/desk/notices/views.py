@@ -23,7 +23,7 @@ from idp.desk.naming import pupil
 from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.shown import Shown
-from idp.desk.notices.words import Answer
+from idp.desk.notices.words import Answer, Next
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -167,7 +167,12 @@ def _done(item: Shown) -> str:
     if item.row.settled_at is None:
         return str(gettext("C’est noté pour cet élève. Le signalement attend encore votre réponse pour les autres."))
     consequence = settling.consequence(item.row, Answer(done))
-    return item.say(consequence.after) if consequence else ""
+    if consequence is None:
+        return ""
+    sentence = item.say(consequence.after)
+    if consequence.next is not Next.LETTER and steps.needs_letter(item):
+        sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre, pour les élèves qui restent.")
+    return sentence
 
 
 @tiles.source(Right.READ_NOTICES)

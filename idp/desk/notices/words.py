@@ -41,7 +41,9 @@ class Next(enum.Enum):
 
 @dataclass(frozen=True)
 class Consequence:
-    """What an answer says and does. The texts may name the person (`%(name)s`) and the pupils (`%(children)s`).
+    """What an answer says and does.
+
+    The texts may name the people (`%(name)s`, `%(other)s`) and the pupils (`%(children)s`).
 
     Attributes:
         label: the answer, with the person or the thing that it agrees with; it begins with the word of the answer.
@@ -107,7 +109,9 @@ WORDS: Mapping[Kind, Words] = {
                 _l("Donner raison à %(name)s : ce n’est pas son enfant"),
                 _l(
                     "Le lien entre %(name)s et %(children)s finit tout de suite. Le fichier ne le rétablit pas tant "
-                    "qu’il n’a pas changé. Si c’était le dernier élève de cette personne, son compte est fermé."
+                    "qu’il n’a pas changé. Si c’était le dernier élève de cette personne, son compte est fermé. S’il "
+                    "lui en reste et que son compte n’est pas activé, imprimez-lui un autre courrier : le sien ne "
+                    "marche plus."
                 ),
                 _l(
                     "Le lien entre %(name)s et %(children)s a fini. Corrigez le fichier, sinon il continue de nommer "
@@ -131,7 +135,8 @@ WORDS: Mapping[Kind, Words] = {
                 _l("Corrigé dans le fichier : %(name)s n’y est plus"),
                 _l(
                     "Le lien entre %(name)s et %(children)s finit tout de suite, et le prochain import trouvera votre "
-                    "fichier corrigé."
+                    "fichier corrigé. S’il reste des élèves à cette personne et que son compte n’est pas activé, "
+                    "imprimez-lui un autre courrier : le sien ne marche plus."
                 ),
                 _l("Le lien entre %(name)s et %(children)s a fini. Importez le fichier corrigé."),
                 Next.FILES,
@@ -178,8 +183,8 @@ WORDS: Mapping[Kind, Words] = {
     Kind.LETTER_DOUBT: Words(
         _l("Doublon possible : un courrier à un autre nom"),
         _l(
-            "Une personne a voulu ajouter ce courrier à son compte, mais les deux noms sont différents. Rien n’a été "
-            "ajouté."
+            "Le courrier de %(name)s a été tapé dans le compte de %(other)s, mais les deux noms sont différents. Rien "
+            "n’a été ajouté."
         ),
         _l("Est-ce la même personne, écrite de deux façons dans vos fichiers ? Ou deux personnes ?"),
         {

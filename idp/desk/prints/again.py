@@ -6,10 +6,12 @@ from uuid import UUID
 
 from flask import Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from sqlalchemy import select
 
+from idp.accounts.models import Child, Guardianship
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
-from idp.db import unit_of_work
+from idp.db import db, unit_of_work
 from idp.desk import access, naming
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
@@ -71,16 +73,37 @@ def _start(job: Job, uai: str) -> Job | None:
     return started if started and started.staff_id == access.person().staff.id else None
 
 
+def _still_in_class(job: Job) -> set[UUID]:
+    """Return the people of a print who have a pupil in its class today; their first pupil may be in another one."""
+    chosen = (
+        select(Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            Guardianship.account_id.in_(work.people(job)),
+            Guardianship.is_unended,
+            Child.class_name == job.parameters["class"],
+            access.children(),
+        )
+    )
+    return set(db.session.scalars(chosen)) if job.parameters["class"] is not None else set()
+
+
 def _page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
     names = words.names(work.people(job))
+    printed, still = job.parameters["class"], _still_in_class(job)
+
+    def class_of(entry: Recipient) -> str:
+        return printed if entry.account_id in still else entry.class_name
+
     shown = [entry for entry in people if entry.account_id in names]
+    shown.sort(key=lambda entry: entry.account_id not in still)
     groups = [
         Group(f"{naming.class_title(class_name)} : {len(members)}", members, is_open=True)
         for class_name, members in (
             (class_name, [names[entry.account_id] for entry in group])
-            for class_name, group in itertools.groupby(shown, lambda entry: entry.class_name)
+            for class_name, group in itertools.groupby(shown, class_of)
         )
     ]
     groups += skipped_people(skipped, names)

@@ -5,10 +5,10 @@ A person who may not read families gets the problems without names (`nameless`).
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from idp import spreadsheet
 from idp.config import Settings
@@ -21,8 +21,10 @@ from idp.desk.school_files import comparing, leaving, nameless, problems, words
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import difference
 from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.rostering.reconcile.told.named_issues import whole_name
 
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""
@@ -67,7 +69,8 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         if nameless.hides_refusal(refusal, staging, sum(counted.read for counted in result.counts.values())):
             refusal = ""
     else:
-        lines = chain(problems.of_check(staging), () if refusal else difference.changes(staging))
+        changes = () if refusal else chain(difference.changes(staging), _of_ties_alone(staging))
+        lines = chain(problems.of_check(staging), changes)
     kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
     summary = {
         "format": result.format.value if result.format else "",
@@ -84,6 +87,26 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
         frees=running.id if refusal else None,
     )
+
+
+class _Pupil(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+
+
+_OF_TIES_ALONE = (
+    "SELECT coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
+    "coalesce(s.class_name, k.class_name) AS class_name FROM changed_student c JOIN student s ON s.key = c.key "
+    "JOIN known_child k ON k.key = c.key WHERE NOT c.own AND k.in_scope ORDER BY 1, 2"
+)
+
+
+def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
+    """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
+    for pupil in staging.rows(_Pupil, _OF_TIES_ALONE):
+        name = whole_name(pupil.family_name, pupil.given_name)
+        yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
 
 
 def _codes(result: ImportResult) -> list[str]:

@@ -12,7 +12,7 @@ from idp.desk import access
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing, job, nameless, waiting
+from idp.desk.school_files import comparing, job, nameless, names, waiting
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
@@ -140,7 +140,7 @@ def start_import(check: Job) -> Job | None:
 
 
 def recent() -> list[Job]:
-    """Return the last checks and imports, without the checks whose difference is removed."""
+    """Return the last checks and imports, without the checks whose difference is removed; declined ones stay."""
     own = access.person().staff.id
     rows = [row for row in asking.recent(job.CHECK, job.IMPORT) if row.staff_id == own or access.role() in AT_A_SCHOOL]
     readable = set(
@@ -153,7 +153,14 @@ def recent() -> list[Job]:
             )
         )
     )
-    return [row for row in rows if row.kind != job.CHECK.name or row.state is not State.DONE or row.id in readable]
+    return [
+        row
+        for row in rows
+        if row.kind != job.CHECK.name
+        or row.state is not State.DONE
+        or row.id in readable
+        or names.DECLINED in row.result
+    ]
 
 
 def _check_of(row: Job) -> uuid.UUID:

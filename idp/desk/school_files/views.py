@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead
 from idp.db import unit_of_work
-from idp.desk import access, downloads
+from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.home import tiles
@@ -28,6 +28,7 @@ from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.services import services
 from idp.web.declarations import takes_files
+from idp.web.forms import PlainField
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
 
@@ -39,6 +40,18 @@ class AcceptanceForm(DeskForm):
     """The word that accepts files that look like a mistake."""
 
     word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
+
+
+class DeclineForm(DeskForm):
+    """Why the direction does not import files that wait for it."""
+
+    motif = PlainField(_l("Motif"), longest=300)
+
+    def check(self) -> bool:
+        """Write the fault of the form; return whether it has none."""
+        if not typed.is_sentence(typed.one_line(self.motif.data)):
+            self.motif.errors = [_l("Écrivez le motif en quelques mots : le secrétariat le lit.")]
+        return not self.errors
 
 
 @tiles.source(Right.IMPORT_FILES)
@@ -165,7 +178,28 @@ def import_(key: uuid.UUID) -> Response:
     return see_other(url_for("jobs.show", key=started.id))
 
 
-def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool = False) -> Response:
+@blueprint.post("/fichiers/<uuid:key>/ne-pas-importer")
+@needs(Right.IMPORT_FILES)
+@keeps("motif")
+def decline(key: uuid.UUID) -> Response:
+    """Remove files that wait for the direction, which says why it does not import them."""
+    check = uploading.checked(key)
+    if access.role() is not Role.HEAD:
+        access.refuse(str(key))
+    form = DeclineForm()
+    if not form.check():
+        return _difference(check, declining=form)
+    waiting.decline(services().settings, check.id, typed.one_line(form.motif.data))
+    return see_other(url_for("files.compare", key=key))
+
+
+def _difference(
+    check: Job,
+    form: AcceptanceForm | None = None,
+    *,
+    declining: DeclineForm | None = None,
+    is_busy: bool = False,
+) -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
     settings, role = services().settings, access.role()
@@ -176,6 +210,8 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
     sentences = [] if refused else words.counted(check.result["counts"])
     if is_nameless and not refused and not code and not check.result["mistakes"]:
         sentences.append(words.importable())
+    waits = _waits(check, role)
+    declines = bool(waits) and role is Role.HEAD
     if parts and not is_nameless:
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
@@ -183,8 +219,9 @@ def _difference(check: Job, form: AcceptanceForm | None = None, *, is_busy: bool
         "desk/school_files/difference.html",
         job=check,
         form=form or AcceptanceForm(),
-        refusal=words.refusal(refused or code) if refused or code else "",
-        waits=_waits(check, role),
+        refusal=words.declined(check) or (words.refusal(refused or code) if refused or code else ""),
+        waits=waits,
+        declining=(declining or DeclineForm()) if declines else None,
         is_gone=code == "gone",
         is_refused=bool(refused),
         mistakes=words.mistakes(check.result["mistakes"]),

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless, names
+from idp.desk.school_files.names import DECLINED
 from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.told.difference import Difference, Kind
@@ -188,6 +189,12 @@ def waits(until: datetime, role: Role, *, has_head: bool) -> str:
     return str(sentence) % {"until": until_when(until)}
 
 
+def declined(check: Job) -> str:
+    """Return what the direction said when it did not import the files of a check; empty if it did not say so."""
+    reason = check.result.get(DECLINED, "")
+    return str(gettext("La direction n’a pas importé ces fichiers : %(reason)s", reason=reason)) if reason else ""
+
+
 def until_when(moment: datetime) -> str:
     """Return until when files wait, in words."""
     return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
@@ -205,6 +212,8 @@ def job_state(job: Job, until: datetime | None = None) -> str:
     """Return where a check or an import stands, in words; `until` is given for a check that waits for the direction."""
     if until is not None:
         return str(gettext("attend la direction, %(until)s", until=until_when(until)))
+    if job.result.get(DECLINED):
+        return str(gettext("non importé par la direction"))
     if job.state is State.DONE and job.kind == names.CHECK:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])

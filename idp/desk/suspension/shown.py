@@ -73,7 +73,12 @@ def _sessions(account: Account) -> str:
 
 def _ends_with(account: Account, child: Child) -> str:
     lost = [ent.name for ent in audience.lost_with(account, child)]
-    if lost:
+    if not account.has_been_active:
+        sentence = gettext(
+            "Le compte n’a jamais servi : aucun ENT n’a encore reçu cet élève pour la personne, et aucun ne le reçoit "
+            "si elle l’active. Aucun mail ne part."
+        )
+    elif lost:
         sentence = gettext(
             "L’élève disparaît, et cet ENT se ferme pour la personne : %(ents)s. Le reste du compte marche. "
             "Aucun mail ne part.",

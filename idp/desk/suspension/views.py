@@ -150,7 +150,7 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
         suspension.reopen(item.row.id, typed.one_line(form.reason.data))
     except SuspensionRefusedError as refusal:
         return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
-    return see_other(url_for("suspension.suspend", account=account, fait="lien" if item.is_tie else "rouvert"))
+    return see_other(url_for("accounts.show", account=account, fait="rouvert"))
 
 
 def _decision(account: Account, key: uuid.UUID) -> Suspension:

@@ -11,6 +11,7 @@ DESK_EVENTS: Mapping[str, Any] = {
     "desk.class_listed": _l("liste d’une classe faite"),
     "desk.file_difference_read": _l("différence d’un fichier lue, par noms"),
     "desk.file_taken": _l("fichier d’un travail pris"),
+    "desk.files_declined": _l("fichiers non importés, par décision de la direction"),
     "desk.figures_exported": _l("chiffres de l’activation exportés"),
     "desk.job_asked": _l("travail demandé"),
     "desk.job_cancelled": _l("travail annulé"),
