@@ -1,8 +1,6 @@
 """« Suspendre l’accès »: who suspends what, until when, and what ends with it."""
 
-import re
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
@@ -329,74 +327,3 @@ def test_every_opened_page_is_in_the_journal(colleagues: Colleagues, build: Buil
     colleagues.signed_in().get(path_of(account))
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.read"))
     assert entry.account_id == account.id
-
-
-@pytest.mark.parametrize(
-    ("role", "who"), [(Role.SECRETARY, "Le secrétariat"), (Role.HEAD, "La direction")], ids=["secretary", "head"]
-)
-def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: Build, role: Role, who: str) -> None:
-    malo = build.child("Malo")
-    account = build.active(children=[malo, build.child("Zoé")])
-    browser = colleagues.signed_in(role)
-    answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
-    done = text_of(browser, answer.headers["Location"])
-    assert "<h1>Lien suspendu</h1>" in done
-    assert "le lien avec Malo LEROY, 6e 1 est suspendu" in done
-    assert "ne dites rien de cet élève" in done
-    assert "accès est suspendu" not in done
-    [row] = rows()
-    reopening = f"{path_of(account)}/{row.id}/reouverture"
-    for path in (f"/comptes/{account.id}", f"/familles/{malo.id}"):
-        page = text_of(browser, path)
-        assert f"{who} a suspendu le lien entre Mme Noémie LEROY-VANDEPUTTE et Malo" in page
-        assert ("Seule la direction de l’établissement peut rouvrir." in page) is (role is Role.SECRETARY)
-        assert page.count(f'href="{reopening}"') == (role is Role.HEAD)
-    assert "Lien avec un élève suspendu" in text_of(browser, f"/comptes/{account.id}")
-    if role is Role.HEAD:
-        assert heading(browser.get(reopening)) == "Rouvrir le lien"
-        answer = post(browser, reopening, reason="réglé")
-        assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
-
-
-def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build: Build) -> None:
-    account = build.active(children=[build.child()])
-    post(colleagues.signed_in(Role.HELPDESK), path_of(account), scope="compte", reason=WHY)
-    for role, reopens in ((Role.SECRETARY, 0), (Role.HEAD, 1)):
-        page = text_of(colleagues.signed_in(role), f"/comptes/{account.id}")
-        assert "L’assistance de l’académie a suspendu tout le compte" in page
-        assert page.count("/reouverture") == reopens
-        assert "La direction peut rouvrir." in page
-
-
-@pytest.mark.both_databases
-def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: Build) -> None:
-    malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
-    both, there = build.active(children=[malo, zoe]), build.active(children=[zoe], family_name="AILLEURS")
-    here = Decision(reason=WHY, reference="RG 26/1", school=build.school(), child=malo.id)
-    for account, decision in (
-        (both, here),
-        (both, Decision(reason=WHY, reference="RG 26/2", school=build.school(LYCEE))),
-        (there, Decision(reason=WHY, reference="RG 26/3", school=build.school(LYCEE))),
-        (both, Decision(reason=WHY, reference="RG 26/4", school=build.school(LYCEE), child=zoe.id)),
-        (build.active(children=[malo], family_name="UNJOUR"), Decision(reason=WHY, reference="RG 26/5")),
-    ):
-        suspension.suspend(account.id, decision)
-    over = suspension.suspend(build.active(children=[malo], family_name="FINI").id, replace(here, child=None))
-    suspension.reopen(over.id, "réglé")
-    browser = colleagues.signed_in()
-    page = text_of(browser, "/suspensions")
-    assert "Suspensions : 3" in page
-    for shown in ("Lien avec Malo LEROY, 6e 1", "RG 26/1", "Un autre établissement", "UNJOUR", "RG 26/5"):
-        assert shown in page
-    for hidden in (WHY, "Zoé", "AILLEURS", "FINI", "RG 26/2", "RG 26/3", "RG 26/4"):
-        assert hidden not in page
-    assert re.search(r'href="/suspensions"><span class="count">3</span>', text_of(browser, "/"))
-    of_both = text_of(browser, f"/comptes/{both.id}")
-    assert of_both.count("Lien avec un élève suspendu") == 1, "not the event of another school's tie"
-    academy = text_of(colleagues.signed_in(Role.HELPDESK), "/suspensions")
-    assert "Suspensions : 1" in academy
-    assert "UNJOUR" in academy
-    assert "Aucun compte" in text_of(colleagues.signed_in(uai="0590002P"), "/suspensions?page=7")
-    searches = select(AuditEntry.details).where(AuditEntry.kind == "desk.searched").order_by(AuditEntry.id)
-    noted = db.session.scalars(searches).all()
-    assert [details["hits"] for details in noted] == [3, 1, 0]
