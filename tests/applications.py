@@ -55,8 +55,7 @@ def _open_connections(settings: Settings) -> Connections:
         return open_connections(settings)
     key = settings.database_url, settings.database_pool
     if key not in _connections:
-        _connections[key] = made = open_connections(settings)
-        made.close = lambda: None  # type: ignore[method-assign]
+        _connections[key] = open_connections(settings)
     return _connections[key]
 
 
@@ -162,7 +161,7 @@ def lent(settings: Settings, *, own: bool = False, create: Callable[[Settings], 
 def disconnect(database_url: str) -> None:
     """Close the connections to a database that is replaced by a new one of its name."""
     for pool in [pool for pool in _connections if pool[0] == database_url]:
-        Connections.close(_connections.pop(pool))
+        _connections.pop(pool).close()
     for app in (*(app for app, _ in _applications.values()), *_of_commands.values()):
         if app.config["SQLALCHEMY_DATABASE_URI"] == database_url:
             _close(app)

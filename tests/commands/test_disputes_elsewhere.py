@@ -49,7 +49,7 @@ def test_a_letter_under_a_dispute_of_another_school_counts_as_disputed(
     answer = act("letters", "status", "--json")
     rows = {row["uai"]: row for school in json.loads(answer.out)["schools"] for row in school["classes"]}
     assert (rows[LYCEE]["accounts"], rows[LYCEE]["expired"], rows[LYCEE]["disputed"]) == (1, 0, 1)
-    assert (rows[COLLEGE]["accounts"], rows[COLLEGE]["disputed"]) == (0, 1)
+    assert (rows[COLLEGE]["accounts"], rows[COLLEGE]["disputed"]) == (1, 1), "in each class, as at the desk"
 
 
 def test_a_dispute_of_one_child_is_not_counted_twice_in_its_school(

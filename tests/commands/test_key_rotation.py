@@ -23,7 +23,7 @@ from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
-from tests import forked, killing
+from tests import applications, forked, killing
 from tests.commands.conftest import Events, Run
 from tests.commands.rotation_race import ROTATIONS
 from tests.databases import settings_for
@@ -181,9 +181,11 @@ def read_only(database_url: str) -> Iterator[None]:
     name = sql.Identifier(str(make_url(database_url).database))
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+        applications.disconnect(database_url)  # a connection keeps the settings that it began with
         yield
         owner.execute("SET default_transaction_read_only = off")
         owner.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+        applications.disconnect(database_url)
 
 
 @pytest.mark.row("X-04")
