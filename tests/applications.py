@@ -167,6 +167,12 @@ def disconnect(database_url: str) -> None:
             _close(app)
 
 
+def disconnect_commands() -> None:
+    """Close the connections that commands keep, so that the next command opens new ones."""
+    for app in _of_commands.values():
+        _close(app)
+
+
 def _close(app: Flask) -> None:
     with app.app_context():
         Engine.dispose(db.engine)

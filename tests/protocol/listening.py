@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from idp.db import db
 from idp.services import services_of
 from idp.statements.prepared import Statement
+from tests import applications
 
 
 class Seen(list[tuple[str, Any]]):
@@ -71,6 +72,7 @@ def fresh_connections(app: Flask) -> None:
     db.session.remove()
     db.engine.dispose()
     services_of(app).close()
+    applications.disconnect_commands()
 
 
 def _for_a_cursor(statement: Statement) -> str:
