@@ -190,5 +190,5 @@ class _Judge:
 
 
 def _most(names: Names, people: Sequence[SuspendedPerson]) -> Likeness:
-    """Return how much a names looks like one of some suspended people."""
+    """Return how much a person looks like the most similar of some suspended people."""
     return max((likeness(names, person.traces) for person in people), default=Likeness.NONE)
