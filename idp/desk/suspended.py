@@ -131,7 +131,7 @@ def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]
 
 
 def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Return those of some accounts that are guardians of a pupil to whom somebody's access is suspended."""
+    """Return those of some accounts that are or were guardians of a pupil to whom somebody's access is suspended."""
     if not accounts:
         return set()
     moment, closed = now(), aliased(Guardianship)
@@ -142,7 +142,7 @@ def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
         Suspension.where_decided(moment),
     )
     kept = exists().where(KeptSuspension.child_id == Guardianship.child_id, KeptSuspension.where_holding(moment))
-    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts), Guardianship.is_unended)
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts))
     return set(db.session.scalars(ties.where(or_(decided, kept))))
 
 

@@ -115,6 +115,15 @@ def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_bypasses_no
     suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
     assert codes(imported(act, folder)).count("suspended") == 1, "the person's other account had the tie"
     assert children_of("9998") == []
+    former = account("9998")
+    former.given_name = former.first_given_name = "P."
+    db.session.commit()
+    year.change("9998", given="P.")
+    for waiting in (1, 0):
+        assert codes(imported(act, year.write(folder))).count("guardian_waits") == waiting, "nearly the person's name"
+        assert children_of("9998") == []
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == former.id))
+    assert notice.kind == "guardian_waits"
     year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
     year.add(Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"),)))
     assert "guardian_waits" in codes(imported(act, year.write(folder)))

@@ -52,21 +52,18 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
     lock_accounts(row.account for row in rows)
-    moment = now()
-    new, changed, readmitted, opened, reopened, waiting = [], [], [], [], set(), []
+    new, known, readmitted, opened, reopened = [], [], [], [], set()
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
         named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
         if row.is_excluded:  # the file now says something else than what the school refused
             readmitted.append(named | values | _OPEN | _UNDISPUTED)
         elif row.is_known:
-            changed.append(named | values | _OPEN)
+            known.append(named | values | _OPEN)
             if row.is_ended:
                 reopened.add(ends["account_id"])
         else:
-            new.append(ends | values | {"suspended_at": moment if row.wait else None})
-            if row.wait:
-                waiting.append(WaitingTie(**ends, wait=Wait(row.wait)))
+            new.append(ends | values)
         if row.has_account:
             if row.is_ended and not (row.is_excluded or row.is_disputed):
                 opened.append(ends)
@@ -74,13 +71,24 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
             log.record(AccountImported(account_id=ends["account_id"], batch=batch, change=change, child=row.child))
     disputed = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
-    if changed:  # the school may have excluded one since the plan was made
-        db.session.execute(UPDATE_ONE.where(~Guardianship.is_excluded), changed)
+    if known:  # the school may have excluded one since the plan was made
+        db.session.execute(UPDATE_ONE.where(~Guardianship.is_excluded), known)
     if readmitted:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
-    waits.tell_heads(waiting, moment)
+    _suspend([row for row in rows if row.wait])
+
+
+def _suspend(rows: Sequence[ChangedLink]) -> None:
+    """Suspend the ties that wait for the head, from the transaction that writes them, and tell the heads."""
+    if not rows:
+        return
+    moment = now()
+    suspended = [parameters(row.account, row.child) | {"suspended_at": moment} for row in rows]
+    db.session.execute(UPDATE_ONE, suspended)
+    ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
+    waits.tell_heads(ties, moment)
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:

@@ -27,7 +27,7 @@ _REASONS: Mapping[Wait, str] = {
 
 
 class WaitingTie(NamedTuple):
-    """A new tie that waits for the head, and why."""
+    """A tie that is new or holds again, waits for the head, and why."""
 
     account_id: uuid.UUID
     child_id: uuid.UUID
@@ -35,7 +35,7 @@ class WaitingTie(NamedTuple):
 
 
 def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
-    """Store that new ties are suspended since `moment`, and one notice for each account and school.
+    """Store that ties are suspended since `moment`, and one notice for each account and school.
 
     The caller has written the ties, and has locked the accounts.
     """

@@ -107,10 +107,11 @@ _FIND_ALONE = f"SELECT file, line, guardian FROM link WHERE {_ALONE}"
 _DROP_ALONE = f"DELETE FROM link WHERE {_ALONE}"
 _DOUBT_CORRECTIONS = (
     f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
-    f"AND outcome = '{Outcome.NAME_CORRECTED}' AND key IN (SELECT l.guardian FROM protected_child p "
-    "JOIN student s ON s.child_id = p.child JOIN link l ON l.student = s.key)"
+    f"AND outcome = '{Outcome.NAME_CORRECTED}' AND (key IN (SELECT l.guardian FROM protected_child p "
+    "JOIN student s ON s.child_id = p.child JOIN link l ON l.student = s.key) "
+    "OR account_id IN (SELECT t.account FROM protected_child p JOIN known_link t ON t.child = p.child))"
 )
-"""A corrected name would make another person of a guardian who never got a letter."""
+"""A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile."""
 _WAITING = (
     "SELECT l.file, l.line, l.guardian FROM stopped_link w JOIN link l ON l.student = w.student "
     f"AND l.guardian = w.guardian WHERE w.why = :why AND w.guardian NOT IN ({_RECOGNISED})"
@@ -165,7 +166,10 @@ class _Judge:
         of_pupil, of_school = self._of_pupil(link), self.by_school.get(link.uai, ())
         if link.was_tied:  # a guardian who returns with the pupil, and keeps a suspension of their own
             others = [person for person in of_pupil if person.account != link.account]
-            return Why.RECOGNISED if _most(names, others) is Likeness.SAME else None
+            alike = [person for person in others if not differ_in_civility(names, person.traces)]
+            if _most(names, others) is Likeness.SAME:
+                return Why.RECOGNISED
+            return Why.ALIKE if _most(names, alike) is Likeness.NEAR else None
         in_school = _most(names, of_school)
         alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
         if (
