@@ -212,7 +212,7 @@ CUT_OFF: Mapping[CutOff, Words] = {
     CutOff.SUSPENDED: Words(
         _l("Lien suspendu"),
         "bad",
-        _l("Aucun élève n’est ouvert à cette personne ici : un courrier n’ouvrirait rien."),
+        _l("Aucun élève d’ici n’est ouvert à cette personne : un nouveau courrier n’y changerait rien."),
         _l("Je ne peux pas vous répondre au téléphone. Demandez à la direction de l’établissement."),
         "",
         _l("La direction peut rouvrir le lien."),

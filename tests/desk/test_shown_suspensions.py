@@ -86,3 +86,14 @@ def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: B
     searches = select(AuditEntry.details).where(AuditEntry.kind == "desk.searched").order_by(AuditEntry.id)
     noted = db.session.scalars(searches).all()
     assert [details["hits"] for details in noted] == [3, 1, 0]
+
+
+def test_a_letter_that_still_opens_the_account_is_said_beside_a_suspended_tie(
+    colleagues: Colleagues, build: Build
+) -> None:
+    malo = build.child("Malo")
+    account = build.never_activated(children=[malo])
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    page = text_of(colleagues.signed_in(), f"/comptes/{account.id}")
+    assert "valable jusqu’au" in page
+    assert "Il sert jusqu’au" not in page

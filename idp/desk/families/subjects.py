@@ -126,7 +126,7 @@ class GuardianView:
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
-        return self.account.provisional_expires_at if holds and self.subject.cut_off is None else None
+        return self.account.provisional_expires_at if holds else None
 
     @property
     def further(self) -> list[Words]:
