@@ -50,7 +50,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     assert db.session.get_one(Job, asked).state is State.DONE
     assert TITLE not in shown(head.get("/"))
     over = shown(secretary.get(f"/fichiers/{key}"))
-    assert "Les fichiers ne sont plus là : ils sont importés" in over
+    assert "Ces fichiers ont été importés." in over
     assert "Rien n’a été importé" not in over
 
 

@@ -206,6 +206,8 @@ def _difference(
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
     code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
+    if code == "gone" and waiting.is_imported(check.id):
+        code = "imported"
     is_nameless = nameless.is_for(role)
     sentences = [] if refused else words.counted(check.result["counts"])
     if is_nameless and not refused and not code and not check.result["mistakes"]:
@@ -222,10 +224,10 @@ def _difference(
         refusal=words.declined(check) or (words.refusal(refused or code) if refused or code else ""),
         waits=waits,
         declining=(declining or DeclineForm()) if declines else None,
-        is_gone=code == "gone",
+        is_gone=code in words.GONE,
         is_refused=bool(refused),
         mistakes=words.mistakes(check.result["mistakes"]),
-        sentences=[] if code == "gone" else sentences,
+        sentences=[] if code in words.GONE else sentences,
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,

@@ -105,6 +105,14 @@ def is_being_imported() -> ColumnElement[bool]:
     )
 
 
+def is_imported(check_id: uuid.UUID) -> bool:
+    """Return whether the files of a check have been imported."""
+    done = select(Job.id).where(
+        Job.kind == names.IMPORT, Job.state == State.DONE, Job.parameters["check"].as_string() == str(check_id)
+    )
+    return db.session.scalar(done.limit(1)) is not None
+
+
 def heads(school_id: uuid.UUID | None, but: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return the people of a school's direction, without one person."""
     return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id, StaffRole.staff_id != but)

@@ -17,9 +17,10 @@ from idp.web import i18n
 
 _REFUSALS = {
     "gone": _l(
-        "Les fichiers ne sont plus là : ils sont importés, une vérification plus récente les a remplacés, ou "
-        "24 heures sont passées. Pour les vérifier encore, donnez-les de nouveau."
+        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou 24 heures sont passées. Pour "
+        "les vérifier encore, donnez-les de nouveau."
     ),
+    "imported": _l("Ces fichiers ont été importés. La page « Fichiers » dit quand, et ce qui a changé."),
     "unreadable": _l(
         "Le service ne peut plus lire ces fichiers : la clé qui les protège a été changée depuis. Donnez-les de "
         "nouveau."
@@ -66,6 +67,8 @@ _REFUSALS = {
     "role_ended": _l("Le rôle de la personne a pris fin : rien n’a été importé."),
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
 }
+GONE = frozenset({"gone", "imported"})
+"""The reasons for which the files of a check are not here any more."""
 _UNREADABLE = _l("Ces fichiers ne peuvent pas être lus jusqu’au bout : la raison est dans les problèmes.")
 
 _MISTAKES = {
