@@ -44,7 +44,6 @@ _REFUSALS = {
     Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
     Why.CLOSED: _l("Ce compte a été réuni avec un autre : suspendez l’autre. Rien n’a été fait."),
 }
-_DONE = {"rouvert": _l("L’accès est rouvert."), "lien": _l("Le lien est rouvert.")}
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
@@ -115,7 +114,6 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         chooses_end=_chooses_end(),
         in_force=[item for item in decisions if item.holds],
         over=[item for item in decisions if not item.holds],
-        done=_DONE.get(request.args.get("fait", ""), ""),
     )
 
 
