@@ -1,5 +1,6 @@
 """An import leaves suspensions as they are."""
 
+import csv
 import uuid
 from pathlib import Path
 
@@ -39,11 +40,35 @@ def test_an_import_keeps_a_suspended_tie_and_a_suspended_account(act: Run, year:
     assert len(db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()) == 2
 
 
+def told(act: Run, folder: Path) -> dict[str, list[str]]:
+    """Return what a check tells of each person, without the problems."""
+    table = folder.parent / "difference.csv"
+    table.unlink(missing_ok=True)
+    assert act("roster", "check", str(folder), "--difference", str(table), "--force").code == 0
+    lines: dict[str, list[str]] = {}
+    for kind, person, _, sentence in csv.reader(table.read_text("utf-8-sig").splitlines(), delimiter=";"):
+        if kind != "problème":
+            lines.setdefault(person, []).append(sentence)
+    return lines
+
+
 def test_a_suspended_tie_that_a_file_brings_back_is_still_suspended(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     [tie, *_] = account(FATHER).guardianships
     suspension.suspend(account(FATHER).id, Decision(reason="jugement", child=tie.child_id))
-    set_ties(FATHER, ended_at=now())
+    [pupil] = [p for p in year.pupils.values() if any(key == FATHER for key, *_ in p.parents)]
+    child = f"{pupil.given} {pupil.family}"
+    year.change(pupil.key, parents=pupil.parents[:1])
+    gone = told(act, year.write(folder))["FAMILLEAA Pèrea"]
+    assert f"N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste." in gone
+    imported(act, folder, "--force")
+    year.change(pupil.key, parents=pupil.parents)
+    back = told(act, year.write(folder))["FAMILLEAA Pèrea"]
+    assert f"Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu." in back
+    assert "Responsable : a de nouveau un enfant ici, sans accès à cet enfant." in back
+    whole = suspension.suspend(account(FATHER).id, Decision(reason="jugement"))
+    assert "Responsable : a de nouveau un enfant ici, le compte reste suspendu." in told(act, folder)["FAMILLEAA Pèrea"]
+    suspension.reopen(whole.id, "réglé")
     imported(act, folder)
     db.session.expire_all()
     [tie, *_] = account(FATHER).guardianships
@@ -78,6 +103,7 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     assert problems.keys() == {"AUTRE Paul", "FAMILLEAA P.", "FAMILLEAX Pèrea", "FAMILLEAA Pèrea"}
     assert "xml, ligne " in problems["AUTRE Paul"]
     assert "n’a pas accès à l’élève tant que la direction n’a pas décidé" in problems["AUTRE Paul"]
+    assert "La personne attend la direction : ni accès ni courrier avant sa réponse." in table.read_text("utf-8-sig")
     assert f"Élève : {protected.given} {protected.family}." in problems["AUTRE Paul"]
     for waiting in (3, 0):
         report = imported(act, folder)

@@ -204,11 +204,15 @@ class KnownAccountRow(NamedTuple):
     is_blank: bool
     opened_as: str
     name_key: str | None
+    is_suspended: bool
 
 
 @table("known_link", "PRIMARY KEY (child, account)")
 class KnownLinkRow(NamedTuple):
-    """A link of the database; one that the school excluded has ended too."""
+    """A link of the database; one that the school excluded has ended too.
+
+    `closed` is `suspended`, or `waits` if only the head has not decided yet; empty if neither closes the link.
+    """
 
     child: str
     account: str
@@ -217,6 +221,7 @@ class KnownLinkRow(NamedTuple):
     is_ended: bool
     is_disputed: bool
     is_excluded: bool
+    closed: str
 
 
 @table("known_alias", "PRIMARY KEY (key)", has_rowid=True)
