@@ -127,6 +127,12 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
         assert f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)' in page
         assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
         assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+    namesake = build.never_activated(children=[zoe], given_name="Ali", family_name="BENALI")
+    wait(namesake, why=Wait.RECOGNISED)
+    [last] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == namesake.id))
+    page = text_of(browser, f"/signalements/{last}")
+    assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
+    assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
     suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
     with unit_of_work():

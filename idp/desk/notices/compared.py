@@ -52,17 +52,19 @@ def people(notice: SchoolNotice) -> list[Compared]:
         return []
     rows = waiting.of_account(notice.account_id, notice.school_id, now())
     pupils = db.session.scalars(select(Child).where(Child.id.in_([row.child_id for row in rows]))).all()
-    by_names = {row.child_id for row in rows if row.wait == Wait.ALIKE}
+    by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
+    is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe as a person who has another suspended tie
     person = digested(db.session.get_one(Account, notice.account_id))
     matches = {
         account.id: (row, account)
         for row, account, child in _decisions(notice.school_id)
-        if account.id != notice.account_id
+        if (is_recognised or account.id != notice.account_id)
         and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in pupils)
     }
     urls = account_urls({key: account for key, (_, account) in matches.items()})
     listed = [_compared(row, account, urls.get(account.id, "")) for row, account in matches.values()]
-    return [*listed, *_gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed)]
+    gone = _gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed, is_recognised=is_recognised)
+    return [*listed, *gone]
 
 
 def _decisions(school_id: uuid.UUID) -> Sequence[tuple[Suspension, Account, Child]]:
@@ -101,11 +103,15 @@ def _compared(row: Suspension, account: Account, url: str) -> Compared:
     return Compared(account.display_name, url, row.reference if shown.is_own else "")
 
 
-def _gone(school_id: uuid.UUID, pupils: Collection[uuid.UUID], *, is_alone: bool) -> Iterator[Compared]:
-    """Yield a suspended person who was erased since, or of whom nothing is suspended any more."""
+def _gone(
+    school_id: uuid.UUID, pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
+) -> Iterator[Compared]:
+    """Yield a suspended person who was erased since, or of whom nothing is suspended here any more."""
     of_school = select(KeptSuspension.child_id).join(Child, Child.id == KeptSuspension.child_id)
     kept = set(db.session.scalars(of_school.where(Child.school_id == school_id, KeptSuspension.where_holding(now()))))
     if kept.intersection(pupils) or (is_alone and kept):
         yield Compared(str(gettext("une personne effacée depuis")))
+    elif is_alone and is_recognised:
+        yield Compared(str(gettext("une personne dont l’accès est suspendu hors de l’établissement, ou l’était")))
     elif is_alone:
         yield Compared(str(gettext("une personne dont la suspension est finie depuis")))

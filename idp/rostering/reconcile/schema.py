@@ -180,10 +180,9 @@ class KnownChildRow(NamedTuple):
 
 @table("known_account", "PRIMARY KEY (id)", "UNIQUE (key)", has_rowid=True)
 class KnownAccountRow(NamedTuple):
-    """An account of the database.
+    """An account of the database, `is_blank` if no letter was ever printed for it.
 
-    `is_blank` says that no letter was ever printed for it. `opened_as` is the given name at its opening, or the
-    name that the school confirmed.
+    `opened_as` is the given name at its opening, or the name that the school confirmed.
     """
 
     id: str
@@ -209,10 +208,7 @@ class KnownAccountRow(NamedTuple):
 
 @table("known_link", "PRIMARY KEY (child, account)")
 class KnownLinkRow(NamedTuple):
-    """A link of the database; one that the school excluded has ended too.
-
-    `closed` is `suspended`, or `waits` if only the head has not decided yet; empty if neither closes the link.
-    """
+    """A link of the database. An excluded one has ended too. `closed`: `suspended`, `waits` for the head, or empty."""
 
     child: str
     account: str
