@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.models import Account, Child, Guardianship
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -52,6 +52,10 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     for stranger in (colleagues.signed_in(Role.HEAD, uai=LYCEE), colleagues.signed_in(Role.HELPDESK)):
         assert stranger.get(reopening).status_code == 404
         assert post(stranger, reopening, "/", reason="réglé").status_code == 404
+    alike = build.never_activated(children=[malo], given_name="Gaston", family_name="MARCHAND")
+    wait(alike, why=Wait.RECOGNISED)
+    [notice] = db.session.scalars(select(SchoolNotice.id))
+    assert f'<a href="/familles/{malo.id}">M. Gaston MARCHAND</a>' in text_of(head, f"/signalements/{notice}")
     stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
     assert stale.get(reopening).headers["Location"].startswith("/preuve?")
     page = text_of(head, reopening)
@@ -62,7 +66,7 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     assert answer.headers["Location"] == f"/familles/{malo.id}?fait=finie"
     done = text_of(head, answer.headers["Location"])
     assert "Rien ne s’ouvre tant que le fichier ne nomme pas cette personne." in done
-    assert "MARCHAND" not in done
+    assert "Ancien responsable" not in done
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.reopened"))
     assert entry.details["reason"] == "jugement levé"
     assert db.session.get_one(Suspension, row.id, populate_existing=True).ended_at is not None

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
@@ -21,7 +22,7 @@ from idp.desk.naming import account_urls
 
 @dataclass(frozen=True)
 class Compared:
-    """A suspended person: the name, the URL of the account's page if the post may open it, and the document."""
+    """A suspended person: the name, the URL of a page about the suspension if there is one, and the document."""
 
     name: str
     url: str = ""
@@ -56,13 +57,13 @@ def people(notice: SchoolNotice) -> list[Compared]:
     is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe as a person who has another suspended tie
     person = digested(db.session.get_one(Account, notice.account_id))
     matches = {
-        account.id: (row, account)
+        account.id: (row, account, child)
         for row, account, child in _decisions(notice.school_id)
         if (is_recognised or account.id != notice.account_id)
         and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in pupils)
     }
-    urls = account_urls({key: account for key, (_, account) in matches.items()})
-    listed = [_compared(row, account, urls.get(account.id, "")) for row, account in matches.values()]
+    urls = account_urls(matches)
+    listed = [_compared(*match, urls.get(key, "")) for key, match in matches.items()]
     gone = _gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed, is_recognised=is_recognised)
     return [*listed, *gone]
 
@@ -95,12 +96,17 @@ def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *,
     return likeness(of_pupil, Traces.of([of_child])) > Likeness.NONE  # the pupil may have another number now
 
 
-def _compared(row: Suspension, account: Account, url: str) -> Compared:
-    """Return a suspended person as the post may know it; another school's document is not named."""
+def _compared(row: Suspension, account: Account, child: Child, url: str) -> Compared:
+    """Return a suspended person as the post may know it; another school's document is not named.
+
+    The page of the pupil shows the suspension of a former guardian, whose account the post may not open.
+    """
     shown = suspended.as_shown(row)
     if not shown.is_known and not url:
         return Compared(str(gettext("une personne dont un autre établissement a suspendu l’accès")))
-    return Compared(account.display_name, url, row.reference if shown.is_own else "")
+    return Compared(
+        account.display_name, url or url_for("families.show", pupil=child.id), row.reference if shown.is_own else ""
+    )
 
 
 def _gone(

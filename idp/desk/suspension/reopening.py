@@ -24,7 +24,7 @@ _ACCOUNT_OPENS = _l(
 )
 _FORMER = _l(
     "Le fichier ne nomme plus cette personne pour cet élève : rien ne s’ouvre maintenant. Si un fichier la nomme de "
-    "nouveau, elle aura accès à l’élève, sans attendre la direction."
+    "nouveau, elle aura accès à l’élève."
 )
 _EXCLUDED = _l("L’établissement a confirmé que cette personne n’est pas responsable de l’élève : rien ne s’ouvre.")
 _WAITS = _l(
