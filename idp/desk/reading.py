@@ -3,6 +3,7 @@
 import uuid
 
 from idp.accounts.models import Account
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import unit_of_work
@@ -14,6 +15,13 @@ def open_account(key: uuid.UUID) -> Account:
     account = access.account(key)
     note_account(account.id)
     return account
+
+
+def open_decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
+    """Return a suspension in scope, and journal that the person opened its account; refuse it otherwise."""
+    row = access.decision(account_key, key)
+    note_account(row.account_id)
+    return row
 
 
 @unit_of_work()

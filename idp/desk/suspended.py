@@ -149,10 +149,11 @@ def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
 def holding_here() -> ColumnElement[bool]:
     """Return the condition of the decisions that hold, for a statement about `Suspension` and `Account`.
 
-    For a school: those about its families, without other schools' decisions about a tie. For the académie: its own.
+    For a school: those about its families, and its own about a tie that a file ended, without other schools' decisions
+    about a tie. For the académie: its own.
     """
     school = access.post().school
     if school is None:
         return Suspension.where_decided(now()) & Suspension.school_id.is_(None)
     concerned = Suspension.child_id.is_(None) | (Suspension.school_id == school.id)
-    return Suspension.where_decided(now()) & concerned & access.accounts()
+    return Suspension.where_decided(now()) & concerned & access.decisions()

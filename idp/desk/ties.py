@@ -4,17 +4,18 @@ import enum
 import uuid
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, exists, false, func, or_, select
 
 from idp.accounts import directory
 from idp.accounts.models import Child, Guardianship
 from idp.accounts.suspensions import waiting
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 
 
 class CutOff(enum.Enum):
-    """Why a person has access to no pupil in scope although the files name the person."""
+    """Why a person has access to no pupil in scope although the files name the person, or did."""
 
     WAITS = enum.auto()
     SUSPENDED = enum.auto()
@@ -26,6 +27,24 @@ def are_shown() -> ColumnElement[bool]:
     The tie of a former guardian is not shown. The statement joins `Guardianship` with `Child`.
     """
     return or_(directory.concerns_its_school(), Guardianship.is_excluded)
+
+
+def are_former() -> ColumnElement[bool]:
+    """Return the condition of the ties of former guardians: the files no longer name them for the pupil."""
+    return ~func.coalesce(are_shown(), false())
+
+
+def are_kept_out() -> ColumnElement[bool]:
+    """Return the condition of the ties of former guardians that a decision suspends, also if a file names them again.
+
+    The statement joins `Guardianship` with `Child`.
+    """
+    decided = exists().where(
+        Suspension.account_id == Guardianship.account_id,
+        Suspension.child_id == Guardianship.child_id,
+        Suspension.where_decided(now()),
+    )
+    return are_former() & decided.correlate_except(Suspension)
 
 
 def wait_for_head() -> ColumnElement[bool]:
@@ -48,7 +67,7 @@ def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[b
             Guardianship.where_suspended(moment),
         )
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(account_ids), Guardianship.is_unended, of_pupils)
+        .where(Guardianship.account_id.in_(account_ids), or_(Guardianship.is_unended, are_kept_out()), of_pupils)
     )
     for account_id, *states in db.session.execute(of_accounts):
         ties_of.setdefault(account_id, []).append((states[0], states[1], states[2]))

@@ -61,6 +61,7 @@ class ImportResult:
         schools: The UAIs of the schools that the files speak for.
         counts: The counts of `students` and `guardians`.
         accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
+        waiting: How many `people` get a tie that waits for the head, and how many new `accounts` have no other one.
         mistakes: Why the files look like a mistake; each of them was accepted.
         staging: The records and the issues. The caller closes it.
     """
@@ -73,6 +74,7 @@ class ImportResult:
     schools: list[str] = field(default_factory=list)
     counts: dict[str, Counted] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def _compare(
     result.schools = schools.scope(staging)
     result.counts = counts.count(staging, result.mode)
     result.accounts = counts.count_accounts(staging)
+    result.waiting = counts.count_waiting(staging)
     steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
@@ -285,4 +288,4 @@ def _finish(batch: ImportBatch, state: str) -> None:
 def totals(result: ImportResult) -> dict[str, dict[str, int]]:
     """Return the counts under the names of the JSON output."""
     people = {name: vars(counted) for name, counted in result.counts.items()}
-    return {**people, "accounts": result.accounts}
+    return {**people, "accounts": result.accounts, "waiting": result.waiting}

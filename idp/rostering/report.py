@@ -49,6 +49,7 @@ def as_json(result: ImportResult) -> dict[str, Any]:
         "schools": result.schools,
         **{name: dict.fromkeys(_COUNTS, 0) for name in ("students", "guardians")},
         "accounts": {"total": 0, "created": 0, "disabled": 0},
+        "waiting": {"people": 0, "accounts": 0},
         **{name: counts for name, counts in totals(result).items() if counts},
         "issues": [cells(issue) for issue in result.staging.issues()],
     }
@@ -69,6 +70,8 @@ def show(result: ImportResult, *, stopped: bool = False) -> None:
             f"accounts{', if it were done' if stopped else ''}: {accounts['total']} in the end, "
             f"{accounts['created']} opened, {accounts['disabled']} disabled"
         )
+        if people := result.waiting["people"]:
+            click.echo(f"waiting for the head of the school: {people}, who get no letter before the answer")
     show_issues(result.staging.issues())
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import kept
 from idp.accounts.suspensions.models import Suspension, Wait
@@ -23,6 +24,7 @@ from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import families, imported, row, sheet
 from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
@@ -83,6 +85,31 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     assert "guardianship.waits" not in acts.KINDS
 
 
+def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    imported(browser, sheet(*families(3)))
+    child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
+    suspended = db.session.scalars(select(Account).where(Account.family_name == "FAMILLE1")).one()
+    suspension.suspend(suspended.id, Decision(reason=WHY, child=child.id, school=child.school))
+    added, another = (
+        row(number, family=name, given="Paul", civility="M.", child="1001;FAMILLE1;Léa;6A")
+        for number, name in ((9, "AUTRE"), (8, "TIERS"))
+    )
+    done = imported(browser, sheet(*families(3), added))
+    page = text_of(browser, f"/travaux/{done.id}")
+    assert "Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse." in page
+    assert "attend son courrier" not in page
+    assert "Imprimer les courriers" not in page
+    assert 'href="/signalements">Voir les signalements<' in page
+    arrives = row(50, family="DUPONT", given="Julie", child="1050;DUPONT;Zoé;6A")
+    done = imported(browser, sheet(*families(3), arrives, added, another))
+    page = text_of(browser, f"/travaux/{done.id}")
+    assert "Un nouveau compte : la personne attend son courrier." in page
+    assert "Une personne attend la direction" in page
+    assert "Imprimer les courriers" in page
+    assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+
+
 def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
     malo, zoe, school = build.child("Malo"), build.child("Zoé"), build.school()
     names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
@@ -100,6 +127,12 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
         assert f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)' in page
         assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
         assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+    namesake = build.never_activated(children=[zoe], given_name="Ali", family_name="BENALI")
+    wait(namesake, why=Wait.RECOGNISED)
+    [last] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == namesake.id))
+    page = text_of(browser, f"/signalements/{last}")
+    assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
+    assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
     suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
     with unit_of_work():

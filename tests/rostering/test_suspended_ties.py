@@ -1,12 +1,14 @@
 """An import leaves suspensions as they are."""
 
+import csv
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.models import SchoolNotice
 from idp.accounts.suspensions import kept
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
@@ -39,11 +41,38 @@ def test_an_import_keeps_a_suspended_tie_and_a_suspended_account(act: Run, year:
     assert len(db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()) == 2
 
 
+def sentences_by_person(act: Run, folder: Path) -> dict[str, list[str]]:
+    """Return what a check tells of each person, without the problems."""
+    table = folder.parent / "difference.csv"
+    table.unlink(missing_ok=True)
+    assert act("roster", "check", str(folder), "--difference", str(table), "--force").code == 0
+    lines: dict[str, list[str]] = {}
+    for kind, person, _, sentence in csv.reader(table.read_text("utf-8-sig").splitlines(), delimiter=";"):
+        if kind != "problème":
+            lines.setdefault(person, []).append(sentence)
+    return lines
+
+
 def test_a_suspended_tie_that_a_file_brings_back_is_still_suspended(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     [tie, *_] = account(FATHER).guardianships
     suspension.suspend(account(FATHER).id, Decision(reason="jugement", child=tie.child_id))
-    set_ties(FATHER, ended_at=now())
+    [pupil] = [p for p in year.pupils.values() if any(key == FATHER for key, *_ in p.parents)]
+    child = f"{pupil.given} {pupil.family}"
+    year.change(pupil.key, parents=pupil.parents[:1])
+    gone = sentences_by_person(act, year.write(folder))["FAMILLEAA Pèrea"]
+    assert f"N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste." in gone
+    imported(act, folder, "--force")
+    year.change(pupil.key, parents=pupil.parents)
+    back = sentences_by_person(act, year.write(folder))["FAMILLEAA Pèrea"]
+    assert f"Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu." in back
+    assert "Responsable : a de nouveau un enfant ici, sans accès à cet enfant." in back
+    whole = suspension.suspend(account(FATHER).id, Decision(reason="jugement"))
+    assert (
+        "Responsable : a de nouveau un enfant ici, le compte reste suspendu."
+        in sentences_by_person(act, folder)["FAMILLEAA Pèrea"]
+    )
+    suspension.reopen(whole.id, "réglé")
     imported(act, folder)
     db.session.expire_all()
     [tie, *_] = account(FATHER).guardianships
@@ -60,6 +89,7 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     father = account(FATHER)
     suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
     protected, other = year.pupils["9200000"], year.pupils["9200002"]
+    added = ("9999", "9998", "9997", "9996")
     year.add(
         Parent("9999", "Paul", "AUTRE", civility="M."),
         Parent("9998", "P.", "FAMILLEAA", civility="M."),
@@ -78,18 +108,19 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     assert problems.keys() == {"AUTRE Paul", "FAMILLEAA P.", "FAMILLEAX Pèrea", "FAMILLEAA Pèrea"}
     assert "xml, ligne " in problems["AUTRE Paul"]
     assert "n’a pas accès à l’élève tant que la direction n’a pas décidé" in problems["AUTRE Paul"]
+    assert "La personne attend la direction : ni accès ni courrier avant sa réponse." in table.read_text("utf-8-sig")
     assert f"Élève : {protected.given} {protected.family}." in problems["AUTRE Paul"]
-    for waiting in (3, 0):
+    for recognised, waiting in ((1, 3), (0, 0)):
         report = imported(act, folder)
-        assert (codes(report).count("suspended"), codes(report).count("guardian_waits")) == (1, waiting)
-        assert db.session.scalar(select(Account).where(Account.roster_key == "aaf:9998")) is None
-        assert all(children_of(key) == [] for key in ("9999", "9997", "9996", FATHER)), "another civility waits too"
+        assert (codes(report).count("suspended"), codes(report).count("guardian_waits")) == (recognised, waiting)
+        assert report["waiting"]["accounts"] == recognised + waiting
+        assert all(children_of(key) == [] for key in (*added, FATHER)), "another civility waits too"
         assert children_of("9100000") == [protected.given], "who was known before keeps the access"
     notices = {notice.account_id: notice for notice in db.session.scalars(select(SchoolNotice))}
     assert {notice.kind for notice in notices.values()} == {"guardian_waits"}
-    assert notices.keys() == {account(key).id for key in ("9999", "9997", "9996")}
+    assert notices.keys() == {account(key).id for key in added}
     waits = dict(db.session.execute(select(Suspension.account_id, Suspension.wait).where(Suspension.wait != "")).all())
-    expected = {"9999": "new_guardian", "9996": "new_guardian", "9997": "alike"}
+    expected = {"9999": "new_guardian", "9998": "recognised", "9996": "new_guardian", "9997": "alike"}
     assert waits == {account(key).id: wait for key, wait in expected.items()}
     [notice, late] = (notices[account(key).id] for key in ("9999", "9997"))
     assert notice.child_ids == [account("9999").guardianships[0].child_id.hex]
@@ -97,6 +128,9 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     assert (children_of("9999"), children_of("9997"), children_of(FATHER)) == ([protected.given], [], [])
     with pytest.raises(RefusedError):
         suspension.admit(notice.id, "vu avec la mère")
+    same = notices[account("9998").id]
+    suspension.keep_out(same.id, "c’est lui")
+    assert (children_of("9998"), db.session.get_one(SchoolNotice, same.id).settled_at is None) == ([], False)
     assert act("account", "reopen", account("9997").username, "--reason", "vu au dossier").code == 0
     assert children_of("9997") == [other.given]
     assert db.session.get_one(SchoolNotice, late.id, populate_existing=True).settled_at is not None
@@ -110,19 +144,23 @@ def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_bypasses_no
     year.add(Parent("9998", "Pèrea", "FAMILLEAA", civility="M."))
     year.change(pupil.key, parents=(*pupil.parents, ("9998", "20", "1")))
     imported(act, year.write(folder))
-    set_ties("9998", ended_at=now())
+    past = now() - timedelta(days=1)
+    set_ties("9998", ended_at=now(), suspended_at=past, suspended_until=past)
     father = account(FATHER)
     suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
     assert codes(imported(act, folder)).count("suspended") == 1, "the person's other account had the tie"
-    assert children_of("9998") == []
+    assert children_of("9998") == [], "a former suspension that is over ends no wait"
     former = account("9998")
+    of_former = select(SchoolNotice).where(SchoolNotice.account_id == former.id, SchoolNotice.settled_at.is_(None))
+    suspension.admit(db.session.scalars(of_former).one().id, "vu au dossier")
+    set_ties("9998", ended_at=now())
     former.given_name = former.first_given_name = "P."
     db.session.commit()
     year.change("9998", given="P.")
     for waiting in (1, 0):
         assert codes(imported(act, year.write(folder))).count("guardian_waits") == waiting, "nearly the person's name"
         assert children_of("9998") == []
-    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == former.id))
+    [notice] = db.session.scalars(of_former)
     assert notice.kind == "guardian_waits"
     year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
     year.add(Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"),)))
@@ -161,7 +199,9 @@ def test_a_suspended_account_without_ties_is_opened_by_no_school(
     suspension.suspend_for_a_day(suspended.id, "jugement", "")
     report = imported(act, year.write(folder))
     assert codes(report).count("suspended") == 1
-    assert db.session.query(Account).filter_by(roster_key=f"aaf:{FATHER}").count() == 0
+    assert children_of(FATHER) == []
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account(FATHER).id))
+    assert notice.kind == "guardian_waits"
 
 
 @pytest.mark.row("R-14")
@@ -179,11 +219,10 @@ def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, fo
     year.add(renamed, Parent("9998", "Paul", "TIERS", civility="M."))
     year.change(pupil.key, parents=(*pupil.parents, ("9999", "20", "1"), ("9998", "20", "1")))
     year.change(FATHER, family="ZIDANI")
-    refused = imported(act, year.write(folder), "--force")
-    assert codes(refused).count("suspended") == 2, "by the key, and by other names under another key"
-    assert codes(refused).count("guardian_waits") == 1
-    assert children_of("9998") == []
-    assert db.session.scalars(select(Account).where(Account.roster_key.in_([f"aaf:{FATHER}", "aaf:9999"]))).all() == []
+    stopped_links = imported(act, year.write(folder), "--force")
+    assert codes(stopped_links).count("suspended") == 1, "other names under another key"
+    assert codes(stopped_links).count("guardian_waits") == 1
+    assert children_of(FATHER) == children_of("9999") == children_of("9998") == []
     [row] = db.session.scalars(select(KeptSuspension))
     key, person = str(row.id), row.person
     row.person = b"0" * len(person)
@@ -192,7 +231,26 @@ def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, fo
     assert (stopped.code, "IDP_SECRET_KEY_FALLBACKS" in stopped.err) == (1, True)
     assert act("account", "end-kept-suspension", key, "--reason", "jugement levé").code == 0
     assert "suspended" not in codes(imported(act, folder))
+    assert children_of("9999") == [], "the person waits already"
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account("9999").id))
+    suspension.admit(notice.id, "jugement levé")
     assert children_of("9999") == [pupil.given]
+
+
+@pytest.mark.row("R-14")
+def test_all_new_ties_of_a_recognised_person_wait_also_in_another_school(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement"))
+    here, elsewhere = year.pupils["9200000"], year.pupils["9200001"]
+    year.add(Parent("9999", "Pèrea", "FAMILLEAA", civility="M."))
+    for pupil in (here, elsewhere):
+        year.change(pupil.key, parents=(*pupil.parents, ("9999", "20", "1")))
+    report = imported(act, year.write(folder))
+    assert codes(report).count("suspended") == 2
+    assert children_of("9999") == []
+    notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account("9999").id)).all()
+    assert len({notice.school_id for notice in notices}) == 2, "each head decides about the own pupil"
 
 
 PERSON = Traces.of([Names.of("aaf:7", "Mme", ["Anne Marie"], ["LE GOFF-DURAND", "Nguyễn"])])

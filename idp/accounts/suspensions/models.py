@@ -19,6 +19,8 @@ class Wait(enum.StrEnum):
     """Another person's access to the same pupil is suspended."""
     ALIKE = "alike"
     """The person has nearly the names of a person whose access to another pupil of the school is suspended."""
+    RECOGNISED = "recognised"
+    """The person has the names of a suspended person, or nearly those of one whose access to the pupil is suspended."""
 
 
 class Suspension(UuidKey, Base):

@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Select, select
 
 from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.suspensions.models import Suspension
 from idp.clients.models import Client
 from idp.db import db
 from idp.desk.access import scope
@@ -31,6 +32,16 @@ def child(key: uuid.UUID) -> Child:
 def account(key: uuid.UUID) -> Account:
     """Return a guardian's account in scope; refuse the page otherwise."""
     return _row(select(Account).where(Account.id == key, scope.accounts()), key)
+
+
+def decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
+    """Return a decision in scope that suspends an account or a tie of it; refuse the page otherwise.
+
+    About a guardian who waits the head decides in « Signalements ».
+    """
+    of_account = select(Suspension).join(Account, Account.id == Suspension.account_id)
+    chosen = Suspension.id == key, Suspension.account_id == account_key, ~Suspension.awaits_head
+    return _row(of_account.where(*chosen, scope.decisions()), key)
 
 
 def school(key: uuid.UUID) -> School:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
@@ -43,6 +44,19 @@ def accounts() -> ColumnElement[bool]:
     return exists().where(
         Guardianship.account_id == Account.id, Guardianship.child_id == Child.id, concerned, children()
     )
+
+
+def decisions() -> ColumnElement[bool]:
+    """Return the condition of the suspensions in scope: about accounts in scope, and the school's own about a tie.
+
+    A file may have ended the tie since, so that the account is in scope no more; the decision holds all the same. The
+    statement joins `Suspension` with `Account`.
+    """
+    school = post().school
+    if school is None:
+        return accounts()
+    of_pupil = exists().where(Child.id == Suspension.child_id, children()).correlate_except(Child)
+    return or_(accounts(), and_(Suspension.school_id == school.id, of_pupil))
 
 
 def notices() -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from idp.desk import access, suspended, ties, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
+from idp.desk.naming import account_urls
 from idp.desk.notices.words import WORDS
 from idp.desk.suspended import Shown
 from idp.desk.words import Words
@@ -140,7 +141,9 @@ class TieView:
     """A tie of an account to a pupil as the pages show it.
 
     `is_waiting` says that the tie is suspended only until the head has decided about a new guardian. `is_excluded` says
-    that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child.
+    that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child. `is_former`
+    says that the files no longer name the person for the pupil; `url` is then the page of the account, if the post may
+    open it.
     """
 
     child: Child
@@ -151,6 +154,8 @@ class TieView:
     is_disputed: bool
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
+    is_former: bool = False
+    url: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -196,7 +201,7 @@ def views(
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
         sentences = words.OF[subject.standing]
-        if subject.cut_off is not None and sentences.step == _LETTER:
+        if subject.cut_off is not None and (sentences.step == _LETTER or subject.standing is Standing.LEFT):
             sentences = words.CUT_OFF[subject.cut_off]
         shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
     return shown
@@ -220,16 +225,34 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
     ]
 
 
+def former_guardians(child: Child) -> list[TieView]:
+    """Return the ties of a pupil that a file ended and that a decision suspends, in the order of names."""
+    rows = db.session.scalars(
+        select(Guardianship)
+        .join(Account, Account.id == Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Child.id == child.id, ties.are_kept_out())
+        .order_by(Account.family_name, Account.given_name)
+    ).all()
+    keys = [tie.account_id for tie in rows]
+    decisions, urls = suspended.decisions(keys), account_urls(keys)
+    views_of = (TieView.of(tie, decisions[tie.account_id], is_waiting=False) for tie in rows)
+    return [replace(view, is_former=True, url=urls.get(view.account.id, "")) for view in views_of]
+
+
 def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
     """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named."""
     chosen = (
-        select(Guardianship, ties.wait_for_head())
+        select(Guardianship, ties.wait_for_head(), ties.are_former())
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account.id, access.children(), ties.are_shown())
+        .where(Guardianship.account_id == account.id, access.children(), or_(ties.are_shown(), ties.are_kept_out()))
         .order_by(Guardianship.rank, Child.given_name)
     )
     rows = db.session.execute(chosen)
-    return [TieView.of(tie, decisions, is_waiting=is_waiting) for tie, is_waiting in rows]
+    return [
+        replace(TieView.of(tie, decisions, is_waiting=is_waiting), is_former=bool(is_former))
+        for tie, is_waiting, is_former in rows
+    ]
 
 
 def entrances(shown: Iterable[TieView]) -> list[Registration]:

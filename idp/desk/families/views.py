@@ -2,7 +2,8 @@
 
 import uuid
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import gettext
 
 from idp.audit import log
 from idp.audit.desk_events import PupilRead
@@ -22,5 +23,17 @@ def show(pupil: uuid.UUID) -> Response:
     with unit_of_work():
         log.record(PupilRead(child=str(child.id)))
     guardians = subjects.guardians(child)
-    ents = subjects.entrances(tie for _, tie in guardians)
-    return make_response(render_template("desk/families/famille.html", child=child, guardians=guardians, ents=ents))
+    page = render_template(
+        "desk/families/famille.html",
+        child=child,
+        guardians=guardians,
+        former=subjects.former_guardians(child),
+        ents=subjects.entrances(tie for _, tie in guardians),
+        done=_ended() if request.args.get("fait") == "finie" else "",
+    )
+    return make_response(page)
+
+
+def _ended() -> str:
+    """Return what the end of the suspension of a former guardian did."""
+    return str(gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne."))

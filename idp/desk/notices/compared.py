@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
@@ -21,7 +22,7 @@ from idp.desk.naming import account_urls
 
 @dataclass(frozen=True)
 class Compared:
-    """A suspended person: the name, the URL of the account's page if the post may open it, and the document."""
+    """A suspended person: the name, the URL of a page about the suspension if there is one, and the document."""
 
     name: str
     url: str = ""
@@ -52,17 +53,19 @@ def people(notice: SchoolNotice) -> list[Compared]:
         return []
     rows = waiting.of_account(notice.account_id, notice.school_id, now())
     pupils = db.session.scalars(select(Child).where(Child.id.in_([row.child_id for row in rows]))).all()
-    by_names = {row.child_id for row in rows if row.wait == Wait.ALIKE}
+    by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
+    is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe as a person who has another suspended tie
     person = digested(db.session.get_one(Account, notice.account_id))
     matches = {
-        account.id: (row, account)
+        account.id: (row, account, child)
         for row, account, child in _decisions(notice.school_id)
-        if account.id != notice.account_id
+        if (is_recognised or account.id != notice.account_id)
         and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in pupils)
     }
-    urls = account_urls({key: account for key, (_, account) in matches.items()})
-    listed = [_compared(row, account, urls.get(account.id, "")) for row, account in matches.values()]
-    return [*listed, *_gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed)]
+    urls = account_urls(matches)
+    listed = [_compared(*match, urls.get(key, "")) for key, match in matches.items()]
+    gone = _gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed, is_recognised=is_recognised)
+    return [*listed, *gone]
 
 
 def _decisions(school_id: uuid.UUID) -> Sequence[tuple[Suspension, Account, Child]]:
@@ -93,19 +96,28 @@ def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *,
     return likeness(of_pupil, Traces.of([of_child])) > Likeness.NONE  # the pupil may have another number now
 
 
-def _compared(row: Suspension, account: Account, url: str) -> Compared:
-    """Return a suspended person as the post may know it; another school's document is not named."""
+def _compared(row: Suspension, account: Account, child: Child, url: str) -> Compared:
+    """Return a suspended person as the post may know it; another school's document is not named.
+
+    The page of the pupil shows the suspension of a former guardian, whose account the post may not open.
+    """
     shown = suspended.as_shown(row)
     if not shown.is_known and not url:
         return Compared(str(gettext("une personne dont un autre établissement a suspendu l’accès")))
-    return Compared(account.display_name, url, row.reference if shown.is_own else "")
+    return Compared(
+        account.display_name, url or url_for("families.show", pupil=child.id), row.reference if shown.is_own else ""
+    )
 
 
-def _gone(school_id: uuid.UUID, pupils: Collection[uuid.UUID], *, is_alone: bool) -> Iterator[Compared]:
-    """Yield a suspended person who was erased since, or of whom nothing is suspended any more."""
+def _gone(
+    school_id: uuid.UUID, pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
+) -> Iterator[Compared]:
+    """Yield a suspended person who was erased since, or of whom nothing is suspended here any more."""
     of_school = select(KeptSuspension.child_id).join(Child, Child.id == KeptSuspension.child_id)
     kept = set(db.session.scalars(of_school.where(Child.school_id == school_id, KeptSuspension.where_holding(now()))))
     if kept.intersection(pupils) or (is_alone and kept):
         yield Compared(str(gettext("une personne effacée depuis")))
+    elif is_alone and is_recognised:
+        yield Compared(str(gettext("une personne dont l’accès est suspendu hors de l’établissement, ou l’était")))
     elif is_alone:
         yield Compared(str(gettext("une personne dont la suspension est finie depuis")))

@@ -72,6 +72,14 @@ _ALIKE = _l(
     "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
     "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
 )
+_RECOGNISED = _l(
+    "Votre fichier donne %(children)s à une personne, %(name)s, qui porte le nom d’une personne dont l’accès est "
+    "suspendu, ou l’était. En attendant la direction, elle n’a ni accès à l’élève, ni courrier."
+)
+_RECOGNISED_CHECK = _l(
+    "Est-ce la personne suspendue ? Regardez le document de la suspension : vaut-elle aussi pour cet élève ? Sinon, "
+    "la personne peut entrer."
+)
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
 WORDS: Mapping[Kind, Words] = {
@@ -333,7 +341,13 @@ WORDS: Mapping[Kind, Words] = {
 def of_wait(wait: Wait) -> Words:
     """Return the words of a notice about a guardian who waits, by the reason."""
     words = WORDS[Kind.GUARDIAN_WAITS]
-    return words if wait is Wait.NEW_GUARDIAN else replace(words, meaning=_ALIKE)
+    match wait:
+        case Wait.NEW_GUARDIAN:
+            return words
+        case Wait.ALIKE:
+            return replace(words, meaning=_ALIKE)
+        case Wait.RECOGNISED:
+            return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
 
 
 OVER = Consequence(

@@ -1,4 +1,4 @@
-"""What a person does after an import: print the letters of the new accounts, look at the problems."""
+"""What a person does after an import: print letters of new accounts, see who waits for the head, and the problems."""
 
 import uuid
 from collections.abc import Sequence
@@ -10,15 +10,17 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import history
+from idp.desk.school_files import history, words
 
 
 def after_import(job: Job) -> Sequence[Step]:
     """Return the steps after an import, the likeliest first."""
     steps = []
-    accounts = job.result.get("counts", {}).get("accounts", {})  # before the end, what the import was going to do
-    if job.state is State.DONE and accounts.get("created") and access.may(Right.PRINT_CLASSES):
+    counts = job.result.get("counts", {})  # before the end, what the import was going to do
+    if job.state is State.DONE and words.letters(counts) and access.may(Right.PRINT_CLASSES):
         steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
+    if job.state is State.DONE and words.waiting(counts) and access.may(Right.READ_NOTICES):
+        steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
     if batch := job.result.get("batch"):
         key = uuid.UUID(batch)
         if problems := history.problem_count(key):

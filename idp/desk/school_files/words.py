@@ -261,19 +261,36 @@ def of_import(job: Job) -> Sequence[str]:
     counts = job.result.get("counts")
     if not counts or nameless.is_for(access.role()):
         return counted(counts or {})
-    return [*counted(counts), *_of_accounts(counts.get("accounts", {}))]
+    return [*counted(counts), *_of_accounts(counts)]
 
 
-def _of_accounts(numbers: Mapping[str, int]) -> Iterator[str]:
+def letters(counts: Mapping[str, Mapping[str, int]]) -> int:
+    """Return how many new accounts of an import get a letter: those of people who wait for the head do not."""
+    return counts.get("accounts", {}).get("created", 0) - counts.get("waiting", {}).get("accounts", 0)
+
+
+def waiting(counts: Mapping[str, Mapping[str, int]]) -> int:
+    """Return how many people wait for the head since an import."""
+    return counts.get("waiting", {}).get("people", 0)
+
+
+def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """Yield what became of accounts, and what follows for the school."""
-    match numbers.get("created", 0):
+    match letters(counts):
         case 0:
-            yield gettext("Aucun nouveau compte.")
+            yield gettext("Aucun nouveau courrier à imprimer.") if waiting(counts) else gettext("Aucun nouveau compte.")
         case 1:
             yield gettext("Un nouveau compte : la personne attend son courrier.")
         case count:
             yield gettext("%(n)s nouveaux comptes : ces personnes attendent leur courrier.", n=count)
-    match numbers.get("disabled", 0):
+    match waiting(counts):
+        case 0:
+            pass
+        case 1:
+            yield gettext("Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse.")
+        case count:
+            yield gettext("%(n)s personnes attendent la direction : ni accès ni courrier avant sa réponse.", n=count)
+    match counts.get("accounts", {}).get("disabled", 0):
         case 0:
             return
         case 1:

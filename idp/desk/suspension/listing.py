@@ -7,13 +7,14 @@ from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import func, select
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions.models import Suspension
 from idp.db import db
-from idp.desk import suspended
+from idp.desk import suspended, ties
 from idp.desk.access import Right
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
+from idp.desk.naming import account_urls
 from idp.desk.suspended import Shown
 
 _MOST = 50
@@ -21,10 +22,16 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class Line:
-    """A suspension with the person whom it closes out."""
+    """A suspension with the person whom it closes out.
+
+    `is_former` says that the files no longer name the person for the pupil. `url` is the page of the account, or that
+    of the pupil if the post may not open the account any more.
+    """
 
     account: Account
     item: Shown
+    is_former: bool
+    url: str
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,16 @@ def page(number: int) -> Page:
     """Return a page of the suspensions; a number beyond the last page stands for the last one."""
     count = _count()
     number = min(max(number, 1), max(-(-count // _MOST), 1))
+    is_former = (
+        select(ties.are_former())
+        .select_from(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == Suspension.account_id, Guardianship.child_id == Suspension.child_id)
+        .correlate(Suspension)
+        .scalar_subquery()
+    )
     chosen = (
-        select(Suspension, Account)
+        select(Suspension, Account, is_former)
         .join(Account, Account.id == Suspension.account_id)
         .where(suspended.holding_here())
         .order_by(Suspension.begins_at.desc(), Suspension.id)
@@ -49,8 +64,12 @@ def page(number: int) -> Page:
         .offset((number - 1) * _MOST)
     )
     rows = db.session.execute(chosen).all()
-    shown = suspended.all_shown([row for row, _ in rows])
-    lines = [Line(account, item) for (_, account), item in zip(rows, shown, strict=True)]
+    shown = suspended.all_shown([row for row, _, _ in rows])
+    urls = account_urls({account.id for _, account, _ in rows})
+    lines = [
+        Line(account, item, bool(former), urls.get(account.id) or url_for("families.show", pupil=item.row.child_id))
+        for (_, account, former), item in zip(rows, shown, strict=True)
+    ]
     return Page(lines, count, url_for("suspension.show", page=number + 1) if number * _MOST < count else "")
 
 

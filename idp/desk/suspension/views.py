@@ -17,7 +17,7 @@ from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
-from idp.desk.suspension import listing, shown
+from idp.desk.suspension import listing, reopening, shown
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
@@ -131,7 +131,7 @@ def show() -> Response:
 def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
     chosen = reading.open_account(account)
-    row = _decision(chosen, decision)
+    row = _readable(access.decision(account, decision))
     return _rendered("suspendu.html", chosen, item=suspended.as_shown(row), ents=shown.ents_closed(chosen))
 
 
@@ -139,26 +139,27 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 @needs(Right.REOPEN, fresh=True)
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
-    """Ask why a suspension ends before its time; end it."""
-    chosen, form = reading.open_account(account), ReopeningForm()
-    item = suspended.as_shown(_decision(chosen, decision))
+    """Ask why a suspension ends before its time; end it. The files may have ended the tie since."""
+    row, form = _readable(reading.open_decision(account, decision)), ReopeningForm()
     if request.method == "GET" or not form.check():
-        return _rendered("rouvrir.html", chosen, form=form, item=item, error="")
+        return _reopening_page(row, form)
     try:
-        suspension.reopen(item.row.id, typed.one_line(form.reason.data))
+        suspension.reopen(row.id, typed.one_line(form.reason.data))
     except SuspensionRefusedError as refusal:
-        return _rendered("rouvrir.html", chosen, form=form, item=item, error=str(_REFUSALS[refusal.why]))
-    return see_other(url_for("accounts.show", account=account, fait="rouvert"))
+        return _reopening_page(row, form, error=str(_REFUSALS[refusal.why]))
+    return see_other(reopening.page_after(row))
 
 
-def _decision(account: Account, key: uuid.UUID) -> Suspension:
-    """Return a decision about the account that the post may read; refuse the page otherwise.
+def _reopening_page(row: Suspension, form: ReopeningForm, *, error: str = "") -> Response:
+    item, account = suspended.as_shown(row), db.session.get_one(Account, row.account_id)
+    closed, opens = reopening.still_closed(row), reopening.opens(row)
+    return _rendered("rouvrir.html", account, form=form, item=item, error=error, closed=closed, opens=opens)
 
-    About a guardian who waits the head decides in « Signalements ».
-    """
-    row = db.session.get(Suspension, key)
-    if row is None or row.awaits_head or row.account_id != account.id or not suspended.is_in_scope(row):
-        access.refuse(str(key))
+
+def _readable(row: Suspension) -> Suspension:
+    """Return a decision that the post may read; refuse the page otherwise."""
+    if not suspended.is_in_scope(row):
+        access.refuse(str(row.id))
     return row
 
 

@@ -41,12 +41,15 @@ def list_kept(*, as_json: bool) -> None:
 @click.argument("key", type=click.UUID, metavar="ID")
 @click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
 def end_kept(key: uuid.UUID, reason: str) -> None:
-    """End a suspension of the list `kept-suspensions`: the next school file opens the access again."""
+    """End a suspension of the list `kept-suspensions`: the next school file opens the access again.
+
+    A person who waits for the head already waits until the answer.
+    """
     try:
         end(key, reason)
     except RefusedError as refused:
         raise click.ClickException(plain(refused)) from refused
-    click.echo(f"{key} ended: the next school file opens the access again")
+    click.echo(f"{key} ended: the next school file opens the access again, unless the person waits for the head")
 
 
 @unit_of_work()

@@ -11,6 +11,12 @@ _GONE = "SELECT count(*) FROM {table} s JOIN {known} k ON k.key = s.key WHERE s.
 _NEW_STUDENT = "s.fate = 'open' AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
 _NEW_STUDENTS = f"SELECT count(*) FROM student s WHERE {_NEW_STUDENT}"
 _NEW_GUARDIANS = "SELECT count(*) FROM guardian WHERE fate = 'new'"
+_WAITING = "SELECT count(DISTINCT account) FROM allowed_link WHERE wait <> ''"
+_NEW_WAITING = (
+    "SELECT count(*) FROM guardian g WHERE g.fate = 'new' "
+    "AND EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait <> '') "
+    "AND NOT EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait = '')"
+)
 _CHANGED = "SELECT count(*) FROM changed_{table}"
 _STUDENTS_LEFT = (
     f"SELECT (SELECT count(*) FROM absent_student) + ({_GONE.format(table='student', known='known_child')})"
@@ -74,6 +80,11 @@ def count_accounts(staging: Staging) -> dict[str, int]:
         "created": staging.value(_NEW_GUARDIANS),
         "disabled": staging.value(_CLOSING),
     }
+
+
+def count_waiting(staging: Staging) -> dict[str, int]:
+    """Return how many `people` get a tie that waits for the head, and how many new `accounts` have no other one."""
+    return {"people": staging.value(_WAITING), "accounts": staging.value(_NEW_WAITING)}
 
 
 def records(staging: Staging) -> int:

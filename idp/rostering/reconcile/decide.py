@@ -46,8 +46,6 @@ class Outcome(enum.StrEnum):
     RETIRED_KEY = "retired_key"
     OUTSIDE = "outside"
     """The person belongs to another school, and the staff of one school gave the files: set by phase `outside`."""
-    SUSPENDED = "suspended"
-    """The record would bypass a suspension: set by phase `suspended`."""
     NAMESAKE = "namesake"
     """A new account takes the key from the account of a person of the same names."""
     OTHER_NAMES = "other_names"

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, not_, select
 
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
 from idp.accounts.same_person import digested
 from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
@@ -330,8 +331,8 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
              int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
-             a.first_given_name or a.given_name, a.name_key)
-            for a in _all(select(*_ACCOUNT).where(some))
+             a.first_given_name or a.given_name, a.name_key, int(a.is_suspended))
+            for a in _all(select(*_ACCOUNT, Account.where_suspended(now()).label("is_suspended")).where(some))
         ),
     )  # fmt: skip
 
@@ -355,12 +356,18 @@ def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: boo
 
 
 def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
+    moment = now()
+    closed = case(
+        (not_(Guardianship.where_suspended(moment)), ""),
+        (waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment), "waits"),
+        else_="suspended",
+    )
     staging.insert(
         KnownLinkRow,
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
-             int(link.is_ended), int(link.is_disputed), int(link.is_excluded))
-            for link in _all(select(*_LINK).where(some))
+             int(link.is_ended), int(link.is_disputed), int(link.is_excluded), link.closed)
+            for link in _all(select(*_LINK, closed.label("closed")).where(some))
         ),
     )  # fmt: skip
 

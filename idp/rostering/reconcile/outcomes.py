@@ -130,13 +130,6 @@ GUARDIANS: Mapping[str, Consequence] = {
         Severity.ERROR,
     ),
     Outcome.OUTSIDE: _OUTSIDE,
-    Outcome.SUSPENDED: Consequence(
-        Fate.REFUSED,
-        "suspended",
-        "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : rien "
-        "n’est ouvert. La direction vérifie, et l’académie l’aide si c’est une autre personne.",
-        Severity.ERROR,
-    ),
     Outcome.NAMESAKE: Consequence(Fate.NEW),  # `former_accounts` says what becomes of the account that had the key
     Outcome.OTHER_NAMES: Consequence(Fate.NEW),
     Outcome.NEW: Consequence(Fate.NEW),

@@ -180,10 +180,9 @@ class KnownChildRow(NamedTuple):
 
 @table("known_account", "PRIMARY KEY (id)", "UNIQUE (key)", has_rowid=True)
 class KnownAccountRow(NamedTuple):
-    """An account of the database.
+    """An account of the database, `is_blank` if no letter was ever printed for it.
 
-    `is_blank` says that no letter was ever printed for it. `opened_as` is the given name at its opening, or the
-    name that the school confirmed.
+    `opened_as` is the given name at its opening, or the name that the school confirmed.
     """
 
     id: str
@@ -204,11 +203,12 @@ class KnownAccountRow(NamedTuple):
     is_blank: bool
     opened_as: str
     name_key: str | None
+    is_suspended: bool
 
 
 @table("known_link", "PRIMARY KEY (child, account)")
 class KnownLinkRow(NamedTuple):
-    """A link of the database; one that the school excluded has ended too."""
+    """A link of the database. An excluded one has ended too. `closed`: `suspended`, `waits` for the head, or empty."""
 
     child: str
     account: str
@@ -217,6 +217,7 @@ class KnownLinkRow(NamedTuple):
     is_ended: bool
     is_disputed: bool
     is_excluded: bool
+    closed: str
 
 
 @table("known_alias", "PRIMARY KEY (key)", has_rowid=True)

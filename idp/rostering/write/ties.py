@@ -85,7 +85,7 @@ def _suspend(rows: Sequence[ChangedLink]) -> None:
     if not rows:
         return
     moment = now()
-    suspended = [parameters(row.account, row.child) | {"suspended_at": moment} for row in rows]
+    suspended = [parameters(row.account, row.child) | {"suspended_at": moment, "suspended_until": None} for row in rows]
     db.session.execute(UPDATE_ONE, suspended)
     ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
     waits.tell_heads(ties, moment)

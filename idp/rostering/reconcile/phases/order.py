@@ -100,7 +100,7 @@ PHASES = (
         suspended.stop_suspended,
         "student link guardian known_account known_alias known_child known_link suspended_school protected_child "
         "stopped_link",
-        "suspended_school protected_child stopped_link guardian.outcome link issue",
+        "suspended_school protected_child stopped_link guardian.outcome issue",
         asks_database=True,
     ),
     _phase(

@@ -4,17 +4,18 @@ If another software numbers the pupils or the guardians again, or if a file writ
 person would otherwise get a new tie or a new account that is not suspended. So the new people of the schools in which
 somebody is suspended are compared with the suspended people (`idp.accounts.suspensions.traces`):
 
-1. A person who has the names of one whose access is suspended in the school, or nearly the names of one whose access to
-   the same pupil is, is recognised: the record is refused. Of the same pupil's guardians, one with another civility is
-   another person: mother and father may have nearly the same names.
+1. A person is recognised who has the names of one whose access is suspended in the school, or nearly the names of one
+   whose access to the same pupil is. Of the same pupil's guardians, one with another civility is another person: mother
+   and father may have nearly the same names. All new ties of the record wait for the head, also those elsewhere.
 2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
-   person of another pupil of the school who has nearly the names. The tie is written as a suspended one
-   (`idp.rostering.write.waits`).
+   person of another pupil of the school who has nearly the names.
+
+Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
+decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
 
 Each of them is an issue, because it may be a namesake. A tie that the database has keeps its own suspension.
 """
 
-import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,14 +31,6 @@ from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
 _PAGE = 1000
-
-
-class Why(enum.StrEnum):
-    """Why a new link gives no access."""
-
-    RECOGNISED = "recognised"
-    NEW_GUARDIAN = Wait.NEW_GUARDIAN.value
-    ALIKE = Wait.ALIKE.value
 
 
 class _Link(NamedTuple):
@@ -97,14 +90,17 @@ _WITHOUT_RECORD = (
 )
 """Links to accounts of which the files hold no record."""
 
-_RECOGNISED = f"SELECT guardian FROM stopped_link WHERE why = '{Why.RECOGNISED}'"
-_REFUSE = f"UPDATE guardian SET outcome = '{Outcome.SUSPENDED}' WHERE key IN ({_RECOGNISED})"
-_ALONE = (
-    "(student, guardian) IN (SELECT student, guardian FROM stopped_link "
-    f"WHERE why = '{Why.RECOGNISED}') AND guardian NOT IN (SELECT key FROM guardian)"
+_RECOGNISED = f"SELECT guardian FROM stopped_link WHERE why = '{Wait.RECOGNISED}'"
+_HOLDER = f"CASE WHEN g.key IS NULL THEN coalesce(a.account, k.id) WHEN g.outcome IN {_GOES_ON} THEN g.account_id END"
+_STOP_OTHERS = (
+    f"INSERT INTO stopped_link SELECT l.student, l.guardian, '{Wait.RECOGNISED}' "
+    "FROM link l JOIN student s ON s.key = l.student LEFT JOIN guardian g ON g.key = l.guardian "
+    "LEFT JOIN known_alias a ON a.key = l.guardian LEFT JOIN known_account k ON k.key = l.guardian "
+    f"WHERE l.guardian IN ({_RECOGNISED}) AND s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most "
+    "AND NOT EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND NOT t.is_ended "
+    f"AND t.account = {_HOLDER}) AND (l.student, l.guardian) NOT IN (SELECT student, guardian FROM stopped_link)"
 )
-_FIND_ALONE = f"SELECT file, line, guardian FROM link WHERE {_ALONE}"
-_DROP_ALONE = f"DELETE FROM link WHERE {_ALONE}"
+"""The other new links of a recognised person: the account may be suspended as a whole."""
 _DOUBT_CORRECTIONS = (
     f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
     f"AND outcome = '{Outcome.NAME_CORRECTED}' AND (key IN (SELECT l.guardian FROM protected_child p "
@@ -112,16 +108,20 @@ _DOUBT_CORRECTIONS = (
     "OR account_id IN (SELECT t.account FROM protected_child p JOIN known_link t ON t.child = p.child))"
 )
 """A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile."""
-_WAITING = (
+_STOPPED = (
     "SELECT l.file, l.line, l.guardian FROM stopped_link w JOIN link l ON l.student = w.student "
-    f"AND l.guardian = w.guardian WHERE w.why = :why AND w.guardian NOT IN ({_RECOGNISED})"
+    "AND l.guardian = w.guardian WHERE w.why = :why"
+)
+_IS_RECOGNISED = (
+    "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : elle n’a "
+    "pas accès à l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
 )
 _WAITS = {
-    Why.NEW_GUARDIAN: (
+    Wait.NEW_GUARDIAN: (
         "Un accès à cet élève est suspendu, et le fichier lui donne une personne de plus : elle n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
     ),
-    Why.ALIKE: (
+    Wait.ALIKE: (
         "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
     ),
@@ -129,7 +129,7 @@ _WAITS = {
 
 
 def stop_suspended(context: Context) -> None:
-    """Refuse the people who are recognised as suspended ones, and have the head decide about those who may be."""
+    """Have the head decide about the people who are recognised as suspended ones, or may be."""
     staging, most = context.staging, context.most_authority
     people = known.suspended_people(context.secrets)
     if not people:
@@ -141,13 +141,11 @@ def stop_suspended(context: Context) -> None:
         for page in staging.pages(_Link, statement, _PAGE, most=most):
             verdicts = ((link.student, link.guardian, judge.verdict(link)) for link in page)
             staging.insert(StoppedLinkRow, [verdict for verdict in verdicts if verdict[2]])
-    staging.run(_REFUSE)
+    staging.run(_STOP_OTHERS, most=most)
     staging.run(_DOUBT_CORRECTIONS)
-    consequence = outcomes.GUARDIANS[Outcome.SUSPENDED]
-    staging.tell_all(Severity.ERROR, consequence.code, consequence.message, _FIND_ALONE)
-    staging.run(_DROP_ALONE)
+    staging.tell_all(Severity.ERROR, "suspended", _IS_RECOGNISED, _STOPPED, why=Wait.RECOGNISED)
     for why, message in _WAITS.items():
-        staging.tell_all(Severity.ERROR, "guardian_waits", message, _WAITING, why=why)
+        staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
 
 
 class _Judge:
@@ -160,7 +158,7 @@ class _Judge:
             self.by_child.setdefault(person.child, []).append(person)
             self.by_school.setdefault(person.uai, []).append(person)
 
-    def verdict(self, link: _Link) -> Why | None:
+    def verdict(self, link: _Link) -> Wait | None:
         """Return why a link is stopped; None if it is not."""
         names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
         of_pupil, of_school = self._of_pupil(link), self.by_school.get(link.uai, ())
@@ -168,8 +166,8 @@ class _Judge:
             others = [person for person in of_pupil if person.account != link.account]
             alike = [person for person in others if not differ_in_civility(names, person.traces)]
             if _most(names, others) is Likeness.SAME:
-                return Why.RECOGNISED
-            return Why.ALIKE if _most(names, alike) is Likeness.NEAR else None
+                return Wait.RECOGNISED
+            return Wait.ALIKE if _most(names, alike) is Likeness.NEAR else None
         in_school = _most(names, of_school)
         alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
         if (
@@ -177,10 +175,10 @@ class _Judge:
             or _most(names, alike) >= Likeness.NEAR
             or _most(names, self.by_school.get("", ())) is Likeness.SAME
         ):
-            return Why.RECOGNISED
+            return Wait.RECOGNISED
         if of_pupil:
-            return Why.NEW_GUARDIAN
-        return Why.ALIKE if in_school is Likeness.NEAR else None
+            return Wait.NEW_GUARDIAN
+        return Wait.ALIKE if in_school is Likeness.NEAR else None
 
     def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
         """Return the people whose access to the pupil is suspended.

@@ -49,7 +49,7 @@ class ProtectedChildRow(NamedTuple):
 
 @table("stopped_link", "PRIMARY KEY (student, guardian)")
 class StoppedLinkRow(NamedTuple):
-    """A new link of the files that gives no access for now; `why` is a `suspended.Why`."""
+    """A new link of the files that gives no access for now; `why` is a `Wait`."""
 
     student: str
     guardian: str

@@ -117,11 +117,19 @@ _CHANGED_PUPILS = (
 )
 
 
+_HAS_ACCESS = (
+    "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
+    "WHERE l.account = {account} AND l.wait = '' AND coalesce(t.closed, '') = '')"
+)
+"""Whether an account has a link that is neither suspended nor waits for the head."""
+
+
 class _NewGuardian(NamedTuple):
     family_name: str
     given_name: str
     class_name: str
     children: str
+    has_access: bool
 
 
 _CLASSES_OF_NEW = (
@@ -130,7 +138,8 @@ _CLASSES_OF_NEW = (
 )
 _NEW_GUARDIANS = (
     "SELECT coalesce(g.family_name, '') AS family_name, coalesce(g.given_name, '') AS given_name, "
-    f"{_CLASSES_OF_NEW} AS class_name, {_PUPILS_OF.format(account='g.account_id')} AS children "
+    f"{_CLASSES_OF_NEW} AS class_name, {_PUPILS_OF.format(account='g.account_id')} AS children, "
+    f"{_HAS_ACCESS.format(account='g.account_id')} AS has_access "
     "FROM guardian g WHERE g.fate = 'new' ORDER BY 1, 2"
 )
 
@@ -151,6 +160,8 @@ class _ChangedGuardian(NamedTuple):
     email: str
     diffusion: bool | None
     is_left: bool
+    is_suspended: bool
+    has_access: bool
     class_name: str
     is_seen: bool
 
@@ -164,6 +175,7 @@ _CHANGED_GUARDIANS = (
     f"k.email AS known_email, k.address_diffusion AS known_diffusion, {_NAMES_AFTER}, "
     f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
     f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
+    f"k.is_suspended AS is_suspended, {_HAS_ACCESS.format(account='k.id')} AS has_access, "
     f"{_CLASSES_OF.format(account='k.id')} AS class_name, {_IS_SEEN} AS is_seen "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
 )
@@ -182,12 +194,14 @@ class _Tie(NamedTuple):
     child: str
     kinship: str
     known_kinship: str
+    closed: str
 
 
 _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
     f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
-    "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship "
+    "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship, "
+    "coalesce(nullif(t.closed, ''), iif(l.wait = '', '', 'waits')) AS closed "
     "FROM allowed_link l JOIN known_account k ON k.id = l.account "
     "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_child c ON c.id = l.child LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
@@ -202,11 +216,13 @@ class _EndingTie(NamedTuple):
     given_name: str
     class_name: str
     child: str
+    closed: str
 
 
 _TIES_ENDED = (
-    "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child "
-    "FROM ending_link e JOIN known_child c ON c.id = e.child JOIN known_account k ON k.id = e.account "
+    "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child, "
+    "t.closed AS closed FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
+    "JOIN known_child c ON c.id = e.child JOIN known_account k ON k.id = e.account "
     "LEFT JOIN student s ON s.child_id = c.id WHERE c.in_scope AND s.fate IN ('open', 'kept') "
     "ORDER BY 1, 2"
 )
@@ -282,6 +298,8 @@ def _guardians(staging: Staging) -> Iterator[Difference]:
         sentence = (
             f"Responsable : un compte est créé, pour {children}." if children else "Responsable : un compte est créé."
         )
+        if children and not new.has_access:
+            sentence += " La personne attend la direction : ni accès ni courrier avant sa réponse."
         yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, sentence)
     for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS):
         parts = _of_guardian(person) if person.is_seen else iter(["suit ce fichier"])
@@ -291,7 +309,7 @@ def _guardians(staging: Staging) -> Iterator[Difference]:
 
 def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
     if person.is_left:
-        yield "a de nouveau un enfant ici, le compte se rouvre"
+        yield f"a de nouveau un enfant ici, {_reopening(person)}"
     yield from _change("civilité", person.known_civility, person.civility)
     yield from _change(
         "nom",
@@ -308,16 +326,36 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
     )
 
 
+def _reopening(person: _ChangedGuardian) -> str:
+    """Return what becomes of the account of a guardian who comes back."""
+    if person.is_suspended:
+        return "le compte reste suspendu"
+    return "le compte se rouvre" if person.has_access else "sans accès à cet enfant"
+
+
+_BECOMES = {
+    "": "Devient responsable de {child}.",
+    "suspended": "Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu.",
+    "waits": "Devient responsable de {child} dans le fichier, sans accès tant que la direction n’a pas décidé.",
+}
+_IS_NO_MORE = {
+    "": "N’est plus responsable de {child}, et n’y a plus accès.",
+    "suspended": "N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste.",
+    "waits": "N’est plus responsable de {child} : la direction n’avait pas décidé de son accès.",
+}
+"""What the file says of a tie, by `known_link.closed`."""
+
+
 def _ties(staging: Staging) -> Iterator[Difference]:
     for tie in staging.rows(_Tie, _TIES_ADDED):
-        sentence = f"Devient responsable de {tie.child}."
+        sentence = _BECOMES[tie.closed].format(child=tie.child)
         yield Difference(Kind.TIE_ADDED, whole_name(*tie[:2]), tie.class_name, sentence)
     for tie in staging.rows(_Tie, _TIES_CHANGED):
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
         yield Difference(Kind.CHANGED, whole_name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
     for ending in staging.rows(_EndingTie, _TIES_ENDED):
-        sentence = f"N’est plus responsable de {ending.child}, et n’y a plus accès."
+        sentence = _IS_NO_MORE[ending.closed].format(child=ending.child)
         yield Difference(Kind.TIE_ENDED, whole_name(*ending[:2]), ending.class_name, sentence)
 
 

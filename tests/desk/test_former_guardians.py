@@ -1,0 +1,108 @@
+"""The suspension of a tie that a file ended: it holds, the school sees it, and its head may end it."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.suspensions.models import Suspension, Wait
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.desk.staff.models import Role
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
+from tests.builders import LYCEE, Build
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_suspension import WHY, path_of, text_of
+from tests.waiting_guardians import wait
+
+STAYS = "Le fichier ne nomme plus cette personne ; la suspension reste."
+
+
+def former(build: Build, child: Child, *others: Child) -> tuple[Account, Suspension]:
+    """Return a guardian whose suspended tie to a pupil a file ended, and the decision."""
+    account = build.active(children=[child, *others], given_name="Gaston", family_name="MARCHAND", civility="M.")
+    row = suspension.suspend(account.id, Decision(reason=WHY, child=child.id, school=child.school))
+    db.session.get_one(Guardianship, (account.id, child.id)).ended_at = now()
+    db.session.commit()
+    return account, row
+
+
+@pytest.mark.row("K-04")
+@pytest.mark.both_databases
+def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
+    colleagues: Colleagues, build: Build
+) -> None:
+    malo = build.child("Malo")
+    account, row = former(build, malo)
+    reopening = f"{path_of(account)}/{row.id}/reouverture"
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    for browser, reopens in ((secretary, 0), (head, 1)):
+        listed, family = text_of(browser, "/suspensions"), text_of(browser, f"/familles/{malo.id}")
+        assert STAYS in listed
+        assert f'<a href="/familles/{malo.id}">M. Gaston MARCHAND</a>' in listed
+        assert "Ancien responsable" in family
+        assert STAYS in family
+        assert family.count(f'href="{reopening}"') == reopens
+        assert f"/comptes/{account.id}" not in family.replace(reopening, "")
+        assert browser.get(f"/comptes/{account.id}").status_code == 404, "the account is the school's no more"
+    assert secretary.get(reopening).status_code == 404
+    for stranger in (colleagues.signed_in(Role.HEAD, uai=LYCEE), colleagues.signed_in(Role.HELPDESK)):
+        assert stranger.get(reopening).status_code == 404
+        assert post(stranger, reopening, "/", reason="réglé").status_code == 404
+    alike = build.never_activated(children=[malo], given_name="Gaston", family_name="MARCHAND")
+    wait(alike, why=Wait.RECOGNISED)
+    [notice] = db.session.scalars(select(SchoolNotice.id))
+    assert f'<a href="/familles/{malo.id}">M. Gaston MARCHAND</a>' in text_of(head, f"/signalements/{notice}")
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(reopening).headers["Location"].startswith("/preuve?")
+    page = text_of(head, reopening)
+    assert "rien ne s’ouvre maintenant" in page
+    assert "Les ENT recevront" not in page
+    assert WHY in page
+    answer = post(head, reopening, reason="jugement levé")
+    assert answer.headers["Location"] == f"/familles/{malo.id}?fait=finie"
+    done = text_of(head, answer.headers["Location"])
+    assert "Rien ne s’ouvre tant que le fichier ne nomme pas cette personne." in done
+    assert "Ancien responsable" not in done
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.reopened"))
+    assert entry.details["reason"] == "jugement levé"
+    assert db.session.get_one(Suspension, row.id, populate_existing=True).ended_at is not None
+    tie = db.session.get_one(Guardianship, (account.id, malo.id), populate_existing=True)
+    assert (tie.is_unended, tie.is_suspended_at(now())) == (False, False)
+
+
+def test_an_account_with_another_pupil_names_the_former_tie(colleagues: Colleagues, build: Build) -> None:
+    account, _ = former(build, build.child("Malo"), build.child("Zoé"))
+    for role in (Role.HEAD, Role.DPO):
+        page = text_of(colleagues.signed_in(role), f"/comptes/{account.id}")
+        assert STAYS in page
+        assert "Ancien lien" in page
+    account, _ = former(build, build.child("Léo"))
+    account.left_at = account.disabled_at = now()
+    db.session.commit()
+    page = text_of(colleagues.signed_in(Role.DPO), f"/comptes/{account.id}")
+    assert "Demandez à la direction" in page
+    assert "enfant n’est plus inscrit" not in page, "the pupil is there"
+
+
+def test_a_decision_that_ends_beside_something_else_says_that_the_access_stays_closed(
+    colleagues: Colleagues, build: Build
+) -> None:
+    malo, head = build.child("Malo"), colleagues.signed_in(Role.HEAD)
+    account = build.active(children=[malo])
+    wait(account)
+    of_tie = Decision(reason=WHY, child=malo.id, school=build.school(), until=now() + timedelta(days=1))
+    for decision, why in ((of_tie, "attend aussi la direction"), (of_tie, "Une autre suspension reste")):
+        if why != "attend aussi la direction":
+            suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+        row = suspension.suspend(account.id, decision)
+        path = f"{path_of(account)}/{row.id}/reouverture"
+        assert why in text_of(head, path)
+        answer = post(head, path, reason="réglé")
+        assert answer.headers["Location"] == f"/comptes/{account.id}?fait=finie"
+        page = text_of(head, answer.headers["Location"])
+        assert "C’est rouvert" not in page
+        assert "L’accès reste fermé pour une autre raison" in page
