@@ -39,6 +39,8 @@ ANSWER_SECONDS = 6.0
 It is longer than `statement_timeout`, after which a connection can be used again. It ends the wait for a server that
 stands still (a stopped process, a full disk), and so ends no statement itself.
 """
+_SECONDS_FOR_EACH_HOST = 2
+"""`connect_timeout` where a standby may take over: the first host is tried each time, and may stand still."""
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
 _RETURNED_AT = "returned_at"
@@ -78,11 +80,16 @@ class Outage:
 
     def __init__(self) -> None:
         self._is_known = False
+        self._noted_at = 0.0
         self._trying = threading.Lock()
 
     def note(self) -> None:
         """Note that the server did not answer in time."""
-        self._is_known = True
+        self._is_known, self._noted_at = True, time.monotonic()
+
+    def is_after(self, moment: float) -> bool:
+        """Return whether the server did not answer in time after `moment`, of the monotonic clock."""
+        return self._noted_at > moment
 
     def connect(self, connect: Callable[[], PatientConnection]) -> PatientConnection:
         """Return a new connection.
@@ -117,6 +124,8 @@ outage = Outage()
 def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
     """Return a connection with our time limit if those of the server are set too: a migration has neither."""
     if dialect.name == "postgresql" and str(options.get("options", "")).startswith(POSTGRESQL_SETTINGS):
+        if "," in str(options.get("host", "")):
+            options = {**options, "connect_timeout": _SECONDS_FOR_EACH_HOST}
         return outage.connect(lambda: PatientConnection.connect(*arguments, **options))
     return None
 
@@ -136,6 +145,8 @@ def _look(connection: Any, entry: ConnectionPoolEntry, _borrowed: PoolProxiedCon
     returned_at = entry.info.get(_RETURNED_AT)
     if returned_at is None:  # a new connection
         return
+    if outage.is_after(returned_at):
+        raise InvalidatePoolError
     try:
         if time.monotonic() - returned_at > _TRUSTED_SECONDS or _is_readable(connection.fileno()):
             _ping(connection)
