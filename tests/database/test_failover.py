@@ -118,8 +118,8 @@ class Writer:
 
     def wait_for(self, count: int, seconds: float) -> None:
         """Wait until `count` more numbers are acknowledged."""
-        wanted, until = len(self.acknowledged) + count, time.monotonic() + seconds
-        while len(self.acknowledged) < wanted:
+        total, until = len(self.acknowledged) + count, time.monotonic() + seconds
+        while len(self.acknowledged) < total:
             assert time.monotonic() < until, "nothing is written any more"
             time.sleep(0.01)
 
