@@ -1,4 +1,4 @@
-"""Validators of single settings. Each returns a valid value unchanged, and raises `ValueError` for others."""
+"""Validators of single settings. Each returns a valid value, and raises `ValueError` for others."""
 
 import re
 import ssl
@@ -6,8 +6,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from idp import origins
@@ -62,14 +64,41 @@ def desk_faults(desk_url: str, issuer: str) -> list[str]:
 
 
 def check_database(value: str) -> str:
-    """Check that it is the URL of a supported database."""
+    """Check that it is the URL of a supported database; return it as SQLAlchemy reads it."""
     if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError("must begin with sqlite:/// or postgresql://")
     try:
-        make_url(value)
-    except (ArgumentError, ValueError):  # ValueError for an invalid port
+        with_hosts_as_options = _with_hosts_as_options(value)
+        make_url(with_hosts_as_options)
+    except (ArgumentError, ValueError, psycopg.Error):  # ValueError for an invalid port
         raise ValueError("is not a URL") from None
-    return value
+    return with_hosts_as_options
+
+
+def _with_hosts_as_options(database_url: str) -> str:
+    """Return a URL as SQLAlchemy reads it; libpq's form names several hosts: `postgresql://h1:5432,h2:5432/idp`.
+
+    Raises:
+        psycopg.Error: libpq cannot read it.
+        ValueError: a port is no number.
+    """
+    scheme, _, rest = database_url.partition("://")
+    if scheme.startswith("sqlite") or "," not in re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]:
+        return database_url
+    options = {name: str(value) for name, value in conninfo_to_dict(f"postgresql://{rest}").items()}
+    hosts = options["host"].split(",")
+    ports = [port or "5432" for port in options.get("port", "").split(",")]
+    if not all(port.isascii() and port.isdigit() for port in ports):
+        raise ValueError("a port is no number")
+    options["port"] = ",".join(ports * len(hosts) if len(ports) == 1 else ports)
+    url = URL.create(
+        scheme,
+        username=options.pop("user", None),
+        password=options.pop("password", None),
+        database=options.pop("dbname", None),
+        query=options,
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def check_smtp(value: SecretStr) -> SecretStr:

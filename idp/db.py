@@ -38,22 +38,6 @@ from idp import pool, waiting
 
 logger = structlog.get_logger()
 
-POSTGRESQL_SETTINGS = (
-    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
-)
-
-
-POSTGRESQL_PATIENCE = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
-"""Time limits for a server that does not answer (libpq; seconds, the last in milliseconds)."""
-
-
 _OWNER_ALONE = 0o600
 _creation = threading.Lock()
 """Held while a file is created: no other thread may have it open when the first descriptor is closed."""
@@ -290,6 +274,22 @@ def release_connection() -> None:
 
 
 @contextmanager
+def patient_unit_of_work(seconds: int) -> Iterator[None]:
+    """Run the block as `unit_of_work` does, with `seconds` for each statement; PostgreSQL only.
+
+    For what takes long and locks nothing that a person waits for.
+    """
+    with unit_of_work():
+        connection: Any = db.session.connection().connection.driver_connection
+        db.session.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
+        connection.patience = seconds + pool.ANSWER_SECONDS
+        try:
+            yield
+        finally:
+            connection.patience = pool.ANSWER_SECONDS
+
+
+@contextmanager
 def autocommitted() -> Iterator[Connection]:
     """Lend a connection on which each statement is a transaction of its own, without BEGIN and COMMIT.
 
@@ -310,7 +310,7 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
     return {
-        "connect_args": {"options": POSTGRESQL_SETTINGS, **POSTGRESQL_PATIENCE},
+        "connect_args": {"options": pool.POSTGRESQL_SETTINGS, **pool.POSTGRESQL_PATIENCE},
         "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": 2,

@@ -1,4 +1,4 @@
-"""Listeners of a pool of psycopg connections: it asks the server for a sign of life only when there is a reason.
+"""Connections to PostgreSQL: their time limits, and the listeners of a pool that checks them only if there is a reason.
 
 `pool_pre_ping` of SQLAlchemy sends a statement whenever a connection is borrowed, twice in a short request. But a
 server that ends a connection (a restart, a failover, an operator) closes its socket, and a closed socket is readable:
@@ -7,20 +7,130 @@ notice that; it is sent if nobody has used the connection for a while.
 """
 
 import select
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp import waiting
 
+POSTGRESQL_SETTINGS = (
+    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
+)
+"""The time limits of the server."""
+POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""The time limits of libpq for a server that does not answer, in seconds; the last in milliseconds."""
+ANSWER_SECONDS = 6.0
+"""The longest wait for the answer to one message.
+
+It is longer than `statement_timeout`, after which a connection can be used again. It ends the wait for a server that
+stands still (a stopped process, a full disk), and so ends no statement itself.
+"""
+_SECONDS_FOR_EACH_HOST = 2
+"""`connect_timeout` where a standby may take over: the first host is tried each time, and may stand still."""
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
 _RETURNED_AT = "returned_at"
 
 
-def _note(_connection: Any, entry: ConnectionPoolEntry) -> None:
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection that breaks if the server does not answer in time.
+
+    Attributes:
+        patience: how many seconds the server has for one message.
+    """
+
+    patience = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait as psycopg does, with a time limit.
+
+        Raises:
+            psycopg.OperationalError: the server did not answer in time; the connection is closed. What was sent may
+                have been executed.
+        """
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                outage.note()
+                self.pgconn.finish()
+            raise
+
+
+class Outage:
+    """Whether the database stands still, as far as this process knows.
+
+    While it does, one thread at a time tries to connect. The others fail at once: each would wait for the time limit,
+    and requests would queue for ever longer.
+    """
+
+    def __init__(self) -> None:
+        self._is_known = False
+        self._noted_at = 0.0
+        self._trying = threading.Lock()
+
+    def note(self) -> None:
+        """Note that the server did not answer in time."""
+        self._is_known, self._noted_at = True, time.monotonic()
+
+    def is_after(self, moment: float) -> bool:
+        """Return whether the server did not answer in time after `moment`, of the monotonic clock."""
+        return self._noted_at > moment
+
+    def connect(self, connect: Callable[[], PatientConnection]) -> PatientConnection:
+        """Return a new connection.
+
+        Raises:
+            psycopg.OperationalError: there is none, or another thread is trying during an outage.
+        """
+        if not self._is_known:
+            return self._connect(connect)
+        if not self._trying.acquire(blocking=False):
+            raise psycopg.OperationalError("the database did not answer a moment ago")
+        try:
+            return self._connect(connect)
+        finally:
+            self._trying.release()
+
+    def _connect(self, connect: Callable[[], PatientConnection]) -> PatientConnection:
+        try:
+            connection = connect()
+        except psycopg.errors.ConnectionTimeout:
+            self.note()
+            raise
+        self._is_known = False
+        return connection
+
+
+outage = Outage()
+"""Of the one database of this process."""
+
+
+@event.listens_for(Engine, "do_connect")
+def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Return a connection with our time limit if those of the server are set too: a migration has neither."""
+    if dialect.name == "postgresql" and str(options.get("options", "")).startswith(POSTGRESQL_SETTINGS):
+        if "," in str(options.get("host", "")):
+            options = {**options, "connect_timeout": _SECONDS_FOR_EACH_HOST}
+        return outage.connect(lambda: PatientConnection.connect(*arguments, **options))
+    return None
+
+
+def _note_return(_connection: Any, entry: ConnectionPoolEntry) -> None:
     entry.info[_RETURNED_AT] = time.monotonic()
 
 
@@ -35,6 +145,8 @@ def _look(connection: Any, entry: ConnectionPoolEntry, _borrowed: PoolProxiedCon
     returned_at = entry.info.get(_RETURNED_AT)
     if returned_at is None:  # a new connection
         return
+    if outage.is_after(returned_at):
+        raise InvalidatePoolError
     try:
         if time.monotonic() - returned_at > _TRUSTED_SECONDS or _is_readable(connection.fileno()):
             _ping(connection)
@@ -56,5 +168,5 @@ def _ping(connection: Any) -> None:
     connection.autocommit = was_autocommitted
 
 
-LISTENERS = [(_look, "checkout"), (_note, "checkin")]
+LISTENERS = [(_look, "checkout"), (_note_return, "checkin")]
 """For `create_engine(pool_events=…)`."""

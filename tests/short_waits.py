@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from idp import db
-from idp.statements import connections
+from idp import pool
 
 _MILLISECONDS = 200
 
@@ -17,12 +16,11 @@ _MILLISECONDS = 200
 @contextmanager
 def short_lock_waits() -> Iterator[None]:
     """Let new connections wait 0.2 seconds for a lock, instead of 5 on SQLite and 2 on PostgreSQL."""
-    settings = db.POSTGRESQL_SETTINGS.replace("lock_timeout=2s", f"lock_timeout={_MILLISECONDS}ms")
-    assert settings != db.POSTGRESQL_SETTINGS
+    settings = pool.POSTGRESQL_SETTINGS.replace("lock_timeout=2s", f"lock_timeout={_MILLISECONDS}ms")
+    assert settings != pool.POSTGRESQL_SETTINGS
     event.listen(Engine, "connect", _wait_shortly)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (db, connections):
-            patch.setattr(module, "POSTGRESQL_SETTINGS", settings)
+        patch.setattr(pool, "POSTGRESQL_SETTINGS", settings)
         yield
     event.remove(Engine, "connect", _wait_shortly)
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
-from idp.db import db, unit_of_work, upsert
+from idp.db import db, patient_unit_of_work, upsert
 
 _STATISTICS_SECONDS = 60
 
@@ -73,8 +73,7 @@ def refresh_statistics(*tables: Table) -> None:
     """
     if db.engine.dialect.name != "postgresql":
         return
-    with suppress(OperationalError), unit_of_work():
-        db.session.execute(text(f"SET LOCAL statement_timeout = '{_STATISTICS_SECONDS}s'"))
+    with suppress(OperationalError), patient_unit_of_work(_STATISTICS_SECONDS):
         db.session.execute(text(f"ANALYZE {', '.join(table.name for table in tables)}"))
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from idp.db import POSTGRESQL_PATIENCE, db
+from idp.db import db
+from idp.pool import POSTGRESQL_PATIENCE
 
 _KEY = 0x5C01A117E
 """The key of the advisory lock; the product has no other one."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from idp import pool
 from idp.config import Settings
-from idp.db import POSTGRESQL_PATIENCE, POSTGRESQL_SETTINGS, release_connection
+from idp.db import release_connection
 
 _UNBROKEN = frozenset({"57014", "55P03", "40P01"})
 """SQLSTATE of errors after which the connection can be used again: a statement or a lock took too long, a deadlock."""
@@ -41,8 +41,8 @@ def open_connections(settings: Settings) -> "Connections":
         pool_reset_on_return=None,
         connect_args={
             "autocommit": True,
-            **POSTGRESQL_PATIENCE,
-            "options": f"{POSTGRESQL_SETTINGS} {_PLANS_BY_KEY}",
+            **pool.POSTGRESQL_PATIENCE,
+            "options": f"{pool.POSTGRESQL_SETTINGS} {_PLANS_BY_KEY}",
         },
     )
     return Connections(engine)

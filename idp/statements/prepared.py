@@ -4,8 +4,7 @@ A psycopg cursor parses the statement and chooses the types of the parameters at
 of the protocol. That takes longer than the exchange with the server. Here the types are known from the annotations of
 the request, each connection prepares a statement once, and psycopg converts the values, in binary format.
 
-libpq waits without Python's global lock, until the whole result is there. What ends a wait is what ends that of a
-cursor: the time limits of the server, and those of libpq (`idp.db.POSTGRESQL_PATIENCE`).
+A wait ends as that of a cursor does: by the time limits of the server, of libpq, and of ours (`idp.pool`).
 """
 
 import itertools
@@ -17,6 +16,7 @@ from types import NoneType
 from typing import Any, get_args
 
 import psycopg
+from psycopg import generators
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
@@ -78,11 +78,12 @@ class _Prepared:
     """A statement on one connection. Its name is new, because the server may still have the one before it."""
 
     def __init__(self, connection: psycopg.Connection, statement: Statement) -> None:
-        self._pgconn = connection.pgconn
+        self._connection, self._pgconn = connection, connection.pgconn
         self._name = b"statement_%d" % next(_numbers)
         self._transformer = Transformer(connection)
         self._transformer.set_dumper_types(statement.types, Format.BINARY)
-        result = self._pgconn.prepare(self._name, statement.numbered, statement.types)
+        self._pgconn.send_prepare(self._name, statement.numbered, statement.types)
+        result = self._result()
         if result.status != ExecStatus.COMMAND_OK:
             raise _error(result)
 
@@ -90,7 +91,8 @@ class _Prepared:
         """Return the row, or None; there must be as many values as types. See `Statement.fetch_row`."""
         transformer = self._transformer
         parameters: Any = transformer.dump_sequence(values, ())
-        result = self._pgconn.exec_prepared(self._name, parameters, transformer.formats, Format.BINARY)
+        self._pgconn.send_query_prepared(self._name, parameters, transformer.formats, Format.BINARY)
+        result = self._result()
         if result.status != ExecStatus.TUPLES_OK:
             raise _error(result)
         if not result.ntuples:
@@ -98,6 +100,10 @@ class _Prepared:
         transformer.set_pgresult(result)
         row: tuple[Any, ...] = transformer.load_row(0, tuple)
         return row
+
+    def _result(self) -> PGresult:
+        results: list[PGresult] = self._connection.wait(generators.execute(self._pgconn))
+        return results[-1]
 
 
 def _name_of(annotation: Any) -> str:

@@ -19,6 +19,8 @@ from idp.web.request_context import request_id
 log = structlog.get_logger()
 
 _BUSY_SECONDS = 5
+_UNAVAILABLE = frozenset({"25006", "25P03"})
+"""SQLSTATE of a server that became read-only after a failover, and of a transaction that it ended for being idle."""
 
 
 class ServiceBusyError(HTTPException):
@@ -175,8 +177,8 @@ def _on_database(error: Exception) -> Response:
 
 
 def _on_driver(error: DBAPIError) -> Response:
-    """Handle a server that is read-only after a failover as unavailable (SQLSTATE 25006)."""
-    return _on_database(error) if getattr(error.orig, "sqlstate", "") == "25006" else _on_fault(error)
+    """Handle an error of the database whose class says nothing of its cause."""
+    return _on_database(error) if getattr(error.orig, "sqlstate", "") in _UNAVAILABLE else _on_fault(error)
 
 
 def _on_fault(error: Exception) -> Response:

@@ -61,6 +61,10 @@ def test_check_shows_every_setting_without_secrets(bare: Run, monkeypatch: pytes
         ),
         ("postgresql:///idp?host=@socket&PASSWORD=s3cret", "postgresql:///idp?host=@socket&PASSWORD=(hidden)"),
         ("postgresql://u53r:s3@cret@db.test/idp", "postgresql://(hidden)"),
+        (
+            "postgresql://u53r:s3cret@db1.test:5432,[::1]:5433/idp?target_session_attrs=read-write&sslmode=require",
+            "postgresql://(hidden)@/idp?host=db1.test,::1&port=5432,5433&sslmode=require&target_session_attrs=read-write",
+        ),
         ("postgresql://u53r:s3@cr?et@db.test/idp", "postgresql://(hidden)"),
         ("postgresql://db.test/idp&password=s3cret", "postgresql://(hidden)"),
         ("postgresql://db.test/idp?a=1?password=s3cret", "postgresql://db.test/idp?a=(hidden)"),
@@ -166,6 +170,7 @@ def test_public_urls_are_written_as_browsers_write_origins(url: str, *, is_valid
         ({"IDP_THEME": "/nowhere"}, "IDP_THEME: must be a folder"),
         ({"IDP_CONFIG": "/nowhere.toml"}, "IDP_CONFIG: no such file"),
         ({"IDP_DATABASE_URL": "postgresql://u:p@h:port/x"}, "IDP_DATABASE_URL: "),
+        ({"IDP_DATABASE_URL": "postgresql://u:p@h1:5432,h2:port/x"}, "IDP_DATABASE_URL: is not a URL"),
         ({"IDP_OUTGOING_ALLOW": '["0.0.0.0/0"]'}, "IDP_OUTGOING_ALLOW: entry 1 is wider than any private network"),
         ({"IDP_OUTGOING_ALLOW": '["ent.test", "::/0"]'}, "IDP_OUTGOING_ALLOW: entry 2 is wider"),
         ({"IDP_OUTGOING_ALLOW": '["0.0.0.0/1", "128.0.0.0/1"]'}, "IDP_OUTGOING_ALLOW: entry 1 is wider"),

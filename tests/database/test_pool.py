@@ -6,10 +6,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 
 from idp import pool
-from idp.db import db
+from idp.db import db, patient_unit_of_work, unit_of_work
 from tests.applications import disconnect
 from tests.database.messages import traced
 
@@ -91,3 +92,36 @@ def test_vanished_server_is_noticed_after_a_time_without_use(
     assert backend() == first
     clock[0] += pool._TRUSTED_SECONDS + 1
     assert backend() != first
+
+
+def test_server_that_stands_still_breaks_the_connection_in_time(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = backend()
+    monkeypatch.setattr("idp.pool.PatientConnection.patience", 0.1)
+    began = time.monotonic()
+    for block in (unit_of_work, db.engine.connect):
+        with pytest.raises(OperationalError), block():
+            db.session.execute(select(func.pg_sleep(2)))
+    assert time.monotonic() - began < 1, "the server would have answered after two seconds"
+    assert backend() != first
+
+
+def test_transaction_that_the_server_ended_for_being_idle_is_no_fault_of_ours(app: Flask) -> None:
+    @app.get("/idle")
+    def idle() -> str:
+        with unit_of_work():
+            db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+            time.sleep(0.3)
+            db.session.execute(text("SELECT 1"))
+        return ""
+
+    response = app.test_client().get("/idle")
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
+    assert backend()
+
+
+def test_statement_that_may_take_long_has_a_longer_limit(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("idp.pool.ANSWER_SECONDS", 0.1)
+    with patient_unit_of_work(1):
+        db.session.execute(select(func.pg_sleep(0.3)))
+    assert backend()

@@ -107,6 +107,18 @@ def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
     execute(connections, "DROP TABLE noted")
 
 
+def test_a_server_that_stands_still_breaks_the_connection_in_time(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pid(connections)
+    monkeypatch.setattr("idp.pool.PatientConnection.patience", 0.1)
+    began = time.monotonic()
+    with pytest.raises(OperationalError):
+        row_of(connections, SLEEP, seconds=2, value="")
+    assert time.monotonic() - began < 1, "the server would have answered after two seconds"
+    assert pid(connections) != first
+
+
 @pytest.mark.parametrize("how", [socket.SHUT_RDWR, socket.SHUT_RD, socket.SHUT_WR])
 def test_a_lost_network_connection_costs_one_call_at_most(connections: Connections, how: int) -> None:
     first = pid(connections)
