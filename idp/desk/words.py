@@ -139,7 +139,7 @@ OF: dict[Standing, Words] = {
         _SETTLE,
     ),
     Standing.DISPUTED: Words(
-        _l("Signalement à régler"),
+        _l("Compte contesté"),
         "bad",
         _l(
             "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
