@@ -142,8 +142,8 @@ OF: dict[Standing, Words] = {
         _l("Compte contesté"),
         "bad",
         _l(
-            "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
-            "est fermé jusqu’à la réponse de l’établissement."
+            "La personne dit ne pas être responsable d’un enfant. Le compte est fermé jusqu’à la réponse de "
+            "l’établissement."
         ),
         _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
         "settle",

@@ -125,6 +125,21 @@ def test_other_commands_keep_a_dispute_open(act: Run, browser: FlaskClient, buil
     assert [notice[3] for notice in notices(account)] == [False]
 
 
+def test_a_command_notes_that_a_caller_is_not_the_guardian(act: Run, build: Build, events: Events) -> None:
+    malo = build.child()
+    account = build.active(children=[malo])
+    wrong = act("account", "not-guardian", account.username, "--child", "9701018")
+    assert (wrong.code, "has no tie to 9701018" in wrong.err) == (1, True)
+    assert act("account", "not-guardian", account.username, "--child", malo.student_id).code == 0
+    assert tie(account, malo).disputed_at is not None
+    assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
+    [event] = events("guardianship.disputed")
+    assert (event.actor, event.details["by_telephone"]) == (OPERATOR, True)
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    again = act("account", "not-guardian", build.never_activated().username, "--child", malo.student_id)
+    assert again.code == 1
+
+
 def test_a_rejected_dispute_gives_the_parent_a_new_letter(
     act: Run, app: Flask, browser: FlaskClient, build: Build, out: Path, events: Events
 ) -> None:

@@ -201,20 +201,6 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
 
 
-def test_a_caller_who_says_not_my_child_has_a_link_that_fills_the_form_in(colleagues: Colleagues, build: Build) -> None:
-    malo = build.child("Malo")
-    account = build.active(children=[malo, build.child("Zoé")])
-    browser = colleagues.signed_in()
-    link = f"{path_of(account)}?eleve={malo.id.hex}"
-    assert f'href="{link}">Au téléphone : « Ce n’est pas mon enfant »' in text_of(browser, f"/familles/{malo.id}")
-    form = text_of(browser, link)
-    assert f'value="{malo.id.hex}" checked' in form
-    assert "Au téléphone, la personne dit : « Ce n’est pas mon enfant »." in form
-    assert "la personne dit" not in text_of(browser, f"{path_of(account)}?eleve={uuid.uuid4().hex}")
-    helpdesk = colleagues.signed_in(Role.HELPDESK)
-    assert "Ce n’est pas mon enfant" not in text_of(helpdesk, f"/familles/{malo.id}"), "it suspends whole accounts"
-
-
 def test_a_school_sees_and_suspends_ties_of_its_own_pupils_only(colleagues: Colleagues, build: Build) -> None:
     zoe = build.child("Zoé", uai=LYCEE)
     account = build.active(children=[build.child("Malo"), zoe])

@@ -23,7 +23,7 @@ from idp.desk.naming import pupil
 from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.shown import Shown
-from idp.desk.notices.words import Answer, Next
+from idp.desk.notices.words import CALLED, Answer, Next
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -162,6 +162,8 @@ def _fill(form: AnswerForm, row: SchoolNotice) -> None:
 def _done(item: Shown) -> str:
     """Return what an answer did, after it; also if a part of the notice is still open."""
     done = request.args.get("fait", "")
+    if done == CALLED and item.row.settled_at is None:
+        return str(gettext("C’est noté : le lien et le compte sont fermés jusqu’à la réponse de l’établissement."))
     if done not in set(Answer):
         return ""
     if item.row.settled_at is None:
@@ -171,7 +173,7 @@ def _done(item: Shown) -> str:
         return ""
     sentence = item.say(consequence.after)
     if consequence.next is not Next.LETTER and steps.needs_letter(item):
-        sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre, pour les élèves qui restent.")
+        sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre.")
     return sentence
 
 

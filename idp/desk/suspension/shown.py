@@ -38,7 +38,8 @@ def ties(account: Account) -> list[Guardianship]:
 
 def choices(account: Account) -> list[Choice]:
     """Return what the post may suspend: the whole account, and for a school each tie of its own."""
-    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), _ends_with_account(account))]
+    mail = gettext("Un mail prévient la personne, sans le motif.")
+    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), ends_with_account(account, mail))]
     if access.post().school is None:
         return chosen
     return chosen + [
@@ -51,10 +52,11 @@ def choices(account: Account) -> list[Choice]:
     ]
 
 
-def _ends_with_account(account: Account) -> str:
+def ends_with_account(account: Account, mail: str) -> str:
+    """Return what ends if an account is closed; `mail` is the sentence about the mail if one is sent."""
     sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
     if account.email is not None and account.contested_at is None:
-        sentences.append(gettext("Un mail prévient la personne, sans le motif."))
+        sentences.append(mail)
     if len(directory.schools_of_ties(account)) > 1:
         sentences.append(gettext("Le compte sert aussi dans un autre établissement : il y est fermé aussi."))
     return " ".join(sentences)

@@ -13,6 +13,7 @@ _WORDS: Mapping[str, Any] = {
     "account.reopened": _l("a rouvert votre accès"),
     "account.suspended": _l("a suspendu votre accès"),
     "dispute.settled": _l("a répondu à un signalement sur votre compte"),
+    "guardianship.disputed": _l("a fermé votre compte le temps d’une vérification, après un appel en votre nom,"),
     "letter.drawn": _l("a imprimé un courrier"),
     "school.notice_settled": _l("a réglé un signalement sur votre compte"),
 }
