@@ -107,7 +107,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         error=error,
         choices=choices,
         chooses_end=_chooses_end(),
-        in_force=[item for item in decisions if item.holds],
+        in_force=[(item, shown.change(item)) for item in decisions if item.holds],
         over=[item for item in decisions if not item.holds],
     )
 
@@ -127,7 +127,8 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
     chosen = reading.open_account(account)
     row = _decision(chosen, decision)
-    return _rendered("suspendu.html", chosen, item=suspended.as_shown(row), ents=shown.ents_closed(chosen))
+    item = suspended.as_shown(row)
+    return _rendered("suspendu.html", chosen, item=item, ents=shown.ents_closed(chosen), outcome=shown.outcome(item))
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
