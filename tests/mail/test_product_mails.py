@@ -104,6 +104,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "is_head": True,
     },
     "bureau_fichier": {"colleague": "Sylvie Marchand", "school": "Collège des Tilleuls", "until": _AT},
+    "bureau_fichier_refuse": {"school": "Collège des Tilleuls"},
     "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
