@@ -66,6 +66,7 @@ def show() -> Response:
         render_template(
             "desk/notices/signalements.html",
             waiting=waiting,
+            compared=compared.people([item.row for _, items in waiting for item in items]),
             settled=settled,
             total=total,
             hidden=total - listed,
@@ -84,7 +85,7 @@ def detail(notice: uuid.UUID) -> Response:
     page = render_template(
         "desk/notices/signalement.html",
         item=item,
-        compared=compared.people(row),
+        compared=compared.people([row]).get(notice, []),
         done=_done(item),
         late=request.args.get("fait") == "tard",
         steps=steps.after(item),
@@ -128,7 +129,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     page = render_template(
         "desk/notices/reponse.html",
         item=item,
-        compared=compared.people(row),
+        compared=compared.people([row]).get(notice, []),
         form=form,
         error=error,
         consequence=consequences[chosen],
