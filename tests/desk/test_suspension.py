@@ -304,6 +304,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     assert "Elle reste, quoi que vous décidiez ici" in form
     assert f"Motif : {WHY}" in form
     assert "ailleurs" not in form
+    assert ("Tout le compte est déjà suspendu" in form) is not of_tie
     assert f"Le {'lien' if of_tie else 'compte'} est déjà suspendu : rien de plus ne se ferme." in form
     shorter = post(secretary, path, **filled, until=f"{today() + timedelta(days=1)}")
     assert "Seule la direction peut le rouvrir." in plain(shorter)

@@ -78,8 +78,8 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
         gone[notice.id] = list(_gone(of_school, [pupil.id for pupil in theirs], is_alone=not matches[notice.id]))
     shown = _shown(matches.values())
     return {
-        key: [*(shown[row.id, account.id] for row, account in found.values()), *gone[key]]
-        for key, found in matches.items()
+        key: [*(shown[row.id, account.id] for row, account in matched.values()), *gone[key]]
+        for key, matched in matches.items()
     }
 
 
@@ -139,7 +139,7 @@ def _shown(
     matches: Iterable[Mapping[uuid.UUID, tuple[Suspension, Account]]],
 ) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
     """Return suspended people as the post may know them; another school's document is not named."""
-    pairs = {(row.id, account.id): (row, account) for found in matches for row, account in found.values()}
+    pairs = {(row.id, account.id): (row, account) for matched in matches for row, account in matched.values()}
     urls = account_urls({account.id for _, account in pairs.values()}) if pairs else {}
     items = suspended.all_shown([row for row, _ in pairs.values()])
     return {

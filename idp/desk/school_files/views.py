@@ -95,7 +95,7 @@ def _declined_by_the_head() -> Iterator[Tile]:
         yield Tile(
             1,
             gettext("Fichier refusé par la direction"),
-            gettext("« %(reason)s » Ouvrez, puis donnez un autre fichier.", reason=check.result[DECLINED]),
+            gettext("«\u00a0%(reason)s\u00a0» Ouvrez, puis donnez un autre fichier.", reason=check.result[DECLINED]),
             url_for("files.compare", key=check.id),
         )
 

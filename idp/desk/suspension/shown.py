@@ -138,6 +138,11 @@ def _ends_with(account: Account, tie: Guardianship) -> str:
     lost = [ent.name for ent in audience.lost_with(account, tie.child)]
     if tie.is_suspended_at(now()):
         sentence = gettext("Le lien est déjà suspendu : rien de plus ne se ferme. Aucun mail ne part.")
+    elif account.is_suspended_at(now()):
+        sentence = gettext(
+            "Tout le compte est déjà suspendu : rien de plus ne se ferme maintenant. S’il rouvre avant, cet élève "
+            "reste fermé à la personne. Aucun mail ne part."
+        )
     elif not account.has_been_active:
         sentence = gettext(
             "Le compte n’a jamais servi : aucun ENT n’a encore reçu cet élève pour la personne, et aucun ne le reçoit "
