@@ -242,6 +242,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
         school_file_names.WAITS: partial(school_files.hand_over, settings=settings),
+        school_file_names.DECLINED_MAIL: partial(school_files.hand_over_declined, settings=settings),
         alerts.ALERTS: alerts.look,
         figures_job.FIGURES: figures_job.count,
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),

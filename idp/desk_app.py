@@ -36,6 +36,7 @@ from idp.desk.sign_in import views as sign_in
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.names import role_name
 from idp.desk.statistics import views as statistics
+from idp.desk.suspension import calls
 from idp.desk.suspension import links as suspension_links
 from idp.desk.suspension import views as suspension
 from idp.desk.team import views as team
@@ -48,7 +49,7 @@ _JOINED = (letter_links, suspension_links, people_links, acceptance_views, chart
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),
+    *(search, families, accounts, suspension, notices, calls, letter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 _POLICY = f"{security.POLICY}; connect-src 'self'"

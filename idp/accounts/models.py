@@ -262,10 +262,9 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 class Guardianship(Suspendable, Base):
     """The tie between a guardian's account and a child.
 
-    `disputed_at` is set when the person says that they are not the guardian; until the school settles it, the account
-    is closed (`accounts.disputes`). `ended_at` is when a file ended the tie, or the child left. `excluded_at` is when
-    the school confirmed the dispute: no file restores the tie. A suspended tie does not hold (`Suspendable`). `kinship`
-    and `authority` are SDET's codes; neither is ever released.
+    `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
+    (`accounts.disputes`). `ended_at`: a file ended the tie, or the child left. `excluded_at`: the school confirmed the
+    dispute, and no file restores the tie. `kinship` and `authority` are SDET's codes, which are never released.
     """
 
     __tablename__ = "guardianship"
@@ -380,9 +379,9 @@ class OneTimeLink(UuidKey, Base):
 class SchoolNotice(UuidKey, Base):
     """An event that one school has to know and to settle.
 
-    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any, and
-    `child_ids` are the children (empty: all of the account in that school). Open until `settled_at`; `settled_by` is
-    the operator, with a `sentence`. `note` is what a rectification wants. `digested_at`: the school's mail named it.
+    `kind` is a `school_notices.Kind`, `other_account_id` a second account that it is about, `child_ids` the children
+    (empty: all of the account in that school). Open until `settled_at`, by `settled_by` with a `sentence`. `note` is
+    what a rectification wants, `taken_by` who took the call of a dispute. `digested_at`: the school's mail named it.
     """
 
     __tablename__ = "school_notice"
@@ -394,6 +393,7 @@ class SchoolNotice(UuidKey, Base):
     child_ids: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
     note: Mapped[str] = mapped_column(String(500), default="")
+    taken_by: Mapped[str] = mapped_column(String(80), default="")
     settled_at: Mapped[datetime | None]
     settled_by: Mapped[str] = mapped_column(String(80), default="")
     sentence: Mapped[str] = mapped_column(String(500), default="")

@@ -52,6 +52,7 @@ class Notice(enum.Enum):
     REPLACED = "homonyme"
     SUSPENDED = "compte_suspendu"
     ACTIVATED_ELSEWHERE = "activation_autre"
+    DISPUTED = "compte_conteste"
 
 
 _PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}

@@ -69,6 +69,11 @@ _SENTENCES = {
     ),
 }
 """The mail's sentence for a notice, by its kind."""
+_CALLED = _(
+    "Au téléphone, quelqu’un a dit au nom de %(who)s : « Ce n’est pas mon enfant ». Ce compte est fermé en attendant "
+    "votre réponse."
+)
+"""The mail's sentence for a dispute that a colleague noted after a call."""
 _GONE = _("Une personne dont le compte est supprimé")
 """The words for the second person of a notice, if that person's account was removed meanwhile."""
 
@@ -233,7 +238,7 @@ def _items(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
         items.append(
             {
                 "children": ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id]),
-                "sentence": str(_SENTENCES[Kind(notice.kind)])
+                "sentence": str(_CALLED if notice.taken_by else _SENTENCES[Kind(notice.kind)])
                 % {"who": people[notice.account_id].display_name, "other": other.display_name if other else str(_GONE)},
             }
         )

@@ -66,6 +66,7 @@ def add(
     schools: Iterable[uuid.UUID] | Mapping[uuid.UUID, Sequence[uuid.UUID]],
     *,
     other_account_id: uuid.UUID | None = None,
+    taken_by: str = "",
 ) -> None:
     """Write one notice for each school, or add the children to the open notice of that school.
 
@@ -77,14 +78,13 @@ def add(
             both add a notice.
         schools: the schools that are told; a mapping names the children for each school.
         other_account_id: a second account that the notice is about.
+        taken_by: who took the telephone call that the notice comes from.
     """
     children = schools if isinstance(schools, Mapping) else dict.fromkeys(schools, ())
     same = select(SchoolNotice).where(
         SchoolNotice.account_id == account_id,
         SchoolNotice.kind == kind.value,
-        SchoolNotice.other_account_id == other_account_id
-        if other_account_id
-        else SchoolNotice.other_account_id.is_(None),
+        SchoolNotice.other_account_id.is_not_distinct_from(other_account_id),
         SchoolNotice.settled_at.is_(None),
     )
     # lock the notices, since a mail may take them at the same time; in one order, to avoid deadlocks with these mails
@@ -100,9 +100,11 @@ def add(
                     other_account_id=other_account_id,
                     kind=kind.value,
                     child_ids=child_keys,
+                    taken_by=taken_by[:80],
                 )
             )
             continue
+        notice.taken_by = taken_by[:80] or notice.taken_by
         if kind not in _SAME_QUESTION:
             notice.digested_at = None
         if notice.child_ids:  # a notice without children concerns all of them

@@ -8,11 +8,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import directory, disputes, emails, mailboxes, school_notices
+from idp.accounts import directory, disputes, emails, mailboxes
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.school_notices import Kind
 from idp.audit import log
-from idp.audit.events import ActivationCompleted, GuardianshipDisputed
+from idp.audit.events import ActivationCompleted
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -147,27 +146,8 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
     )
     if not is_first and not is_further:
         return []
-    _dispute(account.id, children, is_first=is_first)
+    closing.dispute(account.id, children, is_first=is_first)
     return disputed_schools(account_id, since)
-
-
-def _dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool) -> None:
-    ties = [(account_id, child.id) for child in children]
-    if is_first:
-        closing.dispute_ties(ties)
-    else:
-        closing.mark_disputed(ties)
-    by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
-    for child in children:
-        by_school.setdefault(child.school_id, []).append(child.id)
-    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school)
-    log.record(
-        GuardianshipDisputed(
-            account_id=account_id,
-            children=[child.id.hex for child in children],
-            uais=sorted({child.school.uai for child in children}),
-        )
-    )
 
 
 def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:

@@ -89,11 +89,12 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """The holder of a letter said not to be the guardian of `children`; the account was closed and the schools told."""
+    """A person, maybe `by_telephone`, said not to be the guardian of `children`: the account closed, schools told."""
 
     kind = "guardianship.disputed"
     children: list[str]
     uais: list[str]
+    by_telephone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

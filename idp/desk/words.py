@@ -139,11 +139,11 @@ OF: dict[Standing, Words] = {
         _SETTLE,
     ),
     Standing.DISPUTED: Words(
-        _l("Signalement à régler"),
+        _l("Compte contesté"),
         "bad",
         _l(
-            "La personne qui a reçu le courrier dit ne pas être responsable d’un enfant. Le compte "
-            "est fermé jusqu’à la réponse de l’établissement."
+            "La personne dit ne pas être responsable d’un enfant. Le compte est fermé jusqu’à la réponse de "
+            "l’établissement."
         ),
         _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
         "settle",

@@ -17,7 +17,7 @@ from idp.audit.desk_events import PasswordsForced
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
-from idp.operations.helpdesk.dispute_commands import disputes
+from idp.operations.helpdesk.dispute_commands import disputes, not_guardian
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.kept_suspensions import end_kept, list_kept
 from idp.operations.helpdesk.renaming import rename_command
@@ -57,6 +57,7 @@ for _command in (
     export,
     erase,
     list_kept,
+    not_guardian,
     rectify,
     rename_command,
     reopen,

@@ -1,17 +1,50 @@
 """Opens disputes about ties to children and closes the accounts: the one home of that rule."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import tuple_, update
 
-from idp.accounts import disputes
-from idp.accounts.models import Guardianship
+from idp.accounts import disputes, school_notices
+from idp.accounts.models import Child, Guardianship
+from idp.accounts.school_notices import Kind
+from idp.audit import log
+from idp.audit.events import GuardianshipDisputed
 from idp.clock import now
 from idp.db import db
 from idp.sessions import manager
 
 _BY = "disputed"
+
+
+def dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool = True, taken_by: str = "") -> None:
+    """Record that a person is not the guardian of some children, close the account, and write notices for the schools.
+
+    In the caller's transaction, which has locked the row of the account.
+
+    Args:
+        account_id: the person's account.
+        children: the children.
+        is_first: whether the account is open; if not, the person names further children.
+        taken_by: who took the person's telephone call; empty if the person answered in a page.
+    """
+    ties = [(account_id, child.id) for child in children]
+    if is_first:
+        dispute_ties(ties)
+    else:
+        mark_disputed(ties)
+    by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for child in children:
+        by_school.setdefault(child.school_id, []).append(child.id)
+    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school, taken_by=taken_by)
+    log.record(
+        GuardianshipDisputed(
+            account_id=account_id,
+            children=[child.id.hex for child in children],
+            uais=sorted({child.school.uai for child in children}),
+            by_telephone=taken_by != "",
+        )
+    )
 
 
 def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:

@@ -226,6 +226,18 @@ def test_mail_names_the_author_of_the_event(
     assert sentence in " ".join(text_of(mail).split())
 
 
+def test_mail_says_that_somebody_called(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    with at():
+        account, school = build.active(), with_address(build)
+        school_notices.add(Kind.NOT_GUARDIAN, account.id, [school.id], taken_by="desk secretary x")
+        db.session.commit()
+        work(app)
+    [mail] = mailbox.mails()
+    text = " ".join(text_of(mail).split())
+    assert "Au téléphone, quelqu’un a dit au nom de Mme Noémie LEROY-VANDEPUTTE" in text
+    assert "courrier" not in text.partition("Au téléphone")[2].partition(".")[0]
+
+
 def test_notices_of_all_dead_mails_are_released_by_one_statement(app: Flask, build: Build) -> None:
     with_address(build)
     for n in range(3):

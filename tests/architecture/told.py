@@ -53,6 +53,9 @@ SENTENCES = {
     "Un mail prévient la personne, sans le motif.": (
         "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"
     ),
+    "Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.": (
+        "tests/desk/test_calls.py::test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it"
+    ),
     "La personne sera prévenue par mail : %(emails)s.": (
         "tests/desk/test_letter.py::test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner"
     ),

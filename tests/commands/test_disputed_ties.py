@@ -10,7 +10,7 @@ from sqlalchemy import update
 from idp.accounts.models import Account
 from idp.db import db
 from tests.activation.steps import ACTIVATION, EMAIL, activate, fill_in, open_activation
-from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import REASON, contested, dispute, listed, notices, printed, question, tie
@@ -123,6 +123,27 @@ def test_other_commands_keep_a_dispute_open(act: Run, browser: FlaskClient, buil
     assert [tie_dispute["account"] for tie_dispute in listed(act)] == [account.username]
     assert "disputed" in act("account", "show", account.username).out
     assert [notice[3] for notice in notices(account)] == [False]
+
+
+def test_a_command_notes_that_a_caller_is_not_the_guardian(
+    act: Run, browser: FlaskClient, build: Build, events: Events
+) -> None:
+    malo = build.child()
+    account = build.active(children=[malo])
+    wrong = act("account", "not-guardian", account.username, "--child", "9701018")
+    assert (wrong.code, "has no tie to 9701018" in wrong.err) == (1, True)
+    assert act("account", "not-guardian", account.username, "--child", malo.student_id).code == 0
+    assert tie(account, malo).disputed_at is not None
+    assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
+    [event] = events("guardianship.disputed")
+    assert (event.actor, event.details["by_telephone"]) == (OPERATOR, True)
+    closed = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(closed) == "Ce compte est fermé pour le moment"
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    opened = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert opened.request.path == "/mon-compte", "with the same password"
+    again = act("account", "not-guardian", build.never_activated().username, "--child", malo.student_id)
+    assert again.code == 1
 
 
 def test_a_rejected_dispute_gives_the_parent_a_new_letter(

@@ -72,6 +72,12 @@ def _suspension(colleagues: Colleagues, uai: str) -> Ids:
     return {"account": account.id, "decision": row.id}
 
 
+def _call(colleagues: Colleagues, uai: str) -> Ids:
+    """Make a guardian and a pupil, of whom the guardian says that it is not the own child."""
+    account = _guardian(colleagues, uai)
+    return {"account": account.id, "child": account.guardianships[0].child_id}
+
+
 def _class(colleagues: Colleagues, uai: str) -> Ids:
     child = colleagues.build.child(uai=uai)
     child.class_name = f"6e {uai}"
@@ -136,6 +142,7 @@ OBJECTS: dict[str, Make] = {
     "accounts.resend": _account,
     "accounts.show": _account,
     "accounts.unlock": _account,
+    "calls.not_my_child": _call,
     "classes.letters": _class,
     "classes.names": _class,
     "classes.names_csv": _class,

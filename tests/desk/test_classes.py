@@ -125,6 +125,11 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
     for url, number in links:
         words = browser.get(url).get_data(as_text=True)
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
+    left_out = "Une personne dont tous les liens avec les élèves d’ici sont suspendus"
+    assert left_out not in page
+    link(held, fifth).suspended_at = now()
+    db.session.commit()
+    assert left_out in unescape(browser.get("/classes").get_data(as_text=True))
 
 
 def test_a_school_without_accounts_says_what_comes_first(desk: Flask, colleagues: Colleagues) -> None:
@@ -165,9 +170,13 @@ def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
         account.pending_email = "Famille@exemple.fr" if account is waiting[0] else "famille@exemple.fr"
     db.session.commit()
     browser = colleagues.signed_in()
-    page = browser.get(REMIND).get_data(as_text=True)
+    page = browser.get(REMIND).get_data(as_text=True).replace("\u00a0", " ")
     assert "Recevront un mail de rappel : 1" in page
     assert "à la même adresse : 1" in page
+    assert "ADAM" in page
+    assert "BERNARD" not in page, "the two may be separated"
+    [entry] = db.session.query(AuditEntry).filter_by(kind="desk.class_listed")
+    assert entry.details["count"] == 1
     remind(browser)
     do_all()
     result = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)

@@ -237,7 +237,7 @@ def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build
     assert "Lien contesté" not in family
     offer = "Ce n’est pas mon enfant"
     assert [offer in text for text in (contested, family)] == [False, True]
-    assert "Signalement à régler" in family, "the state has the word of the board and the filter"
+    assert "Compte contesté" in family, "the state has the word of the board and the filter"
     assert "Débloquer" not in page
     answer = post(browser, f"{path}/debloquer", path)
     assert "Un signalement ferme ce compte" in answer.get_data(as_text=True)

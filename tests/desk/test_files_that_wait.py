@@ -23,6 +23,7 @@ from tests.desk.school_files import checked, do_all, families, imported, key_of,
 from tests.email_confirmation.post import text_of
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+DECLINED = "Fichier refusé par la direction"
 TITLE = "Un fichier attend votre décision"
 
 
@@ -61,6 +62,7 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     path = f"/fichiers/{key}/ne-pas-importer"
     assert "Ne pas importer" not in page
     assert "Ne pas importer" in shown(head.get(f"/fichiers/{key}"))
+    assert DECLINED not in shown(secretary.get("/"))
     assert post(secretary, path, "/", motif="ancien fichier").status_code == 404
     assert "Écrivez le motif" in shown(post(head, path, f"/fichiers/{key}", motif=" "))
     assert files.uploads(services().settings, key)
@@ -69,8 +71,15 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
         assert answer.headers["Location"] == f"/fichiers/{key}"
     assert not files.uploads(services().settings, key)
     assert TITLE not in shown(head.get("/"))
+    assert db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).count() == 1
+    tile = f'href="/fichiers/{key}"><span class="count">1</span><span><b>{DECLINED}</b><small>« C’est l’export de juin.'
+    for browser, is_told in ((secretary, True), (colleagues.signed_in(), False), (head, False)):
+        browser.get(f"/fichiers/{key}") if browser is head else browser.head(f"/fichiers/{key}")
+        assert (tile in shown(browser.get("/"))) is is_told
     read = shown(secretary.get(f"/fichiers/{key}"))
     assert "La direction n’a pas importé ces fichiers : C’est l’export de juin." in read
+    assert "Donner d’autres fichiers" in read
+    assert DECLINED not in shown(secretary.get("/")), "it was read"
     assert "non importé par la direction" in shown(secretary.get("/fichiers"))
     [entry] = db.session.query(AuditEntry).filter_by(kind="desk.files_declined")
     assert entry.details["reason"] == "C’est l’export de juin."
@@ -123,6 +132,37 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     db.session.query(JobFile).update({"content": b""})
     db.session.commit()
     assert hand_over(message) is Outcome.DROPPED
+
+
+def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append((text_of(mail), to)))
+    staff = colleagues.person("Rose Lin")
+    role = colleagues.grant(staff, Role.SECRETARY)
+    browser, _ = colleagues.session(staff)
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(20)))
+    key, _ = checked(browser, sheet(*families(17)))
+    post(head, f"/fichiers/{key}/ne-pas-importer", f"/fichiers/{key}", motif="la famille Petit reste")
+    [message] = db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).all()
+    hand_over = services().outbox_handlers[names.DECLINED_MAIL]
+    role.ended_at = now()
+    db.session.commit()
+    assert hand_over(message) is Outcome.DROPPED, "the person has left the school"
+    role.ended_at = None
+    db.session.commit()
+    assert hand_over(message) is Outcome.DONE
+    [(text, to)] = sent
+    assert to == staff.email
+    assert "n’a pas importé votre fichier" in text
+    assert "Petit" not in text
+    assert mails.page_url(services().settings, f"/fichiers/{key}") in text
+    checked(browser, sheet(*families(20)))
+    assert DECLINED not in shown(browser.get("/")), "other files were brought"
+    browser.get(f"/fichiers/{key}")
+    assert hand_over(message) is Outcome.DROPPED, "the reason was read"
 
 
 def test_files_whose_key_is_gone_are_said_to_be_unreadable(desk: Flask, colleagues: Colleagues) -> None:

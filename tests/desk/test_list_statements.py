@@ -27,6 +27,7 @@ from tests.desk.colleagues import Colleagues
 from tests.desk.entries import write
 from tests.desk.test_notices import noticed
 from tests.statements.heard import heard
+from tests.waiting_guardians import wait
 
 PAGES: dict[Role, tuple[str, ...]] = {
     Role.HEAD: (
@@ -54,6 +55,7 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     build.active(children=[*account.children], left_at=now(), disabled_at=now())
     for child in (closed.children[0].id, None):
         suspension.suspend(closed.id, Decision(reason="jugement", child=child, school=build.school()))
+    wait(build.active(children=[closed.guardianships[0].child]))
     settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
     settled.settled_at, settled.settled_by = now(), f"desk secretary {other.id}"
     db.session.query(Guardianship).filter_by(account_id=people[1].id).update({"disputed_at": now()})

@@ -14,13 +14,14 @@ from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE
 from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
-from idp.clock import PARIS, now
+from idp.clock import PARIS, end_of_day, now, today
 from idp.db import db
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
+from idp.web.i18n import day
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
@@ -201,20 +202,6 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
 
 
-def test_a_caller_who_says_not_my_child_has_a_link_that_fills_the_form_in(colleagues: Colleagues, build: Build) -> None:
-    malo = build.child("Malo")
-    account = build.active(children=[malo, build.child("Zoé")])
-    browser = colleagues.signed_in()
-    link = f"{path_of(account)}?eleve={malo.id.hex}"
-    assert f'href="{link}">Au téléphone : « Ce n’est pas mon enfant »' in text_of(browser, f"/familles/{malo.id}")
-    form = text_of(browser, link)
-    assert f'value="{malo.id.hex}" checked' in form
-    assert "Au téléphone, la personne dit : « Ce n’est pas mon enfant »." in form
-    assert "la personne dit" not in text_of(browser, f"{path_of(account)}?eleve={uuid.uuid4().hex}")
-    helpdesk = colleagues.signed_in(Role.HELPDESK)
-    assert "Ce n’est pas mon enfant" not in text_of(helpdesk, f"/familles/{malo.id}"), "it suspends whole accounts"
-
-
 def test_a_school_sees_and_suspends_ties_of_its_own_pupils_only(colleagues: Colleagues, build: Build) -> None:
     zoe = build.child("Zoé", uai=LYCEE)
     account = build.active(children=[build.child("Malo"), zoe])
@@ -300,14 +287,43 @@ def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Buil
     assert WHY not in text_of(colleagues.signed_in(Role.HELPDESK), path_of(account))
 
 
-def test_a_secretary_cannot_shorten_a_suspension(colleagues: Colleagues, build: Build) -> None:
-    account = build.active()
-    suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
-    browser = colleagues.signed_in()
-    day = (now().astimezone(PARIS) + timedelta(days=1)).date().isoformat()
-    answer = post(browser, path_of(account), scope="compte", reason=WHY, end="jour", until=day)
-    assert "Seule la direction peut le rouvrir." in plain(answer)
-    assert len(rows()) == 1
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("of_tie", [False, True])
+def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
+    colleagues: Colleagues, build: Build, *, of_tie: bool
+) -> None:
+    malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
+    account = build.active(children=[malo, zoe])
+    scope, month = malo.id.hex if of_tie else "compte", end_of_day(today() + timedelta(days=30))
+    other = suspension.suspend(account.id, Decision(reason="ailleurs", school=build.school(LYCEE), until=month))
+    head, secretary = colleagues.signed_in(Role.HEAD), colleagues.signed_in()
+    path, filled = path_of(account), {"scope": scope, "reason": WHY, "end": "jour"}
+    first = post(head, path, **filled, until=f"{today() + timedelta(days=9)}")
+    form = text_of(secretary, path)
+    assert "la remplace, avec son motif, si elle finit le même jour ou plus tard. Une plus courte est refusée" in form
+    assert "Elle reste, quoi que vous décidiez ici" in form
+    assert f"Motif : {WHY}" in form
+    assert "ailleurs" not in form
+    assert ("Tout le compte est déjà suspendu" in form) is not of_tie
+    assert f"Le {'lien' if of_tie else 'compte'} est déjà suspendu : rien de plus ne se ferme." in form
+    shorter = post(secretary, path, **filled, until=f"{today() + timedelta(days=1)}")
+    assert "Seule la direction peut le rouvrir." in plain(shorter)
+    state = db.session.get_one(Account, account.id)
+    assert state.suspended_until == month, "a shorter decision of a school leaves another's longer one"
+    longer = post(secretary, path, **filled, until=f"{today() + timedelta(days=10)}")
+    done = text_of(secretary, longer.headers["Location"])
+    assert "Cette décision remplace celle du" in done
+    assert "par la direction (Sylvie Marchand)" in done
+    assert "rien de plus ne s’est fermé" in done
+    assert "Ce qui a fini" not in done
+    assert "Décision d’un autre établissement" in done, "it holds as well, and longer"
+    if not of_tie:
+        assert f"l’accès est suspendu, jusqu’au {day(today() + timedelta(days=30))}" in done
+    assert [row.holds_at(now()) for row in rows()] == [True, False, True]
+    over = text_of(secretary, first.headers["Location"])
+    assert "<h1>Suspension finie</h1>" in over
+    assert "Si la personne appelle" not in over
+    assert db.session.get_one(Suspension, other.id).ended_at is None
 
 
 def test_a_second_reopening_is_told_that_the_first_one_won(colleagues: Colleagues, build: Build) -> None:

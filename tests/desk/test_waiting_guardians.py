@@ -120,11 +120,14 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     wait(added)
     wait(alike, why=Wait.ALIKE)
     browser = colleagues.signed_in(Role.HEAD)
+    listed = text_of(browser, "/signalements")
+    compared = f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)'
+    assert (listed.count("À comparer avec"), listed.count(compared)) == (2, 2)
     sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
     for notice in db.session.scalars(select(SchoolNotice)).all():
         page = text_of(browser, f"/signalements/{notice.id}")
         assert [key for key, sentence in sentences.items() if sentence in page] == [notice.account_id]
-        assert f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)' in page
+        assert compared in page
         assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
         assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
     namesake = build.never_activated(children=[zoe], given_name="Ali", family_name="BENALI")

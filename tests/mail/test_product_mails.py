@@ -26,6 +26,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "phone": "03 20 00 00 00",
         "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
     },
+    "compte_conteste": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+    },
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
@@ -98,6 +104,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "is_head": True,
     },
     "bureau_fichier": {"colleague": "Sylvie Marchand", "school": "Collège des Tilleuls", "until": _AT},
+    "bureau_fichier_refuse": {"school": "Collège des Tilleuls"},
     "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
@@ -110,6 +117,7 @@ WITHOUT_LINK: set[str] = {
     "bureau_securite",
     "adresse_abandonnee",
     "compte_inactif",
+    "compte_conteste",
     "compte_suspendu",
     "courrier_refait",
     "changement_arrete",

@@ -5,10 +5,14 @@ import uuid
 import pytest
 from flask.testing import FlaskClient
 
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
+from idp.audit.data_events import AccessReopened, AccessSuspended
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, Event, LetterDrawn, LetterReissued
 from idp.audit.registry_events import NoticeSettled
-from idp.db import unit_of_work
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.my_account.connections import rules
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 
@@ -76,6 +80,32 @@ def test_a_reason_is_not_shown_to_the_person(build: Build, browser: FlaskClient)
         "secretary",
     )
     assert "a répondu à un signalement" in page
+    assert "secret-reason" not in page
+
+
+@pytest.mark.parametrize("state", ["suspended_at", "disputed_at", "excluded_at", "waited", "another's"])
+def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: FlaskClient, state: str) -> None:
+    account, malo = build.active(children=[build.child("Malo")]), build.child("Malo")
+    [tie] = account.guardianships
+    if state == "waited":
+        db.session.add(Suspension(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="alike"))
+    elif state != "another's":
+        setattr(tie, state, now())
+    db.session.commit()
+    child = str(malo.id if state == "another's" else tie.child_id)
+    write(AccessSuspended(account_id=account.id, suspension="x", child=child, reason="secret-reason"), "head")
+    write(AccessReopened(account_id=account.id, suspension="x", child=child, reason="secret-reason"), "head")
+    write(AccessSuspended(account_id=account.id, suspension="y", reason="secret-reason"), "secretary")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    page = browser.get("/mon-compte/sessions").get_data(as_text=True).replace("\u00a0", " ")
+    if state == "disputed_at":
+        assert "Mes connexions" not in page
+        assert "pour Malo" not in str(rules.acts_of_others(account.id))
+        return
+    name = "Malo" if state == "suspended_at" else "un élève"
+    assert f"La direction de l’établissement a suspendu votre accès pour {name} aujourd’hui à" in page
+    assert f"La direction de l’établissement a rouvert votre accès pour {name} aujourd’hui à" in page
+    assert "Le secrétariat a suspendu votre accès aujourd’hui à" in page
     assert "secret-reason" not in page
 
 

@@ -20,6 +20,7 @@ class Right(enum.Enum):
     """Reopen what was suspended."""
     READ_NOTICES = enum.auto()
     SETTLE_NOTICES = enum.auto()
+    """Settle notices, and open one for a person who says on the telephone « Ce n’est pas mon enfant »."""
     IMPORT_FILES = enum.auto()
     """Check and import school files."""
     READ_CLASSES = enum.auto()

@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from idp.accounts.models import School
+from sqlalchemy import select
+
+from idp.accounts import directory
+from idp.accounts.models import Child, Guardianship, School
+from idp.clock import now
+from idp.db import db
 from idp.desk.statistics import figures
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.words import GROUPS
@@ -76,6 +81,17 @@ def of_school(school: School) -> Board:
     counted = dict(zip(STATES, whole.counts, strict=True))
     states = [state for state in STATES if state is not Group.BLOCKED or counted[state]]
     return Board([_line(row, states) for row in rows], _line(whole, states), states, whole.closed)
+
+
+def leaves_out(school: School) -> bool:
+    """Return whether an account counts in no line because each of its ties to pupils of the school is suspended."""
+    of_school = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+    of_school = of_school.where(Child.school_id == school.id, Child.left_at.is_(None))
+    moment = now()
+    suspended = of_school.where(Guardianship.is_unended, Guardianship.where_suspended(moment))
+    counted = of_school.where(directory.counts_in_class(moment))
+    only = suspended.where(Guardianship.account_id.not_in(counted))
+    return db.session.scalar(select(only.exists())) or False
 
 
 def _line(row: Row, states: Sequence[Group]) -> Line:

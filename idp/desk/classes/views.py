@@ -76,6 +76,7 @@ def show() -> Response:
         board=shown,
         rows=[(Chosen(school, line.name), line) for line in shown.lines],
         total=(Chosen(school, None), shown.whole),
+        leaves_out=board.leaves_out(school),
     )
     return make_response(page)
 
@@ -160,12 +161,16 @@ def remind() -> Response:
     ]
     if reminded := [person.guardian for person in people if person.is_reminded]:
         groups.append(Group(gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded)), reminded))
-    if later := [person.guardian for person in people if person.is_later]:
-        title = gettext("Plus tard, car un autre mail part ou vient de partir à la même adresse : %(n)s", n=len(later))
-        groups.append(Group(title, later))
-    if people:
-        _journal(chosen, len(people))
-    page = render_template("desk/classes/rappel.html", chosen=chosen, form=form, groups=groups, count=len(due))
+    if named := sum(len(group.names) for group in groups):
+        _journal(chosen, named)
+    page = render_template(
+        "desk/classes/rappel.html",
+        chosen=chosen,
+        form=form,
+        groups=groups,
+        count=len(due),
+        later=sum(person.is_later for person in people),
+    )
     return make_response(page)
 
 

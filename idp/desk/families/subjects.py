@@ -29,6 +29,7 @@ from idp.desk.naming import account_urls
 from idp.desk.notices.words import WORDS
 from idp.desk.suspended import Shown
 from idp.desk.words import Words
+from idp.operations.helpdesk import telephone
 from idp.operations.helpdesk.standing import Standing, standings
 from idp.throttle import guard, limits
 
@@ -37,6 +38,9 @@ _LETTER = "letter"
 """The key of the action that prints a letter."""
 _TIE = "tie"
 """Stands for a change that is about one tie, and not about the whole account."""
+
+_CALL = "call"
+"""Stands for what a person said on the telephone."""
 
 EVENTS: Mapping[tuple[str, str], Any] = {
     ("letter.drawn", ""): _l("Courrier préparé"),
@@ -57,6 +61,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("password.changed", ""): _l("Mot de passe changé"),
     ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),
     ("guardianship.disputed", ""): _l("« Je ne suis pas le représentant légal »"),
+    ("guardianship.disputed", _CALL): _l("Au téléphone : « Ce n’est pas mon enfant »"),
     ("guardianship.waits", ""): _l("Nouveau responsable : attend la direction"),
     ("guardianship.admitted", ""): _l("Nouveau responsable : la direction donne accès à l’élève"),
     ("dispute.settled", ""): _l("Signalement réglé"),
@@ -154,6 +159,8 @@ class TieView:
     is_disputed: bool
     suspension: Shown | None
     """The decision that suspends the tie; of several, the youngest."""
+    call_url: str
+    """The URL of « Au téléphone : « Ce n’est pas mon enfant » »; empty if the post or the state does not allow it."""
     is_former: bool = False
     url: str = ""
 
@@ -166,6 +173,7 @@ class TieView:
     def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
+        may_call = access.may(Right.SETTLE_NOTICES) and telephone.may_be_disputed(tie.account, tie)
         return cls(
             tie.child,
             tie.account,
@@ -174,6 +182,7 @@ class TieView:
             tie.is_excluded,
             tie.is_disputed,
             next(holding, None),
+            url_for("calls.not_my_child", account=tie.account_id, child=tie.child_id) if may_call else "",
         )
 
 
@@ -305,7 +314,7 @@ def events(account: Account) -> list[DatedLine]:
 
 
 def _text(entry: AuditEntry) -> Any:
-    about = _TIE if entry.details.get("child") else ""
+    about = _TIE if entry.details.get("child") else _CALL if entry.details.get("by_telephone") else ""
     for key in (about, "", entry.result, entry.details.get("change", "")):
         if (entry.kind, key) in EVENTS:
             return EVENTS[entry.kind, key]

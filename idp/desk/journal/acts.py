@@ -99,7 +99,7 @@ _NEVER_BY_STAFF = frozenset(
         "account.inactivity_warned", "account.purged", "activation.completed", "activation.opened",
         "activation.reported", "charter.accepted", "charter.refused", "client.changed_itself", "code.issued",
         "code.reused", "desk.alert", "email.change_asked", "email.change_cancelled", "email.change_contested",
-        "email.confirmed", "failures.alarm", "guardianship.disputed", "key.changed", "letter.link_doubted",
+        "email.confirmed", "failures.alarm", "key.changed", "letter.link_doubted",
         "letter.linked", "password.breached", "password.changed", "password.list_loaded", "password.reset",
         "proxy.ignored", "reauthenticated", "recovery.password", "recovery.throttled", "recovery.username",
         "recovery.username_told", "refresh.reused", "settings.changed", "sign_in", "sign_out",

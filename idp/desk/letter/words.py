@@ -55,7 +55,7 @@ REFUSALS: dict[str, LazyString] = {
 SKIPS: dict[str, LazyString] = {
     Skip.CHANGED: _l("Compte modifié pendant l’impression"),
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
-    Skip.DISPUTED: _l("Signalement à régler d’abord"),
+    Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),
     Skip.SUSPENDED: _l("Accès suspendu"),
     Skip.WAITS: _l("Attend la direction, dans « Signalements »"),
     Skip.DISABLED: _l("Compte fermé"),

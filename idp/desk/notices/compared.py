@@ -1,7 +1,7 @@
 """Whom the head compares with a new guardian who waits: the suspended people, and the documents about them."""
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import url_for
@@ -11,13 +11,16 @@ from sqlalchemy import and_, or_, select
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.same_person import digested
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
 from idp.clock import now
 from idp.db import db
 from idp.desk import suspended
 from idp.desk.naming import account_urls
+from idp.desk.suspended import Shown
+
+_Decision = tuple[Suspension, Account, Child]
+"""A decision with the person and a pupil whom it concerns."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +50,57 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
     return {key: wait for key, wait in waits_by_notice.items() if wait}
 
 
-def people(notice: SchoolNotice) -> list[Compared]:
-    """Return the suspended people with whom the person of an open notice is compared; none for another kind."""
-    if notice.kind != Kind.GUARDIAN_WAITS.value or notice.settled_at is not None:
-        return []
-    rows = waiting.of_account(notice.account_id, notice.school_id, now())
-    pupils = db.session.scalars(select(Child).where(Child.id.in_([row.child_id for row in rows]))).all()
-    by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
-    is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe as a person who has another suspended tie
-    person = digested(db.session.get_one(Account, notice.account_id))
-    matches = {
-        account.id: (row, account, child)
-        for row, account, child in _decisions(notice.school_id)
-        if (is_recognised or account.id != notice.account_id)
-        and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in pupils)
+def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:
+    """Return the suspended people with whom the person of each open notice is compared; only notices about waits.
+
+    As many statements run for many notices as for one.
+    """
+    of_kind = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
+    if not of_kind:
+        return {}
+    schools = {notice.school_id for notice in of_kind}
+    waiting_rows = _waiting(of_kind)
+    keys = {row.child_id for rows in waiting_rows.values() for row in rows}
+    pupils = {pupil.id: pupil for pupil in db.session.scalars(select(Child).where(Child.id.in_(keys)))}
+    accounts = {notice.account_id for notice in of_kind}
+    persons = {row.id: digested(row) for row in db.session.scalars(select(Account).where(Account.id.in_(accounts)))}
+    decisions, kept = _decisions(schools), _kept(schools)
+    matches: dict[uuid.UUID, dict[uuid.UUID, _Decision]] = {}
+    gone: dict[uuid.UUID, list[Compared]] = {}
+    for notice in of_kind:
+        rows = waiting_rows.get((notice.account_id, notice.school_id), [])
+        by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
+        is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe by another suspended tie of their own
+        theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]
+        person = persons[notice.account_id]
+        matches[notice.id] = {
+            account.id: (row, account, child)
+            for row, account, child in decisions.get(notice.school_id, [])
+            if (is_recognised or account.id != notice.account_id)
+            and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in theirs)
+        }
+        of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
+        is_alone = not matches[notice.id]
+        gone[notice.id] = list(_gone(of_school, keys_of_pupils, is_alone=is_alone, is_recognised=is_recognised))
+    shown = _shown(matches.values())
+    return {
+        key: [*(shown[row.id, account.id] for row, account, _ in matched.values()), *gone[key]]
+        for key, matched in matches.items()
     }
-    urls = account_urls(matches)
-    listed = [_compared(*match, urls.get(key, "")) for key, match in matches.items()]
-    gone = _gone(notice.school_id, [pupil.id for pupil in pupils], is_alone=not listed, is_recognised=is_recognised)
-    return [*listed, *gone]
 
 
-def _decisions(school_id: uuid.UUID) -> Sequence[tuple[Suspension, Account, Child]]:
-    """Return the decisions that hold about ties to pupils of a school, with the person and the pupil."""
+def _waiting(notices: Sequence[SchoolNotice]) -> Mapping[tuple[uuid.UUID, uuid.UUID | None], list[Suspension]]:
+    """Return the rows that wait for the head, by account and school."""
+    keys = {notice.account_id for notice in notices}
+    rows: dict[tuple[uuid.UUID, uuid.UUID | None], list[Suspension]] = {}
+    statement = select(Suspension).where(Suspension.account_id.in_(keys), Suspension.where_waiting(now()))
+    for row in db.session.scalars(statement.execution_options(populate_existing=True)):
+        rows.setdefault((row.account_id, row.school_id), []).append(row)
+    return rows
+
+
+def _decisions(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[_Decision]]:
+    """Return the decisions that hold about ties to pupils, with the person and the pupil, by the pupil's school."""
     of_tie = and_(
         Suspension.account_id == Guardianship.account_id,
         or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
@@ -80,10 +111,24 @@ def _decisions(school_id: uuid.UUID) -> Sequence[tuple[Suspension, Account, Chil
         .join(Suspension, of_tie)
         .join(Account, Account.id == Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school_id, Suspension.where_decided(now()))
+        .where(Child.school_id.in_(schools), Suspension.where_decided(now()))
         .order_by(Suspension.begins_at, Suspension.id)
     )
-    return [(row, account, child) for row, account, child in rows]
+    by_school: dict[uuid.UUID, list[_Decision]] = {}
+    for row, account, child in rows:
+        by_school.setdefault(child.school_id, []).append((row, account, child))
+    return by_school
+
+
+def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID]]:
+    """Return the pupils of each school to whom an erased person's access stays suspended."""
+    pupils = select(Child.school_id, Child.id).join(KeptSuspension, KeptSuspension.child_id == Child.id)
+    by_school: dict[uuid.UUID, set[uuid.UUID]] = {}
+    for school_id, child_id in db.session.execute(
+        pupils.where(Child.school_id.in_(schools), KeptSuspension.where_holding(now()))
+    ):
+        by_school.setdefault(school_id, set()).add(child_id)
+    return by_school
 
 
 def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *, by_name: bool) -> bool:
@@ -96,26 +141,33 @@ def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *,
     return likeness(of_pupil, Traces.of([of_child])) > Likeness.NONE  # the pupil may have another number now
 
 
-def _compared(row: Suspension, account: Account, child: Child, url: str) -> Compared:
-    """Return a suspended person as the post may know it; another school's document is not named.
+def _shown(matches: Iterable[Mapping[uuid.UUID, _Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
+    """Return suspended people as the post may know them; another school's document is not named."""
+    found = {(match[0].id, match[1].id): match for matched in matches for match in matched.values()}
+    urls = account_urls({account.id for _, account, _ in found.values()}) if found else {}
+    items = suspended.all_shown([row for row, _, _ in found.values()])
+    return {
+        key: _compared(item, account, child, urls.get(account.id, ""))
+        for item, (key, (_, account, child)) in zip(items, found.items(), strict=True)
+    }
 
-    The page of the pupil shows the suspension of a former guardian, whose account the post may not open.
-    """
-    shown = suspended.as_shown(row)
-    if not shown.is_known and not url:
+
+def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared:
+    """Return a suspended person. The pupil's page shows the suspension if the post may not open the account."""
+    if not item.is_known and not url:
         return Compared(str(gettext("une personne dont un autre établissement a suspendu l’accès")))
-    return Compared(
-        account.display_name, url or url_for("families.show", pupil=child.id), row.reference if shown.is_own else ""
-    )
+    url = url or url_for("families.show", pupil=child.id)
+    return Compared(account.display_name, url, item.row.reference if item.is_own else "")
 
 
 def _gone(
-    school_id: uuid.UUID, pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
+    kept: Collection[uuid.UUID], pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
 ) -> Iterator[Compared]:
-    """Yield a suspended person who was erased since, or of whom nothing is suspended here any more."""
-    of_school = select(KeptSuspension.child_id).join(Child, Child.id == KeptSuspension.child_id)
-    kept = set(db.session.scalars(of_school.where(Child.school_id == school_id, KeptSuspension.where_holding(now()))))
-    if kept.intersection(pupils) or (is_alone and kept):
+    """Yield a suspended person who was erased since, or of whom nothing is suspended here any more.
+
+    `kept` are the pupils of the school to whom an erased person's access stays suspended.
+    """
+    if set(kept).intersection(pupils) or (is_alone and kept):
         yield Compared(str(gettext("une personne effacée depuis")))
     elif is_alone and is_recognised:
         yield Compared(str(gettext("une personne dont l’accès est suspendu hors de l’établissement, ou l’était")))

@@ -19,7 +19,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import compared, settling
-from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, of_wait, sentence
+from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, of_call, of_wait, sentence
 from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -53,6 +53,7 @@ class Shown:
         answers: the answers that the post may give: the last part of the URL, and what it says.
         is_for_head: whether only the head may answer.
         settled_by: who settled it, if it is settled.
+        taken_by: who took the telephone call that it comes from, if any.
     """
 
     row: SchoolNotice
@@ -65,6 +66,7 @@ class Shown:
     answers: Sequence[tuple[Answer, Consequence]]
     is_for_head: bool
     settled_by: str
+    taken_by: str
 
     @property
     def title(self) -> Any:
@@ -121,7 +123,8 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     keys = {key for row in rows for key in (row.account_id, row.other_account_id) if key}
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     urls, schools = account_urls(people), _schools(rows)
-    children, staff = school_notices.children_of(rows), actors.names(row.settled_by for row in rows)
+    children = school_notices.children_of(rows)
+    staff = actors.names(key for row in rows for key in (row.settled_by, row.taken_by))
     answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
     disputed, for_head = settling.in_dispute(answerable), settling.for_head(answerable)
     answers = {
@@ -132,7 +135,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     return [
         Shown(
             row,
-            of_wait(waits[row.id]) if row.id in waits else WORDS[Kind(row.kind)],
+            of_call() if row.taken_by else of_wait(waits[row.id]) if row.id in waits else WORDS[Kind(row.kind)],
             list(_people(row, people, urls)),
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
@@ -141,6 +144,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
             list(answers.get(row.id, {}).items()),
             row.id in for_head,
             _author(row, staff),
+            _named(row.taken_by, staff) if row.taken_by else "",
         )
         for row in rows
     ]
@@ -184,5 +188,10 @@ def _author(row: SchoolNotice, staff: Mapping[str, str]) -> str:
         return ""
     if row.settled_by in AUTHORS:
         return str(AUTHORS[row.settled_by])
-    name = staff.get(row.settled_by)
+    return _named(row.settled_by, staff)
+
+
+def _named(actor: str, staff: Mapping[str, str]) -> str:
+    """Return a colleague's name, or the team of the service for a command."""
+    name = staff.get(actor)
     return str(gettext("l’équipe du service")) if name is None else name or str(gettext("un collègue"))

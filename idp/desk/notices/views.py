@@ -23,7 +23,7 @@ from idp.desk.naming import pupil
 from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.shown import Shown
-from idp.desk.notices.words import Answer, Next
+from idp.desk.notices.words import CALLED, Answer, Next
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -66,6 +66,7 @@ def show() -> Response:
         render_template(
             "desk/notices/signalements.html",
             waiting=waiting,
+            compared=compared.people([item.row for _, items in waiting for item in items]),
             settled=settled,
             total=total,
             hidden=total - listed,
@@ -84,7 +85,7 @@ def detail(notice: uuid.UUID) -> Response:
     page = render_template(
         "desk/notices/signalement.html",
         item=item,
-        compared=compared.people(row),
+        compared=compared.people([row]).get(notice, []),
         done=_done(item),
         late=request.args.get("fait") == "tard",
         steps=steps.after(item),
@@ -128,7 +129,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     page = render_template(
         "desk/notices/reponse.html",
         item=item,
-        compared=compared.people(row),
+        compared=compared.people([row]).get(notice, []),
         form=form,
         error=error,
         consequence=consequences[chosen],
@@ -162,6 +163,8 @@ def _fill(form: AnswerForm, row: SchoolNotice) -> None:
 def _done(item: Shown) -> str:
     """Return what an answer did, after it; also if a part of the notice is still open."""
     done = request.args.get("fait", "")
+    if done == CALLED and item.row.settled_at is None:
+        return str(gettext("C’est noté : le lien et le compte sont fermés jusqu’à la réponse de l’établissement."))
     if done not in set(Answer):
         return ""
     if item.row.settled_at is None:
@@ -171,7 +174,7 @@ def _done(item: Shown) -> str:
         return ""
     sentence = item.say(consequence.after)
     if consequence.next is not Next.LETTER and steps.needs_letter(item):
-        sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre, pour les élèves qui restent.")
+        sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre.")
     return sentence
 
 

@@ -21,6 +21,9 @@ class Answer(enum.StrEnum):
     KEEP_OUT = "ecartee"
 
 
+CALLED = "appel"
+"""What was done, in the URL of a notice: a call was noted."""
+
 SHORT: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Fondé"),
     Answer.REJECT: _l("Rejeté"),
@@ -80,6 +83,14 @@ _RECOGNISED_CHECK = _l(
     "Est-ce la personne suspendue ? Regardez le document de la suspension : vaut-elle aussi pour cet élève ? Sinon, "
     "la personne peut entrer."
 )
+_BY_TELEPHONE = _l(
+    "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "
+    "votre réponse, le compte est fermé et aucun courrier ne s’imprime."
+)
+_CALL_BACK = _l(
+    "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
+    "elle ne l’est pas, corrigez le fichier de l’établissement."
+)
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
 WORDS: Mapping[Kind, Words] = {
@@ -130,14 +141,10 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’est bien son enfant"),
                 _l(
-                    "Le lien entre %(name)s et %(children)s est rétabli. Le courrier ne marche plus : imprimez-en un "
-                    "autre."
+                    "Le lien entre %(name)s et %(children)s est rétabli. Si le compte n’est pas activé, imprimez un "
+                    "autre courrier : le sien ne marche plus."
                 ),
-                _l(
-                    "Le lien entre %(name)s et %(children)s est rétabli. Imprimez un nouveau courrier pour cette "
-                    "personne."
-                ),
-                Next.LETTER,
+                _l("Le lien entre %(name)s et %(children)s est rétabli."),
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : %(name)s n’y est plus"),
@@ -336,6 +343,11 @@ WORDS: Mapping[Kind, Words] = {
         },
     ),
 }
+
+
+def of_call() -> Words:
+    """Return the words of a notice about a person who says on the telephone « Ce n’est pas mon enfant »."""
+    return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
 
 
 def of_wait(wait: Wait) -> Words:

@@ -44,6 +44,13 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     return waiting.hand_over(message, settings)
 
 
+def hand_over_declined(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail about files that the direction declined (outbox handler)."""
+    from idp.desk.school_files import declined  # noqa: PLC0415 - see above
+
+    return declined.hand_over(message, settings)
+
+
 def _of_check(job: Job) -> Sequence[str]:
     from idp.desk.school_files import words  # noqa: PLC0415 - see above
 

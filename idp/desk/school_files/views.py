@@ -21,7 +21,8 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school_files import checking, history, importing, job, nameless, uploading, waiting, words
+from idp.desk.school_files import checking, declined, history, importing, job, nameless, uploading, waiting, words
+from idp.desk.school_files.names import DECLINED
 from idp.desk.school_files.uploading import ReplacingError, UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
@@ -84,6 +85,18 @@ def _waiting_for_the_head() -> Iterator[Tile]:
             gettext("Des fichiers attendent votre décision"),
             gettext("Regardez ce qu’ils changent : le premier attend %(until)s.", until=until),
             url_for("files.show"),
+        )
+
+
+@tiles.source(Right.IMPORT_FILES)
+def _declined_by_the_head() -> Iterator[Tile]:
+    check = declined.unread()
+    if check is not None:
+        yield Tile(
+            1,
+            gettext("Fichier refusé par la direction"),
+            gettext("«\u00a0%(reason)s\u00a0» Ouvrez, puis donnez un autre fichier.", reason=check.result[DECLINED]),
+            url_for("files.compare", key=check.id),
         )
 
 
@@ -156,7 +169,10 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
 @needs(Right.IMPORT_FILES)
 def compare(key: uuid.UUID) -> Response:
     """Show by name what an import of checked files would change."""
-    return _difference(uploading.checked(key))
+    check = uploading.checked(key)
+    if current_request().method == "GET":
+        declined.note_reading(check)
+    return _difference(check)
 
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
@@ -189,7 +205,7 @@ def decline(key: uuid.UUID) -> Response:
     form = DeclineForm()
     if not form.check():
         return _difference(check, declining=form)
-    waiting.decline(services().settings, check.id, typed.one_line(form.motif.data))
+    declined.decline(services().settings, check.id, typed.one_line(form.motif.data))
     return see_other(url_for("files.compare", key=key))
 
 

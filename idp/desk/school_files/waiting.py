@@ -13,11 +13,9 @@ from sqlalchemy import ColumnElement, String, cast, func, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts.models import School
-from idp.audit import log
-from idp.audit.desk_events import FilesDeclined
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import importing, names
@@ -45,19 +43,6 @@ def of_school(settings: Settings, school_id: uuid.UUID) -> list[Waiting]:
 def until(settings: Settings, check: Job) -> datetime | None:
     """Return until when a check waits for the direction; None if it does not."""
     return next((waiting.until for waiting in _waiting_checks(settings, Job.id == check.id)), None)
-
-
-@unit_of_work()
-def decline(settings: Settings, check_id: uuid.UUID, reason: str) -> bool:
-    """Remove the files of a check that waits for the direction, and keep why; return whether it still waited."""
-    locked = select(Job).where(Job.id == check_id).with_for_update().execution_options(populate_existing=True)
-    check = db.session.scalars(locked).one()
-    if until(settings, check) is None:
-        return False
-    check.result = {**check.result, names.DECLINED: reason}
-    files.empty((JobFile.job_id == check.id) & ~is_being_imported())
-    log.record(FilesDeclined(job=str(check.id), reason=reason))
-    return True
 
 
 def _waiting_checks(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:

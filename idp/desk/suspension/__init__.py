@@ -1,1 +1,1 @@
-"""« Suspendre l’accès » and « Rouvrir l’accès »: a school closes an account or one tie for a time."""
+"""« Suspendre l’accès », « Rouvrir l’accès », « Ce n’est pas mon enfant »: a school closes an account or one tie."""

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask_babel import gettext
 from sqlalchemy import select
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.suspensions.models import Suspension
 from idp.clients import audience, registry
+from idp.clock import now
 from idp.db import db
-from idp.desk import access
+from idp.desk import access, suspended
 from idp.desk.naming import pupil
+from idp.desk.suspended import Shown
 from idp.desk.suspension.forms import ACCOUNT
 from idp.sessions import manager
 
@@ -36,25 +40,84 @@ def ties(account: Account) -> list[Guardianship]:
     return list(rows)
 
 
+def change(item: Shown) -> str:
+    """Return what a new decision about the same access changes in a decision that holds."""
+    school = access.post().school
+    if item.row.school_id != (school.id if school else None):
+        sentence = gettext("Elle reste, quoi que vous décidiez ici : l’accès est fermé jusqu’à la fin de la dernière.")
+    elif school is None:
+        sentence = gettext("Tant qu’elle tient, une nouvelle suspension de l’académie n’y change rien.")
+    elif item.row.until is None:
+        sentence = gettext("Une nouvelle suspension du même accès la remplace, avec son motif, si elle est sans fin.")
+    else:
+        sentence = gettext(
+            "Une nouvelle suspension du même accès la remplace, avec son motif, si elle finit le même jour ou plus "
+            "tard."
+        )
+    if school is None or item.row.school_id != school.id:
+        return str(sentence)
+    shorter = gettext("rouvrez d’abord.") if item.may_reopen else gettext("seule la direction peut rouvrir.")
+    return f"{sentence} {gettext('Une plus courte est refusée :')} {shorter}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What holds after a decision.
+
+    Attributes:
+        replaced: the decision of the same school that it replaced, if any.
+        others: the other decisions that close the same access; for a tie, also those about the whole account.
+        longest: the decision that ends last.
+        is_news: whether the decision closed an access that was open.
+    """
+
+    replaced: Shown | None
+    others: Sequence[Shown]
+    longest: Shown
+    is_news: bool
+
+
+def outcome(item: Shown) -> Outcome:
+    """Return what holds after a decision."""
+    row, listed = item.row, suspended.decisions([item.row.account_id])[item.row.account_id]
+    same = [other for other in listed if other.row.id != row.id and other.row.child_id in {None, row.child_id}]
+    before = [other for other in same if other.row.begins_at < row.begins_at and _held_at(other.row, row.begins_at)]
+    replaced = (other for other in before if other.row.ended_at == row.begins_at and other.row.child_id == row.child_id)
+    others = [other for other in same if other.holds]
+    longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begins_at))
+    return Outcome(next(replaced, None), others, longest, not before)
+
+
+def _held_at(row: Suspension, moment: datetime) -> bool:
+    """Return whether a decision held just before `moment`."""
+    is_over = (row.ended_at is not None and row.ended_at < moment) or (row.until is not None and row.until <= moment)
+    return not is_over
+
+
 def choices(account: Account) -> list[Choice]:
     """Return what the post may suspend: the whole account, and for a school each tie of its own."""
-    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), _ends_with_account(account))]
+    mail = gettext("Un mail prévient la personne, sans le motif.")
+    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), ends_with_account(account, mail))]
     if access.post().school is None:
         return chosen
     return chosen + [
         Choice(
             tie.child_id.hex,
             gettext("Seulement %(child)s", child=pupil(tie.child)),
-            _ends_with(account, tie.child),
+            _ends_with(account, tie),
         )
         for tie in ties(account)
     ]
 
 
-def _ends_with_account(account: Account) -> str:
-    sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
+def ends_with_account(account: Account, mail: str) -> str:
+    """Return what ends if an account is closed; `mail` is the sentence about the mail if one is sent."""
+    if account.is_suspended_at(now()):
+        sentences = [gettext("Le compte est déjà suspendu : rien de plus ne se ferme.")]
+    else:
+        sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
     if account.email is not None and account.contested_at is None:
-        sentences.append(gettext("Un mail prévient la personne, sans le motif."))
+        sentences.append(mail)
     if len(directory.schools_of_ties(account)) > 1:
         sentences.append(gettext("Le compte sert aussi dans un autre établissement : il y est fermé aussi."))
     return " ".join(sentences)
@@ -71,9 +134,16 @@ def _sessions(account: Account) -> str:
     return str(sentence)
 
 
-def _ends_with(account: Account, child: Child) -> str:
-    lost = [ent.name for ent in audience.lost_with(account, child)]
-    if not account.has_been_active:
+def _ends_with(account: Account, tie: Guardianship) -> str:
+    lost = [ent.name for ent in audience.lost_with(account, tie.child)]
+    if tie.is_suspended_at(now()):
+        sentence = gettext("Le lien est déjà suspendu : rien de plus ne se ferme. Aucun mail ne part.")
+    elif account.is_suspended_at(now()):
+        sentence = gettext(
+            "Tout le compte est déjà suspendu : rien de plus ne se ferme maintenant. S’il rouvre avant, cet élève "
+            "reste fermé à la personne. Aucun mail ne part."
+        )
+    elif not account.has_been_active:
         sentence = gettext(
             "Le compte n’a jamais servi : aucun ENT n’a encore reçu cet élève pour la personne, et aucun ne le reçoit "
             "si elle l’active. Aucun mail ne part."

@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
@@ -99,10 +98,6 @@ def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspens
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
     decisions = suspended.decisions([account.id])[account.id]
     choices = shown.choices(account)
-    called_about = request.args.get("eleve", "")
-    if request.method == "GET" and not form.is_refilled and called_about in {choice.value for choice in choices[1:]}:
-        form.scope.data = called_about  # the link of a family's page, for a person who calls
-        form.reason.data = gettext("Au téléphone, la personne dit : « Ce n’est pas mon enfant ».")
     if not form.scope.data and len(choices) == 1:
         form.scope.data = choices[0].value
     return _rendered(
@@ -112,7 +107,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         error=error,
         choices=choices,
         chooses_end=_chooses_end(),
-        in_force=[item for item in decisions if item.holds],
+        in_force=[(item, shown.change(item)) for item in decisions if item.holds],
         over=[item for item in decisions if not item.holds],
     )
 
@@ -132,7 +127,8 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
     chosen = reading.open_account(account)
     row = _readable(access.decision(account, decision))
-    return _rendered("suspendu.html", chosen, item=suspended.as_shown(row), ents=shown.ents_closed(chosen))
+    item = suspended.as_shown(row)
+    return _rendered("suspendu.html", chosen, item=item, ents=shown.ents_closed(chosen), outcome=shown.outcome(item))
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])

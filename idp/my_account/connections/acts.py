@@ -13,10 +13,17 @@ _WORDS: Mapping[str, Any] = {
     "account.reopened": _l("a rouvert votre accès"),
     "account.suspended": _l("a suspendu votre accès"),
     "dispute.settled": _l("a répondu à un signalement sur votre compte"),
+    "guardianship.disputed": _l("a fermé votre compte le temps d’une vérification, après un appel en votre nom,"),
     "letter.drawn": _l("a imprimé un courrier"),
     "school.notice_settled": _l("a réglé un signalement sur votre compte"),
 }
 """The kinds of events that are listed. `letter.reissued` stands beside a `letter.drawn`, which is the letter."""
+
+_OF_TIES: Mapping[str, tuple[Any, Any]] = {
+    "account.reopened": (_l("a rouvert votre accès pour %(child)s"), _l("a rouvert votre accès pour un élève")),
+    "account.suspended": (_l("a suspendu votre accès pour %(child)s"), _l("a suspendu votre accès pour un élève")),
+}
+"""The words for the kinds that are about one tie if they name a child: with its given name, and without."""
 
 _CHANGES: Mapping[str, Any] = {
     "disabled": _l("a fermé votre compte"),
@@ -30,9 +37,15 @@ KINDS = (*_WORDS, "account.changed")
 """The kinds of events to read."""
 
 
-def words_of(kind: str, details: Mapping[str, Any]) -> Any:
-    """Return what was done, or None if it is not listed."""
-    return _CHANGES.get(str(details.get("change", ""))) if kind == "account.changed" else _WORDS.get(kind)
+def words_of(kind: str, details: Mapping[str, Any], children: Mapping[str, str]) -> Any:
+    """Return what was done, or None if it is not listed; `children` are the given names that the person may read."""
+    if kind == "account.changed":
+        return _CHANGES.get(str(details.get("change", "")))
+    if kind not in _OF_TIES or not details.get("child"):
+        return _WORDS.get(kind)
+    named, unnamed = _OF_TIES[kind]
+    name = children.get(str(details["child"]))
+    return str(named) % {"child": name} if name else unnamed
 
 
 def actor(details: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from idp.accounts import directory
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
@@ -90,8 +91,30 @@ def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_ACTS_READ)
     )
-    known = ((row, acts.words_of(row.kind, row.details)) for row in without_twins(rows))
+    listed = without_twins(rows)
+    children = _given_names(account_id) if any(row.details.get("child") for row in listed) else {}
+    known = ((row, acts.words_of(row.kind, row.details, children)) for row in listed)
     return [(row, words) for row, words in known if words is not None][:_SHOWN]
+
+
+def _given_names(account_id: uuid.UUID) -> dict[str, str]:
+    """Return the given names, by key, of the children who are or were the person's own, also if a tie is suspended.
+
+    A child is missing whose tie is disputed or was ended by the school, or waited for the head: the person may never
+    have been its guardian.
+    """
+    waited = select(Suspension.child_id).where(Suspension.account_id == account_id, Suspension.awaits_head)
+    chosen = (
+        select(Child.id, Child.given_name)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(
+            Guardianship.account_id == account_id,
+            ~Guardianship.is_excluded,
+            ~Guardianship.has_open_dispute,
+            Child.id.not_in(waited),
+        )
+    )
+    return {str(row.id): row.given_name for row in db.session.execute(chosen)}
 
 
 def _device(row: AuditEntry) -> Device | None:

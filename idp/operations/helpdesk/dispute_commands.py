@@ -1,4 +1,4 @@
-"""`idp account disputes`: lists and settles the disputes that parents opened."""
+"""`idp account disputes` lists and settles the disputes that parents opened; `not-guardian` opens one for a caller."""
 
 import sys
 from typing import Any
@@ -8,7 +8,7 @@ import click
 from idp.accounts.disputes import child_key
 from idp.accounts.school_notices import Kind
 from idp.operations.helpdesk import disputes as service
-from idp.operations.helpdesk import dossier
+from idp.operations.helpdesk import dossier, telephone
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome, Settled
 from idp.operations.helpdesk.dossier import NotFoundError
@@ -72,6 +72,23 @@ def disputes(  # noqa: PLR0913 - one for each option
     _print_settled(account.username, decision, settled, as_json=as_json)
 
 
+@click.command("not-guardian")
+@click.argument("username")
+@click.option("--child", required=True, metavar="KEY", help="The child, by its key in the school's file.")
+def not_guardian(username: str, child: str) -> None:
+    """Note that USERNAME says on the telephone not to be the guardian of a child, as the school desk does.
+
+    The account is closed, its owner gets a mail, and the school a notice, until `idp account disputes` settles it.
+    """
+    try:
+        account = dossier.get_account(username, None)
+        pupil = dossier.get_child(account, child)
+        notice = telephone.note_not_guardian(account.id, pupil.id, pupil.school)
+    except (NotFoundError, RefusedError) as refused:
+        raise click.ClickException(plain(refused)) from refused
+    click.echo(plain(f"the tie of {account.username} to {child} is disputed, and the account is closed ({notice})"))
+
+
 def _check_usage(
     username: str | None, *, reject: bool, confirm: bool, child: str | None, kind: str | None, reason: str | None
 ) -> None:
@@ -128,7 +145,7 @@ def _print_settled(username: str, decision: Decision, settled: Settled, *, as_js
     elif decision.reopens:
         done = f"the tie to {', '.join(keys)}, which the school had ended, is restored"
     else:
-        done = f"the tie to {', '.join(keys)} is restored, and a new letter can be printed"
+        done = f"the tie to {', '.join(keys)} is restored; if the account is not activated, a new letter can be printed"
     click.echo(f"{username}: {done}")
     if settled.is_closed:
         click.echo(f"{username} stays closed: another dispute is open", err=True)

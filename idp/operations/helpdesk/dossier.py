@@ -69,6 +69,18 @@ def get_account(username: str, school: School | None) -> Account:
     return account
 
 
+def get_child(account: Account, key: str) -> Child:
+    """Return the child of a tie of the account by its key, also if the tie is disputed or suspended.
+
+    Raises:
+        NotFoundError: the account has no such tie, or several.
+    """
+    children = [tie.child for tie in account.guardianships if key in {tie.child.roster_key, tie.child.student_id}]
+    if len(children) != 1:
+        raise NotFoundError(f"{account.username} has no tie to {key}, or several")
+    return children[0]
+
+
 def _is_in(account: Account, school: School) -> bool:
     """Return whether the account concerns that school (`directory.concerns_its_school`).
 

@@ -51,7 +51,7 @@ def suspend(
             reason=reason,
             reference=document,
             until=end_of_day(until.date()) if until else None,
-            child=_child(account, child).id if child is not None else None,
+            child=dossier.get_child(account, child).id if child is not None else None,
             school=school,
         )
         row = suspension.suspend(account.id, decision)
@@ -104,14 +104,6 @@ def suspensions(username: str, uai: str | None, *, as_json: bool) -> None:
 def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
     school = dossier.get_school(uai)
     return dossier.get_account(username, school), school
-
-
-def _child(account: Account, key: str) -> Child:
-    """Return the child of a tie by its key, also if the tie is disputed or suspended."""
-    children = [tie.child for tie in account.guardianships if key in {tie.child.roster_key, tie.child.student_id}]
-    if len(children) != 1:
-        raise NotFoundError(f"{account.username} has no tie to {key}, or several")
-    return children[0]
 
 
 def _of(account: Account, school: School | None) -> list[Suspension]:

@@ -231,6 +231,7 @@ _NOTICES = Part(
         "other_account_id": "the person's own account, or another person's",
         "child_ids": "keys of the children, who stand in their own part, or of another account's children",
         "settled_by": "names a member of staff",
+        "taken_by": "names a member of staff",
     },
     redactions.notice,
 )

@@ -39,6 +39,7 @@ DESK_MESSAGES: Mapping[str, Any] = {
     "desk.job": _l("travail du bureau"),
     "desk.alert": _l("alerte du bureau"),
     "desk.file_waits": _l("mail : un fichier attend la direction"),
+    "desk.file_declined": _l("mail : un fichier n’est pas importé par la direction"),
     "desk.ent": _l("mail : ENT à accepter, accepté ou refusé"),
     "staff.invitation": _l("invitation au bureau"),
     "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),

@@ -1,0 +1,81 @@
+"""The files of a secretary that the direction declined: the reason, and how the secretary learns of it.
+
+A mail and a tile of « Aujourd’hui » say so. The tile goes when the secretary reads the reason or checks other files.
+"""
+
+import uuid
+
+from sqlalchemy import select
+
+from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import FilesDeclined
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.jobs import asking, files
+from idp.desk.jobs.models import Job, JobFile
+from idp.desk.school_files import names, waiting
+from idp.desk.staff import mails, posts
+from idp.desk.staff.models import Role, StaffRole
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+
+
+@unit_of_work()
+def decline(settings: Settings, check_id: uuid.UUID, reason: str) -> bool:
+    """Remove the files of a check that waits for the direction, keep why, and enqueue the mail to its author.
+
+    Return whether the check still waited.
+    """
+    check = _locked(check_id)
+    if waiting.until(settings, check) is None:
+        return False
+    check.result = {**check.result, names.DECLINED: reason}
+    files.empty((JobFile.job_id == check.id) & ~waiting.is_being_imported())
+    log.record(FilesDeclined(job=str(check.id), reason=reason))
+    queue.enqueue(names.DECLINED_MAIL, {"job": str(check.id), "recipient": str(check.staff_id)})
+    return True
+
+
+def _locked(check_id: uuid.UUID) -> Job:
+    locked = select(Job).where(Job.id == check_id).with_for_update().execution_options(populate_existing=True)
+    return db.session.scalars(locked).one()
+
+
+def unread() -> Job | None:
+    """Return the last check of the person if the direction declined its files and the person has not read why."""
+    own = select(Job).where(Job.kind == names.CHECK, Job.staff_id == access.person().staff.id, asking.in_scope())
+    last = db.session.scalar(own.order_by(Job.created_at.desc(), Job.id).limit(1))
+    return last if last is not None and _is_unread(last) else None
+
+
+def note_reading(check: Job) -> None:
+    """Note that the person reads why the direction declined the person's own files."""
+    if check.staff_id != access.person().staff.id or not _is_unread(check):
+        return
+    with unit_of_work():
+        row = _locked(check.id)
+        row.result = {**row.result, names.READ: True}
+
+
+def _is_unread(check: Job) -> bool:
+    return bool(check.result.get(names.DECLINED)) and not check.result.get(names.READ)
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail about declined files (outbox handler); it leaves out the reason, which may name a family.
+
+    Drop it if the person has read the reason or has left the school.
+    """
+    recipient = mails.find_recipient(message.payload["recipient"])
+    check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
+    if recipient is None or check is None or not _is_unread(check):
+        return Outcome.DROPPED
+    school = db.session.get(School, check.school_id)
+    of_recipient = StaffRole.staff_id == recipient.id, StaffRole.role == Role.SECRETARY
+    if school is None or not posts.holders(*of_recipient, StaffRole.school_id == school.id):
+        return Outcome.DROPPED
+    link = mails.page_url(settings, f"/fichiers/{check.id}")
+    return mails.send(message, settings, "bureau_fichier_refuse", recipient, link=link, school=school.name)
