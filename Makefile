@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench bench-peers format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench bench-peers format lock sbom clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
@@ -26,6 +26,7 @@ help:
 	@echo "make checklist    write the tests of each row into docs/security.md"
 	@echo "make reference    write the settings, commands and events into docs/reference/"
 	@echo "make screenshots  take the screenshots of the README and of the desk's guides with Chromium"
+	@echo "make translations write the texts of parents' pages and mails into the catalogues of all languages"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
 	@echo "make bench        measure the service under load (BENCH=--quick: a minute; BENCH=--help: options)"
 	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"
@@ -82,6 +83,14 @@ reference: setup
 
 screenshots: setup
 	.venv/bin/python -m tests.screenshots
+
+# One home for which texts are extracted, and how: the headers have no date, so that a second run changes nothing.
+translations: setup
+	@mkdir -p var
+	.venv/bin/pybabel --quiet extract --mapping-file idp/translations/babel.cfg --keyword lazy_gettext --keyword _l \
+		--keyword lazy_ngettext:1,2 --keyword plurals:1,2 --add-location file --no-wrap --output var/messages.pot .
+	.venv/bin/pybabel --quiet update --input-file var/messages.pot --output-dir idp/translations --no-fuzzy-matching \
+		--ignore-obsolete --ignore-pot-creation-date --no-wrap
 
 # Warnings are errors, for example a broken link or a page without a table of contents.
 docs: setup

@@ -163,6 +163,7 @@ def assemble(
     policy: str = security.POLICY,
     origin: str = "",
     form_lifetime: timedelta | None = None,
+    french_only: bool = False,
 ) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
 
@@ -172,6 +173,7 @@ def assemble(
         policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
         form_lifetime: see `Services.form_lifetime`.
+        french_only: whether all pages are in French.
     """
     log_lines.configure(settings.log_level)
     app = Application("idp", template_folder=None, static_folder=None)
@@ -186,7 +188,7 @@ def assemble(
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
     security.configure(app, door, settings, policy=policy, origin=origin)
-    i18n.configure(app)
+    i18n.configure(app, french_only=french_only)
     errors.configure(app)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)

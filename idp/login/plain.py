@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from flask import current_app, g, render_template
+from flask_babel import gettext
 
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import registry
@@ -69,7 +70,7 @@ def render(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
-        profile_title="Parent",
+        profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
         **urls,
     )
@@ -88,7 +89,7 @@ def show(request: Request) -> Response | None:
     client = _plain_client(interaction)
     if client is None:
         return None
-    key = client.key, client.version, i18n.choose_locale()
+    key = client.key, client.version, i18n.choose_language()
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:

@@ -8,8 +8,8 @@ from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp import languages
 from idp.accounts.models import Account
-from idp.web import i18n
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, submit
 from tests.protocol.flow import one_database
@@ -21,8 +21,8 @@ _LANGUAGE = re.compile(r'<html lang="([^"]+)"')
 
 @pytest.fixture
 def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service with a second language, because the product has only one."""
-    monkeypatch.setattr(i18n, "LANGUAGES", ("fr", "en"))
+    """The service with a second language, whatever the product offers."""
+    monkeypatch.setattr(languages, "OFFERED", ("fr", "en"))
 
 
 def language(page: TestResponse) -> str:

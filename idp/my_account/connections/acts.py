@@ -7,22 +7,22 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 _WORDS: Mapping[str, Any] = {
-    "account.exported": _l("a préparé une copie de vos données"),
-    "account.rectification_asked": _l("a demandé de corriger vos données"),
-    "account.renamed": _l("a changé votre nom"),
-    "account.reopened": _l("a rouvert votre accès"),
-    "account.suspended": _l("a suspendu votre accès"),
-    "dispute.settled": _l("a répondu à un signalement sur votre compte"),
-    "letter.drawn": _l("a imprimé un courrier"),
-    "school.notice_settled": _l("a réglé un signalement sur votre compte"),
+    "account.exported": _l("%(who)s a préparé une copie de vos données %(when)s."),
+    "account.rectification_asked": _l("%(who)s a demandé de corriger vos données %(when)s."),
+    "account.renamed": _l("%(who)s a changé votre nom %(when)s."),
+    "account.reopened": _l("%(who)s a rouvert votre accès %(when)s."),
+    "account.suspended": _l("%(who)s a suspendu votre accès %(when)s."),
+    "dispute.settled": _l("%(who)s a répondu à un signalement sur votre compte %(when)s."),
+    "letter.drawn": _l("%(who)s a imprimé un courrier %(when)s."),
+    "school.notice_settled": _l("%(who)s a réglé un signalement sur votre compte %(when)s."),
 }
 """The kinds of events that are listed. `letter.reissued` stands beside a `letter.drawn`, which is the letter."""
 
 _CHANGES: Mapping[str, Any] = {
-    "disabled": _l("a fermé votre compte"),
-    "enabled": _l("a rouvert votre compte"),
-    "password_blocked": _l("vous a demandé de choisir un nouveau mot de passe"),
-    "unlocked": _l("a débloqué votre compte"),
+    "disabled": _l("%(who)s a fermé votre compte %(when)s."),
+    "enabled": _l("%(who)s a rouvert votre compte %(when)s."),
+    "password_blocked": _l("%(who)s vous a demandé de choisir un nouveau mot de passe %(when)s."),
+    "unlocked": _l("%(who)s a débloqué votre compte %(when)s."),
 }
 """The changes of `account.changed` that are listed; the others come from the school's file."""
 
