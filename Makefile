@@ -39,7 +39,7 @@ $(UV_INSTALLED):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-setup: .venv/.ready
+setup: .venv/.ready .venv/.translations
 
 # First everything as wheels, then argon2 again from its source, with the locked build tools that are now in .venv.
 # Hashing passwords is most of the work of a sign-in, and the wheel, which runs on every CPU, is half as fast. Both files
@@ -49,6 +49,11 @@ setup: .venv/.ready
 	@CFLAGS="$(ARGON2_CFLAGS)" $(UV) $(SYNC) --no-binary-package argon2-cffi-bindings \
 		--no-build-isolation-package argon2-cffi-bindings --reinstall-package argon2-cffi-bindings 2>.tools/argon2.log \
 		|| echo "argon2 was not compiled for this CPU, so that sign-ins take longer. See .tools/argon2.log."
+	@touch $@
+
+# Installing the sources compiles the catalogues (hatch_build.py); this does so again after a change of one.
+.venv/.translations: .venv/.ready $(wildcard idp/translations/*/LC_MESSAGES/messages.po)
+	.venv/bin/pybabel --quiet compile --directory idp/translations
 	@touch $@
 
 demo: setup
@@ -84,13 +89,8 @@ reference: setup
 screenshots: setup
 	.venv/bin/python -m tests.screenshots
 
-# One home for which texts are extracted, and how: the headers have no date, so that a second run changes nothing.
 translations: setup
-	@mkdir -p var
-	.venv/bin/pybabel --quiet extract --mapping-file idp/translations/babel.cfg --keyword lazy_gettext --keyword _l \
-		--keyword lazy_ngettext:1,2 --keyword plurals:1,2 --add-location file --no-wrap --output var/messages.pot .
-	.venv/bin/pybabel --quiet update --input-file var/messages.pot --output-dir idp/translations --no-fuzzy-matching \
-		--ignore-obsolete --ignore-pot-creation-date --no-wrap
+	.venv/bin/python -m tests.catalogues
 
 # Warnings are errors, for example a broken link or a page without a table of contents.
 docs: setup

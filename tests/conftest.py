@@ -17,7 +17,7 @@ from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
 from idp.db import db
-from tests import applications, databases
+from tests import applications, catalogues, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all processes of one run share; not pytest's own, which other runs tidy away."""
     if not hasattr(config, "workerinput"):
         os.environ[applications.SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
+        catalogues.compile_stale()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
