@@ -41,6 +41,16 @@ def first_offered(tags: str) -> str:
     return next(filter(None, map(offered, tags[:200].split())), "")
 
 
+def of_account(locale: str) -> str:
+    """Return the language of an account's mails, by `Account.locale`; French if it is not offered any more."""
+    return offered(locale) or SOURCE
+
+
+def for_account(language: str) -> str:
+    """Return the value of `Account.locale` for a language that its person reads."""
+    return "fr-FR" if language == SOURCE else language
+
+
 def locale_name(language: str) -> str:
     """Return the name that Babel and gettext give a language: `zh_Hans`."""
     return language.replace("-", "_")

@@ -24,6 +24,16 @@
     });
   });
 
+  /* another language: the form is shown again with what was typed; a password is not even sent */
+  all('.langs [name=langue]').forEach(function (b) {
+    b.addEventListener('click', function () {
+      all('.eyed > input', b.form).forEach(function (f) {
+        f.disabled = true;
+        setTimeout(function () { f.disabled = false; });
+      });
+    });
+  });
+
   /* show / hide password */
   all('.eye').forEach(function (b) {
     var f = d.getElementById(b.getAttribute('aria-controls'));

@@ -1,23 +1,21 @@
-"""Languages of pages: French is the source. The choice: the person's own, `ui_locales`, then the browser's."""
+"""Texts and dates in the language of a page or mail."""
 
 import re
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from babel import Locale
 from babel.dates import format_date
-from flask import Flask, request
+from flask import Flask
 from flask_babel import Babel, get_locale, get_translations
-from werkzeug.datastructures import LanguageAccept
-from werkzeug.http import parse_accept_header
 
 from idp import languages
 from idp.clock import PARIS, day_of
 from idp.languages import SOURCE
 from idp.paths import TRANSLATIONS
 from idp.web import durations
-from idp.web.http import current_request, has_request
+from idp.web.languages import menu
+from idp.web.languages.choice import choose_language
 
 _NO_BREAK = "\u00a0"
 _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
@@ -52,30 +50,8 @@ def language() -> str:
     return str(get_locale() or SOURCE).replace("_", "-")
 
 
-def choose_language() -> str:
-    """Return the preferred language of the request, or French."""
-    if not has_request():
-        return SOURCE
-    asking = current_request()
-    requested = served(asking.arguments.get("ui_locales", "")) or served(asking.cookies.get("lang", ""))
-    if requested:
-        return requested
-    accepted = parse_accept_header(asking.header("Accept-Language"), LanguageAccept)
-    return next(filter(None, (languages.offered(tag) for tag, quality in accepted if quality)), SOURCE)
-
-
 def _locale() -> str:
     return languages.locale_name(choose_language())
-
-
-def served(tags: str) -> str:
-    """Return the first language that is offered among `tags`, separated by spaces, or an empty string."""
-    return languages.first_offered(tags)
-
-
-def _language_url(code: str) -> str:
-    """Return the link to this page in another language; it keeps the other parameters."""
-    return f"?{urlencode({**request.args.to_dict(), 'ui_locales': code})}"
 
 
 def day(instant: datetime | date) -> str:
@@ -110,7 +86,9 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
     app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing)
-    app.jinja_env.globals["plurals"] = _plurals
+    app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
+    if not french_only:
+        menu.configure(app)
 
     @app.context_processor
     def shown() -> dict[str, Any]:
@@ -119,5 +97,4 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
             "locale": own,
             "direction": languages.direction(own),
             "languages": [] if french_only else [(code, languages.OWN_NAMES[code]) for code in languages.OFFERED],
-            "language_url": _language_url,
         }

@@ -84,4 +84,4 @@ def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) ->
     """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
     with app.test_request_context(f"/connexion?{odd}"):
-        assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&ui_locales=fr"
+        assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&langue=fr"
