@@ -73,6 +73,14 @@ def hour(instant: datetime) -> str:
     return f"{local.hour:02d}:{local.minute:02d}"
 
 
+def left_to_right(text: str) -> str:
+    """Return a telephone number or French words so that they keep their direction in a text from right to left.
+
+    Plain texts need it; a page has an element with a direction. Numbers with spaces would change their order.
+    """
+    return f"\u2066{text}\u2069" if text and languages.direction(language()) == "rtl" else text
+
+
 def configure(app: Flask, *, french_only: bool = False) -> None:
     """Configure the languages of `app`, and the template filters for dates.
 
@@ -85,7 +93,7 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
     babel.init_app(app, locale_selector=(lambda: SOURCE) if french_only else _locale)
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing)
+    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing, ltr=left_to_right)
     app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
     if not french_only:
         menu.configure(app)

@@ -3,10 +3,13 @@
 The person chooses in the menu of each page; a cookie remembers it in this browser.
 """
 
+from functools import lru_cache
+
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
+from idp import languages
 from idp.languages import SOURCE, first_offered, offered
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
@@ -17,6 +20,8 @@ NAME = "langue"
 
 _COOKIE = "lang"
 _REMEMBERED_SECONDS = 180 * 86400
+_LONGEST = 200
+"""Characters of a header `Accept-Language` that are read."""
 
 
 def choose_language() -> str:
@@ -27,7 +32,13 @@ def choose_language() -> str:
     requested = asked() or kept() or first_offered(asking.arguments.get("ui_locales", ""))
     if requested:
         return requested
-    accepted = parse_accept_header(asking.header("Accept-Language"), LanguageAccept)
+    return _preferred(asking.header("Accept-Language")[:_LONGEST], languages.OFFERED)
+
+
+@lru_cache(maxsize=500)
+def _preferred(header: str, _offered: tuple[str, ...]) -> str:
+    """Return the language of a header `Accept-Language`; few different ones occur, and parsing one takes long."""
+    accepted = parse_accept_header(header, LanguageAccept)
     return next(filter(None, (offered(tag) for tag, quality in accepted if quality)), SOURCE)
 
 
