@@ -29,7 +29,7 @@ _SAME_AS_FRENCH = {
 }
 _SAME_IN = {
     # Words that a language writes as French does, looked at one by one.
-    "en": {"Parent", "Contact"},
+    "en": {"Parent", "Contact", "une minute", "%(num)s minutes"},
     "ro": {"Contact"},
 }
 _LOCALES = catalogues.locales()
