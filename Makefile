@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench bench-peers format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench bench-peers format lock sbom clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
@@ -26,6 +26,7 @@ help:
 	@echo "make checklist    write the tests of each row into docs/security.md"
 	@echo "make reference    write the settings, commands and events into docs/reference/"
 	@echo "make screenshots  take the screenshots of the README and of the desk's guides with Chromium"
+	@echo "make translations write the texts of parents' pages and mails into the catalogues of all languages"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
 	@echo "make bench        measure the service under load (BENCH=--quick: a minute; BENCH=--help: options)"
 	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"
@@ -38,7 +39,7 @@ $(UV_INSTALLED):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-setup: .venv/.ready
+setup: .venv/.ready .venv/.translations
 
 # First everything as wheels, then argon2 again from its source, with the locked build tools that are now in .venv.
 # Hashing passwords is most of the work of a sign-in, and the wheel, which runs on every CPU, is half as fast. Both files
@@ -48,6 +49,11 @@ setup: .venv/.ready
 	@CFLAGS="$(ARGON2_CFLAGS)" $(UV) $(SYNC) --no-binary-package argon2-cffi-bindings \
 		--no-build-isolation-package argon2-cffi-bindings --reinstall-package argon2-cffi-bindings 2>.tools/argon2.log \
 		|| echo "argon2 was not compiled for this CPU, so that sign-ins take longer. See .tools/argon2.log."
+	@touch $@
+
+# Installing the sources compiles the catalogues (hatch_build.py); this does so again after a change of one.
+.venv/.translations: .venv/.ready $(wildcard idp/translations/*/LC_MESSAGES/messages.po)
+	.venv/bin/pybabel --quiet compile --directory idp/translations
 	@touch $@
 
 demo: setup
@@ -82,6 +88,9 @@ reference: setup
 
 screenshots: setup
 	.venv/bin/python -m tests.screenshots
+
+translations: setup
+	.venv/bin/python -m tests.catalogues
 
 # Warnings are errors, for example a broken link or a page without a table of contents.
 docs: setup

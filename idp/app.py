@@ -1,6 +1,7 @@
 """Builds the application: services, blueprints, outbox handlers."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 from flask import Flask, Request, Response
 from jinja2 import FileSystemLoader, StrictUndefined
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import emails, notices, school_digest
+from idp.accounts import directory, emails, notices, school_digest
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLE
@@ -70,6 +72,7 @@ from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
+from idp.sessions import manager
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.statements.connections import open_connections
 from idp.throttle import limits, local
@@ -87,6 +90,7 @@ from idp.web import (
     well_known,
 )
 from idp.web.door.door import Door
+from idp.web.languages import choice
 
 _PAGES = (
     profile_choice,
@@ -153,6 +157,7 @@ def create_app(settings: Settings) -> Flask:
     _protocol(app, door)
     declarations.of(app).read(app)
     app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
+    app.after_request(_keep_language)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 
@@ -163,6 +168,7 @@ def assemble(
     policy: str = security.POLICY,
     origin: str = "",
     form_lifetime: timedelta | None = None,
+    french_only: bool = False,
 ) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
 
@@ -172,6 +178,7 @@ def assemble(
         policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
         form_lifetime: see `Services.form_lifetime`.
+        french_only: whether all pages are in French.
     """
     log_lines.configure(settings.log_level)
     app = Application("idp", template_folder=None, static_folder=None)
@@ -186,7 +193,7 @@ def assemble(
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
     security.configure(app, door, settings, policy=policy, origin=origin)
-    i18n.configure(app)
+    i18n.configure(app, french_only=french_only)
     errors.configure(app)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
@@ -262,6 +269,14 @@ def _configure_database(app: Flask, settings: Settings) -> None:
 
 def _refuse_unwritten_changes(response: Response) -> Response:
     refuse_unwritten_changes()
+    return response
+
+
+def _keep_language(response: Response) -> Response:
+    """Keep the language that a signed-in person chooses in the menu, for the account's mails."""
+    with suppress(SQLAlchemyError):  # the page is shown without it
+        if (language := choice.asked()) and (current := manager.current()):
+            directory.keep_language(current[1].username, language)
     return response
 
 

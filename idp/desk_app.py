@@ -68,6 +68,7 @@ def create_desk(settings: Settings) -> Flask:
         policy=_POLICY,
         origin=settings.desk_url.rstrip("/"),
         form_lifetime=sessions.ABSOLUTE,
+        french_only=True,
     )
     door.admits_files = _may_upload
     app.before_request(sessions.note_origin)

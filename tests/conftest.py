@@ -17,7 +17,7 @@ from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
 from idp.db import db
-from tests import applications, databases
+from tests import applications, catalogues, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
@@ -27,18 +27,17 @@ from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
+_SLOW = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile(
-    "untimed",
-    deadline=None,
-    derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    "untimed", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=_SLOW
 )
 hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder that all processes of one run share; not pytest's own, which other runs tidy away."""
+    """Make the folder that all processes of one run share, which other runs do not tidy away; compile catalogues."""
     if not hasattr(config, "workerinput"):
+        catalogues.compile_stale()
         os.environ[applications.SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
 
 

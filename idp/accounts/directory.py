@@ -6,17 +6,27 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.folding import fold
+from idp.languages import for_account
 from idp.web.telling import Tellable
 
 
 def find_by_username(username: str) -> Account | None:
     """Return the account of a folded identifier, or None."""
     return db.session.scalar(select(Account).where(Account.username == username))
+
+
+@unit_of_work()
+def keep_language(username: str, language: str) -> None:
+    """Keep the language that the account's person chose: its mails are written in it."""
+    locale = for_account(language)
+    db.session.execute(
+        update(Account).where(Account.username == username, Account.locale != locale).values(locale=locale)
+    )
 
 
 def name_key(given_name: str, family_name: str) -> str:

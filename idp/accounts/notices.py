@@ -18,6 +18,7 @@ from idp.audit import log
 from idp.chained import NewRow
 from idp.config import Settings
 from idp.db import db
+from idp.languages import locale_name, of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
@@ -137,6 +138,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         recipient = account.email
     if account is None or recipient is None:
         return Outcome.DROPPED
+    language = of_account(account.locale)
     context: dict[str, Any] = {
         "person": account.short_name,
         "username": account.username,
@@ -148,7 +150,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if notice in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
     if "device" in payload:
-        with force_locale("fr"):
+        with force_locale(locale_name(language)):
             context["device"] = from_code(payload["device"]).label
     if "until" in payload:
         context["until"] = datetime.fromisoformat(payload["until"]) if payload["until"] else None
@@ -160,7 +162,12 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
         return Outcome.DROPPED
     mail = compose(
-        payload["notice"], recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
+        payload["notice"],
+        recipient=recipient,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+        language=language,
     )
     deliver(mail, recipient)
     return Outcome.DONE

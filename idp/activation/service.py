@@ -15,6 +15,7 @@ from idp.audit.events import ActivationCompleted
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.languages import for_account
 from idp.sessions import closing
 
 
@@ -27,12 +28,14 @@ class Activation:
         email: the address to confirm, or None.
         interaction_id: the interaction that activates the account.
         client_id: the ENT that the person came from.
+        language: the language of the page.
     """
 
     password_hash: str
     email: str | None
     interaction_id: str
     client_id: uuid.UUID | None
+    language: str
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
@@ -81,6 +84,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
             activated_at=moment,
             activated_in=opaque.digest(activation.interaction_id),
             pending_email=activation.email,
+            locale=for_account(activation.language),
             generation=Account.next_generation(),
             updated_at=moment,
         )

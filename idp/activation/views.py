@@ -18,6 +18,7 @@ from idp.clock import now
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
+from idp.web import i18n
 from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -50,7 +51,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     if form.errors:
         return _page(interaction, account, form)
     hashed = services().hasher.hash(form.password.data or "", "activation")
-    done = service.Activation(hashed, email, interaction.id, client.key if client else None)
+    done = service.Activation(hashed, email, interaction.id, client.key if client else None, i18n.language())
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now

@@ -16,6 +16,7 @@ from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.languages import of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
@@ -149,6 +150,7 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
         context=_context(settings, account, link, value),
         message_id=f"{message.id}",
         settings=settings,
+        language=of_account(account.locale),
     )
     return mail, link.email
 

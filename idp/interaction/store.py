@@ -14,8 +14,9 @@ from typing import Any
 from idp import opaque, signed
 from idp.clients import registry
 from idp.clock import now
+from idp.languages import first_offered
 from idp.services import services
-from idp.web import declarations, i18n
+from idp.web import declarations
 from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
@@ -151,7 +152,7 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
         return declarations.url(endpoint)
     values: dict[str, str] = {PARAMETER: sign(interaction)}
     wished = interaction.request.ui_locales if interaction.request else ""
-    if language := i18n.served(current_request().arguments.get("ui_locales", "")) or wished:
+    if language := first_offered(current_request().arguments.get("ui_locales", "")) or wished:
         values["ui_locales"] = language
     return declarations.url(endpoint, **values)
 

@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from flask import current_app, g, render_template
+from flask_babel import gettext
 
+from idp.accounts import directory
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import registry
 from idp.clients.registry import Registration
@@ -19,9 +21,10 @@ from idp.login import service
 from idp.login.forms import SignInForm
 from idp.services import services
 from idp.sessions import attempts, devices, manager
-from idp.web import browser, declarations, i18n
+from idp.web import browser, declarations
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
+from idp.web.languages import choice
 
 OUTCOME = "outcome of the sign-in"
 _MARK = f"mark{secrets.token_hex(16)}"
@@ -69,7 +72,7 @@ def render(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
-        profile_title="Parent",
+        profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
         **urls,
     )
@@ -88,7 +91,7 @@ def show(request: Request) -> Response | None:
     client = _plain_client(interaction)
     if client is None:
         return None
-    key = client.key, client.version, i18n.choose_locale()
+    key = client.key, client.version, choice.choose_language()
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:
@@ -101,14 +104,14 @@ def show(request: Request) -> Response | None:
 def submit(request: Request) -> Response | None:
     """Sign in, and return the redirect if a session was opened.
 
-    None leaves the rest to the ordinary view: it shows the page of a form that has faults, which nothing was decided
-    about, or that of the outcome in `request.decided[OUTCOME]`.
+    None leaves the rest to the ordinary view: it shows the page of a form that has faults or asks for another language,
+    which nothing was decided about, or that of the outcome in `request.decided[OUTCOME]`.
 
     Raises:
         InteractionLostError: the interaction of the URL has expired, or belongs to another browser.
         ServiceBusyError: the hash could not be computed in time; nothing was decided.
     """
-    if not browser.has_form_token(request):
+    if choice.asked() or not browser.has_form_token(request):
         return None
     interaction, form = store.current(), SignInForm()
     if not form.username.data or not form.password.data:
@@ -134,6 +137,8 @@ def decide(form: SignInForm) -> service.Outcome:
 def opened(interaction: Interaction | None, outcome: service.SignedIn) -> Response:
     """Return the redirect of a browser that has a new session."""
     browser.renew_form_token()
+    if language := choice.kept():
+        directory.keep_language(outcome.username, language)
     response = see_other(store.resume_url(interaction and interaction.without_person()))
     manager.set_cookie(response, outcome.cookie)
     devices.remember(response, outcome.username)

@@ -149,7 +149,7 @@ def _page(
     current = manager.current() if request.method == "GET" and client else None
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     prefilled = plain.prefilled(interaction.request if interaction else None)
-    if request.method == "GET" and prefilled and not shut_out:
+    if request.method == "GET" and prefilled and not shut_out and not form.username.data:
         form.username.data = prefilled
     html = plain.render(
         client,

@@ -8,12 +8,15 @@ from email.policy import SMTP
 from typing import Any
 
 from flask import render_template
+from flask_babel import force_locale
 
 from idp.clock import now
 from idp.config import Settings
+from idp.languages import SOURCE, locale_name
 from idp.mail.emails import check_recipient
 from idp.mail.wording import without_links
 
+_PARTS = ("subject.txt", "body.txt", "body.html")
 _STABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -25,6 +28,7 @@ def compose(
     message_id: str,
     settings: Settings,
     other_url: str = "",
+    language: str = SOURCE,
 ) -> EmailMessage:
     """Return the mail of `templates/mail/<message>/`; needs an application context.
 
@@ -36,6 +40,7 @@ def compose(
         message_id: the id of the outbox message, so that a mail that is sent again has the same Message-ID.
         settings: the sender and the service's name.
         other_url: a URL elsewhere that the mail links to, if any: the registered URL of an ENT, or the desk.
+        language: the language of its reader, as `idp.languages` names it.
 
     Raises:
         InvalidEmailError: `recipient` is not exactly one email.
@@ -47,14 +52,16 @@ def compose(
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))
-    mail["Subject"] = _header_text(render_template(f"mail/{message}/subject.txt", **safe))
+    with force_locale(locale_name(language)):
+        subject, text, html = (render_template(f"mail/{message}/{part}", **safe) for part in _PARTS)
+    mail["Subject"] = _header_text(subject)
     mail["Date"] = now()
     mail["Message-ID"] = f"<{message_id}@{settings.mail_from.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834, 5: no automatic replies
     mail["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
-    mail.set_content(render_template(f"mail/{message}/body.txt", **safe), cte="quoted-printable")
-    mail.add_alternative(render_template(f"mail/{message}/body.html", **safe), subtype="html", cte="quoted-printable")
-    mail["Content-Language"] = "fr"  # last, since `add_alternative` moves Content- headers into the text part
+    mail.set_content(text, cte="quoted-printable")
+    mail.add_alternative(html, subtype="html", cte="quoted-printable")
+    mail["Content-Language"] = language  # last, since `add_alternative` moves Content- headers into the text part
     return mail
 
 

@@ -11,7 +11,7 @@ from idp.my_account.moments import instant_in_words
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
-from idp.web.i18n import french_spacing
+from idp.web.i18n import spacing
 
 blueprint = Blueprint("received", __name__)
 
@@ -56,7 +56,7 @@ def _shown(receiver: ent_data.Receiver) -> dict[str, object]:
             for seen in receiver.children
         ],
         "everyone": receiver.everyone,
-        "no_child": french_spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),
+        "no_child": spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),
         "told": released.sentences_of(
             receiver.scopes, username=receiver.release_username, child=bool(receiver.children)
         ),

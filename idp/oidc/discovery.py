@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from idp.languages import OFFERED
 from idp.oidc.authorization.responses import RESPONSE_MODES
 from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.oidc.client_auth.client import GRANT_TYPES
@@ -13,7 +14,6 @@ from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
 from idp.web.door.endpoints import Endpoint
 from idp.web.http import Request, Response
-from idp.web.i18n import LANGUAGES
 
 _JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
 _CACHED = (*_JSON, ("Cache-Control", "public, max-age=3600"))
@@ -55,7 +55,7 @@ def metadata(issuer: str, algorithms: list[str], registrable: Mapping[str, list[
         "claims_supported": [*identity, *(claim for group in CLAIMS_BY_SCOPE.values() for claim in group)],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "display_values_supported": ["page"],
-        "ui_locales_supported": list(LANGUAGES),
+        "ui_locales_supported": list(OFFERED),
         "check_session_iframe": f"{issuer}/session/check",
         "frontchannel_logout_supported": True,
         "frontchannel_logout_session_supported": True,

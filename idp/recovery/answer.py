@@ -18,6 +18,7 @@ from idp.audit.events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.languages import of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
@@ -182,15 +183,22 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
     written = _link_mail(message, settings)
     if written is None:
         return Outcome.DROPPED
-    recipient, context = written
-    mail = compose("mot_de_passe", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings)
+    recipient, language, context = written
+    mail = compose(
+        "mot_de_passe",
+        recipient=recipient,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+        language=language,
+    )
     deliver(mail, recipient)
     return Outcome.DONE
 
 
 @unit_of_work()
-def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[str, object]] | None:
-    """Return recipient and context of the mail, or None if the link is not wanted any more.
+def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, str, dict[str, object]] | None:
+    """Return recipient, language and context of the mail, or None if the link is not wanted any more.
 
     The link gets a new lifetime if half of it was over while the message waited in the outbox.
     """
@@ -210,7 +218,7 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, dict[st
         "blocked": account.password_blocked_at is not None,
         "breached": account.breached_at is not None,
     }
-    return link.email, context
+    return link.email, of_account(account.locale), context
 
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
@@ -227,6 +235,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
             return Outcome.DROPPED
         link = entrance(settings, account)
         context = {"person": account.short_name, "link": link, "schools": school_names(account)}
+        language = of_account(account.locale)
     mail = compose(
         "jamais_active",
         recipient=recipient,
@@ -234,6 +243,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
         message_id=f"{message.id}",
         settings=settings,
         other_url=link,
+        language=language,
     )
     deliver(mail, recipient)
     return Outcome.DONE
@@ -253,8 +263,14 @@ def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
             "blocked": account.password_blocked_at is not None,
             "link": "",
         }
+        language = of_account(account.locale)
     mail = compose(
-        "mot_de_passe_courrier", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
+        "mot_de_passe_courrier",
+        recipient=recipient,
+        context=context,
+        message_id=f"{message.id}",
+        settings=settings,
+        language=language,
     )
     deliver(mail, recipient)
     return Outcome.DONE

@@ -12,6 +12,7 @@ from idp.audit.events import UsernameRequested, UsernameTold
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.languages import of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
@@ -63,6 +64,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         message_id=f"{message.id}",
         settings=settings,
         other_url=link,
+        language=of_account(accounts[0].locale),
     )
     deliver(mail, recipient)
     payload = message.payload

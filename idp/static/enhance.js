@@ -24,6 +24,16 @@
     });
   });
 
+  /* another language: the form is shown again with what was typed; a password is not even sent */
+  all('.langs [name=langue]').forEach(function (b) {
+    b.addEventListener('click', function () {
+      all('.eyed > input', b.form).forEach(function (f) {
+        f.disabled = true;
+        setTimeout(function () { f.disabled = false; });
+      });
+    });
+  });
+
   /* show / hide password */
   all('.eye').forEach(function (b) {
     var f = d.getElementById(b.getAttribute('aria-controls'));
@@ -64,12 +74,16 @@
   /* countdown: resend, throttle. The server decides; this only tells, and speaks at the end. */
   all('[data-wait]').forEach(function (b) {
     var end = Date.now() + b.dataset.wait * 1000, out = d.getElementById(b.dataset.out), texts = out.dataset;
+    var kind = new Intl.PluralRules(d.documentElement.lang);
+    var say = function (n, usual, prefix) {       /* the form of the page's language for this number */
+      var k = kind.select(n), own = prefix ? prefix + k[0].toUpperCase() + k.slice(1) : k;
+      return (texts[own] || texts[usual]).replace('{n}', n);
+    };
     var tick = function () {
       var n = Math.ceil((end - Date.now()) / 1000), wait = n > 0;
       b.setAttribute('aria-disabled', wait);
       if (n < 2) out.setAttribute('role', 'status');
-      out.textContent = !wait ? texts.over : n >= 120 ? texts.minutes.replace('{n}', Math.ceil(n / 60))
-        : n === 1 ? texts.one : texts.text.replace('{n}', n);
+      out.textContent = !wait ? texts.over : n >= 120 ? say(Math.ceil(n / 60), 'minutes', 'minutes') : say(n, 'text', '');
       if (wait) setTimeout(tick, 1000);
     };
     b.addEventListener('click', function (e) { if (b.getAttribute('aria-disabled') === 'true') e.preventDefault(); });

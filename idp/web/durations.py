@@ -1,11 +1,17 @@
-"""Formats waiting times."""
+"""Formats waiting times, also for the script that counts them down."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from babel import Locale
 from flask_babel import ngettext
+from markupsafe import Markup
 
 _MINUTE = 60
 _HOUR = 3600
+_COUNTED = range(1, 120)
+"""The numbers that a countdown shows: seconds below two minutes, and minutes, which are seldom more."""
 
 
 def in_words(seconds: int) -> str:
@@ -17,3 +23,36 @@ def in_words(seconds: int) -> str:
         return str(ngettext("une minute", "%(num)s minutes", minutes))
     hours = math.ceil(seconds / _HOUR)
     return str(ngettext("une heure", "%(num)s heures", hours))
+
+
+@dataclass(frozen=True)
+class Plurals:
+    """A text that holds a number as `{n}`, in each plural form that the language has (CLDR plural rules).
+
+    Attributes:
+        locale: the language.
+        form: returns the text for a number, with `{n}` in place of the number.
+    """
+
+    locale: Locale
+    form: Callable[[int], str]
+
+    def of(self, number: int) -> Markup:
+        """Return the text with a number in it."""
+        return Markup(self.form(number).replace("{n}", str(number)))  # noqa: S704 - the texts are ours, or of our catalogues
+
+    def attributes(self, name: str, *, least: int = 1) -> Markup:
+        """Return the forms as attributes of an element, for the countdown in `enhance.js`.
+
+        `data-<name>` is the form for most numbers. Each other category of `Intl.PluralRules` that occurs from `least`
+        on has one that is named after it: `data-few` beside `data-text`, `data-minutes-few` beside `data-minutes`.
+        """
+        forms: dict[str, str] = {}
+        for number in _COUNTED[least - 1 :]:
+            category = self.locale.plural_form(number)
+            if category not in forms:
+                forms[category] = self.form(number).replace('"', "&quot;")
+        usual = forms.pop("other", "") or forms.pop("many")
+        named = {name: usual}
+        named |= {category if name == "text" else f"{name}-{category}": text for category, text in forms.items()}
+        return Markup("".join(f' data-{key}="{text}"' for key, text in named.items()))  # noqa: S704 - as above

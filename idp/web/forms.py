@@ -9,9 +9,10 @@ from idp.web.http import current_request
 
 
 class Form(wtforms.Form):  # type: ignore[misc]
-    """A form with French error texts, filled from the body of a POST, never from the query string.
+    """A form that is filled from the body of a POST, never from the query string.
 
-    `idp.web.security` checks its form token before the view runs.
+    `idp.web.security` checks its form token before the view runs. A form that is shown again in another language is
+    filled too, and not judged.
     """
 
     class Meta:
@@ -21,7 +22,8 @@ class Form(wtforms.Form):  # type: ignore[misc]
 
     def __init__(self) -> None:
         request = current_request()
-        super().__init__(request.fields if request.method == "POST" else None)
+        is_filled = request.method == "POST" or request.shows_again
+        super().__init__(request.fields if is_filled else None)
 
 
 class PlainField(StringField):  # type: ignore[misc]
@@ -41,7 +43,7 @@ class SecretField(StringField):  # type: ignore[misc]
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """Keep at most 2,000 characters: more than any rule accepts, so that a longer password stays invalid."""
-        self.data = valuelist[0][:2000] if valuelist else ""
+        self.data = valuelist[0][:2000] if valuelist and not current_request().shows_again else ""
 
     def _value(self) -> str:
         return ""

@@ -59,6 +59,7 @@ class Request:
         takes_files: Whether the page of this path takes forms with files.
         max_body: How many bytes of the body are read, at most.
         browser_cookie: The browser cookie (`idp.web.browser`), once it was asked for.
+        shows_again: Whether it only shows a form again, with what was typed, in another language.
     """
 
     id = ""
@@ -66,6 +67,7 @@ class Request:
     takes_files = False
     max_body = MAX_BODY
     browser_cookie: Any = None
+    shows_again = False
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ

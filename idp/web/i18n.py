@@ -1,23 +1,21 @@
-"""Languages: French is the source. The choice: `ui_locales` (OpenID Connect Core 3.1.2.1), cookie, then browser."""
+"""Texts and dates in the language of a page or mail."""
 
 import re
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date
-from flask import Flask, request
-from flask_babel import Babel, get_locale, gettext, ngettext
-from werkzeug.datastructures import LanguageAccept
-from werkzeug.http import parse_accept_header
+from flask import Flask
+from flask_babel import Babel, get_locale, get_translations
 
+from idp import languages
 from idp.clock import PARIS, day_of
+from idp.languages import SOURCE
 from idp.paths import TRANSLATIONS
-from idp.web.http import current_request, has_request
-
-LANGUAGES = ("fr",)
-"""Languages with complete translations."""
+from idp.web import durations
+from idp.web.languages import menu
+from idp.web.languages.choice import choose_language
 
 _NO_BREAK = "\u00a0"
 _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
@@ -29,78 +27,82 @@ def french_spacing(text: str) -> str:
     return _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
 
 
+def spacing(text: str) -> str:
+    """Return `text` with `french_spacing` if the page is in French; translators write the spaces of their language."""
+    return french_spacing(text) if language() == SOURCE else text
+
+
 def _gettext(message: str) -> str:
-    text = gettext(message)
-    return french_spacing(text) if _language() == "fr" else text
+    return spacing(get_translations().ugettext(message))
 
 
 def _ngettext(singular: str, plural: str, n: int) -> str:
-    text = ngettext(singular, plural, n)
-    return french_spacing(text) if _language() == "fr" else text
+    """Return a plural form without its values, which Jinja puts in."""
+    return spacing(get_translations().ungettext(singular, plural, n))
 
 
-def _language() -> str:
-    return str(get_locale() or "fr").split("_", maxsplit=1)[0]
+def _plurals(singular: str, plural: str) -> durations.Plurals:
+    return durations.Plurals(get_locale() or Locale(SOURCE), lambda n: _ngettext(singular, plural, n))
 
 
-def choose_locale() -> str:
-    """Return the preferred language of the request, or French."""
-    if not has_request():
-        return "fr"
-    asking = current_request()
-    requested = served(asking.arguments.get("ui_locales", "")) or served(asking.cookies.get("lang", ""))
-    if requested:
-        return requested
-    return parse_accept_header(asking.header("Accept-Language"), LanguageAccept).best_match(LANGUAGES) or "fr"
+def language() -> str:
+    """Return the language of the page or mail, as a BCP 47 tag."""
+    return str(get_locale() or SOURCE).replace("_", "-")
 
 
-def served(tags: str) -> str:
-    """Return the first of `LANGUAGES` among `tags`, separated by spaces, or an empty string."""
-    for tag in tags[:100].split():
-        if tag.partition("-")[0].lower() not in LANGUAGES:  # Babel takes a quarter of a millisecond for each other one
-            continue
-        try:
-            language = Locale.parse(tag, sep="-").language
-        except (ValueError, UnknownLocaleError):
-            continue
-        if language in LANGUAGES:
-            return language
-    return ""
-
-
-def _language_url(code: str) -> str:
-    """Return the link to this page in another language; it keeps the other parameters."""
-    return f"?{urlencode({**request.args.to_dict(), 'ui_locales': code})}"
+def _locale() -> str:
+    return languages.locale_name(choose_language())
 
 
 def day(instant: datetime | date) -> str:
     """Return a day, or the day of an instant in Paris: « 24 novembre 2026 »."""
     local = day_of(instant) if isinstance(instant, datetime) else instant
-    text = format_date(local, "d MMMM y", locale=_language())
-    return text.replace("1 ", "1er ", 1) if local.day == 1 and _language() == "fr" else text
+    own = language()
+    if own == SOURCE:
+        text = format_date(local, "d MMMM y", locale=SOURCE)
+        return text.replace("1 ", "1er ", 1) if local.day == 1 else text
+    pattern = "d MMMM y" if own == "en" else "long"  # the plain English of Babel is that of the United States
+    return format_date(local, pattern, locale=languages.locale_name(own))
 
 
 def hour(instant: datetime) -> str:
-    """Return the time in Paris: « 20 h 42 »."""
+    """Return the time in Paris: « 20 h 42 », in other languages 20:42."""
     local = instant.astimezone(PARIS)
-    return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local.minute:02d}"
+    if language() == SOURCE:
+        return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local.minute:02d}"
+    return f"{local.hour:02d}:{local.minute:02d}"
 
 
-def configure(app: Flask) -> None:
-    """Configure the languages of `app`, and the template filters for dates."""
+def left_to_right(text: str) -> str:
+    """Return a telephone number or French words so that they keep their direction in a text from right to left.
+
+    Plain texts need it; a page has an element with a direction. Numbers with spaces would change their order.
+    """
+    return f"\u2066{text}\u2069" if text and languages.direction(language()) == "rtl" else text
+
+
+def configure(app: Flask, *, french_only: bool = False) -> None:
+    """Configure the languages of `app`, and the template filters for dates.
+
+    Args:
+        app: the application.
+        french_only: whether all pages are in French, as the desk's are.
+    """
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(TRANSLATIONS))
-    app.config.setdefault("BABEL_DEFAULT_LOCALE", "fr")
-    babel.init_app(app, locale_selector=choose_locale)
+    app.config.setdefault("BABEL_DEFAULT_LOCALE", SOURCE)
+    babel.init_app(app, locale_selector=(lambda: SOURCE) if french_only else _locale)
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(day=day, hour=hour, spacing=french_spacing)
+    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing, ltr=left_to_right)
+    app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
+    if not french_only:
+        menu.configure(app)
 
     @app.context_processor
-    def languages() -> dict[str, Any]:
-        locale = Locale.parse(_language())
+    def shown() -> dict[str, Any]:
+        own = language()
         return {
-            "locale": locale.language,
-            "direction": locale.text_direction,
-            "languages": [(code, (Locale.parse(code).display_name or code).capitalize()) for code in LANGUAGES],
-            "language_url": _language_url,
+            "locale": own,
+            "direction": languages.direction(own),
+            "languages": [] if french_only else [(code, languages.OWN_NAMES[code]) for code in languages.OFFERED],
         }

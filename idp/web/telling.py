@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _
 from markupsafe import Markup, escape
 
 from idp.services import services
-from idp.web.i18n import french_spacing
+from idp.web.i18n import left_to_right, spacing
 from idp.web.theme import phone_link
 
 
@@ -37,15 +37,15 @@ def sentence(schools: Sequence[Tellable], *, named: bool = True) -> str:
     informed, others = _by_mail(schools)
     parts = [_informed(informed, named=named)] if informed else []
     if others or not informed:
-        places = [", ".join(filter(None, (entry["name"], entry["phone"]))) for entry in others] if named else []
+        places = [_plain_place(entry) for entry in others] if named else []
         parts.append(_to_inform(placed=bool(places)) % {"where": " ; ".join(places)})
-    return french_spacing(" ".join(parts))
+    return spacing(" ".join(parts))
 
 
 def on_page(schools: Sequence[Tellable], *, named: bool = True) -> Markup:
     """Return `sentence` for a page: telephones are links, and the help line is added if no telephone is known."""
     informed, others = _by_mail(schools)
-    parts = [escape(french_spacing(_informed(informed, named=named)))] if informed else []
+    parts = [escape(spacing(_informed(informed, named=named)))] if informed else []
     if others or not informed:
         places = [_place(entry) for entry in others] if named else []
         where = Markup("\u00a0; ").join(places)
@@ -78,8 +78,12 @@ def _informed(schools: Sequence[Tellable], *, named: bool) -> str:
 def _to_inform(*, placed: bool) -> str:
     """Return whom the reader must inform; if `placed`, with a placeholder for schools and telephones."""
     if placed:
-        return french_spacing(str(_("Dites-le au secrétariat : %(where)s.")))
+        return spacing(str(_("Dites-le au secrétariat : %(where)s.")))
     return str(_("Dites-le au secrétariat de l’établissement de votre enfant."))
+
+
+def _plain_place(school: Tellable) -> str:
+    return ", ".join(filter(None, (school["name"], left_to_right(school["phone"]))))
 
 
 def _place(school: Tellable) -> Markup:
@@ -98,5 +102,5 @@ def _help_line() -> list[Markup]:
     number = services().settings.support_phone
     if not number:
         return []
-    text = Markup(french_spacing(str(_("Assistance aux familles : %(phone)s."))))  # noqa: S704 - our own sentence
+    text = Markup(spacing(str(_("Assistance aux familles : %(phone)s."))))  # noqa: S704 - our own sentence
     return [text % {"phone": _phone(number)}]

@@ -13,7 +13,7 @@ from tests.architecture.tree import pages, shown, templates
 from tests.databases import settings_for
 from tests.rows import each_row
 
-_TRANSLATES = {"_", "gettext", "ngettext"}
+_TRANSLATES = {"_", "gettext", "ngettext", "plurals"}
 _SPOKEN = re.compile(r"\b(?:alt|aria-label|aria-description|placeholder|title|summary)\s*=\s*([\"'])(.*?)\1", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ATTRIBUTE = re.compile(r"[\w-]+=\"[^\"]*\"")  # a macro may output attributes without their tag

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp import languages
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -29,6 +30,15 @@ def test_every_endpoint_declares_what_it_needs(desk: Flask) -> None:
 def test_a_stranger_is_led_to_the_sign_in_and_back(visitor: FlaskClient) -> None:
     answer = visitor.get("/ma-securite")
     assert answer.headers["Location"] == "/connexion?suite=%2Fma-securite"
+
+
+def test_the_desk_is_french_whatever_the_browser_asks_for(
+    visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(languages, "OFFERED", ("fr", "en"))
+    page = visitor.get("/connexion?langue=en&ui_locales=en", headers={"Accept-Language": "en"})
+    assert '<html lang="fr"' in page.text
+    assert "lang=" not in str(page.headers.getlist("Set-Cookie"))
 
 
 @pytest.mark.parametrize("role", list(Role))

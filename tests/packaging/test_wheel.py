@@ -60,9 +60,9 @@ def served(installed: Installed) -> Iterator[None]:
 
 
 def sources(folder: str) -> set[str]:
-    """Return the files of a source folder."""
-    paths = CHECKOUT.joinpath(folder).rglob("*")
-    return {p.relative_to(CHECKOUT).as_posix() for p in paths if p.is_file() and "__pycache__" not in p.parts}
+    """Return the files of a source folder, without what is compiled."""
+    paths = (path for path in CHECKOUT.joinpath(folder).rglob("*") if path.is_file())
+    return {p.relative_to(CHECKOUT).as_posix() for p in paths if p.suffix not in {".pyc", ".mo"}}
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built) -> None:
@@ -72,7 +72,10 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
         described = archive.read(metadata).decode()
         assert archive.read("idp/constraints.txt") == (CHECKOUT / "constraints.txt").read_bytes()
     data = {f"idp/{name}" for folder in DATA for name in sources(folder)} | {"idp/constraints.txt"}
-    assert names == sources("idp") | data
+    catalogues = {name for name in sources("idp") if name.startswith("idp/translations/")}
+    compiled = {name.removesuffix("po") + "mo" for name in catalogues if name.endswith(".po")}
+    assert compiled
+    assert names == sources("idp") - catalogues | compiled | data
     assert f"\nVersion: {__version__}\n" in described
     assert "\nLicense-Expression: EUPL-1.2\n" in described
     assert "\nRequires-Python: >=3.11\n" in described
@@ -82,6 +85,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
+    expected |= {"hatch_build.py"}
     expected |= {"CONTRIBUTING.md", "PKG-INFO"}
     for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
         expected |= sources(folder)

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
+from idp.languages import OFFERED
 from idp.oidc.claims.standard import with_changes
 from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
@@ -47,7 +48,7 @@ EVERY_WAY = {
     "prompt_values_supported": {"none", "login", "consent", "select_account"},
     "display_values_supported": {"page"},
     "claim_types_supported": {"normal"},
-    "ui_locales_supported": {"fr"},
+    "ui_locales_supported": set(OFFERED),
     "acr_values_supported": {
         "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
         "urn:scolarite-services:acr:password-known-device",

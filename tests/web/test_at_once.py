@@ -12,11 +12,11 @@ from sqlalchemy import select, text
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db, release_connection, unit_of_work
+from idp.languages import first_offered
 from idp.operations import proxies
 from idp.services import services_of
 from idp.throttle import limits
 from idp.waiting import WouldWaitError, without_waiting
-from idp.web import i18n
 from idp.web.door.door import Door
 from idp.web.http import Request, Response
 from tests.builders import PASSWORD, Build
@@ -171,5 +171,5 @@ def test_unknown_languages_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) ->
         return parse(tag, sep=sep)
 
     monkeypatch.setattr(Locale, "parse", note)
-    assert i18n.served("xx yy-ZZ qq fr-CA") == "fr"
-    assert looked_up == ["fr-CA"]
+    assert first_offered("xx yy-ZZ qq fr-CA") == "fr"
+    assert not looked_up

@@ -3,9 +3,11 @@
 import re
 from html import unescape
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp import languages
 from idp.web.i18n import french_spacing
 from tests.activation.steps import activate
 from tests.builders import Build
@@ -21,8 +23,24 @@ def _words(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", " ", body).replace("\n", " "))
 
 
-def test_every_page_spaces_its_punctuation_as_french_does(app: Flask, build: Build) -> None:
+def _check_menu(name: str, page: str) -> None:
+    """Check that a page offers each language by its own name, with buttons of its form if it has fields."""
+    menu = page.partition('<details class="langs">')[2].partition("</details>")[0]
+    assert re.findall(r">([^<>]+)</(?:a|button)>", menu) == ["Français", "English", "العربية"], name
+    has_fields = re.search(r"<form\b[^>]* novalidate>", page) is not None
+    assert ('name="langue"' in menu) == has_fields, name
+    if has_fields:
+        assert page.count('id="saisie"') == 1, name
+        first = re.findall(r'<button\b[^>]*form="saisie"[^>]*>', page)[0]
+        assert "langue" not in first, f"{name}: the key Enter presses the first button of a form"
+
+
+def test_every_page_spaces_its_punctuation_as_french_does_and_has_the_menu_of_languages(
+    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(languages, "OFFERED", ("fr", "en", "ar"))
     for name, page in pages(app, build):
+        _check_menu(name, page.text)
         words = re.sub(r" +", " ", re.sub(r"(?<=\S) +(?=</)", "", _words(page.text)))
         assert not _LOOSE.search(words), (name, _LOOSE.search(words), words)
         assert not _UNSPACED.search(words), (name, _UNSPACED.search(words))
@@ -46,6 +64,6 @@ def test_spaces_are_added_before_french_punctuation_alone() -> None:
 
 
 def test_an_unknown_language_gives_french(browser: FlaskClient) -> None:
-    for wish in ("en", "ar", "tlh", "fr-FR-u-x", "x" * 200, "-", "en_US.UTF-8", "fr fr fr", "\x00"):
+    for wish in ("de", "he", "tlh", "fr-FR-u-x", "x" * 200, "-", "en_US.UTF-8", "fr fr fr", "\x00"):
         page = browser.get("/connexion", query_string={"ui_locales": wish}, headers={"Accept-Language": "de"})
         assert '<html lang="fr" dir="ltr">' in page.text

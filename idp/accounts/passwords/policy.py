@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from flask_babel import lazy_gettext as _
+from flask_babel import lazy_ngettext
 from flask_babel.speaklater import LazyString
 
 from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH, fold_provisional, looks_provisional, normalise
@@ -88,7 +89,11 @@ def check_password(
         HasherBusyError: from `person.is_provisional`, if its hash could not be computed in time.
     """
     if len(password) > MAX_PASSWORD_LENGTH:
-        message = _("Ce mot de passe dépasse %(count)s caractères. Prenez-en un plus court.", count=MAX_PASSWORD_LENGTH)
+        message = lazy_ngettext(
+            "Ce mot de passe dépasse %(num)s caractère. Prenez-en un plus court.",
+            "Ce mot de passe dépasse %(num)s caractères. Prenez-en un plus court.",
+            MAX_PASSWORD_LENGTH,
+        )
         return [Fault(FaultCode.TOO_LONG, message)]
     if _is_provisional(password, person):
         message = _("C’est le mot de passe provisoire du courrier. Choisissez-en un autre, connu de vous seul.")
@@ -97,7 +102,11 @@ def check_password(
     faults = []
     # Both lengths: NFKC composes twelve code points to six é, and expands one ligature to eighteen letters.
     if min(len(password), len(text)) < min_length:
-        message = _("Il faut %(count)s caractères au moins. Ajoutez un mot : les espaces comptent.", count=min_length)
+        message = lazy_ngettext(
+            "Il faut %(num)s caractère au moins. Ajoutez un mot : les espaces comptent.",
+            "Il faut %(num)s caractères au moins. Ajoutez un mot : les espaces comptent.",
+            min_length,
+        )
         faults.append(Fault(FaultCode.TOO_SHORT, message))
     faults += _personal_faults(fold(text), person)
     return faults or _guessing_faults(text, person, is_breached)

@@ -93,8 +93,7 @@ def _sentence(attempt: rules.SignIn, here: str) -> str:
 
 def act_sentence(entry: AuditEntry, words: Any) -> str:
     """Return « Le secrétariat a imprimé un courrier le 24 novembre 2026 à 10 h 12. » for an entry."""
-    who = acts.actor(entry.details)
-    return str(gettext("%(who)s %(what)s %(when)s.", who=who, what=words, when=instant_in_words(entry.at)))
+    return str(words) % {"who": acts.actor(entry.details), "when": instant_in_words(entry.at)}
 
 
 def _capital(text: str) -> str:

@@ -14,6 +14,7 @@ from functools import partial
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
+from idp.languages import first_offered
 from idp.oidc.authorization import pushed_requests, request_object
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.authorization.responses import FORM_POST, RESPONSE_MODES
@@ -23,7 +24,6 @@ from idp.oidc.client_auth import client as clients
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.parameters import ParameterError, parse
 from idp.oidc.tokens.id_token_hint import read_id_token
-from idp.web import i18n
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 PARAMETERS = frozenset(
@@ -218,7 +218,7 @@ def _check_rest(
         claims=claims_request.serialize(),
         response_mode=_response_mode(parameters),
         jkt=check_dpop_jkt(parameters),
-        ui_locales=i18n.served(parameters.get("ui_locales", "")),
+        ui_locales=first_offered(parameters.get("ui_locales", "")),
     )
 
 

@@ -152,7 +152,17 @@ _CLASSES: Mapping[str, Any] = {
 }
 _TOKENS: Mapping[str, Any] = {"a": _l("accès court"), "r": _l("accès prolongé")}
 _SEVERITIES: Mapping[str, Any] = {"error": _l("erreur"), "warning": _l("avertissement"), "info": _l("information")}
-_LOCALES: Mapping[str, Any] = {"fr": _l("français"), "fr-FR": _l("français")}
+_LOCALES: Mapping[str, Any] = {
+    "fr-FR": _l("français"),
+    "en": _l("anglais"),
+    "ar": _l("arabe"),
+    "tr": _l("turc"),
+    "pt": _l("portugais"),
+    "es": _l("espagnol"),
+    "uk": _l("ukrainien"),
+    "ro": _l("roumain"),
+    "zh-Hans": _l("chinois simplifié"),
+}
 SCOPES: Mapping[str, Any] = {
     "openid": _l("connexion"),
     "profile": _l("nom et prénom"),

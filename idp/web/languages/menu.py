@@ -1,0 +1,66 @@
+"""The menu of languages on each page.
+
+A page without a form has links, which lead back to the page without their parameter. A page with a form has buttons of
+that form, so that it is shown again with what was typed, but without passwords. It is answered as a GET: whatever the
+form does, a change of language does not do it.
+"""
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from flask import Flask, current_app, request
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from idp.web import declarations
+from idp.web.http import current_request
+from idp.web.languages import choice
+from idp.web.redirects import see_other
+
+
+def configure(app: Flask) -> None:
+    """Let the pages of `app` change their language. It comes after the check of the form token."""
+    app.before_request(_change)
+    app.after_request(_remember)
+
+
+def url(language: str) -> str:
+    """Return the link to this page in another language; it keeps the other parameters."""
+    return f"?{urlencode({**_other_parameters(), choice.NAME: language})}"
+
+
+def _change() -> WerkzeugResponse | None:
+    """Redirect a link of the menu; prepare a form to be shown again."""
+    is_program = request.blueprint in declarations.of(current_app).exempt
+    if request.url_rule is None or is_program or not choice.asked():
+        return None
+    if request.method in {"GET", "HEAD"}:
+        query = urlencode(_other_parameters())
+        return see_other(quote(request.path) + (f"?{query}" if query else ""))
+    _show_again()
+    return None
+
+
+def _other_parameters() -> dict[str, str]:
+    return {name: value for name, value in request.args.items() if name != choice.NAME}
+
+
+def _show_again() -> None:
+    """Answer a form as a GET of its page.
+
+    Raises:
+        MethodNotAllowed: the form has no page of its own; none of ours has the menu.
+    """
+    adapter = current_app.create_url_adapter(request)
+    if adapter is None:
+        return
+    request.url_rule, values = adapter.match(method="GET", return_rule=True)
+    request.view_args = dict(values)
+    request.method = "GET"
+    asking = current_request()
+    asking.method, asking.shows_again = "GET", True
+
+
+def _remember(response: Any) -> Any:
+    if language := choice.asked():
+        choice.keep(response, language)
+    return response

@@ -1,0 +1,154 @@
+"""The catalogues of idp/translations/: complete, and true to their source (docs/traduire.md)."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from gettext import c2py
+
+import pytest
+from babel import Locale
+from babel.messages import Catalog, Message
+
+from idp import languages
+from idp.paths import TRANSLATIONS
+from tests import catalogues
+from tests.rows import each_row
+
+_PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}|%%")
+_TAG = re.compile(r"</?\w[^<>]*>|&\w+;")
+_QUOTED = re.compile(r"« ?([^«»]+?) ?»")
+_NUMBER = {"%(num)s", "{n}"}
+_SAME_AS_FRENCH = {
+    # Names, codes and punctuation: what no language writes otherwise.
+    "%(name)s : %(username)s",
+    '%(name)s : <strong style="font-size:19px">%(username)s</strong>',
+    "%(what)s : %(result)s",
+    '%(school)s : <a class="tel ltr" href="%(url)s">%(phone)s</a>',
+    "%(day)s à %(hour)s",
+}
+_SAME_IN = {
+    # Words that a language writes as French does, looked at one by one.
+    "en": {"Parent", "Contact", "une minute", "%(num)s minutes"},
+    "ro": {"Contact"},
+}
+_LOCALES = catalogues.locales()
+
+
+@cache
+def catalogue(locale: str) -> Catalog:
+    return catalogues.read(catalogues.path_of(locale), locale)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The texts of the code and the templates, as they are now."""
+    template = tmp_path_factory.mktemp("source") / "messages.pot"
+    catalogues.extract(template)
+    return catalogues.read(template)
+
+
+def messages(locale: str) -> Iterator[Message]:
+    return (message for message in catalogue(locale) if message.id)
+
+
+def forms(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text or ())
+
+
+def is_translated(message: Message) -> bool:
+    return all(forms(message.string))
+
+
+def name_of(message: Message) -> str:
+    return forms(message.id)[-1][:70]
+
+
+def test_there_is_a_catalogue_for_each_language_and_no_other() -> None:
+    assert {path.name for path in TRANSLATIONS.iterdir() if path.is_dir()} == set(_LOCALES)
+    assert [locale for locale in _LOCALES if str(Locale.parse(locale)) != locale] == []
+    assert set(languages.OFFERED) <= set(languages.OWN_NAMES)
+
+
+@each_row("locale", _LOCALES)
+def test_the_catalogue_has_the_texts_of_the_source(source: Catalog, locale: str) -> None:
+    """If it fails: `make translations`, then translate what is new."""
+    assert {forms(message.id) for message in messages(locale)} == {forms(m.id) for m in source if m.id}
+
+
+def test_a_language_that_is_offered_has_every_text() -> None:
+    offered = [languages.locale_name(language) for language in languages.OFFERED if language != languages.SOURCE]
+    assert [(locale, name_of(m)) for locale in offered for m in messages(locale) if not is_translated(m)] == []
+
+
+@each_row("locale", _LOCALES)
+def test_no_text_is_fuzzy_or_obsolete(locale: str) -> None:
+    assert [name_of(message) for message in messages(locale) if message.fuzzy] == []
+    assert not catalogue(locale).obsolete
+
+
+@each_row("locale", _LOCALES)
+def test_no_text_is_left_in_french(locale: str) -> None:
+    allowed = _SAME_AS_FRENCH | _SAME_IN.get(locale, set())
+    same = (m for m in messages(locale) if set(forms(m.string)) & set(forms(m.id)) - {""})
+    assert [name_of(message) for message in same if not set(forms(message.id)) <= allowed] == []
+
+
+@each_row("locale", _LOCALES)
+def test_placeholders_and_tags_are_those_of_the_source(locale: str) -> None:
+    assert list(_changed(catalogue(locale))) == []
+
+
+@each_row("locale", _LOCALES)
+def test_a_plural_form_for_several_numbers_says_the_number(locale: str) -> None:
+    """The Ukrainian form for one is also that for twenty-one."""
+    assert list(_without_number(catalogue(locale))) == []
+
+
+@each_row("locale", _LOCALES)
+def test_a_button_is_quoted_by_its_name(locale: str) -> None:
+    """« Touchez « Se connecter » » names the button as the page does."""
+    names = {m.id: m.string for m in messages(locale) if isinstance(m.id, str) and isinstance(m.string, str)}
+    wrong = [
+        f"{text[:50]} … {quoted}"
+        for text, translated in names.items()
+        for quoted in _QUOTED.findall(text)
+        if translated and names.get(quoted) and names[quoted] not in translated
+    ]
+    assert wrong == []
+
+
+def test_the_checks_find_what_they_look_for() -> None:
+    catalog = Catalog("uk")
+    catalog.add("Il reste %(num)s <b>jour</b>", string="Залишилося <b>%(num)s день</b>")
+    catalog.add("Pour %(name)s", string="Для %(nom)s")
+    catalog.add("<b>Oui</b>", string="Так")
+    catalog.add(("une heure", "%(num)s heures"), string=("година", "%(num)s години", "%(num)s годин"))
+    assert [text for text, _ in _changed(catalog)] == ["Pour %(name)s", "<b>Oui</b>"]
+    assert list(_without_number(catalog)) == [("%(num)s heures", 0)]
+
+
+def _parts(message: Message, text: str) -> Counter[str]:
+    """Return the placeholders and tags of a text; of plural forms without the number, which is looked at below."""
+    parts = Counter([*_PLACEHOLDER.findall(text), *_TAG.findall(text)])
+    return parts - Counter({number: parts[number] for number in _NUMBER if message.pluralizable})
+
+
+def _changed(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """Yield each translation whose placeholders or tags are not those of its source."""
+    for message in (message for message in catalog if message.id):
+        expected = [_parts(message, text) for text in forms(message.id)]
+        for text in filter(None, forms(message.string)):
+            stray = '"' in _TAG.sub("", text) or text != text.strip()
+            if stray or _parts(message, text) not in expected:
+                yield name_of(message), text
+
+
+def _without_number(catalog: Catalog) -> Iterator[tuple[str, int]]:
+    """Yield each plural form that is for several numbers and does not hold the number."""
+    uses = Counter(map(c2py(catalog.plural_expr), range(201)))
+    for message in (message for message in catalog if message.pluralizable):
+        number = _NUMBER & set(_PLACEHOLDER.findall(message.id[1]))
+        for index, text in enumerate(forms(message.string)):
+            if text and uses[index] > 1 and not number <= set(_PLACEHOLDER.findall(text)):
+                yield name_of(message), index

@@ -1,0 +1,143 @@
+"""The menu of languages: it keeps what was typed, does nothing else, and is remembered."""
+
+import re
+from html import unescape
+
+import pytest
+from babel import Locale
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp import languages
+from idp.accounts.models import Account
+from idp.db import db
+from idp.web.durations import Plurals
+from tests.activation.steps import EMAIL, activate, open_activation
+from tests.builders import PASSWORD, Build
+from tests.email_confirmation.post import html_of, post_office
+from tests.pages import follow, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+SECRET = "girafe brouette tilleul ardoise"
+
+
+@pytest.fixture(autouse=True)
+def offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two languages beside French, whatever the product offers: their texts may be French here."""
+    monkeypatch.setattr(languages, "OFFERED", ("fr", "en", "ar"))
+
+
+def language(page: TestResponse) -> tuple[str, str]:
+    match = re.search(r'<html lang="([^"]+)" dir="([^"]+)"', page.text)
+    assert match
+    return match[1], match[2]
+
+
+def typed(page: TestResponse, name: str) -> str:
+    [field] = [field for field in re.findall(r"<input\b[^>]*>", page.text) if f'name="{name}"' in field]
+    match = re.search(r' value="([^"]*)"', field)
+    return unescape(match[1]) if match else ""
+
+
+def locale_of(account: Account) -> str:
+    db.session.rollback()
+    return db.session.get_one(Account, account.id, populate_existing=True).locale
+
+
+def test_a_change_of_language_keeps_the_identifier_and_does_not_sign_in(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    page = browser.get("/connexion")
+    page = submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD, langue="en")
+    assert (page.status_code, page.request.path, language(page)) == (200, "/connexion", ("en", "ltr"))
+    assert (typed(page, "identifiant"), typed(page, "mot-de-passe")) == (account.username, "")
+    assert PASSWORD not in page.text
+    assert 'class="err"' not in page.text, "nothing was judged"
+    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
+    assert language(browser.get("/connexion")) == ("en", "ltr"), "the browser remembers it"
+    assert submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD).request.path == "/mon-compte"
+    assert locale_of(account) == "en"
+
+
+def test_a_change_of_language_keeps_the_email_and_does_not_activate(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    page = submit(browser, page, nouveau=SECRET, confirmation=SECRET, mail=EMAIL, langue="ar")
+    assert (page.request.path, language(page), typed(page, "mail")) == ("/activation", ("ar", "rtl"), EMAIL)
+    assert SECRET not in page.text
+    page = submit(browser, page, nouveau=SECRET, confirmation=SECRET, mail=EMAIL)
+    assert (page.request.path, language(page), locale_of(account)) == ("/adresse/confirmation", ("ar", "rtl"), "ar")
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert mail["Content-Language"] == "ar"
+    assert '<html lang="ar" dir="rtl">' in html_of(mail)
+
+
+def test_a_form_without_its_token_does_not_come_back_filled(browser: FlaskClient) -> None:
+    page = browser.post("/connexion", data={"identifiant": "x.intrus", "langue": "en"})
+    assert "x.intrus" not in page.text
+
+
+def test_a_link_of_the_menu_leads_back_to_its_page(browser: FlaskClient, ent: RelyingParty) -> None:
+    page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, ui_locales="fr")))
+    [url] = [unescape(link) for link in re.findall(r'href="(\?[^"]+)" lang="en"', page.text)]
+    answer = browser.get(page.request.path + url)
+    assert (answer.status_code, answer.headers["Location"]) == (303, page.request.full_path)
+    page = follow(browser, answer)
+    assert language(page) == ("en", "ltr"), "the person's choice counts more than that of the ENT"
+    assert language(submit(browser, page, profil="parent")) == ("en", "ltr")
+
+
+@pytest.mark.parametrize("path", ["/connexion?langue=tlh", "/introuvable?langue=en", "/connexion?langue=fr%0d%0aX: y"])
+def test_a_strange_link_is_no_error(browser: FlaskClient, path: str) -> None:
+    answer = browser.get(path)
+    assert answer.status_code in {200, 404}
+    assert language(answer)[0] == ("en" if "=en" in path else "fr")
+
+
+def test_the_choice_of_a_signed_in_person_is_kept_for_mails(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert locale_of(account) == "fr-FR"
+    assert language(follow(browser, browser.get("/mon-compte?langue=en"))) == ("en", "ltr")
+    assert locale_of(account) == "en"
+    browser.get("/mon-compte?langue=fr")
+    assert locale_of(account) == "fr-FR"
+
+
+def test_a_mail_in_a_language_that_is_not_offered_any_more_is_french(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated(locale="tr")
+    activate(browser, account)
+    account.locale = "tr"
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert mail["Content-Language"] == "fr"
+
+
+def test_accept_language_is_read_in_the_order_of_preference(browser: FlaskClient) -> None:
+    for header, expected in (
+        ("de, en-GB;q=0.5, fr;q=0.4", "en"),
+        ("fr;q=0.4, ar-MA", "ar"),
+        ("en;q=0, de", "fr"),
+        ("*", "fr"),
+        ("é, ,;;q=x", "fr"),
+    ):
+        assert language(browser.get("/connexion", headers={"Accept-Language": header}))[0] == expected, header
+
+
+@pytest.mark.parametrize(
+    ("locale", "expected"),
+    [
+        ("fr", ' data-text="2 {n}" data-one="1 {n}"'),
+        ("zh_Hans", ' data-text="1 {n}"'),
+        ("uk", ' data-text="5 {n}" data-one="1 {n}" data-few="2 {n}"'),
+        ("ar", ' data-text="100 {n}" data-one="1 {n}" data-two="2 {n}" data-few="3 {n}" data-many="11 {n}"'),
+    ],
+)
+def test_the_script_has_the_plural_forms_of_the_language(locale: str, expected: str) -> None:
+    """Each form says here for which number it was asked first."""
+    assert Plurals(Locale.parse(locale), lambda n: f"{n} {{n}}").attributes("text") == expected
