@@ -191,9 +191,10 @@ NARROWER: dict[str, frozenset[Role]] = {
     "ents.accept": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
     "files.decline": frozenset(Role) - {Role.HEAD},
+    "jobs.cancel": frozenset(Role) - {Role.HEAD},
 }
 """Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator; the direction
-about files that wait for it."""
+about files that wait for it, and about the jobs of its team."""
 
 
 class Kept:

@@ -234,7 +234,7 @@ def _difference(
         is_nameless=is_nameless,
         files=files.made(check.id),
         by=asking.authors([check]).get(check.staff_id, ""),
-        is_own=check.staff_id == access.person().staff.id,
+        is_own=asking.is_own(check),
         again=job.CHECK.again,
         again_url=url_for("files.show"),
     )
