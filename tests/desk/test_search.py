@@ -1,5 +1,6 @@
 """What the search of the desk finds, in whose scope, and what the journal keeps."""
 
+import re
 from datetime import timedelta
 from html import unescape
 
@@ -242,6 +243,19 @@ def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str
     for text in ("6e 1", "Noémie LEROY-VANDEPUTTE", "Courrier à utiliser", "/comptes/"):
         assert text in page
     assert "@" not in page.partition("<main")[2], "no mail address"
+
+
+def test_a_dispute_is_beside_the_pupil_whom_it_is_about(colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated(children=[build.child("Abel", "ROUX"), build.child("Zoé", "ROUX")])
+    account.guardianships[0].disputed_at = now()
+    db.session.commit()
+    disputed = account.guardianships[0].child.given_name
+    rows = colleagues.signed_in().get("/recherche?q=roux").get_data(as_text=True).split("<tr>")[2:]
+    for row in rows:
+        tags = re.findall(r'class="tag \w+">([^<]+)<', row)
+        is_it = f"ROUX {disputed}<" in row
+        assert tags == (["Signalement à régler", "Lien contesté"] if is_it else ["Compte fermé"])
+    assert len(rows) == 2
 
 
 def test_each_search_is_in_the_journal_without_its_words(colleagues: Colleagues, families: dict[str, Child]) -> None:

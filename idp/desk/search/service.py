@@ -54,6 +54,13 @@ class Guardian:
     """Whether it is suspended only until the head has decided about a new guardian."""
     is_excluded: bool = False
     """Whether the school ended the tie to the pupil of the row."""
+    is_disputed: bool = False
+    """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
+
+    @property
+    def is_disputed_elsewhere(self) -> bool:
+        """Whether the account is closed because the tie to another pupil is disputed."""
+        return self.standing is Standing.DISPUTED and not self.is_disputed
 
 
 @dataclass(frozen=True)
@@ -327,6 +334,7 @@ def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]
             is_suspended=tie.is_suspended_at(moment),
             is_waiting=is_waiting,
             is_excluded=tie.is_excluded,
+            is_disputed=tie.is_disputed,
         )
         grouped[tie.child_id].append(shown)
     return grouped
@@ -336,6 +344,6 @@ def _guardians(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     by_key = {account.id: account for account in accounts}
     disputed = disputes.disputed_among(by_key) if by_key else set()
     return {
-        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)))
+        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)), is_disputed=key in disputed)
         for key, account in by_key.items()
     }
