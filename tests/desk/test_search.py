@@ -105,6 +105,7 @@ def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "
         ("fatou.diop@exemple.fr", "jean"),
         ("cm2", "jean"),
         ("legall", "anne"),
+        ("lɛ gall", "anne"),
         ("le gall", "anne"),
         ("6e 10", "anne"),
         ("6ème 10", "anne"),

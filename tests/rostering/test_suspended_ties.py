@@ -241,6 +241,8 @@ def names(civility: str, given: str, family: str, birth: str = "", key: str = ""
         (INITIAL, names("", "Jean", "N’GUESSAN"), Likeness.NONE),
         (INITIAL, names("", "Karim", "N’DIAYE"), Likeness.NONE),
         (SHORT, names("", "Lea", "Ba"), Likeness.SAME),
+        (SHORT, names("", "Lɛa", "Ɓa"), Likeness.SAME),
+        (TYPED, names("M.", "Jɛan-Pierre", "MARCHANƊ"), Likeness.SAME),
         (SHORT, names("", "Lia", "Ba"), Likeness.NONE),
         (SHORT, names("", "Léa", "Da"), Likeness.NONE),
     ],
