@@ -12,6 +12,7 @@ from idp.audit.desk_events import FamiliesSearched
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.search import service
 from idp.desk.staff.models import Role, StaffAccount
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
@@ -60,6 +61,14 @@ def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "
     assert page.status_code == 200
     html = page.get_data(as_text=True)
     return [piece.partition('"')[0] for piece in html.split('scope="row"><a href="/familles/')[1:]]
+
+
+@each_row("typed", ["vandeputte", "leroyvandepute", "noemie leroy"])
+def test_a_word_of_many_people_is_found_in_a_school(
+    colleagues: Colleagues, families: dict[str, Child], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setattr(service, "_AT_ONCE", 1)
+    assert names(colleagues.signed_in(), typed) == [str(families["malo"].id)]
 
 
 @each_row(
