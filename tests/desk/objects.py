@@ -108,6 +108,17 @@ def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
     return ids
 
 
+def _proposed_change(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an ENT of which a change waits for the académie."""
+    ids, operator = _ent(colleagues, uai), colleagues.person()
+    client = db.session.get_one(Client, ids["key"])
+    colleagues.grant(operator, Role.ENT_OPERATOR, client_id=client.client_id)
+    asked = {"asked_at": now().isoformat(), "by": str(operator.id), "hosts": [], "metadata": {"name": "Autre"}}
+    client.pending_metadata = asked
+    db.session.commit()
+    return ids
+
+
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
     """Make a notice about a tie that is disputed."""
     account = _guardian(colleagues, uai)
@@ -145,11 +156,14 @@ OBJECTS: dict[str, Make] = {
     "enrolment.begin_code": _invitation,
     "ents.accept": _waiting_ent,
     "ents.detail": _ent,
+    "ents.accept_change": _proposed_change,
     "ents.draft": _ent,
     "ents.edit": _ent,
     "ents.publish": _ent,
+    "ents.read_change": _proposed_change,
     "ents.read_charter": _ent,
     "ents.refuse": _waiting_ent,
+    "ents.refuse_change": _proposed_change,
     "ents.secret": _ent,
     "ents.trial": _ent,
     "ents.write_charter": _ent,
@@ -189,7 +203,10 @@ NOT_WHOLE = frozenset({"files.compare", "files.decline", "files.import_"})
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
 NARROWER: dict[str, frozenset[Role]] = {
     "ents.accept": frozenset({Role.ENT_OPERATOR}),
+    "ents.accept_change": frozenset({Role.ENT_OPERATOR}),
+    "ents.read_change": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
+    "ents.refuse_change": frozenset({Role.ENT_OPERATOR}),
     "files.decline": frozenset(Role) - {Role.HEAD},
     "jobs.cancel": frozenset(Role) - {Role.HEAD},
 }

@@ -110,11 +110,11 @@ def test_a_file_is_for_the_post_that_asked(
             db.session.query(StaffRole).filter_by(id=role).update({"ended_at": moment})
 
     def end_meanwhile(key: uuid.UUID) -> tuple[Job, Kind]:
-        row = found(key)
+        row = get_job(key)
         set_end(former, now())
         return row
 
-    found = asking.get
+    get_job = asking.get
     with monkeypatch.context() as patch:
         patch.setattr(asking, "get", end_meanwhile)
         assert post(browser, path, "/ma-securite").status_code == 303
