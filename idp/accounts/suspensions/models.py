@@ -19,6 +19,8 @@ class Wait(enum.StrEnum):
     """Another person's access to the same pupil is suspended."""
     ALIKE = "alike"
     """The person has nearly the names of a person whose access to another pupil of the school is suspended."""
+    CHECK = "check"
+    """The person and the pupil, both new, have the names of a suspended person and the pupil in another school."""
 
 
 class Suspension(UuidKey, Base):

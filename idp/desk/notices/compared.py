@@ -51,6 +51,8 @@ def people(notice: SchoolNotice) -> list[Compared]:
     if notice.kind != Kind.GUARDIAN_WAITS.value or notice.settled_at is not None:
         return []
     rows = waiting.of_account(notice.account_id, notice.school_id, now())
+    if rows and all(row.wait == Wait.CHECK for row in rows):
+        return []  # the suspended person is of another school
     pupils = db.session.scalars(select(Child).where(Child.id.in_([row.child_id for row in rows]))).all()
     by_names = {row.child_id for row in rows if row.wait == Wait.ALIKE}
     person = digested(db.session.get_one(Account, notice.account_id))

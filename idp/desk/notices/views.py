@@ -131,7 +131,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         compared=compared.people(row),
         form=form,
         error=error,
-        consequence=consequences[chosen],
+        consequence=dict(item.answers)[chosen],
         choices=_choices(children),
         renames=renames,
     )

@@ -72,6 +72,10 @@ _ALIKE = _l(
     "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
     "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
 )
+_CHECK = _l(
+    "Votre fichier donne à %(children)s, qui est nouveau, un nouveau responsable : %(name)s. La direction doit le "
+    "vérifier. En attendant, cette personne n’a pas accès à l’élève."
+)
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
 WORDS: Mapping[Kind, Words] = {
@@ -333,7 +337,31 @@ WORDS: Mapping[Kind, Words] = {
 def of_wait(wait: Wait) -> Words:
     """Return the words of a notice about a guardian who waits, by the reason."""
     words = WORDS[Kind.GUARDIAN_WAITS]
-    return words if wait is Wait.NEW_GUARDIAN else replace(words, meaning=_ALIKE)
+    if wait is Wait.ALIKE:
+        return replace(words, meaning=_ALIKE)
+    return words if wait is Wait.NEW_GUARDIAN else _of_check(words)
+
+
+def worded(answers: Mapping[Answer, Consequence], words: Words) -> dict[Answer, Consequence]:
+    """Return answers as the words of a notice have them."""
+    return {answer: words.answers.get(answer, consequence) for answer, consequence in answers.items()}
+
+
+def _of_check(words: Words) -> Words:
+    """Return the words about a person whom the head has to check; they do not say that anybody is suspended."""
+    admit, keep_out = words.answers[Answer.ADMIT], words.answers[Answer.KEEP_OUT]
+    answers = {
+        Answer.ADMIT: replace(
+            admit,
+            label=_l("C’est un responsable de l’élève : %(name)s peut entrer"),
+            before=_l("%(name)s a accès à l’élève tout de suite."),
+        ),
+        Answer.KEEP_OUT: replace(keep_out, label=_l("C’est à refuser : %(name)s reste dehors")),
+    }
+    check = _l(
+        "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."
+    )
+    return replace(words, meaning=_CHECK, check=check, answers=answers)
 
 
 OVER = Consequence(
