@@ -10,7 +10,7 @@ from idp.config import Settings
 from idp.desk import access, menu
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
-from idp.desk.ents import acceptance_views, charter_views
+from idp.desk.ents import acceptance_views, charter_views, proposal_views
 from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import views as families
@@ -45,7 +45,7 @@ from idp.paths import TEMPLATES
 from idp.services import services
 from idp.web import declarations, http, security
 
-_JOINED = (letter_links, suspension_links, people_links, acceptance_views, charter_views, prints_again)
+_JOINED = (letter_links, suspension_links, people_links, acceptance_views, proposal_views, charter_views, prints_again)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),

@@ -20,8 +20,8 @@ _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 
 _PHONETIC = range(0x0250, 0x02B0), range(0x1D00, 0x1DC0), range(0x2C60, 0x2C80), range(0xA720, 0xA800)
 """The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name."""
-_SCHWA = "ə"
-"""The letter of those blocks that names have: in Azeri."""
+_IN_NAMES = frozenset("əɓɗɛɔ")
+"""The letters of those blocks that names have: in Azeri; in Fula, Hausa, Ewe and Lingala. `idp.folding` folds these."""
 _ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
 """The beginnings of the names of letters that look like Latin ones, or nearly."""
 
@@ -60,4 +60,4 @@ def foreign_letter(name: str) -> str:
 
 
 def _is_phonetic(letter: str) -> bool:
-    return letter != _SCHWA and any(ord(letter) in block for block in _PHONETIC)
+    return letter not in _IN_NAMES and any(ord(letter) in block for block in _PHONETIC)

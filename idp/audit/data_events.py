@@ -99,8 +99,8 @@ class GuardianWaits(Event):
     """An import gave a pupil a new guardian, whose tie is suspended until the head of the school has decided.
 
     `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school. `wait` is `new_guardian` if
-    another person's access to the pupil is suspended, `recognised` if the names are those of a suspended person, or
-    `alike` if they are nearly those.
+    another person's access to the pupil is suspended, `recognised` if the names are those of a suspended person,
+    `alike` if they are nearly those, or `check` if the pupil is new too and the head has to check the person.
     """
 
     kind = "guardianship.waits"

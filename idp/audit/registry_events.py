@@ -60,7 +60,8 @@ class NoticeSettled(Event):
 class ClientChanged(Event):
     """An operator registered, changed, disabled or enabled a client; `change` says which.
 
-    A client that an ENT operator registers is `asked`; `accepted` is when the académie opens it.
+    A client that an ENT operator registers is `asked`; `accepted` is when the académie opens it. A change that an ENT
+    operator asks for is `proposed`, and the académie's answer `proposal accepted`.
     """
 
     kind = "client.changed"
@@ -71,9 +72,9 @@ class ClientChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientDeclined(Event):
-    """The académie refused a client that an ENT operator had registered, so that it stays disabled.
+    """The académie refused a client that an ENT operator had registered, or a change that it asked for.
 
-    `change` is `refused`.
+    `change` is `refused`, and the client stays disabled; or it is `proposal refused`.
     """
 
     kind = "client.changed"

@@ -24,6 +24,8 @@ from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import ClientMetadata, uris
 
+ASKED_BY = "by"
+"""The key of the person of the desk who asked for a change that waits; the ENT itself asked for one without it."""
 _NOT_YET = "an engineer of this service must approve the new hosts; until then the registration is as this answer says"
 
 
@@ -41,10 +43,10 @@ def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -
     if bounds.hosts:
         replace(bounds, hosts=[*bounds.hosts, *added]).check_hosts(metadata)
         return added
-    return added | (_leading_hosts(metadata) - _leading_hosts(rows.read(client)))
+    return added | (leading_hosts(metadata) - leading_hosts(rows.read(client)))
 
 
-def _leading_hosts(metadata: ClientMetadata) -> set[str]:
+def leading_hosts(metadata: ClientMetadata) -> set[str]:
     """Return the hosts of all URIs but the logo, which is shown nowhere."""
     return {host for own in _leading_uris(metadata).values() for host in sectors.hosts(own)}
 
@@ -56,16 +58,15 @@ def _leading_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
 def _check_hosts(former: ClientMetadata, metadata: ClientMetadata) -> None:
     """Check that a change by an ENT operator gives no URI of an accepted ENT a host that none of its URIs has.
 
-    An ENT that registered itself may ask for a new host, and the change waits. The desk has no page for that: the
-    engineer makes the change.
+    The desk then has the change wait for the engineer (`idp.desk.ents.proposals`).
 
     Raises:
         RegistrationRefusedError: with a fault for each field.
     """
-    known = _leading_hosts(former)
+    known = leading_hosts(former)
     strange = [name for name, own in _leading_uris(metadata).items() if sectors.hosts(own) - known]
     if strange:
-        text = "has a new host: an engineer of the académie must change it"
+        text = "has a new host: an engineer of the académie must accept it"
         raise RegistrationRefusedError(*(Fault(name, text, code=FaultCode.NEW_HOST) for name in strange))
 
 
@@ -95,19 +96,24 @@ def wait(
 
 def withdraw(client: Client) -> None:
     """Drop the change that waits, in the caller's transaction, because the client asked for something else."""
-    if client.pending_metadata is not None:
+    if client.pending_metadata is not None and not has_proposal(client):
         client.pending_metadata = None
         log.record(ClientChangedItself(client_id=client.id, change="no longer waits for approval"))
 
 
 def pending(client: Client) -> dict[str, Any]:
     """Return the member of an answer that says what waits for approval; nothing if no change waits."""
-    if client.pending_metadata is None:
-        return {}
     asked = client.pending_metadata
+    if asked is None or has_proposal(client):
+        return {}
     redirect_uris = asked["metadata"]["redirect_uris"]
     waiting = {"hosts": asked["hosts"], "redirect_uris": redirect_uris, "asked_at": asked["asked_at"]}
     return {"pending_approval": {**waiting, "description": _NOT_YET}}
+
+
+def has_proposal(client: Client) -> bool:
+    """Return whether a change waits that an ENT operator asked for at the desk."""
+    return ASKED_BY in (client.pending_metadata or {})
 
 
 def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, ClientMetadata, str | None]:
@@ -197,4 +203,8 @@ def _waiting(client_id: str) -> Client:
     client = registrations.get(client_id)
     if client.pending_metadata is None:
         raise registrations.state_error(f"{client.name}: no change waits for approval")
+    if has_proposal(client):
+        raise registrations.state_error(
+            f"{client.name}: its operator asked for the change; use `idp client accept` or `refuse`"
+        )
     return client

@@ -70,7 +70,9 @@ def show(client_id: str, *, as_json: bool) -> None:
     if row.pending_metadata:
         hosts = row.pending_metadata["hosts"]
         named = " ".join(f"--host {host}" for host in hosts)
-        _note(f"a change waits for new hosts, {', '.join(hosts)}: idp client approve {client_id} {named}")
+        by_itself = f"a change waits for new hosts, {', '.join(hosts)}: idp client approve {client_id} {named}"
+        by_operator = f"a change of the ENT operator waits, new hosts {', '.join(hosts)}: idp client accept {client_id}"
+        _note(by_operator if approvals.has_proposal(row) else by_itself)
         _note_sector(row)
 
 

@@ -1,6 +1,7 @@
 """The row of a client: read and written by the declarations of `ClientMetadata`."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +43,12 @@ def shown(client: Client) -> dict[str, Any]:
         else:
             row[declared.name] = _plain(_read(client, declared))
     return row
+
+
+def shown_fields(metadata: ClientMetadata, names: Iterable[str]) -> dict[str, Any]:
+    """Return some fields of metadata as JSON values, by name, each value of a list once."""
+    settled = _settled(metadata)
+    return {name: _plain(getattr(settled, name)) for name in names}
 
 
 def _read(client: Client, declared: Declaration) -> Any:

@@ -114,6 +114,17 @@ def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
     return ids
 
 
+def _proposed_change(colleagues: Colleagues, uai: str) -> Ids:
+    """Make an ENT of which a change waits for the académie."""
+    ids, operator = _ent(colleagues, uai), colleagues.person()
+    client = db.session.get_one(Client, ids["key"])
+    colleagues.grant(operator, Role.ENT_OPERATOR, client_id=client.client_id)
+    asked = {"asked_at": now().isoformat(), "by": str(operator.id), "hosts": [], "metadata": {"name": "Autre"}}
+    client.pending_metadata = asked
+    db.session.commit()
+    return ids
+
+
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
     """Make a notice about a tie that is disputed."""
     account = _guardian(colleagues, uai)
@@ -152,11 +163,14 @@ OBJECTS: dict[str, Make] = {
     "enrolment.begin_code": _invitation,
     "ents.accept": _waiting_ent,
     "ents.detail": _ent,
+    "ents.accept_change": _proposed_change,
     "ents.draft": _ent,
     "ents.edit": _ent,
     "ents.publish": _ent,
+    "ents.read_change": _proposed_change,
     "ents.read_charter": _ent,
     "ents.refuse": _waiting_ent,
+    "ents.refuse_change": _proposed_change,
     "ents.secret": _ent,
     "ents.trial": _ent,
     "ents.write_charter": _ent,
@@ -196,11 +210,15 @@ NOT_WHOLE = frozenset({"files.compare", "files.decline", "files.import_"})
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
 NARROWER: dict[str, frozenset[Role]] = {
     "ents.accept": frozenset({Role.ENT_OPERATOR}),
+    "ents.accept_change": frozenset({Role.ENT_OPERATOR}),
+    "ents.read_change": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
+    "ents.refuse_change": frozenset({Role.ENT_OPERATOR}),
     "files.decline": frozenset(Role) - {Role.HEAD},
+    "jobs.cancel": frozenset(Role) - {Role.HEAD},
 }
 """Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator; the direction
-about files that wait for it."""
+about files that wait for it, and about the jobs of its team."""
 
 
 class Kept:

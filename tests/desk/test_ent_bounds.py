@@ -52,7 +52,7 @@ def test_an_operator_who_ends_the_own_roles_registers_no_more_ents_and_those_are
     shown = engineer.get(path).get_data(as_text=True)
     answer = post(engineer, path, **decision).get_data(as_text=True)
     for page in (shown, answer):
-        assert "il ne peut plus qu’être refusé" in page
+        assert "la demande ne peut plus qu’être refusée" in page
         assert "Accepter et ouvrir" not in page
     assert db.session.get_one(Client, left.id).waiting_since is not None
     refused = post(engineer, f"{path}/refus", path, version=version, reason="Personne ne l’exploite.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,13 +11,15 @@ from flask import Flask
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.desk.access import Right
 from idp.desk.jobs import asking, kinds, running
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
-from idp.desk.staff.models import StaffRole
+from idp.desk.staff.models import Role, StaffRole
 from idp.outbox.models import OutboxMessage
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import ask, do_all, state
+from tests.rows import each_row
 
 pytestmark = pytest.mark.both_databases
 
@@ -29,6 +32,18 @@ def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagu
     do_all()
     assert state(key) is State.CANCELLED
     assert "Annulé" in browser.get(f"/travaux/{key}").get_data(as_text=True)
+
+
+@each_row(("role", "cancels"), [(Role.HEAD, True), (Role.SECRETARY, False), (Role.ENGINEER, False)])
+def test_who_manages_the_team_cancels_a_job_and_a_colleague_does_not(
+    desk: Flask, colleagues: Colleagues, work: object, *, role: Role, cancels: bool
+) -> None:
+    kind = kinds._kinds["trial"]
+    kinds._kinds["trial"] = replace(kind, right=Right.IMPORT_FILES)
+    key, other = ask(desk, colleagues.signed_in()), colleagues.signed_in(role)
+    assert ("/annuler" in other.get(f"/travaux/{key}").get_data(as_text=True)) is cancels
+    answer = post(other, f"/travaux/{key}/annuler", "/ma-securite")
+    assert (answer.status_code, state(key)) == ((303, State.CANCELLED) if cancels else (404, State.WAITING))
 
 
 def test_a_job_that_runs_stops_at_its_next_step(

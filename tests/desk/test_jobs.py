@@ -1,7 +1,8 @@
 """Jobs of the desk: progress, results, files that are handed out once."""
 
+import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import time_machine
@@ -9,16 +10,17 @@ from flask import Flask
 
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db
-from idp.desk.jobs import files
+from idp.db import db, unit_of_work
+from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.models import JobFile, State
+from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import Finished, Running
-from idp.desk.staff.models import Role
+from idp.desk.staff.models import Role, StaffRole
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services
-from tests.builders import LYCEE
+from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import CONTENT, ask, do_all, state
 from tests.pages import form_token, heading
@@ -90,6 +92,39 @@ def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues,
     assert stranger.get(f"/travaux/{key}").status_code == 404
     assert post(stranger, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 404
     assert post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}").data == CONTENT
+
+
+@pytest.mark.row("K-24")
+def test_a_file_is_for_the_post_that_asked(
+    desk: Flask, colleagues: Colleagues, work: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff = colleagues.person()
+    former = colleagues.grant(staff, Role.SECRETARY).id
+    browser = colleagues.session(staff)[0]
+    key = ask(desk, browser)
+    do_all()
+    path = f"/travaux/{key}/fichiers/{db.session.query(JobFile).one().id}"
+
+    def set_end(role: uuid.UUID, moment: datetime | None) -> None:
+        with unit_of_work():
+            db.session.query(StaffRole).filter_by(id=role).update({"ended_at": moment})
+
+    def end_meanwhile(key: uuid.UUID) -> tuple[Job, Kind]:
+        row = get_job(key)
+        set_end(former, now())
+        return row
+
+    get_job = asking.get
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "get", end_meanwhile)
+        assert post(browser, path, "/ma-securite").status_code == 303
+    for role, uai, status in ((Role.HEAD, COLLEGE, 303), (Role.SECRETARY, COLLEGE, 303), (Role.SECRETARY, LYCEE, 404)):
+        other, again = colleagues.grant(staff, role, uai=uai).id, colleagues.session(staff)[0]
+        assert "Prendre le fichier" not in again.get(f"/travaux/{key}").get_data(as_text=True)
+        assert post(again, path, "/ma-securite").status_code == status
+        set_end(other, now())
+    set_end(former, None)
+    assert post(colleagues.session(staff)[0], path, f"/travaux/{key}").data == CONTENT
 
 
 def test_a_file_is_gone_after_a_quarter_of_an_hour(desk: Flask, colleagues: Colleagues, work: object) -> None:

@@ -13,6 +13,7 @@ from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportBatch
+from tests.builders import COLLEGE
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown
 
@@ -25,6 +26,7 @@ def test_a_file_of_one_pupil_tells_the_engineer_nothing_of_the_person(desk: Flas
         key, page = checked(engineer, sheet(line))
         assert "FAMILLE" not in page
         assert "Élèves dans les fichiers : 1." in page
+        assert re.search(rf"<li>[^<]+ \({COLLEGE}\)</li>", page), "the school that the files speak for"
         tables = select(JobFile).where(JobFile.job_id == key, JobFile.name == "difference.csv")
         assert db.session.scalars(tables).all() == [], "known, changed, another person or unknown: no line to take"
         pages.add(re.sub(r"[0-9a-f-]{36}|value=.*?>|\d\d:\d\d", "", page))

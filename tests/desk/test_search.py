@@ -1,5 +1,6 @@
 """What the search of the desk finds, in whose scope, and what the journal keeps."""
 
+import re
 from datetime import timedelta
 from html import unescape
 
@@ -11,6 +12,7 @@ from idp.audit.desk_events import FamiliesSearched
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.search import service
 from idp.desk.staff.models import Role, StaffAccount
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
@@ -61,6 +63,14 @@ def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "
     return [piece.partition('"')[0] for piece in html.split('scope="row"><a href="/familles/')[1:]]
 
 
+@each_row("typed", ["vandeputte", "leroyvandepute", "noemie leroy"])
+def test_a_word_of_many_people_is_found_in_a_school(
+    colleagues: Colleagues, families: dict[str, Child], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setattr(service, "_AT_ONCE", 1)
+    assert names(colleagues.signed_in(), typed) == [str(families["malo"].id)]
+
+
 @each_row(
     "typed, key",
     [
@@ -104,6 +114,7 @@ def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "
         ("fatou.diop@exemple.fr", "jean"),
         ("cm2", "jean"),
         ("legall", "anne"),
+        ("lɛ gall", "anne"),
         ("le gall", "anne"),
         ("6e 10", "anne"),
         ("6ème 10", "anne"),
@@ -242,6 +253,19 @@ def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str
     for text in ("6e 1", "Noémie LEROY-VANDEPUTTE", "Courrier à utiliser", "/comptes/"):
         assert text in page
     assert "@" not in page.partition("<main")[2], "no mail address"
+
+
+def test_a_dispute_is_beside_the_pupil_whom_it_is_about(colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated(children=[build.child("Abel", "ROUX"), build.child("Zoé", "ROUX")])
+    account.guardianships[0].disputed_at = now()
+    db.session.commit()
+    disputed = account.guardianships[0].child.given_name
+    rows = colleagues.signed_in().get("/recherche?q=roux").get_data(as_text=True).split("<tr>")[2:]
+    for row in rows:
+        tags = re.findall(r'class="tag \w+">([^<]+)<', row)
+        is_it = f"ROUX {disputed}<" in row
+        assert tags == (["Signalement à régler", "Lien contesté"] if is_it else ["Compte fermé"])
+    assert len(rows) == 2
 
 
 def test_each_search_is_in_the_journal_without_its_words(colleagues: Colleagues, families: dict[str, Child]) -> None:

@@ -79,6 +79,17 @@ def test_no_search_and_no_list_walks_a_table(
         assert not [step for step in steps if json.loads(step)["Relation Name"] in _FILLED], page
 
 
+def test_a_rare_word_is_not_compared_with_all_families_of_a_school(
+    desk: Flask, academy: None, colleagues: Colleagues
+) -> None:
+    browser = colleagues.signed_in(Role.SECRETARY, uai="C7")
+    with listening(desk) as seen:
+        assert browser.get("/recherche?q=bernradmar").status_code == 200
+    compared = [statement for statement, _ in seen if "search_text @@" in statement]
+    assert len(compared) == 4, "beginnings and typing errors, of pupils and guardians"
+    assert not [statement for statement in compared if "school_id" in statement]
+
+
 def test_a_typing_error_is_looked_up_in_the_index(desk: Flask, academy: None) -> None:
     with index_only():
         for table in (Account, Child):

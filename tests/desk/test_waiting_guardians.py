@@ -22,7 +22,7 @@ from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
-from tests.builders import Build
+from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import families, imported, row, sheet
 from tests.desk.test_suspension import text_of
@@ -108,6 +108,21 @@ def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: F
     assert "Une personne attend la direction" in page
     assert "Imprimer les courriers" in page
     assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+
+
+def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues: Colleagues, build: Build) -> None:
+    names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
+    father = build.active(children=[build.child("Malo", uai=LYCEE)], **names)
+    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", school=build.school(LYCEE)))
+    wait(build.never_activated(children=[build.child("Malo")], **names), why=Wait.CHECK)
+    notice = db.session.scalars(select(SchoolNotice)).one()
+    browser = colleagues.signed_in(Role.HEAD)
+    for step in ("", "/autre", "/ecartee"):
+        page = text_of(browser, f"/signalements/{notice.id}{step}").partition("<main")[2]
+        assert "nouveau responsable : M. Gaston MARCHAND" in page or step
+        assert not [
+            word for word in ("suspen", "À comparer", "C’est la personne écartée", "RG 26/1", "lycée") if word in page
+        ], step
 
 
 def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:

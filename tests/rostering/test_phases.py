@@ -132,7 +132,7 @@ def check_for_a_school(year: Year, folder: Path) -> None:
         db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
     db.session.commit()
     parents = ("9150003", "9150011", "9100007", "9150007")
-    year.add(Pupil("90", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
+    year.add(Pupil("90", family="FAMILLEDA", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
     del year.parents["9150003"], year.parents["9150007"]
     form = Form(today=date(2026, 10, 1), school=COLLEGE, refuses_others=True)
     nothing = Steps(lambda _: None, lambda _: None, lambda _: None, lambda _, __: None)

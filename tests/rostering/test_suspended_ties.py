@@ -20,7 +20,7 @@ from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.reconcile import known
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import Parent, Pupil, Year
+from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_disputed_ties import FATHER, set_ties
 from tests.rows import each_row
@@ -169,6 +169,38 @@ def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_bypasses_no
 
 
 @pytest.mark.row("R-14")
+def test_a_suspended_person_and_the_pupil_who_are_new_in_another_school_wait_for_its_head(
+    act: Run, year: Year, folder: Path
+) -> None:
+    pupil = year.pupils["9200000"]
+    year.change("9150002", given="Pèrea", family="FAMILLEAA")  # a namesake, known in the same school
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    year.add(
+        Parent("9999", "Pèrea", "familleaa", civility="M."),
+        Parent("9998", "Paul", "FAMILLEAA", civility="M."),
+        Parent("9997", "Pèrea", "FAMILLEAA", civility="M."),
+        Pupil("9299999", "Enfanta", "Familleaa", uai=COLLEGE, parents=(("9999", "20", "1"), ("9998", "20", "1"))),
+        Pupil("9299998", "Enfantz", "FAMILLEAA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
+        Pupil("9299997", "Enfantz", "FAMILLEZZ", uai=COLLEGE, parents=(("9997", "20", "1"),)),
+    )
+    assert pupil.uai != COLLEGE
+    for waiting in (1, 0):
+        report = imported(act, year.write(folder))
+        [*messages] = [issue["message"] for issue in report["issues"] if issue["code"] == "guardian_waits"]
+        assert len(messages) == waiting
+        assert not [message for message in messages if "suspendu" in message or "établissement" in message]
+        assert children_of("9999") == []
+    assert (children_of("9998"), sorted(children_of("9997"))) == (["Enfanta"], ["Enfantz", "Enfantz"])
+    row = db.session.scalars(select(Suspension).where(Suspension.wait != "")).one()
+    assert (row.account_id, row.wait, "suspendu" in row.reason) == (account("9999").id, "check", False)
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == row.account_id)).one()
+    suspension.admit(notice.id, "vu avec la famille")
+    assert children_of("9999") == ["Enfanta"]
+
+
+@pytest.mark.row("R-14")
 def test_the_corrected_name_of_a_guardian_who_never_got_a_letter_is_in_doubt_beside_a_suspension(
     act: Run, year: Year, folder: Path
 ) -> None:
@@ -299,6 +331,8 @@ def names(civility: str, given: str, family: str, birth: str = "", key: str = ""
         (INITIAL, names("", "Jean", "N’GUESSAN"), Likeness.NONE),
         (INITIAL, names("", "Karim", "N’DIAYE"), Likeness.NONE),
         (SHORT, names("", "Lea", "Ba"), Likeness.SAME),
+        (SHORT, names("", "Lɛa", "Ɓa"), Likeness.SAME),
+        (TYPED, names("M.", "Jɛan-Pierre", "MARCHANƊ"), Likeness.SAME),
         (SHORT, names("", "Lia", "Ba"), Likeness.NONE),
         (SHORT, names("", "Léa", "Da"), Likeness.NONE),
     ],

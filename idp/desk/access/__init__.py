@@ -12,10 +12,11 @@ from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
 from idp.desk.access.rows import account, child, client, decision, notice, own_school, school
 from idp.desk.access.scope import accounts, children, clients, decisions, journal, journal_parts, notices, schools
+from idp.desk.access.work import cancellable, in_this_post
 
 __all__ = [
-    "RIGHTS", "TECHNICAL", "Level", "Right", "account", "accounts", "check", "child", "children", "client",
-    "clients", "decision", "decisions", "has_fresh_proof", "journal", "journal_parts", "may", "need_of",
-    "needs", "notice", "notices", "own_school", "page_without_proof", "person", "post", "proof_first",
-    "public", "refuse", "role", "school", "schools", "signed_in",
+    "RIGHTS", "TECHNICAL", "Level", "Right", "account", "accounts", "cancellable", "check", "child", "children",
+    "client", "clients", "decision", "decisions", "has_fresh_proof", "in_this_post", "journal", "journal_parts",
+    "may", "need_of", "needs", "notice", "notices", "own_school", "page_without_proof", "person", "post",
+    "proof_first", "public", "refuse", "role", "school", "schools", "signed_in",
 ]  # fmt: skip

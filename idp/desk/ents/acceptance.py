@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import case, func, select
 
 from idp.audit import changes, log
+from idp.audit.models import AuditEntry
 from idp.audit.registry_events import ClientChanged, ClientDeclined
 from idp.clients.models import Client
 from idp.clock import now
@@ -28,10 +29,12 @@ from idp.registration.metadata import BY_NAME, ClientMetadata
 MAIL = "desk.ent"
 """The kind of outbox message for one recipient: an ENT waits, was accepted or was refused."""
 MOST_WAITING = 3
-"""The ENTs of one ENT operator that may wait at a time."""
+"""The ENTs and the changes of one ENT operator that may wait at a time."""
 MOST_A_DAY = 5
-"""The ENTs that one ENT operator may register within a day, also if some of them wait no longer."""
+"""The ENTs and the changes that one ENT operator may ask for within a day, also if some of them wait no longer."""
 _DAY = timedelta(days=1)
+PROPOSED = "proposed"
+"""The change of the journal's entry when an ENT operator asks for a change that waits."""
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 """The authentication methods that an ENT operator may ask for: a public client proves nothing."""
 DECIDED = ("audience", "scopes", "release_username", "pkce_required")
@@ -63,7 +66,7 @@ def ask(
         ends = [post.valid_until for post in posts.of_staff(staff_id) if post.role is Role.ENT_OPERATOR]
         if not ends:
             raise registrations.state_error(f"{staff.email} is no operator of an ENT")
-        _check_number(staff_id)
+        check_number(staff_id)
         client, secret = registrations.add(replace(metadata, uais=()), sector, client_id=client_id)
         client.waiting_since = client.disabled_at = now()
         client.asked_uais, client.asked_by = list(dict.fromkeys(metadata.uais)), staff_id
@@ -72,7 +75,7 @@ def ask(
         posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=max(ends))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
-        _enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
+        enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
     return client, secret
 
 
@@ -86,10 +89,11 @@ def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         yield Fault("auth_method", f"must be one of {', '.join(METHODS)}", code=FaultCode.UNKNOWN_VALUE)
 
 
-def _check_number(staff_id: uuid.UUID) -> None:
-    """Refuse another ENT of an ENT operator, whose row the caller has locked, if too many wait or are of today.
+def check_number(staff_id: uuid.UUID, *, replaced: Client | None = None) -> None:
+    """Refuse another ENT or change of an ENT operator, whose row the caller has locked: too many wait or are of today.
 
-    The person who asked counts, not who acts for an ENT: an ENT operator may end the own role.
+    The person who asked counts, not who acts for an ENT: an ENT operator may end the own role. `replaced` is an ENT
+    whose change that waits goes.
 
     Raises:
         RegistrationRefusedError: there are too many already.
@@ -97,11 +101,24 @@ def _check_number(staff_id: uuid.UUID) -> None:
     waits, is_new = Client.waiting_since.is_not(None), Client.created_at > now() - _DAY
     columns = func.count(case((waits, Client.id))), func.count(case((is_new, Client.id)))
     waiting, today = db.session.execute(select(*columns).where(Client.asked_by == staff_id)).one()
+    changes_of = select(Client.id, Client.pending_metadata).where(Client.pending_metadata.is_not(None))
+    waiting += sum(
+        kept.get(approvals.ASKED_BY) == str(staff_id)
+        for key, kept in db.session.execute(changes_of)
+        if kept and (replaced is None or key != replaced.id)
+    )
+    proposed = select(func.count()).where(
+        AuditEntry.where_kind(ClientChanged.kind),
+        AuditEntry.staff_id == staff_id,
+        AuditEntry.at > now() - _DAY,
+        AuditEntry.details["change"].as_string() == PROPOSED,
+    )
+    today += db.session.scalar(proposed) or 0
     if waiting >= MOST_WAITING:
-        text = f"{MOST_WAITING} ENTs of this ENT operator wait already: accept or refuse one of them first"
+        text = f"{MOST_WAITING} ENTs or changes of this ENT operator wait already: accept or refuse one first"
         raise registrations.state_error(text, FaultCode.MANY_WAIT)
     if today >= MOST_A_DAY:
-        text = f"this ENT operator registered {MOST_A_DAY} ENTs within a day: wait until tomorrow"
+        text = f"this ENT operator registered or changed {MOST_A_DAY} ENTs within a day: wait until tomorrow"
         raise registrations.state_error(text, FaultCode.MANY_TODAY)
 
 
@@ -128,7 +145,7 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
         client.asked_uais = []
         changed = changes.difference(before, registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="accepted", **changed))
-        _enqueue(client, "accepted", {role.staff_id for role in operators(client)})
+        enqueue(client, "accepted", {role.staff_id for role in operators(client)})
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -144,7 +161,7 @@ def refuse(client: Client, reason: str) -> None:
         client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
         changed = changes.difference(before, registrations.audited(client))
         log.record(ClientDeclined(client_id=client.id, reason=reason, **changed))
-        _enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
+        enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
         for role in roles:
             posts.end(role.id)
 
@@ -166,7 +183,12 @@ def _check_waiting(client: Client) -> None:
 
 def has_asker(client: Client) -> bool:
     """Return whether the person who registered an ENT still acts for it; the académie can only refuse it otherwise."""
-    return client.asked_by in posts.holders(StaffRole.client_id == client.id)
+    return acts_for(client.asked_by, client)
+
+
+def acts_for(staff_id: uuid.UUID | None, client: Client) -> bool:
+    """Return whether a person acts for an ENT now."""
+    return staff_id in posts.holders(StaffRole.client_id == client.id)
 
 
 def _check_asker(client: Client) -> None:
@@ -180,7 +202,7 @@ def _check_asker(client: Client) -> None:
         raise registrations.state_error(text, FaultCode.ASKER_LEFT)
 
 
-def _enqueue(
+def enqueue(
     client: Client, news: str, recipients: Iterable[uuid.UUID], *, by: uuid.UUID | None = None, reason: str = ""
 ) -> None:
     """Enqueue a mail for each recipient, in the caller's transaction."""

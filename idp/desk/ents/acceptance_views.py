@@ -23,7 +23,7 @@ from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff.models import Role, StaffAccount
 from idp.operations import reasons
-from idp.registration import rows
+from idp.registration import approvals, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.services import services
 from idp.web.forms import PlainField
@@ -35,14 +35,25 @@ class RefusalForm(DeskForm):
 
     reason = PlainField(_l("Motif du refus"), longest=reasons.LONGEST)
 
+    def sentence(self) -> str:
+        """Return the reason; if it is none, write what is wrong, and return an empty text."""
+        reason = typed.one_line(self.reason.data)
+        if typed.is_sentence(reason):
+            return reason
+        self.reason.errors = [gettext("Écrivez le motif en quelques mots : l’exploitant le lira.")]
+        return ""
+
 
 @tiles.source(Right.MANAGE_ENTS)
 def waiting() -> Iterator[Tile]:
-    """Yield the tile of the ENTs that wait for the engineer."""
+    """Yield the tiles of the ENTs and of the changes that wait for the engineer."""
     if access.role() is Role.ENGINEER:
         count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))
         sentence = gettext("Leur exploitant les a enregistrés. Personne n’y entre avant votre accord.")
         yield Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
+        changing = sum(map(approvals.has_proposal, db.session.scalars(select(Client))))
+        sentence = gettext("Leur exploitant les demande. Rien ne change avant votre accord.")
+        yield Tile(changing, gettext("Changements d’ENT à accepter"), sentence, url_for("ents.show"))
 
 
 @blueprint.route("/ent/<uuid:key>/accord", methods=["GET", "POST"])
@@ -50,7 +61,7 @@ def waiting() -> Iterator[Tile]:
 @keeps("uais", *acceptance.DECIDED)
 def accept(key: UUID) -> Response:
     """Decide which schools a waiting ENT serves and what it gets, and open it."""
-    client, form = _waiting(key), RegistrationForm()
+    client, form = for_engineer(key), RegistrationForm()
     form.restrict(Purpose.ACCEPT)
     former = rows.read(client)
     if request.method == "GET":
@@ -58,7 +69,7 @@ def accept(key: UUID) -> Response:
             form.show(replace(former, uais=client.asked_uais))
         return _page(client, form)
     try:
-        _check_version(client)
+        check_version(client)
         acceptance.accept(services().settings, client, form.changed(former))
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
@@ -71,13 +82,12 @@ def accept(key: UUID) -> Response:
 @keeps("reason")
 def refuse(key: UUID) -> Response:
     """Refuse a waiting ENT, with a reason that its operators read."""
-    client, refusal = _waiting(key), RefusalForm()
-    reason = typed.one_line(refusal.reason.data)
-    if not typed.is_sentence(reason):
-        refusal.reason.errors = [gettext("Écrivez le motif en quelques mots : l’exploitant le lira.")]
+    client, refusal = for_engineer(key), RefusalForm()
+    reason = refusal.sentence()
+    if not reason:
         return _page(client, refusal=refusal)
     try:
-        _check_version(client)
+        check_version(client)
         acceptance.refuse(client, reason)
     except RegistrationRefusedError as refused:
         refusal.form_errors.extend(map(sentence, refused.faults))
@@ -85,7 +95,7 @@ def refuse(key: UUID) -> Response:
     return see_other(url_for("ents.detail", key=key, fait="refuse"))
 
 
-def _waiting(key: UUID) -> Client:
+def for_engineer(key: UUID) -> Client:
     """Return an ENT; refuse the page to an ENT operator, who decides nothing here."""
     client = access.client(key)
     if access.role() is not Role.ENGINEER:
@@ -93,7 +103,7 @@ def _waiting(key: UUID) -> Client:
     return client
 
 
-def _check_version(client: Client) -> None:
+def check_version(client: Client) -> None:
     """Check that the ENT is as the page showed it: its operator may have changed it since.
 
     Raises:

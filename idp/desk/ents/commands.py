@@ -1,4 +1,4 @@
-"""`idp client ask`, `accept` and `refuse`: what the desk does with an ENT that an ENT operator registers."""
+"""`idp client ask`, `accept` and `refuse`: what the desk does with what an ENT operator asks for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import click
 from sqlalchemy import select
 
 from idp.db import db
-from idp.desk.ents import acceptance
+from idp.desk.ents import acceptance, proposals
 from idp.desk.staff.models import StaffAccount
 from idp.mail.emails import fold_email
 from idp.operations.reasons import check_reason
@@ -46,8 +46,15 @@ def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
 )
 @AS_JSON
 def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:
-    """Open an ENT that an ENT operator registered, for these schools; `idp client show` lists those it asked for."""
+    """Open an ENT that an ENT operator registered, for these schools; `idp client show` lists those it asked for.
+
+    If the ENT is open and its operator asked for a change, make the change; give no school then.
+    """
     row = or_fail(lambda: registrations.get(client_id))
+    if row.waiting_since is None and not uais:
+        or_fail(lambda: proposals.accept(services().settings, row))
+        members(client_row(row), texts, as_json=as_json)
+        return
     metadata = replace(rows.read(row), uais=tuple(uais))
     or_fail(lambda: acceptance.accept(services().settings, row, metadata))
     members(client_row(row), texts, as_json=as_json)
@@ -58,6 +65,8 @@ def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:
 @click.argument("client_id")
 @click.option("--reason", required=True, callback=check_reason, help="Why; the mail to the ENT operator says it.")
 def refuse(client_id: str, reason: str) -> None:
-    """Refuse an ENT that an ENT operator registered: it stays closed, and the ENT operator is told why."""
-    or_fail(lambda: acceptance.refuse(registrations.get(client_id), reason))
-    click.echo(f"{client_id} is refused")
+    """Refuse an ENT that an ENT operator registered, which stays closed, or a change; the ENT operator is told why."""
+    row = or_fail(lambda: registrations.get(client_id))
+    is_change = row.waiting_since is None
+    or_fail(lambda: proposals.refuse(row, reason) if is_change else acceptance.refuse(row, reason))
+    click.echo(f"the change of {client_id} is refused" if is_change else f"{client_id} is refused")

@@ -18,8 +18,7 @@ _SENTENCES = {
     FaultCode.UNKNOWN_VALUE: _l("Choisissez une valeur de la liste."),
     FaultCode.FOREIGN_HOST: _l("Cette adresse doit être sur le serveur d’une des adresses de retour."),
     FaultCode.NEW_HOST: _l(
-        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : demandez à l’académie de la changer, par "
-        "le mail proposé en haut de la page."
+        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : l’académie doit d’abord l’accepter."
     ),
     FaultCode.SEVERAL_HOSTS: _l(
         "Les adresses de retour sont sur plusieurs serveurs : gardez-en un seul, ou demandez à l’académie."
@@ -47,10 +46,13 @@ _SENTENCES = {
     ),
     FaultCode.DECIDED_BY_ACADEMY: _l("C’est l’académie qui en décide, quand elle accepte l’ENT."),
     FaultCode.MANY_WAIT: _l(
-        "%(most)s de vos ENT attendent déjà l’accord de l’académie. Attendez sa réponse pour l’un d’eux."
+        "%(most)s de vos ENT attendent déjà l’accord de l’académie, pour eux-mêmes ou pour un changement. Attendez sa "
+        "réponse pour l’un d’eux."
     ),
-    FaultCode.MANY_TODAY: _l("Vous avez enregistré %(day)s ENT en un jour : continuez demain."),
-    FaultCode.ASKER_LEFT: _l("La personne qui a demandé cet ENT ne l’exploite plus : il ne peut plus qu’être refusé."),
+    FaultCode.MANY_TODAY: _l("Vous avez demandé %(day)s ENT ou changements en un jour : continuez demain."),
+    FaultCode.ASKER_LEFT: _l(
+        "La personne qui a fait la demande n’exploite plus cet ENT : la demande ne peut plus qu’être refusée."
+    ),
     FaultCode.NOT_WAITING: _l("Cet ENT n’attend plus d’accord : quelqu’un a déjà répondu."),
     FaultCode.NOT_A_UAI: _l(
         "« %(value)s » n’est pas un numéro d’établissement : sept chiffres et une lettre, sans faute."

@@ -1,4 +1,4 @@
-"""The mail about an ENT that an ENT operator registered: to engineers while it waits, then to its operators."""
+"""The mail about what an ENT operator asks for: to engineers while it waits, then to those who asked."""
 
 import uuid
 
@@ -8,6 +8,7 @@ from idp.db import db
 from idp.desk.staff import mails
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.registration import approvals
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -18,6 +19,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if client is None or recipient is None:
         return Outcome.DROPPED
     if payload["news"] == "asked" and client.waiting_since is None:
+        return Outcome.DROPPED
+    if payload["news"] == "proposed" and not approvals.has_proposal(client):
         return Outcome.DROPPED
     return mails.send(
         message,

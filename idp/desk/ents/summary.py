@@ -1,7 +1,9 @@
 """What the page of an ENT says, in plain words."""
 
+import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
@@ -14,13 +16,17 @@ from idp.clients.models import Audience, CharterMode, Client, ClientSchool, Subj
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
-from idp.desk.ents.fields import scope_names
+from idp.desk.ents import acceptance as acceptances
+from idp.desk.ents.fields import RegistrationForm, scope_names
+from idp.desk.ents.proposals import Proposal
+from idp.desk.staff import mails
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.desk.statistics import suppression
 from idp.desk.statistics.suppression import Hidden
 from idp.oidc.client_auth.client import SECRET_METHODS
-from idp.registration import registrations
+from idp.registration import registrations, rows
+from idp.registration.metadata import BY_NAME
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
@@ -39,6 +45,24 @@ class Detail:
     has_secret: bool
     versions: list[CharterVersion]
     acceptance: str
+    proposed: "Proposed | None"
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A change of an ENT that waits for the engineer, for a page.
+
+    Attributes:
+        by: the name of the person who asked.
+        asked_at: when.
+        has_asker: whether the person still acts for the ENT.
+        facts: the labels of the changed fields, with their names in the protocol, and the lines before and after.
+    """
+
+    by: str
+    asked_at: datetime
+    has_asker: bool
+    facts: list[tuple[str, str, list[str]]]
 
 
 def detail(client: Client) -> Detail:
@@ -58,7 +82,33 @@ def detail(client: Client) -> Detail:
         has_secret=has_secret(client),
         versions=charters.versions(client.id),
         acceptance=acceptance(client),
+        proposed=proposed(client),
     )
+
+
+def proposed(client: Client) -> Proposed | None:
+    """Return the change of an ENT that waits for the engineer, or None."""
+    waiting = Proposal.of(client)
+    if waiting is None:
+        return None
+    former, form = rows.read(client), RegistrationForm()
+    metadata = waiting.applied(former)
+    facts = []
+    for name in waiting.values:
+        before, after = (_lines(getattr(each, name)) for each in (former, metadata))
+        lines = [gettext("aujourd’hui : %(value)s", value=line) for line in before if line not in after]
+        lines += [gettext("demandé : %(value)s", value=line) for line in after if line not in before]
+        facts.append((str(form[name].label.text), BY_NAME[name].member, lines))
+    by = mails.find_name(str(waiting.by))
+    return Proposed(by, waiting.asked_at, acceptances.acts_for(waiting.by, client), facts)
+
+
+def _lines(value: Any) -> list[str]:
+    """Return a value of a registration as lines."""
+    if isinstance(value, dict):
+        return [json.dumps(value)]
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(each) for each in values if each not in ("", None)] or [gettext("rien")]
 
 
 def asked_schools(client: Client) -> list[str]:
@@ -157,7 +207,7 @@ def _subject(client: Client) -> str:
 
 
 def _pending(client: Client) -> str:
-    return gettext("Une modification attend l’accord de l’académie") if client.pending_metadata else ""
+    return gettext("En attente de l’ingénieur : une modification") if client.pending_metadata else ""
 
 
 def _released(client: Client) -> list[str]:

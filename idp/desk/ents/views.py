@@ -16,7 +16,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
-from idp.desk.ents import acceptance, asking, summary
+from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fault_words import sentence
 from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, untested
 from idp.desk.kept_forms.forms import DeskForm
@@ -57,6 +57,12 @@ def _common() -> dict[str, object]:
         "accepte": gettext("L’ENT est accepté et ouvert. Ses exploitants reçoivent un mail."),
         "refuse": gettext("L’ENT est refusé. Ses exploitants reçoivent un mail."),
         "change": gettext("L’enregistrement est modifié."),
+        "attend": gettext(
+            "Le changement attend l’accord de l’ingénieur, qui reçoit un mail. Rien n’est changé encore."
+        ),
+        "remplace": gettext("Ce changement remplace celui qui attendait. L’ingénieur reçoit un mail."),
+        "change-accepte": gettext("Le changement est accepté et en place. Son exploitant reçoit un mail."),
+        "change-refuse": gettext("Le changement est refusé. Son exploitant reçoit un mail."),
         "identique": gettext("Rien n’a changé."),
         "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
         "tard": sentence(Fault("", "", code=FaultCode.NOT_WAITING)),
@@ -96,12 +102,23 @@ def edit(key: UUID) -> Response:
     try:
         secret = approvals.change(services().settings, client, metadata, by_ent_operator=not is_engineer)
     except RegistrationRefusedError as refused:
+        if not is_engineer and proposals.may_wait(client, refused.faults):
+            return _propose(form, client, metadata)
         form.explain(refused.faults)
-        request_for_change = None if is_engineer else asking.request_for(client, refused.faults, metadata)
-        return _registration_page(form, client, asked=request_for_change)
+        return _registration_page(form, client)
     if secret:
         return _shown_once(client, secret)
     return see_other(url_for("ents.detail", key=key, fait="change"))
+
+
+def _propose(form: RegistrationForm, client: Client, metadata: ClientMetadata) -> Response:
+    """Have a change wait for the engineer."""
+    try:
+        is_another = proposals.propose(services().settings, client, metadata, access.person().staff.id)
+    except RegistrationRefusedError as refused:
+        form.explain(refused.faults)
+        return _registration_page(form, client)
+    return see_other(url_for("ents.detail", key=client.id, fait="remplace" if is_another else "attend"))
 
 
 def _registration_page(
@@ -110,7 +127,6 @@ def _registration_page(
     *,
     client_id: str = "",
     waits: bool = False,
-    asked: asking.Request | None = None,
 ) -> Response:
     html = render_template(
         "desk/ents/modifier.html",
@@ -118,7 +134,7 @@ def _registration_page(
         client=client,
         client_id=client_id,
         waits=waits,
-        asked=asked,
+        proposed=summary.proposed(client) if client else None,
         scope_names=scope_names(),
     )
     return make_response(html)

@@ -103,11 +103,21 @@ def done_at_once(kind: Kind, parameters: Mapping[str, Any], result: Mapping[str,
 
 
 def in_scope() -> ColumnElement[bool]:
-    """Return the condition of the jobs that the person may see: those of the school, or the own ones elsewhere."""
+    """Return the condition of the jobs that the person may see: those of the school, or those of the post elsewhere."""
     post = access.post()
     if post.role in AT_A_SCHOOL and post.school:
         return Job.school_id == post.school.id
-    return true() if post.role is Role.ENGINEER else Job.staff_id == access.person().staff.id
+    return true() if post.role is Role.ENGINEER else access.in_this_post(Job.role_id)
+
+
+def is_own(job: Job) -> bool:
+    """Return whether the person asked for a job in the post that they act in now."""
+    return job.role_id == access.post().id
+
+
+def may_cancel(job: Job) -> bool:
+    """Return whether the person may cancel a job; see `access.cancellable`."""
+    return db.session.scalar(select(Job.id).where(Job.id == job.id, access.cancellable(Job.role_id))) is not None
 
 
 def get(key: uuid.UUID) -> tuple[Job, Kind]:
@@ -133,22 +143,23 @@ def authors(jobs: Collection[Job]) -> dict[uuid.UUID, str]:
 
 
 def cancel(job: Job) -> bool:
-    """Cancel a job that waits, or ask one that runs to stop at its next step.
+    """Cancel a job that waits, or ask one that runs to stop at its next step; the caller asked `may_cancel`.
 
     Returns:
         False, without a change, if the job is over, has begun to write, or is asked to stop already.
     """
+    this = Job.id == job.id, ~Job.is_final
     with unit_of_work():
         waiting = db.session.scalar(
             update(Job)
-            .where(Job.id == job.id, Job.state == State.WAITING, ~Job.is_final)
+            .where(*this, Job.state == State.WAITING)
             .values(state=State.CANCELLED, cancel_asked_at=now(), finished_at=now())
             .returning(Job.id)
             .execution_options(synchronize_session=False)
         )
         running = waiting or db.session.scalar(
             update(Job)
-            .where(Job.id == job.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None), ~Job.is_final)
+            .where(*this, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None))
             .values(cancel_asked_at=now())
             .returning(Job.id)
             .execution_options(synchronize_session=False)

@@ -1,4 +1,4 @@
-"""The files of jobs: stored encrypted, handed out once to the person who asked, emptied after their lifetime."""
+"""The files of jobs: stored encrypted, handed out once to the post that asked, emptied after their lifetime."""
 
 import uuid
 from collections.abc import Collection
@@ -15,6 +15,7 @@ from idp.audit.desk_events import JobFileTaken
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.desk import access
 from idp.desk.jobs.models import Job, JobFile
 from idp.encrypted import UndecryptableError
 from idp.outbox import queue
@@ -102,13 +103,13 @@ def made_by(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[JobFile]]:
     return grouped
 
 
-def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:
-    """Return a file of a job that this person asked for, once; None if it is taken, expired or another's.
+def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID) -> NewFile | None:
+    """Return a file of a job of this post, once; None if it is taken or expired, or another post asked for it.
 
     A file that cannot be opened expires at once: nobody has taken it. The caller has checked that the job is in scope.
     """
     try:
-        return _take(settings, job_id, file_id, staff_id)
+        return _take(settings, job_id, file_id)
     except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         with unit_of_work():
             empty((JobFile.id == file_id) & JobFile.taken_at.is_(None))
@@ -116,7 +117,7 @@ def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uu
 
 
 @unit_of_work()
-def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: uuid.UUID) -> NewFile | None:
+def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID) -> NewFile | None:
     row = db.session.execute(
         update(JobFile)
         .where(
@@ -126,7 +127,7 @@ def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID, staff_id: u
             ~JobFile.is_for_pages,
             JobFile.taken_at.is_(None),
             JobFile.expires_at > now(),
-            exists().where(Job.id == JobFile.job_id, Job.staff_id == staff_id),
+            exists().where(Job.id == JobFile.job_id, access.in_this_post(Job.role_id)),
         )
         .values(taken_at=now())
         .returning(JobFile.name, JobFile.media_type, JobFile.content)

@@ -37,7 +37,8 @@ def show(key: uuid.UUID) -> Response:
         sentences=kind.describe(job) if job.state.is_over else [],
         files=files.made(job.id),
         by=asking.authors([job]).get(job.staff_id, ""),
-        is_own=job.staff_id == access.person().staff.id,
+        is_own=asking.is_own(job),
+        may_cancel=not job.state.is_over and asking.may_cancel(job),
         again=kind.again,
         again_url=kind.again_to(job) if kind.again_to else "",
         back=kind.back(job),
@@ -70,8 +71,11 @@ def _sentence(job: Job) -> str:
 @needs()
 @keeps()
 def cancel(key: uuid.UUID) -> Response:
-    """Cancel a job."""
-    asking.cancel(asking.get(key)[0])
+    """Cancel a job of the post or of its team; refuse the page to others."""
+    job, _ = asking.get(key)
+    if not asking.may_cancel(job):
+        access.refuse(str(key))
+    asking.cancel(job)
     return see_other(url_for("jobs.show", key=key))
 
 
@@ -93,8 +97,9 @@ def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
     job, kind = asking.get(key)
     ticket = request.args.get("billet", "")
     row = next((row for row in files.made(job.id) if row.id == file), None)
-    is_own = job.staff_id == access.person().staff.id
-    if row is None or not (is_own and row.is_waiting and tickets.is_valid(services().settings, file, ticket)):
+    if row is None or not (
+        asking.is_own(job) and row.is_waiting and tickets.is_valid(services().settings, file, ticket)
+    ):
         return see_other(url_for("jobs.show", key=job.id))
     page = render_template("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
     return make_response(page)
@@ -111,9 +116,9 @@ def content(key: uuid.UUID, file: uuid.UUID) -> Response:
 
 
 def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
-    """Return the content of a file, once, to the person who asked for the job; otherwise lead to the job's page."""
+    """Return the content of a file, once, to the post that asked for the job; otherwise lead to the job's page."""
     job, _ = asking.get(key)
-    taken = files.take(services().settings, job.id, file, access.person().staff.id)
+    taken = files.take(services().settings, job.id, file)
     if taken is None or not taken.content:
         return see_other(url_for("jobs.show", key=job.id))
     return downloads.as_download(taken.content, taken.name, taken.media_type)

@@ -96,9 +96,8 @@ def last_printed(account_id: uuid.UUID) -> Job | None:
         select(Job)
         .where(
             Job.kind == KIND.name,
-            Job.staff_id == access.person().staff.id,
+            access.in_this_post(Job.role_id),
             Job.created_at > now() - _AGAIN,
-            asking.in_scope(),
         )
         .order_by(Job.created_at.desc())
     )

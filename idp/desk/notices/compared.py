@@ -69,6 +69,8 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
     gone: dict[uuid.UUID, list[Compared]] = {}
     for notice in of_kind:
         rows = waiting_rows.get((notice.account_id, notice.school_id), [])
+        if rows and all(row.wait == Wait.CHECK for row in rows):
+            continue  # the suspended person is of another school
         by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
         is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe by another suspended tie of their own
         theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]

@@ -19,7 +19,8 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import compared, settling
-from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, of_call, of_wait, sentence
+from idp.desk.notices.particular_words import words_of
+from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, sentence, worded
 from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -132,16 +133,17 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
         for row in answerable
     }
     waits = compared.waits(rows)
+    words = {row.id: words_of(row, waits.get(row.id)) for row in rows}
     return [
         Shown(
             row,
-            of_call() if row.taken_by else of_wait(waits[row.id]) if row.id in waits else WORDS[Kind(row.kind)],
+            words[row.id],
             list(_people(row, people, urls)),
             schools.get(row.school_id, ""),
             [pupil(child) for child in children[row.id]],
             _and(f"{child.given_name} {child.family_name}" for child in children[row.id]),
             _emails(row, people[row.account_id]),
-            list(answers.get(row.id, {}).items()),
+            list(worded(answers.get(row.id, {}), words[row.id]).items()),
             row.id in for_head,
             _author(row, staff),
             _named(row.taken_by, staff) if row.taken_by else "",

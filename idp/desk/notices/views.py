@@ -132,7 +132,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         compared=compared.people([row]).get(notice, []),
         form=form,
         error=error,
-        consequence=consequences[chosen],
+        consequence=dict(item.answers)[chosen],
         choices=_choices(children),
         renames=renames,
     )

@@ -2,13 +2,12 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Wait
 
 
 class Answer(enum.StrEnum):
@@ -71,26 +70,6 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
-_ALIKE = _l(
-    "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
-    "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
-)
-_RECOGNISED = _l(
-    "Votre fichier donne %(children)s à une personne, %(name)s, qui porte le nom d’une personne dont l’accès est "
-    "suspendu, ou l’était. En attendant la direction, elle n’a ni accès à l’élève, ni courrier."
-)
-_RECOGNISED_CHECK = _l(
-    "Est-ce la personne suspendue ? Regardez le document de la suspension : vaut-elle aussi pour cet élève ? Sinon, "
-    "la personne peut entrer."
-)
-_BY_TELEPHONE = _l(
-    "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "
-    "votre réponse, le compte est fermé et aucun courrier ne s’imprime."
-)
-_CALL_BACK = _l(
-    "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
-    "elle ne l’est pas, corrigez le fichier de l’établissement."
-)
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
 WORDS: Mapping[Kind, Words] = {
@@ -345,21 +324,9 @@ WORDS: Mapping[Kind, Words] = {
 }
 
 
-def of_call() -> Words:
-    """Return the words of a notice about a person who says on the telephone « Ce n’est pas mon enfant »."""
-    return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
-
-
-def of_wait(wait: Wait) -> Words:
-    """Return the words of a notice about a guardian who waits, by the reason."""
-    words = WORDS[Kind.GUARDIAN_WAITS]
-    match wait:
-        case Wait.NEW_GUARDIAN:
-            return words
-        case Wait.ALIKE:
-            return replace(words, meaning=_ALIKE)
-        case Wait.RECOGNISED:
-            return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
+def worded(answers: Mapping[Answer, Consequence], words: Words) -> dict[Answer, Consequence]:
+    """Return answers as the words of a notice have them."""
+    return {answer: words.answers.get(answer, consequence) for answer, consequence in answers.items()}
 
 
 OVER = Consequence(

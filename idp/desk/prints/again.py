@@ -70,7 +70,7 @@ def _start(job: Job, uai: str) -> Job | None:
     parameters = {**job.parameters, "renew": True, "again": str(job.id)}
     lane = f"{KIND.name} {uai} {job.id}"
     started = asking.start_alone(KIND, parameters, lane) or asking.in_lane(lane)
-    return started if started and started.staff_id == access.person().staff.id else None
+    return started if started and asking.is_own(started) else None
 
 
 def _still_in_class(job: Job) -> set[UUID]:

@@ -8,7 +8,6 @@ from uuid import UUID
 from flask import Blueprint, Response, make_response, render_template
 from flask_babel import gettext
 
-from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, JobFile, State
@@ -61,7 +60,7 @@ def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], made: S
         state=_state(job),
         problems=problems,
         files=made,
-        has_file=job.staff_id == access.person().staff.id and any(file.is_waiting for file in made),
+        has_file=asking.is_own(job) and any(file.is_waiting for file in made),
         again_url=kind.again_to(job) if kind.again_to and job.state.is_over else "",
     )
 

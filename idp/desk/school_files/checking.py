@@ -75,6 +75,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
     summary = {
         "format": result.format.value if result.format else "",
         "schools": len(result.schools),
+        "uais": result.schools[: nameless.MOST_SCHOOLS],
         "counts": imports.totals(result),
         "leaving": {} if refusal else leaving.numbers(result),
         "mistakes": nameless.mistakes_of(result) if is_nameless else _codes(result),

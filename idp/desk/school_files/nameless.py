@@ -10,7 +10,13 @@ school.
 
 from collections.abc import Iterator
 
+from flask_babel import gettext
+from sqlalchemy import select
+
+from idp.accounts.models import School
+from idp.db import db
 from idp.desk.access import RIGHTS, Right
+from idp.desk.jobs.models import Job
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
 from idp.rostering.issue_codes import COMPARED
@@ -23,9 +29,23 @@ CROWDED = "crowded"
 """The only mistake that speaks of one person."""
 
 
+MOST_SCHOOLS = 20
+"""The schools of files that a check names."""
+
+
 def is_for(role: Role) -> bool:
     """Return whether the role reads no names."""
     return role not in RIGHTS[Right.READ_FAMILIES]
+
+
+def schools(check: Job) -> list[str]:
+    """Return the schools that files speak for, as lines: the number, and the name if the school is known here."""
+    uais = check.result.get("uais", [])
+    known = select(School.uai, School.name).where(School.uai.in_(uais))
+    names: dict[str, str] = dict(db.session.execute(known).all())
+    lines = [f"{names[uai]} ({uai})" if uai in names else gettext("%(uai)s, inconnu ici", uai=uai) for uai in uais]
+    more = check.result["schools"] - len(uais)
+    return [*lines, gettext("et %(n)s autres", n=more)] if more > 0 else lines
 
 
 def problems(staging: Staging) -> Iterator[Difference]:

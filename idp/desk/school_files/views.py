@@ -248,9 +248,10 @@ def _difference(
         kinds=words.KINDS,
         shown=checking.SHOWN,
         is_nameless=is_nameless,
+        schools=nameless.schools(check) if is_nameless else [],
         files=files.made(check.id),
         by=asking.authors([check]).get(check.staff_id, ""),
-        is_own=check.staff_id == access.person().staff.id,
+        is_own=asking.is_own(check),
         again=job.CHECK.again,
         again_url=url_for("files.show"),
     )

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
@@ -20,7 +21,7 @@ from idp.desk import access, ties
 from idp.desk.search import lists
 from idp.desk.search.filters import Filters
 from idp.desk.search.lists import Listing
-from idp.desk.search.terms import Step, Terms, all_words, any_word, condition
+from idp.desk.search.terms import Step, Terms, all_words, any_word, are_rare, condition
 from idp.folding import fold
 from idp.operations.helpdesk.standing import Group, Standing, foremost, in_group, standings
 from idp.statements.planning import index_only
@@ -32,14 +33,16 @@ _AT_ONCE = 200
 _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
+_Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
+"""Family names, given names and the instants at which pupils left, by key."""
 
 
 _OF_ACCOUNT = (
     defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
-    selectinload(Account.guardianships).lazyload(Guardianship.child),
+    lazyload(Account.guardianships),
 )  # fmt: skip
 _OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
-"""Without what the rows of a search do not show; the ties of an account say why it is closed."""
+"""Without what the rows of a search do not show."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Guardian:
     """Whether it is suspended only until the head has decided about a new guardian."""
     is_excluded: bool = False
     """Whether the school ended the tie to the pupil of the row."""
+    is_disputed: bool = False
+    """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
+
+    @property
+    def is_disputed_elsewhere(self) -> bool:
+        """Whether the account is closed because the tie to another pupil is disputed."""
+        return self.standing is Standing.DISPUTED and not self.is_disputed
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class _Matches:
     filters: Filters
     children: dict[uuid.UUID, int] = field(default_factory=dict)
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
+    names: _Names = field(default_factory=dict)
+    """The names of pupils that were read with the keys, and when they left."""
 
     @property
     def count(self) -> int:
@@ -123,15 +135,14 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
 
 def _match_words(matches: _Matches, terms: Terms) -> None:
     """Add what the steps of a search match, until there are enough rows."""
-    if terms.is_short or access.post().school is None:  # in a school, the next step has them all
-        _match(matches, terms.whole(), _SUREST)
-    if not terms.is_short and matches.count <= MOST:
-        _match(matches, terms.beginnings(), _SURE)
-    if not terms.is_short and not matches.count and terms.across():
-        with index_only():
+    with index_only():
+        if terms.is_short or access.post().school is None:  # in a school, the next step has them all
+            _match(matches, terms.whole(), _SUREST)
+        if not terms.is_short and matches.count <= MOST:
+            _match(matches, terms.beginnings(), _SURE)
+        if not terms.is_short and not matches.count and terms.across():
             _match_together(matches, terms)
-    if not terms.is_short and not matches.count and (near := terms.near()):
-        with index_only():
+        if not terms.is_short and not matches.count and (near := terms.near()):
             _match(matches, near, _NEAR)
 
 
@@ -152,18 +163,20 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     """
     matches, group = _Matches(filters), filters.group
     counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
+    named = Child.id, Child.family_name, Child.given_name, Child.left_at
     with_account = (
-        select(Child.id, Account.id)
+        select(Account.id, *named)
         .join(Guardianship, Guardianship.child_id == Child.id)
         .join(Account, Account.id == Guardianship.account_id)
         .where(filters.children(), counted, Account.where_enabled(now()) if group is None else in_group(group))
     )
     pairs = db.session.execute(with_account).all()
-    _add_children(matches, [child_id for child_id, _ in pairs], _SURE)
+    matches.names = {key: (family, given, left_at) for _, key, family, given, left_at in pairs}
     if group is None:
-        everybody = select(Child.id).where(filters.children(), Child.left_at.is_(None))
-        _add_children(matches, db.session.scalars(everybody).all(), _SURE)
-    results = replace(_results(matches, page), accounts=len({account_id for _, account_id in pairs}))
+        everybody = select(*named).where(filters.children(), Child.left_at.is_(None))
+        matches.names |= {key: (family, given, left) for key, family, given, left in db.session.execute(everybody)}
+    _add_children(matches, list(matches.names), _SURE)
+    results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}))
     return journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
 
 
@@ -188,10 +201,11 @@ def _has_mailbox(mailbox: str) -> ColumnElement[bool]:
 def _match(matches: _Matches, step: Step, rank: int) -> None:
     """Add the pupils and the guardians that a step matches.
 
-    PostgreSQL gets an order of work, because its estimates for words are far off: the rows of the school come first,
-    which are few, except for a typing error, for whose spellings the index of the whole table comes first.
+    PostgreSQL gets an order of work, because its estimates for words are far off. In a school, the index of the whole
+    table comes first if the words are rare: few rows are then compared with the school. Otherwise the rows of the
+    school come first, except for a typing error, whose many spellings are slow to compare.
     """
-    of_school, by_index = access.post().school is not None, rank == _NEAR
+    of_school = access.post().school is not None
     filters = matches.filters
     children, accounts = [filters.children()], [filters.accounts()]
     if filters.group is not None:
@@ -199,15 +213,26 @@ def _match(matches: _Matches, step: Step, rank: int) -> None:
         shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), in_group(filters.group))
         children.append(shown.correlate(Child).exists())
     for table, conditions, add in ((Child, children, _add_children), (Account, accounts, _add_accounts)):
-        if of_school and not by_index:
-            rows = _separately(select(table.id, table.search_text).where(*conditions), "in_scope")
-            chosen = select(rows.c.id).where(condition(rows.c.search_text, step))
-        elif of_school:
+        if not of_school:
+            chosen = select(table.id).where(condition(table.search_text, step), *conditions)
+        elif (rank == _NEAR or are_rare(step)) and (few := _few(table, step)) is not None:
+            chosen = select(table.id).where(table.id.in_(few), *conditions)
+        elif rank == _NEAR:
             rows = _separately(select(table.id).where(condition(table.search_text, step)), "matching")
             chosen = select(table.id).where(table.id.in_(select(rows.c.id)), *conditions)
         else:
-            chosen = select(table.id).where(condition(table.search_text, step), *conditions)
+            rows = _separately(select(table.id, table.search_text).where(*conditions), "in_scope")
+            chosen = select(rows.c.id).where(condition(rows.c.search_text, step))
         add(matches, _first(chosen), rank)
+
+
+def _few(table: type[Child] | type[Account], step: Step) -> Sequence[uuid.UUID] | None:
+    """Return the keys of all rows that a step matches, or None if there are many.
+
+    PostgreSQL looks few keys up. If it did not know how many there are, it would read all families of the school.
+    """
+    keys = _first(select(table.id).where(condition(table.search_text, step)))
+    return keys if len(keys) < _AT_ONCE else None
 
 
 def _match_together(matches: _Matches, terms: Terms) -> None:
@@ -270,7 +295,7 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
 def _results(matches: _Matches, page: int = 1) -> Results:
     """Return a page of rows: by step, then by name; pupils who left come after those who are here."""
     chosen = sorted(
-        [*_names(Child, matches.children), *_names(Account, matches.alone)],
+        [*_names(Child, matches.children, matches.names), *_names(Account, matches.alone, {})],
         key=lambda row: (row.rank, row.has_left, row.name),
     )
     page = min(max(page, 1), max(-(-len(chosen) // MOST), 1))
@@ -298,13 +323,15 @@ class _Named:
     name: str
 
 
-def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int]) -> list[_Named]:
-    if not ranks:
-        return []
-    named = select(table.id, table.family_name, table.given_name, table.left_at).where(table.id.in_(ranks))
+def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names) -> list[_Named]:
+    """Return what rows are sorted by; those of `read` are known already."""
+    known = dict(read)
+    if unread := ranks.keys() - known.keys():
+        named = select(table.id, table.family_name, table.given_name, table.left_at).where(table.id.in_(unread))
+        known |= {key: (family, given, left_at) for key, family, given, left_at in db.session.execute(named)}
     return [
         _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
-        for key, family, given, left_at in db.session.execute(named)
+        for key, (family, given, left_at) in known.items()
     ]
 
 
@@ -327,6 +354,7 @@ def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]
             is_suspended=tie.is_suspended_at(moment),
             is_waiting=is_waiting,
             is_excluded=tie.is_excluded,
+            is_disputed=tie.is_disputed,
         )
         grouped[tie.child_id].append(shown)
     return grouped
@@ -334,8 +362,17 @@ def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]
 
 def _guardians(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     by_key = {account.id: account for account in accounts}
+    _read_ties(account for account in by_key.values() if account.is_disabled_by_departure)
     disputed = disputes.disputed_among(by_key) if by_key else set()
     return {
-        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)))
+        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)), is_disputed=key in disputed)
         for key, account in by_key.items()
     }
+
+
+def _read_ties(accounts: Iterable[Account]) -> None:
+    """Read the ties of accounts together: they say why an account is closed."""
+    if closed := [account.id for account in accounts]:
+        with_ties = select(Account).where(Account.id.in_(closed)).execution_options(populate_existing=True)
+        ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)
+        db.session.scalars(with_ties.options(*_OF_ACCOUNT[:-1], ties_of)).all()

@@ -6,7 +6,7 @@ so that neither a query nor a pattern needs an escape.
 """
 
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 
@@ -29,6 +29,8 @@ _CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "mademo
 """Words before a name, which callers say and files do not have: « M. et Mme Leroy »."""
 _SHORTEST_WITH_ERROR = 4
 """Letters of a word in which a typing error is looked for."""
+_RARE = 6
+"""Letters of a word that few people have, or few beginnings of their words."""
 _LONG = 7
 """Letters from which the typing error may be in the beginning of a longer word."""
 _LONGEST_WITH_ERROR = 20
@@ -53,6 +55,11 @@ Step = Sequence[Sequence[_Word]]
 def condition(column: Column, step: Step) -> ColumnElement[bool]:
     """Return the SQL of a step."""
     return or_(*(all_words([column], words) for words in step))
+
+
+def are_rare(step: Step) -> bool:
+    """Return whether few rows are expected to have the words of a step: a long word is in each of its lists."""
+    return all(any(len(spelling) >= _RARE for word in words for spelling in word.spellings) for words in step)
 
 
 def any_word(column: Column, words: Sequence[_Word]) -> ColumnElement[bool]:
@@ -83,8 +90,9 @@ def _compared(column: Column, word: _Word, *, by_index: bool = True) -> ColumnEl
 
 def _looked_up(column: Column, word: _Word) -> ColumnElement[bool]:
     """Return the condition that the index answers; a letter that is not known is each letter of the alphabet."""
-    ending = ":*" if word.is_beginning else ""
-    query = " | ".join(f"'{spelling}'{ending}" for spelling in _spelled_out(word.spellings))
+    ending, spellings = ":*" if word.is_beginning else "", dict.fromkeys(_spelled_out(word.spellings))
+    asked = [each for each in spellings if not (word.is_beginning and _has_beginning_in(spellings, each))]
+    query = " | ".join(f"'{spelling}'{ending}" for spelling in asked)
     return column.bool_op("@@")(cast(bindparam(None, query), TSQUERY))
 
 
@@ -92,6 +100,11 @@ def _spelled_out(spellings: Iterable[str]) -> Iterator[str]:
     for spelling in spellings:
         letters = string.ascii_lowercase if _ANY in spelling else _ANY
         yield from (spelling.replace(_ANY, letter) for letter in letters)
+
+
+def _has_beginning_in(spellings: Container[str], word: str) -> bool:
+    """Return whether the beginning of a word is there too: what begins like the word then begins so as well."""
+    return any(word[:length] in spellings for length in range(1, len(word)))
 
 
 def _like(column: Column, word: _Word) -> ColumnElement[bool]:
@@ -186,11 +199,14 @@ def _beginning(word: str) -> _Word:
 
 
 def _with_error(word: str) -> _Word:
-    """Return the words from which one error makes `word`: another letter, one more, one less, two swapped."""
+    """Return the words from which one error makes `word`: another letter, one more, one less, two swapped.
+
+    A word with one letter more at its end is left out: the beginnings of words were looked for before.
+    """
     places = range(len(word))
     spellings = (
         *(word[:at] + _ANY + word[at + 1 :] for at in places),
-        *(word[:at] + _ANY + word[at:] for at in (*places, len(word))),
+        *(word[:at] + _ANY + word[at:] for at in places),
         *(word[:at] + word[at + 1 :] for at in places),
         *(word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in places[:-1]),
     )

@@ -9,6 +9,8 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
    and father may have nearly the same names. All new ties of the record wait for the head, also those elsewhere.
 2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
    person of another pupil of the school who has nearly the names.
+3. A new pupil with a new guardian who both have the names of a suspended person and the pupil in another school may be
+   these two: keys that contain the school change with it. The person waits for the head, who is told nothing more.
 
 Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
 decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
@@ -26,7 +28,7 @@ from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
 from idp.rostering.reconcile.known import SuspendedPerson
 from idp.rostering.reconcile.outcomes import Fate
-from idp.rostering.reconcile.rows.bounds import ProtectedChildRow, StoppedLinkRow, SuspendedSchoolRow
+from idp.rostering.reconcile.rows.bounds import ProtectedChildRow, StoppedLinkRow, SuspendedNameRow, SuspendedSchoolRow
 from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
@@ -64,10 +66,19 @@ _LINKS = (
     "coalesce(k.id, '') AS account, {was_tied} AS was_tied, {names} "
     "FROM student s CROSS JOIN link l ON l.student = s.key {people} "
     "WHERE (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
-    "OR s.child_id IN (SELECT child FROM protected_child)) "
+    "OR s.child_id IN (SELECT child FROM protected_child) "
+    "OR (s.family_name IN (SELECT name FROM suspended_name) "
+    "AND NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key))) "
     f"AND s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most "
 )
-"""The links of the schools in which somebody is suspended: there are few, and only their names are compared."""
+"""The links of the schools in which somebody is suspended, and of new pupils with the family name of a pupil there.
+
+There are few, and only their names are compared.
+"""
+_NEW_NAMES = (
+    "SELECT DISTINCT s.family_name AS name FROM student s WHERE s.family_name IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key)"
+)
 _IS_KNOWN = "EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = k.id{more})"
 _WAS_TIED = _IS_KNOWN.format(more="")
 _HOLDS_NOT = f"NOT {_IS_KNOWN.format(more=' AND NOT t.is_ended')}"
@@ -125,6 +136,10 @@ _WAITS = {
         "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
     ),
+    Wait.CHECK: (
+        "Nouveau responsable d’un nouvel élève, à vérifier : cette personne n’a pas accès à l’élève tant que la "
+        "direction n’a pas répondu, dans « Signalements »."
+    ),
 }
 
 
@@ -137,6 +152,8 @@ def stop_suspended(context: Context) -> None:
     staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
     staging.insert(ProtectedChildRow, sorted({(person.child,) for person in people if person.child}))
     judge = _Judge(people)
+    names = (row for row in staging.rows(SuspendedNameRow, _NEW_NAMES) if judge.has_pupil_named(row.name))
+    staging.insert(SuspendedNameRow, list(names))
     for statement in (_OF_RECORDS, _WITHOUT_RECORD):
         for page in staging.pages(_Link, statement, _PAGE, most=most):
             verdicts = ((link.student, link.guardian, judge.verdict(link)) for link in page)
@@ -149,7 +166,7 @@ def stop_suspended(context: Context) -> None:
 
 
 class _Judge:
-    """Compares the people of new links with the suspended people of the same school."""
+    """Compares the people of new links with the suspended people, above all with those of the same school."""
 
     def __init__(self, people: Sequence[SuspendedPerson]) -> None:
         self.by_child: dict[str, list[SuspendedPerson]] = {}
@@ -157,6 +174,12 @@ class _Judge:
         for person in people:
             self.by_child.setdefault(person.child, []).append(person)
             self.by_school.setdefault(person.uai, []).append(person)
+        self.of_pupils = [person for person in people if person.child]
+        self.family_names = frozenset().union(*(person.pupil.family for person in self.of_pupils))
+
+    def has_pupil_named(self, family_name: str) -> bool:
+        """Return whether a pupil to whom somebody's access is suspended has a family name."""
+        return any(not name.whole.isdisjoint(self.family_names) for name in Names.of(family=[family_name]).family)
 
     def verdict(self, link: _Link) -> Wait | None:
         """Return why a link is stopped; None if it is not."""
@@ -178,7 +201,20 @@ class _Judge:
             return Wait.RECOGNISED
         if of_pupil:
             return Wait.NEW_GUARDIAN
-        return Wait.ALIKE if in_school is Likeness.NEAR else None
+        if in_school is Likeness.NEAR:
+            return Wait.ALIKE
+        return Wait.CHECK if self._is_pair_elsewhere(link, names) else None
+
+    def _is_pair_elsewhere(self, link: _Link, names: Names) -> bool:
+        """Return whether a new pupil and guardian have the names of a suspended person and the pupil elsewhere."""
+        if not link.is_new_pupil or link.account:
+            return False
+        pupil = Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
+        return any(
+            likeness(pupil, person.pupil) is Likeness.SAME and likeness(names, person.traces) is Likeness.SAME
+            for person in self.of_pupils
+            if person.uai != link.uai
+        )
 
     def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
         """Return the people whose access to the pupil is suspended.

@@ -40,6 +40,13 @@ class SuspendedSchoolRow(NamedTuple):
     uai: str
 
 
+@table("suspended_name", "PRIMARY KEY (name)")
+class SuspendedNameRow(NamedTuple):
+    """A family name of a new pupil, which a pupil has to whom somebody's access is suspended, in any school."""
+
+    name: str
+
+
 @table("protected_child", "PRIMARY KEY (child)")
 class ProtectedChildRow(NamedTuple):
     """A pupil to whom somebody's access is suspended."""

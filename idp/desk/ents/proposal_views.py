@@ -1,0 +1,66 @@
+"""`/ent/…/changement` of the desk: the engineer accepts or refuses a change that an ENT operator asked for."""
+
+from uuid import UUID
+
+from flask import Response, make_response, render_template, url_for
+
+from idp.clients.models import Client
+from idp.desk.access import Right, needs
+from idp.desk.ents import acceptance_views, proposals, summary
+from idp.desk.ents.acceptance_views import RefusalForm
+from idp.desk.ents.fault_words import sentence
+from idp.desk.ents.proposals import Proposal
+from idp.desk.ents.views import blueprint
+from idp.desk.kept_forms.keeping import keeps
+from idp.registration.faults import RegistrationRefusedError
+from idp.services import services
+from idp.web.redirects import see_other
+
+
+@blueprint.get("/ent/<uuid:key>/changement")
+@needs(Right.MANAGE_ENTS, fresh=True)
+def read_change(key: UUID) -> Response:
+    """Show the engineer a change that waits."""
+    return _page(acceptance_views.for_engineer(key), RefusalForm())
+
+
+@blueprint.post("/ent/<uuid:key>/changement")
+@needs(Right.MANAGE_ENTS, fresh=True)
+@keeps()
+def accept_change(key: UUID) -> Response:
+    """Make a change that waits."""
+    client, refusal = acceptance_views.for_engineer(key), RefusalForm()
+    try:
+        acceptance_views.check_version(client)
+        proposals.accept(services().settings, client)
+    except RegistrationRefusedError as refused:
+        refusal.form_errors.extend(map(sentence, refused.faults))
+        return _page(client, refusal)
+    return see_other(url_for("ents.detail", key=key, fait="change-accepte"))
+
+
+@blueprint.post("/ent/<uuid:key>/changement/refus")
+@needs(Right.MANAGE_ENTS, fresh=True)
+@keeps("reason")
+def refuse_change(key: UUID) -> Response:
+    """Refuse a change that waits, with a reason that its operator reads."""
+    client, refusal = acceptance_views.for_engineer(key), RefusalForm()
+    reason = refusal.sentence()
+    if not reason:
+        return _page(client, refusal)
+    try:
+        acceptance_views.check_version(client)
+        proposals.refuse(client, reason)
+    except RegistrationRefusedError as refused:
+        refusal.form_errors.extend(map(sentence, refused.faults))
+        return _page(client, refusal)
+    return see_other(url_for("ents.detail", key=key, fait="change-refuse"))
+
+
+def _page(client: Client, refusal: RefusalForm) -> Response:
+    if Proposal.of(client) is None:
+        return see_other(url_for("ents.detail", key=client.id, fait="tard"))
+    html = render_template(
+        "desk/ents/changement.html", client=client, proposed=summary.proposed(client), refusal=refusal
+    )
+    return make_response(html)

@@ -1,0 +1,68 @@
+"""The words of notices whose kind alone does not say what happened: a call, and the reason why a guardian waits."""
+
+from dataclasses import replace
+
+from flask_babel import lazy_gettext as _l
+
+from idp.accounts.models import SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions.models import Wait
+from idp.desk.notices.words import WORDS, Answer, Words
+
+_ALIKE = _l(
+    "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
+    "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
+)
+_RECOGNISED = _l(
+    "Votre fichier donne %(children)s à une personne, %(name)s, qui porte le nom d’une personne dont l’accès est "
+    "suspendu, ou l’était. En attendant la direction, elle n’a ni accès à l’élève, ni courrier."
+)
+_RECOGNISED_CHECK = _l(
+    "Est-ce la personne suspendue ? Regardez le document de la suspension : vaut-elle aussi pour cet élève ? Sinon, "
+    "la personne peut entrer."
+)
+_BY_TELEPHONE = _l(
+    "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "
+    "votre réponse, le compte est fermé et aucun courrier ne s’imprime."
+)
+_CALL_BACK = _l(
+    "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
+    "elle ne l’est pas, corrigez le fichier de l’établissement."
+)
+_CHECK = _l(
+    "Votre fichier donne à %(children)s, qui est nouveau, un nouveau responsable : %(name)s. La direction doit le "
+    "vérifier. En attendant, cette personne n’a pas accès à l’élève."
+)
+
+
+def words_of(notice: SchoolNotice, wait: Wait | None) -> Words:
+    """Return the words of a notice; `wait` is why its person waits for the head, if the person does."""
+    if notice.taken_by:
+        return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
+    words = WORDS[Kind(notice.kind)]
+    match wait:
+        case Wait.ALIKE:
+            return replace(words, meaning=_ALIKE)
+        case Wait.RECOGNISED:
+            return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
+        case Wait.CHECK:
+            return _of_check(words)
+        case _:
+            return words
+
+
+def _of_check(words: Words) -> Words:
+    """Return the words about a person whom the head has to check; they do not say that anybody is suspended."""
+    admit, keep_out = words.answers[Answer.ADMIT], words.answers[Answer.KEEP_OUT]
+    answers = {
+        Answer.ADMIT: replace(
+            admit,
+            label=_l("C’est un responsable de l’élève : %(name)s peut entrer"),
+            before=_l("%(name)s a accès à l’élève tout de suite."),
+        ),
+        Answer.KEEP_OUT: replace(keep_out, label=_l("C’est à refuser : %(name)s reste dehors")),
+    }
+    check = _l(
+        "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."
+    )
+    return replace(words, meaning=_CHECK, check=check, answers=answers)

@@ -1,0 +1,218 @@
+"""Changes of an ENT that its operator asks for: they wait for the engineer, who accepts or refuses them."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from idp.app import outbox_handlers
+from idp.audit.models import AuditEntry
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+from idp.desk.ents import acceptance
+from idp.desk.ents import commands as ent_commands
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffAccount
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.registration import commands, registrations
+from idp.services import services
+from tests.builders import Build
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_ents import registration, row, text
+from tests.relying_party import RelyingParty
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+URI = "https://neuf.test/retour"
+
+
+@pytest.fixture
+def own(build: Build) -> RelyingParty:
+    build.school()
+    return build.ent("Passerelle")
+
+
+@pytest.fixture
+def operator(colleagues: Colleagues, own: RelyingParty) -> StaffAccount:
+    staff = colleagues.person("Lina Roy")
+    colleagues.grant(staff, Role.ENT_OPERATOR, client_id=own.client_id)
+    return staff
+
+
+@pytest.fixture
+def browser(colleagues: Colleagues, operator: StaffAccount) -> FlaskClient:
+    return colleagues.session(operator)[0]
+
+
+@pytest.fixture
+def engineer(colleagues: Colleagues) -> FlaskClient:
+    return colleagues.signed_in(Role.ENGINEER)
+
+
+def ask(browser: FlaskClient, own: RelyingParty, **changed: Any) -> TestResponse:
+    """Ask for a change of the registration; by default for another host."""
+    client = row(own)
+    fields = registration(client, **(changed or {"redirect_uris": URI}))
+    return post(browser, f"/ent/{client.id}/modifier", **fields)
+
+
+def news(kind: str) -> list[str]:
+    """Return the recipients of the mails with these news."""
+    mails = db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()
+    return [mail.payload["recipient"] for mail in mails if mail.payload["news"] == kind]
+
+
+def journal(change: str) -> AuditEntry:
+    """Return the entry of a change."""
+    entries = db.session.query(AuditEntry).filter_by(kind="client.changed").all()
+    return next(entry for entry in entries if entry.details["change"] == change)
+
+
+def decide(engineer: FlaskClient, client: Client, way: str = "", **fields: str) -> TestResponse:
+    page = f"/ent/{client.id}/changement"
+    return post(engineer, f"{page}{way}", page, **{"version": str(client.version), **fields})
+
+
+@pytest.mark.row("K-27")
+def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, operator: StaffAccount
+) -> None:
+    former = row(own)
+    uris, salt, sector = list(former.redirect_uris), former.subject_salt, former.sector
+    assert ask(browser, own).headers["Location"] == f"/ent/{former.id}?fait=attend"
+    client = row(own)
+    assert client.redirect_uris == uris
+    shown = text(browser.get(f"/ent/{client.id}"))
+    assert "En attente de l’ingénieur" in shown
+    assert f"demandé : {URI}" in shown.replace("\u00a0", " ")
+    assert "Accepter ou refuser" not in shown
+    assert len(news("proposed")) == 1
+    assert journal("proposed").staff_id == operator.id
+    assert "Changements d’ENT à accepter" in text(engineer.get("/"))
+    for way in ("", "/refus"):
+        assert decide(browser, client, way, reason="Je décide.").status_code == 404
+    read = text(engineer.get(f"/ent/{client.id}/changement")).replace("\u00a0", " ")
+    assert all(part in read for part in ("Lina Roy", f"aujourd’hui : {uris[0]}", f"demandé : {URI}"))
+    assert decide(engineer, client).headers["Location"].endswith("fait=change-accepte")
+    client = row(own)
+    assert (client.redirect_uris, client.pending_metadata) == ([URI], None)
+    assert (client.subject_salt, client.sector) == (salt, sector), "everybody keeps the sub"
+    assert news("change_accepted") == [str(operator.id)]
+    assert journal("proposal accepted").details["after"]["redirect_uris"] == [URI]
+    assert engineer.get(f"/ent/{client.id}/changement").headers["Location"].endswith("fait=tard")
+
+
+def test_a_refused_change_leaves_the_registration_and_the_operator_is_told_why(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, operator: StaffAccount
+) -> None:
+    ask(browser, own, home_uri="https://neuf.test/")
+    client = row(own)
+    before = registrations.audited(client)
+    assert "Écrivez le motif" in text(decide(engineer, client, "/refus", reason="ok"))
+    assert decide(engineer, client, "/refus", reason="Ce serveur n’est pas le vôtre.").status_code == 303
+    after = registrations.audited(row(own))
+    assert {field for field in after if after[field] != before[field]} == {"pending_metadata"}
+    assert (row(own).pending_metadata, news("change_refused")) == (None, [str(operator.id)])
+    assert journal("proposal refused").details["reason"] == "Ce serveur n’est pas le vôtre."
+    assert "changement de l’ENT refusé par l’académie" in text(engineer.get("/journal"))
+
+
+def test_another_change_takes_the_place_of_the_first_one(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, build: Build
+) -> None:
+    build.ent("Ailleurs", "ailleurs.test")
+    ask(browser, own)
+    seen = row(own)
+    assert "Un changement attend déjà l’ingénieur" in text(browser.get(f"/ent/{seen.id}/modifier"))
+    version = str(seen.version)
+    answer = ask(browser, own, name="Passerelle d’Ailleurs")
+    assert answer.headers["Location"] == f"/ent/{seen.id}?fait=remplace"
+    assert "remplace celui qui attendait" in text(browser.get(answer.headers["Location"]))
+    assert "Une autre personne vient de modifier" in text(decide(engineer, seen, version=version))
+    assert row(own).name == "Passerelle"
+    decide(engineer, row(own))
+    assert (row(own).name, URI in row(own).redirect_uris) == ("Passerelle d’Ailleurs", False)
+
+
+def test_what_was_changed_meanwhile_stays(browser: FlaskClient, engineer: FlaskClient, own: RelyingParty) -> None:
+    ask(browser, own)
+    ask(browser, own, home_uri="https://ent.test/accueil")
+    decide(engineer, row(own))
+    assert (row(own).redirect_uris, row(own).home_uri) == ([URI], "https://ent.test/accueil")
+
+
+def test_the_change_of_a_person_who_left_is_only_refused(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, operator: StaffAccount, desk: Flask
+) -> None:
+    ask(browser, own)
+    posts.end(posts.of_staff(operator.id)[0].id)
+    db.session.commit()
+    client = row(own)
+    page = text(decide(engineer, client))
+    assert "la demande ne peut plus qu’être refusée" in page
+    assert "Accepter le changement" not in page
+    command = desk.test_cli_runner().invoke(ent_commands.accept, [client.client_id])
+    assert (command.exit_code, "no longer: refuse it" in command.output) == (1, True)
+    assert row(own).redirect_uris != [URI]
+    assert decide(engineer, row(own), "/refus", reason="Personne ne le demande.").status_code == 303
+
+
+def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: RelyingParty, desk: Flask) -> None:
+    runner = desk.test_cli_runner()
+    ask(browser, own)
+    shown = runner.invoke(commands.client, ["show", own.client_id]).output
+    assert f"idp client accept {own.client_id}" in shown
+    assert "idp client accept" in runner.invoke(commands.client, ["approve", own.client_id]).output
+    refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
+    assert (refused.exit_code, row(own).pending_metadata) == (0, None)
+    ask(browser, own)
+    assert runner.invoke(ent_commands.accept, [own.client_id]).exit_code == 0
+    assert row(own).redirect_uris == [URI]
+    assert runner.invoke(ent_commands.accept, [own.client_id]).exit_code == 1
+
+
+def test_an_operator_asks_for_five_ents_and_changes_a_day(browser: FlaskClient, own: RelyingParty) -> None:
+    for number in range(acceptance.MOST_A_DAY):
+        assert ask(browser, own, home_uri=f"https://neuf{number}.test/").status_code == 303
+    version = row(own).version
+    assert "continuez demain" in text(ask(browser, own))
+    assert row(own).version == version
+    db.session.execute(update(AuditEntry).values(at=now() - timedelta(hours=25)))
+    db.session.commit()
+    assert ask(browser, own).status_code == 303
+
+
+@pytest.mark.parametrize("kind", ["proposed", "change_accepted", "change_refused"])
+def test_each_mail_says_what_happened(
+    browser: FlaskClient,
+    engineer: FlaskClient,
+    own: RelyingParty,
+    operator: StaffAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+    )
+    ask(browser, own)
+    payload = {
+        "client": str(row(own).id),
+        "news": kind,
+        "by": str(operator.id),
+        "reason": "",
+        "recipient": str(operator.id),
+    }
+    message = OutboxMessage(kind=acceptance.MAIL, payload=payload, created_at=now())
+    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    assert send(message) is Outcome.DONE
+    sentence = {"proposed": "Lina Roy demande de changer", "change_accepted": "a accepté le changement"}
+    assert sentence.get(kind, "n’a pas accepté le changement") in re.sub(r"\s+", " ", sent[0])
+    decide(engineer, row(own), "/refus", reason="Un autre serveur.")
+    assert send(message) is (Outcome.DROPPED if kind == "proposed" else Outcome.DONE)
