@@ -26,7 +26,7 @@ LONGEST_REASON = 200
 IN_ONE_FILE = 2000
 """Letters of one file for a whole school, at most: the typesetter needs about a megabyte of memory for each."""
 IN_MEMORY = 3000
-"""Letters of one print for the desk, at most: their PDFs are in memory together, 25 kilobytes a letter."""
+"""Letters of one print for the desk, at most: their PDFs are in memory together, 25 to 55 kilobytes a letter."""
 IN_A_CLASS_FILE = 500
 """Letters of one file for a class, at most: a larger class gets several files."""
 _MAX_CLASS_BYTES = 60
