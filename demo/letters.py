@@ -60,13 +60,18 @@ class Printed:
         """
         page = dict(row["page"])
         page["children"] = [pdf.LetterChild(*child) for child in page["children"]]
+        page["other_ents"] = [pdf.LetterEnt(*ent) for ent in page["other_ents"]]
         for name in ("printed_on", "valid_until"):
             page[name] = date.fromisoformat(page[name])
         return cls(row["roster_key"], row["uai"], datetime.fromisoformat(row["expires_at"]), pdf.Letter(**page))
 
-    def leading_to(self, home: str) -> "Printed":
-        """Return the same letter with its ENT's present URL."""
-        return replace(self, letter=replace(self.letter, ent_url=home))
+    def leading_to(self, ent: pdf.LetterEnt, other: pdf.LetterEnt) -> "Printed":
+        """Return the same letter with the present URLs of its ENT and of the other one."""
+        others = [other] if self.letter.other_ents else []
+        urls = {self.letter.ent_url: ent.url} | {former.url: other.url for former in self.letter.other_ents}
+        children = [child._replace(ent_url=urls.get(child.ent_url, "")) for child in self.letter.children]
+        page = replace(self.letter, ent_url=ent.url, sign_in_url=ent.sign_in_url, other_ents=others, children=children)
+        return replace(self, letter=page)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Existing data are kept, missing data are added. A demonstration may be stopped a
 another port.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
 from idp.letters.hashing import BatchHasher
+from idp.letters.render.pdf import LetterEnt
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.registration import registrations, rows
@@ -54,7 +55,7 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
     intake.write_files(files)
     intake.import_files(settings, files)
     _draw(settings, paper)
-    letters = _letters(paper, ents)
+    letters = _letters(paper, _entrances(settings, ents))
     paper.write(letter.printed for letter in letters)
     for ent in ents:
         _publish_charter(ent)
@@ -147,17 +148,29 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
     return end is None or end <= now() or printed is None or printed.expires_at > end
 
 
-def _letters(paper: Paper, ents: Sequence[DemoEnt]) -> list[SeededLetter]:
-    """Return the printed letters in the order of the families, each with its ENT's present URL."""
+def _entrances(settings: Settings, ents: Sequence[DemoEnt]) -> dict[str, list[LetterEnt]]:
+    """Return the ENTs as a letter names them, for each school: its own first, then the others."""
+    by_ent = {}
+    for ent in ents:
+        registration = recipients.ent_of(recipients.find_school(ent.uais[0]))
+        by_ent[ent.name] = LetterEnt(registration.home_uri, registration.entrance_of_parents(settings.issuer))
+    return {
+        uai: [by_ent[ent.name], *(entry for name, entry in by_ent.items() if name != ent.name)]
+        for ent in ents
+        for uai in ent.uais
+    }
+
+
+def _letters(paper: Paper, entrances: Mapping[str, Sequence[LetterEnt]]) -> list[SeededLetter]:
+    """Return the printed letters in the order of the families, each with the present URLs of the two ENTs."""
     accounts, printed = _accounts(), paper.printed()
-    homes = {uai: ent.home for ent in ents for uai in ent.uais}
     letters = []
     for guardian in GUARDIANS:
         letter = printed.get(guardian.roster_key)
         if letter is not None:
             account = accounts.get(guardian.roster_key)
             usable = account is not None and _waits_for(account, letter)
-            letters.append(SeededLetter(guardian, letter.leading_to(homes[letter.uai]), usable))
+            letters.append(SeededLetter(guardian, letter.leading_to(*entrances[letter.uai]), usable))
     return letters
 
 

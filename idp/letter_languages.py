@@ -1,9 +1,18 @@
-"""The languages of the lines that follow the French text of a letter, as BCP 47 tags."""
+"""The languages of letters beside French, as BCP 47 tags."""
 
 from collections.abc import Sequence
 
-LANGUAGES = {"en": "anglais", "ar": "arabe", "tr": "turc", "pt": "portugais"}
-"""The languages of which `templates/letter/letter.typ` has the lines, in the order of letters without a choice."""
+LANGUAGES = {
+    "en": "anglais",
+    "ar": "arabe",
+    "tr": "turc",
+    "pt": "portugais",
+    "es": "espagnol",
+    "uk": "ukrainien",
+    "ro": "roumain",
+    "zh-Hans": "chinois simplifié",
+}
+"""The languages of which `templates/letter/languages.json` has the texts, in the order of letters without a choice."""
 
 
 def chosen(stored: Sequence[str] | None) -> list[str]:
@@ -26,10 +35,10 @@ def to_store(tags: Sequence[str]) -> list[str] | None:
     """Return what is stored for a choice. All languages in their order are no choice: a new one will be added.
 
     Raises:
-        ValueError: letters have no lines in one of the languages.
+        ValueError: letters have no texts in one of the languages.
     """
     unknown = [tag for tag in tags if tag not in LANGUAGES]
     if unknown:
-        raise ValueError(f"letters have no lines in {unknown[0][:20]!r}: choose among {', '.join(LANGUAGES)}")
+        raise ValueError(f"letters have no texts in {unknown[0][:20]!r}: choose among {', '.join(LANGUAGES)}")
     different = list(dict.fromkeys(tags))
     return None if different == list(LANGUAGES) else different

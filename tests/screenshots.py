@@ -106,7 +106,7 @@ def _fill(page: Page, letter: SeededLetter) -> None:
 def _paper(letter: SeededLetter) -> bytes:
     """Return the letter's page as an image."""
     page = letter.printed.letter
-    data = {"letters": [pdf._page(page)], "codes": {page.ent_url: pdf._qr_code(page.ent_url)}}
+    data = pdf.data_of([page])
     folder = TEMPLATES / "letter"
     image = typst.compile(
         folder / "letter.typ",

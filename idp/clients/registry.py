@@ -21,6 +21,9 @@ from idp.db import db
 
 _CACHE_SECONDS = 60.0
 _LONGEST_CLIENT_ID = 64
+_LONGEST_IN_A_CODE = 250  # characters: a QR code of more has dots too small for paper
+PROFILE_HINT = "profil:"
+"""The beginning of a `login_hint` that names a profile: `profil:parent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,19 @@ class Registration:
         """Return where a person enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page."""
         if not self.initiate_login_uri:
             return self.home_uri
-        parameters = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
+        return self._starting({"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})})
+
+    def entrance_of_parents(self, issuer: str) -> str:
+        """Return the shortest URL that starts a parent's sign-in at the ENT: its page for the profile is passed over.
+
+        The home page, if the ENT has no URL that starts a sign-in or if that makes more than a QR code can hold well.
+        """
+        if not self.initiate_login_uri:
+            return self.home_uri
+        url = self._starting({"iss": issuer, "login_hint": f"{PROFILE_HINT}parent"})
+        return url if len(url) <= _LONGEST_IN_A_CODE else self.home_uri
+
+    def _starting(self, parameters: dict[str, str]) -> str:
         return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(parameters)}"
 
 

@@ -50,7 +50,7 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
     help="Only this person, with a letter or not; repeatable.",
 )
 @click.option("--renew", is_flag=True, help="Print again for parents with a valid letter, which becomes invalid.")
-@click.option("--strip", "as_slips", is_flag=True, help="Four slips to a sheet, to cut apart.")
+@click.option("--strip", "as_slips", is_flag=True, help="Three slips to a sheet, to cut apart.")
 @click.option("--per-class", is_flag=True, help="One PDF for each class; --out is a folder.")
 @click.option("--out", type=_PATH, help="The PDF to write; it must not exist.")
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="The CSV file to write, for a mail merge.")
@@ -133,13 +133,11 @@ def _errors_as_messages() -> Iterator[None]:
 
 def _as_json(order: PrintOrder, report: Report) -> dict[str, Any]:
     made = report.printed > 0
-    cut = [entry.username for entry in report.cut]
     shown = {
         "printed": report.printed,
         "skipped": [{"username": entry.username, "reason": entry.reason} for entry in report.skipped],
         "pdf": str(order.out) if order.out and made else None,
         "csv": str(order.csv) if order.csv and made else None,
-        **({"addresses_cut": cut} if cut else {}),
     }
     return shown | {"files": [str(path) for path in report.files]} if order.per_class else shown
 
@@ -148,9 +146,6 @@ def _show(order: PrintOrder, report: Report) -> None:
     for reason, count in Counter(entry.reason for entry in report.skipped).most_common():
         names = [entry.username for entry in report.skipped if entry.reason == reason]
         click.echo(plain(f"skipped: {', '.join(names) if count <= _NAMED_AT_MOST else count} {reason}"), err=True)
-    if report.cut:
-        cut = ", ".join(entry.username for entry in report.cut)
-        click.echo(plain(f"the postal address is too long, and printed in part: {cut}"), err=True)
     if not report.printed:
         click.echo(f"no letter to print{f' for {plain(order.uai)}' if order.uai else ''}")
         return

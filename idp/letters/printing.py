@@ -18,7 +18,6 @@ from idp.letters import account_reset, merge_csv, recipients
 from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
 from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
-from idp.letters.render.postal import is_cut
 from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import DrawnLetter, draw
 
@@ -27,7 +26,7 @@ LONGEST_REASON = 200
 IN_ONE_FILE = 2000
 """Letters of one file for a whole school, at most: the typesetter needs about a megabyte of memory for each."""
 IN_MEMORY = 3000
-"""Letters of one print for the desk, at most: their PDFs are in memory together, 25 kilobytes a letter."""
+"""Letters of one print for the desk, at most: their PDFs are in memory together, 25 to 55 kilobytes a letter."""
 IN_A_CLASS_FILE = 500
 """Letters of one file for a class, at most: a larger class gets several files."""
 _MAX_CLASS_BYTES = 60
@@ -66,12 +65,11 @@ class PrintOrder:
 
 @dataclass
 class Report:
-    """The number of valid letters, whose they are, who was skipped, whose postal address is cut, and the PDFs."""
+    """The number of valid letters, whose they are, who was skipped, and the PDFs."""
 
     printed: int = 0
     people: list[uuid.UUID] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    cut: list[Recipient] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
 
@@ -150,7 +148,6 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
             )
             report.printed += len(drawn)
             report.skipped += skipped
-            report.cut += _cut(drawn)
             if drawn and out:
                 report.files.append(out)
             if drawn and order.per_class:
@@ -227,7 +224,7 @@ def print_in_memory(
 
 def _report(drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> Report:
     people = [entry.recipient.account_id for entry in drawn]
-    return Report(printed=len(drawn), people=people, skipped=list(skipped), cut=_cut(drawn))
+    return Report(printed=len(drawn), people=people, skipped=list(skipped))
 
 
 def _letters(count: int) -> str:
@@ -259,10 +256,6 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
 def _check_length(order: PrintOrder, people: Sequence[Recipient]) -> None:
     if len(people) > IN_ONE_FILE and not order.per_class and not order.usernames:
         raise PrintError(f"{len(people)} letters are too many for one file: use --per-class")
-
-
-def _cut(drawn: Sequence[DrawnLetter]) -> list[Recipient]:
-    return [entry.recipient for entry in drawn if is_cut(entry.letter.recipient)]
 
 
 def _batches(order: PrintOrder, people: Sequence[Recipient]) -> Iterator[tuple[Path | None, list[Recipient]]]:

@@ -3,7 +3,8 @@
 import enum
 import re
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.accounts.suspensions import waiting
 from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.clock import day_of, now
 from idp.db import db
 from idp.folding import fold
@@ -58,6 +60,7 @@ class Skip(enum.StrEnum):
     HAS_LETTER = "has_letter"
     CHANGED = "changed"
     FAULTY = "faulty"
+    TOO_LONG = "too_long"
 
 
 class PrintError(Exception):
@@ -137,10 +140,37 @@ def ent_home_url(school: School) -> str:
     Raises:
         PrintError: no ENT with a home URL serves the school.
     """
-    ent = registry.serving([school.uai])
+    return ent_of(school).home_uri
+
+
+def ent_of(school: School, preferred: uuid.UUID | None = None) -> Registration:
+    """Return the ENT that serves `school`, `preferred` (the key of a client) if it does.
+
+    Raises:
+        PrintError: no ENT with a home URL serves the school.
+    """
+    ent = registry.serving([school.uai], preferred=preferred)
     if ent is None or not ent.home_uri:  # the login URL needs parameters that nobody types
         raise PrintError(f"no ENT with a home URL serves {school.uai}: set it with `idp client set`", Refusal.NO_ENT)
-    return ent.home_uri
+    return ent
+
+
+def ents_of(school: School, others: Iterable[School]) -> dict[uuid.UUID, Registration]:
+    """Return the ENT of each school of a family, by the school's key: of `school`, which writes, and of the others.
+
+    Another school without an ENT whose URL can be printed is left out.
+
+    Raises:
+        PrintError: no ENT with a home URL serves `school`.
+    """
+    own = ent_of(school)
+    ents = {school.id: own}
+    for other in others:
+        with suppress(PrintError, pdf.LetterError):
+            ent = ent_of(other, own.key)
+            pdf.check_ent_url(ent.home_uri)
+            ents.setdefault(other.id, ent)
+    return ents
 
 
 def in_school(

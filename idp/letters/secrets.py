@@ -24,9 +24,9 @@ from idp.letters import provisional
 from idp.letters.account_reset import AccountsChangedError, NewSecret, are_stored, reset_accounts
 from idp.letters.files import LetterFileError
 from idp.letters.hashing import BatchHasher
-from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped, ent_home_url
-from idp.letters.render.contents import compose
-from idp.letters.render.pdf import Letter, LetterError
+from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped, ents_of
+from idp.letters.render.contents import Ents, compose
+from idp.letters.render.pdf import Letter, LetterError, TooLongError
 from idp.throttle import guard
 
 _CHANGED = "changed in the meantime, try again"
@@ -128,7 +128,7 @@ def _compose(
         .execution_options(populate_existing=True)
     )
     accounts = {account.id: account for account in rows}
-    ent_urls: dict[uuid.UUID, str] = {}
+    ents: dict[tuple[uuid.UUID, frozenset[uuid.UUID]], Ents] = {}
     composed, skipped = [], []
     for entry in people:
         account = accounts.get(entry.account_id)
@@ -137,9 +137,10 @@ def _compose(
         if account is None or school is None or account.generation != entry.generation:
             skipped.append(Skipped(entry.username, _CHANGED, Skip.CHANGED, entry.account_id))
             continue
-        if school.id not in ent_urls:
-            ent_urls[school.id] = ent_home_url(school)
-        letter = compose(settings, account, school, ent_urls[school.id], provisional.draw(), expires_at)
+        key = school.id, frozenset(schools)
+        if key not in ents:
+            ents[key] = ents_of(school, schools.values())
+        letter = compose(settings, account, school, ents[key], provisional.draw(), expires_at)
         composed.append((entry, account, school, letter))
     if skipped and all_or_none:
         raise PrintError(f"{skipped[0].username} {_CHANGED}", Refusal.CHANGED)
@@ -185,10 +186,10 @@ def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUI
     """Return why accounts cannot get a letter; empty if the error is not about single letters."""
     if isinstance(error, AccountsChangedError):
         return dict.fromkeys(error.ids, (_CHANGED, Skip.CHANGED))
-    if isinstance(error, LetterError) and error.username:
-        return {
-            entry.recipient.account_id: (f"has no letter: {error}", Skip.FAULTY)
-            for entry in drawn
-            if entry.letter.username == error.username
-        }
+    if isinstance(error, LetterError):
+        if isinstance(error, TooLongError):
+            why = "has no letter: a name or the postal address is too long for it", Skip.TOO_LONG
+        else:
+            why = f"has no letter: {error}", Skip.FAULTY
+        return {entry.recipient.account_id: why for entry in drawn if entry.letter.username in error.usernames}
     return {}

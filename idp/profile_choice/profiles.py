@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from flask_babel import lazy_gettext as _l
 
+from idp.clients.registry import PROFILE_HINT
 from idp.services import services
 from idp.web.browser import cookie_name
 from idp.web.http import current_request
 
 _COOKIE = "profil"
-_HINT = "profil:"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def find(key: str) -> Profile | None:
 
 def from_hint(login_hint: str) -> str:
     """Return the profile that `login_hint=profil:…` names, or an empty string."""
-    key = login_hint.removeprefix(_HINT) if login_hint.startswith(_HINT) else ""
+    key = login_hint.removeprefix(PROFILE_HINT) if login_hint.startswith(PROFILE_HINT) else ""
     return key if key in _BY_KEY else ""
 
 

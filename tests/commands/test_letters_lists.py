@@ -63,13 +63,17 @@ def test_an_unknown_school_or_class_is_reported(act: Run, build: Build, command:
     assert "no school 0599009Z" in act("letters", command, "--school", "0599009Z").err
 
 
-def test_an_address_that_is_printed_in_part_is_reported(act: Run, build: Build, tmp_path: Path) -> None:
+def test_a_person_whose_address_has_no_room_gets_no_letter(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
-    lines = [f"Très longue ligne d’adresse numéro {number}, escalier et bâtiment" for number in range(6)]
-    long, short = parent(build, pupil(build, "6e 1"), address_lines=lines, city="Rivebelle"), parent(build)
+    lines = ["Très longue ligne d’adresse, escalier, bâtiment et résidence des Grands Tilleuls"] * 6
+    long = [parent(build, pupil(build, "6e 1"), address_lines=lines, city="Rivebelle") for _ in range(2)]
+    former = [account.provisional_hash for account in long]
     parent(build, pupil(build, "6e 1"), address_lines=["1 rue du Test"], postcode="59990", city="Rivebelle")
     answer = act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "a.pdf"))
-    assert f"printed in part: {long.username}\n" in answer.err
-    order = ("letters", "print", "--school", COLLEGE, "--renew", "--json", "--out", str(tmp_path / "b.pdf"))
-    assert json.loads(act(*order).out)["addresses_cut"] == [long.username]
-    assert short.username not in answer.err
+    assert "1 letter in " in answer.out
+    names = ", ".join(sorted(account.username for account in long))
+    assert f"skipped: {names} has no letter: a name or the postal address is too long for it\n" in answer.err
+    db.session.expire_all()
+    assert [account.provisional_hash for account in long] == former
+    order = ("letters", "print", "--username", long[0].username, "--out", str(tmp_path / "b.pdf"))
+    assert f"has no room on the letter of {long[0].username}" in act(*order).err

@@ -143,12 +143,14 @@ def test_a_named_active_account_is_notified_by_mail(act: Run, app: Flask, build:
 def test_the_printing_school_is_the_sender(act: Run, build: Build, out: Path) -> None:
     build.ent()
     build.ent("Autre", "autre.test", uais=[LYCEE])
-    account = parent(build, pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE))
+    account = parent(build, pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE, "Zoé"))
     options = ("letters", "print", "--username", account.username)
     assert act(*options, "--school", LYCEE.lower(), "--out", str(out)).code == 0
     [page] = pages(out)
     assert "Lycée Louise-Weber" in page
     assert "https://autre.test/" in page
+    assert "pour Malo (6e 1) et Zoé (2de 7)." in page
+    assert "Adresse de l’ENT pour Zoé https://autre.test/ Adresse de l’ENT pour Malo https://ent.test/" in page
     alone = out.with_name("alone.pdf")
     refused(act(*options, "--school", LYCEE, "--class", "6e 1", "--out", str(alone)), f"no child in 6e 1 of {LYCEE}")
     assert act(*options, "--out", str(alone)).code == 0

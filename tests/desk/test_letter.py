@@ -283,12 +283,13 @@ def test_a_slip_has_the_same_secret(desk: Flask, colleagues: Colleagues, build: 
 
 
 @pytest.mark.usefixtures("paper")
-def test_an_address_that_is_too_long_is_reported(desk: Flask, colleagues: Colleagues, build: Build) -> None:
-    lines = [f"Très longue ligne d’adresse numéro {number}, escalier et bâtiment" for number in range(5)]
+def test_an_address_that_is_too_long_prints_nothing(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    lines = ["Très longue ligne d’adresse, escalier, bâtiment et résidence des Grands Tilleuls"] * 6
     account, browser = build.never_activated(address_lines=lines, city="Rivebelle"), colleagues.signed_in()
-    draw(browser, account)
-    page = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
-    assert "il en manque une partie" in page
+    page = draw(browser, account).get_data(as_text=True)
+    assert "Un nom ou l’adresse postale est trop long pour le papier. Rien n’a été imprimé" in page.replace("\xa0", " ")
+    assert opens(account, PROVISIONAL)
+    assert db.session.query(JobFile).count() == 0
 
 
 @pytest.mark.usefixtures("paper")

@@ -63,7 +63,6 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     result = {
         "letters": 1,
         "skipped": {Skip.CHANGED.value: [str(people[0].id)], Skip.DISPUTED.value: [str(people[1].id)]},
-        "cut": [str(people[0].id)],
     }
     parameters = {"class": "6e 1", "slips": False, "renew": False}
     common = {"staff_id": person.id, "role_id": role.id, "school_id": build.school().id, "state": State.DONE}

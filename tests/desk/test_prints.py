@@ -314,16 +314,17 @@ def test_jobs_for_a_class_and_for_its_school_print_each_person_once(
     assert sum("Courrier encore valable : 2" in page for page in pages) == 1
 
 
-def test_a_cut_address_and_a_large_school_are_told(
+def test_an_address_without_room_and_a_large_school_are_told(
     desk: Flask, colleagues: Colleagues, build: Build, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    family[0].address_lines = [f"Très longue ligne d’adresse numéro {number}, escalier" for number in range(6)]
+    family[0].address_lines = ["Très longue ligne d’adresse, escalier, bâtiment et résidence des Grands Tilleuls"] * 6
     family[0].city = "Rivebelle"
     db.session.commit()
     browser = colleagues.signed_in()
     ask(browser)
     do_all()
-    assert "coupée sur le courrier : BERNARD Noémie" in browser.get("/impressions").get_data(as_text=True)
+    sentence = "un nom ou l’adresse est trop long pour le papier (à raccourcir dans la base élèves) : BERNARD Noémie."
+    assert sentence in browser.get("/impressions").get_data(as_text=True)
     monkeypatch.setattr(printing, "IN_MEMORY", 0)
     job = ask(browser, "/classes/courriers?tout=1")
     do_all()

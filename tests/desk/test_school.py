@@ -10,6 +10,7 @@ from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.desk import typed
 from idp.desk.staff.models import Role
+from idp.letter_languages import LANGUAGES
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.letters.read_back import text_of
@@ -126,8 +127,10 @@ def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Coll
 def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, build: Build) -> None:
     browser, path = colleagues.signed_in(), f"/etablissement/{build.school().id}"
     page = browser.get(path).get_data(as_text=True)
-    assert page.count(" checked>") == 4
-    assert "mode d’emploi en : anglais, arabe, turc, portugais." in page.replace("\xa0", " ")
+    assert page.count(" checked>") == len(LANGUAGES)
+    assert "Il est en français, et en quelques lignes : anglais, arabe, turc, portugais, espagnol" in page.replace(
+        "\xa0", " "
+    )
     refused = post(browser, path, **VALUES, langues=["", "tr", "en", "xx"]).get_data(as_text=True)
     assert refused.count("Un choix n’est pas dans la liste.") == 2, "above the form and beside the field"
     assert build.school().letter_languages is None
@@ -140,14 +143,16 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
         ["en", "tr"],
     )
     preview = browser.get(f"{path}/exemple-de-courrier.pdf").data
-    text = text_of(pypdf.PdfReader(io.BytesIO(preview)).pages[0])
-    assert ("Türkçe" in text, "Português" in text) == (True, False)
+    first, second = map(text_of, pypdf.PdfReader(io.BytesIO(preview)).pages)
+    assert ("Türkçe" in first, "Türkçe" in second, "Português" in first + second) == (True, True, False)
+    page = browser.get(path).get_data(as_text=True)
+    assert "traduit en entier, au dos : anglais, turc." in page.replace("\xa0", " ")
     post(browser, path, **VALUES)
     assert build.school().letter_languages == ["en", "tr"], "a form without the list changes nothing"
     post(browser, path, **VALUES, langues=[""])
     assert build.school().letter_languages == []
     assert "Il est en français seulement." in browser.get(path).get_data(as_text=True)
-    post(browser, path, **VALUES, langues=["en", "ar", "tr", "pt"])
+    post(browser, path, **VALUES, langues=list(LANGUAGES))
     assert build.school().letter_languages is None, "all of them, and those that will be added"
 
 

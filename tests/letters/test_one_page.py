@@ -2,30 +2,102 @@
 
 import re
 import time
+import unicodedata
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp.letters.render import glyphs, pdf
-from idp.letters.render.pdf import LetterChild, LetterError, render
-from tests.letters.read_back import NOEMIE, WORST, assert_intact, letters_of, open_pdf, pieces, secrets_in, text_of
+from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, render
+from idp.letters.render.postal import address_block
+from tests.letters.read_back import (
+    COMPOUND,
+    LONG,
+    NOEMIE,
+    WORST,
+    assert_intact,
+    letters_of,
+    open_pdf,
+    pieces,
+    secrets_in,
+    text_of,
+)
 from tests.rows import each_row
 
 
 @pytest.mark.row("P-04")
-def test_names_of_two_hundred_letters_leave_the_page_intact() -> None:
+def test_the_longest_texts_leave_the_page_intact() -> None:
     (page,) = open_pdf(WORST).pages
     assert_intact(page)
     assert secrets_in(text_of(page)) == {"7K4MQX2P9RTD"}
+    assert any(run.text == "w" * 64 for run in pieces(page))
+
+
+def letters_in(text: str) -> Counter[str]:
+    """Count the letters of a text without their marks and dots, which are runs of their own in a PDF."""
+    return Counter(char for char in unicodedata.normalize("NFKD", text) if char.isalnum() and char < "\u0590")
+
+
+SIX_LINES = (
+    "chez Monsieur Jean-Baptiste Leroy-Vandeputte",
+    "Appartement 1234, escalier C, étage 12",
+    "Résidence les Grands Tilleuls du Bord de l’Eau",
+    "Bâtiment des Acacias numéro 12 bis",
+    "1234 avenue du Général de Gaulle prolongée",
+    "59990 SAINT REMY EN BOUZEMONT SAINT GENEST ET ISSON",
+)
+
+
+@pytest.mark.row("P-04")
+@each_row(
+    "name",
+    [
+        COMPOUND,
+        "x" * 60,
+        "Ж" * 60,
+        "Nguyễn Thị Ngọc Ánh-Nguyệt Tuyết-Sương " * 2,
+        "عبدالرحمن محمد الأمين بن عبدالعزيز الزهراني فاطمة",
+        "Надія-Олександра Володимирівна Шевченко-Ковальчук-Бондаренко",
+    ],
+)
+def test_a_long_name_and_a_long_address_are_printed_whole(name: str) -> None:
+    name = name.strip()
+    letter = replace(NOEMIE, recipient=(f"Madame {name}", *SIX_LINES), children=(LetterChild(name, "6e 1"),))
+    (page,) = open_pdf(letter).pages
+    assert_intact(page)
     runs = pieces(page)
-    assert any(run.text == "w" * 64 for run in runs)
     window = [run for run in runs if run.x >= 88 and 40 <= run.y <= 93]
-    assert len(window) == 6
-    # W is 0.93 em wide: 38 of them hold in 85 mm (241 pt) below 6.83 pt
-    assert all(6 < run.size < 6.83 for run in window if len(run.text) == 38)
+    block = address_block(letter.recipient)
+    assert block is not None
+    assert letters_in("".join(run.text for run in window)) == letters_in("".join(block.rows))
+    assert all(run.size >= 7 for run in window)
+    assert all(run.x + glyphs.width(run.text) * run.size / 72 * 25.4 <= 190.5 for run in window)
+    sentence = [run for run in runs if 104 < run.y < 122 and run.size in {8.0, 9.0, 10.0}]
+    assert letters_in(name) <= letters_in("".join(run.text for run in sentence))
+
+
+@pytest.mark.row("P-04")
+@each_row(
+    "changes",
+    [
+        {"recipient": (f"Madame {LONG}", *SIX_LINES)},
+        {"recipient": ("Madame", *SIX_LINES, *SIX_LINES)},
+        {"children": (LetterChild(LONG, LONG),)},
+        {"school_postal_address": (LONG,) * 4},
+    ],
+)
+def test_a_letter_whose_texts_have_no_room_is_refused_with_all_others_of_its_kind(changes: dict[str, Any]) -> None:
+    letters = letters_of(4)
+    letters[1:3] = [replace(letter, **changes) for letter in letters[1:3]]
+    with pytest.raises(TooLongError) as refused:
+        render(letters)
+    assert refused.value.usernames == ("parent0001", "parent0002")
 
 
 @pytest.mark.row("P-04")
@@ -34,7 +106,7 @@ def test_the_postal_address_is_reduced_only_when_necessary() -> None:
 
 
 @pytest.mark.row("P-04")
-@each_row("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
+@each_row("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 20])
 def test_a_right_to_left_name_does_not_reorder_the_sentence(name: str) -> None:
     letter = replace(NOEMIE, recipient=(f"Madame {name}", *NOEMIE.recipient[1:]), children=(LetterChild(name, "6e 1"),))
     (page,) = open_pdf(letter).pages
@@ -70,7 +142,7 @@ def test_markup_in_a_name_is_printed_as_text(name: str) -> None:
 @pytest.mark.row("P-04")
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=220), st.text(max_size=60))
-def test_any_text_makes_one_page(name: str, more: str) -> None:
+def test_any_text_makes_one_page_or_is_too_long(name: str, more: str) -> None:
     letter = replace(
         NOEMIE,
         academy=more,
@@ -85,7 +157,8 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
         help_hours=name,
         dpo_mail=more,
     )
-    assert len(open_pdf(letter).pages) == 1
+    with suppress(TooLongError):
+        assert len(open_pdf(letter).pages) == 1
 
 
 @pytest.mark.row("P-04")
@@ -137,6 +210,6 @@ def test_a_letter_that_overflows_is_named_and_nothing_is_printed(
     template.write_text(pdf._TEMPLATE.read_text().replace("v(88mm)", grown))
     monkeypatch.setattr(pdf, "_TEMPLATE", template)
     letters = letters_of(3)
-    with pytest.raises(LetterError, match="the letter of parent0001 does not fit on one page") as refused:
+    with pytest.raises(LetterError, match="the letter of parent0001 does not fit on its page") as refused:
         render(letters)
     assert not any(letter.provisional_password in str(refused.value) for letter in letters)

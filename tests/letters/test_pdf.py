@@ -1,20 +1,29 @@
 """P-01, P-05 and the layout of the letter, read from the PDF; and refused letters."""
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 import segno
 import time_machine
+from fontTools.ttLib import TTFont
 
 from idp.letter_languages import LANGUAGES
-from idp.letters.render import pdf
+from idp.letters.render import glyphs, pdf
 from idp.letters.render.pdf import LetterChild, LetterError, render
+from tests.letters.chinese_font import characters
 from tests.letters.read_back import (
+    LYCEE,
     NOEMIE,
+    SIGN_IN,
+    TEXTS,
+    TWO_ENTS,
     WORST,
     assert_intact,
     letters_of,
@@ -23,6 +32,7 @@ from tests.letters.read_back import (
     pieces,
     secrets_in,
     text_of,
+    texts,
 )
 from tests.rows import each_row
 
@@ -50,39 +60,114 @@ def test_a_letter_contains_the_required_texts() -> None:
     assert_intact(page)
 
 
-def test_each_language_takes_three_lines() -> None:
-    runs = pieces(open_pdf(NOEMIE).pages[0])
-    top = {name: next(run for run in runs if run.text.startswith(name)) for name in ("English", "Türkçe", "Português")}
-    below = {"English": top["Türkçe"].y, "Türkçe": 250, "Português": 250}
-    for name, first in top.items():
-        own = [run for run in runs if first.y - 1 < run.y < below[name] - 1 and (run.x < 105) == (first.x < 105)]
-        assert len({round(run.y) for run in own if run.size == first.size}) == 3, name
+def test_the_steps_have_one_numbering_in_readable_type() -> None:
+    (page,) = open_pdf(NOEMIE).pages
+    runs = pieces(page)
+    assert [run.text for run in runs if run.text in "12345" and run.y > 104] == ["1", "2", "3", "4", "5"]
+    top = next(run.y for run in runs if run.text.startswith("Les cinq étapes"))
+    steps = [run for run in runs if top + 8 < run.y < 215 and 8.8 < run.size < 11]
+    assert {run.size for run in steps} == {9.5}
+    printed = " ".join(run.text for run in steps)
+    for words in ("Se connecter et Parent .", "code à six chiffres. Ou touchez son lien, puis Confirmer ."):
+        assert words in printed
 
 
-@each_row(
-    ("languages", "sizes"),
-    [(("tr",), {12.0}), (("ar", "en"), {10.5}), (("pt", "tr", "en"), {8.8}), ((), set())],
-)
-def test_the_chosen_languages_are_printed_in_their_order_and_fewer_ones_larger(
-    languages: tuple[str, ...], sizes: set[float]
-) -> None:
-    page = open_pdf(replace(NOEMIE, languages=languages)).pages[0]
-    names = {"en": "English", "tr": "Türkçe", "pt": "Português"}
-    first = {tag: [run for run in pieces(page) if run.text.startswith(name)] for tag, name in names.items()}
-    assert {tag for tag, runs in first.items() if runs} == set(languages) & set(names)
-    printed = sorted((round(run.y), run.x, tag) for tag, [run] in ((t, r) for t, r in first.items() if r))
-    assert [tag for *_, tag in printed] == [tag for tag in languages if tag in names]
-    assert any("\u0600" <= char <= "\u06ff" for char in text_of(page)) == ("ar" in languages)
-    sizes = {runs[0].size for runs in first.values() if runs}
-    assert sizes == (
-        {12.0} if len(languages) == 1 else {10.5} if len(languages) == 2 else {8.8} if languages else set()
-    )
+def test_letters_without_a_choice_have_eight_languages_in_few_lines() -> None:
+    (page,) = open_pdf(NOEMIE).pages
+    text = text_of(page)
+    assert len(LANGUAGES) == 8
+    for tag in LANGUAGES.keys() - {"ar"}:
+        assert _bare(f"{TEXTS[tag]['name']} {TEXTS[tag]['line']}") in _bare(text)
+    assert "\u0627\u0644" in unicodedata.normalize("NFKC", text)
     assert_intact(page)
 
 
+def test_one_or_two_chosen_languages_have_a_page_of_their_own() -> None:
+    choices = [("ar",), ("en", "es"), ("zh-Hans", "pt"), ("uk", "ro"), ("tr", "ar")]
+    pages = open_pdf(*(replace(TWO_ENTS, languages=tags) for tags in (*choices, ("en", "tr", "ro")))).pages
+    assert len(pages) == 2 * len(choices) + 1
+    assert_intact(pages[-1])
+    for tag in ("en", "tr", "ro"):
+        assert f"{TEXTS[tag]['name']} {TEXTS[tag]['line']}" in text_of(pages[-1])
+    for rank, tags in enumerate(choices):
+        first, second = pages[2 * rank], pages[2 * rank + 1]
+        assert_translation(second, tags)
+        if tags == ("uk", "ro"):  # it takes 0.2 s to read a page
+            for tag in TEXTS.keys() - {"fr", "ar"}:
+                assert (f"{TEXTS[tag]['name']} {TEXTS[tag]['overleaf']}" in text_of(first)) == (tag in tags)
+            assert secrets_in(text_of(first)) == {NOEMIE.provisional_password}
+
+
+def assert_translation(page: pypdf.PageObject, tags: Sequence[str]) -> None:
+    """Check that a page has all texts of its languages, in readable type, and neither the identifier nor the secret."""
+    text = text_of(page).translate(_ISOLATES)
+    assert not secrets_in(text)
+    assert NOEMIE.username not in text
+    for tag in set(tags) - {"ar"}:
+        for key, words in TEXTS[tag].items():
+            for sentence in [words] if isinstance(words, str) else words:
+                assert key in {"short", "line", "overleaf"} or _bare(sentence.replace("*", "")) in _bare(text), sentence
+    for label in LABELS:
+        assert _bare(text).count(_bare(f"« {label} »")) >= len(tags), label
+    runs = pieces(page)
+    assert all(15 <= run.x <= 195 and 10 <= run.y <= 288 for run in runs)
+    assert min(run.size for run in runs if len(run.text) > 1) >= 9.4
+    assert list(links_of(page)) == [SIGN_IN, LYCEE.sign_in_url]
+
+
+LABELS = (
+    "Se connecter",
+    "Parent",
+    "Identifiant",
+    "Mot de passe",
+    "Nouveau mot de passe",
+    "Adresse mail",
+    "Valider",
+    "Code reçu par mail",
+    "Continuer",
+    "Confirmer",
+    "Je ne suis pas le représentant légal de cet élève",
+)
+"""The French labels of the pages (`contract.md`)."""
+_ISOLATES = dict.fromkeys(map(ord, "\u2066\u2069"))
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def test_each_language_has_the_same_texts_and_labels() -> None:
+    assert list(TEXTS) == ["fr", *LANGUAGES]
+    for tag in LANGUAGES:
+        assert TEXTS[tag].keys() == TEXTS["en"].keys()
+        assert len(TEXTS[tag]["steps"]) == len(TEXTS["fr"]["steps"]) == 5
+        for quoted, english in zip(TEXTS[tag]["steps"], TEXTS["en"]["steps"], strict=True):
+            assert re.findall("« ([^»]+) »", quoted) == re.findall("« ([^»]+) »", english)
+            assert quoted.count("*") == english.count("*")
+
+
+def test_the_fonts_draw_all_texts_of_letters() -> None:
+    with TTFont(glyphs.CHINESE, lazy=True) as font:
+        chinese = set(font.getBestCmap())
+    assert {ord(char) for char in characters()} == chinese
+    for tag in TEXTS.keys() - {"zh-Hans"}:
+        assert {ord(char) for char in texts(tag)} <= glyphs._code_points()
+
+
 def test_a_letter_with_each_number_of_languages_fits_on_its_page() -> None:
-    for count in range(len(LANGUAGES) + 1):
-        assert len(open_pdf(replace(WORST, languages=tuple(LANGUAGES)[:count])).pages) == 1
+    letters = [replace(WORST, languages=tuple(LANGUAGES)[:count]) for count in range(len(LANGUAGES) + 1)]
+    assert len(open_pdf(*letters).pages) == len(letters) + 2
+
+
+def test_a_family_of_two_ents_finds_the_address_of_each_child() -> None:
+    (page,) = open_pdf(TWO_ENTS).pages
+    text = text_of(page)
+    assert "Adresse de l’ENT pour Malo https://passerelle.exemple.fr" in text
+    assert "Adresse de l’ENT pour Zoé https://lycee.exemple.fr" in text
+    assert "1re adresse" in text
+    assert "2e adresse" in text
+    assert list(links_of(page)) == [SIGN_IN, LYCEE.sign_in_url]
+    assert_intact(page)
 
 
 def test_secrets_are_below_the_first_fold() -> None:
@@ -170,8 +255,14 @@ def test_the_qr_code_encodes_only_the_url(monkeypatch: pytest.MonkeyPatch) -> No
         return draw(text)
 
     monkeypatch.setattr(pdf, "_qr_code", watched)
-    render([*letters_of(5), replace(NOEMIE, ent_url="http://localhost:8001/ent")])
-    assert sorted(drawn) == ["http://localhost:8001/ent", "https://passerelle.exemple.fr"]
+    render([*letters_of(5), replace(NOEMIE, ent_url="http://localhost:8001/ent"), TWO_ENTS])
+    assert sorted(drawn) == sorted(["http://localhost:8001/ent", NOEMIE.ent_url, SIGN_IN, LYCEE.sign_in_url])
+
+
+@pytest.mark.row("P-05")
+def test_a_qr_code_with_the_secret_is_refused() -> None:
+    with pytest.raises(LetterError, match="QR code"):
+        render([replace(NOEMIE, sign_in_url=f"{SIGN_IN}&login_hint={NOEMIE.provisional_password}")])
 
 
 @pytest.mark.row("P-05")

@@ -1,4 +1,4 @@
-"""Slips: P-04, P-05 and P-06 on paper that is cut in four."""
+"""Slips: P-04, P-05 and P-06 on paper that is cut in three."""
 
 import json
 import re
@@ -11,9 +11,24 @@ import pypdf
 import pytest
 import typst
 
+from idp.letter_languages import LANGUAGES
 from idp.letters.render import pdf, slips
-from idp.letters.render.pdf import Letter, LetterChild, LetterError
-from tests.letters.read_back import LONG, NOEMIE, WORST, letters_of, links_of, pieces, secrets_in, text_of
+from idp.letters.render.pdf import Letter, LetterChild, LetterError, TooLongError
+from tests.letters.read_back import (
+    LONG,
+    LYCEE,
+    NOEMIE,
+    SIGN_IN,
+    TEXTS,
+    TWO_ENTS,
+    WORST,
+    letters_of,
+    links_of,
+    pieces,
+    secrets_in,
+    text_of,
+)
+from tests.rows import each_row
 
 TALL = 297 / slips.PER_SHEET
 
@@ -23,11 +38,11 @@ def open_slips(*letters: Letter) -> pypdf.PdfReader:
 
 
 def said_on(page: pypdf.PageObject) -> list[str]:
-    """The text of each quarter of a page, from the top."""
-    quarters: list[list[str]] = [[] for _ in range(slips.PER_SHEET)]
+    """The text of each slip of a page, from the top."""
+    thirds: list[list[str]] = [[] for _ in range(slips.PER_SHEET)]
     for run in pieces(page):
-        quarters[int(run.y // TALL)].append(run.text)
-    return [" ".join(runs) for runs in quarters]
+        thirds[int(run.y // TALL)].append(run.text)
+    return [" ".join(runs) for runs in thirds]
 
 
 def test_a_slip_contains_the_required_texts() -> None:
@@ -36,7 +51,9 @@ def test_a_slip_contains_the_required_texts() -> None:
     for words in (
         "Collège des Tilleuls — Tél. 03 53 01 40 40",
         "Madame Noémie Leroy Vandeputte",
-        "Votre compte de parent pour Malo (6e 1).",
+        "Votre compte de parent sur l’ENT, le site internet de votre école pour Malo (6e 1).",
+        "puis touchez Se connecter et Parent.",
+        "Ou touchez son lien, puis Confirmer.",
         "https://passerelle.exemple.fr",
         "n.leroy4821",
         "À utiliser avant le 23 janvier 2027.",
@@ -62,7 +79,7 @@ def test_slips_are_accessible() -> None:
 
 @pytest.mark.row("P-06")
 def test_each_slip_contains_exactly_one_person() -> None:
-    letters = letters_of(10)
+    letters = letters_of(7)
     reader = open_slips(*letters)
     assert len(reader.pages) == 3
     texts = [text for page in reader.pages for text in said_on(page)]
@@ -71,25 +88,49 @@ def test_each_slip_contains_exactly_one_person() -> None:
         assert re.findall(r"(?:parent|Famille|Enfant)(\d{4})", text).count(number) == 3
         assert set(re.findall(r"(?:parent|Famille|Enfant)(\d{4})", text)) == {number}
         assert secrets_in(text) == {letter.provisional_password}
-    assert texts[10:] == ["", ""]
+    assert texts[7:] == ["", ""]
 
 
 @pytest.mark.row("P-04")
-def test_oversized_slips_stay_in_their_quarter() -> None:
+def test_oversized_slips_stay_in_their_third() -> None:
     arabic = replace(
         NOEMIE,
         recipient=("Madame فاطمة الزهراء", "59990 Rivebelle"),
         children=tuple(LetterChild(f"Marie-Élisabeth{rank}", "Terminale 12") for rank in range(12)),
     )
-    letters = [replace(NOEMIE, username="before"), WORST, arabic, replace(NOEMIE, username="after")]
-    (page,) = open_slips(*letters).pages
-    first, second, third, fourth = said_on(page)
-    assert ["before" in first, "w" * 64 in second, "autres enfants" in third, "after" in fourth] == [True] * 4
-    for rank, text in enumerate((first, second, third, fourth)):
+    (page,) = open_slips(replace(NOEMIE, username="before"), WORST, arabic).pages
+    first, second, third = said_on(page)
+    assert ["before" in first, "w" * 64 in second, "autres enfants" in third] == [True] * 3
+    for rank, text in enumerate((first, second, third)):
         assert secrets_in(text) == {"7K4MQX2P9RTD"}
         runs = [run for run in pieces(page) if int(run.y // TALL) == rank]
         assert all(9 <= run.x <= 201 for run in runs)
         assert all(rank * TALL + 4 < run.y < (rank + 1) * TALL - 1 for run in runs)
+
+
+@each_row(("languages", "key"), [(tuple(LANGUAGES), "short"), (("uk",), "line"), (("zh-Hans", "tr"), "line"), ((), "")])
+def test_slips_carry_the_languages(languages: tuple[str, ...], key: str) -> None:
+    (page,) = open_slips(replace(NOEMIE, languages=languages)).pages
+    text = text_of(page)
+    for tag in TEXTS.keys() - {"fr", "ar"}:
+        assert (f"{TEXTS[tag]['name']} {TEXTS[tag][key or 'line']}" in text) == (tag in languages)
+    assert any("\u0600" <= char <= "\u06ff" for char in text) == ("ar" in languages)
+
+
+def test_a_slip_names_the_children_of_each_ent() -> None:
+    (page,) = open_slips(TWO_ENTS).pages
+    text = text_of(page)
+    assert "Pour Malo : https://passerelle.exemple.fr Pour Zoé : https://lycee.exemple.fr" in text
+    assert "1re adresse 2e adresse" in text
+    assert list(links_of(page)) == [SIGN_IN, LYCEE.sign_in_url]
+
+
+@pytest.mark.row("P-04")
+def test_a_name_without_room_on_a_slip_is_refused() -> None:
+    letters = [NOEMIE, replace(NOEMIE, username="long", recipient=(LONG, "59990 Rivebelle"))]
+    with pytest.raises(TooLongError) as refused:
+        slips.render(letters)
+    assert refused.value.usernames == ("long",)
 
 
 @pytest.mark.row("P-06")
@@ -98,12 +139,12 @@ def test_a_misplaced_slip_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "strip.typ"
     source = template.read_text()
-    # a layout with three slips on a sheet: the fourth is on the second page
-    template.write_text(source.replace("#let per-sheet = 4", "#let per-sheet = 3"))
+    # a layout with two slips on a sheet: the third is on the second page
+    template.write_text(source.replace("#let per-sheet = 3", "#let per-sheet = 2"))
     monkeypatch.setattr(slips, "_TEMPLATE", template)
-    with pytest.raises(LetterError, match="the letter of parent0003 does not fit") as refused:
+    with pytest.raises(LetterError, match="the letter of parent0002 does not fit") as refused:
         slips.render(letters_of(5))
-    assert refused.value.username == "parent0003"
+    assert refused.value.usernames == ("parent0002",)
 
 
 def test_an_invalid_slip_is_refused_like_a_letter() -> None:
@@ -118,7 +159,7 @@ def test_template_character_widths_match_the_font(template: str) -> None:
     """The character widths in the templates are those of the font."""
     assert "mono-size" in (pdf._TEMPLATE.parent / template).read_text()
     source = '#import "common.typ": *\n#context [#metadata(measure(text(size: 10pt, mono("0wM4"))).width.pt()) <w>]'
-    data = json.dumps({"letters": [pdf._page(replace(NOEMIE, school_name=LONG))], "codes": {}})
+    data = json.dumps(pdf.data_of([replace(NOEMIE, school_name=LONG)]))
     compiler = typst.Compiler(
         source.encode(), root=pdf._TEMPLATE.parent, font_paths=pdf._fonts(), ignore_system_fonts=True,
         sys_inputs={"data": data},

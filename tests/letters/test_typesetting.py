@@ -35,7 +35,7 @@ def test_the_error_names_the_account_of_the_invalid_letter() -> None:
     with Typesetter() as typesetter:
         with pytest.raises(LetterError, match="it has no recipient") as error:
             typesetter.render([NOEMIE, replace(NOEMIE, recipient=[])], as_slips=True)
-        assert error.value.username == NOEMIE.username
+        assert error.value.usernames == (NOEMIE.username,)
         assert typesetter.render([NOEMIE], as_slips=True).startswith(b"%PDF")
 
 

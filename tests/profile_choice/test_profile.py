@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.paths import TEMPLATES
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -26,6 +27,7 @@ def test_a_parent_continues_to_the_sign_in_and_reaches_the_ent(
     assert heading(page) == _ASKED
     for label in ("Élève", "Parent", "Enseignant", "Personnel"):
         assert f'aria-label="{label}"' in page.text
+    assert f'aria-hidden="true">{(TEMPLATES / "letter" / "step1.svg").read_text()}</span>' in page.text
     page = submit(browser, page, profil="parent")
     assert heading(page) == "Connexion"
     assert "Pour entrer dans <b>Passerelle</b>" in page.text

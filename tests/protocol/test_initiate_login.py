@@ -1,15 +1,17 @@
 """« Accéder à l’ENT » leads to the ENT's initiate_login_uri (OpenID Connect Core 4)."""
 
 from html import unescape
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote_plus, urlencode, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 
 from idp.clients import registry
+from idp.profile_choice import profiles
 from tests.activation.steps import activate, newest_link
 from tests.builders import Build
 from tests.pages import heading, submit
+from tests.rows import each_row
 
 HOME = "https://ent.test/"
 BEGIN = "https://ent.test/login"
@@ -52,6 +54,23 @@ def test_without_a_home_the_initiated_login_has_the_issuer_only(build: Build) ->
 def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home: str) -> None:
     """OpenID Connect Registration 1.0, 2."""
     assert entrance(build, home_uri=home) == home
+
+
+@each_row(
+    ("begin", "url"),
+    [
+        (BEGIN, f"{BEGIN}?iss=%s&login_hint=profil%%3Aparent"),
+        ("", HOME),
+        (f"{BEGIN}?x={'y' * 220}", HOME),
+    ],
+)
+def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin: str, url: str) -> None:
+    """OpenID Connect Core 1.0, 4: `login_hint`. A code with more than 250 characters is too fine for paper."""
+    client = registry.find(build.ent(initiate_login_uri=begin, home_uri=HOME).client_id)
+    assert client
+    issuer = build.settings.issuer
+    assert client.entrance_of_parents(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
+    assert profiles.from_hint("profil:parent") == profiles.PARENT
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])

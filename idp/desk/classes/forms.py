@@ -10,7 +10,7 @@ from idp.web.forms import PlainField
 SLIPS = "slips"
 LAYOUTS = (
     ("letters", _l("Lettres : une page par personne")),
-    (SLIPS, _l("Petit format : quatre par feuille, à découper")),
+    (SLIPS, _l("Petit format : trois par feuille, à découper")),
 )
 """The layouts of a print, with their labels."""
 

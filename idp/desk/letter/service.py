@@ -25,8 +25,8 @@ from idp.desk.jobs.models import Job
 from idp.desk.letter.job import KIND
 from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
-from idp.letters.recipients import PrintError
-from idp.letters.render.pdf import LetterError
+from idp.letters.recipients import PrintError, Skip
+from idp.letters.render.pdf import LetterError, TooLongError
 
 _AGAIN = timedelta(minutes=15)
 
@@ -72,8 +72,7 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
 
     def keep(pdfs: Sequence[bytes], report: Report) -> None:
         parameters = {"account": str(account.id), "slips": letter.as_slip}
-        result = {"letters": report.printed, "cut": [str(entry.account_id) for entry in report.cut]}
-        jobs.append(asking.done_at_once(KIND, parameters, result))
+        jobs.append(asking.done_at_once(KIND, parameters, {"letters": report.printed}))
         for pdf in pdfs:
             files.store(settings, jobs[-1].id, NewFile("courrier.pdf", downloads.PDF, pdf))
         if letter.reason:
@@ -83,6 +82,8 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
         printing.print_in_memory(settings, hasher, order, keep)
     except PrintError as refused:
         raise RefusedError(str(refused.refusal or "fault")) from refused
+    except TooLongError as fault:
+        raise RefusedError(Skip.TOO_LONG) from fault
     except LetterError as fault:
         raise RefusedError("faulty") from fault
     except (HasherBusyError, BrokenProcessPool) as busy:

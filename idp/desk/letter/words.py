@@ -44,6 +44,10 @@ REFUSALS: dict[str, LazyString] = {
     Refusal.TOO_MANY: _l("Il y a trop de courriers pour une seule impression : imprimez classe par classe."),
     Refusal.CHANGED: _l("Le compte a changé depuis l’ouverture de cette page. Vérifiez, puis recommencez."),
     "no_print": _l("La première impression n’est plus connue ici : recommencez depuis la page Classes."),
+    Skip.TOO_LONG: _l(
+        "Un nom ou l’adresse postale est trop long pour le papier. Rien n’a été imprimé : raccourcissez-le dans la "
+        "base élèves."
+    ),
     "faulty": _l("Une lettre ne peut pas être mise en page. Rien n’a été imprimé ; demandez à l’académie."),
     "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
     "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),
@@ -54,6 +58,9 @@ REFUSALS: dict[str, LazyString] = {
 
 SKIPS: dict[str, LazyString] = {
     Skip.CHANGED: _l("Compte modifié pendant l’impression"),
+    Skip.TOO_LONG: _l(
+        "Rien d’imprimé, car un nom ou l’adresse est trop long pour le papier (à raccourcir dans la base élèves)"
+    ),
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
     Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),
     Skip.SUSPENDED: _l("Accès suspendu"),

@@ -28,13 +28,10 @@ def describe(job: Job) -> Sequence[str]:
         what = gettext("Le fichier est pris : imprimez-le et remettez le papier en main propre.")
     else:
         what = gettext("Personne n’a pris le fichier, et il est effacé. Imprimez un autre courrier.")
-    sentences = [
+    return [
         gettext("Le courrier de %(name)s est préparé. Ce qui ouvrait le compte avant ne marche plus.", name=name),
         what,
     ]
-    if job.result.get("cut"):
-        sentences.append(gettext("L’adresse postale est trop longue : il en manque une partie sur le papier."))
-    return sentences
 
 
 def again(job: Job) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import url_for
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
@@ -29,7 +28,7 @@ from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
 
-PROBLEMS = (Skip.CHANGED, Skip.FAULTY, Skip.DISPUTED)
+PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.FAULTY, Skip.DISPUTED)
 """The reasons that somebody has to act on; the others are as expected."""
 
 
@@ -87,8 +86,7 @@ def _result(report: Report) -> dict[str, Any]:
     skipped: dict[str, list[str]] = {}
     for entry in report.skipped:
         skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
-    cut = [str(entry.account_id) for entry in report.cut]
-    return {"letters": report.printed, "people": [str(key) for key in report.people], "skipped": skipped, "cut": cut}
+    return {"letters": report.printed, "people": [str(key) for key in report.people], "skipped": skipped}
 
 
 def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile]:
@@ -126,11 +124,6 @@ def _lists(job: Job) -> Iterator[tuple[str, list[uuid.UUID]]]:
     for skip in PROBLEMS:
         if skipped.get(skip):
             yield f"{words.SKIPS[skip]} : %(names)s.", [uuid.UUID(key) for key in skipped[skip]]
-    if cut := job.result.get("cut"):
-        sentence = _l(
-            "Adresse postale trop longue, coupée sur le courrier : %(names)s. Raccourcissez-la dans la base élèves."
-        )
-        yield str(sentence), [uuid.UUID(key) for key in cut]
 
 
 def describe(job: Job) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """`/etablissement` of the desk."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -96,10 +97,9 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
         form = SchoolForm()
         if not form.is_refilled:
             form.show(school)
-    languages = [LANGUAGES[tag] for tag in letter_languages.chosen(school.letter_languages)]
     html = render_template(
         "desk/school/etablissement.html",
-        languages=languages,
+        translations=_translations(letter_languages.chosen(school.letter_languages)),
         form=form,
         school=school,
         error=error,
@@ -108,6 +108,16 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
         is_chosen=access.post().school is None,
     )
     return make_response(html)
+
+
+def _translations(tags: Sequence[str]) -> str:
+    """Return the sentence about the languages of the example."""
+    names = ", ".join(LANGUAGES[tag] for tag in tags)
+    if not tags:
+        return str(gettext("Il est en français seulement."))
+    if len(tags) <= pdf.TRANSLATED_UP_TO:
+        return str(gettext("Il est en français, et traduit en entier, au dos : %(languages)s.", languages=names))
+    return str(gettext("Il est en français, et en quelques lignes : %(languages)s.", languages=names))
 
 
 def _printed_url(school: School) -> str | None:

@@ -7,13 +7,16 @@ the whole batch.
 import functools
 import re
 import unicodedata
+from collections.abc import KeysView, Mapping
 from pathlib import Path
 
 import fontpkg_noto_sans
 import fontpkg_noto_sans_arabic
 
 FOLDERS = tuple(Path(package.ROOT) / "files" for package in (fontpkg_noto_sans, fontpkg_noto_sans_arabic))
-"""The folders of the fonts."""
+"""The folders of the fonts that draw names and addresses."""
+CHINESE = Path(__file__).parent / "fonts" / "NotoSansSC-letters.ttf"
+"""The font of the Chinese texts of letters, reduced to their glyphs (`tests/letters/chinese_font.py`)."""
 
 _UNKNOWN = "?"
 _JOINERS = "\u200c\u200d"  # written inside Persian and Indian words
@@ -50,13 +53,26 @@ def _drawable(char: str) -> str:
     return plain if all(ord(part) in _code_points() for part in plain) else _UNKNOWN
 
 
-@functools.cache
-def _code_points() -> frozenset[int]:
+def width(text: str) -> float:
+    """Return the width of printable text in ems, at the regular weight and without kerning."""
+    widths = _widths()
+    return sum(widths.get(ord(char), 1.0) for char in text)
+
+
+def _code_points() -> KeysView[int]:
     """Return every code point that one of the upright fonts can draw."""
+    return KeysView(_widths())
+
+
+@functools.cache
+def _widths() -> Mapping[int, float]:
+    """Return the width in ems of every code point that one of the upright fonts can draw."""
     from fontTools.ttLib import TTFont  # noqa: PLC0415 - takes 0.1 s, which only the print of letters should pay
 
-    code_points: set[int] = set()
+    widths: dict[int, float] = {}
     for path in (path for folder in FOLDERS for path in folder.glob("*.ttf") if "Italic" not in path.name):
         with TTFont(path, lazy=True) as font:
-            code_points.update(font.getBestCmap())
-    return frozenset(code_points)
+            em, advances = font["head"].unitsPerEm, font["hmtx"].metrics
+            for point, glyph in font.getBestCmap().items():
+                widths.setdefault(point, advances[glyph][0] / em)
+    return widths

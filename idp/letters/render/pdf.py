@@ -1,10 +1,11 @@
-"""Renders letters as one PDF/UA-1 file, exactly one page for each person.
+"""Renders letters as one PDF/UA-1 file: one page for each person, and a second one for a whole translation.
 
 The layout is `templates/letter/letter.typ`; `common.typ` has what the slips share with it. The texts of a letter are
 passed as data, so that no name is read as markup. Nothing is written to the disk.
 """
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -30,28 +31,42 @@ _ENT_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?(/[A-Za-z0-9._~/\-]*)
 _MAX_ENT_URL = 80  # characters: a longer URL would be printed too small, and is too long to type
 _SECRET = re.compile(f"[{provisional.ALPHABET}]{{{provisional.LENGTH}}}")
 _INK = "#20262b"
+TRANSLATED_UP_TO = 2
+"""A letter in so many languages beside French has a page of translations; with more, some lines in each."""
 
 
 class LetterError(ValueError):
-    """Letters cannot be rendered. The message names the account, never its secret.
+    """Letters cannot be rendered. The message names the accounts, never a secret.
 
     Attributes:
-        username: the account whose letter is at fault; empty if the fault is not in one letter.
+        usernames: the accounts whose letters are at fault; empty if the fault is not in single letters.
     """
 
-    def __init__(self, message: str, username: str = "") -> None:
-        super().__init__(message, username)
-        self.username = username
+    def __init__(self, message: str, *usernames: str) -> None:
+        super().__init__(message, *usernames)
+        self.usernames = usernames
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
+class TooLongError(LetterError):
+    """A name or a postal address has no room on its letter, even wrapped and at the smallest size."""
+
+
 class LetterChild(NamedTuple):
-    """A child as named in the letter."""
+    """A child as named in the letter. `ent_url` is that of its ENT, for a family of several ENTs."""
 
     given_name: str
     class_name: str
+    ent_url: str = ""
+
+
+class LetterEnt(NamedTuple):
+    """An ENT of the family: its URL as a parent types it, and the URL of the QR code, which starts a sign-in there."""
+
+    url: str
+    sign_in_url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +86,15 @@ class Letter:
         greeting: « Madame », « Monsieur »; if empty, « Madame, Monsieur ».
         children: the children of the account.
         ent_url: the ENT's URL, as a parent types it: `https://`, a host, at most a path.
+        sign_in_url: the URL of the QR code, which starts a sign-in; if empty, the QR code has `ent_url`.
+        other_ents: the ENTs of the children who are not in that ENT.
         username: the identifier for the sign-in.
         provisional_password: the 12 characters of `provisional.draw`.
         valid_until: the day after the last valid day: « à utiliser avant le ».
         help_phone: the families' help line; may be empty.
         help_hours: its hours; may be empty.
         dpo_mail: the data protection officer's email; may be empty.
-        languages: the tags of the languages of the lines below the French text, in their order; none is possible.
+        languages: the tags of the languages beside French, in their order; none is possible.
     """
 
     service_name: str
@@ -92,6 +109,8 @@ class Letter:
     greeting: str = ""
     children: Sequence[LetterChild]
     ent_url: str
+    sign_in_url: str = ""
+    other_ents: Sequence[LetterEnt] = ()
     username: str
     provisional_password: str = field(repr=False)
     valid_until: date
@@ -100,16 +119,28 @@ class Letter:
     dpo_mail: str = ""
     languages: Sequence[str] = tuple(LANGUAGES)
 
+    @property
+    def ents(self) -> list[LetterEnt]:
+        """The ENTs of the family, that of the letter first."""
+        return [LetterEnt(self.ent_url, self.sign_in_url or self.ent_url), *self.other_ents]
+
+    @property
+    def has_translation(self) -> bool:
+        """Whether the letter has a second page, with the whole text in its languages."""
+        return 0 < len(self.languages) <= TRANSLATED_UP_TO
+
 
 def render(letters: Iterable[Letter]) -> bytes:
-    """Return one PDF with one page for each of `letters`, in their order.
+    """Return one PDF with one page for each of `letters`, in their order, or two if it `has_translation`.
 
     Raises:
+        TooLongError: a name or a postal address has no room.
         LetterError: there is no letter; a letter has no recipient, an invalid ENT URL, an identifier that the fonts
-            cannot draw or an invalid secret; or a letter does not fit on one page.
+            cannot draw or an invalid secret; or a letter does not fit on its page.
     """
     batch = list(letters)
-    return typeset(_TEMPLATE, batch, [(number, number) for number in range(1, len(batch) + 1)])
+    ends = list(itertools.accumulate(2 if letter.has_translation else 1 for letter in batch))
+    return typeset(_TEMPLATE, batch, list(zip([1, *(end + 1 for end in ends)], ends, strict=False)))
 
 
 def check_ent_url(ent_url: str) -> None:
@@ -125,59 +156,66 @@ def check_ent_url(ent_url: str) -> None:
 
 
 def _check(letter: Letter) -> None:
-    """Check the URL, the identifier and the secret, which must be printed without any change."""
+    """Check the URLs, the identifier and the secret, which must be printed without any change."""
     fault = ""
     if not letter.username or printable(letter.username) != letter.username or "?" in letter.username:
         fault = "its identifier cannot be printed"
-    elif not address_block(letter.recipient):
+    elif not any(printable(line) for line in letter.recipient):
         fault = "it has no recipient"
     elif not _SECRET.fullmatch(letter.provisional_password):
         fault = "its provisional password is invalid"
     else:
         try:
-            check_ent_url(letter.ent_url)
+            for ent in letter.ents:
+                check_ent_url(ent.url)
         except LetterError as error:
             fault = str(error)
+        if not fault and any(letter.provisional_password in ent.sign_in_url for ent in letter.ents):
+            fault = "its QR code would hold the provisional password"
     if fault:
-        name = (
-            letter.username if letter.username.isascii() and letter.username.isprintable() else ascii(letter.username)
-        )
-        raise LetterError(f"the letter of {name} cannot be printed: {fault}", letter.username)
+        raise LetterError(f"the letter of {_named(letter.username)} cannot be printed: {fault}", letter.username)
+
+
+def _named(username: str) -> str:
+    return username if username.isascii() and username.isprintable() else ascii(username)
 
 
 def _page(letter: Letter) -> dict[str, Any]:
-    """Return the texts of a letter for the template, cleaned and no longer than their place on the page."""
+    """Return the texts of a letter for the template, cleaned; without a block if the address has no room there."""
+    block = address_block(letter.recipient)
     return {
-        "service": _short(letter.service_name, 60),
-        "academy": _short(letter.academy, 80),
-        "place": _short(letter.place, 80),
+        "service": printable(letter.service_name),
+        "academy": printable(letter.academy),
+        "place": printable(letter.place),
         "date": _french(letter.printed_on),
         "school": {
-            "name": _short(letter.school_name, 100),
-            "postal_address": [_short(line, 50) for line in letter.school_postal_address if line.strip()][:4],
-            "phone": _short(letter.school_phone, 30),
-            "hours": _short(letter.school_hours, 80),
+            "name": printable(letter.school_name),
+            "postal_address": [line for line in map(printable, letter.school_postal_address) if line],
+            "phone": printable(letter.school_phone),
+            "hours": printable(letter.school_hours),
         },
-        "to": address_block(letter.recipient),
-        "name": _short(letter.recipient[0], 80),
-        "greeting": _short(letter.greeting, 30) or "Madame, Monsieur",
+        "to": block and block._asdict(),
+        "name": printable(letter.recipient[0]),
+        "greeting": printable(letter.greeting) or "Madame, Monsieur",
         "children": [
-            {"given": _short(child.given_name, 40), "class": _short(child.class_name, 40)} for child in letter.children
+            {"given": printable(child.given_name), "class": printable(child.class_name)} for child in letter.children
         ],
-        "ent": letter.ent_url,
+        "ents": [
+            {
+                "url": ent.url,
+                "code": ent.sign_in_url,
+                "children": [printable(child.given_name) for child in letter.children if child.ent_url == ent.url],
+            }
+            for ent in letter.ents
+        ],
         "username": letter.username,
         "secret": provisional.show(letter.provisional_password).split("-"),
         "valid": _french(letter.valid_until),
-        "help": {"phone": _short(letter.help_phone, 30), "hours": _short(letter.help_hours, 80).rstrip(".")},
-        "dpo": _short(letter.dpo_mail, 120),
+        "help": {"phone": printable(letter.help_phone), "hours": printable(letter.help_hours).rstrip(".")},
+        "dpo": printable(letter.dpo_mail),
         "languages": list(letter.languages),
+        "translated": letter.has_translation,
     }
-
-
-def _short(text: str, max_length: int) -> str:
-    """Return `text` cleaned, on one line, cut with an ellipsis at `max_length` characters."""
-    clean = printable(text)
-    return clean if len(clean) <= max_length else clean[: max_length - 1].rstrip() + "…"
 
 
 def _french(day: date) -> str:
@@ -197,7 +235,8 @@ def _fonts() -> typst.Fonts:
 
     A letter is then the same on all machines, and `glyphs` knows what can be drawn.
     """
-    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in glyphs.FOLDERS])
+    folders = [*glyphs.FOLDERS, glyphs.CHINESE.parent]
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])
 
 
 def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int, int]]) -> bytes:
@@ -215,21 +254,31 @@ def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int,
         raise LetterError("there is no letter to print")
     for letter in batch:
         _check(letter)
-    data = {
-        "letters": [_page(letter) for letter in batch],
-        "codes": {url: _qr_code(url) for url in {letter.ent_url for letter in batch}},
-    }
-    pdf, pages = _compile(template, data)
+    pdf, pages, unfit = _compile(template, data_of(batch))
+    if unfit:
+        names = [batch[rank].username for rank in dict.fromkeys(unfit)]
+        raise TooLongError(
+            f"a name or a postal address has no room on the letter of {', '.join(map(_named, names))}", *names
+        )
     for letter, place, first, last in zip(batch, places, pages[::2], pages[1::2], strict=True):
         if (first, last) != place:
             raise LetterError(
-                f"the letter of {letter.username} does not fit on one page: nothing was printed", letter.username
+                f"the letter of {letter.username} does not fit on its page: nothing was printed", letter.username
             )
     return pdf
 
 
-def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int]]:
-    """Return the PDF, and the page of each mark."""
+def data_of(batch: Iterable[Letter]) -> dict[str, Any]:
+    """Return what the templates read: the texts of the letters, and the QR codes of their URLs."""
+    letters = [_page(letter) for letter in batch]
+    return {
+        "letters": [{"rank": rank, **page} for rank, page in enumerate(letters)],
+        "codes": {url: _qr_code(url) for url in {ent["code"] for page in letters for ent in page["ents"]}},
+    }
+
+
+def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int], list[int]]:
+    """Return the PDF, the page of each mark `<letter>`, and the ranks of the letters whose texts have no room."""
     compiler = typst.Compiler(
         template,
         root=template.parent,
@@ -241,11 +290,11 @@ def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int]]:
         pdf, warnings = compiler.compile_with_warnings(
             format="pdf", pdf_standards="ua-1", timestamp=now().replace(microsecond=0)
         )
-        pages = json.loads(compiler.query("<letter>", field="value"))
+        pages, unfit = (json.loads(compiler.query(label, field="value")) for label in ("<letter>", "<unfit>"))
     except typst.TypstError as error:
         raise LetterError(f"the letters could not be typeset: {error.message}") from error
     if warnings:
         raise LetterError(f"the letters could not be typeset without a warning: {warnings[0].message}")
     if not isinstance(pdf, bytes):
         raise LetterError("the letters could not be typeset: typst returned no file")
-    return pdf, pages
+    return pdf, pages, unfit

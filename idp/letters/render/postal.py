@@ -1,52 +1,84 @@
-"""Formats postal addresses for the French post (AFNOR NF Z10-011): six lines of 38 characters, in capitals."""
+"""Formats postal addresses for the window of an envelope (AFNOR NF Z10-011): capitals, six lines of 38 characters.
 
-import textwrap
+No part of an address is left out. What is longer than the standard wraps, then shrinks to `_FLOOR`; an address that has
+no room even then is not printed at all.
+"""
+
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from idp.letters.render.glyphs import printable
+from idp.letters.render.glyphs import printable, width
 
-LINES = 6
 COLUMNS = 38
-
+_WIDTH = 84 / 25.4 * 72  # points; the window has 85 mm
+_FLOOR = 7.0
+_SIZES = {10.0: 6, 9.0: 6, 8.0: 7, _FLOOR: 8}
+"""The type sizes in points, and the number of lines that 23 mm hold at each."""
 _LIGATURES = str.maketrans({"Œ": "OE", "Æ": "AE"})
 _PUNCTUATION = ("P", "S")
+_PARTS = re.compile(r"[^ \-]*-+|[^ \-]+| +")
 
 
-def address_block(lines: Iterable[str]) -> list[str]:
-    """Return `lines`, from the name to the town, as printed in the window of the envelope.
+class AddressBlock(NamedTuple):
+    """The lines as printed, and their type size in points."""
 
-    Latin letters have no accents, the last line no punctuation. Long lines are wrapped while there is room. Without
-    room, the name (two lines at most), the town and the lines nearest to the town are kept: the postman needs these.
+    rows: Sequence[str]
+    size: float
+
+
+def address_block(lines: Iterable[str]) -> AddressBlock | None:
+    """Return `lines`, from the name to the town, as printed in the window; None if they have no room there.
+
+    Latin letters have no accents, the last line no punctuation. Lines wrap at spaces and hyphens; words longer than a
+    line are divided at the smallest size only.
     """
-    rows = _rows(lines)
-    if not rows:
-        return []
-    rows[-1] = rows[-1][:1] if len(rows) > 1 else rows[-1]
-    below = LINES - min(2, len(rows[0]))
-    rows = [rows[0], *rows[1:][-below:]]
-    room = LINES - len(rows)
-    printed: list[str] = []
-    for row in rows:
-        more = min(room, len(row) - 1)
-        printed += row[: 1 + more]
-        room -= more
-    return printed
+    whole = [line for line in map(_capitals, lines) if line]
+    if len(whole) > 1:
+        whole[-1] = _without_punctuation(whole[-1]) or whole[-1]
+    ways = [(size, COLUMNS, False) for size in _SIZES] + [(_FLOOR, len(max(whole, key=len, default="")), True)]
+    for size, columns, may_divide in ways:
+        rows = _wrap(whole, size, columns, may_divide=may_divide)
+        if rows is not None and len(rows) <= _SIZES[size]:
+            return AddressBlock(rows, size)
+    return None
 
 
-def is_cut(lines: Iterable[str]) -> bool:
-    """Return whether `address_block` leaves out a part of the lines, which a long address has."""
-    rows = list(lines)
-    whole = "".join(line for row in _rows(rows) for line in row)
-    return "".join(address_block(rows)) != whole
+def _wrap(lines: Iterable[str], size: float, columns: int, *, may_divide: bool) -> list[str] | None:
+    """Return the lines, wrapped; None if a word is longer than a line, unless it may be divided."""
+    rows: list[str] = []
+    for line in lines:
+        row = ""
+        for part in _PARTS.findall(line):
+            if _fits(row + part, size, columns):
+                row += part
+                continue
+            is_longer = not _fits(part, size, columns)
+            if is_longer and not may_divide:
+                return None
+            if not is_longer:
+                rows.append(row)
+                row = ""
+            row += part
+            while not _fits(row, size, columns):
+                length = _longest(row, size, columns)
+                rows.append(row[:length])
+                row = row[length:]
+        rows.append(row)
+    return [row.strip() for row in rows if row.strip()]
 
 
-def _rows(lines: Iterable[str]) -> list[list[str]]:
-    """Return the lines as printed, each wrapped; the last one, if there are several, without punctuation."""
-    rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
-    if len(rows) > 1:
-        rows[-1] = textwrap.wrap(_without_punctuation(" ".join(rows[-1])), COLUMNS) or rows[-1]
-    return rows
+def _fits(row: str, size: float, columns: int) -> bool:
+    return len(row.strip()) <= columns and width(row.strip()) * size <= _WIDTH
+
+
+def _longest(word: str, size: float, columns: int) -> int:
+    """Return the length of the longest beginning of a word that fits, with the marks of its last letter."""
+    length = next((length for length in range(len(word), 1, -1) if _fits(word[:length], size, columns)), 1)
+    while length > 1 and length < len(word) and unicodedata.combining(word[length]):
+        length -= 1
+    return length
 
 
 def _capitals(line: str) -> str:

@@ -1,6 +1,6 @@
-"""Renders letters as slips, four to a sheet with lines to cut along (`templates/letter/strip.typ`).
+"""Renders letters as slips, three to a sheet with lines to cut along (`templates/letter/strip.typ`).
 
-Slip K of page N is letter 4 (N - 1) + K: each letter is within its quarter of the sheet.
+Slip K of page N is letter 3 (N - 1) + K: each letter is within its third of the sheet.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from idp.letters.render.pdf import Letter, typeset
 from idp.paths import TEMPLATES
 
-PER_SHEET = 4
+PER_SHEET = 3
 _TEMPLATE = TEMPLATES / "letter" / "strip.typ"
 
 
