@@ -43,11 +43,12 @@ setup: .venv/.ready
 # First everything as wheels, then argon2 again from its source, with the locked build tools that are now in .venv.
 # Hashing passwords is most of the work of a sign-in, and the wheel, which runs on every CPU, is half as fast. Both files
 # have their hash in uv.lock. If the build fails (no C compiler, no Python headers), the wheel stays.
-.venv/.ready: pyproject.toml uv.lock | $(UV_INSTALLED)
+.venv/.ready: pyproject.toml uv.lock $(wildcard idp/static/*) | $(UV_INSTALLED)
 	$(UV) $(SYNC)
 	@CFLAGS="$(ARGON2_CFLAGS)" $(UV) $(SYNC) --no-binary-package argon2-cffi-bindings \
 		--no-build-isolation-package argon2-cffi-bindings --reinstall-package argon2-cffi-bindings 2>.tools/argon2.log \
 		|| echo "argon2 was not compiled for this CPU, so that sign-ins take longer. See .tools/argon2.log."
+	.venv/bin/python -m idp.precompressed
 	@touch $@
 
 demo: setup
