@@ -86,7 +86,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
     expected |= {"CONTRIBUTING.md", "PKG-INFO", "hatch_build.py"}
-    for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
+    for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", "themes", ".ci", *DATA):
         expected |= sources(folder)
     assert expected <= names
     assert not [name for name in names if re.search(r"(^|/)(var|\.venv|\.git|node_modules|__pycache__)(/|$)", name)]
