@@ -39,7 +39,7 @@ $(UV_INSTALLED):
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-setup: .venv/.ready .venv/.translations
+setup: .venv/.ready .venv/.written
 
 # First everything as wheels, then argon2 again from its source, with the locked build tools that are now in .venv.
 # Hashing passwords is most of the work of a sign-in, and the wheel, which runs on every CPU, is half as fast. Both files
@@ -51,9 +51,10 @@ setup: .venv/.ready .venv/.translations
 		|| echo "argon2 was not compiled for this CPU, so that sign-ins take longer. See .tools/argon2.log."
 	@touch $@
 
-# Installing the sources compiles the catalogues (hatch_build.py); this does so again after a change of one.
-.venv/.translations: .venv/.ready $(wildcard idp/translations/*/LC_MESSAGES/messages.po)
+# Installing the sources writes these files too (hatch_build.py); this does so again after a change of one.
+.venv/.written: .venv/.ready $(wildcard idp/translations/*/LC_MESSAGES/messages.po) $(wildcard idp/static/*)
 	.venv/bin/pybabel --quiet compile --directory idp/translations
+	.venv/bin/python -m idp.precompressed
 	@touch $@
 
 demo: setup

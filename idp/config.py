@@ -114,7 +114,7 @@ class Settings(DeskSettings):
         300, ge=0, le=1_000_000, description="wrong secrets in one minute, over all nodes, that raise an alarm; 0: none"
     )
     theme: Path | None = Field(
-        None, description="folder whose `tokens.css` and `logo.svg` replace those of the service"
+        None, description="folder whose `tokens.css` and, if it has one, `logo.svg` replace those of the service"
     )
     service_name: str = Field("Scolarité Services", max_length=60, description="name of the service on pages and mails")
     academy: str = Field(

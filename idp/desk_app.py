@@ -71,6 +71,7 @@ def create_desk(settings: Settings) -> Flask:
         french_only=True,
     )
     door.admits_files = _may_upload
+    door.compresses = False  # nearly all pages are those of a person who is signed in
     app.before_request(sessions.note_origin)
     app.before_request(access.check)
     for probe in (health.alive, health.ready):

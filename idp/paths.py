@@ -13,6 +13,7 @@ def _find(name: str) -> Path:
 TEMPLATES = _find("templates")
 MIGRATIONS = _find("migrations")
 STATIC = _PACKAGE / "static"
+STATIC_COMPRESSED = _PACKAGE / "static_compressed"
 TRANSLATIONS = _PACKAGE / "translations"
 CHECKOUT = _PACKAGE.parent
 """The folder of the package: the root of a checkout, `site-packages` for a wheel."""

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from flask import Flask
@@ -25,7 +26,7 @@ from sqlalchemy.orm import SessionTransaction
 
 from idp import app as wiring
 from idp import logging as log_lines
-from idp import production
+from idp import precompressed, production
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
@@ -47,6 +48,15 @@ production.key_weakness = lru_cache(maxsize=64)(production.key_weakness)
 
 _connections: dict[tuple[str, int], Connections] = {}
 """By database and size of the pool: the connections for hot requests that stay open from test to test."""
+
+
+def prepare() -> None:
+    """Make the folder that all processes of one run share; not pytest's own, which other runs tidy away.
+
+    Compress the static files as they are now: `make setup` may have compressed older ones.
+    """
+    os.environ[SHARED] = mkdtemp(prefix="idp-tests-")
+    precompressed.write()
 
 
 def _open_connections(settings: Settings) -> Connections:

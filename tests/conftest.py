@@ -3,7 +3,6 @@
 import contextvars
 import os
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,10 +34,10 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder that all processes of one run share, which other runs do not tidy away; compile catalogues."""
+    """Prepare what all processes of one run share."""
     if not hasattr(config, "workerinput"):
         catalogues.compile_stale()
-        os.environ[applications.SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
+        applications.prepare()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,12 +1,71 @@
 """The legal notice, the page on personal data and the accessibility statement, filled from the settings."""
 
 import math
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 from flask import Blueprint, render_template
+from flask_babel import lazy_gettext as _l
 
 from idp.services import services
 
 blueprint = Blueprint("legal", __name__)
+_STATES = (
+    (100, _l("Accessibilité : totalement conforme")),
+    (50, _l("Accessibilité : partiellement conforme")),
+    (0, _l("Accessibilité : non conforme")),
+)
+"""The states of a statement, from the rate in per cent that each begins with (RGAA, « Obligations », 5)."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One criterion of RGAA 4.1.2: its result is `C`, `NC` or `NA`; `shown` says by what, in French."""
+
+    number: str
+    title: str
+    result: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The self-audit of the parents' pages, `rgaa.toml`: the source of docs/accessibilite.md and of the statement."""
+
+    day: date
+    themes: tuple[tuple[str, tuple[Criterion, ...]], ...]
+
+    def results(self, result: str) -> list[Criterion]:
+        """Return the criteria with a result."""
+        return [criterion for _, criteria in self.themes for criterion in criteria if criterion.result == result]
+
+    @property
+    def rate(self) -> int:
+        """The conforming criteria among the applicable ones, in whole per cent, rounded down."""
+        conforming, failing = len(self.results("C")), len(self.results("NC"))
+        return 100 * conforming // (conforming + failing)
+
+    @property
+    def state(self) -> str:
+        """The state that the footer of each page and the title of the statement give."""
+        return next(str(words) for least, words in _STATES if self.rate >= least)
+
+
+def _read() -> Audit:
+    content = tomllib.loads(Path(__file__).with_name("rgaa.toml").read_text(encoding="utf-8"))
+    themes = ((theme["name"], tuple(Criterion(*row) for row in theme["criteria"])) for theme in content["theme"])
+    return Audit(content["day"], tuple(themes))
+
+
+AUDIT = _read()
+
+
+@blueprint.app_context_processor
+def give_audit() -> dict[str, Audit]:
+    """Give all templates the audit, whose state stands in the footer."""
+    return {"audit": AUDIT}
 
 
 @blueprint.get("/mentions-legales")

@@ -1,13 +1,15 @@
 """Static files, cached for a year under a version; the operator's theme; the names that all pages show."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from wsgiref.headers import Headers
 
 from flask import Flask
 from whitenoise import WhiteNoise
+from whitenoise.responders import StaticFile
 
+from idp import precompressed
 from idp.config import Settings
 from idp.paths import STATIC
 from idp.web.door.door import Door
@@ -17,6 +19,22 @@ def phone_link(number: str) -> str:
     """Return the `tel:` URL of a telephone number, in international form if it is French."""
     digits = "".join(c for c in number if c.isdigit() or c == "+")
     return "tel:" + (f"+33{digits[1:]}" if digits.startswith("0") and len(digits) == 10 else digits)  # noqa: PLR2004
+
+
+class _Files(WhiteNoise):  # type: ignore[misc]
+    """Static files: the service's with the compressed files of its build, a theme's with those that lie beside them."""
+
+    def get_static_file(self, path: str, url: str, stat_cache: Any = None) -> StaticFile:
+        """Return a file to serve, in each coding in which it is present."""
+        file = Path(path)
+        if file.parent != STATIC:
+            return super().get_static_file(path, url, stat_cache)
+        headers = Headers([])
+        self.add_mime_headers(headers, path, url)
+        self.add_cache_headers(headers, path, url)
+        headers["Access-Control-Allow-Origin"] = "*"  # as WhiteNoise does; the files are public
+        self.add_headers_function(headers, path, url)
+        return StaticFile(path, headers.items(), encodings=precompressed.variants(file))
 
 
 @dataclass(frozen=True)
@@ -38,12 +56,12 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     files = {f"static/{path.relative_to(STATIC)}": path for path in STATIC.rglob("*") if path.is_file()}
     if settings.theme:
         files |= {f"static/theme/{p.relative_to(settings.theme)}": p for p in settings.theme.rglob("*") if p.is_file()}
-    versions = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in files.items()}
+    versions = {name: precompressed.digest(path) for name, path in files.items()}
 
     def asset(name: str) -> str:
         return f"/static/{name}?v={versions.get(f'static/{name}', '0')}"
 
-    white = WhiteNoise(door.pages, max_age=31536000, add_headers_function=_headers)
+    white = _Files(door.pages, max_age=31536000, add_headers_function=_headers)
     _add(white, STATIC, "static/")
     if settings.theme:
         _add(white, settings.theme, "static/theme/")
@@ -52,6 +70,7 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     app.jinja_env.globals.update(
         asset=asset,
         theme_url=asset("theme/tokens.css") if settings.theme else None,
+        logo_url=asset("theme/logo.svg" if "static/theme/logo.svg" in files else "logo.svg"),
         service_name=settings.service_name,
         academy=settings.academy,
         shared_mailbox=settings.shared_mailbox,

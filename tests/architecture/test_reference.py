@@ -40,10 +40,11 @@ def test_every_setting_has_a_description() -> None:
 def test_a_page_that_is_not_current_is_refused_and_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "reference").mkdir()
     assert reference.main(["--check"], folder=tmp_path) == 1
     assert reference.main([], folder=tmp_path) == 0
     assert reference.main(["--check"], folder=tmp_path) == 0
-    changed = tmp_path / "settings.md"
+    changed = tmp_path / "reference" / "settings.md"
     changed.write_text("old", encoding="utf-8")
     capsys.readouterr()
     assert reference.main(["--check"], folder=tmp_path) == 1

@@ -8,7 +8,7 @@ from idp.paths import CHECKOUT
 from tests.architecture.tree import shown
 from tests.rows import each_row
 
-FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench", "deploy", "docs", ".ci")
+FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench", "deploy", "themes", "docs", ".ci")
 FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore")
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",

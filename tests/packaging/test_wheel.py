@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import pytest
 import requests
 
-from idp import __version__
-from idp.paths import CHECKOUT
+from idp import __version__, precompressed
+from idp.paths import CHECKOUT, STATIC, STATIC_COMPRESSED
 from tests.commands.processes import PATIENCE, connect, free_port
 from tests.databases import SECRET, once
 from tests.packaging.build import Built, Installed, build, found_in, install
@@ -60,9 +60,10 @@ def served(installed: Installed) -> Iterator[None]:
 
 
 def sources(folder: str) -> set[str]:
-    """Return the files of a source folder, without what is compiled."""
-    paths = (path for path in CHECKOUT.joinpath(folder).rglob("*") if path.is_file())
-    return {p.relative_to(CHECKOUT).as_posix() for p in paths if p.suffix not in {".pyc", ".mo"}}
+    """Return the files of a source folder, without those that a build writes."""
+    paths = (path for path in CHECKOUT.joinpath(folder).rglob("*") if path.is_file() and path.suffix != ".mo")
+    built = {"__pycache__", STATIC_COMPRESSED.name}
+    return {p.relative_to(CHECKOUT).as_posix() for p in paths if not built & {*p.parts}}
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built) -> None:
@@ -75,7 +76,9 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
     catalogues = {name for name in sources("idp") if name.startswith("idp/translations/")}
     compiled = {name.removesuffix("po") + "mo" for name in catalogues if name.endswith(".po")}
     assert compiled
-    assert names == sources("idp") - catalogues | compiled | data
+    files = [Path(path) for source in STATIC.iterdir() for path in precompressed.variants(source).values()]
+    compressed = {file.relative_to(CHECKOUT).as_posix() for file in files}
+    assert names == sources("idp") - catalogues | compiled | compressed | data
     assert f"\nVersion: {__version__}\n" in described
     assert "\nLicense-Expression: EUPL-1.2\n" in described
     assert "\nRequires-Python: >=3.11\n" in described
@@ -85,9 +88,8 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
-    expected |= {"hatch_build.py"}
-    expected |= {"CONTRIBUTING.md", "PKG-INFO"}
-    for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
+    expected |= {"CONTRIBUTING.md", "PKG-INFO", "hatch_build.py"}
+    for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", "themes", ".ci", *DATA):
         expected |= sources(folder)
     assert expected <= names
     assert not [name for name in names if re.search(r"(^|/)(var|\.venv|\.git|node_modules|__pycache__)(/|$)", name)]

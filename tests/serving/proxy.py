@@ -12,7 +12,7 @@ import pytest
 from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect
 
-PORT = "listen 443 ssl;"
+PORT = "listen 443 ssl http2;"
 _AROUND = """\
 daemon off;
 pid {folder}/nginx.pid;
@@ -29,6 +29,8 @@ http {{
     scgi_temp_path {folder}/scgi;
     access_log off;
     # from Debian's nginx.conf: the site must not inherit it
+    gzip on;
+    gzip_proxied any;
     ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
     ssl_prefer_server_ciphers on;
 {site}
@@ -107,7 +109,7 @@ def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
 
 def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
     certified = {
-        PORT: f"listen 127.0.0.1:{port} ssl;",
+        PORT: f"listen 127.0.0.1:{port} ssl http2;",
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
         # browsers send the port, because it is not 443

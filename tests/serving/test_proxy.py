@@ -4,6 +4,7 @@ import re
 import secrets
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import warnings
@@ -30,7 +31,7 @@ from tests.commands.processes import PATIENCE, connect, free_port, read_all, run
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
-from tests.serving.proxy import nginx, supplied
+from tests.serving.proxy import nginx, program, supplied
 
 pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -94,6 +95,20 @@ def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:
     answer = proxied.ask(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"error"' in answer, "the service's own answer"
+
+
+def test_pages_come_by_http_2_and_a_person_who_is_signed_in_gets_none_compressed(proxied: Proxied) -> None:
+    asking = [program("curl"), "-s", "-o", "-", "-D", "-", "--http2", "--cacert", str(proxied.trusted)]
+    url, accepts = f"https://localhost:{proxied.port}", ("-H", "Accept-Encoding: gzip, br")
+    for more, coding in (((), b"gzip"), (("-H", "Cookie: __Host-ss=x"), b"")):
+        command = [*asking, *accepts, *more, f"{url}/connexion"]
+        answer = subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout
+        assert answer.startswith(b"HTTP/2 200 ")
+        assert re.findall(rb"\r\ncontent-encoding: (\S+)", answer) == ([coding] if coding else [])
+    style = subprocess.run(
+        [*asking, *accepts, f"{url}/static/base.css"], check=True, capture_output=True, timeout=PATIENCE
+    )
+    assert b"\r\ncontent-encoding: br\r\n" in style.stdout
 
 
 LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))

@@ -19,7 +19,7 @@ from idp.config import Settings
 from idp.db import refuse_unwritten_changes
 from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
-from idp.web.door import forwarded, log_line
+from idp.web.door import compression, forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
@@ -43,12 +43,14 @@ class Door:
     Attributes:
         pages: The WSGI application of static files and Flask.
         protect: Returns the headers of a response to a path with the security headers.
+        compresses: Whether pages are compressed for browsers without a session; see `idp.web.door.compression`.
         admits_files: Decides whether the long body of a form with files is received: by default, none is.
     """
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.pages: WSGIApplication = app.wsgi_app
         self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
+        self.compresses = True
         self.admits_files: Callable[[Request], bool] = lambda _request: False
         self._app = app
         self._declared = declarations.of(app)
@@ -76,7 +78,7 @@ class Door:
 
     def add_page(self, path: str, name: str, show: Answer, submit: Answer) -> None:
         """Add the plain cases of a page and of its form; the page has its route and its view, `name`, in Flask."""
-        self._answers["GET", path] = name, show
+        self._answers["GET", path] = name, lambda request: self._compress(request, show(request))
         self._answers["POST", path] = name, submit
         self._in_memory.add(("GET", path))
 
@@ -91,7 +93,7 @@ class Door:
     def answer_at_once(self, request: Request) -> Response | None:
         """Return the response if it needs nothing but the memory of this process, and None otherwise."""
         key = request.method, request.path
-        if key not in self._in_memory or self._session_cookie in request.header("Cookie"):
+        if key not in self._in_memory or self._has_session(request):
             return None
         try:
             with waiting.without_waiting():
@@ -133,6 +135,15 @@ class Door:
         if self._logged and not self._is_unlogged(request.path):
             log_line.write_line(request, response.status, perf_counter() - start)
         return response
+
+    def _has_session(self, request: Request) -> bool:
+        return self._session_cookie in request.header("Cookie")
+
+    def _compress(self, request: Request, response: Response | None) -> Response | None:
+        """Compress a page in place; return it."""
+        if response is None or not self.compresses or self._has_session(request):
+            return response
+        return compression.compress(request, response)
 
     def _is_unlogged(self, path: str) -> bool:
         return path in self._declared.probes or path.startswith(declarations.STATIC)
@@ -184,7 +195,9 @@ class Door:
             if hasattr(parts, "close"):
                 parts.close()
         status, headers = started
-        return Response(body, int(status[:3]), headers)
+        response = Response(body, int(status[:3]), headers)
+        self._compress(request, response)
+        return response
 
 
 def _note_endpoint() -> None:

@@ -1,0 +1,53 @@
+"""Static files without comments, compressed once: by the build of a wheel, and by `make setup` in a checkout.
+
+A compressed file has the digest of its source in its name, so that the service never serves one of an older source.
+The service works without them: it then sends the files as they are.
+"""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+from idp.paths import STATIC, STATIC_COMPRESSED
+
+ENCODINGS = {"br": ".br", "gzip": ".gz"}
+"""The suffix for each content coding (RFC 9110 8.4.1; RFC 7932 for `br`)."""
+
+_COMMENT = re.compile(rb"^[ \t]*(?:/\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
+
+
+def digest(path: Path) -> str:
+    """Return the digest of a file, the version in its URL."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def variants(path: Path) -> dict[str, str]:
+    """Return the path of the compressed file for each coding; it may not exist."""
+    name = f"{path.name}.{digest(path)}"
+    return {coding: str(STATIC_COMPRESSED / f"{name}{suffix}") for coding, suffix in ENCODINGS.items()}
+
+
+def without_comments(path: Path) -> bytes:
+    """Return the content of a file; of a style sheet or a script, without the comments that begin a line."""
+    content = path.read_bytes()
+    return _COMMENT.sub(b"", content) if path.suffix in {".css", ".js"} else content
+
+
+def write() -> None:
+    """Compress the static files of the service, and delete the compressed files of older ones."""
+    import brotli  # noqa: PLC0415 - a dependency of the build, not of the service
+
+    STATIC_COMPRESSED.mkdir(exist_ok=True)
+    paths = {source: variants(source) for source in STATIC.iterdir()}
+    known = {path for of_source in paths.values() for path in of_source.values()}
+    for stale in {str(path) for path in STATIC_COMPRESSED.iterdir()} - known:
+        Path(stale).unlink()
+    for source, of_source in paths.items():
+        content = without_comments(source)
+        Path(of_source["br"]).write_bytes(brotli.compress(content))
+        Path(of_source["gzip"]).write_bytes(gzip.compress(content, mtime=0))
+
+
+if __name__ == "__main__":
+    write()

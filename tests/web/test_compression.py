@@ -1,0 +1,106 @@
+"""Pages and static files are compressed, secrets are not, and the first page is light."""
+
+import gzip
+import re
+from pathlib import Path
+
+import brotli
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp import precompressed
+from idp.paths import STATIC, STATIC_COMPRESSED
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, sign_in
+from tests.relying_party import Attempt
+
+WIRE = 12_000
+"""Bytes of the first page with all its files and all their headers, at most."""
+REQUESTS = 6
+CHROMIUM = {"Accept-Encoding": "gzip, deflate, br, zstd"}
+_FILE = re.compile(r'(?:href|src)="(/static/[^"]+)"')
+_PICTURE = re.compile(r'url\(["\']?(?!data:)([^"\')]+)')
+
+
+def weight(answer: TestResponse) -> int:
+    """Return the bytes of a response as HTTP/1.1 sends it; HTTP/2 sends fewer."""
+    return len(answer.data) + len(str(answer.headers)) + len("HTTP/1.1 200 OK\r\n")
+
+
+def plain(answer: TestResponse) -> bytes:
+    """Return the body without its coding."""
+    coding = answer.headers.get("Content-Encoding")
+    unpacked: bytes = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data)
+    return unpacked
+
+
+def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build) -> None:
+    ent = build.ent()
+    for asked in (ent.url(Attempt()), ent.url(Attempt(), login_hint=None)):
+        browser = app.test_client()
+        browser.environ_base["HTTP_ACCEPT_ENCODING"] = CHROMIUM["Accept-Encoding"]
+        page = follow(browser, browser.get(asked))
+        assert page.headers["Content-Encoding"] == "gzip"
+        files = set(_FILE.findall(plain(page).decode()))
+        answers = [browser.get(file) for file in files]
+        for answer in answers:
+            assert not _PICTURE.search(plain(answer).decode()), "a style sheet asks for another file"
+        assert len(files) == len({file.partition("?")[0] for file in files}), "a file has two URLs"
+        assert 1 + len(answers) <= REQUESTS, files
+        assert weight(page) + sum(map(weight, answers)) <= WIRE
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip", None])
+def test_static_files_come_in_the_coding_that_the_browser_accepts(browser: FlaskClient, coding: str | None) -> None:
+    for source in STATIC.iterdir():
+        answer = browser.get(f"/static/{source.name}", headers={"Accept-Encoding": coding} if coding else {})
+        assert answer.headers.get("Content-Encoding") == coding
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        assert plain(answer) == (precompressed.without_comments(source) if coding else source.read_bytes())
+        answer.close()
+
+
+def test_comments_that_begin_a_line_are_left_out(tmp_path: Path) -> None:
+    style, script = tmp_path / "a.css", tmp_path / "a.js"
+    style.write_text("/* one\n   two */\np { margin: 0 }  /* stays */\n  /* three */\n")
+    script.write_text("// one\nlet url = 'https://x'; // stays\n  /* two\n */\n  // three\ngo();\n")
+    assert precompressed.without_comments(style) == b"p { margin: 0 }  /* stays */\n"
+    assert precompressed.without_comments(script) == b"let url = 'https://x'; // stays\ngo();\n"
+
+
+def test_a_compressed_file_of_an_older_source_is_not_served(tmp_path: Path) -> None:
+    source = tmp_path / "base.css"
+    source.write_text("p { color: red }")
+    older = precompressed.variants(source)
+    source.write_text("p { color: blue }")
+    assert not set(older.values()) & set(precompressed.variants(source).values())
+    assert {Path(path).parent for path in older.values()} == {STATIC_COMPRESSED}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [("gzip", True), ("br, GZIP;q=0.5", True), ("br", False), ("gzip;q=0, br", False), ("", False), ("xgzip", False)],
+)
+def test_a_page_is_compressed_for_a_browser_that_accepts_gzip(
+    browser: FlaskClient, accepted: str, *, is_compressed: bool
+) -> None:
+    page = browser.get("/mentions-legales", headers={"Accept-Encoding": accepted})
+    assert ("Content-Encoding" in page.headers) is is_compressed
+    assert "Cookie" in page.headers["Vary"]
+    assert page.headers["Content-Length"] == str(len(page.data))
+    assert b"<h1>" in plain(page)
+
+
+def test_no_page_of_a_person_who_is_signed_in_is_compressed(browser: FlaskClient, build: Build) -> None:
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    for place in ("/mon-compte", "/connexion", "/mentions-legales"):
+        page = browser.get(place, headers=CHROMIUM)
+        assert "Content-Encoding" not in page.headers, place
+        assert "<h1>" in page.text
+
+
+def test_endpoints_for_programs_are_not_compressed(browser: FlaskClient, build: Build) -> None:
+    for path in ("/.well-known/openid-configuration", "/jwks.json", build.ent().url(Attempt())):
+        assert "Content-Encoding" not in browser.get(path, headers=CHROMIUM).headers, path
