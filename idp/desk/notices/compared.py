@@ -145,12 +145,12 @@ def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *,
 
 def _shown(matches: Iterable[Mapping[uuid.UUID, _Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
     """Return suspended people as the post may know them; another school's document is not named."""
-    found = {(match[0].id, match[1].id): match for matched in matches for match in matched.values()}
-    urls = account_urls({account.id for _, account, _ in found.values()}) if found else {}
-    items = suspended.all_shown([row for row, _, _ in found.values()])
+    decided = {(match[0].id, match[1].id): match for matched in matches for match in matched.values()}
+    urls = account_urls({account.id for _, account, _ in decided.values()}) if decided else {}
+    items = suspended.all_shown([row for row, _, _ in decided.values()])
     return {
         key: _compared(item, account, child, urls.get(account.id, ""))
-        for item, (key, (_, account, child)) in zip(items, found.items(), strict=True)
+        for item, (key, (_, account, child)) in zip(items, decided.items(), strict=True)
     }
 
 
