@@ -399,7 +399,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=60), nullable=False),
     sa.Column('credential_id', sa.LargeBinary(), nullable=True),
     sa.Column('public_key', sa.LargeBinary(), nullable=True),
-    sa.Column('sign_count', sa.Integer(), nullable=False),
+    sa.Column('sign_count', sa.BigInteger(), nullable=False),
     sa.Column('secret', sa.LargeBinary(), nullable=True),
     sa.Column('last_step', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),

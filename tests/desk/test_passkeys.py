@@ -60,6 +60,12 @@ def test_a_passkey_may_keep_its_counter_at_zero(desk: Flask, colleagues: Colleag
         assert authenticator.sign_in(desk.test_client(), key).status_code == 303
 
 
+def test_a_counter_may_have_all_its_bits(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator(count=2**32 - 3)
+    colleagues.enrolled(key)
+    assert authenticator.sign_in(desk.test_client(), key).status_code == 303
+
+
 def test_a_long_credential_id_is_kept_whole(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator(credential_id=b"k" * 900)
     colleagues.enrolled(key)

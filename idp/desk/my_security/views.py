@@ -19,7 +19,7 @@ from idp.desk.sign_in.views import as_json
 from idp.desk.staff import ceremonies, codes, invitations, notices, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
-from idp.desk.staff.passkeys import PasskeyError
+from idp.passkeys.ceremony import PasskeyError
 from idp.services import services
 from idp.web.redirects import see_other
 from idp.web.user_agent import describe

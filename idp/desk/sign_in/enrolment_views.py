@@ -14,7 +14,7 @@ from idp.desk.sign_in.views import as_json, set_cookies
 from idp.desk.staff import ceremonies, codes, invitations, passkeys, posts
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
-from idp.desk.staff.passkeys import PasskeyError
+from idp.passkeys.ceremony import PasskeyError
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
