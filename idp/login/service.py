@@ -23,11 +23,11 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.sessions import manager
-from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
+from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
-_AMR = ["pwd"]
+_AMR = METHODS[PASSWORD]
 SETTLED = timedelta(days=1)
 """The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 

@@ -240,7 +240,7 @@ _SESSIONS = Part(
     _l("Vos connexions"),
     lambda person: Session.account_id.in_(person.accounts),
     {
-        "auth_time": _l("Mot de passe tapé le"),
+        "auth_time": _l("Mot de passe tapé, ou clé d’accès utilisée, le"),
         "amr": _l("Moyen"),
         "acr": _l("Niveau"),
         "created_at": _l("Début"),
@@ -266,7 +266,7 @@ _ISSUED = {
     "client_id": _l("ENT"),
     "scope": _l("Informations demandées"),
     "acr": _l("Niveau"),
-    "auth_time": _l("Mot de passe tapé le"),
+    "auth_time": _l("Mot de passe tapé, ou clé d’accès utilisée, le"),
     "expires_at": _l("Fin"),
     "used_at": _l("Utilisé le"),
 }

@@ -145,10 +145,17 @@ _PROFILES: Mapping[str, Any] = {
     "teacher": _l("enseignant"),
     "staff": _l("personnel"),
 }
-_METHODS: Mapping[str, Any] = {"pwd": _l("mot de passe")}
+_METHODS: Mapping[str, Any] = {
+    "pwd": _l("mot de passe"),
+    "swk": _l("clé d’accès"),
+    "hwk": _l("clé d’accès de l’appareil"),
+    "user": _l("personne vérifiée"),
+}
 _CLASSES: Mapping[str, Any] = {
     "pwd": _l("mot de passe"),
     "pwd+device": _l("mot de passe sur un appareil connu"),
+    "passkey+swk": _l("clé d’accès"),
+    "passkey+hwk": _l("clé d’accès de l’appareil"),
 }
 _TOKENS: Mapping[str, Any] = {"a": _l("accès court"), "r": _l("accès prolongé")}
 _SEVERITIES: Mapping[str, Any] = {"error": _l("erreur"), "warning": _l("avertissement"), "info": _l("information")}
