@@ -5,29 +5,18 @@ once, for one browser and purpose, and stores the keys.
 """
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import webauthn
-from webauthn.helpers import base64url_to_bytes, options_to_json
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AttestationConveyancePreference,
-    AuthenticatorSelectionCriteria,
-    CredentialDeviceType,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
-
 LONGEST_ANSWER = 16 * 1024
 """The most characters of a browser's answer."""
 MOST_KEYS = 10
 """The most passkeys of one person."""
-_MALFORMED = (WebAuthnException, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-"""What the library raises for an answer that is no answer of a browser."""
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What the library raises beside its own errors for an answer that is no answer of a browser."""
 
 
 class PasskeyError(Exception):
@@ -110,6 +99,9 @@ class StoredKey(Protocol):
 
 def registration_options(party: RelyingParty, user: User, challenge: bytes, known: Iterable[bytes]) -> str:
     """Return the options for the browser in JSON; it makes no second key beside the `known` ones."""
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import structs  # noqa: PLC0415 - same
+
     options = webauthn.generate_registration_options(
         rp_id=party.host,
         rp_name=party.name,
@@ -117,24 +109,28 @@ def registration_options(party: RelyingParty, user: User, challenge: bytes, know
         user_name=user.name,
         user_display_name=user.display_name,
         challenge=challenge,
-        attestation=AttestationConveyancePreference.NONE,
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+        attestation=structs.AttestationConveyancePreference.NONE,
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=key) for key in known],
+        exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=key) for key in known],
     )
-    return options_to_json(options)
+    return webauthn.options_to_json(options)
 
 
 def authentication_options(party: RelyingParty, challenge: bytes, allowed: Iterable[bytes] = ()) -> str:
     """Return the options for the browser in JSON. Without `allowed` keys, any key may answer."""
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import structs  # noqa: PLC0415 - same
+
     options = webauthn.generate_authentication_options(
         rp_id=party.host,
         challenge=challenge,
-        allow_credentials=[PublicKeyCredentialDescriptor(id=key) for key in allowed],
-        user_verification=UserVerificationRequirement.REQUIRED,
+        allow_credentials=[structs.PublicKeyCredentialDescriptor(id=key) for key in allowed],
+        user_verification=structs.UserVerificationRequirement.REQUIRED,
     )
-    return options_to_json(options)
+    return webauthn.options_to_json(options)
 
 
 def parse(answer: str) -> Answer:
@@ -147,16 +143,20 @@ def parse(answer: str) -> Answer:
         credential = json.loads(answer) if len(answer) <= LONGEST_ANSWER else None
         if not isinstance(credential, dict):
             raise PasskeyError("malformed")
-        client_data = json.loads(base64url_to_bytes(credential["response"]["clientDataJSON"]))
+        client_data = json.loads(_bytes_of(credential["response"]["clientDataJSON"]))
         handle = credential["response"].get("userHandle")
         return Answer(
             credential,
-            base64url_to_bytes(credential["id"]),
-            base64url_to_bytes(client_data["challenge"]),
-            base64url_to_bytes(handle) if handle else None,
+            _bytes_of(credential["id"]),
+            _bytes_of(client_data["challenge"]),
+            _bytes_of(handle) if handle else None,
         )
-    except (*_MALFORMED, RecursionError) as error:
+    except _MALFORMED as error:
         raise PasskeyError("malformed") from error
+
+
+def _bytes_of(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
@@ -165,6 +165,9 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
     Raises:
         PasskeyError: the answer proves nothing.
     """
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
+
     try:
         verified = webauthn.verify_registration_response(
             credential=answer.credential,
@@ -173,13 +176,13 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
             expected_origin=party.origin,
             require_user_verification=True,
         )
-    except (*_MALFORMED, RecursionError) as error:
+    except (exceptions.WebAuthnException, *_MALFORMED) as error:
         raise PasskeyError from error
     return NewKey(
         verified.credential_id,
         verified.credential_public_key,
         verified.sign_count,
-        verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
+        verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
         verified.credential_backed_up,
     )
 
@@ -191,6 +194,9 @@ def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -
         PasskeyError: the answer proves nothing; `cloned` if its signature is right and its counter did not grow, so
             that the key exists twice (WebAuthn 6.1.1).
     """
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
+
     try:
         verified = webauthn.verify_authentication_response(
             credential=answer.credential,
@@ -201,12 +207,12 @@ def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -
             credential_current_sign_count=0,  # compared below, once the signature is known to be right
             require_user_verification=True,
         )
-    except (*_MALFORMED, RecursionError) as error:
+    except (exceptions.WebAuthnException, *_MALFORMED) as error:
         raise PasskeyError from error
     if (verified.new_sign_count or key.sign_count) and verified.new_sign_count <= key.sign_count:
         raise PasskeyError("cloned")
     return Use(
         verified.new_sign_count,
-        verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
+        verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
         verified.credential_backed_up,
     )

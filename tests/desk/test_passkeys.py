@@ -21,8 +21,9 @@ from idp.sessions import devices
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
 from idp.throttle.models import ThrottleCounter
+from tests.authenticator import Authenticator, b64, options
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator, answer_with, b64, options
+from tests.desk.authenticator import answer_with
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
 

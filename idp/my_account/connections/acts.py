@@ -14,6 +14,7 @@ _WORDS: Mapping[str, Any] = {
     "account.suspended": _l("a suspendu votre accès"),
     "dispute.settled": _l("a répondu à un signalement sur votre compte"),
     "letter.drawn": _l("a imprimé un courrier"),
+    "passkey.changed": _l("a retiré vos clés d’accès"),
     "school.notice_settled": _l("a réglé un signalement sur votre compte"),
 }
 """The kinds of events that are listed. `letter.reissued` stands beside a `letter.drawn`, which is the letter."""

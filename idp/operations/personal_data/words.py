@@ -54,6 +54,7 @@ EVENTS: Mapping[str, Any] = {
     "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
     "letter.linked": _l("autre courrier ajouté au compte"),
     "letter.reissued": _l("nouveau courrier pour un compte en service, ancien mot de passe terminé"),
+    "passkey.changed": _l("clé d’accès ajoutée ou retirée"),
     "password.breached": _l("mot de passe trouvé dans une liste volée"),
     "password.changed": _l("mot de passe changé"),
     "password.list_loaded": _l("liste de mots de passe volés chargée"),
@@ -230,6 +231,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
         _l("changement"),
         {
             **DESK_CHANGES,
+            "added": _l("ajout"),
             "child_added": _l("enfant ajouté"),
             "child_ended": _l("lien avec un enfant terminé"),
             "claims": _l("autres informations"),
@@ -240,6 +242,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "mailbox_released": _l("adresse mail retirée"),
             "password_blocked": _l("mot de passe bloqué"),
             "record": _l("fiche mise à jour"),
+            "removed": _l("retrait"),
             "replaced": _l("autre personne du même nom"),
             "returned": _l("compte rouvert"),
             "tie_changed": _l("lien avec un enfant changé"),
@@ -254,6 +257,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "sign_in": _l("connexion"),
             "reauthentication": _l("« Confirmez que c’est vous »"),
             "letter": _l("« Ajouter un autre courrier »"),
+            "passkey": _l("connexion par clé d’accès"),
         },
     ),
     "outcome": (
