@@ -47,10 +47,12 @@ def count(account_id: uuid.UUID) -> int:
     return db.session.scalar(select(func.count(Passkey.id)).where(Passkey.account_id == account_id)) or 0
 
 
-@unit_of_work()
 def offer_once(account_id: uuid.UUID) -> bool:
     """Return whether passkeys are offered to the person now: once, and only if a mail can tell of a new passkey."""
-    return _note_user(account_id, if_has_email=True)
+    if db.session.scalar(select(PasskeyUser.account_id).where(PasskeyUser.account_id == account_id)):
+        return False
+    with unit_of_work():
+        return _note_user(account_id, if_has_email=True)
 
 
 def _note_user(account_id: uuid.UUID, *, if_has_email: bool = False) -> bool:

@@ -2,7 +2,7 @@
 (function () {
   'use strict';
   var d = document, api = window.PublicKeyCredential, waiting = null;
-  if (!api || !navigator.credentials) return;
+  if (!api || !navigator.credentials || /^[[\d]/.test(location.hostname)) return;  /* a key belongs to a name, never to an IP */
   var bytes = function (text) {
     var raw = atob(text.replace(/-/g, '+').replace(/_/g, '/')), out = new Uint8Array(raw.length), i;
     for (i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
@@ -64,8 +64,8 @@
     };
     box.hidden = false;
     button.addEventListener('click', function (event) {
-      if (button.value) return;
       event.preventDefault();
+      button.value = '';  /* an answer of before, if the page was found again by the back button */
       if (waiting) waiting.abort();
       waiting = null;
       error.hidden = true;
