@@ -39,6 +39,7 @@ class Authenticator:
         rp_id: the relying party's id that the key signs.
         is_verified: whether the person was verified.
         is_copyable: whether the key is copied to the person's other devices.
+        is_framed: whether the page is in a frame of another site.
         count: the sign counter; it grows by `step` with each signature.
     """
 
@@ -46,6 +47,7 @@ class Authenticator:
     rp_id: str = HOST
     is_verified: bool = True
     is_copyable: bool = False
+    is_framed: bool = False
     count: int = 0
     step: int = 1
     key: EllipticCurvePrivateKey = field(default_factory=lambda: generate_private_key(SECP256R1()))
@@ -76,7 +78,8 @@ class Authenticator:
         return hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + self.count.to_bytes(4)
 
     def _client_data(self, kind: str, options: dict[str, Any]) -> bytes:
-        client_data = {"type": kind, "challenge": options["challenge"], "origin": self.origin, "crossOrigin": False}
+        client_data = {"type": kind, "challenge": options["challenge"], "origin": self.origin}
+        client_data["crossOrigin"] = self.is_framed
         return json.dumps(client_data).encode()
 
     def _answer(self, client_data: bytes, **response: str) -> str:

@@ -22,7 +22,7 @@ from idp.services import services
 from idp.sessions import freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused
+from idp.web.errors import FormTokenError, InteractionLostError, TooManyRequestsError, form_token_refused
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip, user_agent
@@ -73,6 +73,12 @@ def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answ
             return make_response(plain.opened(interaction, outcome))
         case Refused():
             return _page(interaction, form, 200, key_failed=True)
+        case Throttled(seconds):
+            sentence = gettext(
+                "Il y a eu trop d’essais avec une clé d’accès. Vous pouvez taper votre mot de passe tout de suite."
+            )
+            back = store.page_url("login.sign_in", interaction), gettext("Se connecter avec le mot de passe")
+            raise TooManyRequestsError(seconds, sentence=sentence, back=back)
         case _:
             return _answer(interaction, form, outcome)
 

@@ -54,12 +54,13 @@ class User:
 
 @dataclass(frozen=True)
 class Answer:
-    """A browser's answer, of which nothing is verified yet."""
+    """A browser's answer, of which nothing is verified yet. `is_framed`: a page of another site framed ours."""
 
     credential: dict[str, Any]
     credential_id: bytes
     challenge: bytes
     user_handle: bytes | None
+    is_framed: bool
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def parse(answer: str) -> Answer:
             _bytes_of(credential["id"]),
             _bytes_of(client_data["challenge"]),
             _bytes_of(handle) if handle else None,
+            bool(client_data.get("crossOrigin")),
         )
     except _MALFORMED as error:
         raise PasskeyError("malformed") from error
@@ -168,6 +170,8 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
     import webauthn  # noqa: PLC0415 - see above
     from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
 
+    if answer.is_framed:
+        raise PasskeyError
     try:
         verified = webauthn.verify_registration_response(
             credential=answer.credential,
@@ -197,6 +201,8 @@ def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -
     import webauthn  # noqa: PLC0415 - see above
     from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
 
+    if answer.is_framed:
+        raise PasskeyError
     try:
         verified = webauthn.verify_authentication_response(
             credential=answer.credential,

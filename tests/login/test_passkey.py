@@ -12,9 +12,11 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship
+from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims.release import PASSKEY_CLASS, PASSWORD_CLASS
+from idp.outbox.models import OutboxMessage
 from idp.passkeys import keys
 from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
 from idp.sessions.models import Session
@@ -76,6 +78,8 @@ def test_a_passkey_opens_a_session_and_the_ent_learns_how(
     assert "réussie, par mot de passe" in page
     [entry] = [entry for entry in steps.journal("sign_in", parent) if entry.details["amr"] != ["pwd"]]
     assert entry.details["amr"] == [method, "user"]
+    mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
+    assert Notice.NEW_DEVICE.value in {mail["notice"] for mail in mails}, "as after a password"
 
 
 def test_max_age_and_prompt_login_ask_for_the_key_again(
@@ -112,6 +116,7 @@ CHANGES: dict[str, tuple[str, Callable[[Authenticator], None]]] = {
     "another origin": ("wrong", lambda key: setattr(key, "origin", "https://connexion.exemple.test.mechant.test")),
     "the origin of the desk": ("wrong", lambda key: setattr(key, "origin", "https://bureau.exemple.test")),
     "another relying party": ("wrong", lambda key: setattr(key, "rp_id", "exemple.test")),
+    "a frame of another site": ("wrong", lambda key: setattr(key, "is_framed", True)),
     "no user verification": ("wrong", lambda key: setattr(key, "is_verified", False)),
     "another key": ("wrong", lambda key: setattr(key, "key", Authenticator().key)),
     "the handle of another person": ("wrong", lambda key: setattr(key, "user_handle", b"0123456789abcdef")),
@@ -240,8 +245,12 @@ def test_wrong_answers_slow_down_and_do_not_count_for_passwords(
     app: Flask, parent: Account, key: Authenticator
 ) -> None:
     browser = device(app, LAPTOP)
-    statuses = [answer_with(browser, "{}").status_code for _ in range(31)]
-    assert statuses == [200] * 30 + [429]
+    statuses = [answer_with(browser, "{}").status_code for _ in range(30)]
+    assert statuses == [200] * 30
+    braked = answer_with(browser, "{}")
+    assert (braked.status_code, int(braked.headers["Retry-After"])) == (429, 60)
+    assert "Vous pouvez taper votre mot de passe tout de suite." in text_of(braked)
+    assert heading(_sign_in_with(browser, "/connexion", parent)) == "Gérer mon compte"
     at_home = device(app, steps.PHONE)
     steps.enter(at_home, parent)
     assert sign_in(at_home, key).status_code == 303, "a known browser has a counter of its own"
