@@ -44,6 +44,7 @@ from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
+from idp.login import passkey_views as passkey_sign_in
 from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
@@ -53,6 +54,7 @@ from idp.my_account import letter_views as letter
 from idp.my_account import password_views as account_password
 from idp.my_account import views as my_account
 from idp.my_account.connections import views as connections
+from idp.my_account.passkeys import views as account_passkeys
 from idp.my_account.reauthentication import views as reauthentication
 from idp.oidc import routes
 from idp.oidc.client_auth.client_keys import ClientKeys
@@ -95,6 +97,7 @@ from idp.web.languages import choice
 _PAGES = (
     profile_choice,
     login,
+    passkey_sign_in,
     activation,
     email_confirmation,
     email_contest,
@@ -107,6 +110,7 @@ _PAGES = (
     account_email,
     connections,
     reauthentication,
+    account_passkeys,
     ent_data,
     letter,
     legal,
@@ -165,7 +169,6 @@ def create_app(settings: Settings) -> Flask:
 def assemble(
     settings: Settings,
     *templates: Path,
-    policy: str = security.POLICY,
     origin: str = "",
     form_lifetime: timedelta | None = None,
     french_only: bool = False,
@@ -175,7 +178,6 @@ def assemble(
     Args:
         settings: the settings.
         templates: the folders of the templates; the first that has a template wins.
-        policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
         form_lifetime: see `Services.form_lifetime`.
         french_only: whether all pages are in French.
@@ -192,7 +194,7 @@ def assemble(
     door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
-    security.configure(app, door, settings, policy=policy, origin=origin)
+    security.configure(app, door, settings, origin=origin)
     i18n.configure(app, french_only=french_only)
     errors.configure(app)
     door.before(_remember_origin)

@@ -13,12 +13,13 @@ from idp.desk.staff import models as staff
 from idp.desk.statistics import models as statistics
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
+from idp.passkeys import models as passkeys
 from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
 MODULES = (
     *(accounts, audit, charter, clients, jobs, kept_forms, oidc, outbox, retired),
-    *(rostering, sessions, staff, statistics, suspensions, throttle),
+    *(passkeys, rostering, sessions, staff, statistics, suspensions, throttle),
 )
 metadata = Base.metadata

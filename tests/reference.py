@@ -96,12 +96,12 @@ The table above explains the details that are not here.
 """
 DETAILS = {
     "after": "the new values of what changed; never a secret",
-    "amr": "how the person signed in: `pwd`",
+    "amr": "how the person signed in: `pwd`, or `swk` or `hwk` with `user` for a passkey (RFC 8176)",
     "authenticator": "what proved who the person of the desk is: `passkey`, `code`, `recovery_code` or `academy`",
     "before": "the former values of what changed; never a secret",
     "children": "the keys of the children",
     "device": "the kind of device, the system and the browser",
-    "door": "the page: `sign_in`, `reauthentication`, or `letter` (a second letter)",
+    "door": "the page: `sign_in`, `reauthentication`, `letter` (a second letter), or `passkey`",
     "job": "the id of the job",
     "mail_domain": "the domain of the email",
     "mailbox_digest": "a keyed digest of the typed email of a person of the desk",

@@ -54,6 +54,8 @@ class Notice(enum.Enum):
     SUSPENDED = "compte_suspendu"
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
+    PASSKEY_ADDED = "cle_ajoutee"
+    PASSKEY_REMOVED = "cle_retiree"
 
 
 _PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}
@@ -146,6 +148,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "link": _link_url(settings, link),
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
+        "passkeys": int(payload.get("passkeys", "0")),
+        "by": payload.get("by", ""),
     }
     if notice in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))

@@ -25,6 +25,7 @@ from idp.audit.events import EmailChangeContested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.passkeys import keys
 from idp.sessions import manager
 
 
@@ -96,8 +97,12 @@ def stop(settings: Settings, value: str) -> bool:
 
 
 def _close(account: Account, link: OneTimeLink) -> None:
-    """Block the password, end all sessions and revoke the links that a mail carried."""
+    """Block the password, end all sessions and revoke the links that a mail carried.
+
+    Passkeys are removed too: the person who asked for the change knew the password, and may have added one.
+    """
     account.pending_email = None
+    keys.remove_all(account.id, by="contested", mailed=False)
     account.password_blocked_at = now()
     account.credentials_changed()
     one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)

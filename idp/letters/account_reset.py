@@ -21,6 +21,7 @@ from idp.audit.events import LetterDrawn, LetterReissued
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.passkeys import keys
 from idp.sessions import manager
 
 
@@ -112,5 +113,6 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
     account.email = account.email_confirmed_at = account.pending_email = None
     account.first_activated_at = account.first_activated_at or account.activated_at
     account.activated_at = account.activated_in = account.inactive_warned_at = None
+    keys.remove_all(account.id, by="letter", mailed=False)  # the mail about the letter says so
     manager.end_all(account.id, by="letter")
     log.record(LetterReissued(account_id=account.id, reason=reason))

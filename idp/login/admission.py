@@ -4,6 +4,7 @@
 since, nothing is written here, and the service decides again in a unit of work.
 """
 
+import uuid
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, cast
@@ -26,10 +27,13 @@ from idp.throttle.guard import Settlement
 _ACCOUNT = "admitted"
 
 
-def note(verified: VerifiedSecret) -> None:
-    """Record the sign-in on the account, in the caller's transaction, which has locked the row."""
+def note(account_id: uuid.UUID, password_hash: str | None) -> None:
+    """Record the sign-in on the account, in the caller's transaction, which has locked the row.
+
+    `password_hash` is the password's hash under today's parameters.
+    """
     noting = _noting().where(Account.id == bindparam("account"))
-    db.session.connection().execute(noting, {"account": verified.account_id, **_noting_values(verified)})
+    db.session.connection().execute(noting, {"account": account_id, **_noting_values(password_hash)})
 
 
 def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) -> bool:
@@ -42,7 +46,8 @@ def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) 
         RuntimeError: a unit of work is open.
     """
     settlement = Settlement(verified.slots)
-    values = verified.account.values() | _noting_values(verified) | counters.values_to_settle(settlement.counters)
+    values = verified.account.values() | counters.values_to_settle(settlement.counters)
+    values |= _noting_values(verified.rehashed or verified.stored)
     for row in rows:
         values |= _values(row)
     if former:
@@ -77,9 +82,9 @@ def _noting() -> Update:
     )
 
 
-def _noting_values(verified: VerifiedSecret) -> dict[str, Any]:
+def _noting_values(password_hash: str | None) -> dict[str, Any]:
     """Return the values of `_noting`: the time, and the hash under today's parameters."""
-    return {"signed_in_at": now(), "hash_today": verified.rehashed or verified.stored}
+    return {"signed_in_at": now(), "hash_today": password_hash}
 
 
 def _inserted(table: type[Base], gates: Gates) -> ReturningInsert[Any]:

@@ -10,3 +10,5 @@ class SignInForm(Form):
 
     username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+    has_passkeys = PlainField(name="cles", longest=1)
+    """Whether the browser can make passkeys; the page's script says so."""

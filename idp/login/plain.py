@@ -19,6 +19,8 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import service
 from idp.login.forms import SignInForm
+from idp.passkeys import keys
+from idp.passkeys.forms import PasskeyForm
 from idp.services import services
 from idp.sessions import attempts, devices, manager
 from idp.web import browser, declarations
@@ -51,6 +53,7 @@ def render(
     connected: str = "",
     shut_out: bool = False,
     failed: bool = False,
+    key_failed: bool = False,
     wait: int = 0,
 ) -> str:
     """Return the HTML of the page.
@@ -62,6 +65,7 @@ def render(
         connected: the name of the person whose session is open.
         shut_out: whether that person may not enter the ENT.
         failed: whether the sign-in failed.
+        key_failed: whether a sign-in by a passkey failed.
         wait: the seconds until the next try.
     """
     return render_template(
@@ -71,6 +75,7 @@ def render(
         connected=connected,
         shut_out=shut_out,
         failed=failed,
+        key_failed=key_failed,
         wait=wait,
         profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
@@ -114,10 +119,10 @@ def submit(request: Request) -> Response | None:
     if choice.asked() or not browser.has_form_token(request):
         return None
     interaction, form = store.current(), SignInForm()
-    if not form.username.data or not form.password.data:
+    if PasskeyForm().answer or not form.username.data or not form.password.data:
         return None
     request.decided[OUTCOME] = outcome = decide(form)
-    return opened(interaction, outcome) if isinstance(outcome, service.SignedIn) else None
+    return opened(interaction, outcome, form) if isinstance(outcome, service.SignedIn) else None
 
 
 def decide(form: SignInForm) -> service.Outcome:
@@ -134,12 +139,17 @@ def decide(form: SignInForm) -> service.Outcome:
         raise ServiceBusyError(busy.retry_after) from None
 
 
-def opened(interaction: Interaction | None, outcome: service.SignedIn) -> Response:
-    """Return the redirect of a browser that has a new session."""
+def opened(interaction: Interaction | None, outcome: service.SignedIn, form: SignInForm | None = None) -> Response:
+    """Return the redirect of a browser that has a new session.
+
+    After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
+    """
     browser.renew_form_token()
     if language := choice.kept():
         directory.keep_language(outcome.username, language)
-    response = see_other(store.resume_url(interaction and interaction.without_person()))
+    onward = interaction and interaction.without_person()
+    is_offered = form is not None and bool(form.has_passkeys.data) and keys.offer_once(outcome.account_id)
+    response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
     manager.set_cookie(response, outcome.cookie)
     devices.remember(response, outcome.username)
     return response

@@ -23,20 +23,21 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.sessions import manager
-from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
+from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
-_AMR = ["pwd"]
+_AMR = METHODS[PASSWORD]
 SETTLED = timedelta(days=1)
 """The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The password was right. `cookie` is the session's cookie, `username` the account's identifier."""
+    """A session was opened. `cookie` is the session's cookie, `username` the account's identifier."""
 
     cookie: str
+    account_id: uuid.UUID
     username: str
 
 
@@ -81,7 +82,7 @@ class Closed:
 
 
 @dataclass(frozen=True)
-class _NeedsSlot:
+class NeedsSlot:
     """Nothing was decided: the sign-in would write rows, and takes a slot of the rate limit `demand` before."""
 
     demand: tuple[limits.Limit, str]
@@ -106,7 +107,7 @@ def sign_in(
         return breached.holds(attempt.password)
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
-        if verified.provisional or _is_refused(verified.account, closed=verified.account.closed) or is_stolen():
+        if verified.provisional or is_refused(verified.account, closed=verified.account.closed) or is_stolen():
             return None
         return _admit_at_once(settings, verified, attempt, former)
 
@@ -115,9 +116,9 @@ def sign_in(
         wait = None
         while True:
             outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
-            if not isinstance(outcome, _NeedsSlot):
+            if not isinstance(outcome, NeedsSlot):
                 return outcome
-            wait = _wait(outcome.demand)
+            wait = take_slot(outcome.demand)
 
     return authentication.verify_secret(settings, hasher, attempt, admit, at_once)
 
@@ -131,7 +132,7 @@ def _admit(
     *,
     stolen: bool,
     wait: int | None,
-) -> _Admitted | _NeedsSlot | None:
+) -> _Admitted | NeedsSlot | None:
     """Decide in one transaction, by the account's present state: it may have changed while the hash was computed.
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
@@ -139,30 +140,24 @@ def _admit(
     account, closed = disputes.get_for_sign_in(verified.account_id)
     if account is None or not verified.still_holds(account):
         return None
-    if wait is None and not verified.provisional and (stolen or _is_refused(account, closed=closed)):
-        # a sign-in to a closed account has its own counter: it must not use up requests for another password
-        noted = limits.REFUSAL_NOTED, f"closed {account.username}"
-        renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
-        return _NeedsSlot(noted if closed else renewed)
+    if wait is None and not verified.provisional and (stolen or is_refused(account, closed=closed)):
+        return slot_of_refusal(account, closed=closed)
     if verified.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         return MayActivate(account.id, account.generation)
-    if closed:
-        if not wait:
-            log.record(ResetRequested(account_id=account.id, answer="disputed"))
-        return Closed(account.contested_at is not None, directory.schools_of_ties(account))
-    if account.password_blocked_at is not None or stolen:
-        if stolen and account.breached_at is None:
-            _close_breached(account)
-        return _demand_another(settings, account, verified, wait or 0)
-    db.session.add_all(row.as_object() for row in _new_device_notices(settings, verified, account, attempt))
+    if stolen and not closed and account.breached_at is None:
+        _close_breached(account)
+    if stolen or is_refused(account, closed=closed):
+        return refuse(settings, account, closed=closed, known_device=verified.known_device, wait=wait or 0)
+    noticed = new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
+    db.session.add_all(row.as_object() for row in noticed)
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
-    admission.note(verified)
-    return SignedIn(cookie, account.username)
+    admission.note(account.id, verified.rehashed or verified.stored)
+    return SignedIn(cookie, account.id, account.username)
 
 
 def _admit_at_once(
@@ -174,22 +169,41 @@ def _admit_at_once(
     """
     account, browser = verified.account, manager.Browser(attempt.ip, attempt.user_agent)
     cookie, rows = manager.new_session(account, _AMR, browser, acr=_acr(verified, attempt))
-    rows += _new_device_notices(settings, verified, account, attempt)
-    return SignedIn(cookie, account.username) if admission.admit(verified, rows, former) else None
+    rows += new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
+    return SignedIn(cookie, account.id, account.username) if admission.admit(verified, rows, former) else None
 
 
-def _is_refused(account: Account | AccountState, *, closed: bool) -> bool:
-    """Return whether the right password of the account opens no session."""
+def is_refused(account: Account | AccountState, *, closed: bool) -> bool:
+    """Return whether the right password or a passkey of the account opens no session."""
     return closed or account.password_blocked_at is not None
 
 
-def _new_device_notices(
-    settings: Settings, verified: VerifiedSecret, account: Account | AccountState, attempt: Attempt
+def slot_of_refusal(account: Account, *, closed: bool) -> NeedsSlot:
+    """Return the rate limit of what a refusal (`refuse`) writes.
+
+    A sign-in to a closed account has its own counter: it must not use up requests for another password.
+    """
+    if closed:
+        return NeedsSlot((limits.REFUSAL_NOTED, f"closed {account.username}"))
+    return NeedsSlot((limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username))
+
+
+def refuse(settings: Settings, account: Account, *, closed: bool, known_device: bool, wait: int) -> MustRenew | Closed:
+    """Return why an account opens no session though its person is known, in the caller's transaction."""
+    if not closed:
+        return _demand_another(settings, account, wait, known_device=known_device)
+    if not wait:
+        log.record(ResetRequested(account_id=account.id, answer="disputed"))
+    return Closed(account.contested_at is not None, directory.schools_of_ties(account))
+
+
+def new_device_notices(
+    settings: Settings, account: Account | AccountState, user_agent: str, *, known_device: bool
 ) -> list[NewRow]:
     """Return the mail about a sign-in in a browser that the account does not know, if there is one."""
-    if verified.known_device or not account.has_signed_in or not settings.new_device_mail:
+    if known_device or not account.has_signed_in or not settings.new_device_mail:
         return []
-    return [notices.message_of(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)]
+    return [notices.message_of(Notice.NEW_DEVICE, account.id, device=describe(user_agent).code)]
 
 
 def _acr(verified: VerifiedSecret, attempt: Attempt) -> str:
@@ -218,7 +232,7 @@ def _close_breached(account: Account) -> None:
     log.record(PasswordBreached(account_id=account.id))
 
 
-def _wait(demand: tuple[limits.Limit, str]) -> int:
+def take_slot(demand: tuple[limits.Limit, str]) -> int:
     """Count one row that this sign-in would write; return the seconds to wait if there were too many.
 
     A person who has the right secret of a closed account may send it without end, and each mail and each journal entry
@@ -230,17 +244,17 @@ def _wait(demand: tuple[limits.Limit, str]) -> int:
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
-def _demand_another(settings: Settings, account: Account, verified: VerifiedSecret, wait: int) -> MustRenew:
+def _demand_another(settings: Settings, account: Account, wait: int, *, known_device: bool) -> MustRenew:
     outcome = MustRenew(
         has_email=account.email is not None,
         breached=account.breached_at is not None,
-        by_letter=mailboxes.reset_needs_letter(settings, account, known_device=verified.known_device),
+        by_letter=mailboxes.reset_needs_letter(settings, account, known_device=known_device),
         wait=wait,
     )
     if wait:
         return outcome
     if outcome.has_email:
-        notices.request_reset(account.id, known_device=verified.known_device)
+        notices.request_reset(account.id, known_device=known_device)
     log.record(ResetRequested(account_id=account.id, answer="blocked"))
     return outcome
 

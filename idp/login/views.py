@@ -15,15 +15,17 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
-from idp.login import plain, service
+from idp.login import passkey, plain, service
 from idp.login.forms import SignInForm
+from idp.passkeys.forms import PasskeyForm
 from idp.services import services
 from idp.sessions import freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused
+from idp.web.errors import FormTokenError, InteractionLostError, TooManyRequestsError, form_token_refused
 from idp.web.http import current_request
 from idp.web.redirects import see_other
+from idp.web.request_context import remote_ip, user_agent
 
 blueprint = Blueprint("login", __name__)
 
@@ -36,6 +38,8 @@ def sign_in() -> Response:
     form = SignInForm()
     if request.method == "GET":
         return _show(interaction, form)
+    if answer := PasskeyForm().answer:
+        return _answer_to_key(interaction, form, answer)
     if _has_empty_field(form):
         return _page(interaction, form, 200)
     return _answer(interaction, form, current_request().decided.get(plain.OUTCOME) or plain.decide(form))
@@ -44,7 +48,7 @@ def sign_in() -> Response:
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
     match outcome:
         case service.SignedIn():
-            return make_response(plain.opened(interaction, outcome))
+            return make_response(plain.opened(interaction, outcome, form))
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
@@ -59,6 +63,24 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answer: str) -> Response:
+    browser = manager.Browser(remote_ip(), user_agent())
+    outcome = passkey.sign_in(services().settings, answer, browser, former=manager.cookie_value())
+    match outcome:
+        case service.SignedIn():
+            return make_response(plain.opened(interaction, outcome))
+        case Refused():
+            return _page(interaction, form, 200, key_failed=True)
+        case Throttled(seconds):
+            sentence = gettext(
+                "Il y a eu trop d’essais avec une clé d’accès. Vous pouvez taper votre mot de passe tout de suite."
+            )
+            back = store.page_url("login.sign_in", interaction), gettext("Se connecter avec le mot de passe")
+            raise TooManyRequestsError(seconds, sentence=sentence, back=back)
+        case _:
+            return _answer(interaction, form, outcome)
 
 
 def _has_empty_field(form: SignInForm) -> bool:
@@ -143,7 +165,13 @@ def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRe
 
 
 def _page(
-    interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
+    interaction: store.Interaction | None,
+    form: SignInForm,
+    status: int,
+    *,
+    failed: bool = False,
+    key_failed: bool = False,
+    wait: int = 0,
 ) -> Response:
     client = _client(interaction)
     current = manager.current() if request.method == "GET" and client else None
@@ -158,6 +186,7 @@ def _page(
         connected=current[1].short_name if current else "",
         shut_out=shut_out,
         failed=failed,
+        key_failed=key_failed,
         wait=wait,
     )
     return make_response(html, status)

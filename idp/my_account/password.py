@@ -13,6 +13,7 @@ from idp.audit.events import PasswordChanged
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.my_account.reauthentication import proof
+from idp.passkeys import keys
 from idp.sessions import manager
 
 
@@ -67,5 +68,5 @@ def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str) -> Change
     manager.end_all(account.id, by="password_changed", keep=session.id)
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))
-    notices.tell(Notice.PASSWORD_CHANGED, account.id)
+    notices.tell(Notice.PASSWORD_CHANGED, account.id, passkeys=str(keys.count(account.id)))
     return Changed(cookie)

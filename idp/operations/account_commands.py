@@ -24,6 +24,7 @@ from idp.operations.helpdesk.renaming import rename_command
 from idp.operations.helpdesk.standard_claims import claims
 from idp.operations.helpdesk.suspension_commands import reopen, suspend, suspensions
 from idp.operations.personal_data.commands import erase, export, rectify
+from idp.operations.reasons import check_reason
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
@@ -161,6 +162,16 @@ def enable(username: str, uai: str | None) -> None:
 def end_sessions(username: str, uai: str | None) -> None:
     """End all sessions of an account, here and in the ENTs."""
     _act(username, uai, acts.end_sessions, lambda name, ended: f"{name}: {_sessions(ended)}")
+
+
+@account.command("remove-passkeys")
+@_USERNAME
+@_SCHOOL
+@click.option("--reason", required=True, callback=check_reason, help="Why, for the journal; 200 characters at most.")
+def remove_passkeys(username: str, uai: str | None, reason: str) -> None:
+    """Remove all passkeys of an account, for instance of a stolen phone. Its password and its sessions stay."""
+    removing = partial(acts.remove_passkeys, reason)
+    _act(username, uai, removing, lambda name, count: f"{name}: {_counted(count, 'passkey')} removed")
 
 
 @account.command("force-password-change")

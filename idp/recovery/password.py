@@ -24,6 +24,7 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.passkeys import keys
 from idp.recovery import rate_limits
 from idp.sessions import manager
 from idp.throttle import guard, limits
@@ -143,5 +144,5 @@ def _choose(value: str, password_hash: str, former: str | None) -> str | None:
     manager.end_all(account.id, by="password_reset")
     if former:
         manager.end_former(former)
-    notices.tell(Notice.PASSWORD_CHANGED, account.id)
+    notices.tell(Notice.PASSWORD_CHANGED, account.id, passkeys=str(keys.count(account.id)))
     return account.username

@@ -54,6 +54,11 @@ def of_desk() -> Device | None:
     return _device(next((entry for entry in _entries() if entry.name.startswith(_OF_DESK)), None))
 
 
+def of_parent() -> Device | None:
+    """Return this browser as a device of the parent who signed in last, or None if nobody did."""
+    return _device(next((entry for entry in _entries() if not entry.name.startswith(_OF_DESK)), None))
+
+
 def _device(entry: _Entry | None) -> Device | None:
     if entry is None:
         return None
@@ -61,7 +66,7 @@ def _device(entry: _Entry | None) -> Device | None:
 
 
 def remember(response: AnyResponse, username: str, *, of_desk: bool = False) -> None:
-    """Make this browser a device of the account (`known`); call it after the password was verified."""
+    """Make this browser a device of the account (`known`); call it after the password or a passkey was verified."""
     settings, name, known_here = services().settings, _name(username, of_desk=of_desk), _entries()
     others = [entry for entry in known_here if entry.name != name]
     # Rounded up: a device counts from the second after a change of password, and this browser verified the new one.

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from idp.sessions.models import Session
+from idp.sessions.models import Session, is_at_least
 
 _WAY_BACK_SECONDS = 60
 
@@ -28,4 +28,4 @@ def is_enough(
 
 def lacks(session: Session, acr: str | None) -> bool:
     """Return whether the session lacks an essential `acr` (OpenID Connect Core 5.5.1.1)."""
-    return acr is not None and session.acr != acr
+    return acr is not None and not is_at_least(session.acr, acr)

@@ -10,7 +10,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.services import services
 from idp.sessions import manager
-from idp.sessions.models import Session
+from idp.sessions.models import PASSKEY_IN_SOFTWARE, Session, is_at_least
 from idp.web.redirects import see_other
 
 _P = ParamSpec("_P")
@@ -41,5 +41,10 @@ def sign_in_first() -> Response:
 
 
 def proved_recently(session: Session) -> bool:
-    """Return whether the password was verified within the re-authentication window (OWASP ASVS 5, V 7.5.1)."""
+    """Return whether the person proved who they are within the re-authentication window (OWASP ASVS 5, V 7.5.1)."""
     return now() - session.auth_time <= services().settings.lifetime("reauthentication_window")
+
+
+def typed_password_recently(session: Session) -> bool:
+    """Return whether the password itself was verified within that window: a passkey adds no other passkey."""
+    return proved_recently(session) and not is_at_least(session.acr, PASSKEY_IN_SOFTWARE)

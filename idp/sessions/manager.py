@@ -24,7 +24,7 @@ from idp.db import db, unit_of_work
 from idp.outbox import queue
 from idp.services import services
 from idp.sessions import browser_state, liveness
-from idp.sessions.models import PASSWORD, Session
+from idp.sessions.models import METHODS, PASSWORD, Session, after_password
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 from idp.web.user_agent import describe
@@ -98,14 +98,16 @@ def renew(session: Session, account: Account) -> str:
 
     Called when the account's password was verified again, or changed (`generation` is then the new one), so that a copy
     of the former cookie is worthless. The `sid`, by which ENTs know the session, stays. What the session granted
-    (codes, refresh tokens) stays valid if the password was only verified, and is refused if it was changed.
+    (codes, refresh tokens) stays valid if the password was only verified, and is refused if it was changed. From now on
+    the session is one of the password, also if a passkey opened it: its time and its strength are of one sign-in.
     """
     g.pop("idp_session", None)
+    acr = after_password(session.acr)
     if liveness.is_holding(session, account, now()):
-        return _change_cookie(session)
+        return _change_cookie(session, amr=METHODS[acr], acr=acr)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.ip, session.user_agent)
-    cookie, row = _new_row(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
+    cookie, row = _new_row(account, sid=session.sid, amr=METHODS[acr], acr=acr, browser=browser, resumed=session)
     db.session.add(row.as_object())
     return cookie
 

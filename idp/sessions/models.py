@@ -11,7 +11,29 @@ from idp.db import Base, UuidKey
 
 PASSWORD = "pwd"  # noqa: S105 - an authentication context class
 PASSWORD_ON_KNOWN_DEVICE = "pwd+device"  # noqa: S105 - same
-"""The strength of a sign-in: the password, or the password on a browser that the account had signed in on before."""
+PASSKEY_IN_SOFTWARE = "passkey+swk"
+PASSKEY_IN_HARDWARE = "passkey+hwk"
+"""The strength of a sign-in: the password, the password on a browser that the account had signed in on before, or a
+passkey: one that may be copied to the person's other devices, or one that never leaves its device."""
+
+METHODS = {
+    PASSWORD: ["pwd"],
+    PASSWORD_ON_KNOWN_DEVICE: ["pwd"],
+    PASSKEY_IN_SOFTWARE: ["swk", "user"],
+    PASSKEY_IN_HARDWARE: ["hwk", "user"],
+}
+"""The methods of each strength (RFC 8176, section 2)."""
+_LEVELS = {PASSWORD: 0, PASSWORD_ON_KNOWN_DEVICE: 1, PASSKEY_IN_SOFTWARE: 2, PASSKEY_IN_HARDWARE: 2}
+
+
+def is_at_least(strength: str, required: str) -> bool:
+    """Return whether a sign-in of one strength is enough where another is required."""
+    return _LEVELS[strength] >= _LEVELS[required]
+
+
+def after_password(strength: str) -> str:
+    """Return the strength of a session whose password was typed again: the password replaces a passkey."""
+    return PASSWORD if is_at_least(strength, PASSKEY_IN_SOFTWARE) else strength
 
 
 class Session(UuidKey, Base):

@@ -89,6 +89,13 @@ SHUT_AT = 100
 or in a browser of the account, which has a limit of its own. It does not apply to the secret of a letter, which is
 random."""
 
+PASSKEY_DEVICE = Budget("passkey_device", (Window(30, _MINUTE), Window(100, _HOUR)))
+"""Passkeys that prove nothing, in a browser in which a parent signed in before: its IP does not count."""
+PASSKEY_IP = Budget("passkey_ip", (Window(30, _MINUTE), Window(100, _HOUR)), by_network=True)
+"""The same from one IP. Nobody guesses a signature: the limit is for the journal, and does not count passwords."""
+PASSKEY_CHANGES = Budget("passkey_changes", (Window(10, _HOUR), Window(20, _DAY)))
+"""Passkeys that one account adds and removes, each of which is a mail. Done ones count."""
+
 DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet=_DAY)
 """Wrong passwords and codes of one person of the desk, at the sign-in."""
 DESK_SIGN_IN_DEVICE = Backoff("desk_sign_in_device", 5, _AFTER_FAILURES, quiet=_DAY)
@@ -169,6 +176,9 @@ TABLE: tuple[Limit, ...] = (
     SIGN_IN_DEVICE,
     SIGN_IN_IP,
     SIGN_IN_REQUESTS,
+    PASSKEY_DEVICE,
+    PASSKEY_IP,
+    PASSKEY_CHANGES,
     DESK_SIGN_IN_ACCOUNT,
     DESK_SIGN_IN_DEVICE,
     DESK_PROOF,

@@ -179,6 +179,14 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_signing_key')),
     sa.UniqueConstraint('kid', name=op.f('uq_signing_key_kid'))
     )
+    op.create_table('spent_challenge',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_spent_challenge'))
+    )
+    with op.batch_alter_table('spent_challenge', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_spent_challenge_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('spent_proof',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
@@ -399,7 +407,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=60), nullable=False),
     sa.Column('credential_id', sa.LargeBinary(), nullable=True),
     sa.Column('public_key', sa.LargeBinary(), nullable=True),
-    sa.Column('sign_count', sa.Integer(), nullable=False),
+    sa.Column('sign_count', sa.BigInteger(), nullable=False),
     sa.Column('secret', sa.LargeBinary(), nullable=True),
     sa.Column('last_step', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
@@ -514,6 +522,32 @@ def upgrade() -> None:
         batch_op.create_index('ix_one_time_link_account_id_purpose', ['account_id', 'purpose'], unique=False)
         batch_op.create_index(batch_op.f('ix_one_time_link_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('passkey',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('name', sa.String(length=60), nullable=False),
+    sa.Column('credential_id', sa.LargeBinary(), nullable=False),
+    sa.Column('public_key', sa.LargeBinary(), nullable=False),
+    sa.Column('sign_count', sa.BigInteger(), nullable=False),
+    sa.Column('is_backup_eligible', sa.Boolean(), nullable=False),
+    sa.Column('is_backed_up', sa.Boolean(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_passkey_account_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_passkey')),
+    sa.UniqueConstraint('credential_id', name=op.f('uq_passkey_credential_id'))
+    )
+    with op.batch_alter_table('passkey', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_passkey_account_id'), ['account_id'], unique=False)
+
+    op.create_table('passkey_user',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('handle', sa.LargeBinary(), nullable=False),
+    sa.Column('offered_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_passkey_user_account_id')),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_passkey_user')),
+    sa.UniqueConstraint('handle', name=op.f('uq_passkey_user_handle'))
+    )
     op.create_table('roster_alias',
     sa.Column('roster_key', sa.String(length=80), nullable=False),
     sa.Column('account_id', sa.Uuid(), nullable=False),
@@ -825,6 +859,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_roster_alias_account_id'))
 
     op.drop_table('roster_alias')
+    op.drop_table('passkey_user')
+    with op.batch_alter_table('passkey', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_passkey_account_id'))
+
+    op.drop_table('passkey')
     with op.batch_alter_table('one_time_link', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_one_time_link_expires_at'))
         batch_op.drop_index('ix_one_time_link_account_id_purpose')
@@ -894,6 +933,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_spent_proof_expires_at'))
 
     op.drop_table('spent_proof')
+    with op.batch_alter_table('spent_challenge', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_spent_challenge_expires_at'))
+
+    op.drop_table('spent_challenge')
     op.drop_table('signing_key')
     op.drop_table('sector')
     op.drop_table('school')

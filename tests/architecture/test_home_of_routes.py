@@ -27,6 +27,7 @@ DECLARED = {
     "/charte": {LEAVES},
     "/adresse/confirmation": {LEAVES},
     "/connexion": {LEAVES},
+    "/connexion/cle-d-acces": {LEAVES},
     "/logout": {LEAVES, ACTS},
     "/profil": {LEAVES},
     "/charter": {PROGRAMS},

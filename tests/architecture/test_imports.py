@@ -57,6 +57,11 @@ def test_only_the_protocol_knows_authlib() -> None:
     assert matches == []
 
 
+def test_one_module_knows_the_library_of_passkeys() -> None:
+    matches = [shown(path) for path in modules("idp") for _, name in imported(path) if name.startswith("webauthn")]
+    assert set(matches) == {"idp/passkeys/ceremony.py"}
+
+
 def test_the_sample_ents_know_the_provider_by_http_alone() -> None:
     matches = [
         f"{shown(path)}:{line}"

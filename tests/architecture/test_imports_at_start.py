@@ -57,6 +57,7 @@ LATE = {
     "alembic": "/readyz and `idp db`",
     "email_validator": "an email that is stored, or that a mail is sent to",
     "fontTools": "letters",
+    "webauthn": "passkeys",
     "idp.accounts.passwords.words.strength": "a new password",
     "idp.letters": "letters",
     "idp.rostering.commands": "school files",

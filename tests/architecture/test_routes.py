@@ -95,6 +95,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/.well-known/openid-configuration": {"GET": public},
     "/.well-known/security.txt": {"GET": named_by_the_operator},
     "/.well-known/change-password": {"GET": to_the_password},
+    "/.well-known/passkey-endpoints": {"GET": public},
     "/jwks.json": {"GET": public},
     "/healthz": {"GET": public},
     "/readyz": {"GET": public},
@@ -110,6 +111,8 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/profil": {"GET": public, "POST": form_token},
     "/profil/ailleurs": {"GET": profile},
     "/connexion": {"GET": public, "POST": form_token},
+    "/connexion/cle-d-acces": {"GET": session},
+    "/connexion/cle-d-acces/defi": {"POST": form_token},
     "/activation": {"GET": continuation, "POST": form_token},
     "/activation/non-representant": {"GET": continuation, "POST": form_token},
     "/adresse/confirmation": {"GET": continuation, "POST": form_token},
@@ -123,6 +126,10 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/mon-compte/mot-de-passe": {"GET": session, "POST": form_token},
     "/mon-compte/adresse": {"GET": session, "POST": form_token},
     "/mon-compte/sessions": {"GET": session, "POST": form_token},
+    "/mon-compte/cles": {"GET": session, "POST": form_token},
+    "/mon-compte/cles/defi": {"POST": form_token},
+    "/mon-compte/cles/nom": {"POST": form_token},
+    "/mon-compte/cles/retirer": {"POST": form_token},
     "/mon-compte/verification": {"GET": session, "POST": form_token},
     "/mon-compte/charte": {"GET": session},
     "/mon-compte/charte/<version>": {"GET": session},
@@ -200,7 +207,7 @@ def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build
 def test_a_form_token_of_another_browser_is_refused(app: Flask, browser: FlaskClient) -> None:
     other = app.test_client().get("/connexion").get_data(as_text=True)
     browser.get("/connexion")
-    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', other)
+    [token] = set(re.findall(r'name="csrf_token" value="([^"]+)"', other))
     form_token(browser.post("/connexion", data={"csrf_token": token, "identifiant": "x", "mot-de-passe": "y"}))
 
 

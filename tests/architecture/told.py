@@ -50,6 +50,9 @@ SENTENCES = {
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (
         "tests/email_confirmation/test_correction.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
     ),
+    "Appareil perdu ou volé ? Retirez sa clé ici. Un mail vous prévient de chaque clé ajoutée ou retirée.": (
+        "tests/my_account/test_passkeys.py::test_the_mails_say_what_happened_and_where"
+    ),
     "Un mail prévient la personne, sans le motif.": (
         "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"
     ),

@@ -16,6 +16,7 @@ from idp.clock import now
 from idp.db import Base, db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.outbox.models import OutboxMessage
+from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 from tests.builders import Build
@@ -131,6 +132,18 @@ class Remains:
             CharterAcceptance(account_id=self.account.id, charter_version_id=version.id),
             SchoolNotice(
                 school_id=build.school().id, account_id=self.account.id, kind="email_contested", settled_at=now()
+            ),
+        )
+        keep(
+            PasskeyUser(account_id=self.account.id, handle=self.account.id.bytes),
+            Passkey(
+                account_id=self.account.id,
+                name="téléphone",
+                credential_id=self.account.id.bytes,
+                public_key=b"key",
+                sign_count=0,
+                is_backup_eligible=False,
+                is_backed_up=False,
             ),
         )
         self.link(HOUR)

@@ -20,6 +20,10 @@ from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
 from tests.commands.conftest import Events, Run
+from tests.my_account.changes import read_notices
+from tests.my_account.passkeys import owner
+from tests.my_account.passkeys import sign_in as sign_in_by_key
+from tests.my_account.steps import text_of
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 
@@ -35,6 +39,27 @@ def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, even
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
     [event] = events("account.changed")
     assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"change": "unlocked"})
+
+
+def test_passkeys_are_removed_with_a_reason_and_the_person_is_told(
+    act: Run, app: Flask, build: Build, events: Events
+) -> None:
+    account, browser = build.active(), app.test_client()
+    key = owner(app, account)
+    assert json.loads(act("account", "show", account.username, "--json").out)["passkeys"] == 1
+    removal = ("account", "remove-passkeys", account.username)
+    assert act(*removal).code == 2, "a reason is asked for"
+    assert act(*removal, "--reason", "téléphone volé").out == f"{account.username}: 1 passkey removed\n"
+    again = act(*removal, "--reason", "téléphone volé")
+    assert (again.code, again.err) == (1, f"Error: {account.username} has no passkey\n")
+    _, event = events("passkey.changed")
+    details = {"change": "removed", "by": "operator", "count": 1, "reason": "téléphone volé"}
+    assert (event.actor, event.details) == (OPERATOR, details)
+    assert [notice for notice, _ in read_notices(account)] == ["cle_ajoutee", "cle_retiree"]
+    assert sign_in_by_key(browser, key).status_code == 200, "it opens nothing"
+    page = text_of(follow(browser, sign_in(browser, "/connexion", account.username, PASSWORD)))
+    assert "Gérer mon compte" in page
+    assert "L’équipe du service a retiré vos clés d’accès" in text_of(browser.get("/mon-compte/sessions"))
 
 
 def test_disable_ends_all_access_and_enable_reopens_the_account(

@@ -23,6 +23,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.outbox.models import OutboxMessage
+from idp.passkeys.models import SpentChallenge
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 from tests import forked
@@ -40,7 +41,7 @@ def test_a_purge_without_work_prints_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
-    assert len(answer.out.splitlines()) == 25
+    assert len(answer.out.splitlines()) == 26
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 
@@ -83,9 +84,10 @@ def test_expired_pushed_requests_and_proofs_are_removed(act: Run, build: Build, 
     ages = [DAY + HOUR, DAY - HOUR, timedelta(minutes=61), timedelta(minutes=30), -HOUR]
     for index, age in enumerate(ages):
         row = {"digest": bytes([index]), "expires_at": now() - age}
-        keep(PushedRequest(client_id=uuid.uuid4(), parameters={}, **row), SpentProof(**row))
-    assert purged(act) == {"pushed_requests": 3, "proofs": 1}
-    assert sorted(db.session.scalars(select(SpentProof.digest))) == [bytes([index]) for index in range(1, 5)]
+        keep(PushedRequest(client_id=uuid.uuid4(), parameters={}, **row), SpentProof(**row), SpentChallenge(**row))
+    assert purged(act) == {"pushed_requests": 3, "proofs": 1, "challenges": 1}
+    for kept in (SpentProof, SpentChallenge):
+        assert sorted(db.session.scalars(select(kept.digest))) == [bytes([index]) for index in range(1, 5)]
     assert sorted(db.session.scalars(select(PushedRequest.digest))) == [b"\x03", b"\x04"]
 
 

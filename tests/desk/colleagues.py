@@ -18,9 +18,9 @@ from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
 from idp.web.browser import cookie_name
+from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, Build
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator
 from tests.pages import form_token, heading
 
 _numbers = itertools.count(1)

@@ -24,7 +24,7 @@ from idp.db import db
 from idp.desk.staff import ceremonies, codes, invitations, notices
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential
 from idp.outbox.models import OutboxMessage
-from tests.desk.authenticator import Authenticator
+from tests.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
 

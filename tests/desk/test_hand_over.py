@@ -9,9 +9,9 @@ from idp.clock import PARIS
 from idp.db import db
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from tests.authenticator import Authenticator
 from tests.builders import Build
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 

@@ -18,8 +18,8 @@ from idp.desk.staff import invitations
 from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage
+from tests.authenticator import Authenticator, options
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator, options
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_codes import enrol as enrol_code
 from tests.pages import form_token, heading

@@ -24,9 +24,9 @@ from idp.desk.kept_forms import keeping
 from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from idp.web import http
+from tests.authenticator import Authenticator, options
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator, options
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token
 

@@ -6,9 +6,9 @@ from flask.testing import FlaskClient
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from tests.authenticator import Authenticator
 from tests.builders import LYCEE, Build
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 

@@ -21,8 +21,9 @@ from idp.sessions import devices
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
 from idp.throttle.models import ThrottleCounter
+from tests.authenticator import Authenticator, b64, options
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator, answer_with, b64, options
+from tests.desk.authenticator import answer_with
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
 
@@ -58,6 +59,12 @@ def test_a_passkey_may_keep_its_counter_at_zero(desk: Flask, colleagues: Colleag
     colleagues.enrolled(key)
     for _ in range(2):
         assert authenticator.sign_in(desk.test_client(), key).status_code == 303
+
+
+def test_a_counter_may_have_all_its_bits(desk: Flask, colleagues: Colleagues) -> None:
+    key = Authenticator(count=2**32 - 3)
+    colleagues.enrolled(key)
+    assert authenticator.sign_in(desk.test_client(), key).status_code == 303
 
 
 def test_a_long_credential_id_is_kept_whole(desk: Flask, colleagues: Colleagues) -> None:

@@ -20,10 +20,10 @@ from idp.desk.staff.models import Role, StaffRole, StaffSession
 from idp.desk.staff.notices import NEW_DEVICE
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from tests.authenticator import Authenticator, options
 from tests.builders import LYCEE
 from tests.databases import DESK, ISSUER
 from tests.desk import authenticator
-from tests.desk.authenticator import Authenticator, options
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from idp.accounts.one_time_links import Purpose
 from tests.activation.steps import CHOSEN, open_activation
 from tests.builders import PASSWORD, PROVISIONAL
+from tests.fuzz.passkeys import sign_in_by_key
 from tests.fuzz.protocol import Make
 from tests.fuzz.shots import Shot, filled, opening
 from tests.fuzz.world import Opened, World
@@ -262,7 +263,7 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /.well-known/security.txt": (_security_txt,),
     "POST /profil": (_profile,),
     "GET /profil/ailleurs": (_elsewhere,),
-    "POST /connexion": (_sign_in,),
+    "POST /connexion": (_sign_in, sign_in_by_key),
     "GET /activation": (_activation_page("/activation"),),
     "POST /activation": (_activation,),
     "GET /activation/non-representant": (_activation_page("/activation/non-representant"),),

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request
 
 from tests.fuzz.bends import Bend
 from tests.fuzz.checks import UnsoundError, check, check_right
+from tests.fuzz.passkeys import PASSKEYS
 from tests.fuzz.people import PEOPLE
 from tests.fuzz.protocol import PROTOCOL
 from tests.fuzz.shots import Shot
@@ -22,7 +23,7 @@ from tests.fuzz.world import World
 
 HANG_SECONDS = 30
 """No request takes so long on a loaded machine: a request that does has hung."""
-MAKERS = {**PROTOCOL, **PEOPLE}
+MAKERS = {**PROTOCOL, **PEOPLE, **PASSKEYS}
 """The functions that create a valid request, by route."""
 
 

@@ -107,7 +107,9 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "bureau_fichier_refuse": {"school": "Collège des Tilleuls"},
     "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},
     "jamais_active": {"schools": "Collège des Tilleuls"},
-    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
+    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT, "passkeys": 2},
+    "cle_ajoutee": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
+    "cle_retiree": {"username": "n.oneill4821", "at": _AT, "by": "operator"},
 }
 """The additional values of each mail; a test fails for a mail that is not listed."""
 
@@ -128,6 +130,8 @@ WITHOUT_LINK: set[str] = {
     "essais_nombreux",
     "homonyme",
     "nouvel_appareil",
+    "cle_ajoutee",
+    "cle_retiree",
     "mot_de_passe_change",
     "mot_de_passe_courrier",
 }

@@ -45,6 +45,7 @@ def test_the_tiles_are_links_with_the_contracts_names_that_lead_somewhere(browse
         "Changer mon mot de passe",
         "Changer mon adresse mail",
         "Mes connexions",
+        "Se connecter sans mot de passe",
         "Ma charte",
         "Mes données dans les ENT",
     ]

@@ -1,6 +1,7 @@
 """`acr_values`, and `acr` as a claim that may be essential (security rows A-25, A-26).
 
-There are two classes: the password, and the password on a browser that the account had signed in on before.
+There are three classes: the password, the password on a browser that the account had signed in on before, and a
+passkey. Each satisfies the weaker ones.
 """
 
 import json
@@ -18,9 +19,9 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db
 from idp.login.service import SETTLED
-from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_CLASS
+from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.sessions.models import PASSWORD as BY_PASSWORD
-from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import heading, sign_in
 from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for
@@ -35,6 +36,12 @@ def essential(*values: str) -> str:
 
 def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> str:
     return str(tokens_for(browser, ent, **changes)["claims"]["acr"])
+
+
+def signed_in_with(strength: str) -> None:
+    """Set how the open session was opened."""
+    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
+    db.session.commit()
 
 
 @pytest.fixture
@@ -96,6 +103,33 @@ def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
 
 
 @pytest.mark.row("A-25")
+@pytest.mark.parametrize(("strength", "method"), [(PASSKEY_IN_SOFTWARE, "swk"), (PASSKEY_IN_HARDWARE, "hwk")])
+def test_a_passkey_has_a_class_of_its_own_and_satisfies_the_others(
+    browser: FlaskClient, ent: RelyingParty, session: Account, strength: str, method: str
+) -> None:
+    """OpenID Connect Core 1.0, 2; RFC 8176, 2."""
+    signed_in_with(strength)
+    claims = tokens_for(browser, ent)["claims"]
+    assert (claims["acr"], claims["amr"]) == (PASSKEY_CLASS, [method, "user"])
+    for wished in (PASSKEY_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS):
+        assert acr_of(browser, ent, acr_values=wished) == wished
+        assert acr_of(browser, ent, claims=essential(wished), prompt="none") == wished
+
+
+@pytest.mark.row("A-26")
+@pytest.mark.parametrize("strength", [BY_PASSWORD, "pwd+device"])
+def test_a_password_does_not_satisfy_the_class_of_a_passkey(
+    browser: FlaskClient, ent: RelyingParty, session: Account, strength: str
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1.1."""
+    signed_in_with(strength)
+    required = essential(PASSKEY_CLASS)
+    assert ent.answer(browser.get(ent.url(Attempt(), claims=required, prompt="none")))["error"] == "login_required"
+    page = sign_in(browser, ent.url(Attempt(), claims=required), session.username, PASSWORD)
+    assert ent.answer(page)["error"] == UNMET
+
+
+@pytest.mark.row("A-25")
 def test_the_registered_acr_values_are_the_default_of_a_request(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
@@ -132,8 +166,7 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     attempt, required = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
-    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
-    db.session.commit()
+    signed_in_with(BY_PASSWORD)
     assert step_of(browser.get(ent.url(attempt, claims=required))) == "/connexion"
     page = sign_in(browser, ent.url(attempt, claims=required), known.username, PASSWORD)
     claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
@@ -181,8 +214,7 @@ def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
     """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
     required = essential(KNOWN_DEVICE_CLASS)
     assert acr_of(browser, ent, claims=required) == KNOWN_DEVICE_CLASS
-    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
-    db.session.commit()
+    signed_in_with(BY_PASSWORD)
     assert step_of(browser.get(ent.url(Attempt(), claims=required))) == "/connexion"
 
 
@@ -193,14 +225,11 @@ def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: B
     for wished, acr in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
         first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)
         assert first["claims"]["acr"] == acr
-        session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
-        session.acr = BY_PASSWORD
-        db.session.commit()
+        signed_in_with(PASSKEY_IN_SOFTWARE)
         again = ent.read(browser, ent.refresh(browser, first["refresh_token"]).get_json()["id_token"])
-        assert (again["acr"], again["auth_time"]) == (acr, first["claims"]["auth_time"])
-        session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
-        session.acr = "pwd+device"
-        db.session.commit()
+        same = ("acr", "amr", "auth_time")
+        assert [again[name] for name in same] == [first["claims"][name] for name in same]
+        signed_in_with("pwd+device")
 
 
 @pytest.mark.row("A-26")

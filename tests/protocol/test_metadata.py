@@ -52,6 +52,7 @@ EVERY_WAY = {
     "acr_values_supported": {
         "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
         "urn:scolarite-services:acr:password-known-device",
+        "urn:scolarite-services:acr:passkey",
     },
 }
 """The expected lists of a service with one signing key."""

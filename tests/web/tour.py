@@ -7,7 +7,9 @@ from werkzeug.test import TestResponse
 
 from idp.clock import now
 from tests.activation.steps import CHOSEN, activate, newest_link, open_activation
+from tests.authenticator import key_of_parent
 from tests.builders import PASSWORD, Build
+from tests.my_account.passkeys import add, answer_with
 from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 from tests.services import changed_services
@@ -52,6 +54,7 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "elsewhere", submit(browser, profile, profil="enseignant")
     yield "sign-in", submit(browser, profile, profil="parent")
     yield "refused", sign_in(browser, "/connexion", "x.inconnu", "faux")
+    yield "passkey refused", answer_with(browser, "{}")
     for place in (
         "identifiant-oublie",
         "identifiant-oublie/envoye",
@@ -105,8 +108,12 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     yield "charter not ticked", submit(browser, charter)
     yield "agreement", submit(browser, follow(browser, browser.get(ent.url(Attempt(), prompt="consent"))), **ACCEPTED)
     yield "answer posted", browser.get(ent.url(Attempt(), response_mode="form_post"))
-    for place in ("", "/mot-de-passe", "/adresse", "/sessions", "/charte", "/ent", "/courrier", "/verification"):
+    places = ("", "/mot-de-passe", "/adresse", "/sessions", "/cles", "/charte", "/ent", "/courrier", "/verification")
+    for place in places:
         yield f"account{place}", browser.get(f"/mon-compte{place}")
+    add(browser, key_of_parent())
+    yield "passkeys", browser.get("/mon-compte/cles")
+    yield "passkey offered", browser.get("/connexion/cle-d-acces")
     yield "sign-out", browser.get("/logout")
     yield "signed out", submit(browser, browser.get("/logout"))
     waiting = app.test_client()

@@ -57,6 +57,8 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("sign_in", "refused"): _l("Connexion refusée"),
     ("sign_in", "throttled"): _l("Trop d’essais : connexion à attendre"),
     ("recovery.password", ""): _l("« Mot de passe oublié » demandé"),
+    ("passkey.changed", "added"): _l("Clé d’accès ajoutée"),
+    ("passkey.changed", "removed"): _l("Clé d’accès retirée"),
     ("password.reset", ""): _l("Nouveau mot de passe choisi par le lien d’un mail"),
     ("password.changed", ""): _l("Mot de passe changé"),
     ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),

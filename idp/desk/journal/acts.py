@@ -56,11 +56,11 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
         ("code.issued", "code.reused", "reauthenticated", "refresh.reused", "sessions.ended", "sign_in", "sign_out"),
     ),
     (
-        _l("Mots de passe et adresses mail"),
+        _l("Mots de passe, clés d’accès et adresses mail"),
         (
             "email.change_asked", "email.change_cancelled", "email.change_contested", "email.confirmed",
-            "email.link_sent", "password.breached", "password.changed", "password.reset", "recovery.password",
-            "recovery.throttled", "recovery.username", "recovery.username_told",
+            "email.link_sent", "passkey.changed", "password.breached", "password.changed", "password.reset",
+            "recovery.password", "recovery.throttled", "recovery.username", "recovery.username_told",
         ),
     ),
     (

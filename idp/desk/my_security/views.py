@@ -15,11 +15,11 @@ from idp.desk.access import signed_in
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.sign_in import choice
 from idp.desk.sign_in.forms import EnrolForm
-from idp.desk.sign_in.views import as_json
 from idp.desk.staff import ceremonies, codes, invitations, notices, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
-from idp.desk.staff.passkeys import PasskeyError
+from idp.passkeys.ceremony import PasskeyError
+from idp.passkeys.responses import as_json
 from idp.services import services
 from idp.web.redirects import see_other
 from idp.web.user_agent import describe

@@ -1,32 +1,10 @@
 """The forms of the desk's sign-in."""
 
-from typing import Any
-
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.kept_forms.forms import DeskForm
+from idp.passkeys.forms import AnswerField
 from idp.web.forms import Form, PlainField, SecretField
-
-
-class AnswerField(PlainField):
-    """The answer of the browser's passkey in JSON. It is longer than a password may be, and is never shown again."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, longest=16 * 1024, **kwargs)
-
-    def _value(self) -> str:
-        return ""
-
-
-class PasskeyForm(Form):
-    """The answer of the browser's passkey, in JSON; the page's script fills it in."""
-
-    passkey = AnswerField()
-
-    @property
-    def answer(self) -> str:
-        """The answer, empty without a script."""
-        return self.passkey.data or ""
 
 
 class CodeForm(Form):

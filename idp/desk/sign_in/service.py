@@ -13,9 +13,9 @@ from idp.db import db, unit_of_work
 from idp.desk.staff import codes, notices, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount
-from idp.desk.staff.passkeys import PasskeyError
 from idp.desk.staff.sessions import SignedIn
 from idp.mail.emails import fold_email
+from idp.passkeys.ceremony import PasskeyError
 from idp.sessions import devices
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit

@@ -1,6 +1,6 @@
 """`/connexion`, `/preuve` and `/deconnexion` of the desk."""
 
-from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.db import unit_of_work
@@ -8,9 +8,11 @@ from idp.desk import access, onward
 from idp.desk.access import public, signed_in
 from idp.desk.kept_forms import keeping
 from idp.desk.sign_in import service
-from idp.desk.sign_in.forms import CodeForm, PasskeyForm, ProofForm
+from idp.desk.sign_in.forms import CodeForm, ProofForm
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
+from idp.passkeys.forms import PasskeyForm
+from idp.passkeys.responses import as_json
 from idp.services import services
 from idp.sessions import devices
 from idp.throttle import guard
@@ -100,13 +102,6 @@ def challenge() -> Response:
     if isinstance(verdict, guard.Wait):
         raise TooManyRequestsError(verdict.seconds)
     return as_json(passkeys.authentication_options(services().settings, Purpose.SIGN_IN))
-
-
-def as_json(options: str) -> Response:
-    """Return options for the browser's passkeys."""
-    response = jsonify()
-    response.set_data(options)
-    return response
 
 
 @blueprint.route("/preuve", methods=["GET", "POST"])

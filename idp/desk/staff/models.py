@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -123,7 +123,7 @@ class StaffCredential(UuidKey, Base):
     name: Mapped[str] = mapped_column(String(60), default="")
     credential_id: Mapped[bytes | None] = mapped_column(unique=True)
     public_key: Mapped[bytes | None]
-    sign_count: Mapped[int] = mapped_column(default=0)
+    sign_count: Mapped[int] = mapped_column(BigInteger, default=0)
     secret: Mapped[bytes | None]
     last_step: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now)

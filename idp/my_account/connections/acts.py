@@ -17,6 +17,7 @@ _WORDS: Mapping[str, Any] = {
         "%(who)s a fermé votre compte %(when)s, le temps d’une vérification, après un appel en votre nom."
     ),
     "letter.drawn": _l("%(who)s a imprimé un courrier %(when)s."),
+    "passkey.changed": _l("%(who)s a retiré vos clés d’accès %(when)s."),
     "school.notice_settled": _l("%(who)s a réglé un signalement sur votre compte %(when)s."),
 }
 """The kinds of events that are listed. `letter.reissued` stands beside a `letter.drawn`, which is the letter."""

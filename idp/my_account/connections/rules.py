@@ -40,12 +40,13 @@ class Connection:
 
 @dataclass(frozen=True)
 class SignIn:
-    """A sign-in of the journal; `device` is None if the browser did not name itself."""
+    """A sign-in of the journal, or a try; `device` is None if the browser did not name itself."""
 
     at: datetime
     succeeded: bool
     device: Device | None
     ip: str
+    by_passkey: bool
 
 
 def live(account: Account, present: Session) -> list[Connection]:
@@ -71,12 +72,12 @@ def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
         .where(
             AuditEntry.account_id == account_id,
             AuditEntry.kind == "sign_in",
-            or_(AuditEntry.result == "ok", AuditEntry.details["door"].as_string() == "sign_in"),
+            or_(AuditEntry.result == "ok", AuditEntry.details["door"].as_string().in_(("sign_in", "passkey"))),
         )
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_SHOWN)
     )
-    return [SignIn(row.at, row.result == "ok", _device(row), row.ip) for row in rows]
+    return [SignIn(row.at, row.result == "ok", _device(row), row.ip, by_passkey=_is_by_passkey(row)) for row in rows]
 
 
 def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
@@ -115,6 +116,10 @@ def _given_names(account_id: uuid.UUID) -> dict[str, str]:
         )
     )
     return {str(row.id): row.given_name for row in db.session.execute(chosen)}
+
+
+def _is_by_passkey(row: AuditEntry) -> bool:
+    return row.details.get("door") == "passkey" or "user" in row.details.get("amr", ())
 
 
 def _device(row: AuditEntry) -> Device | None:

@@ -81,13 +81,16 @@ def in_words(connection: rules.Connection, here: str) -> dict[str, object]:
 
 
 def _sentence(attempt: rules.SignIn, here: str) -> str:
-    """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : réussie »."""
+    """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : par mot de passe »."""
     parts = [
         _capital(instant_in_words(attempt.at)),
         *([attempt.device.name] if attempt.device else []),
         origin_of(attempt.ip, here),
     ]
-    result = gettext("réussie") if attempt.succeeded else gettext("mot de passe refusé")
+    if attempt.by_passkey:
+        result = gettext("réussie, par clé d’accès") if attempt.succeeded else gettext("clé d’accès refusée")
+    else:
+        result = gettext("réussie, par mot de passe") if attempt.succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
 
 

@@ -19,13 +19,17 @@ def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Sess
     Return None if the password changed, or the session ended, while the hash was computed: a person whose session was
     ended must not complete what they had begun.
     """
-    account = directory.get_for_change(verified.account_id)
+    locked = lock_session(verified.account_id, session_id)
+    return locked if locked is not None and verified.still_holds(locked[0]) else None
+
+
+def lock_session(account_id: uuid.UUID, session_id: uuid.UUID) -> tuple[Account, Session] | None:
+    """Return the account, its row locked by the caller's unit of work, and the session; None if the session ended."""
+    account = directory.get_for_change(account_id)
     session = db.session.scalar(
         select(Session)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.id == session_id, Account.id == verified.account_id, liveness.holding(now()))
+        .where(Session.id == session_id, Account.id == account_id, liveness.holding(now()))
         .execution_options(populate_existing=True)
     )
-    if account is None or session is None or not verified.still_holds(account):
-        return None
-    return account, session
+    return (account, session) if account is not None and session is not None else None

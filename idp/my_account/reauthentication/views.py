@@ -18,8 +18,15 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("reauthentication", __name__)
 
-_NEXT = {"connexions": "connections.show", "courrier": "letter.link", "adresse": "account_email.show"}
+_NEXT = {
+    "connexions": "connections.show",
+    "courrier": "letter.link",
+    "adresse": "account_email.show",
+    "cles": "account_passkeys.show",
+}
 """The pages that follow, by name: a URL is never taken from a request (security row I-14)."""
+_ACT_AGAIN = frozenset({"connections.show", "account_passkeys.show"})
+"""The pages that ask for the button again that led to the question."""
 
 
 @blueprint.get("/mon-compte/verification")
@@ -78,7 +85,7 @@ def _try(form: ProofForm, session: Session, account: Account) -> str | Refused |
 
 def _next_url() -> str:
     endpoint = _NEXT.get(request.args.get("suite", ""), "my_account.show")
-    return url_for(endpoint, fait="verifie" if endpoint == "connections.show" else None)
+    return url_for(endpoint, fait="verifie" if endpoint in _ACT_AGAIN else None)
 
 
 def _page(account: Account, form: ProofForm, status: int, *, wait: int = 0) -> Response:

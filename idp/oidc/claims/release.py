@@ -20,16 +20,22 @@ from idp.clients.registry import Registration
 from idp.oidc.claims import parameter
 from idp.oidc.claims.parameter import RequestedClaims
 from idp.oidc.store.contract import Grant, Holder
-from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
+from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
 KNOWN_DEVICE_CLASS = "urn:scolarite-services:acr:password-known-device"
-ACR_VALUES = (KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
-"""The values of `acr`, the stronger one first: password on a browser that the account had used before; password."""
+PASSKEY_CLASS = "urn:scolarite-services:acr:passkey"
+ACR_VALUES = (PASSKEY_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
+"""The values of `acr`, the strongest first: passkey; password on a browser that the account had used before; password.
+
+A sign-in satisfies the weaker ones too, so that a passkey opens an ENT that asks for the class of the password.
+"""
 
 _SATISFIED = {
     PASSWORD: (PASSWORD_CLASS,),
     PASSWORD_ON_KNOWN_DEVICE: (KNOWN_DEVICE_CLASS, PASSWORD_CLASS),
+    PASSKEY_IN_SOFTWARE: ACR_VALUES,
+    PASSKEY_IN_HARDWARE: ACR_VALUES,
 }
 """The classes that a sign-in satisfies, its own first."""
 
@@ -102,7 +108,9 @@ def _of_scopes(scopes: frozenset[str]) -> frozenset[str]:
 
 def required_session_class(classes: Collection[str]) -> str | None:
     """Return the class that a session needs to satisfy one of `classes`; None if each session satisfies one."""
-    return None if PASSWORD_CLASS in classes else PASSWORD_ON_KNOWN_DEVICE
+    if PASSWORD_CLASS in classes:
+        return None
+    return PASSWORD_ON_KNOWN_DEVICE if KNOWN_DEVICE_CLASS in classes else PASSKEY_IN_SOFTWARE
 
 
 def requests_id_token_claims(grant: Grant) -> bool:
@@ -124,7 +132,7 @@ def id_token_claims(client: Registration, grant: Grant, holder: Holder | None = 
         "sub": subject(client, grant.account_id, grant.join_key),
         "auth_time": int(grant.auth_time.timestamp()),
         "acr": authentication_class(grant.acr, grant.claims),
-        "amr": grant.amr,
+        "amr": METHODS[grant.acr],
         "sid": session_id(client.subject_salt, grant.sid),
         "azp": client.client_id,
     }

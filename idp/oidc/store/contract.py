@@ -145,7 +145,6 @@ class Grant:
     account_id: uuid.UUID
     join_key: str | None
     sid: str
-    amr: list[str]
     auth_time: datetime
     scope: str
     nonce: str | None

@@ -115,7 +115,7 @@ ON CONFLICT (digest) DO NOTHING
 """
 """To be formatted with the source of the row `claimed`, and the condition that its scope has `offline_access`."""
 
-GRANT_COLUMNS = "a.join_key, s.sid, s.amr, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at"
+GRANT_COLUMNS = "a.join_key, s.sid, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at"
 GRANT_TABLES = f"""
 JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client {_CHARTER_OF_CLIENT}
 """

@@ -64,7 +64,6 @@ _READ: dict[str, Callable[[str], Any]] = {
     "auth_time": _instant,
     "updated_at": _instant,
     "charter_accepted_at": _instant,
-    "amr": json.loads,
     "address_lines": json.loads,
     "more_claims": json.loads,
     "children": json.loads,

@@ -22,6 +22,7 @@ from idp.config import Settings
 from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.oidc.claims import standard
 from idp.operations.batches import account_ranges
+from idp.passkeys import keys
 from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.throttle import guard
@@ -72,6 +73,20 @@ def resend(settings: Settings, account_id: uuid.UUID) -> None:
             raise RefusedError("no address waits for confirmation")
         case Sent():
             return
+
+
+@unit_of_work()
+def remove_passkeys(reason: str, account_id: uuid.UUID) -> int:
+    """Remove all passkeys of an account, and tell the person by mail; return their number.
+
+    Raises:
+        RefusedError: it has none.
+    """
+    account = _locked(account_id)
+    removed = keys.remove_all(account.id, by=OPERATOR, reason=reason)
+    if not removed:
+        raise RefusedError(f"{account.username} has no passkey")
+    return removed
 
 
 @unit_of_work()

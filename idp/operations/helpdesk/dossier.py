@@ -25,6 +25,7 @@ from idp.folding import fold
 from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
 from idp.operations.helpdesk.standing import Standing, standings
+from idp.passkeys import keys
 from idp.sessions import manager
 from idp.terminal import instant
 from idp.throttle import guard, limits
@@ -186,6 +187,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
+        "passkeys": keys.count(account.id),
         "open_sessions": len(manager.open_sessions(account)),
         "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [

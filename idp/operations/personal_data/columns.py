@@ -4,53 +4,21 @@ Every table and every column is listed here, or in `left_out.TABLES` with its re
 database. Labels are French, since the person reads them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import or_
 
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
-from idp.db import Base
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations.personal_data import redactions
-from idp.operations.personal_data.redactions import Person, Row
+from idp.operations.personal_data.part import DIGEST, KEY, OWN, Part
 from idp.outbox.models import OutboxMessage
+from idp.passkeys.models import Passkey, PasskeyUser
 from idp.rostering.models import ImportIssue
 from idp.sessions.models import Session
 
-
-@dataclass(frozen=True)
-class Part:
-    """The data about a person in one table.
-
-    Attributes:
-        table: the table.
-        title: its title on the page.
-        of: the condition of the person's rows.
-        shown: columns that are shown, with their labels.
-        held: columns that are named but not shown, with their labels: secrets, and texts about other people.
-        left_out: columns without data about the person, each with the reason.
-        redact: removes data about other people from a row.
-        consulted: columns of `left_out` that `redact` reads.
-    """
-
-    table: type[Base]
-    title: str
-    of: Callable[[Person], ColumnElement[bool]]
-    shown: Mapping[str, str]
-    held: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    redact: Callable[[Person, Row], Row] = redactions.whole
-    consulted: tuple[str, ...] = ()
-
-
-_KEY = "key of the row"
-_OWN = "key of the person's own account"
-_DIGEST = _l("empreinte d’une valeur secrète")
 _ACCOUNT = Part(
     Account,
     _l("Votre compte"),
@@ -97,7 +65,7 @@ _ACCOUNT = Part(
     {
         "password_hash": _l("empreinte du mot de passe"),
         "provisional_hash": _l("empreinte du mot de passe provisoire"),
-        "activated_in": _DIGEST,
+        "activated_in": DIGEST,
         "contested_email": _l(
             "ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"
         ),
@@ -125,7 +93,7 @@ _CHILDREN = Part(
         "roster_key": _l("Clé dans le fichier de l’établissement"),
         "left_at": _l("Parti le"),
     },
-    left_out={"id": _KEY, "search_text": "a copy of the names, the class and the number, folded"},
+    left_out={"id": KEY, "search_text": "a copy of the names, the class and the number, folded"},
 )
 
 _TIES = Part(
@@ -143,7 +111,7 @@ _TIES = Part(
         "suspended_at": _l("Suspendu le"),
         "suspended_until": _l("Suspendu jusqu’au"),
     },
-    left_out={"account_id": _OWN},
+    left_out={"account_id": OWN},
     redact=redactions.tie,
 )
 
@@ -166,8 +134,8 @@ _SUSPENSIONS = Part(
         "wait": _l("pourquoi un lien attend la direction, ce qui peut parler d’autres personnes"),
     },
     {
-        "id": _KEY,
-        "account_id": _OWN,
+        "id": KEY,
+        "account_id": OWN,
         "begun_by": "names a member of staff",
         "ended_by": "names a member of staff",
     },
@@ -179,7 +147,7 @@ _ALIASES = Part(
     _l("Vos autres clés dans les fichiers des établissements"),
     lambda person: RosterAlias.account_id.in_(person.accounts),
     {"roster_key": _l("Clé")},
-    left_out={"account_id": _OWN},
+    left_out={"account_id": OWN},
 )
 
 _FORMER_MAILBOXES = Part(
@@ -188,7 +156,7 @@ _FORMER_MAILBOXES = Part(
     lambda person: FormerMailbox.account_id.in_(person.accounts),
     {"left_at": _l("Quittée le")},
     {"mailbox": _l("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")},
-    {"account_id": _OWN},
+    {"account_id": OWN},
 )
 
 _LINKS = Part(
@@ -204,8 +172,8 @@ _LINKS = Part(
         "used_at": _l("Utilisé le"),
         "revoked_at": _l("Annulé le"),
     },
-    {"digest": _DIGEST},
-    {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
+    {"digest": DIGEST},
+    {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password"},
     redactions.link,
 )
 
@@ -226,7 +194,7 @@ _NOTICES = Part(
     },
     {"sentence": _l("phrase de l’établissement, qui peut parler d’autres personnes")},
     {
-        "id": _KEY,
+        "id": KEY,
         "account_id": "the person's own account, or another person's",
         "other_account_id": "the person's own account, or another person's",
         "child_ids": "keys of the children, who stand in their own part, or of another account's children",
@@ -241,7 +209,7 @@ _SESSIONS = Part(
     _l("Vos connexions"),
     lambda person: Session.account_id.in_(person.accounts),
     {
-        "auth_time": _l("Mot de passe tapé le"),
+        "auth_time": _l("Mot de passe tapé, ou clé d’accès utilisée, le"),
         "amr": _l("Moyen"),
         "acr": _l("Niveau"),
         "created_at": _l("Début"),
@@ -251,8 +219,32 @@ _SESSIONS = Part(
         "ip": _l("Adresse IP"),
         "user_agent": _l("Navigateur"),
     },
-    {"digest": _DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
-    {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
+    {"digest": DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
+    {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password"},
+)
+
+_PASSKEYS = Part(
+    Passkey,
+    _l("Vos clés d’accès"),
+    lambda person: Passkey.account_id.in_(person.accounts),
+    {
+        "name": _l("Nom"),
+        "created_at": _l("Ajoutée le"),
+        "last_used_at": _l("Dernière utilisation"),
+        "is_backup_eligible": _l("Peut être copiée sur vos autres appareils"),
+        "is_backed_up": _l("Copiée sur vos autres appareils"),
+    },
+    {"credential_id": _l("numéro de la clé"), "public_key": _l("clé publique")},
+    {"id": KEY, "account_id": OWN, "sign_count": "a counter of the device"},
+)
+
+_PASSKEY_OFFERS = Part(
+    PasskeyUser,
+    _l("Clés d’accès proposées"),
+    lambda person: PasskeyUser.account_id.in_(person.accounts),
+    {"offered_at": _l("Le")},
+    {"handle": _l("numéro que vos appareils gardent avec la clé")},
+    {"account_id": OWN},
 )
 
 _CHARTERS = Part(
@@ -260,20 +252,20 @@ _CHARTERS = Part(
     _l("Chartes acceptées"),
     lambda person: CharterAcceptance.account_id.in_(person.accounts),
     {"charter_version_id": _l("Charte"), "accepted_at": _l("Acceptée le"), "ip": _l("Adresse IP")},
-    left_out={"account_id": _OWN},
+    left_out={"account_id": OWN},
 )
 
 _ISSUED = {
     "client_id": _l("ENT"),
     "scope": _l("Informations demandées"),
     "acr": _l("Niveau"),
-    "auth_time": _l("Mot de passe tapé le"),
+    "auth_time": _l("Mot de passe tapé, ou clé d’accès utilisée, le"),
     "expires_at": _l("Fin"),
     "used_at": _l("Utilisé le"),
 }
 _ISSUED_KEYS = {
-    "family": _KEY,
-    "account_id": _OWN,
+    "family": KEY,
+    "account_id": OWN,
     "session_id": "the connection, which stands in its own part",
     "claims": "what the ENT's software asked for",
 }
@@ -283,7 +275,7 @@ _CODES = Part(
     _l("Entrées dans un ENT"),
     lambda person: AuthorizationCode.account_id.in_(person.accounts),
     _ISSUED,
-    {"digest": _DIGEST, "nonce": _l("valeur aléatoire de l’ENT"), "code_challenge": _DIGEST, "jkt": _DIGEST},
+    {"digest": DIGEST, "nonce": _l("valeur aléatoire de l’ENT"), "code_challenge": DIGEST, "jkt": DIGEST},
     {**_ISSUED_KEYS, "redirect_uri": "the address of the ENT's software"},
 )
 
@@ -292,7 +284,7 @@ _TOKENS = Part(
     _l("Accès donnés à un ENT"),
     lambda person: Token.account_id.in_(person.accounts),
     {**_ISSUED, "kind": _l("Genre"), "family_expires_at": _l("Fin au plus tard"), "revoked_at": _l("Annulé le")},
-    {"digest": _DIGEST, "jkt": _DIGEST},
+    {"digest": DIGEST, "jkt": DIGEST},
     _ISSUED_KEYS,
 )
 
@@ -302,7 +294,7 @@ _MESSAGES = Part(
     lambda person: OutboxMessage.id.in_(person.messages),
     {"kind": _l("Genre"), "created_at": _l("Demandé le"), "available_at": _l("Prochain essai")},
     left_out={
-        "id": _KEY,
+        "id": KEY,
         "payload": "keys of rows that stand in their own parts",
         "attempts": "how the message is handed over",
         "lease": "how the message is handed over",
@@ -326,7 +318,7 @@ _ISSUES = Part(
         "code": _l("Référence de la remarque"),
     },
     {"message": _l("phrase pour le secrétariat, qui peut parler d’autres personnes")},
-    {"id": _KEY, "batch_id": "the import, which is an act of an operator", "because": "the key of a pupil"},
+    {"id": KEY, "batch_id": "the import, which is an act of an operator", "because": "the key of a pupil"},
 )
 
 
@@ -344,8 +336,8 @@ _JOURNAL = Part(
         "details": _l("Détails (sans ce qui peut parler d’autres personnes)"),
     },
     left_out={
-        "id": _KEY,
-        "account_id": _OWN,
+        "id": KEY,
+        "account_id": OWN,
         "actor": "names a member of staff",
         "staff_id": "names a member of staff",
         "school_id": "the school for which a member of staff acted",
@@ -367,6 +359,8 @@ PARTS = (
     _FORMER_MAILBOXES,
     _CHARTERS,
     _SESSIONS,
+    _PASSKEYS,
+    _PASSKEY_OFFERS,
     _CODES,
     _TOKENS,
     _LINKS,

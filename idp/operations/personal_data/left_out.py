@@ -10,6 +10,7 @@ TABLES: Mapping[str, str] = {
     "sector": "about the software of an ENT",
     "charter_version": "texts of an ENT; the accepted ones are named by version",
     "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
+    "spent_challenge": "digests of random values that passkeys answered",
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
     "kept_suspension": "encrypted digests of people who were erased: no person who has an account",

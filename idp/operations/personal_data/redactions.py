@@ -21,6 +21,7 @@ _SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
     "charter.refused": frozenset({"version"}),
     "dispute.settled": frozenset({"dispute", "outcome"}),
     "email.change_contested": frozenset({"applied"}),
+    "passkey.changed": frozenset({"change", "by", "count"}),
     "recovery.password": frozenset({"answer"}),
     "roster.account": frozenset({"change"}),
     "school.notice_settled": frozenset({"about"}),

@@ -54,6 +54,7 @@ EVENTS: Mapping[str, Any] = {
     "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
     "letter.linked": _l("autre courrier ajouté au compte"),
     "letter.reissued": _l("nouveau courrier pour un compte en service, ancien mot de passe terminé"),
+    "passkey.changed": _l("clé d’accès ajoutée ou retirée"),
     "password.breached": _l("mot de passe trouvé dans une liste volée"),
     "password.changed": _l("mot de passe changé"),
     "password.list_loaded": _l("liste de mots de passe volés chargée"),
@@ -145,10 +146,17 @@ _PROFILES: Mapping[str, Any] = {
     "teacher": _l("enseignant"),
     "staff": _l("personnel"),
 }
-_METHODS: Mapping[str, Any] = {"pwd": _l("mot de passe")}
+_METHODS: Mapping[str, Any] = {
+    "pwd": _l("mot de passe"),
+    "swk": _l("clé d’accès"),
+    "hwk": _l("clé d’accès de l’appareil"),
+    "user": _l("personne vérifiée"),
+}
 _CLASSES: Mapping[str, Any] = {
     "pwd": _l("mot de passe"),
     "pwd+device": _l("mot de passe sur un appareil connu"),
+    "passkey+swk": _l("clé d’accès"),
+    "passkey+hwk": _l("clé d’accès de l’appareil"),
 }
 _TOKENS: Mapping[str, Any] = {"a": _l("accès court"), "r": _l("accès prolongé")}
 _SEVERITIES: Mapping[str, Any] = {"error": _l("erreur"), "warning": _l("avertissement"), "info": _l("information")}
@@ -233,6 +241,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
         _l("changement"),
         {
             **DESK_CHANGES,
+            "added": _l("ajout"),
             "child_added": _l("enfant ajouté"),
             "child_ended": _l("lien avec un enfant terminé"),
             "claims": _l("autres informations"),
@@ -243,6 +252,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "mailbox_released": _l("adresse mail retirée"),
             "password_blocked": _l("mot de passe bloqué"),
             "record": _l("fiche mise à jour"),
+            "removed": _l("retrait"),
             "replaced": _l("autre personne du même nom"),
             "returned": _l("compte rouvert"),
             "tie_changed": _l("lien avec un enfant changé"),
@@ -257,6 +267,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "sign_in": _l("connexion"),
             "reauthentication": _l("« Confirmez que c’est vous »"),
             "letter": _l("« Ajouter un autre courrier »"),
+            "passkey": _l("connexion par clé d’accès"),
         },
     ),
     "outcome": (

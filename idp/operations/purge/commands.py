@@ -24,6 +24,7 @@ from idp.operations import batches
 from idp.operations.batches import account_ranges, delete_all
 from idp.operations.purge import unused_accounts
 from idp.outbox.models import OutboxMessage
+from idp.passkeys.models import SpentChallenge
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services
 from idp.sessions import liveness
@@ -45,6 +46,7 @@ _COUNTED = {
     "links": "one-time links",
     "pushed_requests": "authorization requests that clients pushed",
     "proofs": "proofs of clients that are too old to be shown again",
+    "challenges": "challenges that passkeys answered",
     "sessions": "sessions",
     "codes": "authorization codes of these",
     "tokens": "tokens of these",
@@ -102,6 +104,9 @@ def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
     return {
         "pushed_requests": delete_all(PushedRequest, over, order_by=PushedRequest.expires_at),
         "proofs": delete_all(SpentProof, old, order_by=SpentProof.expires_at),
+        "challenges": delete_all(
+            SpentChallenge, SpentChallenge.expires_at <= moment - PROOFS_KEPT, order_by=SpentChallenge.expires_at
+        ),
     }
 
 

@@ -29,6 +29,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
+from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import Session
 
 DISABLED_KEPT = timedelta(days=90)
@@ -179,6 +180,8 @@ def _take_away(account: Account) -> None:
             delete(table).where(table.account_id == account_id)
             for table in (
                 Session,
+                Passkey,
+                PasskeyUser,
                 OneTimeLink,
                 FormerMailbox,
                 Guardianship,

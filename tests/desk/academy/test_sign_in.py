@@ -16,13 +16,13 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.staff import invitations
 from idp.desk.staff.models import Role, StaffAccount, StaffCeremony, StaffSession
+from tests.authenticator import Authenticator
 from tests.desk import authenticator
 from tests.desk.academy import provider as academy
 from tests.desk.academy.provider import (
     Provider,
 )
 from tests.desk.academy.steps import begin, is_in, linked_to, refused, sign_in
-from tests.desk.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
 

@@ -206,7 +206,6 @@ def test_a_redeemed_code_gives_its_grant_and_its_tokens(world: World, build: Bui
         "account_id": world.account.id,
         "join_key": world.account.join_key,
         "sid": "sid",
-        "amr": ["pwd"],
         "auth_time": world.session.auth_time,
         "scope": SCOPE,
         "nonce": "nonce",

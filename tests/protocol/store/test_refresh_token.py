@@ -32,7 +32,7 @@ def test_a_rotation_stores_a_pair_in_the_same_family(world: World) -> None:
     request = world.rotation(first, refresh_expires_at=world.now + timedelta(days=90))
     grant = world.store.refresh(request)
     assert grant is not None
-    assert (grant.scope, grant.nonce, grant.sid, grant.amr) == (SCOPE, None, "sid", ["pwd"])
+    assert (grant.scope, grant.nonce, grant.sid, grant.acr) == (SCOPE, None, "sid", "pwd")
     assert (grant.account_id, grant.join_key) == (world.account.id, world.account.join_key)
     assert (grant.acr, grant.auth_time, grant.jkt) == (world.session.acr, world.session.auth_time, None)
     old, access, second = token(first), token(request.access_digest), token(request.refresh_digest or b"")

@@ -1,0 +1,95 @@
+"""Sign-in by a passkey: the same decisions about the account as for its password, and one text for every failure."""
+
+from datetime import datetime
+
+from idp.accounts import disputes
+from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
+from idp.audit import log
+from idp.audit.passkey_events import PasskeyRefused
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.login import admission, service
+from idp.login.service import Closed, MustRenew, NeedsSlot, SignedIn
+from idp.passkeys import keys
+from idp.passkeys.ceremony import PasskeyError
+from idp.passkeys.keys import Proof
+from idp.sessions import devices, manager
+from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE
+from idp.throttle import guard, limits
+from idp.throttle.limits import Limit
+from idp.web.user_agent import describe
+
+Outcome = SignedIn | MustRenew | Closed | Refused | Throttled
+
+
+def sign_in(settings: Settings, answer: str, browser: manager.Browser, *, former: str | None) -> Outcome:
+    """Sign in with the answer of a browser's passkey; `former` is the session cookie that the browser sent."""
+    tries = _tries_from_here(browser.ip)
+    verdict = guard.take(*tries)
+    if isinstance(verdict, guard.Wait):
+        return Throttled(verdict.seconds)
+    try:
+        with unit_of_work():
+            proof = keys.authenticate(settings, answer)
+        outcome = _open(settings, proof, browser, former)
+    except PasskeyError as error:
+        with unit_of_work():
+            device = describe(browser.user_agent).code
+            log.record(PasskeyRefused(account_id=keys.owner_of(answer), reason=error.reason, device=device))
+        return Refused()
+    guard.settle_success(tries)
+    return outcome
+
+
+def _tries_from_here(ip: str) -> tuple[Limit, str]:
+    """Return the limit of tries: of a browser in which a parent signed in before, or else of the IP."""
+    device = devices.of_parent()
+    return (limits.PASSKEY_DEVICE, device.number) if device else (limits.PASSKEY_IP, ip)
+
+
+def _open(
+    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None
+) -> SignedIn | MustRenew | Closed:
+    wait = None
+    while True:
+        outcome = _admit(settings, proof, browser, former, wait)
+        if not isinstance(outcome, NeedsSlot):
+            return outcome
+        wait = service.take_slot(outcome.demand)
+
+
+@unit_of_work()
+def _admit(
+    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, wait: int | None
+) -> SignedIn | MustRenew | Closed | NeedsSlot:
+    """Decide in one transaction, by the account's present state; `wait` is that of `service.sign_in`.
+
+    Raises:
+        PasskeyError: the account is disabled, suspended or not activated, or the key was removed meanwhile.
+    """
+    account, closed = disputes.get_for_sign_in(proof.account_id)
+    if account is None or not _is_open(account, now()) or not keys.is_there(proof):
+        raise PasskeyError("closed")
+    known_device = _is_known_device(account)
+    if service.is_refused(account, closed=closed):
+        if wait is None:
+            return service.slot_of_refusal(account, closed=closed)
+        return service.refuse(settings, account, closed=closed, known_device=known_device, wait=wait)
+    noticed = service.new_device_notices(settings, account, browser.user_agent, known_device=known_device)
+    db.session.add_all(row.as_object() for row in noticed)
+    strength = PASSKEY_IN_SOFTWARE if proof.is_copyable else PASSKEY_IN_HARDWARE
+    cookie = manager.open_session(account, METHODS[strength], browser, former=former, acr=strength)
+    admission.note(account.id, account.password_hash)
+    return SignedIn(cookie, account.id, account.username)
+
+
+def _is_known_device(account: Account) -> bool:
+    """Return whether the account signed in on this browser since its password last changed."""
+    device, changed_at = devices.known(account.username), account.password_changed_at
+    return device is not None and (changed_at is None or changed_at < device.since)
+
+
+def _is_open(account: Account, moment: datetime) -> bool:
+    return account.is_enabled_at(moment) and account.activated_at is not None

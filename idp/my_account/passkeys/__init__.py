@@ -1,0 +1,1 @@
+"""« Se connecter sans mot de passe »: the passkeys of the signed-in person."""

@@ -1,0 +1,48 @@
+"""The rules of « Se connecter sans mot de passe »: who may add or remove a passkey of an account.
+
+Nobody enrols for another person: to add a passkey takes the password, typed minutes ago in this session, and a
+challenge that was drawn for this browser, session and account.
+"""
+
+import uuid
+
+from idp.config import Settings
+from idp.db import unit_of_work
+from idp.my_account.reauthentication import proof
+from idp.passkeys import keys
+from idp.passkeys.ceremony import PasskeyError
+from idp.sessions.guard import typed_password_recently
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyRequestsError
+
+
+def add(settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str) -> None:
+    """Add the passkey of a browser's answer.
+
+    Raises:
+        PasskeyError: the answer proves nothing, or the session ended or grew old meanwhile.
+        TooManyRequestsError: the account changed its passkeys too often.
+    """
+    _count_change(account_id)
+    with unit_of_work():
+        locked = proof.lock_session(account_id, session_id)
+        if locked is None or not typed_password_recently(locked[1]):
+            raise PasskeyError
+        keys.add(settings, locked[0], session_id, answer, name)
+
+
+def remove(account_id: uuid.UUID, session_id: uuid.UUID, key_id: uuid.UUID) -> bool:
+    """Remove a passkey; return whether the account had it.
+
+    Raises:
+        TooManyRequestsError: the account changed its passkeys too often.
+    """
+    _count_change(account_id)
+    with unit_of_work():
+        return proof.lock_session(account_id, session_id) is not None and keys.remove(account_id, key_id)
+
+
+def _count_change(account_id: uuid.UUID) -> None:
+    verdict = guard.take(limits.PASSKEY_CHANGES, str(account_id))
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)

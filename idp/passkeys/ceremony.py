@@ -1,0 +1,224 @@
+"""The rules of WebAuthn Level 3 for every passkey of this service: user verification is always required.
+
+These functions neither read nor write the database. The caller draws the challenge, sees to it that each one works
+once, for one browser and purpose, and stores the keys.
+"""
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+LONGEST_ANSWER = 16 * 1024
+"""The most characters of a browser's answer."""
+MOST_KEYS = 10
+"""The most passkeys of one person."""
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What the library raises beside its own errors for an answer that is no answer of a browser."""
+
+
+class PasskeyError(Exception):
+    """The answer of the browser proves nothing: it is malformed, late, replayed, or of another key or origin.
+
+    `reason` is the word for the journal: `malformed`, `late`, `unknown`, `wrong`, `cloned` or `changed`.
+    """
+
+    def __init__(self, reason: str = "wrong") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class RelyingParty:
+    """Who asks for a passkey: the origin of the pages, whose host is the id, and the name that the browser shows."""
+
+    origin: str
+    name: str
+
+    @property
+    def host(self) -> str:
+        """The id of the relying party."""
+        return urlsplit(self.origin).hostname or ""
+
+
+@dataclass(frozen=True)
+class User:
+    """The person as an authenticator stores them; `handle` is the WebAuthn user handle."""
+
+    handle: bytes
+    name: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A browser's answer, of which nothing is verified yet. `is_framed`: a page of another site framed ours."""
+
+    credential: dict[str, Any]
+    credential_id: bytes
+    challenge: bytes
+    user_handle: bytes | None
+    is_framed: bool
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A verified registration.
+
+    Attributes:
+        credential_id: the credential's id, up to 1023 bytes.
+        public_key: the public key, COSE.
+        sign_count: the signature counter.
+        is_backup_eligible: whether the key may be copied to the person's other devices; it never changes.
+        is_backed_up: whether it is copied now.
+    """
+
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    is_backup_eligible: bool
+    is_backed_up: bool
+
+
+@dataclass(frozen=True)
+class Use:
+    """A verified authentication; the attributes are those of `NewKey`."""
+
+    sign_count: int
+    is_backup_eligible: bool
+    is_backed_up: bool
+
+
+class StoredKey(Protocol):
+    """What the verification reads of a stored key."""
+
+    public_key: Any
+    sign_count: Any
+
+
+def registration_options(party: RelyingParty, user: User, challenge: bytes, known: Iterable[bytes]) -> str:
+    """Return the options for the browser in JSON; it makes no second key beside the `known` ones."""
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import structs  # noqa: PLC0415 - same
+
+    options = webauthn.generate_registration_options(
+        rp_id=party.host,
+        rp_name=party.name,
+        user_id=user.handle,
+        user_name=user.name,
+        user_display_name=user.display_name,
+        challenge=challenge,
+        attestation=structs.AttestationConveyancePreference.NONE,
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
+        ),
+        exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=key) for key in known],
+    )
+    return webauthn.options_to_json(options)
+
+
+def authentication_options(party: RelyingParty, challenge: bytes, allowed: Iterable[bytes] = ()) -> str:
+    """Return the options for the browser in JSON. Without `allowed` keys, any key may answer."""
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import structs  # noqa: PLC0415 - same
+
+    options = webauthn.generate_authentication_options(
+        rp_id=party.host,
+        challenge=challenge,
+        allow_credentials=[structs.PublicKeyCredentialDescriptor(id=key) for key in allowed],
+        user_verification=structs.UserVerificationRequirement.REQUIRED,
+    )
+    return webauthn.options_to_json(options)
+
+
+def parse(answer: str) -> Answer:
+    """Return the answer that a browser sent as JSON, with the challenge that it says it answers.
+
+    Raises:
+        PasskeyError: it is no answer of a browser.
+    """
+    try:
+        credential = json.loads(answer) if len(answer) <= LONGEST_ANSWER else None
+        if not isinstance(credential, dict):
+            raise PasskeyError("malformed")
+        client_data = json.loads(_bytes_of(credential["response"]["clientDataJSON"]))
+        handle = credential["response"].get("userHandle")
+        return Answer(
+            credential,
+            _bytes_of(credential["id"]),
+            _bytes_of(client_data["challenge"]),
+            _bytes_of(handle) if handle else None,
+            bool(client_data.get("crossOrigin")),
+        )
+    except _MALFORMED as error:
+        raise PasskeyError("malformed") from error
+
+
+def _bytes_of(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
+    """Return the new key of an answer, whose challenge the caller has used.
+
+    Raises:
+        PasskeyError: the answer proves nothing.
+    """
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
+
+    if answer.is_framed:
+        raise PasskeyError
+    try:
+        verified = webauthn.verify_registration_response(
+            credential=answer.credential,
+            expected_challenge=answer.challenge,
+            expected_rp_id=party.host,
+            expected_origin=party.origin,
+            require_user_verification=True,
+        )
+    except (exceptions.WebAuthnException, *_MALFORMED) as error:
+        raise PasskeyError from error
+    return NewKey(
+        verified.credential_id,
+        verified.credential_public_key,
+        verified.sign_count,
+        verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
+        verified.credential_backed_up,
+    )
+
+
+def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -> Use:
+    """Return how a stored key was used in an answer, whose challenge the caller has used.
+
+    Raises:
+        PasskeyError: the answer proves nothing; `cloned` if its signature is right and its counter did not grow, so
+            that the key exists twice (WebAuthn 6.1.1).
+    """
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
+
+    if answer.is_framed:
+        raise PasskeyError
+    try:
+        verified = webauthn.verify_authentication_response(
+            credential=answer.credential,
+            expected_challenge=answer.challenge,
+            expected_rp_id=party.host,
+            expected_origin=party.origin,
+            credential_public_key=key.public_key or b"",
+            credential_current_sign_count=0,  # compared below, once the signature is known to be right
+            require_user_verification=True,
+        )
+    except (exceptions.WebAuthnException, *_MALFORMED) as error:
+        raise PasskeyError from error
+    if (verified.new_sign_count or key.sign_count) and verified.new_sign_count <= key.sign_count:
+        raise PasskeyError("cloned")
+    return Use(
+        verified.new_sign_count,
+        verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
+        verified.credential_backed_up,
+    )

@@ -1,0 +1,27 @@
+"""The form fields of a passkey; the page's script fills in the browser's answer."""
+
+from typing import Any
+
+from idp.passkeys.ceremony import LONGEST_ANSWER
+from idp.web.forms import Form, PlainField
+
+
+class AnswerField(PlainField):
+    """The answer of the browser's passkey in JSON. It is longer than a password may be, and is never shown again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, longest=LONGEST_ANSWER, **kwargs)
+
+    def _value(self) -> str:
+        return ""
+
+
+class PasskeyForm(Form):
+    """The answer of the browser's passkey."""
+
+    passkey = AnswerField()
+
+    @property
+    def answer(self) -> str:
+        """The answer, empty without a script."""
+        return self.passkey.data or ""

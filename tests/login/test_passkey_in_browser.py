@@ -1,0 +1,102 @@
+"""Passkeys in Chromium, with a virtual authenticator: from the offer to the inside of an ENT."""
+
+import socket
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, expect
+
+from idp.config import Settings
+from idp.oidc.claims.release import PASSKEY_CLASS
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.protocol.ent_server import listening_ent
+from tests.protocol.test_authorize_in_browser import ARRIVED
+from tests.relying_party import Attempt, RelyingParty
+from tests.stories.browser import CHROMIUM, follow, new_page
+from tests.stories.bureau import donne_une_cle
+from tests.web.test_in_browser import look_narrow_and_wide
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
+]
+BUTTON = "Se connecter avec une clé d’accès"
+
+
+@pytest.fixture
+def settings(database_url: str, listener: socket.socket) -> Settings:
+    """The service at a name: a browser makes no passkey for an IP."""
+    here = f"http://localhost:{listener.getsockname()[1]}"
+    return settings_for(database_url, issuer=here, desk_url="http://127.0.0.1:8003", env="development")
+
+
+@pytest.fixture
+def ent(build: Build) -> Iterator[RelyingParty]:
+    """An ENT that shows a page to those who come back."""
+    with listening_ent(None) as server:
+        server.next = [ARRIVED] * 6
+        redirect_uri = f"http://127.0.0.1:{server.port}/cb"
+        party = build.ent(redirect_uris=[redirect_uri])
+        party.redirect_uri = redirect_uri
+        yield party
+
+
+def arrives(page: Page, ent: RelyingParty, browser: FlaskClient, attempt: Attempt) -> dict[str, object]:
+    """Wait for the ENT's page; return the claims of the ID token."""
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
+    code = parse_qs(urlsplit(page.url).query)["code"][0]
+    claims: dict[str, object] = ent.tokens(browser, code, attempt)["claims"]
+    return claims
+
+
+def forget(page: Page) -> None:
+    """Close and open the browser: the session is over."""
+    page.context.clear_cookies()
+
+
+def test_a_parent_adds_a_passkey_and_opens_an_ent_with_it(
+    browser_process: Browser, browser: FlaskClient, build: Build, ent: RelyingParty, loopback: str
+) -> None:
+    account = build.active()
+    with new_page(browser_process) as page:
+        donne_une_cle(page)
+        first, second, third = Attempt(), Attempt(), Attempt()
+        page.goto(loopback + ent.url(first))
+        expect(page.get_by_role("button", name=BUTTON)).to_be_visible()
+        look_narrow_and_wide(page)
+        page.get_by_label("Identifiant", exact=True).fill(account.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter", exact=True))
+        expect(page.get_by_role("heading", level=1)).to_have_text("La prochaine fois, sans mot de passe ?")
+        look_narrow_and_wide(page)
+        page.get_by_role("button", name="Ajouter une clé d’accès").click()
+        assert arrives(page, ent, browser, first)["amr"] == ["pwd"]
+
+        forget(page)
+        page.goto(loopback + ent.url(second))  # the browser lists its keys at the identifier, and one is chosen
+        claims = arrives(page, ent, browser, second)
+        assert (claims["amr"], claims["acr"]) == (["hwk", "user"], PASSKEY_CLASS)
+
+        page.goto(f"{loopback}/mon-compte/cles")
+        expect(page.get_by_text("Dernière utilisation : aujourd’hui")).to_be_visible()
+        page.get_by_text("Renommer ou retirer").click()
+        look_narrow_and_wide(page)
+
+        forget(page)
+        page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+        page.goto(loopback + ent.url(third))
+        page.get_by_role("button", name=BUTTON).press("Enter")
+        assert arrives(page, ent, browser, third)["acr"] == PASSKEY_CLASS
+
+
+@pytest.mark.parametrize("by_ip", [True, False], ids=["at an IP", "without a script"])
+def test_a_browser_without_passkeys_sees_nothing_of_them(
+    browser_process: Browser, loopback: str, *, by_ip: bool
+) -> None:
+    with new_page(browser_process, javascript=by_ip) as page:
+        page.goto(f"{loopback.replace('localhost', '127.0.0.1') if by_ip else loopback}/connexion")
+        expect(page.get_by_role("button", name="Se connecter", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name=BUTTON)).to_have_count(0)

@@ -1,0 +1,63 @@
+"""Steps with the passkeys of a parent."""
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.passkeys.models import Passkey
+from tests.authenticator import Authenticator, key_of_parent, options
+from tests.my_account.steps import PHONE, device, enter
+from tests.pages import form_token
+
+PAGE = "/mon-compte/cles"
+CHALLENGE = "/connexion/cle-d-acces/defi"
+
+
+def begin(browser: FlaskClient, key: Authenticator) -> str:
+    """Return the answer of a new key to a challenge of the signed-in browser."""
+    return key.create(options(browser, f"{PAGE}/defi", PAGE))
+
+
+def send(browser: FlaskClient, answer: str, name: str = "téléphone", url: str = PAGE) -> TestResponse:
+    """Send the answer of a new key."""
+    return post(browser, url, passkey=answer, nom=name)
+
+
+def add(browser: FlaskClient, key: Authenticator, name: str = "téléphone") -> TestResponse:
+    """Add a passkey to the account of the signed-in browser."""
+    return send(browser, begin(browser, key), name)
+
+
+def post(browser: FlaskClient, url: str, **data: str) -> TestResponse:
+    """Post a form with the token of the signed-in browser."""
+    return browser.post(url, data={"csrf_token": form_token(browser.get("/mon-compte")), **data})
+
+
+def owner(app: Flask, account: Account, key: Authenticator | None = None) -> Authenticator:
+    """Return a key that the account has, added in a browser that is not used again."""
+    key = key or key_of_parent()
+    browser = device(app, PHONE)
+    enter(browser, account)
+    assert add(browser, key).status_code == 303
+    return key
+
+
+def stored(account: Account) -> list[Passkey]:
+    """Return the passkeys of an account."""
+    db.session.rollback()
+    return list(
+        db.session.scalars(select(Passkey).where(Passkey.account_id == account.id).order_by(Passkey.created_at))
+    )
+
+
+def sign_in(browser: FlaskClient, key: Authenticator, url: str = "/connexion") -> TestResponse:
+    """Sign in by a passkey on the page at `url`; return the response."""
+    return answer_with(browser, key.get(options(browser, CHALLENGE, url)), url)
+
+
+def answer_with(browser: FlaskClient, answer: str, url: str = "/connexion") -> TestResponse:
+    """Send an answer of a passkey on the sign-in page at `url`."""
+    return browser.post(url, data={"csrf_token": form_token(browser.get(url)), "passkey": answer})
