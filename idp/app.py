@@ -38,6 +38,7 @@ from idp.desk.staff import invitations
 from idp.desk.staff import notices as staff_notices
 from idp.desk.statistics import job as figures_job
 from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import link_views as email_link
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
@@ -93,6 +94,7 @@ _PAGES = (
     login,
     activation,
     email_confirmation,
+    email_link,
     email_contest,
     activation_report,
     charter,
@@ -160,7 +162,6 @@ def create_app(settings: Settings) -> Flask:
 def assemble(
     settings: Settings,
     *templates: Path,
-    policy: str = security.POLICY,
     origin: str = "",
     form_lifetime: timedelta | None = None,
 ) -> tuple[Application, Door]:
@@ -169,7 +170,6 @@ def assemble(
     Args:
         settings: the settings.
         templates: the folders of the templates; the first that has a template wins.
-        policy: the `Content-Security-Policy` of the pages.
         origin: the origin that forms come from; any if empty.
         form_lifetime: see `Services.form_lifetime`.
     """
@@ -185,7 +185,7 @@ def assemble(
     door = Door(app, settings)
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
-    security.configure(app, door, settings, policy=policy, origin=origin)
+    security.configure(app, door, settings, origin=origin)
     i18n.configure(app)
     errors.configure(app)
     door.before(_remember_origin)

@@ -42,7 +42,7 @@ from idp.desk.team import views as team
 from idp.operations import health
 from idp.paths import TEMPLATES
 from idp.services import services
-from idp.web import declarations, http, security
+from idp.web import declarations, http
 
 _JOINED = (letter_links, suspension_links, people_links, acceptance_views, charter_views, prints_again)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
@@ -51,8 +51,6 @@ _PAGES = (
     *(search, families, accounts, suspension, notices, letter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
-_POLICY = f"{security.POLICY}; connect-src 'self'"
-"""The policy of the desk's pages: their script begins the ceremonies of passkeys."""
 
 
 def create_desk(settings: Settings) -> Flask:
@@ -64,7 +62,6 @@ def create_desk(settings: Settings) -> Flask:
         settings,
         TEMPLATES / "desk",
         TEMPLATES,
-        policy=_POLICY,
         origin=settings.desk_url.rstrip("/"),
         form_lifetime=sessions.ABSOLUTE,
     )

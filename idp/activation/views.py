@@ -18,6 +18,7 @@ from idp.clock import now
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
+from idp.web import browser
 from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -55,6 +56,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_ip())
+    browser.note_activation(person.account_id.hex, interaction.id)
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from idp.accounts import directory
 from idp.accounts.one_time_links import LinkState
 from idp.email_confirmation import contest
-from idp.email_confirmation.views import count_bad_link
+from idp.email_confirmation.link_views import count_bad_link
 from idp.services import services
 from idp.web.redirects import see_other
 

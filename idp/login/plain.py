@@ -18,7 +18,7 @@ from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import service
 from idp.login.forms import SignInForm
 from idp.services import services
-from idp.sessions import attempts, devices, manager
+from idp.sessions import after_activation, attempts, devices, manager
 from idp.web import browser, declarations, i18n
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
@@ -49,6 +49,7 @@ def render(
     shut_out: bool = False,
     failed: bool = False,
     wait: int = 0,
+    has_chosen: bool = False,
 ) -> str:
     """Return the HTML of the page.
 
@@ -60,6 +61,7 @@ def render(
         shut_out: whether that person may not enter the ENT.
         failed: whether the sign-in failed.
         wait: the seconds until the next try.
+        has_chosen: whether the person chose a password a short time ago, so that no letter's password is right.
     """
     return render_template(
         "login/connexion.html",
@@ -69,6 +71,7 @@ def render(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
+        has_chosen=has_chosen,
         profile_title="Parent",
         letter_days=services().settings.provisional_days,
         **urls,
@@ -86,7 +89,7 @@ def show(request: Request) -> Response | None:
         return None
     interaction = store.current()
     client = _plain_client(interaction)
-    if client is None:
+    if client is None or after_activation.expected_username():
         return None
     key = client.key, client.version, i18n.choose_locale()
     pages = services().sign_in_pages

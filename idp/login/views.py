@@ -18,7 +18,7 @@ from idp.interaction import store
 from idp.login import plain, service
 from idp.login.forms import SignInForm
 from idp.services import services
-from idp.sessions import freshness, manager
+from idp.sessions import after_activation, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused
@@ -148,7 +148,8 @@ def _page(
     client = _client(interaction)
     current = manager.current() if request.method == "GET" and client else None
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
-    prefilled = plain.prefilled(interaction.request if interaction else None)
+    expected = after_activation.expected_username()
+    prefilled = plain.prefilled(interaction.request if interaction else None) or expected
     if request.method == "GET" and prefilled and not shut_out:
         form.username.data = prefilled
     html = plain.render(
@@ -159,6 +160,7 @@ def _page(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
+        has_chosen=bool(expected) and form.username.data == expected,
     )
     return make_response(html, status)
 

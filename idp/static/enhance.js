@@ -103,6 +103,28 @@
     b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
   });
 
+  /* the waiting page leads on when the link was opened elsewhere: it asks ever more rarely, and for half an hour at most */
+  all('[data-poll]').forEach(function (f) {
+    var pause = 3, end = Date.now() + 18e5, t;
+    var ask = function () {
+      clearTimeout(t);
+      if (Date.now() > end) return;
+      if (d.hidden) return;                         /* it asks again when the person comes back */
+      fetch(f.dataset.poll, { credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
+        if (!answer.ok && answer.status < 500) { end = 0; return {}; }   /* the activation is over */
+        return answer.ok ? answer.json() : {};
+      }).then(function (state) {
+        if (!state.confirmed) return later();
+        end = 0;
+        d.querySelector('[data-news]').hidden = false;
+        location.replace(location.href);
+      }).catch(later);
+    };
+    var later = function () { t = setTimeout(ask, 1000 * pause); pause = Math.min(60, pause * 1.4); };
+    d.addEventListener('visibilitychange', ask);
+    later();
+  });
+
   /* a second tap on a slow network sends nothing twice; a page found again by the back button sends */
   all('form').forEach(function (f) {
     var free = function () { delete f.dataset.sent; };

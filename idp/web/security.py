@@ -22,7 +22,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """The policy of all pages; pages that do not lead to an ENT also have `form-action`."""
 
@@ -56,14 +56,13 @@ def check_limits(request: Request) -> None:
         raise RequestEntityTooLarge
 
 
-def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLICY, origin: str = "") -> None:
+def configure(app: Flask, door: Door, settings: Settings, *, origin: str = "") -> None:
     """Configure the limits, headers and form tokens of `app`.
 
     Args:
         app: the application.
         door: what requests pass before it.
         settings: the settings.
-        policy: the content security policy of its pages.
         origin: the only origin whose pages may post forms, for a browser that says where a form comes from; the form
             token alone decides without it.
     """
@@ -77,7 +76,7 @@ def configure(app: Flask, door: Door, settings: Settings, *, policy: str = POLIC
         app.before_request(partial(_check_origin, origin))
     app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
-    door.protect = Protection([*_HEADERS, *https], declarations.of(app), policy)
+    door.protect = Protection([*_HEADERS, *https], declarations.of(app))
 
 
 def exempt(app: Flask, blueprint: Blueprint) -> None:
@@ -120,10 +119,9 @@ def check_form_token(request: Request) -> None:
 class Protection:
     """The security headers of all responses, also of static files, which do not pass through Flask."""
 
-    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations, policy: str) -> None:
+    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
         self._fixed = tuple(fixed)
         self._declared = declared
-        self._policy = policy
 
     def __call__(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers of a response with the security headers; only public responses may be cached."""
@@ -131,9 +129,7 @@ class Protection:
         given = {name.lower(): value for name, value in headers}
         if given.get("content-type", "").startswith("text/html") and _CSP not in given:
             leads_to_ent = path in self._declared.leading_to_ent
-            ours.append(
-                ("Content-Security-Policy", self._policy if leads_to_ent else f"{self._policy}; form-action 'self'")
-            )
+            ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))
         if path.startswith(self._declared.for_other_sites):
             return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours += _PRIVATE

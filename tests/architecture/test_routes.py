@@ -113,6 +113,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/activation": {"GET": continuation, "POST": form_token},
     "/activation/non-representant": {"GET": continuation, "POST": form_token},
     "/adresse/confirmation": {"GET": continuation, "POST": form_token},
+    "/adresse/confirmation/etat": {"GET": continuation},
     "/adresse/modifier": {"GET": continuation, "POST": form_token},
     "/adresse/lien/<token>": {"GET": link, "POST": form_token},
     "/adresse/contestation/<token>": {"GET": link, "POST": form_token},

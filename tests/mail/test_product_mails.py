@@ -41,7 +41,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
-    "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
+    "confirmation": {"hours": 24, "schools": "Collège des Tilleuls", "ent": "Passerelle", "code": "482913"},
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
     "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": _AT},
     "adresse_change": {

@@ -28,6 +28,7 @@ _POLICY = {
     "img-src": "'self'",
     "font-src": "'self'",
     "script-src": "'self'",
+    "connect-src": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }

@@ -58,9 +58,9 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (
         _l("Mots de passe et adresses mail"),
         (
-            "email.change_asked", "email.change_cancelled", "email.change_contested", "email.confirmed",
-            "email.link_sent", "password.breached", "password.changed", "password.reset", "recovery.password",
-            "recovery.throttled", "recovery.username", "recovery.username_told",
+            "email.change_asked", "email.change_cancelled", "email.change_contested", "email.code_spent",
+            "email.confirmed", "email.link_sent", "password.breached", "password.changed", "password.reset",
+            "recovery.password", "recovery.throttled", "recovery.username", "recovery.username_told",
         ),
     ),
     (
@@ -99,10 +99,10 @@ _NEVER_BY_STAFF = frozenset(
         "account.inactivity_warned", "account.purged", "activation.completed", "activation.opened",
         "activation.reported", "charter.accepted", "charter.refused", "client.changed_itself", "code.issued",
         "code.reused", "desk.alert", "email.change_asked", "email.change_cancelled", "email.change_contested",
-        "email.confirmed", "failures.alarm", "guardianship.disputed", "key.changed", "letter.link_doubted",
-        "letter.linked", "password.breached", "password.changed", "password.list_loaded", "password.reset",
-        "proxy.ignored", "reauthenticated", "recovery.password", "recovery.throttled", "recovery.username",
-        "recovery.username_told", "refresh.reused", "settings.changed", "sign_in", "sign_out",
+        "email.code_spent", "email.confirmed", "failures.alarm", "guardianship.disputed", "key.changed",
+        "letter.link_doubted", "letter.linked", "password.breached", "password.changed", "password.list_loaded",
+        "password.reset", "proxy.ignored", "reauthenticated", "recovery.password", "recovery.throttled",
+        "recovery.username", "recovery.username_told", "refresh.reused", "settings.changed", "sign_in", "sign_out",
     }
 )  # fmt: skip
 """The kinds of events that a family, an ENT, the service or a command causes: no person of the desk does."""
