@@ -11,6 +11,8 @@ from idp import opaque
 from idp.accounts import directory, disputes, emails, mailboxes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
+from idp.activation import kept_passwords
+from idp.activation.kept_passwords import Place
 from idp.audit import log
 from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
@@ -28,12 +30,14 @@ class Activation:
         email: the address to confirm, or None.
         interaction_id: the interaction that activates the account.
         client_id: the ENT that the person came from.
+        place: where the password was kept, if the form had a wrong email first.
     """
 
     password_hash: str
     email: str | None
     interaction_id: str
     client_id: uuid.UUID | None
+    place: Place
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
@@ -97,6 +101,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     if activation.email:
         emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
+    kept_passwords.forget(activation.place)
     return True
 
 

@@ -14,7 +14,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
-from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
+from idp.mail.emails import fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -33,10 +33,9 @@ def ask(typed: str, ip: str) -> int:
     N-01). No unit of work may be open.
 
     Raises:
-        InvalidEmailError: a part of the address is missing, or there is no `@`, which depends on the typed text only.
-            Any other invalid address is accepted: it matches no account.
+        InvalidEmailError: it is no address, which depends on the typed text only.
     """
-    mailbox = _mailbox(typed)
+    mailbox = fold_email(parse_email(typed))
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, ip)
     if seconds := rate_limits.take_slots("username", *demands):
         return seconds
@@ -71,15 +70,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))
     return Outcome.DONE
-
-
-def _mailbox(typed: str) -> str:
-    try:
-        return fold_email(parse_email(typed))
-    except InvalidEmailError as fault:
-        if fault.reason is EmailFault.INCOMPLETE or "@" not in typed:
-            raise
-        return fold_email(typed)
 
 
 def _listed_accounts() -> tuple[ColumnElement[bool], ...]:

@@ -57,7 +57,7 @@
       clearTimeout(t);
       t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
     };
-    [p, q].forEach(function (f) { f.addEventListener('input', run); });
+    [p, q].filter(Boolean).forEach(function (f) { f.addEventListener('input', run); });
     if (p.value) run();                             /* filled again by the browser */
   });
 
