@@ -19,6 +19,8 @@ from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.config import Settings
 from idp.db import db
 
+PARENT_HINT = "profil:parent"
+"""The `login_hint` of a parent (`idp.profile_choice.profiles`)."""
 _CACHE_SECONDS = 60.0
 _LONGEST_CLIENT_ID = 64
 
@@ -72,10 +74,15 @@ class Registration:
         return self.home_uri or self.initiate_login_uri
 
     def entrance(self, issuer: str) -> str:
-        """Return where a person enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page."""
+        """Return where a parent enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page.
+
+        An ENT that sends the `login_hint` back spares the parent the choice of a profile.
+        """
         if not self.initiate_login_uri:
             return self.home_uri
-        parameters = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
+        parameters = {"iss": issuer, "login_hint": PARENT_HINT}
+        if self.home_uri:
+            parameters["target_link_uri"] = self.home_uri
         return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(parameters)}"
 
 

@@ -111,9 +111,10 @@
       if (Date.now() > end) return;
       if (d.hidden) return;                         /* it asks again when the person comes back */
       fetch(f.dataset.poll, { credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
-        if (!answer.ok && answer.status < 500) { end = 0; return {}; }   /* the activation is over */
+        if (answer.status >= 400 && answer.status < 500) end = 0;        /* the activation is over */
         return answer.ok ? answer.json() : {};
       }).then(function (state) {
+        if (!end) return;
         if (!state.confirmed) return later();
         end = 0;
         d.querySelector('[data-news]').hidden = false;
@@ -121,6 +122,7 @@
       }).catch(later);
     };
     var later = function () { t = setTimeout(ask, 1000 * pause); pause = Math.min(60, pause * 1.4); };
+    f.addEventListener('submit', function () { end = 0; });          /* the answer to the code must arrive */
     d.addEventListener('visibilitychange', ask);
     later();
   });

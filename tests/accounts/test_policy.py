@@ -212,6 +212,7 @@ def test_each_reason_is_a_french_sentence_with_an_instruction() -> None:
     sentences = {
         fault.code: str(fault.message)
         for typed in (
+            "",
             "court",
             "a" * 129,
             "n.leroy4821",

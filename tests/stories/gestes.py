@@ -61,6 +61,12 @@ def confirme(page: Page, lien: str) -> None:
     look(page)
 
 
+def tape_le_code(page: Page, code: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
+    page.get_by_label("Code reçu par mail").fill(code)
+    follow(page.get_by_role("button", name="Continuer"))
+
+
 def accepte_la_charte(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
     look(page)
