@@ -64,6 +64,7 @@ from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
+from idp.profile_choice import ent_list_views as ent_list
 from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
@@ -91,6 +92,7 @@ from idp.web.door.door import Door
 
 _PAGES = (
     profile_choice,
+    ent_list,
     login,
     activation,
     email_confirmation,

@@ -14,6 +14,7 @@ computed from the same id under another key. Its tries are counted before it is 
 
 import enum
 import hmac
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from idp.config import Settings
 from idp.db import db
 
 _TOKEN_LENGTH = 43
+_TOKEN = re.compile(rf"[\w-]{{{_TOKEN_LENGTH}}}", re.ASCII)
 CODE_DIGITS = 6
 
 
@@ -153,6 +155,11 @@ def find_alive(purpose: Purpose, account_id: uuid.UUID) -> OneTimeLink | None:
         .execution_options(populate_existing=True)
     )
     return next(filter(is_alive, links.all()), None)
+
+
+def is_complete(value: str) -> bool:
+    """Return whether a text has the form of a token: a mail program may have cut or changed the link."""
+    return _TOKEN.fullmatch(value) is not None
 
 
 def look_up(purpose: Purpose, value: str) -> Link:

@@ -9,11 +9,10 @@ from idp.accounts.one_time_links import LinkState
 from idp.email_confirmation import confirmed, service
 from idp.interaction import store
 from idp.services import services
-from idp.sessions import manager
+from idp.sessions import bad_links, manager
 from idp.sessions.after_activation import Here
-from idp.throttle import guard, limits
 from idp.web import browser
-from idp.web.errors import FormTokenError, TooManyRequestsError, form_token_refused
+from idp.web.errors import FormTokenError, form_token_refused
 from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_link", __name__)
@@ -25,9 +24,10 @@ def link(token: str) -> Response:
 
     A person who has only the link is not signed in.
     """
+    bad_links.refuse_incomplete(token)
     if request.method == "POST" and "renvoyer" in request.form:
         if not service.resend_for_link(services().settings, token, remote_ip()):
-            count_bad_link()
+            bad_links.count()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
     used = service.use(services().settings, token, Here.of_request()) if acts else None
@@ -35,7 +35,7 @@ def link(token: str) -> Response:
     if question.state is LinkState.USED:
         return _confirmed_page(token, question, used, acts=acts)
     if question.state is LinkState.DEAD or (acts and not question.refused):
-        count_bad_link()
+        bad_links.count()
         return _invalid_link_page(sent=False)
     return _question_page(question)
 
@@ -91,10 +91,3 @@ def _invalid_link_page(*, sent: bool) -> Response:
         sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html, 200 if sent else 410)
-
-
-def count_bad_link() -> None:
-    """Count an invalid link for the network address, and raise `TooManyRequestsError` after too many."""
-    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)

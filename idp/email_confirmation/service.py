@@ -185,6 +185,7 @@ def _context(settings: Settings, account: Account, link: OneTimeLink, value: str
     ent = audience.first_ent(account, link.client_id)
     return {
         "person": account.short_name,
+        "username": account.username,
         "ent": ent.name if ent else "",
         "schools": ", ".join(school.name for school in directory.schools(account)),
         "link": f"{settings.issuer}/adresse/lien/{value}",

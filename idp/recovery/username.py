@@ -19,7 +19,7 @@ from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.recovery import rate_limits
-from idp.recovery.entrance import entrance, school_names
+from idp.recovery.entrance import ent_name, entrance, school_names
 from idp.throttle import limits
 
 USERNAME_REQUESTED = "recovery.username"
@@ -58,7 +58,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     mail = compose(
         "identifiant",
         recipient=recipient,
-        context={"accounts": lines, "link": link},
+        context={"accounts": lines, "link": link, "ent": ent_name(accounts[0])},
         message_id=f"{message.id}",
         settings=settings,
         other_url=link,

@@ -110,7 +110,7 @@ def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, b
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
 
 
-@pytest.mark.row("V-06")
+@pytest.mark.row("V-24")
 def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
 
 
-@pytest.mark.row("V-06")
+@pytest.mark.row("V-24")
 def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: FlaskClient, build: Build) -> None:
     account, other = build.never_activated(), "marteau nuage girafe wagon"
     with time_machine.travel(now(), tick=False) as clock:

@@ -109,6 +109,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/mot-de-passe/change": {"GET": public},
     "/profil": {"GET": public, "POST": form_token},
     "/profil/ailleurs": {"GET": profile},
+    "/mon-ent": {"GET": public},
     "/connexion": {"GET": public, "POST": form_token},
     "/activation": {"GET": continuation, "POST": form_token},
     "/activation/non-representant": {"GET": continuation, "POST": form_token},

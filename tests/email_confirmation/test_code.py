@@ -51,6 +51,7 @@ def _session(browser: FlaskClient) -> str:
     return cookie.value if cookie else ""
 
 
+@pytest.mark.row("V-23")
 def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, ty
     assert heading(submit(browser, page, code=_code(build, account.id))) == _ACCOUNT
 
 
+@pytest.mark.row("V-22")
 def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
@@ -106,6 +108,7 @@ def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskCl
     assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))) == _CONFIRMED
 
 
+@pytest.mark.row("V-22")
 def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
@@ -122,6 +125,7 @@ def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, bui
         assert heading(submit(browser, page, code=code)) == _ACCOUNT
 
 
+@pytest.mark.row("V-22")
 def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
@@ -132,6 +136,7 @@ def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> Non
     assert read_state(account.id).email is None
 
 
+@pytest.mark.row("V-22")
 def test_a_code_is_refused_in_another_browser_and_for_another_activation(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_code_is_refused_in_another_browser_and_for_another_activation(
     assert not _session(stranger)
 
 
+@pytest.mark.row("V-22")
 def test_many_mails_give_no_more_tries_than_the_accounts_limit(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
@@ -177,6 +183,7 @@ def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build
     assert _session(phone) == before
 
 
+@pytest.mark.row("V-23")
 def test_the_link_signs_in_the_browser_that_activated(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated()
     activate(browser, account, ent.url(Attempt()))
@@ -192,6 +199,7 @@ def test_the_link_signs_in_the_browser_that_activated(browser: FlaskClient, buil
     assert "code" in ent.answer(browser.get(ent.url(Attempt())))
 
 
+@pytest.mark.row("V-23")
 def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, browser: FlaskClient, build: Build) -> None:
     """Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link."""
     attacker, victim = build.never_activated(), build.never_activated()
@@ -204,6 +212,7 @@ def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, brow
     assert read_state(attacker.id).sessions == 0
 
 
+@pytest.mark.row("V-23")
 def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClient, build: Build) -> None:
     """Another parent signed in, in another tab of the browser, before the link was opened in it."""
     account, other = build.never_activated(), build.active()
@@ -234,6 +243,7 @@ def _block(account_id: uuid.UUID) -> None:
     db.session.execute(update(Account).where(Account.id == account_id).values(password_blocked_at=now()))
 
 
+@pytest.mark.row("V-23")
 @pytest.mark.parametrize("closes", [_suspend, _contest, _reset, _block])
 def test_an_account_that_changed_since_the_confirmation_opens_no_session(
     app: Flask, browser: FlaskClient, build: Build, closes: object
@@ -251,6 +261,7 @@ def test_an_account_that_changed_since_the_confirmation_opens_no_session(
     assert read_state(account.id).sessions == 0
 
 
+@pytest.mark.row("V-23")
 def test_a_letter_that_was_used_again_meanwhile_ends_the_former_activation(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -268,6 +279,7 @@ def test_a_letter_that_was_used_again_meanwhile_ends_the_former_activation(
     assert read_state(account.id).email is None
 
 
+@pytest.mark.row("V-23")
 def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
@@ -318,6 +330,7 @@ def _at_once(build: Build, browser: FlaskClient, page: TestResponse, codes: list
     return answers
 
 
+@pytest.mark.row("V-22")
 @pytest.mark.both_databases
 def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_session(
     app: Flask, browser: FlaskClient, build: Build
@@ -339,6 +352,7 @@ def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_sessi
     assert read_state(guessed.id).email is None
 
 
+@pytest.mark.row("V-22")
 def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)

@@ -42,7 +42,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
         assert f"{code}" in part
         assert "24 heures" in part.replace("\xa0", " ")
         assert "ne demande jamais votre mot de passe" in part
-        assert account.username not in part
+        assert f"le mot de passe du compte {account.username}." in part, "as in the mail of a new password"
         assert "Malo" not in part
         assert "<img" not in part
     assert html.count("<a href=") == 2, "the button, and the address in full"

@@ -271,6 +271,7 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /.well-known/change-password": (_change_password,),
     "GET /.well-known/security.txt": (_security_txt,),
     "POST /profil": (_profile,),
+    "GET /mon-ent": (_public("/mon-ent"),),
     "GET /profil/ailleurs": (_elsewhere,),
     "POST /connexion": (_sign_in,),
     "GET /activation": (_activation_page("/activation"),),

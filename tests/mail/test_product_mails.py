@@ -41,8 +41,14 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
-    "confirmation": {"hours": 24, "schools": "Collège des Tilleuls", "ent": "Passerelle", "code": "482913"},
-    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
+    "confirmation": {
+        "hours": 24,
+        "schools": "Collège des Tilleuls",
+        "ent": "Passerelle",
+        "username": "n.oneill4821",
+        "code": "482913",
+    },
+    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls", "ent": "Passerelle"},
     "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": _AT},
     "adresse_change": {
         "hours": 72,
@@ -72,11 +78,18 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
     },
     "identifiant": {
+        "ent": "Passerelle",
         "accounts": [
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
-        ]
+        ],
     },
-    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False, "breached": False},
+    "mot_de_passe": {
+        "username": "n.oneill4821",
+        "ent": "Passerelle",
+        "minutes": 30,
+        "blocked": False,
+        "breached": False,
+    },
     "mot_de_passe_courrier": {"username": "n.oneill4821", "schools": "Collège des Tilleuls", "blocked": False},
     "activation_autre": {"hours": 72, "schools": SCHOOLS},
     "signalements": {

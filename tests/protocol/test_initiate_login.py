@@ -27,6 +27,7 @@ def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None
     assert base == BEGIN
     assert parse_qsl(query, strict_parsing=True) == [
         ("iss", build.settings.issuer),
+        ("login_hint", "profil:parent"),
         ("target_link_uri", f"{HOME}?a=b&c=d"),
     ]
 
@@ -38,6 +39,7 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
     assert parse_qs(urlsplit(url).query, strict_parsing=True) == {
         "idp": ["edu&co"],
         "iss": [build.settings.issuer],
+        "login_hint": ["profil:parent"],
         "target_link_uri": [HOME],
     }
 
