@@ -189,6 +189,7 @@ def test_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> 
     assert all(link in text.splitlines() for link in links), "alone on its line, nothing wrapped around it"
     assert set(re.findall(r"""(?:https?:)?//[^\s"'<]+""", html)) == set(links)
     assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(", html)
+    assert "@media (prefers-color-scheme: dark)" in html
     lifetime = LIFETIMES.get(name, "")
     assert lifetime in text.replace("24 heures", "24\u00a0heures")
     assert lifetime in html.replace("24 heures", "24\u00a0heures")

@@ -21,7 +21,7 @@ def entrance(build: Build, **registered: str) -> str:
     return client.entrance(build.settings.issuer)
 
 
-def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None:
+def test_the_initiated_login_has_the_issuer_the_profile_and_the_target(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
     assert base == BEGIN
@@ -44,10 +44,10 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
     }
 
 
-def test_without_a_home_the_initiated_login_has_the_issuer_only(build: Build) -> None:
+def test_without_a_home_the_initiated_login_has_no_target(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
-    assert parse_qsl(query) == [("iss", build.settings.issuer)]
+    assert parse_qsl(query) == [("iss", build.settings.issuer), ("login_hint", "profil:parent")]
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
@@ -81,5 +81,6 @@ def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})
     assert heading(page) == "Vous êtes déconnecté"
-    expected_url = home or f"{BEGIN}?{urlencode({'iss': build.settings.issuer})}"
+    parameters = {"iss": build.settings.issuer, "login_hint": "profil:parent"}
+    expected_url = home or f"{BEGIN}?{urlencode(parameters)}"
     assert f'href="{expected_url}">Revenir à' in unescape(page.get_data(as_text=True))

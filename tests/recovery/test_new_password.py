@@ -67,7 +67,9 @@ def _way_on(page: TestResponse) -> list[tuple[str, str]]:
 
 
 def _told(build: Build) -> str:
-    return urlencode({"iss": build.settings.issuer, "login_hint": "profil:parent", "target_link_uri": "https://ent.test/"})
+    return urlencode(
+        {"iss": build.settings.issuer, "login_hint": "profil:parent", "target_link_uri": "https://ent.test/"}
+    )
 
 
 @pytest.mark.parametrize("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
