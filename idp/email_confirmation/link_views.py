@@ -56,6 +56,7 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
     opened, current = used.opened if used else None, manager.current()
     response = confirmed.page(
         "confirme.html" if acts else "confirme_deja.html",
+        account,
         ent,
         is_signed_in=opened is not None or (current is not None and current[1] is account),
         changes=question.changes,

@@ -293,7 +293,10 @@ def _go_on(interaction: store.Interaction | None, account: Account) -> Response:
         return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return confirmed.page(
-        "confirme.html", audience.first_ent(account, client.key if client else None), is_signed_in=is_signed_in
+        "confirme.html",
+        account,
+        audience.first_ent(account, client.key if client else None),
+        is_signed_in=is_signed_in,
     )
 
 
@@ -307,7 +310,7 @@ def _entered(interaction: store.Interaction | None, account: Account, opened: Op
     ent = audience.first_ent(account, client.key if client else None)
     if account.email and mailboxes.serves_another(account, account.email):
         is_signed_in = opened is not None or manager.current() is not None
-        response = confirmed.page("confirme.html", ent, is_signed_in=is_signed_in, shared=True)
+        response = confirmed.page("confirme.html", account, ent, is_signed_in=is_signed_in, shared=True)
     elif interaction and _answers(interaction, account):
         response = see_other(store.resume_url(interaction.without_person()))
     else:

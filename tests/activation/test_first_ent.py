@@ -111,3 +111,25 @@ def test_a_request_that_gets_no_answer_leads_into_the_ent_of_the_letters_school(
         phone = app.test_client()
         submit(phone, phone.get(newest_link(build.settings, letter.id)))
         assert browser.get(waiting.request.full_path).headers["Location"] == "https://horizon.test/"
+
+
+def test_the_last_page_names_the_other_ent_and_its_children_to_a_signed_in_person_alone(
+    app: Flask, browser: FlaskClient, build: Build, letter: Account
+) -> None:
+    build.ent("Passerelle", uais=[COLLEGE])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    activate(browser, letter)
+    link = newest_link(build.settings, letter.id)
+    here = submit(browser, browser.get(link))
+    assert leads_to("horizon.test") in here.text
+    other = '<a href="https://ent.test/">Accéder à l’ENT Passerelle</a>'
+    assert other in here.text
+    assert "Malo" in here.text
+    elsewhere = build.never_activated(
+        children=[build.child("Rose"), build.child("Tom", uai=LYCEE)], letter_school_id=letter.letter_school_id
+    )
+    activate(app.test_client(), elsewhere, mail="autre@exemple.fr")
+    phone = app.test_client()
+    page = submit(phone, phone.get(newest_link(build.settings, elsewhere.id)))
+    assert other in page.text
+    assert "Rose" not in page.text
