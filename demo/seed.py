@@ -153,7 +153,7 @@ def _entrances(settings: Settings, ents: Sequence[DemoEnt]) -> dict[str, list[Le
     by_ent = {}
     for ent in ents:
         registration = recipients.ent_of(recipients.find_school(ent.uais[0]))
-        by_ent[ent.name] = LetterEnt(registration.home_uri, registration.entrance_of_parents(settings.issuer))
+        by_ent[ent.name] = LetterEnt(registration.home_uri, registration.short_entrance(settings.issuer))
     return {
         uai: [by_ent[ent.name], *(entry for name, entry in by_ent.items() if name != ent.name)]
         for ent in ents

@@ -40,6 +40,7 @@ from idp.desk.staff import invitations
 from idp.desk.staff import notices as staff_notices
 from idp.desk.statistics import job as figures_job
 from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import link_views as email_link
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
@@ -67,6 +68,7 @@ from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
+from idp.profile_choice import ent_list_views as ent_list
 from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
@@ -96,10 +98,12 @@ from idp.web.languages import choice
 
 _PAGES = (
     profile_choice,
+    ent_list,
     login,
     passkey_sign_in,
     activation,
     email_confirmation,
+    email_link,
     email_contest,
     activation_report,
     charter,

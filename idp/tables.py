@@ -3,6 +3,7 @@
 from idp.accounts import models as accounts
 from idp.accounts import retired
 from idp.accounts.suspensions import models as suspensions
+from idp.activation import models as activation
 from idp.audit import models as audit
 from idp.charter import models as charter
 from idp.clients import models as clients
@@ -19,7 +20,7 @@ from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
 MODULES = (
-    *(accounts, audit, charter, clients, jobs, kept_forms, oidc, outbox, retired),
+    *(accounts, activation, audit, charter, clients, jobs, kept_forms, oidc, outbox, retired),
     *(passkeys, rostering, sessions, staff, statistics, suspensions, throttle),
 )
 metadata = Base.metadata

@@ -19,7 +19,7 @@ from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Link, Purpose
 from idp.audit import log
-from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
+from idp.audit.email_events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -216,9 +216,8 @@ def find_link(value: str) -> Link:
     return first if first.row else one_time_links.look_up(Purpose.CHANGE_EMAIL, value)
 
 
-@unit_of_work()
 def confirm(settings: Settings, value: str) -> OneTimeLink | None:
-    """Use the link `value` and confirm its address, in one transaction; return None if the link does not work.
+    """Use the link `value` and confirm its address, in the caller's transaction; return None if it does not work.
 
     Return None and keep the link if the mailbox may serve one account only and already serves another.
 
@@ -273,6 +272,8 @@ def _domain(email: str) -> str:
 def explain(fault: InvalidEmailError) -> LazyString:
     """Return the sentence that tells a person what is wrong with the address that they typed."""
     match fault.reason:
+        case EmailFault.EMPTY:
+            return _("Tapez votre adresse mail.")
         case EmailFault.INCOMPLETE:
             return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
         case EmailFault.NOT_ASCII:

@@ -7,9 +7,14 @@ outdated (the account's credentials changed). These conditions are written here 
 A link is bound to purpose, account, email and generation, so that no other flow accepts its token. The token is not
 stored: it is computed from the row's id under a key derived from `IDP_SECRET_KEY`. So the worker can repeat a mail with
 the same link, and a copy of the database contains no token.
+
+The mail of a first email has a code of six digits beside its link, for the browser that asked for the mail. It is
+computed from the same id under another key. Its tries are counted before it is compared (`limits.EMAIL_CODE`).
 """
 
 import enum
+import hmac
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +28,8 @@ from idp.config import Settings
 from idp.db import db
 
 _TOKEN_LENGTH = 43
+_TOKEN = re.compile(rf"[\w-]{{{_TOKEN_LENGTH}}}", re.ASCII)
+CODE_DIGITS = 6
 
 
 class Purpose(enum.Enum):
@@ -119,11 +126,40 @@ def revoke(account_id: uuid.UUID, *purposes: Purpose) -> None:
 
 def token(settings: Settings, link: OneTimeLink) -> str | None:
     """Return the token of `link`, or None if its secret key is no longer configured."""
-    for secret in settings.secrets:
-        value = _token(secret, link.purpose, link.id)
-        if opaque.digest(value) == link.digest:
-            return value
-    return None
+    secret = _secret_of(settings, link)
+    return _token(secret, link.purpose, link.id) if secret else None
+
+
+def code(settings: Settings, link: OneTimeLink) -> str | None:
+    """Return the code of `link`, six digits, or None if its secret key is no longer configured."""
+    secret = _secret_of(settings, link)
+    if secret is None:
+        return None
+    key = opaque.derive_key(secret, "one-time code")
+    number = int.from_bytes(opaque.keyed_digest(key, f"{link.purpose}:{link.id.hex}"))
+    return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}}"
+
+
+def is_code(settings: Settings, link: OneTimeLink, typed: str) -> bool:
+    """Return whether `typed` is the code of `link`. The caller has counted the try."""
+    expected = code(settings, link)
+    return expected is not None and hmac.compare_digest(expected.encode(), typed.encode("utf-8", "replace"))
+
+
+def find_alive(purpose: Purpose, account_id: uuid.UUID) -> OneTimeLink | None:
+    """Return the link of the account that works, or None. A younger link revokes the older ones, so there is one."""
+    links = db.session.scalars(
+        select(OneTimeLink)
+        .where(OneTimeLink.account_id == account_id, OneTimeLink.purpose == purpose.value, unused())
+        .order_by(OneTimeLink.created_at.desc())
+        .execution_options(populate_existing=True)
+    )
+    return next(filter(is_alive, links.all()), None)
+
+
+def is_complete(value: str) -> bool:
+    """Return whether a text has the form of a token: a mail program may have cut or changed the link."""
+    return _TOKEN.fullmatch(value) is not None
 
 
 def look_up(purpose: Purpose, value: str) -> Link:
@@ -208,6 +244,14 @@ def _find(purpose: Purpose, value: str) -> OneTimeLink | None:
         .where(OneTimeLink.digest == opaque.digest(value), OneTimeLink.purpose == purpose.value)
         .execution_options(populate_existing=True)
     )
+
+
+def _secret_of(settings: Settings, link: OneTimeLink) -> bytes | None:
+    """Return the secret key under which `link` was issued, or None if it is no longer configured."""
+    for secret in settings.secrets:
+        if opaque.digest(_token(secret, link.purpose, link.id)) == link.digest:
+            return secret
+    return None
 
 
 def _token(secret: bytes, purpose: str, key: uuid.UUID) -> str:

@@ -10,11 +10,21 @@ _KEY_LENGTH = 32
 
 
 class ActivationForm(Form):
-    """The new password twice, and a mail address."""
+    """The new password and a mail address. Only a browser without a script has the second field."""
 
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
     confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
     email = PlainField(_l("Adresse mail"), name="mail", longest=400)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password was typed in any of the fields."""
+        return bool(self.password.data or self.confirmation.data)
+
+    @property
+    def is_password_wrong(self) -> bool:
+        """Whether a field of the password has an error."""
+        return bool(self.password.errors or self.confirmation.errors)
 
 
 class ChildrenField(Field):  # type: ignore[misc]

@@ -11,14 +11,15 @@ from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
-from idp.activation import service
+from idp.activation import kept_passwords, service
 from idp.activation.forms import ActivationForm, NotGuardianForm
+from idp.activation.kept_passwords import Place
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
-from idp.web import i18n
+from idp.web import browser, i18n
 from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -39,23 +40,33 @@ def activate() -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    return _page(interaction, account, ActivationForm())
+    kept = kept_passwords.find(services().settings, Place.of(interaction, person))
+    return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
 def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    form, client = ActivationForm(), _client(interaction)
-    email = _check(form, account)
+    form, client, place = ActivationForm(), _client(interaction), Place.of(interaction, person)
+    kept = None if form.has_password else kept_passwords.find(services().settings, place)
+    if kept is None:
+        _check_password(form, account)
+    email = _check_email(form)
+    if form.is_password_wrong:
+        former = kept_passwords.find(services().settings, place)
+        return _page(interaction, account, form, is_kept=former is not None)
+    hashed = kept or services().hasher.hash(form.password.data or "", "activation")
     if form.errors:
-        return _page(interaction, account, form)
-    hashed = services().hasher.hash(form.password.data or "", "activation")
-    done = service.Activation(hashed, email, interaction.id, client.key if client else None, i18n.language())
+        kept_passwords.keep(place, hashed)
+        return _page(interaction, account, form, is_kept=True)
+    client_key, language = client.key if client else None, i18n.language()
+    done = service.Activation(hashed, email, interaction.id, client_key, place, language)
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_ip())
+    browser.note_activation(person.account_id.hex, interaction.id)
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 
@@ -131,8 +142,8 @@ def _void_letter_page(interaction: store.Interaction) -> Response:
     return make_response(html, HTTPStatus.GONE)
 
 
-def _check(form: ActivationForm, account: Account) -> str | None:
-    """Put the errors beside their fields; return the address in its normal form."""
+def _check_password(form: ActivationForm, account: Account) -> None:
+    """Put the errors beside their fields. A browser that shows the password has no second field, and sends none."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
@@ -143,12 +154,17 @@ def _check(form: ActivationForm, account: Account) -> str | None:
         is_breached=services().breached.holds,
     )
     form.password.errors = [fault.message for fault in faults]
-    if not faults and not typed_twice(password, form.confirmation.data or ""):
+    has_second = bool(form.confirmation.raw_data)
+    if not faults and has_second and not typed_twice(password, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]
+
+
+def _check_email(form: ActivationForm) -> str | None:
+    """Put the error beside the field; return the address in its normal form."""
     typed = form.email.data or ""
-    if not typed and not settings.mail_required:
+    if not typed and not services().settings.mail_required:
         return None
     try:
         return parse_email(typed)
@@ -157,13 +173,14 @@ def _check(form: ActivationForm, account: Account) -> str | None:
         return None
 
 
-def _page(interaction: store.Interaction, account: Account, form: ActivationForm) -> Response:
+def _page(interaction: store.Interaction, account: Account, form: ActivationForm, *, is_kept: bool = False) -> Response:
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
     html = render_template(
         "activation/activation.html",
         dest=_client(interaction),
         form=form,
+        is_kept=is_kept,
         person=account.display_name,
         username=account.username,
         children=[directory.child_sentence(child) for child in account.children],

@@ -115,46 +115,6 @@ class DisputeSettled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmailLinkSent(Event):
-    """A link to confirm an email was put in the outbox."""
-
-    kind = "email.link_sent"
-    mail_domain: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmailConfirmed(Event):
-    """A person confirmed an email with its link."""
-
-    kind = "email.confirmed"
-    mail_domain: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmailChangeAsked(Event):
-    """A person asked for another email; the present one stays until the new one is confirmed."""
-
-    kind = "email.change_asked"
-    mail_domain: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmailChangeCancelled(Event):
-    """A person cancelled the change of email, and keeps the present one."""
-
-    kind = "email.change_cancelled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmailChangeContested(Event):
-    """The link « Ce n’était pas moi » stopped a change of email or, if it had been `applied`, closed the account."""
-
-    kind = "email.change_contested"
-    applied: bool
-    uais: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ActivationReported(Event):
     """The mailbox of the school's file reported that somebody else activated the account; the schools are told."""
 

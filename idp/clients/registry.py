@@ -23,7 +23,9 @@ _CACHE_SECONDS = 60.0
 _LONGEST_CLIENT_ID = 64
 _LONGEST_IN_A_CODE = 250  # characters: a QR code of more has dots too small for paper
 PROFILE_HINT = "profil:"
-"""The beginning of a `login_hint` that names a profile: `profil:parent`."""
+"""The beginning of a `login_hint` that names a profile (`idp.profile_choice.profiles`)."""
+PARENT_HINT = f"{PROFILE_HINT}parent"
+"""The `login_hint` of a parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +77,25 @@ class Registration:
         return self.home_uri or self.initiate_login_uri
 
     def entrance(self, issuer: str) -> str:
-        """Return where a person enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page."""
+        """Return where a parent enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page.
+
+        An ENT that sends the `login_hint` back spares the parent the choice of a profile.
+        """
         if not self.initiate_login_uri:
             return self.home_uri
-        return self._starting({"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})})
+        parameters = {"iss": issuer, "login_hint": PARENT_HINT}
+        if self.home_uri:
+            parameters["target_link_uri"] = self.home_uri
+        return self._starting(parameters)
 
-    def entrance_of_parents(self, issuer: str) -> str:
-        """Return the shortest URL that starts a parent's sign-in at the ENT: its page for the profile is passed over.
+    def short_entrance(self, issuer: str) -> str:
+        """Return the shortest URL that starts a parent's sign-in at the ENT.
 
         The home page, if the ENT has no URL that starts a sign-in or if that makes more than a QR code can hold well.
         """
         if not self.initiate_login_uri:
             return self.home_uri
-        url = self._starting({"iss": issuer, "login_hint": f"{PROFILE_HINT}parent"})
+        url = self._starting({"iss": issuer, "login_hint": PARENT_HINT})
         return url if len(url) <= _LONGEST_IN_A_CODE else self.home_uri
 
     def _starting(self, parameters: dict[str, str]) -> str:

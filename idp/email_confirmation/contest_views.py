@@ -5,8 +5,8 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from idp.accounts import directory
 from idp.accounts.one_time_links import LinkState
 from idp.email_confirmation import contest
-from idp.email_confirmation.views import count_bad_link
 from idp.services import services
+from idp.sessions import bad_links
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("email_contest", __name__)
@@ -22,6 +22,7 @@ _AFTER = {
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
 def alarm(token: str) -> Response:
     """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
+    bad_links.refuse_incomplete(token)
     if request.method == "POST" and contest.stop(services().settings, token):
         return see_other(url_for("email_contest.alarm", token=token))
     alarm_state = contest.look(token)
@@ -33,7 +34,7 @@ def alarm(token: str) -> Response:
         case LinkState.USED:
             return _page(_AFTER[alarm_state.standing], alarm_state)
         case _:
-            count_bad_link()
+            bad_links.count()
             return _page("pas_moi_expire.html", alarm_state, 410)
 
 

@@ -1,4 +1,4 @@
-"""The form that corrects an address, with the password of the account."""
+"""The forms of the browser that waits until an address is confirmed."""
 
 from flask_babel import lazy_gettext as _l
 
@@ -10,3 +10,9 @@ class AddressForm(Form):
 
     email = PlainField(_l("Adresse mail"), name="mail", longest=400)
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+
+
+class CodeForm(Form):
+    """The code of the mail."""
+
+    code = PlainField(_l("Code reçu par mail"), name="code", longest=40)

@@ -5,8 +5,8 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from idp.accounts import directory
 from idp.accounts.one_time_links import LinkState
 from idp.email_confirmation import report
-from idp.email_confirmation.views import count_bad_link
 from idp.services import services
+from idp.sessions import bad_links
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("activation_report", __name__)
@@ -15,6 +15,7 @@ blueprint = Blueprint("activation_report", __name__)
 @blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
 def activation(token: str) -> Response:
     """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
+    bad_links.refuse_incomplete(token)
     if request.method == "POST" and report.send(token):
         return see_other(url_for("activation_report.activation", token=token))
     link_report = report.look(token)
@@ -26,7 +27,7 @@ def activation(token: str) -> Response:
         case LinkState.USED:
             return _page("activation_autre_fait.html", link_report)
         case _:
-            count_bad_link()
+            bad_links.count()
             return _page("activation_autre_expire.html", link_report, 410)
 
 

@@ -21,6 +21,8 @@ from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.sessions import after_activation
+from idp.sessions.after_activation import Here, Opened
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class Question:
     schools: tuple[str, ...] = ()
     shared: bool = False
     refused: bool = False
+
+
+@dataclass(frozen=True)
+class Used:
+    """A link that was used now; `opened` is the session of the browser that had activated the account, if any."""
+
+    link: OneTimeLink
+    opened: Opened | None
 
 
 def correct(
@@ -68,10 +78,28 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
     return sent[0] if len(sent) > 1 else None
 
 
-def confirm(settings: Settings, value: str) -> Question:
-    """Confirm the address of the link `value`; the second of two clicks shows the same page."""
-    emails.confirm(settings, value)
-    return look(settings, value)
+@unit_of_work()
+def use(settings: Settings, value: str, here: Here) -> Used | None:
+    """Use the link `value`, confirm its address and sign its person in if the account was activated `here`.
+
+    Return None if the link does not work, or if its mailbox may not serve this account.
+    """
+    link = emails.confirm(settings, value)
+    if link is None:
+        return None
+    return Used(link, None if _changes(link) else after_activation.sign_in(link.account_id, link.generation, here))
+
+
+@unit_of_work()
+def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None:
+    """Sign in the person who activated the account `here`, when the address was confirmed elsewhere.
+
+    `generation` is the account's before the activation.
+    """
+    account = directory.get_for_change(account_id)
+    if account is None or not account.changed_once_since(generation):
+        return None
+    return after_activation.sign_in(account_id, account.generation, here)
 
 
 def look(settings: Settings, value: str) -> Question:
@@ -113,11 +141,11 @@ def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     return True
 
 
-def ent_of(value: str) -> registry.Registration | None:
-    """Return the ENT that the page of a link leads to; see `audience.first_ent`."""
+def leads(value: str) -> tuple[Account | None, registry.Registration | None]:
+    """Return the account of a link, and the ENT that the link's page leads to; see `audience.first_ent`."""
     row = emails.find_link(value).row
     account = db.session.get(Account, row.account_id) if row else None
-    return audience.first_ent(account, row.client_id) if row and account else None
+    return account, audience.first_ent(account, row.client_id) if row and account else None
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -156,11 +184,14 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
 
 
 def _context(settings: Settings, account: Account, link: OneTimeLink, value: str) -> dict[str, object]:
-    formal = " ".join(part for part in (account.civility, account.family_name) if part)
+    ent = audience.first_ent(account, link.client_id)
     return {
-        "person": account.short_name if _changes(link) else formal,
+        "person": account.short_name,
+        "username": account.username,
+        "ent": ent.name if ent else "",
         "schools": ", ".join(school.name for school in directory.schools(account)),
         "link": f"{settings.issuer}/adresse/lien/{value}",
+        "code": one_time_links.code(settings, link),
         "hours": int((link.expires_at - now()).total_seconds() + 60) // 3600,
     }
 

@@ -1,53 +1,126 @@
-"""`/adresse/confirmation`, `/adresse/modifier` and `/adresse/lien/<token>`."""
+"""`/adresse/confirmation` and `/adresse/modifier`: the browser that waits until the address is confirmed."""
 
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
-from flask_babel import gettext
+from flask_babel import gettext, ngettext
+from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import emails
+from idp.accounts import emails, mailboxes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.db import db
-from idp.email_confirmation import service
-from idp.email_confirmation.forms import AddressForm
+from idp.email_confirmation import codes, confirmed, service
+from idp.email_confirmation.forms import AddressForm, CodeForm
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import attempts, manager
+from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
-from idp.web import browser
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
-from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused
+from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_confirmation", __name__)
 
+_CODE = "code"
 _ENT_REMEMBERS = timedelta(seconds=900)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
 @leads_to_ent
 def waiting() -> Response:
-    """« Consultez votre messagerie »: show the address; on a POST send the message again."""
+    """« Consultez votre messagerie »: show the address; on a POST take the code, or send the message again.
+
+    If the link was opened elsewhere meanwhile, the page leads on, also on a GET: the URL works in this browser alone.
+    """
     interaction, account = _account_to_confirm()
     if account.email is not None:
-        return _confirmed_elsewhere(interaction, account)
+        return _go_on(interaction, account)
     if account.pending_email is None:
         if services().settings.mail_required:
             return see_other(store.page_url("email_confirmation.correct", interaction))
-        return _confirmed_elsewhere(interaction, account)
+        return _go_on(interaction, account)
     if request.method == "GET":
-        return _waiting_page(interaction, account)
+        return _waiting_page(interaction, account, CodeForm())
+    if _CODE in current_request().fields:
+        return _take_code(interaction, account)
     return _after_sending(interaction, account, _resend(interaction, account))
+
+
+@blueprint.get("/adresse/confirmation/etat")
+def state() -> Response:
+    """Tell the script of the waiting page whether the address is confirmed; change nothing."""
+    _, account = _account_to_confirm()
+    return make_response({"confirmed": account.email is not None or account.pending_email is None})
+
+
+@blueprint.errorhandler(FormTokenError)
+def form_is_old(error: FormTokenError) -> Response:
+    """Lead on the second of two clicks on « Continuer »: the first one signed in, and renewed the form token."""
+    with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
+        interaction, account = _account_to_confirm()
+        if interaction is not None and account.email is not None:
+            return _go_on(interaction, account)
+    return form_token_refused(error)
+
+
+def _take_code(interaction: store.Interaction | None, account: Account) -> Response:
+    form = CodeForm()
+    digits = codes.digits_of(form.code.data or "")
+    if not digits:
+        form.code.errors = [gettext("Tapez les six chiffres du code écrit dans le message.")]
+        return _waiting_page(interaction, account, form)
+    outcome = codes.use(services().settings, account.id, digits, remote_ip(), Here.of_request())
+    match outcome:
+        case service.Used(_, opened):
+            return _entered(interaction, account, opened)
+        case codes.MailboxTaken():
+            return _taken_page(interaction)
+        case codes.WrongCode(left):
+            form.code.errors = [_wrong_sentence(left)]
+        case codes.TooManyCodes(seconds):
+            wait = in_words(seconds)
+            sentence = gettext("Trop de codes faux. Vous pourrez en taper un autre dans %(wait)s.", wait=wait)
+            form.code.errors = [sentence]
+            return _held(_waiting_page(interaction, account, form, status=429), seconds)
+        case codes.SpentCode():
+            present = db.session.get(Account, account.id, populate_existing=True)
+            if present is not None and present.email is not None:  # another tab, or the link, was faster
+                return _go_on(interaction, present)
+            form.code.errors = [gettext("Ce code ne sert plus. Touchez le lien du message, ou renvoyez le message.")]
+    return _waiting_page(interaction, account, form)
+
+
+def _wrong_sentence(left: int) -> str:
+    return str(
+        ngettext(
+            "Ce n’est pas le code du dernier message. Il reste %(num)s essai.",
+            "Ce n’est pas le code du dernier message. Il reste %(num)s essais.",
+            left,
+        )
+    )
+
+
+def _taken_page(interaction: store.Interaction | None) -> Response:
+    """Show that the mailbox may serve one account only and serves another: the code proved who reads it."""
+    html = render_template(
+        "email_confirmation/lien_refuse.html",
+        dest=_client(interaction),
+        changes=False,
+        change_url=store.page_url("email_confirmation.correct", interaction),
+    )
+    return make_response(html)
 
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
@@ -55,7 +128,7 @@ def correct() -> Response:
     """Correct a mistyped address that is not confirmed yet; the password is required each time."""
     interaction, account = _account_to_confirm()
     if account.email is not None:
-        return _confirmed_elsewhere(interaction, account)
+        return _go_on(interaction, account)
     form = AddressForm()
     if request.method == "GET":
         return _correction_page(interaction, account, form, 200)
@@ -93,37 +166,6 @@ def _check(form: AddressForm) -> str | None:
     except InvalidEmailError as fault:
         form.email.errors = [emails.explain(fault)]
         return None
-
-
-@blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
-def link(token: str) -> Response:
-    """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
-    if request.method == "POST" and "renvoyer" in request.form:
-        if not service.resend_for_link(services().settings, token, remote_ip()):
-            count_bad_link()
-        return _invalid_link_page(sent=True)
-    acts = request.method == "POST"
-    question = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
-    if question.state is LinkState.USED:
-        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), question)
-    if question.state is LinkState.DEAD or (acts and not question.refused):
-        count_bad_link()
-        return _invalid_link_page(sent=False)
-    return _question_page(question)
-
-
-def _question_page(question: service.Question) -> Response:
-    here = manager.cookie_value() is not None or browser.is_known()  # before the form makes this browser known
-    html = render_template(
-        f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
-        dest=None,
-        other_device=not here,
-        changes=question.changes,
-        schools=question.schools,
-        shared=question.shared,
-        sign_in_url=store.page_url("login.sign_in", None),
-    )
-    return make_response(html)
 
 
 def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
@@ -170,10 +212,10 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
         case emails.Sent():
             return see_other(store.page_url("email_confirmation.waiting", interaction))
         case emails.TooSoon(seconds):
-            page = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
+            page = _waiting_page(interaction, account, CodeForm(), wait=seconds, capped=outcome.capped, too_soon=True)
             return _held(page, seconds)
         case emails.NothingToConfirm():
-            return _confirmed_elsewhere(interaction, account)
+            return _go_on(interaction, account)
 
 
 def _too_soon_to_correct(
@@ -211,67 +253,81 @@ def _correction_page(
 def _waiting_page(
     interaction: store.Interaction | None,
     account: Account,
+    form: CodeForm,
     *,
     wait: int | None = None,
     capped: bool = False,
+    too_soon: bool = False,
     status: int = 200,
 ) -> Response:
     held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),
+        form=form,
         email=account.pending_email,
         wait=held,
         resent_at=service.resent_at(account.id),
         change_url=store.page_url("email_confirmation.correct", interaction),
+        state_url=store.page_url("email_confirmation.state", interaction),
         link_hours=services().settings.email_link_lifetime // 3600,
         capped=capped,
-        too_soon=status == HTTPStatus.TOO_MANY_REQUESTS,
+        too_soon=too_soon,
     )
-    return make_response(html, status)
+    return make_response(html, HTTPStatus.TOO_MANY_REQUESTS if too_soon else status)
 
 
-def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
-    """Lead on if the link was used on another device meanwhile, or if no address is required."""
+def _go_on(interaction: store.Interaction | None, account: Account) -> Response:
+    """Lead on: the address is confirmed, perhaps with the link on another device, or none is required.
+
+    The browser that activated the account a short time ago gets its session now.
+    """
+    person = interaction.person if interaction else None
+    if person is not None and manager.current() is None and request.method != "HEAD":
+        opened = service.sign_in(account.id, person.generation, Here.of_request())
+        if opened:
+            return _entered(interaction, account, opened)
     current = manager.current()
-    if interaction and interaction.request and current and current[1].id == account.id and not _is_stale(interaction):
+    is_signed_in = current is not None and current[1].id == account.id
+    if interaction and is_signed_in and _answers(interaction, account):
         return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
-    return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
-
-
-def _is_stale(interaction: store.Interaction) -> bool:
-    """Return whether the ENT may have forgotten its own request: some store their state for 15 minutes only."""
-    return now() - interaction.started_at > _ENT_REMEMBERS
-
-
-def _confirmed_page(name: str, ent: registry.Registration | None, question: service.Question | None = None) -> Response:
-    html = render_template(
-        f"email_confirmation/{name}",
-        dest=ent,
-        changes=question is not None and question.changes,
-        shared=question is not None and question.shared,
-        sign_in_url=store.page_url("login.sign_in", None),
+    return confirmed.page(
+        "confirme.html",
+        account,
+        audience.first_ent(account, client.key if client else None),
+        is_signed_in=is_signed_in,
     )
-    return make_response(html)
 
 
-def _invalid_link_page(*, sent: bool) -> Response:
-    html = render_template(
-        "email_confirmation/lien_expire.html",
-        dest=None,
-        link_hours=services().settings.email_link_lifetime // 3600,
-        sent=sent,
-        sign_in_url=store.page_url("login.sign_in", None),
-    )
-    return make_response(html, 200 if sent else 410)
+def _entered(interaction: store.Interaction | None, account: Account, opened: Opened | None) -> Response:
+    """Lead the person into the ENT that asked, or else into that of the letter's school.
+
+    A person whose mailbox serves another account too reads that first. `opened` is the session that the browser gets;
+    without one, the person was signed in before, or the ENT asks for the password.
+    """
+    client = _client(interaction)
+    ent = audience.first_ent(account, client.key if client else None)
+    if account.email and mailboxes.serves_another(account, account.email):
+        is_signed_in = opened is not None or manager.current() is not None
+        response = confirmed.page("confirme.html", account, ent, is_signed_in=is_signed_in, shared=True)
+    elif interaction and _answers(interaction, account):
+        response = see_other(store.resume_url(interaction.without_person()))
+    else:
+        response = see_other((ent.entrance(services().settings.issuer) if ent else "") or store.resume_url(None))
+    if opened:
+        opened.give_to(response)
+    return response
 
 
-def count_bad_link() -> None:
-    """Count an invalid link for the network address, and raise `TooManyRequestsError` after too many."""
-    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+def _answers(interaction: store.Interaction, account: Account) -> bool:
+    """Return whether the ENT that asked gets its answer: it may know the person, and has not forgotten its request.
+
+    Some ENTs store their state for 15 minutes only.
+    """
+    client = _client(interaction)
+    is_fresh = now() - interaction.started_at <= _ENT_REMEMBERS
+    return client is not None and is_fresh and audience.may_know(client.key, account.id)
 
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:

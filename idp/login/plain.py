@@ -5,6 +5,7 @@ marks in place of the interaction and the form token; the door puts the values o
 that opens a session is answered by a redirect. Flask's view does all else, and continues where the door stopped.
 """
 
+import enum
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -22,7 +23,7 @@ from idp.login.forms import SignInForm
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import attempts, devices, manager
+from idp.sessions import after_activation, attempts, devices, manager
 from idp.web import browser, declarations
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
@@ -45,6 +46,13 @@ def links(url: Callable[[str], str], back_url: str) -> dict[str, str]:
     }
 
 
+class By(enum.Enum):
+    """By what a person signs in."""
+
+    PASSWORD = enum.auto()
+    PASSKEY = enum.auto()
+
+
 def render(
     client: Registration | None,
     form: SignInForm,
@@ -52,9 +60,9 @@ def render(
     *,
     connected: str = "",
     shut_out: bool = False,
-    failed: bool = False,
-    key_failed: bool = False,
+    failed: By | None = None,
     wait: int = 0,
+    has_chosen: bool = False,
 ) -> str:
     """Return the HTML of the page.
 
@@ -64,9 +72,9 @@ def render(
         urls: the links.
         connected: the name of the person whose session is open.
         shut_out: whether that person may not enter the ENT.
-        failed: whether the sign-in failed.
-        key_failed: whether a sign-in by a passkey failed.
+        failed: by what a sign-in failed, if it did.
         wait: the seconds until the next try.
+        has_chosen: whether the person chose a password a short time ago, so that no letter's password is right.
     """
     return render_template(
         "login/connexion.html",
@@ -74,9 +82,10 @@ def render(
         form=form,
         connected=connected,
         shut_out=shut_out,
-        failed=failed,
-        key_failed=key_failed,
+        failed=failed is By.PASSWORD,
+        key_failed=failed is By.PASSKEY,
         wait=wait,
+        has_chosen=has_chosen,
         profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
         **urls,
@@ -94,7 +103,7 @@ def show(request: Request) -> Response | None:
         return None
     interaction = store.current()
     client = _plain_client(interaction)
-    if client is None:
+    if client is None or after_activation.expected_username():
         return None
     key = client.key, client.version, choice.choose_language()
     pages = services().sign_in_pages

@@ -19,7 +19,7 @@ from idp.login import passkey, plain, service
 from idp.login.forms import SignInForm
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import freshness, manager
+from idp.sessions import after_activation, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import FormTokenError, InteractionLostError, TooManyRequestsError, form_token_refused
@@ -62,7 +62,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             response.headers["Retry-After"] = str(seconds)
             return response
         case Refused():
-            return _page(interaction, form, 200, failed=True)
+            return _page(interaction, form, 200, failed=plain.By.PASSWORD)
 
 
 def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answer: str) -> Response:
@@ -72,7 +72,7 @@ def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answ
         case service.SignedIn():
             return make_response(plain.opened(interaction, outcome))
         case Refused():
-            return _page(interaction, form, 200, key_failed=True)
+            return _page(interaction, form, 200, failed=plain.By.PASSKEY)
         case Throttled(seconds):
             sentence = gettext(
                 "Il y a eu trop d’essais avec une clé d’accès. Vous pouvez taper votre mot de passe tout de suite."
@@ -169,14 +169,14 @@ def _page(
     form: SignInForm,
     status: int,
     *,
-    failed: bool = False,
-    key_failed: bool = False,
+    failed: plain.By | None = None,
     wait: int = 0,
 ) -> Response:
     client = _client(interaction)
     current = manager.current() if request.method == "GET" and client else None
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
-    prefilled = plain.prefilled(interaction.request if interaction else None)
+    expected = after_activation.expected_username()
+    prefilled = plain.prefilled(interaction.request if interaction else None) or expected
     if request.method == "GET" and prefilled and not shut_out and not form.username.data:
         form.username.data = prefilled
     html = plain.render(
@@ -186,8 +186,8 @@ def _page(
         connected=current[1].short_name if current else "",
         shut_out=shut_out,
         failed=failed,
-        key_failed=key_failed,
         wait=wait,
+        has_chosen=bool(expected) and form.username.data == expected,
     )
     return make_response(html, status)
 

@@ -17,6 +17,7 @@ _FORBIDDEN = frozenset('"(),:;<>[\\]')
 class EmailFault(StrEnum):
     """Why an email is invalid; pages have a sentence for each."""
 
+    EMPTY = "empty"
     INCOMPLETE = "incomplete"
     """The `@`, the text before or after it, or the dot of the domain is missing."""
     NOT_ASCII = "not_ascii"
@@ -42,6 +43,8 @@ def parse_email(typed: str) -> str:
     if len(typed) > _MAX_TYPED:
         raise InvalidEmailError(EmailFault.TOO_LONG)
     email = typed.strip(_PASTED_AROUND)
+    if not email:
+        raise InvalidEmailError(EmailFault.EMPTY)
     if len(email) > MAX_LENGTH:
         raise InvalidEmailError(EmailFault.TOO_LONG)
     if any(c in _FORBIDDEN or c.isspace() or not c.isprintable() for c in email) or email.count("@") > 1:

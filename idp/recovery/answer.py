@@ -24,7 +24,7 @@ from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
-from idp.recovery.entrance import entrance, school_names
+from idp.recovery.entrance import ent_name, entrance, school_names
 from idp.recovery.password import may_reset
 from idp.throttle import guard, limits
 
@@ -213,6 +213,7 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, str, di
     context = {
         "person": account.short_name,
         "username": account.username,
+        "ent": ent_name(account),
         "link": f"{settings.issuer}/mot-de-passe/lien/{value}",
         "minutes": int((link.expires_at - now()).total_seconds() + 30) // 60,
         "blocked": account.password_blocked_at is not None,

@@ -13,6 +13,12 @@ def entrance(settings: Settings, account: Account) -> str:
     return url or f"{settings.issuer}/connexion"
 
 
+def ent_name(account: Account) -> str:
+    """Return the name of the ENT that serves a child's school, or an empty string."""
+    ent = audience.first_ent(account)
+    return ent.name if ent else ""
+
+
 def school_names(account: Account) -> str:
     """Return the schools of the account's children on one line: « Collège des Tilleuls, Lycée Louise-Weber »."""
     return ", ".join(school.name for school in directory.schools(account))

@@ -15,12 +15,12 @@ from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
-from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
+from idp.mail.emails import fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.recovery import rate_limits
-from idp.recovery.entrance import entrance, school_names
+from idp.recovery.entrance import ent_name, entrance, school_names
 from idp.throttle import limits
 
 USERNAME_REQUESTED = "recovery.username"
@@ -34,10 +34,9 @@ def ask(typed: str, ip: str) -> int:
     N-01). No unit of work may be open.
 
     Raises:
-        InvalidEmailError: a part of the address is missing, or there is no `@`, which depends on the typed text only.
-            Any other invalid address is accepted: it matches no account.
+        InvalidEmailError: it is no address, which depends on the typed text only.
     """
-    mailbox = _mailbox(typed)
+    mailbox = fold_email(parse_email(typed))
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, ip)
     if seconds := rate_limits.take_slots("username", *demands):
         return seconds
@@ -60,7 +59,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     mail = compose(
         "identifiant",
         recipient=recipient,
-        context={"accounts": lines, "link": link},
+        context={"accounts": lines, "link": link, "ent": ent_name(accounts[0])},
         message_id=f"{message.id}",
         settings=settings,
         other_url=link,
@@ -73,15 +72,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))
     return Outcome.DONE
-
-
-def _mailbox(typed: str) -> str:
-    try:
-        return fold_email(parse_email(typed))
-    except InvalidEmailError as fault:
-        if fault.reason is EmailFault.INCOMPLETE or "@" not in typed:
-            raise
-        return fold_email(typed)
 
 
 def _listed_accounts() -> tuple[ColumnElement[bool], ...]:

@@ -17,8 +17,7 @@ from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
 from idp.services import services
-from idp.sessions import devices, manager
-from idp.throttle import guard, limits
+from idp.sessions import bad_links, devices, manager
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -72,6 +71,7 @@ def link(token: str) -> Response:
     Two parents may share the mailbox, so the page says by initials whose password it is. The identifier is in a hidden
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
+    bad_links.refuse_incomplete(token)
     if request.method != "POST":
         reset_link = passwords.look_up(token)
         account = reset_link.account
@@ -132,9 +132,7 @@ def _closed(token: str, state: LinkState) -> Response:
     interaction = _interaction()
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
-    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    bad_links.count()
     return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
 
 

@@ -43,8 +43,18 @@ class Browser:
     user_agent: str
 
 
-def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None, acr: str = PASSWORD) -> str:
+def open_session(
+    account: Account,
+    amr: list[str],
+    browser: Browser,
+    *,
+    former: str | None,
+    acr: str = PASSWORD,
+    auth_time: datetime | None = None,
+) -> str:
     """Add a session for `account` to the caller's transaction; return the cookie's value.
+
+    `auth_time` is when the password was typed, if not just now.
 
     `former` is the value of the cookie that the browser sent. If that session is another person's, it ends here, so
     that no two people share a browser's session (security rows A-17, I-17). If it is the same person's, it continues
@@ -53,7 +63,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     left = _resumable(former, account) if former else None
     if left is None:
         sid = _end_former(former, account.id) if former else None
-        cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid)
+        cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid, auth_time=auth_time)
         db.session.add_all(row.as_object() for row in rows)
         return cookie
     expires_at = now() + services().settings.lifetime("session_absolute")
@@ -63,14 +73,20 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
 
 
 def new_session(
-    account: Account | AccountState, amr: list[str], browser: Browser, *, acr: str, sid: str | None = None
+    account: Account | AccountState,
+    amr: list[str],
+    browser: Browser,
+    *,
+    acr: str,
+    sid: str | None = None,
+    auth_time: datetime | None = None,
 ) -> tuple[str, list[NewRow]]:
     """Return the cookie's value of a new session, and its rows: the session and its entry of the journal.
 
     `sid` is that of the browser's former session, if its clients shall recognise the browser.
     """
     known_as = sid or opaque.new_value()
-    cookie, row = _new_row(account, sid=known_as, amr=amr, acr=acr, browser=browser)
+    cookie, row = _new_row(account, sid=known_as, amr=amr, acr=acr, browser=browser, auth_time=auth_time)
     return cookie, [row, _sign_in_entry(account.id, known_as, amr, browser)]
 
 
@@ -149,6 +165,7 @@ def _new_row(
     acr: str,
     browser: Browser,
     resumed: Session | None = None,
+    auth_time: datetime | None = None,
 ) -> tuple[str, NewRow]:
     value, moment = opaque.new_value(), now()
     lifetime = services().settings.lifetime("session_absolute")
@@ -157,7 +174,7 @@ def _new_row(
         "sid": sid,
         "account_id": account.id,
         "generation": account.generation,
-        "auth_time": moment,
+        "auth_time": auth_time or moment,
         "amr": amr,
         "acr": acr,
         "created_at": resumed.created_at if resumed else moment,

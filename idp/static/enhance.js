@@ -67,7 +67,7 @@
       clearTimeout(t);
       t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
     };
-    [p, q].forEach(function (f) { f.addEventListener('input', run); });
+    [p, q].filter(Boolean).forEach(function (f) { f.addEventListener('input', run); });
     if (p.value) run();                             /* filled again by the browser */
   });
 
@@ -115,6 +115,30 @@
     f.addEventListener('input', function () { clearTimeout(typing); typing = setTimeout(look, 400); });
     if (f.value) look();
     b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
+  });
+
+  /* the waiting page leads on when the link was opened elsewhere: it asks ever more rarely, and for half an hour at most */
+  all('[data-poll]').forEach(function (f) {
+    var pause = 3, end = Date.now() + 18e5, t;
+    var ask = function () {
+      clearTimeout(t);
+      if (Date.now() > end) return;
+      if (d.hidden) return;                         /* it asks again when the person comes back */
+      fetch(f.dataset.poll, { credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
+        if (answer.status >= 400 && answer.status < 500) end = 0;        /* the activation is over */
+        return answer.ok ? answer.json() : {};
+      }).then(function (state) {
+        if (!end) return;
+        if (!state.confirmed) return later();
+        end = 0;
+        d.querySelector('[data-news]').hidden = false;
+        location.replace(location.href);
+      }).catch(later);
+    };
+    var later = function () { t = setTimeout(ask, 1000 * pause); pause = Math.min(60, pause * 1.4); };
+    f.addEventListener('submit', function () { end = 0; });          /* the answer to the code must arrive */
+    d.addEventListener('visibilitychange', ask);
+    later();
   });
 
   /* a second tap on a slow network sends nothing twice; a page found again by the back button sends */

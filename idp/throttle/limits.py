@@ -130,6 +130,13 @@ REMINDER = Budget("reminder", (Window(1, timedelta(days=7)),))
 """Reminders that a school asks for, for each account: one mail a week."""
 BAD_LINK_IP = Budget("bad_link_ip", (Window(30, _HOUR),), by_network=True)
 """Invalid links, for each IP."""
+EMAIL_CODE = Budget("email_code", (Window(5, timedelta(days=8)),))
+"""Wrong codes of one mail, by the link beside the code. The window is longer than `IDP_EMAIL_LINK_LIFETIME` may be: the
+mail's code is refused for good, and a new mail has a new one."""
+EMAIL_CODE_ACCOUNT = Budget("email_code_account", (Window(20, _DAY),))
+"""The same for each account, whatever the number of mails."""
+EMAIL_CODE_IP = Budget("email_code_ip", (Window(60, _HOUR),), by_network=True)
+"""The same from one IP, for any account."""
 CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
 FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
@@ -193,6 +200,9 @@ TABLE: tuple[Limit, ...] = (
     RESEND_LINK_IP,
     REMINDER,
     BAD_LINK_IP,
+    EMAIL_CODE,
+    EMAIL_CODE_ACCOUNT,
+    EMAIL_CODE_IP,
     CORRECT_EMAIL,
     FORGOTTEN_PASSWORD_ACCOUNT,
     FORGOTTEN_PASSWORD_MAILBOX,

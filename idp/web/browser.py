@@ -17,6 +17,7 @@ from idp.services import services
 from idp.web.http import AnyResponse, Request, current_request
 
 _MAX_ANSWERED = 12
+_MAX_ACTIVATED = 2
 _TOKEN = "csrf_token"  # noqa: S105 - the name of the field
 _PARTS = 4
 """The cookie is written again after this part of its lifetime, so that the browser keeps it while in use."""
@@ -137,8 +138,33 @@ def was_answered(name: str) -> bool:
 
 
 def _answered() -> list[str]:
-    names = _cookie().content.get("d")
+    return _texts("d")
+
+
+def _texts(key: str) -> list[str]:
+    names = _cookie().content.get(key)
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def note_activation(account: str, interaction: str) -> None:
+    """Store in the browser cookie that the account with this id was activated here. The last two are kept."""
+    others = [pair for pair in _texts("v") if not pair.startswith(f"{account} ")]
+    _cookie().set("v", [f"{account} {interaction}", *others][:_MAX_ACTIVATED])
+
+
+def activations() -> dict[str, str]:
+    """Return the ids of the accounts that this browser activated a short time ago, each with its interaction's id."""
+    return dict(pair.split(" ", 1) for pair in _texts("v") if " " in pair)
+
+
+def note_confirmed(name: str) -> None:
+    """Store in the browser cookie that the link with the id `name` was used here."""
+    _cookie().set("l", [name])
+
+
+def confirmed_link() -> str:
+    """Return the id of the link that was used here last, or an empty string."""
+    return next(iter(_texts("l")), "")
 
 
 def form_token() -> str:

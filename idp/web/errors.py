@@ -60,6 +60,12 @@ class InteractionLostError(HTTPException):
         self.dest = dest
 
 
+class IncompleteLinkError(HTTPException):
+    """410: the link of a mail was cut or changed on its way; the text of the URL alone tells."""
+
+    code = 410
+
+
 class TooManyRequestsError(HTTPException):
     """429: a rate limit refused the request.
 
@@ -161,6 +167,10 @@ def _on_lost(error: InteractionLostError) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
+def _on_incomplete_link(_error: IncompleteLinkError) -> Response:
+    return _page("errors/lien_incomplet.html", 410)
+
+
 def form_token_refused(_error: FormTokenError) -> Response:
     """Show that the form was open for too long, and the way to open it again."""
     return _page("errors/formulaire.html", 400, retry_url=shown_page())
@@ -173,7 +183,12 @@ def _on_foreign_form(_error: ForeignFormError) -> Response:
 
 def _on_database(error: Exception) -> Response:
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
-    return _on_busy(ServiceBusyError(_BUSY_SECONDS))
+    if is_called_by_program():
+        return _on_busy(ServiceBusyError(_BUSY_SECONDS))
+    retry = {"wait": _BUSY_SECONDS, "retry_url": shown_page()}
+    response = _page("errors/panne.html", 503, reference=request_id(), at=now(), **retry)
+    response.headers["Retry-After"] = str(_BUSY_SECONDS)
+    return response
 
 
 def _on_driver(error: DBAPIError) -> Response:
@@ -203,6 +218,7 @@ def configure(app: Flask) -> None:
     app.register_error_handler(ServiceBusyError, _on_busy)
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
+    app.register_error_handler(IncompleteLinkError, _on_incomplete_link)
     app.register_error_handler(FormTokenError, form_token_refused)
     app.register_error_handler(ForeignFormError, _on_foreign_form)
     app.register_error_handler(OperationalError, _on_database)

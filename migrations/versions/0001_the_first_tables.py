@@ -106,6 +106,15 @@ def upgrade() -> None:
         batch_op.create_index('ix_import_batch_only_school_started_at', ['only_school', 'started_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_import_batch_started_at'), ['started_at'], unique=False)
 
+    op.create_table('kept_password',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('password_hash', sa.String(length=200), nullable=False),
+    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_kept_password'))
+    )
+    with op.batch_alter_table('kept_password', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_kept_password_kept_at'), ['kept_at'], unique=False)
+
     op.create_table('noted_settings',
     sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('noted_at', sa.DateTime(timezone=True), nullable=False),
@@ -951,6 +960,10 @@ def downgrade() -> None:
 
     op.drop_table('outbox')
     op.drop_table('noted_settings')
+    with op.batch_alter_table('kept_password', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_kept_password_kept_at'))
+
+    op.drop_table('kept_password')
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
         batch_op.drop_index('ix_import_batch_only_school_started_at')

@@ -1,8 +1,10 @@
 """The first ENT after an activation is that of the school that printed the letter."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -84,7 +86,7 @@ def test_a_school_that_the_child_left_since_the_letter_is_ignored(build: Build, 
     assert leads_to("ent.test") in walk(None)
 
 
-def test_the_waiting_page_of_the_first_device_leads_to_the_first_ent(
+def test_the_waiting_page_of_the_first_device_leads_into_the_ent_that_asked(
     app: Flask, browser: FlaskClient, build: Build, letter: Account
 ) -> None:
     other = build.ent("Passerelle", uais=[COLLEGE])
@@ -92,6 +94,42 @@ def test_the_waiting_page_of_the_first_device_leads_to_the_first_ent(
     waiting = activate(browser, letter, other.url(Attempt()))
     phone = app.test_client()
     submit(phone, phone.get(newest_link(build.settings, letter.id)))
-    page = follow(browser, browser.get(waiting.request.full_path))
-    assert heading(page) == "Confirmation de votre adresse mail"
-    assert leads_to("horizon.test") in page.get_data(as_text=True)
+    assert "code" in other.answer(follow(browser, browser.get(waiting.request.full_path)))
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_request_that_gets_no_answer_leads_into_the_ent_of_the_letters_school(
+    app: Flask, browser: FlaskClient, build: Build, letter: Account, *, late: bool
+) -> None:
+    """The ENT that asked has forgotten its request after 15 minutes, or may not know the person."""
+    asking = build.ent("Passerelle", uais=[COLLEGE] if late else ["0599003R"])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, letter, asking.url(Attempt()))
+        if late:
+            clock.shift(timedelta(minutes=16))
+        phone = app.test_client()
+        submit(phone, phone.get(newest_link(build.settings, letter.id)))
+        assert browser.get(waiting.request.full_path).headers["Location"] == "https://horizon.test/"
+
+
+def test_the_last_page_names_the_other_ent_and_its_children_to_a_signed_in_person_alone(
+    app: Flask, browser: FlaskClient, build: Build, letter: Account
+) -> None:
+    build.ent("Passerelle", uais=[COLLEGE])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    activate(browser, letter)
+    link = newest_link(build.settings, letter.id)
+    here = submit(browser, browser.get(link))
+    assert leads_to("horizon.test") in here.text
+    other = '<a href="https://ent.test/">Accéder à l’ENT Passerelle</a>'
+    assert other in here.text
+    assert "Malo" in here.text
+    elsewhere = build.never_activated(
+        children=[build.child("Rose"), build.child("Tom", uai=LYCEE)], letter_school_id=letter.letter_school_id
+    )
+    activate(app.test_client(), elsewhere, mail="autre@exemple.fr")
+    phone = app.test_client()
+    page = submit(phone, phone.get(newest_link(build.settings, elsewhere.id)))
+    assert other in page.text
+    assert "Rose" not in page.text

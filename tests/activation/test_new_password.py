@@ -2,12 +2,22 @@
 
 import re
 import unicodedata
+from datetime import timedelta
 from html import unescape
 
 import pytest
+import time_machine
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from idp.accounts.passwords.hasher import Hasher
+from idp.activation import kept_passwords
+from idp.activation.kept_passwords import Place
+from idp.activation.models import KeptPassword
+from idp.clock import now
+from idp.db import db
 from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in, submit
@@ -28,6 +38,7 @@ def _errors(page: TestResponse) -> list[str]:
         ("girafe wagon vandepútte", "Ce mot de passe contient votre nom ou votre prénom."),
         ("girafe wagon MALO brique", "Ce mot de passe contient le prénom de votre enfant."),
         ("girafe wagon tilleuls", "Ce mot de passe contient le nom de l’établissement."),
+        ("", "Choisissez un mot de passe de 12 caractères au moins."),
         ("girafe", "Il faut 12 caractères au moins."),
         ("motdepasse123", "Ce mot de passe est l’un des plus utilisés."),
         ("g" * 129, "Ce mot de passe dépasse 128 caractères."),
@@ -64,7 +75,7 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
 @pytest.mark.parametrize(
     ("mail", "reason"),
     [
-        ("", "Il manque une partie de l’adresse."),
+        ("", "Tapez votre adresse mail."),
         ("noemie", "Il manque une partie de l’adresse."),
         ("noemie@exemple", "Il manque une partie de l’adresse."),
         ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
@@ -81,6 +92,61 @@ def test_an_invalid_address_is_refused_with_its_reason(
     [error] = _errors(page)
     assert error.startswith(reason), error
     assert not read_state(account.id).active
+
+
+@pytest.mark.row("V-06")
+def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    main = page.text.partition("<main")[2].partition("</main>")[0]
+    before, _, second = main.partition("<noscript>")
+    assert 'name="confirmation"' not in before
+    assert 'name="confirmation"' in second.partition("</noscript>")[0]
+    assert main.index('id="nouveau-rules"') < main.index('id="nouveau"')
+    assert 'aria-describedby="nouveau-rules"' in main
+    unequal = submit(browser, page, nouveau=CHOSEN, confirmation="", mail=EMAIL)
+    assert _errors(unequal)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
+    assert heading(submit(browser, page, nouveau=CHOSEN, mail=EMAIL)) == SENT
+    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
+
+
+@pytest.mark.row("V-24")
+def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    kept = submit(browser, page, nouveau=CHOSEN, mail="noemie")
+    stored = db.session.scalars(select(KeptPassword.password_hash)).one()
+    for shown in (kept, browser.get(page.request.full_path)):
+        assert "Votre mot de passe est gardé." in shown.text
+        assert CHOSEN not in shown.text
+        assert stored not in shown.text
+    assert len(_errors(kept)) == 1
+    stranger = app.test_client()
+    other = submit(stranger, open_activation(stranger, account), mail=EMAIL)
+    assert _errors(other)[0].startswith("Choisissez un mot de passe")
+    assert heading(submit(browser, kept, mail=EMAIL)) == SENT
+    assert read_state(account.id).password == stored
+    assert db.session.scalar(select(func.count()).select_from(KeptPassword)) == 0
+    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
+
+
+@pytest.mark.row("V-24")
+def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: FlaskClient, build: Build) -> None:
+    account, other = build.never_activated(), "marteau nuage girafe wagon"
+    with time_machine.travel(now(), tick=False) as clock:
+        page = submit(browser, open_activation(browser, account), nouveau=CHOSEN, mail="noemie")
+        short = submit(browser, page, nouveau="court", mail=EMAIL)
+        assert "Votre mot de passe est gardé." in short.text
+        assert '<details class="more" open>' in short.text
+        page = submit(browser, page, nouveau=other, mail="rien")
+        stored = db.session.scalars(select(KeptPassword.password_hash)).one()
+        settings = build.settings
+        assert kept_passwords.find(settings, Place(db.session.scalars(select(KeptPassword.digest)).one())) == stored
+        clock.shift(timedelta(minutes=30))
+        assert kept_passwords.find(settings, Place(db.session.scalars(select(KeptPassword.digest)).one())) is None
+    assert Hasher(settings).verify(stored, other, "activation")
 
 
 @pytest.mark.row("I-15")

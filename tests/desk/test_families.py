@@ -11,7 +11,8 @@ from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit.desk_events import PupilRead
-from idp.audit.events import AccountChanged, AccountRead, EmailLinkSent
+from idp.audit.email_events import EmailLinkSent
+from idp.audit.events import AccountChanged, AccountRead
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work

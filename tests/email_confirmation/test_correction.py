@@ -153,16 +153,19 @@ def test_the_browser_history_is_refused_after_the_activation_expires(browser: Fl
             assert heading(browser.get(place)) == LOST
 
 
-def test_browser_history_shows_no_name_and_no_form_after_the_confirmation(
+def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()
     waiting = activate(browser, account, ent.url(Attempt()))
     phone = app.test_client()
     submit(phone, phone.get(newest_link(build.settings, account.id)))
+    assert "code" in ent.answer(follow(browser, browser.get(_correction(waiting))))
+    submit(browser, browser.get("/logout"))
     for place in (waiting.request.full_path, _correction(waiting)):
         page = browser.get(place)
         assert heading(page) == _CONFIRMED
         assert not any(word in page.text for word in (EMAIL, account.username, "Noémie", 'name="mail"'))
-    submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")
+        assert "Vous êtes connecté" not in page.text
+    assert read_state(account.id).sessions == 1
     assert read_state(account.id).email == EMAIL

@@ -8,7 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts.models import Account
+from idp.accounts import one_time_links
+from idp.accounts.models import Account, OneTimeLink
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
@@ -35,11 +36,13 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     assert mail["From"].addresses[0].addr_spec == "ne-pas-repondre@exemple.fr"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html = text_of(mail), html_of(mail)
-    assert "Bonjour Mme LEROY-VANDEPUTTE," in text
+    assert "Bonjour Noémie L.," in text
+    code = one_time_links.code(build.settings, db.session.scalars(select(OneTimeLink)).one())
     for part in (text, html):
-        assert "Le lien est valable 24 heures, sur n’importe quel appareil." in part
+        assert f"{code}" in part
+        assert "24 heures" in part.replace("\xa0", " ")
         assert "ne demande jamais votre mot de passe" in part
-        assert account.username not in part
+        assert f"le mot de passe du compte {account.username}." in part, "as in the mail of a new password"
         assert "Malo" not in part
         assert "<img" not in part
     assert html.count("<a href=") == 2, "the button, and the address in full"

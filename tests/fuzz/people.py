@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
 from tests.activation.steps import CHOSEN, open_activation
 from tests.builders import PASSWORD, PROVISIONAL
@@ -113,6 +114,15 @@ def _waiting_page(path: str) -> Make:
 def _resend(world: World, _draw: random.Random) -> Shot:
     browser = world.signed_in(world.unconfirmed())
     return filled(browser.get("/adresse/confirmation"), browser, {}, right=(303, "/adresse/confirmation"))
+
+
+def _take_code(world: World, _draw: random.Random) -> Shot:
+    account = world.unconfirmed()
+    browser = world.signed_in(account)
+    page = submit(browser, browser.get("/adresse/confirmation"))  # sends the mail
+    link = one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account.id)
+    code = one_time_links.code(world.build.settings, link) if link else None
+    return filled(page, browser, {"code": str(code)}, right=(303, ""))
 
 
 def _correct(world: World, _draw: random.Random) -> Shot:
@@ -262,6 +272,7 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /.well-known/change-password": (_change_password,),
     "GET /.well-known/security.txt": (_security_txt,),
     "POST /profil": (_profile,),
+    "GET /mon-ent": (_public("/mon-ent"),),
     "GET /profil/ailleurs": (_elsewhere,),
     "POST /connexion": (_sign_in, sign_in_by_key),
     "GET /activation": (_activation_page("/activation"),),
@@ -269,7 +280,8 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /activation/non-representant": (_activation_page("/activation/non-representant"),),
     "POST /activation/non-representant": (_not_guardian,),
     "GET /adresse/confirmation": (_waiting_page("/adresse/confirmation"),),
-    "POST /adresse/confirmation": (_resend,),
+    "POST /adresse/confirmation": (_resend, _take_code),
+    "GET /adresse/confirmation/etat": (_waiting_page("/adresse/confirmation/etat"),),
     "GET /adresse/modifier": (_waiting_page("/adresse/modifier"),),
     "POST /adresse/modifier": (_correct,),
     "GET /adresse/lien/<token>": (_link(_CONFIRM, _CHANGE),),

@@ -34,8 +34,8 @@ def test_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: s
 @each_row(
     ("typed", "reason"),
     [
-        ("", "incomplete"),
-        ("   ", "incomplete"),
+        ("", "empty"),
+        ("   ", "empty"),
         ("marie", "incomplete"),
         ("marie@", "incomplete"),
         ("@orange.fr", "incomplete"),

@@ -47,8 +47,14 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
-    "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
-    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
+    "confirmation": {
+        "hours": 24,
+        "schools": "Collège des Tilleuls",
+        "ent": "Passerelle",
+        "username": "n.oneill4821",
+        "code": "482913",
+    },
+    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls", "ent": "Passerelle"},
     "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": _AT},
     "adresse_change": {
         "hours": 72,
@@ -78,11 +84,18 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
     },
     "identifiant": {
+        "ent": "Passerelle",
         "accounts": [
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
-        ]
+        ],
     },
-    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False, "breached": False},
+    "mot_de_passe": {
+        "username": "n.oneill4821",
+        "ent": "Passerelle",
+        "minutes": 30,
+        "blocked": False,
+        "breached": False,
+    },
     "mot_de_passe_courrier": {"username": "n.oneill4821", "schools": "Collège des Tilleuls", "blocked": False},
     "activation_autre": {"hours": 72, "schools": SCHOOLS},
     "signalements": {
@@ -188,6 +201,7 @@ def test_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> 
     assert all(link in text.splitlines() for link in links), "alone on its line, nothing wrapped around it"
     assert set(re.findall(r"""(?:https?:)?//[^\s"'<]+""", html)) == set(links)
     assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(", html)
+    assert "@media (prefers-color-scheme: dark)" in html
     lifetime = LIFETIMES.get(name, "")
     assert lifetime in text.replace("24 heures", "24\u00a0heures")
     assert lifetime in html.replace("24 heures", "24\u00a0heures")

@@ -23,12 +23,13 @@ def entrance(build: Build, **registered: str) -> str:
     return client.entrance(build.settings.issuer)
 
 
-def test_the_initiated_login_has_the_issuer_and_the_target(build: Build) -> None:
+def test_the_initiated_login_has_the_issuer_the_profile_and_the_target(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
     assert base == BEGIN
     assert parse_qsl(query, strict_parsing=True) == [
         ("iss", build.settings.issuer),
+        ("login_hint", "profil:parent"),
         ("target_link_uri", f"{HOME}?a=b&c=d"),
     ]
 
@@ -40,14 +41,15 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
     assert parse_qs(urlsplit(url).query, strict_parsing=True) == {
         "idp": ["edu&co"],
         "iss": [build.settings.issuer],
+        "login_hint": ["profil:parent"],
         "target_link_uri": [HOME],
     }
 
 
-def test_without_a_home_the_initiated_login_has_the_issuer_only(build: Build) -> None:
+def test_without_a_home_the_initiated_login_has_no_target(build: Build) -> None:
     """OpenID Connect Core 1.0, 4."""
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
-    assert parse_qsl(query) == [("iss", build.settings.issuer)]
+    assert parse_qsl(query) == [("iss", build.settings.issuer), ("login_hint", "profil:parent")]
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
@@ -69,7 +71,7 @@ def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin
     client = registry.find(build.ent(initiate_login_uri=begin, home_uri=HOME).client_id)
     assert client
     issuer = build.settings.issuer
-    assert client.entrance_of_parents(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
+    assert client.short_entrance(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
     assert profiles.from_hint("profil:parent") == profiles.PARENT
 
 
@@ -98,5 +100,6 @@ def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})
     assert heading(page) == "Vous êtes déconnecté"
-    expected_url = home or f"{BEGIN}?{urlencode({'iss': build.settings.issuer})}"
+    parameters = {"iss": build.settings.issuer, "login_hint": "profil:parent"}
+    expected_url = home or f"{BEGIN}?{urlencode(parameters)}"
     assert f'href="{expected_url}">Revenir à' in unescape(page.get_data(as_text=True))

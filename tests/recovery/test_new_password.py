@@ -67,7 +67,9 @@ def _way_on(page: TestResponse) -> list[tuple[str, str]]:
 
 
 def _told(build: Build) -> str:
-    return urlencode({"iss": build.settings.issuer, "target_link_uri": "https://ent.test/"})
+    return urlencode(
+        {"iss": build.settings.issuer, "login_hint": "profil:parent", "target_link_uri": "https://ent.test/"}
+    )
 
 
 @pytest.mark.parametrize("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
@@ -162,7 +164,7 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
         ("Malo et ses grands vélos", None, "Ce mot de passe contient le prénom de votre enfant"),
         (CHOSEN, OTHER, "Les deux mots de passe ne sont pas les mêmes"),
         (CHOSEN, "", "Les deux mots de passe ne sont pas les mêmes"),
-        ("", None, "Il faut 12 caractères au moins"),
+        ("", None, "Choisissez un mot de passe de 12 caractères au moins."),
     ],
 )
 def test_a_refused_password_leaves_the_link_valid(

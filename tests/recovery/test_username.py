@@ -30,8 +30,7 @@ def _mailboxes(build: Build) -> dict[str, str]:
     survivor = build.active(email="reste@exemple.fr")
     build.active(email="fondue@exemple.fr", merged_into_id=survivor.id)
     typed = ("connue", "inconnue", "attente", "ecole", "fermee", "partagee", "fondue")
-    malformed = {"two": "a@exemple.fr, b@exemple.fr", "accent": "noémie@exemple.fr", "long": "x" * 300 + "@exemple.fr"}
-    return {name: f"{name}@exemple.fr" for name in typed} | malformed
+    return {name: f"{name}@exemple.fr" for name in typed}
 
 
 def _shown(answer: TestResponse) -> tuple[int, list[tuple[str, str]]]:
@@ -66,16 +65,19 @@ def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) ->
     with post_office(app) as office:
         mails = office.deliver()
     assert sorted(str(mail["To"]) for mail in mails) == ["connue@exemple.fr", "partagee@exemple.fr"]
-    assert sorted(message.outcome for message in outbox("recovery.username")) == ["dropped"] * 8 + ["sent"] * 2
+    assert sorted(message.outcome for message in outbox("recovery.username")) == ["dropped"] * 5 + ["sent"] * 2
     counts = sorted(entry.details["count"] for entry in journal("recovery.username"))
-    assert counts == [0] * 8 + [1, 3]
+    assert counts == [0] * 5 + [1, 3]
     assert all(entry.ip.startswith("203.0.113.") for entry in journal("recovery.username"))
     assert all(entry.account_id is None for entry in journal("recovery.username"))
 
 
 @pytest.mark.row("F-01")
-@pytest.mark.parametrize("typed", ["pas une adresse", "n.leroy4821 (moi)", "x" * 300])
-def test_text_without_at_sign_is_refused(browser: FlaskClient, typed: str) -> None:
+@pytest.mark.parametrize(
+    "typed",
+    ["pas une adresse", "n.leroy4821 (moi)", "x" * 300, "a@exemple.fr, b@exemple.fr", "noémie@exemple.fr"],
+)
+def test_a_text_that_is_no_address_is_refused_as_in_every_form(browser: FlaskClient, typed: str) -> None:
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
     assert 'aria-invalid="true"' in page.text
@@ -88,7 +90,7 @@ def test_incomplete_address_is_reported_and_kept(browser: FlaskClient, build: Bu
     build.active(email="noemie@exemple.fr")
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
-    assert "Il manque une partie de l’adresse." in page.text
+    assert ("Il manque une partie de l’adresse." if typed else "Tapez votre adresse mail.") in page.text
     assert f'value="{typed}"' in page.text or not typed
     assert outbox("recovery.username") == []
     assert heading(submit(browser, page, mail="noemie@exemple.fr")) == LOOK, "a slip of the finger takes no slot"

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.stories.browser import follow, look
+from tests.stories.browser import follow, look, new_page
 from tests.stories.site import Site
 
 NEW_PASSWORD = "tasse vélo nuage citron"
@@ -36,7 +36,8 @@ def active(page: Page, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Activez votre compte")
     look(page)
     page.get_by_label("Nouveau mot de passe").fill(mot_de_passe)
-    page.get_by_label("Confirmez le mot de passe").fill(mot_de_passe)
+    if (seconde := page.get_by_label("Confirmez le mot de passe")).count():  # sans JavaScript seulement
+        seconde.fill(mot_de_passe)
     page.get_by_label("Adresse mail").fill(adresse)
     follow(page.get_by_role("button", name="Valider"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
@@ -60,6 +61,12 @@ def confirme(page: Page, lien: str) -> None:
     look(page)
 
 
+def tape_le_code(page: Page, code: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
+    page.get_by_label("Code reçu par mail").fill(code)
+    follow(page.get_by_role("button", name="Continuer"))
+
+
 def accepte_la_charte(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
     look(page)
@@ -81,13 +88,21 @@ def titre(page: Page, attendu: str | re.Pattern[str]) -> None:
 
 
 def a_un_compte(page: Page, site: Site, identifiant: str, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> str:
-    """Va du courrier, trouvé par le début de l'identifiant, au compte activé ; rend l'identifiant entier."""
+    """Va du courrier, trouvé par le début de l'identifiant, au compte activé ; rend l'identifiant entier.
+
+    Le lien est ouvert ailleurs, et la page d'attente est fermée : personne n'est connecté ici.
+    """
     deja = len(site.mails(adresse))
     courrier = site.letter(identifiant)
     page.goto(f"{site.settings.issuer}/connexion")
     se_connecte(page, courrier.username, courrier.provisional_password)
     active(page, adresse, mot_de_passe)
-    confirme(page, lien_du_mail(site, adresse, deja + 1))
+    lien = lien_du_mail(site, adresse, deja + 1)
+    page.goto("about:blank")
+    navigateur = page.context.browser
+    assert navigateur is not None
+    with new_page(navigateur) as ailleurs:
+        confirme(ailleurs, lien)
     return courrier.username
 
 

@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 
 from tests.stories.browser import follow, look
 from tests.stories.gestes import (
-    NEW_PASSWORD,
     accepte_la_charte,
     active,
     choisit_parent,
@@ -17,15 +16,18 @@ from tests.stories.gestes import (
     lien_du_mail,
     ouvre_la_connexion,
     se_connecte,
+    tape_le_code,
 )
+from tests.stories.parcours import Parcours, code_du_mail
 from tests.stories.site import Site
 
 EMAIL = "noemie.leroy@exemple.fr"
 
 
 @pytest.mark.both_databases
-def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site) -> None:
-    courrier = site.letter("n.leroy")
+def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page, site: Site) -> None:
+    """Huit pages depuis l'accueil de l'ENT, quatre champs et le code, un seul mail ; rien à taper deux fois."""
+    courrier, parcours = site.letter("n.leroy"), Parcours(phone)
     ouvre_la_connexion(phone, site)
     assert urlsplit(phone.url).netloc == urlsplit(site.settings.issuer).netloc
     choisit_parent(phone)
@@ -33,15 +35,22 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site)
     se_connecte(phone, f"  {courrier.username.upper()} ", courrier.provisional_password.lower().replace("-", " "))
     expect(phone.get_by_text("Mme Noémie LEROY-VANDEPUTTE")).to_be_visible()
     expect(phone.get_by_text("Malo")).to_be_visible()
+    bouton = phone.get_by_role("button", name="Valider").bounding_box()
+    assert bouton is not None
+    assert bouton["y"] < 740, "« Valider » est sur le premier écran"
+    expect(phone.get_by_label("Confirmez le mot de passe")).to_have_count(0)
     active(phone, EMAIL)
     look(phone)
     expect(phone.get_by_text(EMAIL)).to_be_visible()
-    confirme(phone, lien_du_mail(site, EMAIL))
-    follow(phone.get_by_role("link", name="Accéder à l’ENT"))  # l’ENT relance la connexion de lui-même
-    se_connecte(phone, courrier.username, NEW_PASSWORD)  # le profil est retenu
+    tape_le_code(phone, code_du_mail(site, EMAIL))
     accepte_la_charte(phone)
     donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
+    assert len(parcours.pages) <= 8, parcours.pages
+    assert [champ.rpartition(" ")[2] for champ in parcours.champs] == [
+        *("identifiant", "mot-de-passe", "nouveau", "mail", "code")
+    ], parcours.champs
+    assert len(site.mails()) == 1
     look(phone)
     expect(phone.get_by_text("Collège des Tilleuls")).to_be_visible()
     phone.get_by_text("Détails techniques").click()
@@ -60,6 +69,23 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Connexion")
 
 
+def test_le_lien_du_mail_dans_le_meme_navigateur(phone: Page, site: Site) -> None:
+    """Depuis l'adresse qui ouvre la connexion de l'ENT : huit pages, quatre champs, un mail."""
+    courrier, parcours = site.letter("n.leroy"), Parcours(phone)
+    phone.goto(f"{site.ents[0].url}/login?login_hint=profil:parent")
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    active(phone, EMAIL)
+    confirme(phone, lien_du_mail(site, EMAIL))
+    expect(phone.get_by_text("Vous êtes connecté")).to_be_visible()
+    follow(phone.get_by_role("link", name="Accéder à l’ENT"))
+    accepte_la_charte(phone)
+    donne_son_adresse(phone, EMAIL)
+    expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue Noémie")
+    assert len(parcours.pages) <= 8, parcours.pages
+    assert len(parcours.champs) <= 4, parcours.champs
+    assert len(site.mails()) == 1
+
+
 def test_le_lien_est_ouvert_sur_un_autre_appareil(phone: Page, other_device: Page, site: Site) -> None:
     courrier = site.letter("k.leroy")
     ouvre_la_connexion(phone, site)
@@ -67,12 +93,12 @@ def test_le_lien_est_ouvert_sur_un_autre_appareil(phone: Page, other_device: Pag
     se_connecte(phone, courrier.username, courrier.provisional_password)
     active(phone, "karim.leroy@exemple.fr")
     confirme(other_device, lien_du_mail(site, "karim.leroy@exemple.fr"))
-    # le lien seul ne connecte personne
-    other_device.goto(f"{site.settings.issuer}/mon-compte")
+    # le téléphone, resté sur la page d'attente, l'apprend de lui-même et entre dans l'ENT
+    accepte_la_charte(phone)
+    # ailleurs, le lien seul ne connecte personne : l'identifiant est écrit, le mot de passe est à taper
+    follow(other_device.get_by_role("link", name="Accéder à l’ENT"))
     expect(other_device.get_by_role("heading", level=1)).to_have_text("Connexion")
-    # le téléphone, resté sur la page d'attente, apprend que c'est fait
-    phone.reload()
-    expect(phone.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
+    look(other_device)
 
 
 def test_un_second_ent_ne_redemande_pas_le_mot_de_passe_mais_sa_charte(phone: Page, site: Site) -> None:
@@ -81,9 +107,7 @@ def test_un_second_ent_ne_redemande_pas_le_mot_de_passe_mais_sa_charte(phone: Pa
     choisit_parent(phone)
     se_connecte(phone, courrier.username, courrier.provisional_password)
     active(phone, "samia@exemple.fr")
-    confirme(phone, lien_du_mail(site, "samia@exemple.fr"))
-    ouvre_la_connexion(phone, site)
-    se_connecte(phone, courrier.username, NEW_PASSWORD)
+    tape_le_code(phone, code_du_mail(site, "samia@exemple.fr"))
     accepte_la_charte(phone)
     donne_son_adresse(phone, "samia@exemple.fr")
     expect(phone.get_by_text(site.ents[0].schools[0].name).first).to_be_visible()

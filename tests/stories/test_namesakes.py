@@ -62,7 +62,6 @@ def entre_dans_l_ent(page: Page, site: Site, courrier: Letter, adresse: str, mot
     active(page, adresse, mot_de_passe)
     confirme(page, lien_du_mail(site, adresse))
     follow(page.get_by_role("link", name="Accéder à l’ENT"))
-    se_connecte(page, courrier.username, mot_de_passe)
     accepte_la_charte(page)
     donne_son_adresse(page, adresse)
     titre(page, "Bienvenue Marie MARTIN")

@@ -9,7 +9,6 @@ from tests.stories.gestes import (
     OTHER_PASSWORD,
     a_un_compte,
     accepte_la_charte,
-    choisit_parent,
     entre_dans_son_compte,
     lien_du_mail,
     se_connecte,
@@ -80,8 +79,7 @@ def test_un_antivirus_ouvre_le_lien_avant_le_parent(phone: Page, site: Site) -> 
     phone.goto(lien)
     expect(phone.get_by_label("Nouveau mot de passe")).to_have_count(0)
     titre(phone, "Ce lien a déjà servi")
-    follow(phone.get_by_role("link", name="Accéder à l’ENT"))
-    choisit_parent(phone)
+    follow(phone.get_by_role("link", name="Accéder à l’ENT"))  # qui connaît déjà le profil
     se_connecte(phone, claire, OTHER_PASSWORD)
     accepte_la_charte(phone)
     phone.goto(f"{site.settings.issuer}/")

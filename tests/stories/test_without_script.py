@@ -10,13 +10,14 @@ from tests.stories.gestes import (
     accepte_la_charte,
     active,
     choisit_parent,
-    confirme,
     donne_son_adresse,
     lien_du_mail,
     ouvre_la_connexion,
     se_connecte,
+    tape_le_code,
     titre,
 )
+from tests.stories.parcours import code_du_mail
 from tests.stories.site import Site
 
 EMAIL = "samia.haddad@exemple.fr"
@@ -31,9 +32,7 @@ def test_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, 
         choisit_parent(phone)
         se_connecte(phone, courrier.username, courrier.provisional_password)
         active(phone, EMAIL)
-        confirme(phone, lien_du_mail(site, EMAIL))
-        follow(phone.get_by_role("link", name="Accéder à l’ENT"))
-        se_connecte(phone, courrier.username, NEW_PASSWORD)
+        tape_le_code(phone, code_du_mail(site, EMAIL))
         accepte_la_charte(phone)
         donne_son_adresse(phone, EMAIL)
         titre(phone, "Bienvenue Samia HADDAD")

@@ -74,7 +74,7 @@ def test_a_log_line_never_contains_the_path(browser: FlaskClient, lines: Lines) 
     for path in ("/adresse/lien/JETON-SECRET", "/JETON-SECRET", "/connexion?demande=JETON-SECRET"):
         browser.get(path)
     shown = lines()
-    assert [line["endpoint"] for line in shown] == ["email_confirmation.link", None, "login.sign_in"]
+    assert [line["endpoint"] for line in shown] == ["email_link.link", None, "login.sign_in"]
     assert "JETON" not in str(shown)
 
 

@@ -11,13 +11,14 @@ from werkzeug.test import TestResponse
 
 from idp.clock import now
 from tests.activation.steps import open_activation
-from tests.builders import Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.pages import follow, heading
 from tests.protocol.flow import one_database
 from tests.relying_party import Attempt, RelyingParty
 
 pytestmark = one_database
 _LOST = "Reprenons depuis l’ENT"
+_LIST = ("/mon-ent", "Trouver mon ENT")
 
 
 def _way_back(page: TestResponse) -> list[tuple[str, str]]:
@@ -45,18 +46,20 @@ def test_an_address_that_was_changed_names_no_ent(browser: FlaskClient, ent: Rel
     url = browser.get(ent.url(Attempt())).headers["Location"]
     head, _, signature = url.partition("demande=")[2].rpartition(".")
     for bent in ("x", f"{head}.{signature[::-1]}", f"{head[:-2]}.{signature}", f".{head}.{signature}", head):
-        assert _way_back(browser.get("/connexion", query_string={"demande": bent})) == []
+        assert _way_back(browser.get("/connexion", query_string={"demande": bent})) == [_LIST]
 
 
-def test_page_shows_no_button_for_an_ent_without_an_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_page_leads_to_the_list_instead_of_an_ent_without_an_address(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
     url = browser.get(build.ent(home_uri="").url(Attempt())).headers["Location"]
-    assert _way_back(app.test_client().get(url)) == []
+    assert _way_back(app.test_client().get(url)) == [_LIST]
 
 
 @pytest.mark.parametrize("place", ["/activation", "/adresse/confirmation", "/adresse/modifier"])
 def test_step_opened_by_itself_leads_to_the_sign_in(browser: FlaskClient, place: str) -> None:
     page = browser.get(place)
-    assert _way_back(page) == []
+    assert _way_back(page) == [_LIST]
     assert '<a class="btn alt" href="/connexion">Se connecter</a>' in page.text
 
 
@@ -72,3 +75,16 @@ def test_a_waiting_page_of_another_browser_leads_back_to_the_ent(browser: FlaskC
     url = open_activation(browser, build.never_activated(), build.ent().url(Attempt())).request.full_path
     waiting = url.replace("/activation?", "/adresse/confirmation?")
     assert _way_back(follow(browser, browser.get(waiting))) == [("https://ent.test/", "Revenir à l’ENT Passerelle")]
+
+
+def test_the_list_names_each_ent_that_has_an_address_with_its_schools(browser: FlaskClient, build: Build) -> None:
+    assert "Accéder à" not in browser.get("/mon-ent").text
+    build.child(), build.child("Inès", uai=LYCEE)
+    build.ent("Passerelle", uais=[COLLEGE])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE], home_uri="")
+    page = browser.get("/mon-ent")
+    assert re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text) == [
+        ("https://ent.test/", "Accéder à l’ENT Passerelle")
+    ]
+    assert "Collège des Tilleuls" in page.text
+    assert "Lycée Louise-Weber" not in page.text

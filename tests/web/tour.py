@@ -61,6 +61,7 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
         "mot-de-passe-oublie",
         "mot-de-passe-oublie/envoye",
         "mot-de-passe/change",
+        "mon-ent",
         "mentions-legales",
         "donnees-personnelles",
         "accessibilite",
@@ -74,6 +75,7 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "too long", browser.post("/connexion", data={"identifiant": "x" * 70_000})
     yield "address too long", browser.get("/connexion?x=" + "x" * 17_000)
     yield "lost", browser.get("/activation")
+    yield "link cut", browser.get("/adresse/lien/abc")
     for place in ("adresse/lien", "adresse/contestation", "adresse/signalement", "mot-de-passe/lien"):
         yield f"dead link of {place}", browser.get(f"/{place}/" + "A" * 43)
 

@@ -34,6 +34,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 class FaultCode(enum.StrEnum):
     """The reason why a password is refused, for forms and tests."""
 
+    EMPTY = "empty"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     IDENTIFIER = "identifier"
@@ -88,6 +89,10 @@ def check_password(
     Raises:
         HasherBusyError: from `person.is_provisional`, if its hash could not be computed in time.
     """
+    if not password:
+        return [
+            Fault(FaultCode.EMPTY, _("Choisissez un mot de passe de %(count)s caractères au moins.", count=min_length))
+        ]
     if len(password) > MAX_PASSWORD_LENGTH:
         message = lazy_ngettext(
             "Ce mot de passe dépasse %(num)s caractère. Prenez-en un plus court.",

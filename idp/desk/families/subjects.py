@@ -49,6 +49,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("activation.completed", ""): _l("Mot de passe choisi avec le courrier"),
     ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
     ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
+    ("email.code_spent", ""): _l("Code du mail tapé faux cinq fois : il ne sert plus"),
     ("email.confirmed", ""): _l("Adresse mail confirmée"),
     ("email.change_asked", ""): _l("Changement d’adresse mail demandé"),
     ("email.change_cancelled", ""): _l("Changement d’adresse mail annulé"),

@@ -58,8 +58,9 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (
         _l("Mots de passe, clés d’accès et adresses mail"),
         (
-            "email.change_asked", "email.change_cancelled", "email.change_contested", "email.confirmed",
-            "email.link_sent", "passkey.changed", "password.breached", "password.changed", "password.reset",
+            "email.change_asked", "email.change_cancelled", "email.change_contested", "email.code_spent",
+            "email.confirmed", "email.link_sent", "passkey.changed", "password.breached", "password.changed",
+            "password.reset",
             "recovery.password", "recovery.throttled", "recovery.username", "recovery.username_told",
         ),
     ),
@@ -99,7 +100,7 @@ _NEVER_BY_STAFF = frozenset(
         "account.inactivity_warned", "account.purged", "activation.completed", "activation.opened",
         "activation.reported", "charter.accepted", "charter.refused", "client.changed_itself", "code.issued",
         "code.reused", "desk.alert", "email.change_asked", "email.change_cancelled", "email.change_contested",
-        "email.confirmed", "failures.alarm", "key.changed", "letter.link_doubted",
+        "email.code_spent", "email.confirmed", "failures.alarm", "key.changed", "letter.link_doubted",
         "letter.linked", "password.breached", "password.changed", "password.list_loaded", "password.reset",
         "proxy.ignored", "reauthenticated", "recovery.password", "recovery.throttled", "recovery.username",
         "recovery.username_told", "refresh.reused", "settings.changed", "sign_in", "sign_out",

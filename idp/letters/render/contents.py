@@ -37,7 +37,7 @@ def compose(
         expires_at: when the secret expires.
     """
     different = {ent.home_uri: ent for ent in (ents[school.id], *ents.values())}
-    own, *others = (LetterEnt(url, ent.entrance_of_parents(settings.issuer)) for url, ent in different.items())
+    own, *others = (LetterEnt(url, ent.short_entrance(settings.issuer)) for url, ent in different.items())
     homes = {key: ent.home_uri for key, ent in ents.items()}
     return replace(
         _to(settings, account, school, secret, expires_at),

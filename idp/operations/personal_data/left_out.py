@@ -17,6 +17,7 @@ TABLES: Mapping[str, str] = {
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",
+    "kept_password": "hashes of passwords before the activation, under digests that name nobody; gone within a day",
     "staff_account": "people of the desk, who are no parents",
     "staff_role": "people of the desk",
     "staff_credential": "people of the desk",

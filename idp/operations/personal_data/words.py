@@ -44,6 +44,7 @@ EVENTS: Mapping[str, Any] = {
     "email.change_asked": _l("changement d’adresse mail demandé"),
     "email.change_cancelled": _l("changement d’adresse mail annulé"),
     "email.change_contested": _l("changement d’adresse mail contesté avec le lien « Ce n’était pas moi »"),
+    "email.code_spent": _l("code du mail tapé faux cinq fois"),
     "email.confirmed": _l("adresse mail confirmée"),
     "email.link_sent": _l("lien envoyé pour confirmer une adresse mail"),
     "failures.alarm": _l("beaucoup d’essais faux sur tout le service"),

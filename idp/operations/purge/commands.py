@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import KeptSuspension
+from idp.activation.models import KeptPassword
 from idp.audit import sealing
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
@@ -44,6 +45,7 @@ _WALKED = 5000
 _COUNTED = {
     "throttle_counters": "expired counters of tries",
     "links": "one-time links",
+    "kept_passwords": "hashes of passwords that were kept while an email was corrected",
     "pushed_requests": "authorization requests that clients pushed",
     "proofs": "proofs of clients that are too old to be shown again",
     "challenges": "challenges that passkeys answered",
@@ -77,8 +79,8 @@ def purge(*, as_json: bool) -> None:
     """Remove expired links, sessions, messages, old events and unused accounts. Run it once a day."""
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    own = (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters, _suspensions)
-    for part in (*own, *services().purges):
+    own = (_counters, _links, _kept_passwords, _proofs, _sessions, _messages, _journal, _notices)
+    for part in (*own, _accounts, _rosters, _suspensions, *services().purges):
         done.update(part(settings, now()))
     if as_json:
         click.echo(json.dumps(done))
@@ -94,6 +96,11 @@ def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
 def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
     over = OneTimeLink.expires_at <= moment - ENDED_KEPT
     return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
+
+
+def _kept_passwords(settings: Settings, moment: datetime) -> dict[str, int]:
+    over = KeptPassword.kept_at <= moment - settings.lifetime("activation_lifetime")
+    return {"kept_passwords": delete_all(KeptPassword, over, order_by=KeptPassword.kept_at)}
 
 
 def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:

@@ -1,0 +1,23 @@
+"""The table of kept passwords."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base
+
+
+class KeptPassword(Base):
+    """The hash of a good password whose form had a wrong email: the person corrects the email alone.
+
+    `digest` is that of the interaction, which works in one browser, with the account and its generation. The row names
+    nobody; nothing reads it after `activation_lifetime`.
+    """
+
+    __tablename__ = "kept_password"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    password_hash: Mapped[str] = mapped_column(String(200))
+    kept_at: Mapped[datetime] = mapped_column(default=now, index=True)

@@ -1,0 +1,120 @@
+"""Opens the first session of an account in the browser that activated it, without the password a second time.
+
+The password was chosen in this browser a short time ago, and since then the mailbox was proved, here or elsewhere. A
+person who has only the link or only the code of the mail is not signed in: the account's `activated_in` must be the
+digest of an interaction of this browser. Every other sign-in of the account empties it.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import update
+
+from idp import opaque
+from idp.accounts import directory, disputes, notices, one_time_links
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import Notice
+from idp.clock import now
+from idp.db import db
+from idp.services import services
+from idp.sessions import devices, manager
+from idp.web import browser
+from idp.web.http import AnyResponse
+from idp.web.request_context import remote_ip, user_agent
+from idp.web.user_agent import describe
+
+_AMR = ["pwd"]
+
+
+@dataclass(frozen=True)
+class Here:
+    """The browser of a request.
+
+    Attributes:
+        activations: the accounts that it activated, each with its interaction (`browser.activations`); none while
+            somebody is signed in, so that nobody's session is replaced.
+        place: the IP and the user agent.
+        former: the session cookie that it sent.
+    """
+
+    activations: Mapping[str, str]
+    place: manager.Browser
+    former: str | None
+
+    @classmethod
+    def of_request(cls) -> "Here":
+        """Return the browser of this request."""
+        activations = {} if manager.current() else browser.activations()
+        return cls(activations, manager.Browser(remote_ip(), user_agent()), manager.cookie_value())
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session was opened. `cookie` is its cookie's value, `username` the account's identifier."""
+
+    cookie: str
+    username: str
+
+    def give_to(self, response: AnyResponse) -> None:
+        """Give the browser its session, and make it a device of the account."""
+        browser.renew_form_token()
+        manager.set_cookie(response, self.cookie)
+        devices.remember(response, self.username)
+
+
+def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None:
+    """Open the session in the caller's transaction, if the account was activated `here`.
+
+    One statement decides, so that one activation opens one session. Return None without any change if the activation
+    is older than `activation_lifetime`, if its mailbox is not confirmed, if the account is closed, or if its
+    credentials are not those of `generation` any more.
+    """
+    interaction = here.activations.get(account_id.hex)
+    account = directory.get_for_change(account_id) if interaction else None
+    if interaction is None or account is None:
+        return None
+    had_signed_in, settings, moment = account.has_signed_in, services().settings, now()
+    won = db.session.scalar(
+        update(Account)
+        .where(
+            Account.id == account_id,
+            Account.activated_in == opaque.digest(interaction),
+            Account.activated_at > moment - settings.lifetime("activation_lifetime"),
+            Account.email_confirmed_at >= Account.activated_at,
+            Account.email.is_not(None),
+            Account.generation == generation,
+            Account.password_blocked_at.is_(None),
+            Account.where_enabled(moment),
+            ~disputes.closes(),
+        )
+        .values(activated_in=None, last_sign_in_at=moment, inactive_warned_at=None, updated_at=Account.updated_at)
+        .returning(Account.id)
+        .execution_options(synchronize_session=False)
+    )
+    if won is None:
+        return None
+    if had_signed_in and settings.new_device_mail:  # a new letter: the new password was never typed at a sign-in
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.place.user_agent).code)
+    db.session.refresh(account)
+    # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
+    cookie = manager.open_session(account, _AMR, here.place, former=here.former, auth_time=account.activated_at)
+    return Opened(cookie, account.username)
+
+
+def expected_username() -> str:
+    """Return the identifier of the account that this browser activated or confirmed a short time ago, or "".
+
+    It fills in the sign-in page until somebody signs in to the account. A browser that only opened the mail's link
+    gets it too, once the link was used: its person reads the mailbox.
+    """
+    for key, interaction in browser.activations().items():
+        account = db.session.get(Account, uuid.UUID(key))
+        if account is not None and account.activated_in == opaque.digest(interaction):
+            return account.username
+    key = browser.confirmed_link()
+    link = db.session.get(OneTimeLink, uuid.UUID(key)) if key else None
+    account = db.session.get(Account, link.account_id) if link else None
+    if link is None or account is None or account.activated_in is None or not one_time_links.is_current(link, account):
+        return ""
+    return account.username if one_time_links.is_used(link) else ""

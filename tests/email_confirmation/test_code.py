@@ -1,0 +1,367 @@
+"""The code of the mail: five tries, the browser that activated, one session; and who is signed in by the link."""
+
+import json
+import secrets
+import uuid
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+from werkzeug.test import TestResponse
+
+from idp.accounts import one_time_links
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.passwords.hasher import fold_provisional
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.sessions.models import Session
+from idp.throttle import limits
+from tests import forked
+from tests.activation.race import HOST
+from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_link, open_activation, read_state
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.databases import settings_for
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+_CONFIRMED = "Confirmation de votre adresse mail"
+_ACCOUNT = "Gérer mon compte"
+_SPENT = "Ce code ne sert plus."
+
+
+def _code(build: Build, account_id: uuid.UUID) -> str:
+    """Return the code of the newest mail."""
+    db.session.rollback()
+    links = select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
+    code = one_time_links.code(build.settings, db.session.scalars(links).all()[0])
+    assert code is not None
+    return code
+
+
+def _other(code: str, n: int = 1) -> str:
+    return f"{(int(code) + n) % 10**6:06}"
+
+
+def _session(browser: FlaskClient) -> str:
+    cookie = browser.get_cookie("__Host-ss", domain=HOST)
+    return cookie.value if cookie else ""
+
+
+@pytest.mark.row("V-23")
+def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account, attempt = build.never_activated(), Attempt()
+    waiting = activate(browser, account, ent.url(attempt))
+    assert _code(build, account.id) not in waiting.text
+    code = _code(build, account.id)
+    typed = f" {code[:3]}\u202f{code[3:]} "
+    answer = ent.answer(submit(browser, browser.get(waiting.request.full_path), code=typed))
+    tokens = ent.tokens(browser, answer["code"], attempt)
+    assert tokens["claims"]["amr"] == ["pwd"]
+    [session] = db.session.scalars(select(Session)).all()
+    stored = db.session.get_one(Account, account.id)
+    assert (session.account_id, session.acr, session.auth_time) == (account.id, "pwd", stored.activated_at)
+    assert stored.last_sign_in_at is not None
+    kinds = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
+    assert {"email.confirmed", "sign_in"} <= set(kinds)
+    assert browser.get_cookie("__Host-dv", domain=HOST) is not None
+    assert "Téléphone" in (page := browser.get("/mon-compte/sessions").text) or "appareil" in page
+
+
+def test_digits_of_another_script_are_the_same_code(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    arabic = _code(build, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
+    assert heading(submit(browser, browser.get(waiting.request.full_path), code=arabic)) == _ACCOUNT
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "-12345", "1" * 500])
+def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, typed: str) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    for _ in range(7):
+        page = submit(browser, browser.get(waiting.request.full_path), code=typed)
+        assert (page.status_code, heading(page)) == (200, SENT)
+        assert page.text.count("Tapez les six chiffres du code écrit dans le message.") == 2
+    assert heading(submit(browser, page, code=_code(build, account.id))) == _ACCOUNT
+
+
+@pytest.mark.row("V-22")
+def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    code = _code(build, account.id)
+    page = browser.get(waiting.request.full_path)
+    for n, sentence in enumerate(("4 essais", "3 essais", "2 essais", "1 essai.", _SPENT), start=1):
+        page = submit(browser, page, code=_other(code, n))
+        assert sentence in page.text.replace("\xa0", " ")
+        assert 'value="' + _other(code, n) in page.text, "the person sees what was typed"
+    assert _SPENT in submit(browser, page, code=code).text
+    assert read_state(account.id).email is None
+    spent = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "email.code_spent")).all()
+    assert len(spent) == 1
+    assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))) == _CONFIRMED
+
+
+@pytest.mark.row("V-22")
+def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        former = _code(build, account.id)
+        for n in range(1, 6):
+            submit(browser, browser.get(waiting.request.full_path), code=_other(former, n))
+        clock.shift(timedelta(seconds=61))
+        page = submit(browser, browser.get(waiting.request.full_path))
+        assert "Le code et le lien du message précédent ne marchent plus." in page.text
+        code = _code(build, account.id)
+        assert code != former
+        assert "Il reste 4 essais" in submit(browser, page, code=former).text
+        assert heading(submit(browser, page, code=code)) == _ACCOUNT
+
+
+@pytest.mark.row("V-22")
+def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    code = _code(build, account.id)
+    db.session.execute(update(OneTimeLink).values(expires_at=now()))
+    db.session.commit()
+    assert _SPENT in submit(browser, browser.get(waiting.request.full_path), code=code).text
+    assert read_state(account.id).email is None
+
+
+@pytest.mark.row("V-22")
+def test_a_code_is_refused_in_another_browser_and_for_another_activation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, other = build.never_activated(), build.never_activated()
+    waiting = activate(browser, account)
+    stranger = app.test_client()
+    theirs = activate(stranger, other, mail="autre@exemple.fr")
+    code = _code(build, account.id)
+    data = {"csrf_token": form_token(theirs), "code": code}
+    lost = stranger.post(waiting.request.full_path, data=data)
+    assert (lost.status_code, heading(lost)) == (400, LOST)
+    refused = stranger.post(theirs.request.full_path, data=data)
+    assert code == _code(build, other.id) or "Il reste 4 essais" in refused.text
+    assert (read_state(account.id).email, read_state(other.id).email) == (None, None)
+    assert not _session(stranger)
+
+
+@pytest.mark.row("V-22")
+def test_many_mails_give_no_more_tries_than_the_accounts_limit(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        activate(browser, account)
+        sign_in(browser, "/connexion", account.username, CHOSEN)
+        for n in range(limits.EMAIL_CODE_ACCOUNT.windows[0].tries):
+            if n and n % 5 == 0:
+                clock.shift(timedelta(seconds=61))
+                submit(browser, browser.get("/adresse/confirmation"))
+            submit(browser, browser.get("/adresse/confirmation"), code=_other(_code(build, account.id)))
+        clock.shift(timedelta(seconds=61))
+        page = submit(browser, browser.get("/adresse/confirmation"))
+        held = submit(browser, page, code=_code(build, account.id))
+        assert (held.status_code, "Trop de codes faux." in held.text) == (429, True)
+        assert int(held.headers["Retry-After"]) > 0
+
+
+def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build) -> None:
+    """The next day, or on another device: the password opened the session, which stays the same."""
+    account = build.never_activated()
+    activate(app.test_client(), account)
+    phone = app.test_client()
+    page = sign_in(phone, "/connexion", account.username, CHOSEN)
+    before = _session(phone)
+    assert heading(submit(phone, page, code=_code(build, account.id))) == _ACCOUNT
+    assert _session(phone) == before
+
+
+@pytest.mark.row("V-23")
+def test_the_link_signs_in_the_browser_that_activated(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    account = build.never_activated()
+    activate(browser, account, ent.url(Attempt()))
+    question = browser.get(newest_link(build.settings, account.id))
+    assert not _session(browser), "a GET signs nobody in"
+    for _ in range(2):  # a double click sees the same page
+        page = submit(browser, question)
+        assert heading(page) == _CONFIRMED
+        assert "C’est activé" in page.text
+        assert "Vous êtes connecté" in page.text
+        assert "provisoire" not in page.text
+    assert read_state(account.id).sessions == 1
+    assert "code" in ent.answer(browser.get(ent.url(Attempt())))
+
+
+@pytest.mark.row("V-23")
+def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+    """Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link."""
+    attacker, victim = build.never_activated(), build.never_activated()
+    activate(app.test_client(), attacker, mail="victime@exemple.fr")
+    activate(browser, victim, mail="victime@exemple.fr")
+    page = submit(browser, browser.get(newest_link(build.settings, attacker.id)))
+    assert heading(page) == _CONFIRMED
+    assert "le mot de passe que vous venez de choisir" in page.text
+    assert not _session(browser)
+    assert read_state(attacker.id).sessions == 0
+
+
+@pytest.mark.row("V-23")
+def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClient, build: Build) -> None:
+    """Another parent signed in, in another tab of the browser, before the link was opened in it."""
+    account, other = build.never_activated(), build.active()
+    waiting = activate(browser, account)
+    sign_in(browser, "/connexion", other.username, PASSWORD)
+    session = _session(browser)
+    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
+    assert heading(page) == _CONFIRMED
+    assert "Vous êtes connecté" not in page.text
+    assert heading(browser.get(waiting.request.full_path)) == LOST
+    assert _session(browser) == session
+    assert read_state(account.id).sessions == 0
+
+
+def _suspend(account_id: uuid.UUID) -> None:
+    db.session.execute(update(Account).where(Account.id == account_id).values(suspended_at=now()))
+
+
+def _contest(account_id: uuid.UUID) -> None:
+    db.session.execute(update(Account).where(Account.id == account_id).values(contested_at=now()))
+
+
+def _reset(account_id: uuid.UUID) -> None:
+    db.session.get_one(Account, account_id).credentials_changed()
+
+
+def _block(account_id: uuid.UUID) -> None:
+    db.session.execute(update(Account).where(Account.id == account_id).values(password_blocked_at=now()))
+
+
+@pytest.mark.row("V-23")
+@pytest.mark.parametrize("closes", [_suspend, _contest, _reset, _block])
+def test_an_account_that_changed_since_the_confirmation_opens_no_session(
+    app: Flask, browser: FlaskClient, build: Build, closes: object
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    phone = app.test_client()
+    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    closes(account.id)  # type: ignore[operator]
+    db.session.commit()
+    page = browser.get(waiting.request.full_path)
+    assert heading(page) in {_CONFIRMED, LOST}
+    assert "Vous êtes connecté" not in page.text
+    assert not _session(browser)
+    assert read_state(account.id).sessions == 0
+
+
+@pytest.mark.row("V-23")
+def test_a_letter_that_was_used_again_meanwhile_ends_the_former_activation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    former, code = activate(browser, account), _code(build, account.id)
+    stored = db.session.get_one(Account, account.id)
+    stored.activated_at = stored.activated_in = stored.pending_email = None
+    stored.provisional_hash = build.hash(fold_provisional(PROVISIONAL))
+    stored.provisional_expires_at = now() + timedelta(days=1)
+    stored.credentials_changed()
+    db.session.commit()
+    activate(app.test_client(), account, mail="autre@exemple.fr")
+    page = browser.post(former.request.full_path, data={"csrf_token": form_token(former), "code": code})
+    assert (page.status_code, heading(page)) == (400, LOST)
+    assert read_state(account.id).email is None
+
+
+@pytest.mark.row("V-23")
+def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
+    assert place.replace("&", "&amp;") in waiting.text
+    assert browser.get(place).get_json() == {"confirmed": False}
+    assert app.test_client().get(place).status_code == 400
+    phone = app.test_client()
+    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    before = read_state(account.id)
+    assert browser.get(place).get_json() == {"confirmed": True}
+    assert browser.head(waiting.request.full_path).status_code == 200
+    assert read_state(account.id) == before, "asking signs nobody in"
+    assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT
+
+
+def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    phone, link = app.test_client(), newest_link(build.settings, account.id)
+    question = phone.get(link)
+    assert account.username not in phone.get("/connexion").text, "the link alone tells nothing"
+    done = submit(phone, question)
+    assert account.username not in done.text
+    assert "le mot de passe que vous venez de choisir" in done.text
+    page = phone.get("/connexion")
+    assert f'value="{account.username}"' in page.text
+    assert "provisoire" not in page.text
+    assert account.username not in app.test_client().get("/connexion").text
+    assert heading(submit(phone, page, identifiant=account.username, mot_de_passe=CHOSEN)) == _ACCOUNT
+    submit(phone, phone.get("/logout"))
+    assert account.username not in phone.get("/connexion").text
+
+
+def _at_once(build: Build, browser: FlaskClient, page: TestResponse, codes: list[str]) -> list[dict[str, str]]:
+    cookie = browser.get_cookie("__Host-tx", domain=HOST)
+    assert cookie is not None
+    form = {"cookies": {"__Host-tx": cookie.value}, "url": page.request.full_path}
+    forms = [{**form, "data": {"csrf_token": form_token(page), "code": code}} for code in codes]
+    db.session.rollback()
+    done = forked.run(
+        "tests.activation.race", stdin=json.dumps({"database": build.settings.database_url, "forms": forms})
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers: list[dict[str, str]] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.row("V-22")
+@pytest.mark.both_databases
+def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_session(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, guessed = build.never_activated(), build.never_activated()
+    waiting = activate(browser, account)
+    right = _code(build, account.id)
+    answers = _at_once(build, browser, waiting, [right] * 8)
+    assert all(answer["status"] in {200, 303} for answer in answers)  # type: ignore[comparison-overlap]
+    assert (read_state(account.id).sessions, read_state(account.id).email) == (1, "noemie@exemple.fr")
+
+    stranger = app.test_client()
+    page = activate(stranger, guessed, mail="autre@exemple.fr")
+    code = _code(build, guessed.id)
+    answers = _at_once(build, stranger, page, [_other(code, n) for n in range(1, 9)])
+    left = sorted("Il reste" in answer["text"] for answer in answers)
+    assert left == [False] * 4 + [True] * 4, "the fifth and all later ones are told that the code is spent"
+    assert _SPENT in submit(stranger, stranger.get(page.request.full_path), code=code).text
+    assert read_state(guessed.id).email is None
+
+
+@pytest.mark.row("V-22")
+def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    code = _code(build, account.id)
+    row = db.session.scalars(select(OneTimeLink)).one()
+    assert code not in json.dumps({column.name: str(getattr(row, column.name)) for column in row.__table__.columns})
+    other = settings_for(build.settings.database_url, secret_key=secrets.token_urlsafe(32))
+    assert one_time_links.code(other, row) is None
+
+
+def test_an_activation_in_progress_shows_no_field_for_a_code(browser: FlaskClient, build: Build) -> None:
+    assert 'name="code"' not in open_activation(browser, build.never_activated()).text
