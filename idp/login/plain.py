@@ -137,6 +137,7 @@ def decide(form: SignInForm) -> service.Outcome:
 def opened(interaction: Interaction | None, outcome: service.SignedIn) -> Response:
     """Return the redirect of a browser that has a new session."""
     browser.renew_form_token()
+    browser.forget_confirmed()
     response = see_other(store.resume_url(interaction and interaction.without_person()))
     manager.set_cookie(response, outcome.cookie)
     devices.remember(response, outcome.username)
