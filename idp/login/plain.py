@@ -156,6 +156,7 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     browser.renew_form_token()
     if language := choice.kept():
         directory.keep_language(outcome.username, language)
+    browser.forget_confirmed()
     onward = interaction and interaction.without_person()
     is_offered = form is not None and bool(form.has_passkeys.data) and keys.offer_once(outcome.account_id)
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))

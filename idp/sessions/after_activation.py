@@ -105,8 +105,8 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
 def expected_username() -> str:
     """Return the identifier of the account that this browser activated or confirmed a short time ago, or "".
 
-    It fills in the sign-in page until somebody signs in to the account. A browser that only opened the mail's link
-    gets it too, once the link was used: its person reads the mailbox.
+    It fills in the sign-in page until somebody signs in: to the account, or in a browser that used the mail's link,
+    whose person reads the mailbox.
     """
     for key, interaction in browser.activations().items():
         account = db.session.get(Account, uuid.UUID(key))
@@ -115,6 +115,6 @@ def expected_username() -> str:
     key = browser.confirmed_link()
     link = db.session.get(OneTimeLink, uuid.UUID(key)) if key else None
     account = db.session.get(Account, link.account_id) if link else None
-    if link is None or account is None or account.activated_in is None or not one_time_links.is_current(link, account):
+    if link is None or account is None or not one_time_links.is_current(link, account):
         return ""
     return account.username if one_time_links.is_used(link) else ""

@@ -162,6 +162,12 @@ def note_confirmed(name: str) -> None:
     _cookie().set("l", [name])
 
 
+def forget_confirmed() -> None:
+    """Remove the link from the browser cookie: somebody signed in here."""
+    if confirmed_link():
+        _cookie().set("l", [])
+
+
 def confirmed_link() -> str:
     """Return the id of the link that was used here last, or an empty string."""
     return next(iter(_texts("l")), "")

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
 from idp.accounts.models import Account, OneTimeLink, SchoolNotice
 from idp.accounts.notices import NOTICE
+from idp.activation.models import KeptPassword
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
@@ -311,3 +312,13 @@ def test_a_purge_reports_a_database_error(act: Run, build: Build) -> None:
     assert answer.err.startswith("Error: the database cannot be used")
     assert db.session.scalar(select(func.count()).where(Account.id == account.id)) == 1
     db.session.rollback()
+
+
+def test_kept_passwords_are_removed_once_their_activation_is_over(act: Run, build: Build) -> None:
+    over = now() - build.settings.lifetime("activation_lifetime")
+    rows = [KeptPassword(digest=b"over", password_hash="x", kept_at=over)]
+    rows.append(KeptPassword(digest=b"open", password_hash="x", kept_at=over + HOUR / 60))
+    db.session.add_all(rows)
+    db.session.commit()
+    assert purged(act) == {"kept_passwords": 1}
+    assert db.session.scalars(select(KeptPassword.digest)).all() == [b"open"]

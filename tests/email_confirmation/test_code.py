@@ -300,13 +300,14 @@ def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
-    activate(browser, account)
+    waiting = activate(browser, account)
     phone, link = app.test_client(), newest_link(build.settings, account.id)
     question = phone.get(link)
     assert account.username not in phone.get("/connexion").text, "the link alone tells nothing"
     done = submit(phone, question)
     assert account.username not in done.text
     assert "le mot de passe que vous venez de choisir" in done.text
+    assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT, "the first device enters"
     page = phone.get("/connexion")
     assert f'value="{account.username}"' in page.text
     assert "provisoire" not in page.text

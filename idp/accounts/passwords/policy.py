@@ -90,9 +90,12 @@ def check_password(
         HasherBusyError: from `person.is_provisional`, if its hash could not be computed in time.
     """
     if not password:
-        return [
-            Fault(FaultCode.EMPTY, _("Choisissez un mot de passe de %(count)s caractères au moins.", count=min_length))
-        ]
+        message = lazy_ngettext(
+            "Choisissez un mot de passe de %(num)s caractère au moins.",
+            "Choisissez un mot de passe de %(num)s caractères au moins.",
+            min_length,
+        )
+        return [Fault(FaultCode.EMPTY, message)]
     if len(password) > MAX_PASSWORD_LENGTH:
         message = lazy_ngettext(
             "Ce mot de passe dépasse %(num)s caractère. Prenez-en un plus court.",
