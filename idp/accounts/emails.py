@@ -273,7 +273,7 @@ def explain(fault: InvalidEmailError) -> LazyString:
     """Return the sentence that tells a person what is wrong with the address that they typed."""
     match fault.reason:
         case EmailFault.EMPTY:
-            return _("Tapez votre adresse mail.")
+            return _("Tapez une adresse mail.")
         case EmailFault.INCOMPLETE:
             return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
         case EmailFault.NOT_ASCII:

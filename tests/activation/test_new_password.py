@@ -75,7 +75,7 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
 @pytest.mark.parametrize(
     ("mail", "reason"),
     [
-        ("", "Tapez votre adresse mail."),
+        ("", "Tapez une adresse mail."),
         ("noemie", "Il manque une partie de l’adresse."),
         ("noemie@exemple", "Il manque une partie de l’adresse."),
         ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),

@@ -110,7 +110,7 @@ def test_the_present_address_is_refused_as_new_address(browser: FlaskClient, bui
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        ("", "Il manque une partie de l’adresse."),
+        ("", "Tapez une adresse mail."),
         ("noemie", "Il manque une partie de l’adresse."),
         ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
         ("a@exemple.fr, b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),

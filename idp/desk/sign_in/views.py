@@ -84,7 +84,7 @@ def _page(form: CodeForm, error: str = "") -> Response:
 def _has_empty_field(form: CodeForm | ProofForm) -> bool:
     """Return whether a field is empty, and put an error beside it."""
     sentences = {
-        "email": gettext("Tapez votre adresse mail."),
+        "email": gettext("Tapez une adresse mail."),
         "password": gettext("Tapez votre mot de passe."),
         "code": gettext("Tapez le code de l’application, ou un code de secours."),
     }
