@@ -12,3 +12,15 @@ class SignInForm(Form):
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")
     has_passkeys = PlainField(name="cles", longest=1)
     """Whether the browser can make passkeys; the page's script says so."""
+    stays = PlainField(_l("Rester connecté sur cet appareil"), name="rester", longest=1)
+
+    def __init__(self, *, may_stay: bool) -> None:
+        """Read the form; without `may_stay`, the person cannot stay signed in, whatever was sent."""
+        super().__init__()
+        if not may_stay:
+            del self.stays
+
+    @property
+    def is_to_stay(self) -> bool:
+        """Whether the person stays signed in on this device."""
+        return bool(self.stays and self.stays.data)

@@ -35,7 +35,7 @@ blueprint = Blueprint("login", __name__)
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
-    form = SignInForm()
+    form = SignInForm(may_stay=plain.offers_to_stay(interaction))
     if request.method == "GET":
         return _show(interaction, form)
     if answer := PasskeyForm().answer:
@@ -107,7 +107,7 @@ def form_is_old(error: FormTokenError) -> Response:
     """
     with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
-        form = SignInForm()
+        form = SignInForm(may_stay=False)
         typed = form.username.data or ""
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])

@@ -105,6 +105,11 @@ class Request:
         return {}
 
     @cached_property
+    def kept_cookies(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """The cookies that the response has to set whatever it is, also an error page: values and options by names."""
+        return {}
+
+    @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies by their names; of several with one name, the first."""
         return parse_cookie(utf8(self.header("Cookie"))).to_dict()
