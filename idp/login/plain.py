@@ -17,7 +17,7 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
-from idp.login import service
+from idp.login import known_accounts, service
 from idp.login.forms import SignInForm
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
@@ -93,7 +93,7 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
-    if staying.is_shown():
+    if staying.is_shown() or known_accounts.are_several():
         return None
     interaction = store.current()
     client = _plain_client(interaction)

@@ -22,7 +22,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
-from idp.sessions import manager
+from idp.sessions import manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
@@ -171,7 +171,7 @@ def _admit(
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
-    kept = manager.stay(cookie, account) if stays else None
+    kept = staying.start(cookie, account) if stays else None
     if kept is None or not kept.is_told:  # one mail about one sign-in
         noticed = new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
         db.session.add_all(row.as_object() for row in noticed)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import g
@@ -20,7 +21,7 @@ from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.chained import NewRow
 from idp.clock import now
-from idp.db import db, unit_of_work
+from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.outbox import queue
 from idp.services import services
 from idp.sessions import browser_state, liveness, staying
@@ -74,12 +75,6 @@ def new_session(
     known_as = sid or opaque.new_value()
     cookie, row = _new_row(account, sid=known_as, amr=amr, acr=acr, browser=browser)
     return cookie, [row, _sign_in_entry(account.id, known_as, amr, browser)]
-
-
-def stay(cookie: str, account: Account) -> staying.Begun:
-    """Begin a device session beside the session that was just opened, in the caller's transaction."""
-    session = db.session.scalars(select(Session).where(Session.digest == opaque.digest(cookie))).one()
-    return staying.start(session, account)
 
 
 def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Browser) -> NewRow:
@@ -287,16 +282,19 @@ def _open_from_device() -> tuple[Session, Account] | None:
         return None
     request = current_request()
     browser = Browser(request.remote_ip, request.user_agent)
-    with unit_of_work():
-        outcome = staying.turn(browser.user_agent)
-        if isinstance(outcome, staying.Stolen):
-            _end_rows(outcome.account_id, "stolen", sid=outcome.sid)
-        cookie = _open_for(outcome, browser) if isinstance(outcome, DeviceSession) else None
+    cookie = retry_unit_of_work(partial(_turn, browser))
     if cookie is None:
         return None
     request.decided[_OPENED] = cookie
     request.kept_cookies[cookie_name(services().settings, "ss")] = cookie, cookie_options(services().settings)
     return find(cookie)
+
+
+def _turn(browser: Browser) -> str | None:
+    outcome = staying.turn(browser.user_agent)
+    if isinstance(outcome, staying.Stolen):
+        _end_rows(outcome.account_id, "stolen", sid=outcome.sid)
+    return _open_for(outcome, browser) if isinstance(outcome, DeviceSession) else None
 
 
 def _open_for(device: DeviceSession, browser: Browser) -> str:

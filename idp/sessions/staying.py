@@ -56,11 +56,12 @@ class Begun:
     is_told: bool
 
 
-def start(session: Session, account: Account) -> Begun:
-    """Begin a device session beside a session of the password, in the caller's transaction.
+def start(cookie: str, account: Account) -> Begun:
+    """Begin a device session beside the session that the password has just opened, in the caller's transaction.
 
     It replaces that of the browser. The person is told by mail, unless that was the account's own.
     """
+    session = db.session.scalars(select(Session).where(Session.digest == opaque.digest(cookie))).one()
     is_new, user_agent = owner() != account.id, session.user_agent
     end_here(by="replaced")
     moment, number = now(), opaque.new_value()

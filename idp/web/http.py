@@ -52,6 +52,7 @@ class Request:
         method: The method, in upper case.
         path: The decoded path, with one slash at its start.
         query_string: The query, still encoded.
+        names_people: Whether the page names people, so that its length must tell nothing.
         remote_ip: The IP of the browser or client, or an empty text.
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
@@ -74,6 +75,7 @@ class Request:
         self.method: str = environ["REQUEST_METHOD"].upper()
         self.path = "/" + utf8(environ.get("PATH_INFO", "")).lstrip("/")
         self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
+        self.names_people = False
         self.remote_ip: str = (environ.get("REMOTE_ADDR") or "")[:IP_LENGTH]
         self.scheme: str = environ.get("wsgi.url_scheme", "http")
 

@@ -14,7 +14,9 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.operations.purge import commands as purge
 from idp.outbox.models import OutboxMessage
+from idp.services import services_of
 from idp.sessions import staying
 from idp.sessions.models import DeviceSession, Session
 from tests import forked
@@ -232,6 +234,13 @@ def test_another_person_who_signs_in_takes_the_browser_over(
     submit(browser, page, identifiant=other.username, mot_de_passe=PASSWORD)
     assert device().ended_at is not None
     assert not cookie_of(browser)
+
+
+def test_the_purge_removes_it_a_week_after_its_end(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    stay(browser, parent)
+    for days, count in ((36, 0), (38, 1)):
+        done = purge._sessions(services_of(app).settings, now() + timedelta(days=days))
+        assert done["device_sessions"] == count
 
 
 @pytest.mark.both_databases
