@@ -58,24 +58,24 @@ def url(interaction: Interaction | None, number: str = ANOTHER) -> str:
     return f"{page}{'&' if '?' in page else '?'}{urlencode({PARAMETER: number})}"
 
 
-def choice(interaction: Interaction | None, present: Account | None, wanted: str) -> Choice:
+def choice(interaction: Interaction | None, present: Account | None, asked: str) -> Choice:
     """Return the choice for a browser whose session is that of `present`.
 
-    `wanted` is the number of an account, `ANOTHER`, or empty. If the browser knows two accounts and one is signed in,
+    `asked` is the number of an account, `ANOTHER`, or empty. If the browser knows two accounts and one is signed in,
     the other person is chosen at once.
     """
-    if not wanted and not are_several():
+    if not asked and not are_several():
         return Choice()
     known = offered(present)
-    chosen = next((account for account in known if account.number == wanted), None)
-    if wanted == ANOTHER and present is not None and len(known) == 1:
+    chosen = next((account for account in known if account.number == asked), None)
+    if asked == ANOTHER and present is not None and len(known) == 1:
         chosen = known[0]
     people = [] if chosen else [(account.initials, url(interaction, account.number)) for account in known]
     return Choice(people, chosen, url(interaction))
 
 
 def offered(present: Account | None) -> list[KnownAccount]:
-    """Return the accounts to choose from, the last used first: at most four, without the one that is signed in."""
+    """Return the accounts to choose from, the last used first: at most four, without that of the session."""
     numbers = devices.parents()
     people = select(Account.username, Account.given_name, Account.family_name).where(
         Account.username.in_(numbers.values()), Account.activated_at.is_not(None)

@@ -92,13 +92,13 @@ def _has_empty_field(form: SignInForm) -> bool:
     return bool(form.errors)
 
 
-def _wanted(form: SignInForm) -> str:
+def _asked_account(form: SignInForm) -> str:
     """Return the account that was chosen by its initials (`known_accounts.choice`), or an empty text."""
     return form.known_account.data or request.args.get(known_accounts.PARAMETER, "")
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
-    if interaction and not _wanted(form) and _session_answers(interaction):
+    if interaction and not _asked_account(form) and _session_answers(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     return _page(interaction, form, 200)
 
@@ -178,9 +178,9 @@ def _page(
     key_failed: bool = False,
     wait: int = 0,
 ) -> Response:
-    client, wanted = _client(interaction), _wanted(form)
-    current = manager.current() if request.method == "GET" and (client or wanted) else None
-    form.choice = known_accounts.choice(interaction, current[1] if current else None, wanted)
+    client, asked = _client(interaction), _asked_account(form)
+    current = manager.current() if request.method == "GET" and (client or asked) else None
+    form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
     if form.choice.other_url:
         current_request().names_people = True
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
@@ -191,7 +191,7 @@ def _page(
         client,
         form,
         plain.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
-        connected=current[1].short_name if current and client and not wanted else "",
+        connected=current[1].short_name if current and client and not asked else "",
         shut_out=shut_out,
         failed=failed,
         key_failed=key_failed,

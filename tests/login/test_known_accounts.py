@@ -82,9 +82,9 @@ def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
     assert code_for(browser, ent, Attempt())
     browser.delete_cookie("__Host-ss", domain=HOST)
     pages = []
-    for one in (browser, app.test_client()):
-        url = one.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
-        page = one.get(url)
+    for visitor in (browser, app.test_client()):
+        url = visitor.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
+        page = visitor.get(url)
         demand = url.partition("demande=")[2]
         pages.append(page.text.replace(demand, "").replace(form_token(page), ""))
     assert pages[0] == pages[1]
