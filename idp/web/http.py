@@ -52,7 +52,6 @@ class Request:
         method: The method, in upper case.
         path: The decoded path, with one slash at its start.
         query_string: The query, still encoded.
-        names_people: Whether the page names people, so that its length must tell nothing.
         remote_ip: The IP of the browser or client, or an empty text.
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
@@ -61,6 +60,7 @@ class Request:
         max_body: How many bytes of the body are read, at most.
         browser_cookie: The browser cookie (`idp.web.browser`), once it was asked for.
         shows_again: Whether it only shows a form again, with what was typed, in another language.
+        names_people: Whether the page names people, so that its length must tell nothing.
     """
 
     id = ""
@@ -69,13 +69,13 @@ class Request:
     max_body = MAX_BODY
     browser_cookie: Any = None
     shows_again = False
+    names_people = False
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"].upper()
         self.path = "/" + utf8(environ.get("PATH_INFO", "")).lstrip("/")
         self.query_string: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
-        self.names_people = False
         self.remote_ip: str = (environ.get("REMOTE_ADDR") or "")[:IP_LENGTH]
         self.scheme: str = environ.get("wsgi.url_scheme", "http")
 
