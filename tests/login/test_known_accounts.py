@@ -49,6 +49,7 @@ def test_a_browser_of_two_people_offers_them_by_initials_and_signs_the_chosen_on
         assert account.username not in page.text
         assert account.family_name not in page.text
     assert "Identifiant" not in re.findall(r"<label[^>]*>([^<]+)", page.text)
+    assert "mot de passe provisoire" not in page.text
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
     wrong = submit(browser, page, mot_de_passe="pas le bon", compte=number)
     assert "n’a pas abouti" in wrong.text
