@@ -36,6 +36,6 @@ def test_an_ent_is_asked_for_and_accepted(act: Run, build: Build) -> None:
     assert "--uai needs at least one school" in act("client", "accept", client.client_id).err
     accepted = json.loads(act("client", "accept", client.client_id, "--uai", COLLEGE, "--json").out)
     assert (accepted["uais"], accepted["waiting_since"], accepted["disabled_at"]) == ([COLLEGE], None, None)
-    assert "does not wait" in act("client", "refuse", client.client_id, "--reason", "Trop tard.").err
+    assert "no change of its operator waits" in act("client", "refuse", client.client_id, "--reason", "Trop tard.").err
     entries = db.session.query(AuditEntry).filter_by(kind="client.changed", client_id=client.id).order_by(AuditEntry.id)
     assert [entry.details["change"] for entry in entries] == ["asked", "accepted"]

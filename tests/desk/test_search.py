@@ -264,7 +264,7 @@ def test_a_dispute_is_beside_the_pupil_whom_it_is_about(colleagues: Colleagues, 
     for row in rows:
         tags = re.findall(r'class="tag \w+">([^<]+)<', row)
         is_it = f"ROUX {disputed}<" in row
-        assert tags == (["Signalement à régler", "Lien contesté"] if is_it else ["Compte fermé"])
+        assert tags == (["Compte contesté", "Lien contesté"] if is_it else ["Compte fermé"])
     assert len(rows) == 2
 
 

@@ -34,7 +34,7 @@ from tests.pages import form_token, heading, submit
 
 ASKS = "Confirmez votre adresse mail"
 CONFIRMED = "Confirmation de votre adresse mail"
-DEAD = "Ce lien ne marche plus"
+DEAD, CUT = "Ce lien ne marche plus", "Ce lien est incomplet"
 
 
 def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account, str]:
@@ -111,10 +111,12 @@ def test_a_damaged_link_gets_the_common_text_and_the_right_link_still_works(
     }[damage]
     phone = app.test_client()
     page = phone.get(f"{head}/{broken}")
-    assert (page.status_code, heading(page)) == (410, DEAD)
-    never = app.test_client().get(f"{head}/{'B' * 43}")
-    assert _bare(page.text) == _bare(never.text)
-    assert submit(phone, page).status_code == 410
+    is_cut = damage in {"one_less", "wrapped"}
+    assert (page.status_code, heading(page)) == (410, CUT if is_cut else DEAD)
+    if not is_cut:
+        never = app.test_client().get(f"{head}/{'B' * 43}")
+        assert _bare(page.text) == _bare(never.text)
+        assert submit(phone, page).status_code == 410
     assert reload_account(account).email == OLD
     assert heading(submit(phone, phone.get(link))) == CONFIRMED
 
