@@ -47,8 +47,6 @@ class FaultCode(enum.Enum):
     """A contact is too long, or there are too many."""
     DECIDED_BY_ACADEMY = enum.auto()
     """An ENT operator asked for a value that the académie alone gives."""
-    NEW_HOST = enum.auto()
-    """The URI of an accepted ENT has a host that no URI of the ENT has, and an ENT operator may not add one."""
     MANY_WAIT = enum.auto()
     """The ENT operator already registered as many ENTs as may wait for the académie."""
     MANY_TODAY = enum.auto()
