@@ -3,7 +3,8 @@
 Somebody with a stolen registration access token could otherwise lead people, and what their codes open, to another
 site. New hosts of the redirect URIs wait, and of the other URIs those that the invitation does not name. Until an
 engineer approves the change, the registration stays as it is, and the answer says so: RFC 7591, 3.2.1 lets the server
-replace values, and the client reads what is registered. An error would be wrong, since the request is kept.
+replace values, and the client reads what is registered. An error would be wrong, since the request is kept. It is
+refused while a change waits that an ENT operator asked for at the desk: the one must not erase the other.
 
 A client stays in its sector after the approval, so that everybody keeps their `sub`.
 """
@@ -27,6 +28,9 @@ from idp.registration.metadata import ClientMetadata, leading_uris
 
 ASKED_BY = "by"
 """The key of the person of the desk who asked for a change that waits; the ENT itself asked for one without it."""
+_OTHER_WAITS = (
+    "a change that an operator of the ENT asked for waits for the engineer of this service; ask again after the answer"
+)
 _NOT_YET = "an engineer of this service must approve the new hosts; until then the registration is as this answer says"
 
 
@@ -86,8 +90,11 @@ def wait(
         hosts: the hosts to approve.
 
     Raises:
-        RegistrationRefusedError: the name is refused, or the registration changed at this moment.
+        RegistrationRefusedError: the name is refused, a change waits that the ENT operator asked for, or the
+            registration changed at this moment.
     """
+    if has_proposal(client):
+        raise registrations.state_error(_OTHER_WAITS)
     check_name(settings, metadata.name, client, accepted=client.name)
     registrations.count_change(client)
     kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(members, metadata)}

@@ -251,6 +251,20 @@ def test_both_read_which_addresses_stay_on_the_server_that_the_ent_leaves(
     assert "Ces adresses restent" not in text(browser.get(f"/ent/{row(own).id}"))
 
 
+def test_a_change_that_the_ent_itself_asked_for_is_not_erased(browser: FlaskClient, own: RelyingParty) -> None:
+    client = row(own)
+    client.pending_metadata = {
+        "asked_at": now().isoformat(),
+        "hosts": ["neuf.test"],
+        "metadata": {"redirect_uris": [URI]},
+    }
+    db.session.commit()
+    kept, version = row(own).pending_metadata, row(own).version
+    assert "L’ENT lui-même a demandé un changement" in text(ask(browser, own, waiting="", redirect_uris=URI))
+    assert (row(own).pending_metadata, row(own).version) == (kept, version)
+    assert ask(browser, own, waiting="", contacts="Lina Roy").headers["Location"].endswith("fait=change")
+
+
 def test_the_change_of_a_person_who_left_is_only_refused(
     browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, operator: StaffAccount, desk: Flask
 ) -> None:

@@ -202,6 +202,21 @@ def test_another_port_is_another_server(
     assert read(browser, registration)[member] == own
 
 
+def test_a_change_that_an_operator_of_the_ent_asked_for_is_not_erased(
+    browser: FlaskClient, registration: dict[str, Any]
+) -> None:
+    """RFC 7592, 2.2. The access token stays, so that the client may ask again."""
+    client = registrations.get(registration["client_id"])
+    asked = {"asked_at": "2026-11-01T08:00:00+00:00", approvals.ASKED_BY: "x", "metadata": {"name": "Autre"}}
+    client.pending_metadata = asked
+    db.session.commit()
+    answer = replaced(browser, registration, redirect_uris=[THIEF])
+    refused(answer, "invalid_client_metadata")
+    assert "an operator of the ENT asked for" in answer.get_json()["error_description"]
+    assert replaced(browser, registration, contacts=["a@b.test"]).get_json()["contacts"] == ["a@b.test"]
+    assert db.session.scalars(select(Client.pending_metadata)).one() == asked
+
+
 def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_change_that_waits(
     browser: FlaskClient, settings: Settings
 ) -> None:

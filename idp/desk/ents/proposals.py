@@ -131,6 +131,8 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     staff = invitations.get_for_change(staff_id)
     if staff is None or not acceptance.acts_for(staff_id, client):
         raise registrations.state_error("the person is no operator of this ENT", FaultCode.ASKER_LEFT)
+    if client.pending_metadata is not None and not approvals.has_proposal(client):
+        raise registrations.state_error("a change that the ENT itself asked for waits", FaultCode.OTHER_WAITS)
     acceptance.check_number(staff_id, replaced=client)
     before = registrations.audited(client)
     registrations.count_change(client)
