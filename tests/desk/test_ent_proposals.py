@@ -285,7 +285,8 @@ def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: Rely
     runner = desk.test_cli_runner()
     ask(browser, own)
     shown = runner.invoke(commands.client, ["show", own.client_id]).output
-    assert f"idp client accept {own.client_id}" in shown
+    assert f"new hosts neuf.test: idp client accept {own.client_id}" in shown
+    assert "pending_hosts: neuf.test" in shown
     assert "idp client accept" in runner.invoke(commands.client, ["approve", own.client_id]).output
     refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)
