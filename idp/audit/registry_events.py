@@ -61,7 +61,8 @@ class ClientChanged(Event):
     """An operator registered, changed, disabled or enabled a client; `change` says which.
 
     A client that an ENT operator registers is `asked`; `accepted` is when the académie opens it. A change that an ENT
-    operator asks for is `proposed`, and the académie's answer `proposal accepted`.
+    operator asks for is `proposed`, and the académie's answer `proposal accepted`; `proposal withdrawn` is when the ENT
+    operator takes it back.
     """
 
     kind = "client.changed"

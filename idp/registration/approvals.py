@@ -3,12 +3,13 @@
 Somebody with a stolen registration access token could otherwise lead people, and what their codes open, to another
 site. New hosts of the redirect URIs wait, and of the other URIs those that the invitation does not name. Until an
 engineer approves the change, the registration stays as it is, and the answer says so: RFC 7591, 3.2.1 lets the server
-replace values, and the client reads what is registered. An error would be wrong, since the request is kept.
+replace values, and the client reads what is registered. An error would be wrong, since the request is kept. It is
+refused while a change waits that an ENT operator asked for at the desk: the one must not erase the other.
 
 A client stays in its sector after the approval, so that everybody keeps their `sub`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,55 +20,59 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.registration import invitations, json_metadata, registrations, rows, sectors
+from idp.registration import invitations, json_metadata, registrations, rows
+from idp.registration.checks import origin
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
-from idp.registration.metadata import ClientMetadata, uris
+from idp.registration.metadata import ClientMetadata, leading_uris
 
 ASKED_BY = "by"
 """The key of the person of the desk who asked for a change that waits; the ENT itself asked for one without it."""
+_OTHER_WAITS = (
+    "a change that an operator of the ENT asked for waits for the engineer of this service; ask again after the answer"
+)
 _NOT_YET = "an engineer of this service must approve the new hosts; until then the registration is as this answer says"
 
 
 def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -> set[str]:
     """Return the hosts that an engineer must approve before the URIs of a client that registered itself have them.
 
-    They are the hosts that no redirect URI has yet. If the invitation names hosts, the other URIs may have one of
-    those, or one of the redirect URIs. If it names none, each new host that leads people, tokens or keys somewhere
-    needs the approval too.
+    They are the new hosts of `new_hosts`. If the invitation names hosts, a URI may besides have only one of those, one
+    of the redirect URIs, or one that its field has already.
 
     Raises:
         RegistrationRefusedError: a URI has a host that is neither in the invitation nor new in the redirect URIs.
     """
-    added = registrations.new_hosts(client, metadata)
+    former = rows.read(client)
     if bounds.hosts:
-        replace(bounds, hosts=[*bounds.hosts, *added]).check_hosts(metadata)
-        return added
-    return added | (leading_hosts(metadata) - leading_hosts(rows.read(client)))
+        added = registrations.new_hosts(client, metadata)
+        replace(bounds, hosts=[*bounds.hosts, *added]).check_hosts(metadata, former)
+    return set().union(*new_hosts(former, metadata, bounds.hosts).values())
 
 
-def leading_hosts(metadata: ClientMetadata) -> set[str]:
-    """Return the hosts of all URIs but the logo, which is shown nowhere."""
-    return {host for own in _leading_uris(metadata).values() for host in sectors.hosts(own)}
+def new_hosts(former: ClientMetadata, metadata: ClientMetadata, invited: Sequence[str] = ()) -> dict[str, set[str]]:
+    """Return the hosts that a change gives to URIs and that nobody accepted for them, by field.
 
+    Each field is compared with itself: who accepted a host for a page about personal data did not accept that it
+    receives codes. The hosts of the redirect URIs receive codes already, so all fields may have them.
 
-def _leading_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
-    return {name: list(own) for name, own in uris(metadata).items() if name != "logo_uri"}
-
-
-def _check_hosts(former: ClientMetadata, metadata: ClientMetadata) -> None:
-    """Check that a change by an ENT operator gives no URI of an accepted ENT a host that none of its URIs has.
-
-    The desk then has the change wait for the engineer (`idp.desk.ents.proposals`).
-
-    Raises:
-        RegistrationRefusedError: with a fault for each field.
+    Args:
+        former: the registration.
+        metadata: the registration after the change.
+        invited: the hosts that the invitation names; all URIs may have them but the redirect URIs.
     """
-    known = leading_hosts(former)
-    strange = [name for name, own in _leading_uris(metadata).items() if sectors.hosts(own) - known]
-    if strange:
-        text = "has a new host: an engineer of the académie must accept it"
-        raise RegistrationRefusedError(*(Fault(name, text, code=FaultCode.NEW_HOST) for name in strange))
+    receiving, before = places(former.redirect_uris), leading_uris(former)
+    added = {}
+    for name, own in leading_uris(metadata).items():
+        known = receiving | places(before[name]) | (set() if name == "redirect_uris" else set(invited))
+        if strange := places(own) - known:
+            added[name] = strange
+    return added
+
+
+def places(uris: Iterable[str]) -> set[str]:
+    """Return the origins of URIs as an engineer reads them: the host, with a port or the scheme if it is not usual."""
+    return {origin(uri).removeprefix("https://") for uri in uris}
 
 
 def wait(
@@ -75,7 +80,7 @@ def wait(
 ) -> None:
     """Keep a checked change until an engineer approves its `hosts`, in the caller's transaction.
 
-    It replaces a former one.
+    It replaces a former one of the client.
 
     Args:
         settings: those of this service.
@@ -85,8 +90,11 @@ def wait(
         hosts: the hosts to approve.
 
     Raises:
-        RegistrationRefusedError: the name is refused, or the registration changed at this moment.
+        RegistrationRefusedError: the name is refused, a change waits that the ENT operator asked for, or the
+            registration changed at this moment.
     """
+    if has_proposal(client):
+        raise registrations.state_error(_OTHER_WAITS)
     check_name(settings, metadata.name, client, accepted=client.name)
     registrations.count_change(client)
     kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(members, metadata)}
@@ -114,6 +122,20 @@ def pending(client: Client) -> dict[str, Any]:
 def has_proposal(client: Client) -> bool:
     """Return whether a change waits that an ENT operator asked for at the desk."""
     return ASKED_BY in (client.pending_metadata or {})
+
+
+def pending_hosts(client: Client) -> list[str] | None:
+    """Return the new hosts of the change that waits, or None if none waits.
+
+    Those of a proposal depend on what the registration is now.
+    """
+    kept = client.pending_metadata
+    if kept is None:
+        return None
+    if not has_proposal(client):
+        return list(kept["hosts"])
+    former = rows.read(client)
+    return sorted(set().union(*new_hosts(former, rows.with_fields(former, kept["metadata"])).values()))
 
 
 def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, ClientMetadata, str | None]:
@@ -145,31 +167,33 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     return client, former, secret
 
 
-def change(
-    settings: Settings, client: Client, metadata: ClientMetadata, *, by_ent_operator: bool = False
-) -> str | None:
-    """Change a registration as an engineer or an ENT operator; return a secret if the client needs a new one.
+def change(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:
+    """Change a registration as an engineer; return a secret if the client needs a new one.
 
     Args:
         settings: those of this service.
         client: the client as it was read.
         metadata: its registration after the change.
-        by_ent_operator: the ENT operator gives the ENT no name of another one, and an accepted ENT no new host.
 
     Raises:
         RegistrationRefusedError: with every fault.
     """
-    former, before = rows.read(client), registrations.audited(client)
-    if by_ent_operator and metadata.name != former.name:
-        check_name(settings, metadata.name, client, accepted=former.name)
     registrations.check_change(settings, client, metadata)
-    if by_ent_operator and client.waiting_since is None:
-        _check_hosts(former, metadata)
     with unit_of_work():
-        secret = registrations.change(client, metadata)
-        invitations.bind(client, former, metadata)
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="changed", **changed))
+        return write(client, metadata)
+
+
+def write(client: Client, metadata: ClientMetadata) -> str | None:
+    """Write a checked change in the caller's transaction; return a secret if the client needs a new one.
+
+    Raises:
+        RegistrationRefusedError: the registration changed at this moment.
+    """
+    former, before = rows.read(client), registrations.audited(client)
+    secret = registrations.change(client, metadata)
+    invitations.bind(client, former, metadata)
+    changed = changes.difference(before, registrations.audited(client))
+    log.record(ClientChanged(client_id=client.id, change="changed", **changed))
     return secret
 
 

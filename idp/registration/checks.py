@@ -157,7 +157,7 @@ def _sector_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 def _frontchannel_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of a front-channel URI on a foreign host (Front-Channel Logout 1.0, section 2)."""
     uri = metadata.frontchannel_logout_uri
-    if uri and _origin(uri) not in map(_origin, metadata.redirect_uris):
+    if uri and origin(uri) not in map(origin, metadata.redirect_uris):
         text = "must have the scheme, host and port of a redirect URI"
         yield Fault("frontchannel_logout_uri", text, code=FaultCode.FOREIGN_HOST)
 
@@ -196,7 +196,7 @@ def is_host(value: str) -> bool:
     return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None
 
 
-def _origin(uri: str) -> str:
+def origin(uri: str) -> str:
     """Return the origin of a URI that nobody has checked; empty if it has an invalid port or host."""
     try:
         return origins.of(uri)

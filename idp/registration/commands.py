@@ -68,10 +68,11 @@ def show(client_id: str, *, as_json: bool) -> None:
     row = or_fail(lambda: registrations.get(client_id))
     members(client_row(row), texts, as_json=as_json)
     if row.pending_metadata:
-        hosts = row.pending_metadata["hosts"]
+        hosts = approvals.pending_hosts(row) or []
         named = " ".join(f"--host {host}" for host in hosts)
         by_itself = f"a change waits for new hosts, {', '.join(hosts)}: idp client approve {client_id} {named}"
-        by_operator = f"a change of the ENT operator waits, new hosts {', '.join(hosts)}: idp client accept {client_id}"
+        added = f"new hosts {', '.join(hosts)}" if hosts else "no new host"
+        by_operator = f"a change of the ENT operator waits, {added}: idp client accept {client_id}"
         _note(by_operator if approvals.has_proposal(row) else by_itself)
         _note_sector(row)
 
@@ -164,7 +165,7 @@ def enable(client_id: str) -> None:
     "hosts",
     multiple=True,
     metavar="HOST",
-    help="A new host that you expect; with another one, nothing is approved.",
+    help="A new host that you expect, with its port if it has one; with another one, nothing is approved.",
 )
 @AS_JSON
 def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool) -> None:
@@ -354,7 +355,7 @@ def client_row(row: Client) -> dict[str, Any]:
         "bounds": row.bounds,
         "registration_used_at": row.registration_used_at.isoformat() if row.registration_used_at else None,
         "pending_since": pending.get("asked_at"),
-        "pending_hosts": pending.get("hosts"),
+        "pending_hosts": approvals.pending_hosts(row),
         "pending_metadata": pending.get("metadata"),
         "ended_itself_at": disabled_at if registrations.ended_itself(row) else None,
         "disabled_at": disabled_at,

@@ -47,8 +47,8 @@ class FaultCode(enum.Enum):
     """A contact is too long, or there are too many."""
     DECIDED_BY_ACADEMY = enum.auto()
     """An ENT operator asked for a value that the académie alone gives."""
-    NEW_HOST = enum.auto()
-    """The URI of an accepted ENT has a host that no URI of the ENT has, and an ENT operator may not add one."""
+    OTHER_WAITS = enum.auto()
+    """A change that the ENT itself asked for waits, so that its operator cannot ask for one."""
     MANY_WAIT = enum.auto()
     """The ENT operator already registered as many ENTs as may wait for the académie."""
     MANY_TODAY = enum.auto()

@@ -63,18 +63,27 @@ class Bounds:
         if self.auth_method == "none" and pkce is False:
             yield Fault("pkce_required", PUBLIC_WITHOUT_PKCE)
 
-    def check_hosts(self, metadata: ClientMetadata) -> None:
+    def check_hosts(self, metadata: ClientMetadata, former: ClientMetadata | None = None) -> None:
         """Check that all URIs of a registration have a host of the bounds.
+
+        Args:
+            metadata: the registration.
+            former: the registration before a change; each field may keep its hosts.
 
         Raises:
             RegistrationRefusedError: a URI has another host.
         """
         if not self.hosts:
             return
-        translated = {name: [text] for name, text in metadata.translations.items() if "_uri#" in name}
-        for name, own in (uris(metadata) | translated).items():
-            if strange := hosts(own) - set(self.hosts):
+        kept = _all_uris(former) if former else {}
+        for name, own in _all_uris(metadata).items():
+            if strange := hosts(own) - set(self.hosts) - hosts(kept.get(name, [])):
                 raise RegistrationRefusedError(Fault(name, f"{', '.join(sorted(strange))}: no host of the invitation"))
+
+
+def _all_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
+    """Return all URIs by field, the translated ones by their member."""
+    return uris(metadata) | {name: [text] for name, text in metadata.translations.items() if "_uri#" in name}
 
 
 def invite(
@@ -160,7 +169,10 @@ def bounds(client: Client) -> Bounds:
 
 
 def bind(client: Client, former: ClientMetadata, current: ClientMetadata) -> None:
-    """Change the bounds of a client that registered itself to what an engineer changed, in the caller's transaction."""
+    """Change the bounds of a client that registered itself to what an engineer changed, in the caller's transaction.
+
+    Of the hosts, only those of the redirect URIs open anything: another field keeps its own (`Bounds.check_hosts`).
+    """
     if client.bounds is None:
         return
     bound = Bounds(**client.bounds)
@@ -169,8 +181,7 @@ def bind(client: Client, former: ClientMetadata, current: ClientMetadata) -> Non
     if bound.auth_method:
         bound = replace(bound, auth_method=client.auth_method)
     if bound.hosts:
-        named = {host for own in uris(current).values() for host in hosts(own)}
-        bound = replace(bound, hosts=sorted({*bound.hosts, *named}))
+        bound = replace(bound, hosts=sorted({*bound.hosts, *hosts(current.redirect_uris)}))
     client.bounds = asdict(bound)
 
 

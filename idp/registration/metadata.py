@@ -307,6 +307,19 @@ def uris(metadata: ClientMetadata) -> dict[str, list[str]]:
     return by_field
 
 
+def leading_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
+    """Return the URIs that lead people, tokens or keys somewhere, by field; a translated URI with what it translates.
+
+    The logo is not one of them, since it is shown nowhere.
+    """
+    by_field = {name: own for name, own in uris(metadata).items() if name != "logo_uri"}
+    for member, text in metadata.translations.items():
+        name = BY_MEMBER[member.partition("#")[0]].name
+        if name in by_field:
+            by_field[name].append(text)
+    return by_field
+
+
 def announced() -> dict[str, list[str]]:
     """Return the values that a client may be registered with, by the member of discovery that announces them."""
     return {member: list(declared.offered) for declared in FIELDS for member in declared.announced}

@@ -1,7 +1,7 @@
 """The row of a client: read and written by the declarations of `ClientMetadata`."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +49,14 @@ def shown_fields(metadata: ClientMetadata, names: Iterable[str]) -> dict[str, An
     """Return some fields of metadata as JSON values, by name, each value of a list once."""
     settled = _settled(metadata)
     return {name: _plain(getattr(settled, name)) for name in names}
+
+
+def with_fields(metadata: ClientMetadata, values: Mapping[str, Any]) -> ClientMetadata:
+    """Return metadata with fields that `shown_fields` returned."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return replace(metadata, **fields)
 
 
 def _read(client: Client, declared: Declaration) -> Any:

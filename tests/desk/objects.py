@@ -119,7 +119,7 @@ def _proposed_change(colleagues: Colleagues, uai: str) -> Ids:
     ids, operator = _ent(colleagues, uai), colleagues.person()
     client = db.session.get_one(Client, ids["key"])
     colleagues.grant(operator, Role.ENT_OPERATOR, client_id=client.client_id)
-    asked = {"asked_at": now().isoformat(), "by": str(operator.id), "hosts": [], "metadata": {"name": "Autre"}}
+    asked = {"asked_at": now().isoformat(), "by": str(operator.id), "metadata": {"name": "Autre"}}
     client.pending_metadata = asked
     db.session.commit()
     return ids
@@ -173,6 +173,7 @@ OBJECTS: dict[str, Make] = {
     "ents.refuse_change": _proposed_change,
     "ents.secret": _ent,
     "ents.trial": _ent,
+    "ents.withdraw_change": _proposed_change,
     "ents.write_charter": _ent,
     "families.show": _pupil,
     "files.compare": _job,
@@ -214,6 +215,7 @@ NARROWER: dict[str, frozenset[Role]] = {
     "ents.read_change": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse": frozenset({Role.ENT_OPERATOR}),
     "ents.refuse_change": frozenset({Role.ENT_OPERATOR}),
+    "ents.withdraw_change": frozenset({Role.ENGINEER}),
     "files.decline": frozenset(Role) - {Role.HEAD},
     "jobs.cancel": frozenset(Role) - {Role.HEAD},
 }

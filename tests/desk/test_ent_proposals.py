@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from idp.app import outbox_handlers
 from idp.audit.models import AuditEntry
-from idp.clients.models import Client
+from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance
@@ -56,10 +56,15 @@ def engineer(colleagues: Colleagues) -> FlaskClient:
 
 
 def ask(browser: FlaskClient, own: RelyingParty, **changed: Any) -> TestResponse:
-    """Ask for a change of the registration; by default for another host."""
+    """Ask for a change of the registration, in the form of now; by default for another host."""
     client = row(own)
-    fields = registration(client, **(changed or {"redirect_uris": URI}))
-    return post(browser, f"/ent/{client.id}/modifier", **fields)
+    asked = changed or {"redirect_uris": URI}
+    return post(browser, f"/ent/{client.id}/modifier", **registration(client, **{"waiting": key(own), **asked}))
+
+
+def key(own: RelyingParty) -> str:
+    """Return the mark of the change that waits."""
+    return str((row(own).pending_metadata or {}).get("asked_at", ""))
 
 
 def news(kind: str) -> list[str]:
@@ -89,7 +94,8 @@ def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
     client = row(own)
     assert client.redirect_uris == uris
     shown = text(browser.get(f"/ent/{client.id}"))
-    assert "En attente de l’ingénieur" in shown
+    assert "Une modification attend l’accord de l’académie" in shown
+    assert "Une modification attend votre accord" in text(engineer.get(f"/ent/{client.id}"))
     assert f"demandé : {URI}" in shown.replace("\u00a0", " ")
     assert "Accepter ou refuser" not in shown
     assert len(news("proposed")) == 1
@@ -129,7 +135,10 @@ def test_another_change_takes_the_place_of_the_first_one(
     build.ent("Ailleurs", "ailleurs.test")
     ask(browser, own)
     seen = row(own)
-    assert "Un changement attend déjà l’ingénieur" in text(browser.get(f"/ent/{seen.id}/modifier"))
+    form = text(browser.get(f"/ent/{seen.id}/modifier"))
+    assert "Un changement attend déjà l’accord de l’académie" in form
+    assert f"\n{URI}</textarea>" in form, "the form shows what waits"
+    assert f"\n{URI}</textarea>" not in text(engineer.get(f"/ent/{seen.id}/modifier"))
     version = str(seen.version)
     answer = ask(browser, own, name="Passerelle d’Ailleurs")
     assert answer.headers["Location"] == f"/ent/{seen.id}?fait=remplace"
@@ -142,9 +151,118 @@ def test_another_change_takes_the_place_of_the_first_one(
 
 def test_what_was_changed_meanwhile_stays(browser: FlaskClient, engineer: FlaskClient, own: RelyingParty) -> None:
     ask(browser, own)
-    ask(browser, own, home_uri="https://ent.test/accueil")
+    row(own).home_uri = "https://ent.test/accueil"
+    db.session.commit()
+    asked = ask(browser, own, redirect_uris=URI, contacts="Lina Roy")
+    assert asked.headers["Location"].endswith("fait=change"), "the same change waits, and the contact is none of it"
     decide(engineer, row(own))
     assert (row(own).redirect_uris, row(own).home_uri) == ([URI], "https://ent.test/accueil")
+    assert row(own).description["contacts"] == ["Lina Roy"]
+
+
+def test_what_needs_no_acceptance_is_changed_at_once(browser: FlaskClient, own: RelyingParty) -> None:
+    """Addresses and keys wait together: the ENT would otherwise be on two servers by halves."""
+    bye = list(row(own).post_logout_redirect_uris)
+    asked = ask(browser, own, redirect_uris=URI, post_logout_redirect_uris="", contacts="Lina Roy", name="Passerelle 2")
+    assert asked.headers["Location"].endswith("fait=en-partie")
+    client = row(own)
+    assert (client.name, client.description["contacts"]) == ("Passerelle 2", ["Lina Roy"])
+    assert client.post_logout_redirect_uris == bye
+    assert client.pending_metadata is not None
+    assert client.pending_metadata["metadata"] == {"redirect_uris": [URI], "post_logout_redirect_uris": []}
+    assert journal("changed").details["after"]["name"] == "Passerelle 2"
+
+
+def test_an_operator_withdraws_the_change_that_the_page_shows(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
+) -> None:
+    ask(browser, own)
+    page, former = f"/ent/{row(own).id}", key(own)
+    assert "Retirer la demande" in text(browser.get(page))
+    assert "Retirer la demande" not in text(engineer.get(page))
+    ask(browser, own, redirect_uris="https://autre.test/retour")
+    late = post(browser, f"{page}/changement/retrait", page, waiting=former)
+    assert late.headers["Location"].endswith("fait=autre")
+    assert "Une autre personne vient de modifier" in text(ask(browser, own, waiting=former))
+    assert row(own).pending_metadata is not None
+    assert post(engineer, f"{page}/changement/retrait", page, waiting=key(own)).status_code == 404
+    done = post(browser, f"{page}/changement/retrait", page, waiting=key(own))
+    assert done.headers["Location"].endswith("fait=retire")
+    assert "La demande est retirée" in text(browser.get(done.headers["Location"]))
+    assert (row(own).pending_metadata, row(own).redirect_uris) == (None, ["https://ent.test/cb"])
+    assert journal("proposal withdrawn").details["after"]["pending_metadata"] is None
+    assert post(browser, f"{page}/changement/retrait", page).headers["Location"].endswith("fait=autre")
+    ask(browser, own)
+    assert ask(browser, own, redirect_uris="https://ent.test/cb").headers["Location"].endswith("fait=retire")
+    assert row(own).pending_metadata is None
+
+
+@pytest.mark.row("K-27")
+@pytest.mark.parametrize("subject", ["pairwise", "public"])
+@pytest.mark.parametrize("name", ["redirect_uris", "home_uri", "initiate_login_uri", "jwks_uri", "tos_uri"])
+def test_a_host_accepted_for_one_page_is_accepted_for_no_other_address(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, subject: str, name: str
+) -> None:
+    client = row(own)
+    client.subject_type = SubjectType(subject)
+    client.description = {**client.description, "policy_uri": "https://pages.test/rgpd"}
+    db.session.commit()
+    before = registrations.audited(row(own))
+    page = {"policy_uri": "https://pages.test/rgpd"}
+    asked = ask(browser, own, **page, **{name: "https://pages.test/x"})
+    assert asked.headers["Location"].endswith("fait=attend")
+    after = registrations.audited(row(own))
+    assert {field for field in after if after[field] != before[field]} == {"pending_metadata"}
+    read = text(engineer.get(f"/ent/{client.id}/changement"))
+    assert ("Un autre serveur recevra" in read) == (name != "tos_uri")
+    assert ("Votre accord ne vaut que pour elle" in read) == (name == "tos_uri")
+    same = ask(browser, own, policy_uri="https://pages.test/autre")
+    assert same.headers["Location"].endswith("fait=change-retire"), "the page may move on its host"
+
+
+def test_another_port_is_another_server(browser: FlaskClient, engineer: FlaskClient, own: RelyingParty) -> None:
+    moved = ask(browser, own, redirect_uris="https://ent.test:8443/cb")
+    assert moved.headers["Location"].endswith("fait=attend")
+    assert "donnent à l’ENT : ent.test:8443." in text(engineer.get(f"/ent/{row(own).id}/changement")).replace(
+        "\u00a0", " "
+    )
+    assert row(own).redirect_uris == ["https://ent.test/cb"]
+
+
+def test_the_warning_is_of_the_registration_as_it_is_now(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
+) -> None:
+    ask(browser, own, home_uri="https://neuf.test/")
+    page = f"/ent/{row(own).id}/changement"
+    assert "Un autre serveur recevra" in text(engineer.get(page))
+    row(own).redirect_uris = ["https://ent.test/cb", URI]
+    db.session.commit()
+    assert "Un autre serveur recevra" not in text(engineer.get(page))
+
+
+def test_both_read_which_addresses_stay_on_the_server_that_the_ent_leaves(
+    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
+) -> None:
+    ask(browser, own)
+    for reader, page in ((browser, f"/ent/{row(own).id}"), (engineer, f"/ent/{row(own).id}/changement")):
+        staying = text(reader.get(page)).partition("Ces adresses restent sur l’ancien serveur")[2]
+        assert "https://ent.test/bye" in staying.partition("</dl>")[0]
+    ask(browser, own, redirect_uris=f"https://ent.test/cb\r\n{URI}")
+    assert "Ces adresses restent" not in text(browser.get(f"/ent/{row(own).id}"))
+
+
+def test_a_change_that_the_ent_itself_asked_for_is_not_erased(browser: FlaskClient, own: RelyingParty) -> None:
+    client = row(own)
+    client.pending_metadata = {
+        "asked_at": now().isoformat(),
+        "hosts": ["neuf.test"],
+        "metadata": {"redirect_uris": [URI]},
+    }
+    db.session.commit()
+    kept, version = row(own).pending_metadata, row(own).version
+    assert "L’ENT lui-même a demandé un changement" in text(ask(browser, own, waiting="", redirect_uris=URI))
+    assert (row(own).pending_metadata, row(own).version) == (kept, version)
+    assert ask(browser, own, waiting="", contacts="Lina Roy").headers["Location"].endswith("fait=change")
 
 
 def test_the_change_of_a_person_who_left_is_only_refused(
@@ -167,7 +285,8 @@ def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: Rely
     runner = desk.test_cli_runner()
     ask(browser, own)
     shown = runner.invoke(commands.client, ["show", own.client_id]).output
-    assert f"idp client accept {own.client_id}" in shown
+    assert f"new hosts neuf.test: idp client accept {own.client_id}" in shown
+    assert "pending_hosts: neuf.test" in shown
     assert "idp client accept" in runner.invoke(commands.client, ["approve", own.client_id]).output
     refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)

@@ -337,6 +337,8 @@ def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own:
     page = text(browser.get(f"/ent/{client.id}"))
     for name in ("client_id", "redirect_uris", "subject_type", "(pairwise)", "(client_secret_basic)", "(ent)"):
         assert name in page, name
+    for name in ("policy_uri", "tos_uri", "initiate_login_uri", "jwks_uri"):
+        assert name in page, f"{name}: the page shows all that the form has"
 
 
 @pytest.mark.parametrize("name", ["home_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "policy_uri"])
@@ -348,5 +350,7 @@ def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, ow
     assert answer.headers["Location"] == f"/ent/{client.id}?fait=attend"
     after = registrations.audited(row(own))
     assert {field for field in after if after[field] != before[field]} == {"pending_metadata"}
-    answer = post(browser, path, **registration(row(own), **{name: "https://ent.test/x"}))
-    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", "the host of a redirect URI"
+    shown = (row(own).pending_metadata or {})["asked_at"]
+    answer = post(browser, path, **registration(row(own), waiting=shown, **{name: "https://ent.test/x"}))
+    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change-retire", "the host of a redirect URI"
+    assert row(own).pending_metadata is None

@@ -1,5 +1,6 @@
 """New hosts of a client that registered itself: they wait for an operator, and change nobody's `sub`."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.registration import approvals, registrations
+from idp.registration import approvals, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
 from tests.builders import Build
 from tests.dpop_party import Key
@@ -162,6 +163,58 @@ def test_an_approved_host_approves_no_other_host(
     replaced(browser, registration, **moved)
     approvals.approve(settings, registration["client_id"], ["vrai.test"])
     assert read(browser, registration)["client_uri"] == "https://vrai.test/"
+
+
+@pytest.mark.parametrize("moved", ["redirect_uris", "client_uri", "jwks_uri", "tos_uri", "client_uri#en"])
+@pytest.mark.parametrize("hosts", [[], ["nouveau.test"]])
+def test_a_host_approved_for_one_page_waits_in_every_other_field(
+    browser: FlaskClient, settings: Settings, moved: str, hosts: list[str]
+) -> None:
+    """RFC 7592, 5. Who approved a page on a host did not approve that the host receives codes."""
+    registration = registered(browser, bound(hosts=hosts))
+    client = registrations.get(registration["client_id"])
+    page = "https://voleur.test/p"
+    approvals.change(settings, client, replace(rows.read(client), policy_uri=page))
+    own: Any = [THIEF] if moved == "redirect_uris" else "https://voleur.test/x"
+    answer = replaced(browser, registration, policy_uri=page, **{moved: own})
+    if hosts and moved != "redirect_uris":
+        refused(answer, "invalid_client_metadata")
+    else:
+        assert answer.get_json()["pending_approval"]["hosts"] == ["voleur.test"]
+    now = read(browser, registration)
+    assert (now["redirect_uris"], now.get(moved)) == ([OWN], [OWN] if moved == "redirect_uris" else None)
+    same = replaced(browser, registration, policy_uri="https://voleur.test/autre").get_json()
+    assert (same["policy_uri"], "pending_approval" in same) == ("https://voleur.test/autre", False)
+
+
+@pytest.mark.parametrize("hosts", [[], ["nouveau.test"]])
+@pytest.mark.parametrize("member", ["redirect_uris", "jwks_uri"])
+def test_another_port_is_another_server(
+    browser: FlaskClient, settings: Settings, member: str, hosts: list[str]
+) -> None:
+    """RFC 6454, 4."""
+    registration = registered(browser, bound(hosts=hosts))
+    own: Any = ["https://nouveau.test:8443/cb"] if member == "redirect_uris" else "https://nouveau.test:8443/jwks"
+    response = replaced(browser, registration, **{member: own}).get_json()
+    assert response["pending_approval"]["hosts"] == ["nouveau.test:8443"]
+    assert response.get(member) != own
+    approvals.approve(settings, registration["client_id"], ["nouveau.test:8443"])
+    assert read(browser, registration)[member] == own
+
+
+def test_a_change_that_an_operator_of_the_ent_asked_for_is_not_erased(
+    browser: FlaskClient, registration: dict[str, Any]
+) -> None:
+    """RFC 7592, 2.2. The access token stays, so that the client may ask again."""
+    client = registrations.get(registration["client_id"])
+    asked = {"asked_at": "2026-11-01T08:00:00+00:00", approvals.ASKED_BY: "x", "metadata": {"name": "Autre"}}
+    client.pending_metadata = asked
+    db.session.commit()
+    answer = replaced(browser, registration, redirect_uris=[THIEF])
+    refused(answer, "invalid_client_metadata")
+    assert "an operator of the ENT asked for" in answer.get_json()["error_description"]
+    assert replaced(browser, registration, contacts=["a@b.test"]).get_json()["contacts"] == ["a@b.test"]
+    assert db.session.scalars(select(Client.pending_metadata)).one() == asked
 
 
 def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_change_that_waits(

@@ -17,8 +17,8 @@ _SENTENCES = {
     FaultCode.NEEDED: _l("Donnez au moins une adresse, une par ligne."),
     FaultCode.UNKNOWN_VALUE: _l("Choisissez une valeur de la liste."),
     FaultCode.FOREIGN_HOST: _l("Cette adresse doit être sur le serveur d’une des adresses de retour."),
-    FaultCode.NEW_HOST: _l(
-        "Cette adresse est sur un autre serveur que celles de l’ENT accepté : l’académie doit d’abord l’accepter."
+    FaultCode.OTHER_WAITS: _l(
+        "L’ENT lui-même a demandé un changement, qui attend l’académie. Recommencez quand elle aura répondu."
     ),
     FaultCode.SEVERAL_HOSTS: _l(
         "Les adresses de retour sont sur plusieurs serveurs : gardez-en un seul, ou demandez à l’académie."

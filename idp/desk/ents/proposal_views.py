@@ -2,16 +2,17 @@
 
 from uuid import UUID
 
-from flask import Response, make_response, render_template, url_for
+from flask import Response, make_response, render_template, request, url_for
 
 from idp.clients.models import Client
+from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.ents import acceptance_views, proposals, summary
+from idp.desk.ents import acceptance_views, proposals, proposed
 from idp.desk.ents.acceptance_views import RefusalForm
 from idp.desk.ents.fault_words import sentence
-from idp.desk.ents.proposals import Proposal
 from idp.desk.ents.views import blueprint
 from idp.desk.kept_forms.keeping import keeps
+from idp.desk.staff.models import Role
 from idp.registration.faults import RegistrationRefusedError
 from idp.services import services
 from idp.web.redirects import see_other
@@ -57,10 +58,24 @@ def refuse_change(key: UUID) -> Response:
     return see_other(url_for("ents.detail", key=key, fait="change-refuse"))
 
 
+@blueprint.post("/ent/<uuid:key>/changement/retrait")
+@needs(Right.MANAGE_ENTS)
+@keeps()
+def withdraw_change(key: UUID) -> Response:
+    """Drop a change that waits, as an operator of the ENT; the engineer refuses it, with a reason."""
+    client = access.client(key)
+    if access.role() is not Role.ENT_OPERATOR:
+        access.refuse(str(key))
+    try:
+        proposals.withdraw(client, request.form.get("waiting", ""))
+    except RegistrationRefusedError:
+        return see_other(url_for("ents.detail", key=key, fait="autre"))
+    return see_other(url_for("ents.detail", key=key, fait="retire"))
+
+
 def _page(client: Client, refusal: RefusalForm) -> Response:
-    if Proposal.of(client) is None:
+    waiting = proposed.find(client)
+    if waiting is None:
         return see_other(url_for("ents.detail", key=client.id, fait="tard"))
-    html = render_template(
-        "desk/ents/changement.html", client=client, proposed=summary.proposed(client), refusal=refusal
-    )
+    html = render_template("desk/ents/changement.html", client=client, proposed=waiting, refusal=refusal)
     return make_response(html)

@@ -1,17 +1,21 @@
 """Changes of an ENT that its operator asks for and the académie decides: another host, a name like that of another ENT.
 
-A proposal waits in `Client.pending_metadata`, and nothing of it is in force before the engineer accepts it. Another one
-takes its place. It has the changed fields alone, so that what the engineer changes meanwhile stays.
+A proposal waits in `Client.pending_metadata`, and nothing of it is in force before the engineer accepts it. It has the
+changed fields alone, so that what the engineer changes meanwhile stays. What needs no acceptance is changed at once.
+
+The form of the ENT operator shows the registration with the proposal. What the form has when it is sent takes the place
+of the proposal, and ends it if nothing is left to accept.
 """
 
+import enum
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged, ClientDeclined
+from idp.clients import names
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
@@ -20,12 +24,26 @@ from idp.desk.alerts.recipients import of_alert
 from idp.desk.ents import acceptance
 from idp.desk.staff import invitations
 from idp.registration import approvals, registrations, rows
+from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import bind
 from idp.registration.metadata import FIELDS, ClientMetadata
 
-_BY_ACADEMY = frozenset({FaultCode.NEW_HOST, FaultCode.SEVERAL_HOSTS, FaultCode.OTHER_SECTOR, FaultCode.NAME_TAKEN})
-"""The faults of a change that the académie may accept."""
+_ADDRESSES = frozenset({Kind.URI, Kind.URIS, Kind.PROFILE_URIS, Kind.KEYS})
+"""The kinds of the fields that wait together: an ENT that moves to another server moves as a whole."""
+
+
+class Done(enum.Enum):
+    """What a form of an ENT operator did; the value is what the next page is told."""
+
+    NOTHING = "identique"
+    CHANGED = "change"
+    WAITS = "attend"
+    PARTLY = "en-partie"
+    """A part is changed, and the rest waits."""
+    REPLACED = "remplace"
+    WITHDRAWN = "retire"
+    CHANGED_AND_WITHDRAWN = "change-retire"
 
 
 @dataclass(frozen=True)
@@ -45,55 +63,103 @@ class Proposal:
         asked_at = datetime.fromisoformat(kept["asked_at"])
         return cls(uuid.UUID(kept[approvals.ASKED_BY]), asked_at, kept["metadata"])
 
+    @property
+    def key(self) -> str:
+        """The mark of the proposal in the form that shows it."""
+        return self.asked_at.isoformat()
+
     def applied(self, former: ClientMetadata) -> ClientMetadata:
         """Return a registration with the changed fields."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in self.values.items()
-        }
-        return replace(former, **values)
+        return rows.with_fields(former, self.values)
 
 
-def may_wait(client: Client, faults: Sequence[Fault]) -> bool:
-    """Return whether a change with these faults may wait for the académie: not while the ENT itself waits for it."""
-    return client.waiting_since is None and all(fault.code in _BY_ACADEMY for fault in faults)
-
-
-def propose(settings: Settings, client: Client, metadata: ClientMetadata, staff_id: uuid.UUID) -> bool:
-    """Keep a change until the académie decides; return whether it takes the place of another one.
+def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id: uuid.UUID, shown: str) -> Done:
+    """Change a registration as its ENT operator: at once what needs no acceptance; the rest waits for the académie.
 
     Args:
         settings: those of this service.
         client: the client as it was read.
-        metadata: its registration after the change.
+        metadata: its registration as the ENT operator wants it.
         staff_id: the ENT operator.
+        shown: the key of the proposal that the form showed, or an empty text.
 
     Raises:
-        RegistrationRefusedError: with every fault that the académie cannot accept either; or the person does not act
-            for the ENT, or asked for too much.
+        RegistrationRefusedError: with every fault that the académie cannot accept either; or another proposal waits
+            than the form showed, or a change that the ENT itself asked for; or the person does not act for the ENT, or
+            asked for too much.
     """
-    approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
-    registrations.check_change(settings, client, metadata, approved=True)
-    former, before = rows.read(client), registrations.audited(client)
-    kept = rows.shown_fields(metadata, [field.name for field in FIELDS if _differs(field.name, former, metadata)])
-    hosts = sorted(approvals.leading_hosts(metadata) - approvals.leading_hosts(former))
+    former, standing = rows.read(client), Proposal.of(client)
+    if shown != (standing.key if standing else ""):
+        raise registrations.state_error("another change waits by now", FaultCode.CHANGED_MEANWHILE)
+    asked = rows.shown_fields(metadata, _waiting(settings, client, former, metadata))
+    if metadata.name != former.name:
+        accepted = metadata.name if "name" in asked else former.name
+        approvals.check_name(settings, metadata.name, client, accepted=accepted)
+    registrations.check_change(settings, client, metadata, approved=bool(asked))
+    at_once = replace(metadata, **{name: getattr(former, name) for name in asked})
+    stays = asked == (standing.values if standing else {})
     with unit_of_work():
-        staff = invitations.get_for_change(staff_id)
-        if staff is None or not acceptance.acts_for(staff_id, client):
-            raise registrations.state_error("the person is no operator of this ENT", FaultCode.ASKER_LEFT)
-        acceptance.check_number(staff_id, replaced=client)
-        registrations.count_change(client)
-        is_another = client.pending_metadata is not None
-        client.pending_metadata = {
-            "asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "hosts": hosts, "metadata": kept
-        }  # fmt: skip
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change=acceptance.PROPOSED, **changed))
-        acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
-    return is_another
+        if at_once != former:
+            approvals.write(client, at_once)
+        if asked and not stays:
+            _propose(client, asked, staff_id)
+        elif standing and not asked:
+            _withdraw(client)
+    changes_now = at_once != former
+    if stays:
+        return Done.CHANGED if changes_now else Done.NOTHING
+    if standing and asked:
+        return Done.REPLACED
+    if standing:
+        return Done.CHANGED_AND_WITHDRAWN if changes_now else Done.WITHDRAWN
+    return Done.PARTLY if changes_now else Done.WAITS
 
 
-def _differs(name: str, former: ClientMetadata, metadata: ClientMetadata) -> bool:
-    return bool(getattr(former, name) != getattr(metadata, name))
+def _waiting(settings: Settings, client: Client, former: ClientMetadata, metadata: ClientMetadata) -> list[str]:
+    """Return the fields of a change that wait for the académie; none while the ENT itself waits for it."""
+    if client.waiting_since is not None:
+        return []
+    changed = [field for field in FIELDS if getattr(former, field.name) != getattr(metadata, field.name)]
+    moves = bool(approvals.new_hosts(former, metadata))
+    is_strange = bool(names.find_fault(settings, metadata.name, client, former.name))
+    waits = {"name": is_strange} | {field.name: moves for field in FIELDS if field.kind in _ADDRESSES}
+    return [field.name for field in changed if waits.get(field.name, False)]
+
+
+def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
+    """Keep the changed fields until the académie decides, in the caller's transaction; see `edit`."""
+    staff = invitations.get_for_change(staff_id)
+    if staff is None or not acceptance.acts_for(staff_id, client):
+        raise registrations.state_error("the person is no operator of this ENT", FaultCode.ASKER_LEFT)
+    if client.pending_metadata is not None and not approvals.has_proposal(client):
+        raise registrations.state_error("a change that the ENT itself asked for waits", FaultCode.OTHER_WAITS)
+    acceptance.check_number(staff_id, replaced=client)
+    before = registrations.audited(client)
+    registrations.count_change(client)
+    client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
+    changed = changes.difference(before, registrations.audited(client))
+    log.record(ClientChanged(client_id=client.id, change=acceptance.PROPOSED, **changed))
+    acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
+
+
+def withdraw(client: Client, shown: str) -> None:
+    """Drop the change that waits, for an ENT operator: the registration stays as it is.
+
+    Raises:
+        RegistrationRefusedError: no proposal waits, or another one than the page showed.
+    """
+    if get(client).key != shown:
+        raise registrations.state_error("another change waits by now", FaultCode.CHANGED_MEANWHILE)
+    with unit_of_work():
+        _withdraw(client)
+
+
+def _withdraw(client: Client) -> None:
+    before = registrations.audited(client)
+    registrations.count_change(client)
+    client.pending_metadata = None
+    changed = changes.difference(before, registrations.audited(client))
+    log.record(ClientChanged(client_id=client.id, change="proposal withdrawn", **changed))
 
 
 def accept(settings: Settings, client: Client) -> None:
@@ -106,7 +172,7 @@ def accept(settings: Settings, client: Client) -> None:
     Raises:
         RegistrationRefusedError: with every fault; or no proposal waits, or its person acts for the ENT no longer.
     """
-    proposal, former, before = _waiting(client), rows.read(client), registrations.audited(client)
+    proposal, former, before = get(client), rows.read(client), registrations.audited(client)
     metadata = proposal.applied(former)
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
     registrations.check_change(settings, client, metadata, approved=True)
@@ -128,7 +194,7 @@ def refuse(client: Client, reason: str) -> None:
     Raises:
         RegistrationRefusedError: no proposal waits, or the client was changed after it was read.
     """
-    proposal, before = _waiting(client), registrations.audited(client)
+    proposal, before = get(client), registrations.audited(client)
     with unit_of_work():
         registrations.count_change(client)
         client.pending_metadata = None
@@ -137,7 +203,12 @@ def refuse(client: Client, reason: str) -> None:
         acceptance.enqueue(client, "change_refused", [proposal.by], reason=reason)
 
 
-def _waiting(client: Client) -> Proposal:
+def get(client: Client) -> Proposal:
+    """Return the proposal of an ENT.
+
+    Raises:
+        RegistrationRefusedError: none waits.
+    """
     proposal = Proposal.of(client)
     if proposal is None:
         raise RegistrationRefusedError(

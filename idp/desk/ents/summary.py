@@ -1,9 +1,8 @@
 """What the page of an ENT says, in plain words."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
@@ -16,17 +15,17 @@ from idp.clients.models import Audience, CharterMode, Client, ClientSchool, Subj
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
-from idp.desk.ents import acceptance as acceptances
+from idp.desk.ents import proposed
 from idp.desk.ents.fields import RegistrationForm, scope_names
-from idp.desk.ents.proposals import Proposal
-from idp.desk.staff import mails
+from idp.desk.ents.proposed import Proposed
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.desk.statistics import suppression
 from idp.desk.statistics.suppression import Hidden
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import registrations, rows
-from idp.registration.metadata import BY_NAME
+from idp.registration.declarations import Kind
+from idp.registration.metadata import BY_NAME, uris
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
@@ -45,24 +44,7 @@ class Detail:
     has_secret: bool
     versions: list[CharterVersion]
     acceptance: str
-    proposed: "Proposed | None"
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """A change of an ENT that waits for the engineer, for a page.
-
-    Attributes:
-        by: the name of the person who asked.
-        asked_at: when.
-        has_asker: whether the person still acts for the ENT.
-        facts: the labels of the changed fields, with their names in the protocol, and the lines before and after.
-    """
-
-    by: str
-    asked_at: datetime
-    has_asker: bool
-    facts: list[tuple[str, str, list[str]]]
+    proposed: Proposed | None
 
 
 def detail(client: Client) -> Detail:
@@ -82,33 +64,8 @@ def detail(client: Client) -> Detail:
         has_secret=has_secret(client),
         versions=charters.versions(client.id),
         acceptance=acceptance(client),
-        proposed=proposed(client),
+        proposed=proposed.find(client),
     )
-
-
-def proposed(client: Client) -> Proposed | None:
-    """Return the change of an ENT that waits for the engineer, or None."""
-    waiting = Proposal.of(client)
-    if waiting is None:
-        return None
-    former, form = rows.read(client), RegistrationForm()
-    metadata = waiting.applied(former)
-    facts = []
-    for name in waiting.values:
-        before, after = (_lines(getattr(each, name)) for each in (former, metadata))
-        lines = [gettext("aujourd’hui : %(value)s", value=line) for line in before if line not in after]
-        lines += [gettext("demandé : %(value)s", value=line) for line in after if line not in before]
-        facts.append((str(form[name].label.text), BY_NAME[name].member, lines))
-    by = mails.find_name(str(waiting.by))
-    return Proposed(by, waiting.asked_at, acceptances.acts_for(waiting.by, client), facts)
-
-
-def _lines(value: Any) -> list[str]:
-    """Return a value of a registration as lines."""
-    if isinstance(value, dict):
-        return [json.dumps(value)]
-    values = value if isinstance(value, list | tuple) else [value]
-    return [str(each) for each in values if each not in ("", None)] or [gettext("rien")]
 
 
 def asked_schools(client: Client) -> list[str]:
@@ -158,33 +115,26 @@ def state(client: Client) -> str:
 
 def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
     """Return the facts: each label, the name that the protocol has for it, if any, and the lines."""
-    nothing, nothing_told = gettext("Aucune"), gettext("Aucun")
     return [
         (gettext("État"), "", [state(client), _pending(client)]),
         (gettext("Identifiant technique"), "client_id", [client.client_id]),
         (gettext("Public"), "", [_known(client)]),
         (gettext("Reçoit"), "scope", _released(client)),
         (gettext("Numéro d’un parent"), "subject_type", [_subject(client)]),
-        (gettext("Page d’accueil"), "client_uri", [client.home_uri or nothing]),
-        (gettext("Retour après la connexion"), "redirect_uris", client.redirect_uris),
-        (
-            gettext("Retour après la déconnexion"),
-            "post_logout_redirect_uris",
-            client.post_logout_redirect_uris or [nothing],
-        ),
-        (
-            gettext("Déconnexion de serveur à serveur"),
-            "backchannel_logout_uri",
-            [client.backchannel_logout_uri or nothing],
-        ),
-        (
-            gettext("Déconnexion par le navigateur"),
-            "frontchannel_logout_uri",
-            [client.frontchannel_logout_uri or nothing],
-        ),
+        *_addresses(client),
         (gettext("Preuve de l’ENT"), "token_endpoint_auth_method", [_proof(client)]),
-        (gettext("Contacts"), "contacts", client.description.get("contacts") or [nothing_told]),
+        (gettext("Contacts"), "contacts", client.description.get("contacts") or [gettext("Aucun")]),
     ]
+
+
+def _addresses(client: Client) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield all addresses that the form has, by its labels."""
+    metadata = rows.read(client)
+    for field in RegistrationForm():
+        declared = BY_NAME[field.name]
+        if declared.kind in (Kind.URI, Kind.URIS):
+            own = uris(metadata)[field.name]
+            yield str(field.label.text), declared.member, own or [gettext("Aucune")]
 
 
 def _known(client: Client) -> str:
@@ -207,7 +157,11 @@ def _subject(client: Client) -> str:
 
 
 def _pending(client: Client) -> str:
-    return gettext("En attente de l’ingénieur : une modification") if client.pending_metadata else ""
+    if not client.pending_metadata:
+        return ""
+    if access.role() is Role.ENGINEER:
+        return str(gettext("Une modification attend votre accord"))
+    return str(gettext("Une modification attend l’accord de l’académie"))
 
 
 def _released(client: Client) -> list[str]:

@@ -19,6 +19,7 @@ from idp.desk.choices import ChoiceField
 from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fault_words import sentence
 from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, untested
+from idp.desk.ents.proposals import Done, Proposal
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
@@ -57,14 +58,16 @@ def _common() -> dict[str, object]:
         "accepte": gettext("L’ENT est accepté et ouvert. Ses exploitants reçoivent un mail."),
         "refuse": gettext("L’ENT est refusé. Ses exploitants reçoivent un mail."),
         "change": gettext("L’enregistrement est modifié."),
-        "attend": gettext(
-            "Le changement attend l’accord de l’ingénieur, qui reçoit un mail. Rien n’est changé encore."
-        ),
-        "remplace": gettext("Ce changement remplace celui qui attendait. L’ingénieur reçoit un mail."),
+        "attend": gettext("Le changement attend l’accord de l’académie, qui reçoit un mail. Rien n’est changé encore."),
+        "en-partie": gettext("Une partie est modifiée. Le reste attend l’accord de l’académie, qui reçoit un mail."),
+        "remplace": gettext("Ce changement remplace celui qui attendait. L’académie reçoit un mail."),
+        "retire": gettext("La demande est retirée. Elle n’attend plus l’accord de l’académie."),
+        "change-retire": gettext("L’enregistrement est modifié, et la demande qui attendait est retirée."),
         "change-accepte": gettext("Le changement est accepté et en place. Son exploitant reçoit un mail."),
         "change-refuse": gettext("Le changement est refusé. Son exploitant reçoit un mail."),
         "identique": gettext("Rien n’a changé."),
         "charte": gettext("La charte est publiée. Chaque parent la lira à sa prochaine entrée."),
+        "autre": gettext("Cette demande n’attend plus : voici l’ENT comme il est maintenant."),
         "tard": sentence(Fault("", "", code=FaultCode.NOT_WAITING)),
         "enregistre": gettext("L’ENT est enregistré."),
         "deja": gettext("L’ENT est enregistré. Si vous n’avez pas noté son secret, changez-le."),
@@ -94,31 +97,28 @@ def edit(key: UUID) -> Response:
     form.restrict(Purpose.WHOLE if is_engineer else Purpose.OWN)
     if request.method == "GET":
         if not form.is_refilled:
-            form.show(former)
+            waiting = None if is_engineer else Proposal.of(client)
+            form.show(waiting.applied(former) if waiting else former)
         return _registration_page(form, client)
-    metadata = form.changed(former)
-    if metadata == former:
-        return see_other(url_for("ents.detail", key=key, fait="identique"))
     try:
-        secret = approvals.change(services().settings, client, metadata, by_ent_operator=not is_engineer)
+        done, secret = _change(client, form.changed(former), is_engineer=is_engineer)
     except RegistrationRefusedError as refused:
-        if not is_engineer and proposals.may_wait(client, refused.faults):
-            return _propose(form, client, metadata)
         form.explain(refused.faults)
         return _registration_page(form, client)
     if secret:
         return _shown_once(client, secret)
-    return see_other(url_for("ents.detail", key=key, fait="change"))
+    return see_other(url_for("ents.detail", key=key, fait=done.value))
 
 
-def _propose(form: RegistrationForm, client: Client, metadata: ClientMetadata) -> Response:
-    """Have a change wait for the engineer."""
-    try:
-        is_another = proposals.propose(services().settings, client, metadata, access.person().staff.id)
-    except RegistrationRefusedError as refused:
-        form.explain(refused.faults)
-        return _registration_page(form, client)
-    return see_other(url_for("ents.detail", key=client.id, fait="remplace" if is_another else "attend"))
+def _change(client: Client, metadata: ClientMetadata, *, is_engineer: bool) -> tuple[Done, str | None]:
+    """Change the registration of an ENT; return what was done, and a secret if the ENT needs a new one."""
+    settings = services().settings
+    if not is_engineer:
+        shown = request.form.get("waiting", "")
+        return proposals.edit(settings, client, metadata, access.person().staff.id, shown), None
+    if metadata == rows.read(client):
+        return Done.NOTHING, None
+    return Done.CHANGED, approvals.change(settings, client, metadata)
 
 
 def _registration_page(
@@ -134,10 +134,18 @@ def _registration_page(
         client=client,
         client_id=client_id,
         waits=waits,
-        proposed=summary.proposed(client) if client else None,
+        waiting=_waiting_key(client) if client else "",
         scope_names=scope_names(),
     )
     return make_response(html)
+
+
+def _waiting_key(client: Client) -> str:
+    """Return the key of the proposal that the form shows; a form that comes back with a fault shows the same."""
+    if request.method == "POST":
+        return request.form.get("waiting", "")
+    proposal = None if access.role() is Role.ENGINEER else Proposal.of(client)
+    return proposal.key if proposal else ""
 
 
 @blueprint.route("/ent/nouveau", methods=["GET", "POST"])

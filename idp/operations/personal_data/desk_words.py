@@ -67,6 +67,7 @@ DESK_CHANGES: Mapping[Any, Any] = {
     "no longer waits for approval": _l("changement retiré"),
     "proposal accepted": _l("changement de l’ENT accepté par l’académie"),
     "proposal refused": _l("changement de l’ENT refusé par l’académie"),
+    "proposal withdrawn": _l("changement de l’ENT retiré par son exploitant"),
     "proposed": _l("changement de l’ENT demandé par son exploitant, en attente de l’académie"),
     "registered": _l("inscrit"),
     "registration token expired": _l("jeton d’inscription expiré"),
