@@ -16,7 +16,8 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
 Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
 decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
 
-Each of them is an issue, because it may be a namesake. A tie that the database has keeps its own suspension.
+Each of them is an issue, because it may be a namesake, except those of 3 (`statements.is_told`). A tie that the
+database has keeps its own suspension.
 """
 
 from collections.abc import Sequence
@@ -156,10 +157,6 @@ _WAITS = {
     Wait.ALIKE: (
         "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
-    ),
-    Wait.CHECK: (
-        "Nouveau responsable, à vérifier : cette personne n’a pas accès à l’élève tant que la direction n’a pas "
-        "répondu, dans « Signalements »."
     ),
 }
 
