@@ -119,6 +119,9 @@ DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
 ACADEMY_SUSPENSION = Budget("academy_suspension", (Window(10, _HOUR), Window(30, _DAY)))
 """Suspensions by one person of the académie. Done ones count; refused ones do not."""
 
+FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
+"""Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
+
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
@@ -195,6 +198,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_CHALLENGE_DEVICE,
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
+    FILE_CHECKS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,

@@ -10,14 +10,16 @@ from sqlalchemy import select
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.desk.jobs.models import State
-from idp.desk.staff.models import Role
+from idp.desk.jobs.models import Job, State
+from idp.desk.staff.models import Role, StaffAccount
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportBatch, ImportIssue
+from idp.throttle import guard, limits
+from idp.throttle.guard import Granted
 from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues
-from tests.desk.school_files import checked, families, imported, row, sheet
+from tests.desk.school_files import checked, families, imported, row, send, sheet, shown
 from tests.desk.test_suspension import text_of
 from tests.rostering import xml_files as xml
 
@@ -314,3 +316,17 @@ def test_the_accounts_that_close_are_named(desk: Flask, colleagues: Colleagues) 
     assert "FAMILLE1 Marie" in page
     assert "AUTRE Paul" in page, "also if the school excluded the tie"
     assert page.count("le compte se ferme") == 2
+
+
+def test_one_person_asks_for_twenty_checks_an_hour(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    assert send(browser).status_code == 200, "a form without files is no check"
+    person = str(db.session.scalars(select(StaffAccount.id)).one())
+    assert send(browser, sheet(row(1))).status_code == 303
+    for _ in range(19):
+        assert isinstance(guard.take(limits.FILE_CHECKS, person), Granted)
+    page = shown(send(browser, sheet(row(1))))
+    assert "vingt vérifications en une heure : c’est le maximum" in page
+    assert "revenez dans 60 min" in page
+    assert db.session.query(Job).count() == 1
+    assert send(colleagues.signed_in(), sheet(row(1))).status_code == 303, "another person may"

@@ -1,5 +1,6 @@
 """New guardians of a pupil with a suspension: they wait for the head, and no page says that they are suspended."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,20 +17,28 @@ from idp.accounts.suspensions.traces import Traces
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.jobs.models import Job
 from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
+from idp.rostering.models import ImportIssue
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import families, imported, row, sheet
+from tests.desk.school_files import checked, families, imported, row, sheet
 from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
 
 WHY = "le juge a décidé"
+
+
+def main_of(page: str) -> str:
+    """Return the main part of a page, without the ids of its links and its times."""
+    own = r"[0-9a-f]{8}-[0-9a-f-]{27}|nonce-\S+|value=\"[^\"]{40,}\"|\d\d ?h ?\d\d"
+    return re.sub(own, "", page.partition("<main")[2])
 
 
 @pytest.mark.row("R-14")
@@ -157,6 +166,33 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
         kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))
     for notice in db.session.scalars(select(SchoolNotice)).all():
         assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
+
+
+@pytest.mark.row("R-14")
+def test_a_check_does_not_answer_who_is_suspended_in_another_school(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo", family_name="LEROY", uai=LYCEE)
+    father = build.active(children=[malo], given_name="Gaston", family_name="MARCHAND", civility="M.")
+    suspension.suspend(father.id, Decision(reason=WHY, child=malo.id, school=build.school(LYCEE)))
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(secretary, sheet(*families(3)))
+
+    def files(child: str) -> bytes:
+        guessed, more = f"9077;LEROY;{child};6A", f"9078;LEROY;Lou{child};6A"
+        who = {"family": "MARCHAND", "given": "Gaston", "civility": "M."}
+        return sheet(*families(3), *(row(77, **who, child=pupil) for pupil in (guessed, more)))
+
+    answers = {child: checked(secretary, files(child)) for child in ("Malo", "Zia")}
+    pages = {child: main_of(page).replace(child, "X") for child, (_, page) in answers.items()}
+    keys = [db.session.get_one(Job, key).result for key, _ in answers.values()]
+    assert pages["Malo"] == pages["Zia"], "the pair that is suspended elsewhere, and another one"
+    assert keys[0] == keys[1]
+    done = imported(secretary, files("Malo"))
+    assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 0}
+    assert db.session.scalars(select(ImportIssue.code)).all() == ["repeated_line"], "of the file alone"
+    assert "MARCHAND" not in text_of(secretary, f"/travaux/{done.id}").partition("<main")[2]
+    assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [Wait.CHECK]
+    [notice] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.kind == Kind.GUARDIAN_WAITS))
+    assert "nouveau responsable : M. Gaston MARCHAND" in text_of(head, f"/signalements/{notice}")
 
 
 @pytest.mark.row("R-14")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from idp.accounts.models import SchoolNotice
 from idp.accounts.suspensions import kept
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
-from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
+from idp.accounts.suspensions.traces import Likeness, Names, Traces, TracesIndex, likeness
 from idp.clock import now
 from idp.db import db
 from idp.operations.helpdesk import suspension
@@ -182,22 +182,62 @@ def test_a_suspended_person_and_the_pupil_who_are_new_in_another_school_wait_for
         Parent("9998", "Paul", "FAMILLEAA", civility="M."),
         Parent("9997", "Pèrea", "FAMILLEAA", civility="M."),
         Pupil("9299999", "Enfanta", "Familleaa", uai=COLLEGE, parents=(("9999", "20", "1"), ("9998", "20", "1"))),
-        Pupil("9299998", "Enfantz", "FAMILLEAA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
-        Pupil("9299997", "Enfantz", "FAMILLEZZ", uai=COLLEGE, parents=(("9997", "20", "1"),)),
+        Pupil("9299998", "Zoé", "FAMILLEAA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
+        Pupil("9299997", "Zoé", "FAMILLEZZ", uai=COLLEGE, parents=(("9997", "20", "1"),)),
     )
     assert pupil.uai != COLLEGE
+    sentences = [sentence for lines in sentences_by_person(act, year.write(folder)).values() for sentence in lines]
+    assert "Responsable : un compte est créé, pour Enfanta Familleaa." in sentences
+    assert not [sentence for sentence in sentences if "direction" in sentence], "an answer about the other school"
     for waiting in (1, 0):
-        report = imported(act, year.write(folder))
-        [*messages] = [issue["message"] for issue in report["issues"] if issue["code"] == "guardian_waits"]
-        assert len(messages) == waiting
-        assert not [message for message in messages if "suspendu" in message or "établissement" in message]
+        report = imported(act, folder)
+        assert report["waiting"]["people"] == waiting
+        assert not {"suspended", "guardian_waits"}.intersection(codes(report)), "a secretary reads the issues"
         assert children_of("9999") == []
-    assert (children_of("9998"), sorted(children_of("9997"))) == (["Enfanta"], ["Enfantz", "Enfantz"])
+    assert (children_of("9998"), sorted(children_of("9997"))) == (["Enfanta"], ["Zoé", "Zoé"])
     row = db.session.scalars(select(Suspension).where(Suspension.wait != "")).one()
     assert (row.account_id, row.wait, "suspendu" in row.reason) == (account("9999").id, "check", False)
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == row.account_id)).one()
     suspension.admit(notice.id, "vu avec la famille")
     assert children_of("9999") == ["Enfanta"]
+
+
+@pytest.mark.row("R-14")
+def test_a_pair_of_another_school_waits_also_if_one_is_known_or_has_nearly_the_names(
+    act: Run, year: Year, folder: Path
+) -> None:
+    def add(pupil: str, *guardians: Parent, given: str = "Enfanta", family: str = "FAMILLEAA") -> None:
+        year.add(*(guardian for guardian in guardians if guardian.key not in year.parents))
+        parents = tuple((guardian.key, "20", "1") for guardian in guardians)
+        year.add(Pupil(pupil, given, family, uai=COLLEGE, parents=parents))
+
+    def father(key: str, given: str = "Pèrea", family: str = "FAMILLEAA") -> Parent:
+        return Parent(key, given, family, civility="M.")
+
+    returns, known, mother = father("9990"), father("9991"), Parent("9992", "Anne", "MERE", civility="Mme")
+    add("9299990", returns)
+    imported(act, year.write(folder))
+    set_ties("9990", ended_at=now())
+    suspended = account(FATHER)
+    suspension.suspend(suspended.id, Decision(reason="jugement", child=suspended.guardianships[0].child_id))
+    del year.pupils["9299990"]
+    add("9299991", known, given="Zoé")
+    add("9299992", mother)
+    assert imported(act, year.write(folder))["waiting"]["people"] == 0
+    add("9299990", returns)
+    year.add(father("9993"))
+    year.change("9299992", parents=(("9992", "10", "1"), ("9993", "20", "1")))
+    add("9299993", known)
+    add("9299994", father("9994"), father("9995", family="FAMILLEAX"), family="FAMILLEAE")
+    add("9299996", father("9996", given="P."), father("9997", family="FAMILLEAX"), father("9998", given="Paul"))
+    add("9299999", father("9999"), given="Julie")
+    add("9299980", father("9980"), given="FAMILLEAA", family="Enfanta")
+    report = imported(act, year.write(folder))
+    waits = set(db.session.scalars(select(Suspension.account_id).where(Suspension.wait == "check")))
+    assert waits == {account(key).id for key in ("9990", "9991", "9993", "9994", "9996", "9997", "9980")}
+    assert report["waiting"]["people"] == 7
+    assert (children_of("9990"), children_of("9991"), children_of("9993")) == ([], ["Zoé"], [])
+    assert (children_of("9992"), children_of("9995"), children_of("9999")) == (["Enfanta"], ["Enfanta"], ["Julie"])
 
 
 @pytest.mark.row("R-14")
@@ -340,3 +380,5 @@ def names(civility: str, given: str, family: str, birth: str = "", key: str = ""
 def test_a_suspended_person_is_recognised_by_the_names(traces: Traces, other: Names, expected: Likeness) -> None:
     assert likeness(other, traces) is expected
     assert likeness(other, Traces.loads(traces.dumps())) is expected
+    candidates = TracesIndex([(SHORT, "another"), (traces, "person")]).candidates(other)
+    assert "person" in candidates or expected is Likeness.NONE, "the index leaves out nobody who is alike"

@@ -22,7 +22,7 @@ class Wait(enum.StrEnum):
     RECOGNISED = "recognised"
     """The person has the names of a suspended person, or nearly those of one whose access to the pupil is suspended."""
     CHECK = "check"
-    """The person and the pupil, both new, have the names of a suspended person and the pupil in another school."""
+    """The person and the pupil have the names, one maybe nearly, of a suspended person and the pupil elsewhere."""
 
 
 class Suspension(UuidKey, Base):

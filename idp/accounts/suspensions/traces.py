@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from idp.person_names import CIVILITIES, PARTICLES, civility, joined, words
 
 _SHORTEST = 4
 """Letters. In a shorter name, one error makes another name: Léa and Lia."""
 _ERROR = "?"
+_Person = TypeVar("_Person")
 
 
 class Likeness(enum.IntEnum):
@@ -87,7 +88,7 @@ class _Name:
     @cached_property
     def mistyped(self) -> frozenset[str]:
         """The digests of the patterns of the parts."""
-        return _digests(f"~{pattern}" for part in self.parts for pattern in _patterns(part))
+        return frozenset(_mistyped(self.parts))
 
     @property
     def kept(self) -> frozenset[str]:
@@ -114,6 +115,30 @@ class Names:
             tuple(_given(name) for name in given if name),
             tuple(_family(name) for name in family if name),
         )
+
+
+class TracesIndex(Generic[_Person]):
+    """Finds the suspended people whom somebody may be, without a comparison with each of them.
+
+    Two people are alike only if a name of one has a digest of a family name of the other, or if they have one key.
+    """
+
+    def __init__(self, people: Iterable[tuple[Traces, _Person]]) -> None:
+        self._people: list[_Person] = []
+        self._places: dict[str, set[int]] = {}
+        for traces, person in people:
+            for digest in traces.family | traces.keys:
+                self._places.setdefault(digest, set()).add(len(self._people))
+            self._people.append(person)
+
+    def has_like(self, names: Names) -> bool:
+        """Return whether `candidates` returns anybody."""
+        return any(digest in self._places for digest in _of_family_or_key(names))
+
+    def candidates(self, names: Names) -> list[_Person]:
+        """Return the people with whom `likeness` is to be compared; with all others it is `Likeness.NONE`."""
+        places = (self._places.get(digest, ()) for digest in _of_family_or_key(names))
+        return [self._people[place] for place in sorted(set().union(*places))]
 
 
 def likeness(names: Names, traces: Traces) -> Likeness:
@@ -178,10 +203,27 @@ def _family(name: str) -> _Name:
     return _Name(_digests(f"={part}" for part in parts), _digests(f"~{part}" for part in parts), frozenset(parts))
 
 
+def _of_family_or_key(names: Names) -> Iterator[str]:
+    """Yield the digests that a family name or a key may share, the quick ones first; columns may be exchanged."""
+    yield names.key
+    every = (*names.given, *names.family)
+    for name in every:
+        yield from name.whole
+        yield from name.loose
+    yield from _mistyped(frozenset().union(*(name.parts for name in every)))
+
+
 def _long(forms: Iterable[str]) -> set[str]:
     """Return the forms of several letters; single letters if there are no others."""
     chosen = set(forms) - {""}
     return {form for form in chosen if len(form) > 1} or chosen
+
+
+def _mistyped(parts: Iterable[str]) -> Iterator[str]:
+    """Yield the digests of the patterns of parts of names."""
+    for part in parts:
+        for pattern in _patterns(part):
+            yield _digest(f"~{pattern}")
 
 
 def _patterns(form: str) -> Iterator[str]:

@@ -30,8 +30,8 @@ _CALL_BACK = _l(
     "elle ne l’est pas, corrigez le fichier de l’établissement."
 )
 _CHECK = _l(
-    "Votre fichier donne à %(children)s, qui est nouveau, un nouveau responsable : %(name)s. La direction doit le "
-    "vérifier. En attendant, cette personne n’a pas accès à l’élève."
+    "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
+    "attendant, cette personne n’a pas accès à l’élève."
 )
 
 

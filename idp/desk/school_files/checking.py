@@ -76,7 +76,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         "format": result.format.value if result.format else "",
         "schools": len(result.schools),
         "uais": result.schools[: nameless.MOST_SCHOOLS],
-        "counts": imports.totals(result),
+        "counts": {name: count for name, count in imports.totals(result).items() if name != "waiting"},
         "leaving": {} if refusal else leaving.numbers(result),
         "mistakes": nameless.mistakes_of(result) if is_nameless else _codes(result),
         "refused": refusal,

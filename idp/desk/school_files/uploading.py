@@ -1,5 +1,6 @@
 """Takes the files of a form, and asks for their check; asks for the import of checked files."""
 
+import math
 import uuid
 
 from flask_babel import gettext
@@ -16,6 +17,8 @@ from idp.desk.school_files import comparing, job, nameless, names, waiting
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.throttle import guard, limits
+from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
 
@@ -92,8 +95,25 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
         replaces: whether the person agrees that files that wait for the direction go too.
 
     Raises:
-        UploadError: the person has several checks that are not over, or did not agree.
+        UploadError: the person has several checks that are not over, asked for many in an hour, or did not agree.
+        RuntimeError: a unit of work is open.
     """
+    counted = limits.FILE_CHECKS, str(access.person().staff.id)
+    if isinstance(verdict := guard.take(*counted), Wait):
+        sentence = gettext(
+            "Vous avez demandé vingt vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
+            "revenez dans %(n)s min.",
+            n=math.ceil(verdict.seconds / 60),
+        )
+        raise UploadError(sentence)
+    try:
+        return _store_check(settings, chosen, uai, replaces=replaces)
+    except UploadError:
+        guard.uncount(*counted)
+        raise
+
+
+def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool) -> Job:
     staff_id = access.person().staff.id
     own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == job.CHECK.name, asking.in_scope())
     with unit_of_work():

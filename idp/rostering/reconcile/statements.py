@@ -3,6 +3,8 @@
 The arguments are aliases of tables in the statement: a record is a `guardian`, an account a `known_account`.
 """
 
+from idp.accounts.suspensions.models import Wait
+
 
 def made_of_names(key: str) -> str:
     """Return the condition that a key was made of names (`values.key_of_names`): namesakes have the same one."""
@@ -41,6 +43,14 @@ def is_named(record: str, account: str) -> str:
         f"name_key({said_or_known(record, account, 'given_name', 'family_name')}) = {account}.name_key "
         f"AND civilities_agree({said_or_known(record, account, 'civility')}, {account}.civility)"
     )
+
+
+def is_told(wait: str) -> str:
+    """Return the condition that the difference and the issues tell a wait; an empty one is none.
+
+    They do not tell `Wait.CHECK`: a file with invented names would ask who is kept from which pupil in another school.
+    """
+    return f"{wait} NOT IN ('', '{Wait.CHECK}')"
 
 
 _OF_GUARDIAN = "SELECT 1 FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = {record}.key"

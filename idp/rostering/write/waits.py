@@ -23,7 +23,7 @@ from idp.rostering import bulk
 _REASONS: Mapping[Wait, str] = {
     Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est suspendu.",
     Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’accès est suspendu, ou l’était.",
-    Wait.CHECK: "Nouveau responsable d’un nouvel élève, à vérifier.",
+    Wait.CHECK: "Nouveau responsable, à vérifier.",
     Wait.ALIKE: "À vérifier : ce nom est presque celui d’une personne dont l’accès est suspendu.",
 }
 

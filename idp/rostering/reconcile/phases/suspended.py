@@ -9,20 +9,24 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
    and father may have nearly the same names. All new ties of the record wait for the head, also those elsewhere.
 2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
    person of another pupil of the school who has nearly the names.
-3. A new pupil with a new guardian who both have the names of a suspended person and the pupil in another school may be
-   these two: keys that contain the school change with it. The person waits for the head, who is told nothing more.
+3. A pupil with a new guardian who both have the names of a suspended person and the pupil in another school, one of
+   them maybe only nearly, may be these two: keys that contain the school change with it. It does not matter whether the
+   school knows one of them already. The person waits for the head, who is told nothing more.
 
 Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
 decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
 
-Each of them is an issue, because it may be a namesake. A tie that the database has keeps its own suspension.
+Each of them is an issue, because it may be a namesake, except those of 3 (`statements.is_told`). A tie that the
+database has keeps its own suspension.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from idp.accounts.suspensions.models import Wait
-from idp.accounts.suspensions.traces import Likeness, Names, differ_in_civility, likeness
+from idp.accounts.suspensions.traces import Likeness, Names, TracesIndex, differ_in_civility, likeness
 from idp.rostering.reconcile import known, outcomes
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
@@ -33,12 +37,14 @@ from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
 _PAGE = 1000
+_CACHED_NAMES = 10_000
 
 
 class _Link(NamedTuple):
     """A link that is new or holds again, with the names of its person.
 
-    `account` is empty if the person has none. `was_tied` says that the account had this tie, which ended.
+    `is_protected_name` says that a name of the pupil is like one of a protected pupil. `account` is empty if the person
+    has none. `was_tied` says that the account had this tie, which ended.
     """
 
     student: str
@@ -48,6 +54,7 @@ class _Link(NamedTuple):
     is_new_pupil: bool
     pupil_given_name: str
     pupil_family_name: str
+    is_protected_name: bool
     account: str
     was_tied: bool
     civility: str
@@ -56,50 +63,65 @@ class _Link(NamedTuple):
     birth_name: str
 
 
+class _Pupil(NamedTuple):
+    family_name: str
+    given_name: str
+
+
 _STARTS = outcomes.with_fate("guardian", Fate.NEW)
 _GOES_ON = outcomes.with_fate("guardian", Fate.KNOWN, Fate.ALIAS)
 _FIELDS = ("civility", "given_name", "family_name", "birth_name")
-_LINKS = (
-    "SELECT l.student AS student, l.guardian AS guardian, coalesce(s.child_id, '') AS child, s.uai AS uai, "
-    "NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key) AS is_new_pupil, "
-    "coalesce(s.given_name, '') AS pupil_given_name, coalesce(s.family_name, '') AS pupil_family_name, "
+_PUPIL_NAMES = {field: f"coalesce(s.{field}, c.{field}, '')" for field in _Pupil._fields}
+_PROTECTED_NAME = " OR ".join(f"{name} IN (SELECT name FROM suspended_name)" for name in _PUPIL_NAMES.values())
+_FROM_NEW = (
+    "FROM student s CROSS JOIN link l ON l.student = s.key LEFT JOIN known_child c ON c.key = s.key {people} "
+    f"WHERE s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most AND {{is_new}} "
+)
+_FIELDS_OF_LINK = (
+    "l.student AS student, l.guardian AS guardian, coalesce(s.child_id, '') AS child, s.uai AS uai, "
+    f"c.key IS NULL AS is_new_pupil, {_PUPIL_NAMES['given_name']} AS pupil_given_name, "
+    f"{_PUPIL_NAMES['family_name']} AS pupil_family_name, {_PROTECTED_NAME} AS is_protected_name, "
     "coalesce(k.id, '') AS account, {was_tied} AS was_tied, {names} "
-    "FROM student s CROSS JOIN link l ON l.student = s.key {people} "
-    "WHERE (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
-    "OR s.child_id IN (SELECT child FROM protected_child) "
-    "OR (s.family_name IN (SELECT name FROM suspended_name) "
-    "AND NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key))) "
-    f"AND s.fate IN {HERE} AND l.authority BETWEEN 1 AND :most "
 )
-"""The links of the schools in which somebody is suspended, and of new pupils with the family name of a pupil there.
+_IS_COMPARED = (
+    "AND (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
+    f"OR s.child_id IN (SELECT child FROM protected_child) OR {_PROTECTED_NAME})"
+)
+"""The links of the schools in which somebody is suspended, and of pupils with a name like that of a pupil there.
 
-There are few, and only their names are compared.
+There are few, and only their people are compared.
 """
-_NEW_NAMES = (
-    "SELECT DISTINCT s.family_name AS name FROM student s WHERE s.family_name IS NOT NULL "
-    "AND NOT EXISTS (SELECT 1 FROM known_child c WHERE c.key = s.key)"
-)
 _IS_KNOWN = "EXISTS (SELECT 1 FROM known_link t WHERE t.child = s.child_id AND t.account = k.id{more})"
 _WAS_TIED = _IS_KNOWN.format(more="")
 _HOLDS_NOT = f"NOT {_IS_KNOWN.format(more=' AND NOT t.is_ended')}"
-_OF_RECORDS = (
-    _LINKS.format(
-        was_tied=f"g.outcome IN {_GOES_ON} AND {_WAS_TIED}",
-        names=", ".join(f"coalesce({said_or_known('g', 'k', field)}, '') AS {field}" for field in _FIELDS),
-        people="CROSS JOIN guardian g ON g.key = l.guardian LEFT JOIN known_account k ON k.id = g.account_id",
-    )
-    + f"AND g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} AND {_HOLDS_NOT}))"
+_OF_RECORDS = _FROM_NEW.format(
+    people="CROSS JOIN guardian g ON g.key = l.guardian LEFT JOIN known_account k ON k.id = g.account_id",
+    is_new=f"g.fate IS NULL AND (g.outcome IN {_STARTS} OR (g.outcome IN {_GOES_ON} AND {_HOLDS_NOT}))",
 )
-_WITHOUT_RECORD = (
-    _LINKS.format(
-        was_tied=_WAS_TIED,
-        names=", ".join(f"k.{field} AS {field}" for field in _FIELDS),
-        people="LEFT JOIN known_alias a ON a.key = l.guardian "
-        "JOIN known_account k ON k.id = a.account OR (a.key IS NULL AND k.key = l.guardian)",
-    )
-    + f"AND l.guardian NOT IN (SELECT key FROM guardian) AND {_HOLDS_NOT}"
+_WITHOUT_RECORD = _FROM_NEW.format(
+    people="LEFT JOIN known_alias a ON a.key = l.guardian "
+    "JOIN known_account k ON k.id = a.account OR (a.key IS NULL AND k.key = l.guardian)",
+    is_new=f"l.guardian NOT IN (SELECT key FROM guardian) AND {_HOLDS_NOT}",
 )
 """Links to accounts of which the files hold no record."""
+_LINKS = (
+    "SELECT "
+    + _FIELDS_OF_LINK.format(
+        was_tied=f"g.outcome IN {_GOES_ON} AND {_WAS_TIED}",
+        names=", ".join(f"coalesce({said_or_known('g', 'k', field)}, '') AS {field}" for field in _FIELDS),
+    )
+    + _OF_RECORDS
+    + _IS_COMPARED,
+    "SELECT "
+    + _FIELDS_OF_LINK.format(was_tied=_WAS_TIED, names=", ".join(f"k.{field} AS {field}" for field in _FIELDS))
+    + _WITHOUT_RECORD
+    + _IS_COMPARED,
+)
+_PUPILS = " UNION ".join(
+    f"SELECT {', '.join(f'{name} AS {field}' for field, name in _PUPIL_NAMES.items())} {links}"
+    for links in (_OF_RECORDS, _WITHOUT_RECORD)
+)
+"""The names of the pupils of new links, each once, in the order of family names."""
 
 _RECOGNISED = f"SELECT guardian FROM stopped_link WHERE why = '{Wait.RECOGNISED}'"
 _HOLDER = f"CASE WHEN g.key IS NULL THEN coalesce(a.account, k.id) WHEN g.outcome IN {_GOES_ON} THEN g.account_id END"
@@ -136,10 +158,6 @@ _WAITS = {
         "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
     ),
-    Wait.CHECK: (
-        "Nouveau responsable d’un nouvel élève, à vérifier : cette personne n’a pas accès à l’élève tant que la "
-        "direction n’a pas répondu, dans « Signalements »."
-    ),
 }
 
 
@@ -152,9 +170,9 @@ def stop_suspended(context: Context) -> None:
     staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
     staging.insert(ProtectedChildRow, sorted({(person.child,) for person in people if person.child}))
     judge = _Judge(people)
-    names = (row for row in staging.rows(SuspendedNameRow, _NEW_NAMES) if judge.has_pupil_named(row.name))
-    staging.insert(SuspendedNameRow, list(names))
-    for statement in (_OF_RECORDS, _WITHOUT_RECORD):
+    for pupils in staging.pages(_Pupil, _PUPILS, _PAGE, most=most):
+        staging.insert(SuspendedNameRow, [(name,) for name in {*chain(*pupils)} if judge.is_protected_name(name)])
+    for statement in _LINKS:
         for page in staging.pages(_Link, statement, _PAGE, most=most):
             verdicts = ((link.student, link.guardian, judge.verdict(link)) for link in page)
             staging.insert(StoppedLinkRow, [verdict for verdict in verdicts if verdict[2]])
@@ -174,24 +192,32 @@ class _Judge:
         for person in people:
             self.by_child.setdefault(person.child, []).append(person)
             self.by_school.setdefault(person.uai, []).append(person)
-        self.of_pupils = [person for person in people if person.child]
-        self.family_names = frozenset().union(*(person.pupil.family for person in self.of_pupils))
+        self.protected = TracesIndex((person.pupil, person) for person in people if person.child)
+        self.is_protected_name = lru_cache(maxsize=_CACHED_NAMES)(self._is_protected_name)
 
-    def has_pupil_named(self, family_name: str) -> bool:
-        """Return whether a pupil to whom somebody's access is suspended has a family name."""
-        return any(not name.whole.isdisjoint(self.family_names) for name in Names.of(family=[family_name]).family)
+    def _is_protected_name(self, name: str) -> bool:
+        """Return whether a name is like that of a pupil to whom somebody's access is suspended."""
+        return self.protected.has_like(Names.of(given=[name], family=[name]))
 
     def verdict(self, link: _Link) -> Wait | None:
         """Return why a link is stopped; None if it is not."""
         names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
-        of_pupil, of_school = self._of_pupil(link), self.by_school.get(link.uai, ())
-        if link.was_tied:  # a guardian who returns with the pupil, and keeps a suspension of their own
-            others = [person for person in of_pupil if person.account != link.account]
-            alike = [person for person in others if not differ_in_civility(names, person.traces)]
-            if _most(names, others) is Likeness.SAME:
-                return Wait.RECOGNISED
-            return Wait.ALIKE if _most(names, alike) is Likeness.NEAR else None
-        in_school = _most(names, of_school)
+        of_school = self._of_returning(link, names) if link.was_tied else self._of_new(link, names)
+        if of_school is None and self._is_pair_elsewhere(link, names):
+            return Wait.CHECK
+        return of_school
+
+    def _of_returning(self, link: _Link, names: Names) -> Wait | None:
+        """Return why a guardian is stopped who returns with the pupil, and keeps a suspension of their own."""
+        others = [person for person in self._of_pupil(link) if person.account != link.account]
+        alike = [person for person in others if not differ_in_civility(names, person.traces)]
+        if _most(names, others) is Likeness.SAME:
+            return Wait.RECOGNISED
+        return Wait.ALIKE if _most(names, alike) is Likeness.NEAR else None
+
+    def _of_new(self, link: _Link, names: Names) -> Wait | None:
+        """Return why another guardian is stopped by a suspension in the same school."""
+        of_pupil, in_school = self._of_pupil(link), _most(names, self.by_school.get(link.uai, ()))
         alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
         if (
             in_school is Likeness.SAME
@@ -201,20 +227,22 @@ class _Judge:
             return Wait.RECOGNISED
         if of_pupil:
             return Wait.NEW_GUARDIAN
-        if in_school is Likeness.NEAR:
-            return Wait.ALIKE
-        return Wait.CHECK if self._is_pair_elsewhere(link, names) else None
+        return Wait.ALIKE if in_school is Likeness.NEAR else None
 
     def _is_pair_elsewhere(self, link: _Link, names: Names) -> bool:
-        """Return whether a new pupil and guardian have the names of a suspended person and the pupil elsewhere."""
-        if not link.is_new_pupil or link.account:
+        """Return whether a pupil and a guardian have the names of a suspended person and the pupil elsewhere.
+
+        One of the two may have nearly the names.
+        """
+        if not link.is_protected_name:
             return False
-        pupil = Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
-        return any(
-            likeness(pupil, person.pupil) is Likeness.SAME and likeness(names, person.traces) is Likeness.SAME
-            for person in self.of_pupils
-            if person.uai != link.uai
+        pupil = _names_of_pupil(link)
+        pairs = (
+            (likeness(pupil, person.pupil), likeness(names, person.traces))
+            for person in self.protected.candidates(pupil)
+            if link.uai != person.uai and link.child != person.child
         )
+        return any(min(pair) >= Likeness.NEAR and max(pair) is Likeness.SAME for pair in pairs)
 
     def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
         """Return the people whose access to the pupil is suspended.
@@ -223,8 +251,12 @@ class _Judge:
         """
         if not link.is_new_pupil:
             return self.by_child.get(link.child, ())
-        pupil = Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
+        pupil = _names_of_pupil(link)
         return [person for person in self.by_school.get(link.uai, ()) if likeness(pupil, person.pupil)]
+
+
+def _names_of_pupil(link: _Link) -> Names:
+    return Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
 
 
 def _most(names: Names, people: Sequence[SuspendedPerson]) -> Likeness:

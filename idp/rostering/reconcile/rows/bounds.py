@@ -42,7 +42,7 @@ class SuspendedSchoolRow(NamedTuple):
 
 @table("suspended_name", "PRIMARY KEY (name)")
 class SuspendedNameRow(NamedTuple):
-    """A family name of a new pupil, which a pupil has to whom somebody's access is suspended, in any school."""
+    """A name of a pupil with a new link, like that of a pupil to whom somebody's access is suspended, in any school."""
 
     name: str
 

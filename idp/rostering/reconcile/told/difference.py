@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import said_or_known
+from idp.rostering.reconcile.statements import is_told, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 
@@ -119,9 +119,9 @@ _CHANGED_PUPILS = (
 
 _HAS_ACCESS = (
     "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
-    "WHERE l.account = {account} AND l.wait = '' AND coalesce(t.closed, '') = '')"
+    f"WHERE l.account = {{account}} AND NOT {is_told('l.wait')} AND coalesce(t.closed, '') = '')"
 )
-"""Whether an account has a link that is neither suspended nor waits for the head."""
+"""Whether an account has a link that is neither suspended nor, as far as it is told, waits for the head."""
 
 
 class _NewGuardian(NamedTuple):
@@ -201,7 +201,7 @@ _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
     f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
     "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship, "
-    "coalesce(nullif(t.closed, ''), iif(l.wait = '', '', 'waits')) AS closed "
+    f"coalesce(nullif(t.closed, ''), iif({is_told('l.wait')}, 'waits', '')) AS closed "
     "FROM allowed_link l JOIN known_account k ON k.id = l.account "
     "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_child c ON c.id = l.child LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "

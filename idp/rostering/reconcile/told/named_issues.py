@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.statements import is_told
 from idp.rostering.records import Issue, Severity
 
 OF_CHILD = "coalesce(s.given_name, c.given_name, '') || ' ' || coalesce(s.family_name, c.family_name, '') AS child"
@@ -39,7 +40,8 @@ _CAUSED = (
 )
 _STOPPED_FOR = (
     f"SELECT DISTINCT {OF_CHILD} FROM stopped_link w JOIN student s ON s.key = w.student "
-    "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key ORDER BY 1"
+    "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key "
+    f"AND {is_told('w.why')} ORDER BY 1"
 )
 _STOPPED = frozenset({"suspended", "guardian_waits"})
 TOLD_BY_NAME = frozenset({"guardian_left"})
