@@ -52,14 +52,20 @@ def offer_once(account_id: uuid.UUID) -> bool:
     if db.session.scalar(select(PasskeyUser.account_id).where(PasskeyUser.account_id == account_id)):
         return False
     with unit_of_work():
-        return _note_user(account_id, if_has_email=True)
+        return _note_user(account_id)
 
 
-def _note_user(account_id: uuid.UUID, *, if_has_email: bool = False) -> bool:
-    """Give an account its user handle, in the caller's transaction; return False if it has one, or is gone."""
-    is_there = select(Account.id).where(Account.id == account_id)
-    if if_has_email:
-        is_there = is_there.where(Account.email.is_not(None))
+def may_be_added(account: Account) -> bool:
+    """Return whether a mail can tell the person of a new passkey: without one, nobody adds any."""
+    return account.email is not None
+
+
+def _note_user(account_id: uuid.UUID) -> bool:
+    """Give an account its user handle, in the caller's transaction.
+
+    Return False if it has one, is gone, or has no confirmed address.
+    """
+    is_there = select(Account.id).where(Account.id == account_id, Account.email.is_not(None))
     if db.session.scalar(is_there.with_for_update(read=True, key_share=True)) is None:
         return False
     noting = upsert(PasskeyUser).values(
@@ -72,8 +78,10 @@ def begin_to_add(settings: Settings, account: Account, session_id: uuid.UUID) ->
     """Return the options with which the browser of a session makes a passkey for an account, in JSON.
 
     Raises:
-        PasskeyError: the account was erased meanwhile.
+        PasskeyError: the account has no confirmed address, or was erased meanwhile.
     """
+    if not may_be_added(account):
+        raise PasskeyError
     with unit_of_work():
         _note_user(account.id)
     handle = db.session.scalar(select(PasskeyUser.handle).where(PasskeyUser.account_id == account.id))
@@ -89,8 +97,11 @@ def add(settings: Settings, account: Account, session_id: uuid.UUID, answer: str
     """Store the passkey of a browser's answer, in the caller's transaction, which has locked the account's row.
 
     Raises:
-        PasskeyError: the answer proves nothing, is of another session or account, or there are too many passkeys.
+        PasskeyError: the answer proves nothing, is of another session or account, there are too many passkeys, or no
+            mail can tell of one more.
     """
+    if not may_be_added(account):
+        raise PasskeyError
     parsed = ceremony.parse(answer)
     challenges.spend(settings, parsed.challenge, Purpose.ADD, *_bound(account.id, session_id))
     verified = ceremony.verify_registration(_party(settings), parsed)

@@ -1,6 +1,7 @@
 """« Se connecter sans mot de passe »: passkeys are added, named and removed by their person alone."""
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from idp.accounts import one_time_links
 from idp.accounts.models import Account
@@ -26,7 +28,7 @@ from tests.my_account import changes, steps
 from tests.my_account.passkeys import CHALLENGE, PAGE, add, begin, owner, post, send, sign_in, stored
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, wait_out
 from tests.pages import heading, submit
-from tests.recovery.steps import choose, mailed_link
+from tests.recovery.steps import CHOSEN, choose, mailed_link
 
 NOT_KEPT = "La clé d’accès n’a pas été enregistrée."
 VERIFY = "/mon-compte/verification?suite=cles"
@@ -183,6 +185,8 @@ def test_only_the_password_typed_minutes_ago_enrols(app: Flask, phone: FlaskClie
         stranger = device(app, LAPTOP)
         assert sign_in(stranger, key).status_code == 303
         assert post(stranger, f"{PAGE}/defi").headers["Location"] == VERIFY, "a passkey adds no other"
+        removal = post(stranger, f"{PAGE}/retirer", cle=str(stored(parent)[0].id))
+        assert removal.headers["Location"] == VERIFY, "nor does it take another away"
         submit(stranger, stranger.get(VERIFY), mot_de_passe=PASSWORD)
         assert add(stranger, key_of_parent()).status_code == 303
         wait_out(clock)
@@ -259,6 +263,39 @@ def test_an_account_has_ten_keys_at_most_and_changes_few_a_day(phone: FlaskClien
         assert NOT_KEPT in steps.text_of(add(phone, key_of_parent()))
         assert "Vous avez déjà beaucoup de clés." in steps.text_of(phone.get(PAGE))
     assert len(stored(parent)) == 10
+
+
+@pytest.mark.row("M-10")
+def test_nobody_keeps_the_owner_from_removing_a_key(app: Flask, parent: Account) -> None:
+    """A thief who enrolled a key can neither remove the owner's nor use up the owner's removals."""
+    thief = owner(app, parent)
+    owner(app, parent)
+    browser, home = device(app, LAPTOP), device(app, PHONE)
+    choose(home, mailed_link(app, home, parent))
+    sign_in(browser, thief)
+    [theirs, ours] = stored(parent)
+    for key in [str(ours.id)] + [str(uuid.uuid4())] * 12:
+        assert post(browser, f"{PAGE}/retirer", cle=key).headers["Location"] == VERIFY
+    enter(home, parent, CHOSEN)
+    for _ in range(12):
+        assert post(home, f"{PAGE}/retirer", cle=str(uuid.uuid4())).status_code == 404
+    assert post(home, f"{PAGE}/retirer", cle=str(theirs.id)).headers["Location"] == f"{PAGE}?fait=retiree"
+    assert [row.id for row in stored(parent)] == [ours.id]
+
+
+def test_no_key_is_added_where_no_mail_can_tell(app: Flask, phone: FlaskClient, parent: Account, build: Build) -> None:
+    silent = build.active(username="a.roux1111", email=None)
+    browser = device(app, LAPTOP)
+    enter(browser, silent)
+    page = browser.get(PAGE)
+    assert "il faut d’abord une adresse mail confirmée" in steps.text_of(page)
+    assert "data-options" not in page.text
+    assert post(browser, f"{PAGE}/defi").status_code == 404
+    waiting = begin(phone, key_of_parent())
+    db.session.execute(update(Account).where(Account.id == parent.id).values(email=None))
+    db.session.commit()
+    assert NOT_KEPT in steps.text_of(send(phone, waiting))
+    assert (stored(silent), stored(parent)) == ([], [])
 
 
 @pytest.mark.parametrize("name", ["\u202eoups", "\x07", "x" * 500])
