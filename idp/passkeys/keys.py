@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select, update
@@ -45,6 +45,11 @@ def of_account(account_id: uuid.UUID) -> Sequence[Passkey]:
 def count(account_id: uuid.UUID) -> int:
     """Return the number of passkeys of an account."""
     return db.session.scalar(select(func.count(Passkey.id)).where(Passkey.account_id == account_id)) or 0
+
+
+def holders(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of some accounts that have a passkey."""
+    return set(db.session.scalars(select(Passkey.account_id).where(Passkey.account_id.in_(account_ids)).distinct()))
 
 
 def offer_once(account_id: uuid.UUID) -> bool:
