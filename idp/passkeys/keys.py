@@ -4,6 +4,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
 
@@ -23,6 +24,8 @@ from idp.web.request_context import user_agent
 from idp.web.user_agent import describe
 
 LONGEST_NAME = 60
+RECENT = timedelta(days=30)
+"""How long a change of the password removes a passkey by default: somebody who knew the password may have added it."""
 _HANDLE_BYTES = 32
 
 
@@ -40,6 +43,11 @@ def of_account(account_id: uuid.UUID) -> Sequence[Passkey]:
     return db.session.scalars(
         select(Passkey).where(Passkey.account_id == account_id).order_by(Passkey.created_at, Passkey.id)
     ).all()
+
+
+def are_doubtful(passkeys: Sequence[Passkey]) -> bool:
+    """Return whether a form that changes the password proposes to remove the passkeys: one of them is recent."""
+    return any(key.created_at > now() - RECENT for key in passkeys)
 
 
 def count(account_id: uuid.UUID) -> int:
@@ -210,6 +218,13 @@ def remove_all(account_id: uuid.UUID, *, by: str, reason: str = "", mailed: bool
         if mailed:
             notices.tell(Notice.PASSKEY_REMOVED, account_id, by=by)
     return removed
+
+
+def tell_new_password(account_id: uuid.UUID, *, removes: bool) -> None:
+    """Tell the person of a new password, in the caller's transaction, and of the passkeys that it removes or keeps."""
+    removed = remove_all(account_id, by="person", mailed=False) if removes else 0
+    kept = count(account_id)
+    notices.tell(Notice.PASSWORD_CHANGED, account_id, passkeys=str(kept), removed_passkeys=str(removed))
 
 
 def _find(answer: Answer) -> tuple[Passkey, bytes] | None:

@@ -10,6 +10,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
 from idp.accounts.models import Account
@@ -316,6 +317,48 @@ def test_a_reset_by_mail_keeps_passkeys_and_tells_of_them(app: Flask, phone: Fla
     assert "Vos clés d’accès n’ont pas changé" in text_of(mail)
     assert "Vous en avez 1." in html_of(mail)
     assert sign_in(device(app, LAPTOP), key).headers["Location"] == "/mon-compte"
+
+
+def _reset(app: Flask, parent: Account, box: dict[str, str]) -> TestResponse:
+    browser = device(app, LAPTOP)
+    page = browser.get(mailed_link(app, browser, parent))
+    submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN, **box)
+    return page
+
+
+def _change(app: Flask, parent: Account, box: dict[str, str]) -> TestResponse:
+    browser = device(app, LAPTOP)
+    enter(browser, parent)
+    page = browser.get(changes.PASSWORD_PAGE)
+    done = changes.change_password(browser, **box)
+    assert ("et vos clés d’accès sont retirées" in steps.text_of(done)) == bool(box)
+    return page
+
+
+@pytest.mark.row("I-23")
+@pytest.mark.parametrize("act", [_reset, _change])
+@pytest.mark.parametrize(("box", "left"), [({"retirer_cles": "y"}, 0), ({}, 1)])
+def test_a_new_password_removes_the_keys_if_the_box_is_ticked(
+    app: Flask,
+    parent: Account,
+    act: Callable[[Flask, Account, dict[str, str]], TestResponse],
+    box: dict[str, str],
+    left: int,
+) -> None:
+    """The page names the keys, and proposes to remove them if one is younger than a month."""
+    owner(app, parent)
+    if left:
+        db.session.execute(update(Passkey).values(created_at=now() - timedelta(days=31)))
+        db.session.commit()
+    page = act(app, parent, box)
+    assert "téléphone Ajoutée le" in steps.text_of(page)
+    assert ('name="retirer-cles" value="y" checked' in page.text) == (not left)
+    assert len(stored(parent)) == left
+    with post_office(app) as office:
+        mail = next(mail for mail in office.deliver() if mail["Subject"] == "Votre mot de passe a changé")
+    for part in (text_of(mail), html_of(mail)):
+        assert ("Vos clés d’accès ont été retirées aussi" in part) == (not left)
+        assert ("Vos clés d’accès n’ont pas changé" in part) == bool(left)
 
 
 def test_password_managers_find_the_page(app: Flask) -> None:
