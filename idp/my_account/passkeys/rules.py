@@ -1,9 +1,9 @@
 """The rules of « Se connecter sans mot de passe »: who may add or remove a passkey of an account.
 
 Nobody enrols for another person: to add a passkey takes the password, typed minutes ago in this session, and a
-challenge that was drawn for this browser, session and account. To remove one takes the password too: whoever holds one
-passkey of the account must not take away the others. Additions are counted, removals are not: an account has a few keys
-to remove, and its owner may always remove a key that somebody else added.
+challenge that was drawn for this browser, session and account. To remove one takes the password too: one passkey of
+the account must not be enough to take away the others. Additions are counted, removals are not: an account has a few
+keys to remove, and its owner may always remove a key that somebody else added.
 """
 
 import uuid
