@@ -13,6 +13,7 @@ from idp.desk.classes import views as classes
 from idp.desk.ents import acceptance_views, charter_views, proposal_views
 from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
+from idp.desk.families import passkey_views as passkey_removal
 from idp.desk.families import views as families
 from idp.desk.home import views as home
 from idp.desk.jobs import views as jobs
@@ -49,7 +50,7 @@ _JOINED = (letter_links, suspension_links, people_links, acceptance_views, propo
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, families, accounts, suspension, notices, calls, letter, classes, prints, school_files),
+    *(search, families, accounts, passkey_removal, suspension, notices, calls, letter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 

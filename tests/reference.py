@@ -96,7 +96,7 @@ The table above explains the details that are not here.
 """
 DETAILS = {
     "after": "the new values of what changed; never a secret",
-    "amr": "how the person signed in: `pwd`, or `swk` or `hwk` with `user` for a passkey (RFC 8176)",
+    "amr": "how the person signed in: `pwd`, or `swk` or `hwk` with `user` for a passkey (RFC 8176), uncertified",
     "authenticator": "what proved who the person of the desk is: `passkey`, `code`, `recovery_code` or `academy`",
     "before": "the former values of what changed; never a secret",
     "children": "the keys of the children",

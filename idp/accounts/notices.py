@@ -151,6 +151,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
         "passkeys": int(payload.get("passkeys", "0")),
+        "removed_passkeys": int(payload.get("removed_passkeys", "0")),
         "by": payload.get("by", ""),
     }
     if notice in _WITH_SCHOOLS:

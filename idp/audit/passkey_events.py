@@ -9,7 +9,8 @@ from idp.audit.events import Event
 class PasskeyChanged(Event):
     """Passkeys of an account changed; `change` is `added` or `removed`, and `count` is their number.
 
-    `by`: `person`, `operator`, `letter` (a new letter for an active account), `contested` (the email).
+    `by`: `person`, `operator`, `letter` (a new letter for an active account), `contested` (the email), `breached` (the
+    password is in a list of stolen ones), `renewal` (the school or the service asks for new passwords).
     """
 
     kind = "passkey.changed"

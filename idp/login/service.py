@@ -22,6 +22,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
+from idp.passkeys import keys
 from idp.sessions import manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
@@ -230,7 +231,9 @@ def _acr(verified: VerifiedSecret, attempt: Attempt) -> str:
 
 
 def _close_breached(account: Account) -> None:
-    """Block the account's password and end its sessions: somebody who has the stolen list may already be signed in.
+    """Block the account's password, end its sessions and remove its passkeys.
+
+    Somebody who has the stolen list may already be signed in, and may have added a passkey.
 
     The new password is chosen with a link sent to the confirmed mailbox or with a letter, never here: a stolen password
     does not prove who typed it.
@@ -248,6 +251,7 @@ def _close_breached(account: Account) -> None:
     )
     db.session.refresh(account)
     manager.end_all(account.id, by="breached")
+    keys.remove_all(account.id, by="breached")
     log.record(PasswordBreached(account_id=account.id))
 
 

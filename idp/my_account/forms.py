@@ -2,6 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 
+from idp.passkeys.forms import RemovalField
 from idp.web.forms import Form, PlainField, SecretField
 
 
@@ -11,6 +12,7 @@ class PasswordForm(Form):
     current = SecretField(_l("Mot de passe actuel"), name="actuel")
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
     confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
+    without_passkeys = RemovalField(name="retirer-cles")
 
 
 class EmailForm(Form):

@@ -12,6 +12,7 @@ from idp.clients import registry
 from idp.my_account import password
 from idp.my_account.forms import PasswordForm
 from idp.my_account.reauthentication import rules
+from idp.passkeys import keys
 from idp.services import services
 from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
@@ -46,10 +47,13 @@ def _change(session: Session, account: Account) -> Response:
     if form.errors:
         return _page(account, form, 200)
     attempt = attempts.of_request(username, form.current.data or "")
-    outcome = password.change(services().settings, services().hasher, attempt, session.id, form.password.data or "")
+    new, without_passkeys = form.password.data or "", form.without_passkeys.data
+    outcome = password.change(
+        services().settings, services().hasher, attempt, session.id, new, without_passkeys=without_passkeys
+    )
     match outcome:
         case password.Changed(cookie):
-            return _done(cookie, username)
+            return _done(cookie, username, without_passkeys=without_passkeys)
         case Throttled(seconds):
             response = _page(account, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
@@ -76,12 +80,15 @@ def _again() -> Response:
     session, username = renewed[0], renewed[1].username
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = rules.verify(services().settings, services().hasher, attempt, session)
-    return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
+    if not isinstance(outcome, str):
+        return sign_in_first()
+    return _done(outcome, username, without_passkeys=form.without_passkeys.data)
 
 
-def _done(cookie: str, username: str) -> Response:
+def _done(cookie: str, username: str, *, without_passkeys: bool) -> Response:
     renew_form_token()
-    response = see_other(url_for("my_account.show", fait="mot-de-passe"))
+    done = "mot-de-passe-cles" if without_passkeys else "mot-de-passe"
+    response = see_other(url_for("my_account.show", fait=done))
     manager.set_cookie(response, cookie)
     devices.remember(response, username)
     return response
@@ -115,6 +122,8 @@ def _check(form: PasswordForm, account: Account) -> None:
 def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -> Response:
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
+    known = keys.of_account(account.id)
+    form.without_passkeys.propose(known)
     html = render_template(
         "my_account/changer_mot_de_passe.html",
         dest=None,
@@ -125,5 +134,6 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
         email=account.email,
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
         min_length=services().settings.password_min_length,
+        keys=known,
     )
     return make_response(html, status)

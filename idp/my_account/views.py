@@ -118,6 +118,9 @@ def _done(account: Account) -> str:
     """Return the sentence about the act on the page before; it never contains what was typed."""
     sentences = {
         "mot-de-passe": gettext("Votre mot de passe est changé. Vos autres appareils sont déconnectés."),
+        "mot-de-passe-cles": gettext(
+            "Votre mot de passe est changé et vos clés d’accès sont retirées. Vos autres appareils sont déconnectés."
+        ),
         "adresse": gettext("Votre adresse mail est à jour."),
         "adresse-gardee": gettext("Vous gardez votre adresse mail actuelle."),
         "courrier": gettext("C’est fait : tous vos enfants sont sur ce compte. L’autre identifiant ne sert plus."),

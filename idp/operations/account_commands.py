@@ -169,7 +169,7 @@ def end_sessions(username: str, uai: str | None) -> None:
 @_SCHOOL
 @click.option("--reason", required=True, callback=check_reason, help="Why, for the journal; 200 characters at most.")
 def remove_passkeys(username: str, uai: str | None, reason: str) -> None:
-    """Remove all passkeys of an account, for instance of a stolen phone. Its password and its sessions stay."""
+    """Remove all passkeys of an account, for instance of a stolen phone, and end its sessions. Its password stays."""
     removing = partial(acts.remove_passkeys, reason)
     _act(username, uai, removing, lambda name, count: f"{name}: {_counted(count, 'passkey')} removed")
 

@@ -2,8 +2,9 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
 
@@ -23,6 +24,8 @@ from idp.web.request_context import user_agent
 from idp.web.user_agent import describe
 
 LONGEST_NAME = 60
+RECENT = timedelta(days=30)
+"""How long a change of the password removes a passkey by default: somebody who knew the password may have added it."""
 _HANDLE_BYTES = 32
 
 
@@ -42,9 +45,19 @@ def of_account(account_id: uuid.UUID) -> Sequence[Passkey]:
     ).all()
 
 
+def are_doubtful(passkeys: Sequence[Passkey]) -> bool:
+    """Return whether a form that changes the password proposes to remove the passkeys: one of them is recent."""
+    return any(key.created_at > now() - RECENT for key in passkeys)
+
+
 def count(account_id: uuid.UUID) -> int:
     """Return the number of passkeys of an account."""
     return db.session.scalar(select(func.count(Passkey.id)).where(Passkey.account_id == account_id)) or 0
+
+
+def holders(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of some accounts that have a passkey."""
+    return set(db.session.scalars(select(Passkey.account_id).where(Passkey.account_id.in_(account_ids)).distinct()))
 
 
 def offer_once(account_id: uuid.UUID) -> bool:
@@ -52,14 +65,20 @@ def offer_once(account_id: uuid.UUID) -> bool:
     if db.session.scalar(select(PasskeyUser.account_id).where(PasskeyUser.account_id == account_id)):
         return False
     with unit_of_work():
-        return _note_user(account_id, if_has_email=True)
+        return _note_user(account_id)
 
 
-def _note_user(account_id: uuid.UUID, *, if_has_email: bool = False) -> bool:
-    """Give an account its user handle, in the caller's transaction; return False if it has one, or is gone."""
-    is_there = select(Account.id).where(Account.id == account_id)
-    if if_has_email:
-        is_there = is_there.where(Account.email.is_not(None))
+def may_be_added(account: Account) -> bool:
+    """Return whether a mail can tell the person of a new passkey: without one, nobody adds any."""
+    return account.email is not None
+
+
+def _note_user(account_id: uuid.UUID) -> bool:
+    """Give an account its user handle, in the caller's transaction.
+
+    Return False if it has one, is gone, or has no confirmed address.
+    """
+    is_there = select(Account.id).where(Account.id == account_id, Account.email.is_not(None))
     if db.session.scalar(is_there.with_for_update(read=True, key_share=True)) is None:
         return False
     noting = upsert(PasskeyUser).values(
@@ -72,8 +91,10 @@ def begin_to_add(settings: Settings, account: Account, session_id: uuid.UUID) ->
     """Return the options with which the browser of a session makes a passkey for an account, in JSON.
 
     Raises:
-        PasskeyError: the account was erased meanwhile.
+        PasskeyError: the account has no confirmed address, or was erased meanwhile.
     """
+    if not may_be_added(account):
+        raise PasskeyError
     with unit_of_work():
         _note_user(account.id)
     handle = db.session.scalar(select(PasskeyUser.handle).where(PasskeyUser.account_id == account.id))
@@ -89,8 +110,11 @@ def add(settings: Settings, account: Account, session_id: uuid.UUID, answer: str
     """Store the passkey of a browser's answer, in the caller's transaction, which has locked the account's row.
 
     Raises:
-        PasskeyError: the answer proves nothing, is of another session or account, or there are too many passkeys.
+        PasskeyError: the answer proves nothing, is of another session or account, there are too many passkeys, or no
+            mail can tell of one more.
     """
+    if not may_be_added(account):
+        raise PasskeyError
     parsed = ceremony.parse(answer)
     challenges.spend(settings, parsed.challenge, Purpose.ADD, *_bound(account.id, session_id))
     verified = ceremony.verify_registration(_party(settings), parsed)
@@ -194,6 +218,13 @@ def remove_all(account_id: uuid.UUID, *, by: str, reason: str = "", mailed: bool
         if mailed:
             notices.tell(Notice.PASSKEY_REMOVED, account_id, by=by)
     return removed
+
+
+def tell_new_password(account_id: uuid.UUID, *, removes: bool) -> None:
+    """Tell the person of a new password, in the caller's transaction, and of the passkeys that it removes or keeps."""
+    removed = remove_all(account_id, by="person", mailed=False) if removes else 0
+    kept = count(account_id)
+    notices.tell(Notice.PASSWORD_CHANGED, account_id, passkeys=str(kept), removed_passkeys=str(removed))
 
 
 def _find(answer: Answer) -> tuple[Passkey, bytes] | None:

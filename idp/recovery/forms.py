@@ -2,6 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 
+from idp.passkeys.forms import RemovalField
 from idp.web.forms import Form, PlainField, SecretField
 
 
@@ -22,3 +23,4 @@ class NewPasswordForm(Form):
 
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
     confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
+    without_passkeys = RemovalField(name="retirer-cles")

@@ -11,7 +11,6 @@ from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.account_state import proved_since
 from idp.accounts.authentication import Device
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher, fold_username
@@ -110,21 +109,21 @@ def faults(
     return messages
 
 
-def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
+def choose(value: str, password_hash: str, *, former: str | None, without_passkeys: bool = False) -> str | None:
     """Use the link `value` and set the new password, in one transaction; return the account's identifier.
 
     All sessions of the account end. The browser's own session (its cookie is `former`) ends too, of any account, so
-    that the next person signs in. Return None, without any change, if the link is not alive any more: exactly one of
-    any number of concurrent calls succeeds.
+    that the next person signs in. `without_passkeys` also removes the account's passkeys. Return None, without any
+    change, if the link is not alive any more: exactly one of any number of concurrent calls succeeds.
     """
-    username = _choose(value, password_hash, former)
+    username = _choose(value, password_hash, former, without_passkeys=without_passkeys)
     if username is not None:
         guard.clear(limits.SIGN_IN_ACCOUNT, username)
     return username
 
 
 @unit_of_work()
-def _choose(value: str, password_hash: str, former: str | None) -> str | None:
+def _choose(value: str, password_hash: str, former: str | None, *, without_passkeys: bool) -> str | None:
     row = one_time_links.look_up(Purpose.RESET_PASSWORD, value).row
     # Lock the account's row before its links, in the same order as elsewhere, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
@@ -139,5 +138,5 @@ def _choose(value: str, password_hash: str, former: str | None) -> str | None:
     manager.end_all(account.id, by="password_reset")
     if former:
         manager.end_former(former)
-    notices.tell(Notice.PASSWORD_CHANGED, account.id, passkeys=str(keys.count(account.id)))
+    keys.tell_new_password(account.id, removes=without_passkeys)
     return account.username

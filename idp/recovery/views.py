@@ -14,6 +14,7 @@ from idp.accounts.passwords.identity import typed_twice
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
+from idp.passkeys import keys
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
@@ -104,7 +105,12 @@ def _choose(token: str) -> Response:
         ]
     if form.errors:
         return _form(form, reset_link.account)
-    username = passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value())
+    username = passwords.choose(
+        token,
+        hasher.hash(chosen, "activation"),
+        former=manager.cookie_value(),
+        without_passkeys=form.without_passkeys.data,
+    )
     if username is None:
         return _closed(token, passwords.look_up(token).state)
     ent = passwords.ent_of(token)
@@ -118,6 +124,8 @@ def _choose(token: str) -> Response:
 
 
 def _form(form: NewPasswordForm, account: Account) -> Response:
+    known = keys.of_account(account.id)
+    form.without_passkeys.propose(known)
     return _page(
         "nouveau_mot_de_passe.html",
         _interaction(),
@@ -125,6 +133,7 @@ def _form(form: NewPasswordForm, account: Account) -> Response:
         min_length=services().settings.password_min_length,
         initials=person_names.initials(account.given_name, account.family_name),
         username=account.username,
+        keys=known,
     )
 
 

@@ -93,8 +93,8 @@ PASSKEY_DEVICE = Budget("passkey_device", (Window(30, _MINUTE), Window(100, _HOU
 """Passkeys that prove nothing, in a browser in which a parent signed in before: its IP does not count."""
 PASSKEY_IP = Budget("passkey_ip", (Window(30, _MINUTE), Window(100, _HOUR)), by_network=True)
 """The same from one IP. Nobody guesses a signature: the limit is for the journal, and does not count passwords."""
-PASSKEY_CHANGES = Budget("passkey_changes", (Window(10, _HOUR), Window(20, _DAY)))
-"""Passkeys that one account adds and removes, each of which is a mail. Done ones count."""
+PASSKEY_ADDITIONS = Budget("passkey_additions", (Window(10, _HOUR), Window(20, _DAY)))
+"""Passkeys that one account adds, each of which is a mail. Done ones count."""
 
 DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet=_DAY)
 """Wrong passwords and codes of one person of the desk, at the sign-in."""
@@ -188,7 +188,7 @@ TABLE: tuple[Limit, ...] = (
     SIGN_IN_REQUESTS,
     PASSKEY_DEVICE,
     PASSKEY_IP,
-    PASSKEY_CHANGES,
+    PASSKEY_ADDITIONS,
     DESK_SIGN_IN_ACCOUNT,
     DESK_SIGN_IN_DEVICE,
     DESK_PROOF,

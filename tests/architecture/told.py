@@ -53,6 +53,9 @@ SENTENCES = {
     "Appareil perdu ou volé ? Retirez sa clé ici. Un mail vous prévient de chaque clé ajoutée ou retirée.": (
         "tests/my_account/test_passkeys.py::test_the_mails_say_what_happened_and_where"
     ),
+    "Pour ajouter une clé d’accès, il faut d’abord une adresse mail confirmée : un mail vous prévient de chaque clé.": (
+        "tests/my_account/test_passkeys.py::test_no_key_is_added_where_no_mail_can_tell"
+    ),
     "Un mail prévient la personne, sans le motif.": (
         "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"
     ),

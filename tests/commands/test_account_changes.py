@@ -21,7 +21,7 @@ from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.my_account.changes import read_notices
-from tests.my_account.passkeys import owner
+from tests.my_account.passkeys import owner, stored
 from tests.my_account.passkeys import sign_in as sign_in_by_key
 from tests.my_account.steps import text_of
 from tests.pages import follow, heading, sign_in
@@ -50,6 +50,7 @@ def test_passkeys_are_removed_with_a_reason_and_the_person_is_told(
     removal = ("account", "remove-passkeys", account.username)
     assert act(*removal).code == 2, "a reason is asked for"
     assert act(*removal, "--reason", "téléphone volé").out == f"{account.username}: 1 passkey removed\n"
+    assert living(account) == 0, "who signed in by the stolen phone is out"
     again = act(*removal, "--reason", "téléphone volé")
     assert (again.code, again.err) == (1, f"Error: {account.username} has no passkey\n")
     _, event = events("passkey.changed")
@@ -147,6 +148,7 @@ def test_force_password_change_explains_each_skipped_account(act: Run, build: Bu
         assert reason in line
 
 
+@pytest.mark.row("I-23")
 def test_force_password_change_of_a_school_skips_letters_and_other_schools(
     act: Run, app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,13 +158,14 @@ def test_force_password_change_of_a_school_skips_letters_and_other_schools(
     inside.append(build.active(children=[child], email=None, pending_email="n@exemple.fr"))
     letter = build.never_activated(children=[child])
     elsewhere = build.active(children=[build.child(uai=LYCEE)])
-    sign_in(app.test_client(), "/connexion", inside[0].username, PASSWORD)
-    sign_in(app.test_client(), "/connexion", elsewhere.username, PASSWORD)
+    owner(app, inside[0])
+    owner(app, elsewhere)
     answer = act("account", "force-password-change", "--school", COLLEGE, "--json")
     assert json.loads(answer.out) == {"blocked": 6, "sessions_ended": 1, "without_address": 1, "untouched": 1}
     assert all(reload_account(account).password_blocked_at is not None for account in inside)
-    assert living(inside[0]) == 0
-    assert living(elsewhere) == 1
+    assert (living(inside[0]), stored(inside[0])) == (0, [])
+    assert (living(elsewhere), len(stored(elsewhere))) == (1, 1)
+    assert read_notices(inside[0])[-1] == ("cle_retiree", ""), "the person is told that the passkey opens nothing"
     for other in (letter, elsewhere):
         assert (reload_account(other).password_blocked_at, reload_account(other).generation) == (None, other.generation)
     assert {(event.account_id, event.actor) for event in events("account.changed")} == {

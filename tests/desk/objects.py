@@ -23,6 +23,7 @@ from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportBatch
 from tests.desk.colleagues import Colleagues
+from tests.my_account.passkeys import store_passkey
 
 _numbers = itertools.count(1)
 Ids = dict[str, Any]
@@ -62,6 +63,12 @@ def _guardian(colleagues: Colleagues, uai: str) -> Account:
 def _account(colleagues: Colleagues, uai: str) -> Ids:
     account = _guardian(colleagues, uai)
     return {"key": account.id, "account": account.id}
+
+
+def _with_passkey(colleagues: Colleagues, uai: str) -> Ids:
+    ids = _account(colleagues, uai)
+    store_passkey(ids["account"])
+    return ids
 
 
 def _suspension(colleagues: Colleagues, uai: str) -> Ids:
@@ -190,6 +197,8 @@ OBJECTS: dict[str, Make] = {
     "letter.show": _account,
     "notices.answer": _notice,
     "notices.detail": _notice,
+    "passkey_removal.remove": _with_passkey,
+    "passkey_removal.show": _with_passkey,
     "people.confirm": _account,
     "people.copy": _account,
     "people.erase": _account,

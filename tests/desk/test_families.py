@@ -5,6 +5,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import school_notices
@@ -24,6 +25,9 @@ from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_notices import answered, disputed, plain
+from tests.my_account.changes import read_notices
+from tests.my_account.passkeys import owner, sign_in, stored
+from tests.my_account.steps import LAPTOP, device, is_in
 from tests.pages import heading
 from tests.rows import each_row
 
@@ -221,6 +225,33 @@ def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
     assert "Aucun essai faux ne compte plus" in main_of(browser, answer.headers["Location"])
     assert entries(AccountChanged.kind)[0].details["change"] == "unlocked"
     assert "Compte débloqué" in main_of(browser, path), "the events of the account tell it"
+
+
+@pytest.mark.row("I-23")
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HELPDESK])
+def test_passkeys_are_removed_with_a_reason_and_a_fresh_proof(
+    app: Flask, colleagues: Colleagues, build: Build, role: Role
+) -> None:
+    account = build.active()
+    thief, browser, path = (
+        device(app, LAPTOP),
+        colleagues.signed_in(role, reason="ticket 4512"),
+        f"/comptes/{account.id}",
+    )
+    assert "Retirer les clés d’accès" not in main_of(browser, path)
+    sign_in(thief, owner(app, account))
+    assert f'href="{path}/cles"' in main_of(browser, path)
+    assert "Motif" in post(browser, f"{path}/cles", reason="ok").get_data(as_text=True)
+    assert is_in(thief)
+    stale = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    assert "/preuve" in post(stale, f"{path}/cles", "/ma-securite", reason="téléphone volé").headers["Location"]
+    for _ in range(2):
+        answer = post(browser, f"{path}/cles", path, reason=" téléphone\nvolé ")
+    assert answer.headers["Location"] == path, "the second click finds it done"
+    assert (stored(account), is_in(thief)) == ([], False)
+    entry = entries("passkey.changed")[-1]
+    assert (entry.details["reason"], entry.details["desk"]["role"]) == ("téléphone volé", role.value)
+    assert read_notices(account)[-1] == ("cle_retiree", "")
 
 
 def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build) -> None:

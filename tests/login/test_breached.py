@@ -23,6 +23,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.email_confirmation.post import post_office, text_of
 from tests.my_account.changes import change_password
+from tests.my_account.passkeys import owner, stored
 from tests.pages import follow, heading, sign_in
 from tests.recovery.steps import (
     CHOSEN,
@@ -69,13 +70,15 @@ def _living(account_id: uuid.UUID) -> int:
     return len(rows.all())
 
 
+@pytest.mark.row("I-23")
 def test_a_breached_password_opens_no_session_and_ends_former_sessions(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, thief = build.active(), app.test_client()
     with _unlisted(app):
         sign_in(thief, "/connexion", account.username, PASSWORD)
-        assert _living(account.id) == 1
+        owner(app, account)
+        assert _living(account.id) == 2
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert (page.status_code, heading(page)) == (200, _RENEW)
     assert _LISTED in page.text
@@ -87,6 +90,9 @@ def test_a_breached_password_opens_no_session_and_ends_former_sessions(
     assert row["password_blocked_at"] is not None
     assert row["updated_at"] == account.updated_at, "nothing that an ENT is told has changed"
     assert len(journal("password.breached")) == 1
+    assert stored(account) == [], "who has the list may have added a passkey"
+    with post_office(app) as office:
+        assert any("toutes les clés d’accès du compte" in text_of(mail) for mail in office.deliver())
 
 
 def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone(

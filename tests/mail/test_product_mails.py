@@ -120,7 +120,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "bureau_fichier_refuse": {"school": "Collège des Tilleuls"},
     "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},
     "jamais_active": {"schools": "Collège des Tilleuls"},
-    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT, "passkeys": 2},
+    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT, "passkeys": 2, "removed_passkeys": 0},
     "cle_ajoutee": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
     "cle_retiree": {"username": "n.oneill4821", "at": _AT, "by": "operator"},
 }

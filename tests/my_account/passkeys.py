@@ -1,5 +1,8 @@
 """Steps with the passkeys of a parent."""
 
+import secrets
+import uuid
+
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -43,6 +46,14 @@ def owner(app: Flask, account: Account, key: Authenticator | None = None) -> Aut
     enter(browser, account)
     assert add(browser, key).status_code == 303
     return key
+
+
+def store_passkey(account_id: uuid.UUID) -> None:
+    """Store a passkey without a ceremony, for pages that only tell of it."""
+    row = Passkey(account_id=account_id, name="téléphone", credential_id=secrets.token_bytes(32), public_key=b"x")
+    row.sign_count, row.is_backup_eligible, row.is_backed_up = 0, False, False
+    db.session.add(row)
+    db.session.commit()
 
 
 def stored(account: Account) -> list[Passkey]:

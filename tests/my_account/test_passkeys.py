@@ -1,6 +1,7 @@
 """« Se connecter sans mot de passe »: passkeys are added, named and removed by their person alone."""
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
 from idp.accounts.models import Account
@@ -26,7 +29,7 @@ from tests.my_account import changes, steps
 from tests.my_account.passkeys import CHALLENGE, PAGE, add, begin, owner, post, send, sign_in, stored
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, wait_out
 from tests.pages import heading, submit
-from tests.recovery.steps import choose, mailed_link
+from tests.recovery.steps import CHOSEN, choose, mailed_link
 
 NOT_KEPT = "La clé d’accès n’a pas été enregistrée."
 VERIFY = "/mon-compte/verification?suite=cles"
@@ -183,6 +186,8 @@ def test_only_the_password_typed_minutes_ago_enrols(app: Flask, phone: FlaskClie
         stranger = device(app, LAPTOP)
         assert sign_in(stranger, key).status_code == 303
         assert post(stranger, f"{PAGE}/defi").headers["Location"] == VERIFY, "a passkey adds no other"
+        removal = post(stranger, f"{PAGE}/retirer", cle=str(stored(parent)[0].id))
+        assert removal.headers["Location"] == VERIFY, "nor does it take another away"
         submit(stranger, stranger.get(VERIFY), mot_de_passe=PASSWORD)
         assert add(stranger, key_of_parent()).status_code == 303
         wait_out(clock)
@@ -261,6 +266,39 @@ def test_an_account_has_ten_keys_at_most_and_changes_few_a_day(phone: FlaskClien
     assert len(stored(parent)) == 10
 
 
+@pytest.mark.row("M-10")
+def test_nobody_keeps_the_owner_from_removing_a_key(app: Flask, parent: Account) -> None:
+    """A thief who enrolled a key can neither remove the owner's nor use up the owner's removals."""
+    thief = owner(app, parent)
+    owner(app, parent)
+    browser, home = device(app, LAPTOP), device(app, PHONE)
+    choose(home, mailed_link(app, home, parent))
+    sign_in(browser, thief)
+    [theirs, ours] = stored(parent)
+    for key in [str(ours.id)] + [str(uuid.uuid4())] * 12:
+        assert post(browser, f"{PAGE}/retirer", cle=key).headers["Location"] == VERIFY
+    enter(home, parent, CHOSEN)
+    for _ in range(12):
+        assert post(home, f"{PAGE}/retirer", cle=str(uuid.uuid4())).status_code == 404
+    assert post(home, f"{PAGE}/retirer", cle=str(theirs.id)).headers["Location"] == f"{PAGE}?fait=retiree"
+    assert [row.id for row in stored(parent)] == [ours.id]
+
+
+def test_no_key_is_added_where_no_mail_can_tell(app: Flask, phone: FlaskClient, parent: Account, build: Build) -> None:
+    silent = build.active(username="a.roux1111", email=None)
+    browser = device(app, LAPTOP)
+    enter(browser, silent)
+    page = browser.get(PAGE)
+    assert "il faut d’abord une adresse mail confirmée" in steps.text_of(page)
+    assert "data-options" not in page.text
+    assert post(browser, f"{PAGE}/defi").status_code == 404
+    waiting = begin(phone, key_of_parent())
+    db.session.execute(update(Account).where(Account.id == parent.id).values(email=None))
+    db.session.commit()
+    assert NOT_KEPT in steps.text_of(send(phone, waiting))
+    assert (stored(silent), stored(parent)) == ([], [])
+
+
 @pytest.mark.parametrize("name", ["\u202eoups", "\x07", "x" * 500])
 def test_a_name_is_one_short_printable_line(phone: FlaskClient, parent: Account, name: str) -> None:
     add(phone, key_of_parent(), name)
@@ -279,6 +317,48 @@ def test_a_reset_by_mail_keeps_passkeys_and_tells_of_them(app: Flask, phone: Fla
     assert "Vos clés d’accès n’ont pas changé" in text_of(mail)
     assert "Vous en avez 1." in html_of(mail)
     assert sign_in(device(app, LAPTOP), key).headers["Location"] == "/mon-compte"
+
+
+def _reset(app: Flask, parent: Account, box: dict[str, str]) -> TestResponse:
+    browser = device(app, LAPTOP)
+    page = browser.get(mailed_link(app, browser, parent))
+    submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN, **box)
+    return page
+
+
+def _change(app: Flask, parent: Account, box: dict[str, str]) -> TestResponse:
+    browser = device(app, LAPTOP)
+    enter(browser, parent)
+    page = browser.get(changes.PASSWORD_PAGE)
+    done = changes.change_password(browser, **box)
+    assert ("et vos clés d’accès sont retirées" in steps.text_of(done)) == bool(box)
+    return page
+
+
+@pytest.mark.row("I-23")
+@pytest.mark.parametrize("act", [_reset, _change])
+@pytest.mark.parametrize(("box", "left"), [({"retirer_cles": "y"}, 0), ({}, 1)])
+def test_a_new_password_removes_the_keys_if_the_box_is_ticked(
+    app: Flask,
+    parent: Account,
+    act: Callable[[Flask, Account, dict[str, str]], TestResponse],
+    box: dict[str, str],
+    left: int,
+) -> None:
+    """The page names the keys, and proposes to remove them if one is younger than a month."""
+    owner(app, parent)
+    if left:
+        db.session.execute(update(Passkey).values(created_at=now() - timedelta(days=31)))
+        db.session.commit()
+    page = act(app, parent, box)
+    assert "téléphone Ajoutée le" in steps.text_of(page)
+    assert ('name="retirer-cles" value="y" checked' in page.text) == (not left)
+    assert len(stored(parent)) == left
+    with post_office(app) as office:
+        mail = next(mail for mail in office.deliver() if mail["Subject"] == "Votre mot de passe a changé")
+    for part in (text_of(mail), html_of(mail)):
+        assert ("Vos clés d’accès ont été retirées aussi" in part) == (not left)
+        assert ("Vos clés d’accès n’ont pas changé" in part) == bool(left)
 
 
 def test_password_managers_find_the_page(app: Flask) -> None:

@@ -88,10 +88,11 @@ def leaves_out(school: School) -> bool:
     of_school = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
     of_school = of_school.where(Child.school_id == school.id, Child.left_at.is_(None))
     moment = now()
-    suspended = of_school.where(Guardianship.is_unended, Guardianship.where_suspended(moment))
-    counted = of_school.where(directory.counts_in_class(moment))
-    only = suspended.where(Guardianship.account_id.not_in(counted))
-    return db.session.scalar(select(only.exists())) or False
+    suspended = set(db.session.scalars(of_school.where(Guardianship.is_unended, Guardianship.where_suspended(moment))))
+    if not suspended:
+        return False
+    theirs = of_school.where(Guardianship.account_id.in_(suspended), directory.counts_in_class(moment))
+    return bool(suspended.difference(db.session.scalars(theirs)))
 
 
 def _line(row: Row, states: Sequence[Group]) -> Line:

@@ -39,6 +39,7 @@ def show(account: uuid.UUID) -> Response:
             "lien du dernier message : les liens d’avant ne marchent plus."
         ),
         "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
+        "cles": gettext("Plus aucune clé d’accès n’ouvre ce compte, et tous ses appareils sont déconnectés."),
         "rouvert": gettext("C’est rouvert : cette suspension est finie."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }

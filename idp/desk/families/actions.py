@@ -26,6 +26,8 @@ class Subject:
         wait_seconds: how long its next sign-in has to wait after wrong passwords; 0 if it need not.
         open_notices: the number of open notices in the scope of the post.
         decisions: the decisions that suspend it or its ties, as the post may read them.
+        cut_off: why no file leads to it any more, or None.
+        has_passkeys: whether a passkey opens it.
     """
 
     account: Account
@@ -34,6 +36,7 @@ class Subject:
     open_notices: int
     decisions: Sequence[Shown]
     cut_off: CutOff | None
+    has_passkeys: bool
 
     @property
     def standing(self) -> Standing:

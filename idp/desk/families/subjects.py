@@ -31,6 +31,7 @@ from idp.desk.suspended import Shown
 from idp.desk.words import Words
 from idp.operations.helpdesk import telephone
 from idp.operations.helpdesk.standing import Standing, standings
+from idp.passkeys import keys as passkeys
 from idp.throttle import guard, limits
 
 _EVENTS = 10
@@ -201,6 +202,7 @@ def views(
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
     cut_off = ties.cut_off_among(keys, access.children())
     notices_of = Counter(key for row in _open_notices(keys) for key in {row.account_id, row.other_account_id})
+    with_passkeys = passkeys.holders(keys)
     shown = {}
     for account in accounts:
         subject = Subject(
@@ -210,6 +212,7 @@ def views(
             notices_of[account.id],
             decisions[account.id],
             cut_off.get(account.id),
+            account.id in with_passkeys,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
         sentences = words.OF[subject.standing]

@@ -1,7 +1,9 @@
 """The rules of « Se connecter sans mot de passe »: who may add or remove a passkey of an account.
 
 Nobody enrols for another person: to add a passkey takes the password, typed minutes ago in this session, and a
-challenge that was drawn for this browser, session and account.
+challenge that was drawn for this browser, session and account. To remove one takes the password too: one passkey of
+the account must not be enough to take away the others. Additions are counted, removals are not: an account has a few
+keys to remove, and its owner may always remove a key that somebody else added.
 """
 
 import uuid
@@ -21,9 +23,11 @@ def add(settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer
 
     Raises:
         PasskeyError: the answer proves nothing, or the session ended or grew old meanwhile.
-        TooManyRequestsError: the account changed its passkeys too often.
+        TooManyRequestsError: the account added passkeys too often.
     """
-    _count_change(account_id)
+    verdict = guard.take(limits.PASSKEY_ADDITIONS, str(account_id))
+    if isinstance(verdict, guard.Wait):
+        raise TooManyRequestsError(verdict.seconds)
     with unit_of_work():
         locked = proof.lock_session(account_id, session_id)
         if locked is None or not typed_password_recently(locked[1]):
@@ -32,17 +36,7 @@ def add(settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer
 
 
 def remove(account_id: uuid.UUID, session_id: uuid.UUID, key_id: uuid.UUID) -> bool:
-    """Remove a passkey; return whether the account had it.
-
-    Raises:
-        TooManyRequestsError: the account changed its passkeys too often.
-    """
-    _count_change(account_id)
+    """Remove a passkey; return whether the account had it, and the session is still one of the password."""
     with unit_of_work():
-        return proof.lock_session(account_id, session_id) is not None and keys.remove(account_id, key_id)
-
-
-def _count_change(account_id: uuid.UUID) -> None:
-    verdict = guard.take(limits.PASSKEY_CHANGES, str(account_id))
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+        locked = proof.lock_session(account_id, session_id)
+        return locked is not None and typed_password_recently(locked[1]) and keys.remove(account_id, key_id)

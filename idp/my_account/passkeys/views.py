@@ -17,7 +17,7 @@ from idp.passkeys.forms import AnswerField
 from idp.passkeys.models import Passkey
 from idp.passkeys.responses import as_json
 from idp.services import services
-from idp.sessions.guard import proved_recently, signed_in, typed_password_recently
+from idp.sessions.guard import signed_in, typed_password_recently
 from idp.sessions.models import Session
 from idp.web.errors import not_found
 from idp.web.forms import Form, PlainField
@@ -62,6 +62,7 @@ def _page(session: Session, account: Account, error: str = "") -> Response:
         done=_DONE.get(request.args.get("fait", ""), ""),
         keys=[_in_words(key) for key in known],
         may_add=len(known) < MOST_KEYS,
+        can_be_told=keys.may_be_added(account),
         has_typed_password=typed_password_recently(session),
         longest=keys.LONGEST_NAME,
     )
@@ -85,7 +86,7 @@ def challenge(session: Session, account: Account) -> Response:
         return _ask_password()
     try:
         return as_json(keys.begin_to_add(services().settings, account, session.id))
-    except PasskeyError:  # the account was erased meanwhile
+    except PasskeyError:  # the account was erased, or lost its address, since the page was shown
         abort(404)
 
 
@@ -121,8 +122,8 @@ def rename(_session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/cles/retirer")
 @signed_in
 def remove(session: Session, account: Account) -> Response:
-    """Remove a passkey; ask who is here first, unless the person proved it recently."""
-    if not proved_recently(session):
+    """Remove a passkey; ask for the password first, unless just typed."""
+    if not typed_password_recently(session):
         return _ask_password()
     if not rules.remove(account.id, session.id, _key(KeyForm())):
         not_found()

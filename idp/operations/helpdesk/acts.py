@@ -77,7 +77,9 @@ def resend(settings: Settings, account_id: uuid.UUID) -> None:
 
 @unit_of_work()
 def remove_passkeys(reason: str, account_id: uuid.UUID) -> int:
-    """Remove all passkeys of an account, and tell the person by mail; return their number.
+    """Remove all passkeys of an account, end its sessions, and tell the person by mail; return the number of passkeys.
+
+    Somebody who signed in by a passkey that is no longer trusted must not stay signed in.
 
     Raises:
         RefusedError: it has none.
@@ -86,6 +88,7 @@ def remove_passkeys(reason: str, account_id: uuid.UUID) -> int:
     removed = keys.remove_all(account.id, by=OPERATOR, reason=reason)
     if not removed:
         raise RefusedError(f"{account.username} has no passkey")
+    manager.end_all(account.id, by=OPERATOR)
     return removed
 
 
@@ -192,8 +195,8 @@ def block_passwords(
 ) -> Iterator[Blocked]:
     """Block the passwords of some accounts, of a school's, or of all (None); yield after each committed batch.
 
-    The right password then opens no session: its owner gets a mail that leads to a new one. An interrupted run is
-    continued by the next one.
+    The right password then opens no session: its owner gets a mail that leads to a new one. Passkeys are removed: who
+    knew the password may have added one. An interrupted run is continued by the next one.
 
     Args:
         accounts: whose passwords are blocked.
@@ -216,18 +219,20 @@ def _block(some: ColumnElement[bool], note: Callable[[Blocked], None]) -> Blocke
         .with_for_update()
     ).all()
     active = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
-    keys = [row.id for row in active]
+    ids = [row.id for row in active]
     db.session.execute(
         update(Account)
-        .where(Account.id.in_(keys))
+        .where(Account.id.in_(ids))
         .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
         .execution_options(synchronize_session=False)
     )
-    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), liveness.unended()).distinct()
+    signed_in = select(Session.account_id).where(Session.account_id.in_(ids), liveness.unended()).distinct()
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
-    for key in keys:
-        log.record(AccountChanged(account_id=key, change="password_blocked"))
-    blocked = Blocked(len(keys), ended, sum(row.email is None for row in active), len(rows) - len(active))
+    for holder in keys.holders(ids):
+        keys.remove_all(holder, by="renewal")
+    for account_id in ids:
+        log.record(AccountChanged(account_id=account_id, change="password_blocked"))
+    blocked = Blocked(len(ids), ended, sum(row.email is None for row in active), len(rows) - len(active))
     note(blocked)
     return blocked
 

@@ -236,6 +236,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "password_reset": _l("nouveau mot de passe"),
             "page": _l("page « Se déconnecter »"),
             "person": _l("vous"),
+            "renewal": _l("nouveau mot de passe demandé"),
             "replaced": _l("nouvelle connexion"),
             "roster": _l("fichier de l’établissement"),
             "stolen": _l("connexion copiée"),
