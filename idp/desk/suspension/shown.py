@@ -156,12 +156,38 @@ def _ends_with(account: Account, tie: Guardianship) -> str:
         )
     else:
         sentence = gettext(
-            "L’élève disparaît de ce que les ENT reçoivent. Le reste du compte marche. Aucun mail ne part."
+            "L’élève disparaît de ce que les ENT reçoivent, et la personne doit s’y reconnecter. Le reste du compte "
+            "marche. Aucun mail ne part."
         )
     return str(sentence)
 
 
-def ents_closed(account: Account) -> Sequence[str]:
-    """Return the names of the ENTs of the scope's pupils that may not know the person now."""
-    uais = {tie.child.school.uai for tie in ties(account)}
-    return [ent.name for ent in registry.all_serving(uais) if not audience.may_know(ent.key, account.id)]
+@dataclass(frozen=True)
+class Ents:
+    """The ENTs of a pupil's school after the person's tie was suspended, by name.
+
+    Attributes:
+        closed: those that may not know the person any more.
+        open: those that may still know the person, without the pupil.
+        told: those that get a sign-out.
+        untold: those that registered no URL for it.
+    """
+
+    closed: Sequence[str]
+    open: Sequence[str]
+    told: Sequence[str]
+    untold: Sequence[str]
+
+
+def ents(row: Suspension) -> Ents | None:
+    """Return the ENTs of the pupil's school after a decision about a tie; None if it is about the whole account."""
+    if row.child_id is None:
+        return None
+    serving = list(registry.all_serving([db.session.get_one(Child, row.child_id).school.uai]))
+    known = {ent.key for ent in serving if audience.may_know(ent.key, row.account_id)}
+    return Ents(
+        [ent.name for ent in serving if ent.key not in known],
+        [ent.name for ent in serving if ent.key in known],
+        [ent.name for ent in serving if ent.backchannel_logout_uri],
+        [ent.name for ent in serving if not ent.backchannel_logout_uri],
+    )
