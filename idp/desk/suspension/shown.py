@@ -68,12 +68,14 @@ class Outcome:
         replaced: the decision of the same school that it replaced, if any.
         others: the other decisions that close the same access; for a tie, also those about the whole account.
         longest: the decision that ends last.
+        ties: after a decision about the whole account, those that suspend a tie.
         is_news: whether the decision closed an access that was open.
     """
 
     replaced: Shown | None
     others: Sequence[Shown]
     longest: Shown
+    ties: Sequence[Shown]
     is_news: bool
 
 
@@ -85,7 +87,8 @@ def outcome(item: Shown) -> Outcome:
     replaced = (other for other in before if other.row.ended_at == row.begins_at and other.row.child_id == row.child_id)
     others = [other for other in same if other.holds]
     longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begins_at))
-    return Outcome(next(replaced, None), others, longest, not before)
+    kept = [] if item.is_tie else suspended.suspended_ties(listed)
+    return Outcome(next(replaced, None), others, longest, kept, not before)
 
 
 def _held_at(row: Suspension, moment: datetime) -> bool:
@@ -94,10 +97,14 @@ def _held_at(row: Suspension, moment: datetime) -> bool:
     return not is_over
 
 
-def choices(account: Account) -> list[Choice]:
+def choices(account: Account, decisions: Sequence[Shown]) -> list[Choice]:
     """Return what the post may suspend: the whole account, and for a school each tie of its own."""
     mail = gettext("Un mail prévient la personne, sans le motif.")
-    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), ends_with_account(account, mail))]
+    kept = [
+        gettext("Quand le compte rouvre, le lien avec %(child)s reste suspendu.", child=item.about)
+        for item in suspended.suspended_ties(decisions)
+    ]
+    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), " ".join([ends_with_account(account, mail), *kept]))]
     if access.post().school is None:
         return chosen
     return chosen + [
