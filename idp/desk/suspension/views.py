@@ -128,7 +128,8 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     chosen = reading.open_account(account)
     row = _readable(access.decision(account, decision))
     item = suspended.as_shown(row)
-    return _rendered("suspendu.html", chosen, item=item, ents=shown.ents(row), outcome=shown.outcome(item))
+    ents = shown.ents(row) if item.holds else None
+    return _rendered("suspendu.html", chosen, item=item, ents=ents, outcome=shown.outcome(item))
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
