@@ -199,7 +199,7 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     page = text_of(browser, answer.headers["Location"])
     assert "Ne s’ouvre plus pour cette personne : Horizon, Passerelle." in page
     assert "nous demandons à l’ENT de la déconnecter (Passerelle)" in page
-    assert "Ne peut pas être prévenu : Horizon." in page
+    assert "Sans déconnexion à distance : Horizon." in page
     account = db.session.get_one(Account, account.id)
     assert account.children == []
     assert not account.is_suspended_at(now())

@@ -176,14 +176,14 @@ class Ents:
     Attributes:
         closed: those that may not know the person any more.
         open: those that may still know the person, without the pupil.
-        told: those that get a sign-out.
-        untold: those that registered no URL for it.
+        reachable: those that get a sign-out.
+        unreachable: those that registered no URL for it.
     """
 
     closed: Sequence[str]
     open: Sequence[str]
-    told: Sequence[str]
-    untold: Sequence[str]
+    reachable: Sequence[str]
+    unreachable: Sequence[str]
 
 
 def ents(row: Suspension) -> Ents | None:
