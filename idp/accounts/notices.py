@@ -16,6 +16,7 @@ from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.one_time_links import Purpose
 from idp.audit import log
 from idp.chained import NewRow
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.languages import locale_name, of_account
@@ -153,6 +154,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "passkeys": int(payload.get("passkeys", "0")),
         "removed_passkeys": int(payload.get("removed_passkeys", "0")),
         "by": payload.get("by", ""),
+        "why": payload.get("why", ""),
+        "school": "",
+        "phone": "",
     }
     if notice in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
@@ -160,9 +164,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         with force_locale(locale_name(language)):
             context["device"] = from_code(payload["device"]).label
     if "until" in payload:
-        context["until"] = datetime.fromisoformat(payload["until"]) if payload["until"] else None
-    if "why" in payload:
-        context["why"] = payload["why"]
+        context |= _end_of_suspension(account, payload["until"])
     if payload.get("school"):
         school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
         context |= {"school": school.name, "phone": school.phone} if school else {}
@@ -178,6 +180,16 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient)
     return Outcome.DONE
+
+
+def _end_of_suspension(account: Account, until: str) -> dict[str, Any]:
+    """Return the end of an account's suspension, and whether one of its ties is suspended at that moment.
+
+    The mail promises no return then, and does not say why: it is not the first news about a tie.
+    """
+    end = datetime.fromisoformat(until) if until else None
+    is_kept_out = any(tie.is_suspended_at(end or now()) for tie in account.guardianships)
+    return {"until": end, "is_kept_out": is_kept_out}
 
 
 def _has_slot(mailbox: str) -> bool:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -38,6 +38,7 @@ class Shown:
     Attributes:
         row: the decision.
         about: what it closes.
+        given_name: the given name of the pupil of the tie; empty for the whole account.
         is_known: whether the post may know who decided; it may not if another school did.
         is_own: whether the post decides about such a decision, and so reads its reason.
         holds: whether it holds now.
@@ -46,6 +47,7 @@ class Shown:
 
     row: Suspension
     about: str
+    given_name: str
     is_known: bool
     is_own: bool
     holds: bool
@@ -112,7 +114,13 @@ def _shown(row: Suspension, child: Child | None) -> Shown:
     holds, ours = row.holds_at(now()), is_in_scope(row)
     is_own = ours and (row.school_id is None or access.post().school is not None)
     about = pupil(child) if child else str(gettext("Tout le compte"))
-    return Shown(row, about, ours, is_own, holds, holds and ours and access.may(Right.REOPEN))
+    given_name = child.given_name if child else ""
+    return Shown(row, about, given_name, ours, is_own, holds, holds and ours and access.may(Right.REOPEN))
+
+
+def suspended_ties(items: Iterable[Shown]) -> list[Shown]:
+    """Return those of some decisions that suspend a tie now: they stay when the whole account reopens."""
+    return [item for item in items if item.is_tie and item.holds]
 
 
 def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:

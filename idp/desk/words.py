@@ -218,7 +218,7 @@ CUT_OFF: Mapping[CutOff, Words] = {
         _l("La direction peut rouvrir le lien."),
     ),
 }
-"""The words of an account without an open tie, in place of those of a standing that asks for a letter."""
+"""The words of an account without an open tie, in place of those of its standing; not of a closed account."""
 
 GROUPS: Mapping[Group, Any] = {
     Group.LETTER: OF[Standing.LETTER_VALID].short,

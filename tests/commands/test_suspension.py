@@ -26,6 +26,8 @@ from idp.sessions.manager import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, waiting
 from tests.commands.conftest import Events, Run
+from tests.email_confirmation.post import post_office
+from tests.email_confirmation.post import text_of as mail_text
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.rows import each_row
@@ -97,6 +99,21 @@ def test_a_suspension_ends_by_itself_at_its_instant(app: Flask, build: Build) ->
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
     with time_machine.travel(until, tick=False):
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+def test_the_mail_promises_no_return_while_a_tie_stays_suspended(app: Flask, build: Build) -> None:
+    until = now() + timedelta(days=2)
+    for days in (0, 1, 3):
+        account = build.active(email=f"p{days}@exemple.fr")
+        if days:
+            child, end = account.guardianships[0].child_id, now() + timedelta(days=days)
+            suspension.suspend(account.id, Decision(reason=WHY, child=child, until=end))
+        suspension.suspend(account.id, Decision(reason=WHY, until=until))
+    with post_office(app) as post:
+        mails = {mail["To"]: " ".join(mail_text(mail).split()) for mail in post.deliver()}
+    assert len([text for text in mails.values() if "La suspension finit le" in text]) == 3, mails
+    promised = [to for to, text in mails.items() if "Ensuite, vous vous connecterez" in text]
+    assert sorted(promised) == ["p0@exemple.fr", "p1@exemple.fr"]
 
 
 @each_row(("day", "words"), [("9999-12-31", "the end lies too far ahead"), ("0001-01-01", "the end lies in the past")])

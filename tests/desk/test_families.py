@@ -23,6 +23,7 @@ from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
+from tests.commands.accounts import wrong_tries
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_notices import answered, disputed, plain
 from tests.my_account.changes import read_notices
@@ -323,12 +324,16 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     suspension.suspend(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
     excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
     db.session.commit()
+    wrong_tries(suspended.username)
     pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}", "/recherche?q=malo"]
     browser = colleagues.signed_in(Role.SECRETARY)
     family, first, second, results = (browser.get(page).get_data(as_text=True) for page in pages)
     stopped, denied = "a suspendu le lien", "n’est pas responsable"
     assert stopped in first
     assert denied not in first
+    assert "Je ne peux pas vous répondre au téléphone." in first
+    for good in ("En service", "Votre compte est prêt", "Je débloque votre compte"):
+        assert good not in first
     assert denied in second
     assert stopped not in second
     assert stopped in family

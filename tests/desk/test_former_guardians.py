@@ -24,7 +24,7 @@ STAYS = "Le fichier ne nomme plus cette personne ; la suspension reste."
 def former(build: Build, child: Child, *others: Child) -> tuple[Account, Suspension]:
     """Return a guardian whose suspended tie to a pupil a file ended, and the decision."""
     account = build.active(children=[child, *others], given_name="Gaston", family_name="MARCHAND", civility="M.")
-    row = suspension.suspend(account.id, Decision(reason=WHY, child=child.id, school=child.school))
+    row = suspension.suspend(account.id, Decision(reason=WHY, reference="RG 26/1", child=child.id, school=child.school))
     db.session.get_one(Guardianship, (account.id, child.id)).ended_at = now()
     db.session.commit()
     return account, row
@@ -45,7 +45,8 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
         assert f'<a href="/familles/{malo.id}">M. Gaston MARCHAND</a>' in listed
         assert "Ancien responsable" in family
         assert STAYS in family
-        assert family.count(f'href="{reopening}"') == reopens
+        assert f"Motif : {WHY} (document : RG 26/1)" in family
+        assert family.count(f'href="{reopening}">Mettre fin à la suspension<') == reopens
         assert f"/comptes/{account.id}" not in family.replace(reopening, "")
         assert browser.get(f"/comptes/{account.id}").status_code == 404, "the account is the school's no more"
     assert secretary.get(reopening).status_code == 404

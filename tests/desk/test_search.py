@@ -14,6 +14,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.search import service
 from idp.desk.staff.models import Role, StaffAccount
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
 from tests.pages import heading
@@ -222,6 +224,18 @@ def test_a_state_or_a_class_alone_is_searched_in_a_school(colleagues: Colleagues
     assert str(families["malo"].id) not in academy
 
 
+def test_a_class_says_who_is_listed_and_not_counted(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    build.active(children=[malo])
+    suspended, closed = build.active(children=[malo], email="s@exemple.fr"), build.active(children=[malo], email=None)
+    browser = colleagues.signed_in()
+    assert "3 comptes, 1 élève.</p>" in browser.get("/recherche?classe=6e 1").get_data(as_text=True)
+    suspension.suspend(suspended.id, Decision(reason="jugement", child=malo.id, school=build.school()))
+    suspension.suspend(closed.id, Decision(reason="jugement", school=build.school()))
+    page = browser.get("/recherche?classe=6e 1").get_data(as_text=True).replace("\u00a0", " ")
+    assert "1 compte, 1 élève. 2 autres sont dans la liste sans être comptés : fermés, ou sans lien ouvert" in page
+
+
 def test_a_state_has_pages_of_fifty_pupils(colleagues: Colleagues, build: Build) -> None:
     children = [build.child(f"Élève{number:02}", "MARTIN") for number in range(52)]
     build.never_activated(children=children)
@@ -264,7 +278,7 @@ def test_a_dispute_is_beside_the_pupil_whom_it_is_about(colleagues: Colleagues, 
     for row in rows:
         tags = re.findall(r'class="tag \w+">([^<]+)<', row)
         is_it = f"ROUX {disputed}<" in row
-        assert tags == (["Compte contesté", "Lien contesté"] if is_it else ["Compte fermé"])
+        assert tags == ["Compte contesté", *(["Lien contesté"] if is_it else [])]
     assert len(rows) == 2
 
 

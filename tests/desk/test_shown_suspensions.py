@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from idp.audit.models import AuditEntry
+from idp.clock import today
 from idp.db import db
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
@@ -42,6 +43,27 @@ def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: 
         assert heading(browser.get(reopening)) == "Rouvrir le lien"
         answer = post(browser, reopening, reason="réglé")
         assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
+
+
+def test_a_tie_stays_suspended_when_the_whole_account_reopens(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account, head = build.active(children=[malo]), colleagues.signed_in(Role.HEAD)
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    stays = "le lien avec Malo LEROY, 6e 1 reste suspendu"
+    form = text_of(head, path_of(account))
+    assert stays in form
+    assert "tout est comme avant" not in form
+    answer = post(head, path_of(account), scope="compte", reason=WHY, end="jour", until=f"{today()}")
+    with_end = "Le lien avec Malo LEROY, 6e 1 reste suspendu, sans date de fin"
+    assert with_end in text_of(head, answer.headers["Location"])
+    [whole] = [row for row in rows() if row.child_id is None]
+    reopening = text_of(head, f"{path_of(account)}/{whole.id}/reouverture")
+    assert with_end in reopening
+    assert "comme avant" not in reopening
+    for path in (f"/familles/{malo.id}", f"/comptes/{account.id}"):
+        links = re.findall(r'href="[^"]+/reouverture">(.*?)</a>', text_of(head, path))
+        labels = [re.sub("<[^>]+>", "", link).removesuffix(f" pour {account.display_name}") for link in links]
+        assert labels == ["Rouvrir le lien avec Malo", "Rouvrir tout le compte"]
 
 
 def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build: Build) -> None:

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit.models import AuditEntry
@@ -12,13 +13,16 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
-from idp.desk.statistics import counting, figures, job
+from idp.desk.statistics import counting, figures, job, tables
+from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.models import StoredFigures
+from idp.operations.helpdesk.standing import Group
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
+from tests.rows import each_row
 from tests.statements.heard import heard
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
@@ -68,6 +72,15 @@ def test_an_account_counts_once_in_a_school(build: Build) -> None:
     build.active(children=[first, second])
     [row] = figures.by_school(School.uai == COLLEGE)
     assert (row.name, row.accounts) == ("Collège des Tilleuls", 1)
+
+
+@each_row(("activated", "accounts", "percent"), [(1, 27, 4), (4, 11, 36), (1, 900, 1), (899, 900, 99), (5, 5, 100)])
+def test_a_share_is_rounded_and_whole_for_the_whole_alone(
+    desk: Flask, activated: int, accounts: int, percent: int
+) -> None:
+    numbers = {Group.ACTIVE: activated, Group.LETTER: accounts - activated}
+    with desk.test_request_context():
+        assert f"soit {percent} %" in tables.summary(Row("", "", [numbers.get(state, 0) for state in STATES]))
 
 
 def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None:

@@ -188,14 +188,18 @@ def test_a_form_with_a_fault_says_so_and_loses_nothing(
 
 
 def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleagues, build: Build) -> None:
-    build.ent("Passerelle")
+    build.ent("Passerelle", backchannel_logout_uri="https://ent.test/bc")
+    build.ent("Horizon", "horizon.test")
     malo = build.child("Malo")
     account = build.active(children=[malo])
     session_of(account)
     browser = colleagues.signed_in()
-    assert "cet ENT se ferme pour la personne : Passerelle" in text_of(browser, path_of(account))
+    assert "cet ENT se ferme pour la personne : Horizon, Passerelle" in text_of(browser, path_of(account))
     answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
-    assert "Fermé pour cette personne : Passerelle." in text_of(browser, answer.headers["Location"])
+    page = text_of(browser, answer.headers["Location"])
+    assert "Ne s’ouvre plus pour cette personne : Horizon, Passerelle." in page
+    assert "nous demandons à l’ENT de la déconnecter (Passerelle)" in page
+    assert "Sans déconnexion à distance : Horizon." in page
     account = db.session.get_one(Account, account.id)
     assert account.children == []
     assert not account.is_suspended_at(now())

@@ -25,6 +25,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "school": "Collège des Tilleuls",
         "phone": "03 20 00 00 00",
         "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
+        "is_kept_out": False,
     },
     "compte_conteste": {
         "username": "n.oneill4821",

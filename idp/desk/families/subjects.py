@@ -35,8 +35,6 @@ from idp.passkeys import keys as passkeys
 from idp.throttle import guard, limits
 
 _EVENTS = 10
-_LETTER = "letter"
-"""The key of the action that prints a letter."""
 _TIE = "tie"
 """Stands for a change that is about one tie, and not about the whole account."""
 
@@ -125,7 +123,7 @@ class GuardianView:
     @property
     def is_waiting(self) -> bool:
         """Whether wrong passwords make the next sign-in wait, and nothing more urgent holds."""
-        return self.subject.wait_seconds > 0 and self.subject.is_open
+        return self.subject.wait_seconds > 0 and self.subject.is_open and self.subject.cut_off is None
 
     @property
     def wait_minutes(self) -> int:
@@ -216,7 +214,7 @@ def views(
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
         sentences = words.OF[subject.standing]
-        if subject.cut_off is not None and (sentences.step == _LETTER or subject.standing is Standing.LEFT):
+        if subject.cut_off is not None and (subject.is_open or subject.standing is Standing.LEFT):
             sentences = words.CUT_OFF[subject.cut_off]
         shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
     return shown

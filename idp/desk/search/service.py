@@ -60,11 +60,6 @@ class Guardian:
     is_disputed: bool = False
     """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
 
-    @property
-    def is_disputed_elsewhere(self) -> bool:
-        """Whether the account is closed because the tie to another pupil is disputed."""
-        return self.standing is Standing.DISPUTED and not self.is_disputed
-
 
 @dataclass(frozen=True)
 class Family:
@@ -105,12 +100,14 @@ class Results:
         page: the number of the page, from 1.
         pupils: the number of rows of all pages.
         accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
+        uncounted: the number of accounts that a class shows besides, because they are closed or have no open tie there.
     """
 
     families: list[Family]
     page: int
     pupils: int
     accounts: int = 0
+    uncounted: int = 0
 
     @property
     def pages(self) -> int:
@@ -161,7 +158,7 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     The accounts are those that the board of classes counts; closed ones, which it does not count, are those of all ties
     that the desk shows. The journal records it as a search.
     """
-    matches, group = _Matches(filters), filters.group
+    matches, group, uncounted = _Matches(filters), filters.group, 0
     counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
     named = Child.id, Child.family_name, Child.given_name, Child.left_at
     with_account = (
@@ -175,9 +172,16 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     if group is None:
         everybody = select(*named).where(filters.children(), Child.left_at.is_(None))
         matches.names |= {key: (family, given, left) for key, family, given, left in db.session.execute(everybody)}
+        uncounted = len(_shown_accounts(filters) - {pair[0] for pair in pairs})
     _add_children(matches, list(matches.names), _SURE)
-    results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}))
+    results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}), uncounted=uncounted)
     return journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
+
+
+def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
+    """Return the accounts that are shown as guardians of the pupils who are there."""
+    shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+    return set(db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown())))
 
 
 def journalled(settings: Settings, words: str, results: Results) -> Results:

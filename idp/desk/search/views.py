@@ -174,12 +174,28 @@ def _counted(results: Results, group: Group | None) -> Any:
     """Return how many accounts there are and how many pupils they have, as the board of classes counts them."""
     pupils = ngettext("%(num)s élève", "%(num)s élèves", results.pupils)
     if group is None:
-        return ngettext("%(num)s compte, %(pupils)s.", "%(num)s comptes, %(pupils)s.", results.accounts, pupils=pupils)
+        counted = ngettext(
+            "%(num)s compte, %(pupils)s.", "%(num)s comptes, %(pupils)s.", results.accounts, pupils=pupils
+        )
+        return f"{counted} {_uncounted(results.uncounted)}".rstrip()
     return ngettext(
         "%(num)s compte dans cet état, pour %(pupils)s.",
         "%(num)s comptes dans cet état, pour %(pupils)s.",
         results.accounts,
         pupils=pupils,
+    )
+
+
+def _uncounted(number: int) -> str:
+    """Return why accounts are in a list of a class without being counted."""
+    if not number:
+        return ""
+    return str(
+        ngettext(
+            "%(num)s autre est dans la liste sans être compté : fermé, ou sans lien ouvert avec un de ces élèves.",
+            "%(num)s autres sont dans la liste sans être comptés : fermés, ou sans lien ouvert avec un de ces élèves.",
+            number,
+        )
     )
 
 

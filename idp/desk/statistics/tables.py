@@ -150,6 +150,13 @@ def _activated(accounts: int, activated: int) -> str:
             "%(num)s comptes activés sur %(all)s, soit %(percent)s %%.",
             activated,
             all=accounts,
-            percent=100 * activated // accounts,
+            percent=_percent(activated, accounts),
         )
     )
+
+
+def _percent(part: int, whole: int) -> int:
+    """Return a share in percent, rounded; 100 for the whole alone, and 0 for nothing alone."""
+    if part in {0, whole}:
+        return 100 * part // whole
+    return min(max((200 * part + whole) // (2 * whole), 1), 99)

@@ -35,7 +35,7 @@ actions.register(
     Action(
         key="reopen",
         right=Right.REOPEN,
-        label=_l("Rouvrir"),
+        label=_l("Rouvrir tout le compte"),
         url=lambda subject: next(_reopenings(subject), _page(subject)),
         is_offered=lambda subject: any(_reopenings(subject)),
         rank=70,

@@ -19,7 +19,7 @@ OPEN = "rouvert"
 
 _TIE_OPENS = _l("Les ENT recevront de nouveau cet élève pour cette personne. Le reste du compte ne change pas.")
 _ACCOUNT_OPENS = _l(
-    "La personne pourra se connecter comme avant, avec son identifiant et son mot de passe. Les appareils déconnectés "
+    "La personne pourra de nouveau se connecter, avec son identifiant et son mot de passe. Les appareils déconnectés "
     "le restent."
 )
 _FORMER = _l(

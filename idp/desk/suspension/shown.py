@@ -68,12 +68,14 @@ class Outcome:
         replaced: the decision of the same school that it replaced, if any.
         others: the other decisions that close the same access; for a tie, also those about the whole account.
         longest: the decision that ends last.
+        ties: after a decision about the whole account, those that suspend a tie.
         is_news: whether the decision closed an access that was open.
     """
 
     replaced: Shown | None
     others: Sequence[Shown]
     longest: Shown
+    ties: Sequence[Shown]
     is_news: bool
 
 
@@ -85,7 +87,8 @@ def outcome(item: Shown) -> Outcome:
     replaced = (other for other in before if other.row.ended_at == row.begins_at and other.row.child_id == row.child_id)
     others = [other for other in same if other.holds]
     longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begins_at))
-    return Outcome(next(replaced, None), others, longest, not before)
+    kept = [] if item.is_tie else suspended.suspended_ties(listed)
+    return Outcome(next(replaced, None), others, longest, kept, not before)
 
 
 def _held_at(row: Suspension, moment: datetime) -> bool:
@@ -94,10 +97,14 @@ def _held_at(row: Suspension, moment: datetime) -> bool:
     return not is_over
 
 
-def choices(account: Account) -> list[Choice]:
+def choices(account: Account, decisions: Sequence[Shown]) -> list[Choice]:
     """Return what the post may suspend: the whole account, and for a school each tie of its own."""
     mail = gettext("Un mail prévient la personne, sans le motif.")
-    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), ends_with_account(account, mail))]
+    kept = [
+        gettext("Quand le compte rouvre, le lien avec %(child)s reste suspendu.", child=item.about)
+        for item in suspended.suspended_ties(decisions)
+    ]
+    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), " ".join([ends_with_account(account, mail), *kept]))]
     if access.post().school is None:
         return chosen
     return chosen + [
@@ -156,12 +163,38 @@ def _ends_with(account: Account, tie: Guardianship) -> str:
         )
     else:
         sentence = gettext(
-            "L’élève disparaît de ce que les ENT reçoivent. Le reste du compte marche. Aucun mail ne part."
+            "L’élève disparaît de ce que les ENT reçoivent, et la personne doit s’y reconnecter. Le reste du compte "
+            "marche. Aucun mail ne part."
         )
     return str(sentence)
 
 
-def ents_closed(account: Account) -> Sequence[str]:
-    """Return the names of the ENTs of the scope's pupils that may not know the person now."""
-    uais = {tie.child.school.uai for tie in ties(account)}
-    return [ent.name for ent in registry.all_serving(uais) if not audience.may_know(ent.key, account.id)]
+@dataclass(frozen=True)
+class Ents:
+    """The ENTs of a pupil's school after the person's tie was suspended, by name.
+
+    Attributes:
+        closed: those that may not know the person any more.
+        open: those that may still know the person, without the pupil.
+        reachable: those that get a sign-out.
+        unreachable: those that registered no URL for it.
+    """
+
+    closed: Sequence[str]
+    open: Sequence[str]
+    reachable: Sequence[str]
+    unreachable: Sequence[str]
+
+
+def ents(row: Suspension) -> Ents | None:
+    """Return the ENTs of the pupil's school after a decision about a tie; None if it is about the whole account."""
+    if row.child_id is None:
+        return None
+    serving = list(registry.all_serving([db.session.get_one(Child, row.child_id).school.uai]))
+    known = {ent.key for ent in serving if audience.may_know(ent.key, row.account_id)}
+    return Ents(
+        [ent.name for ent in serving if ent.key not in known],
+        [ent.name for ent in serving if ent.key in known],
+        [ent.name for ent in serving if ent.backchannel_logout_uri],
+        [ent.name for ent in serving if not ent.backchannel_logout_uri],
+    )

@@ -97,7 +97,7 @@ def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspens
 
 def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
     decisions = suspended.decisions([account.id])[account.id]
-    choices = shown.choices(account)
+    choices = shown.choices(account, decisions)
     if not form.scope.data and len(choices) == 1:
         form.scope.data = choices[0].value
     return _rendered(
@@ -128,7 +128,8 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     chosen = reading.open_account(account)
     row = _readable(access.decision(account, decision))
     item = suspended.as_shown(row)
-    return _rendered("suspendu.html", chosen, item=item, ents=shown.ents_closed(chosen), outcome=shown.outcome(item))
+    ents = shown.ents(row) if item.holds else None
+    return _rendered("suspendu.html", chosen, item=item, ents=ents, outcome=shown.outcome(item))
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
@@ -148,8 +149,9 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
 
 def _reopening_page(row: Suspension, form: ReopeningForm, *, error: str = "") -> Response:
     item, account = suspended.as_shown(row), db.session.get_one(Account, row.account_id)
+    ties = [] if item.is_tie else suspended.suspended_ties(suspended.decisions([account.id])[account.id])
     closed, opens = reopening.still_closed(row), reopening.opens(row)
-    return _rendered("rouvrir.html", account, form=form, item=item, error=error, closed=closed, opens=opens)
+    return _rendered("rouvrir.html", account, form=form, item=item, error=error, closed=closed, opens=opens, ties=ties)
 
 
 def _readable(row: Suspension) -> Suspension:

@@ -14,7 +14,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import aliased
 
 from idp import opaque
-from idp.accounts.models import Account
+from idp.accounts.models import Account, School
 from idp.clients import audience, registry
 from idp.clients.models import Client
 from idp.clients.registry import Registration
@@ -71,10 +71,11 @@ def sessions_ended(message: OutboxMessage) -> Outcome:
     return Outcome.DONE if pairs else Outcome.DROPPED
 
 
-def announce_closed(account_id: uuid.UUID) -> int:
-    """Have the ENTs that may not know a person any more sign that person out, in the caller's transaction.
+def announce_closed_tie(account_id: uuid.UUID, school: School) -> int:
+    """Have the ENTs of a school sign a person out whose tie to one of its pupils closed, in the caller's transaction.
 
-    The sessions here continue, for other ENTs. Return the number of messages.
+    The sessions here continue. An ENT that may still know the person gets new claims at the next sign-on, without the
+    pupil. Return the number of messages.
     """
     any_row, current = aliased(Session), aliased(Session)
     rows = db.session.execute(
@@ -82,14 +83,13 @@ def announce_closed(account_id: uuid.UUID) -> int:
         .distinct()
         .join(any_row, any_row.id == Token.session_id)
         .join(current, (current.account_id == any_row.account_id) & (current.sid == any_row.sid))
-        .join(Account, Account.id == current.account_id)
         .join(Client, Client.id == Token.client_id)
         .where(
-            Account.id == account_id,
+            current.account_id == account_id,
             liveness.unended(current),
             Client.disabled_at.is_(None),
             Client.backchannel_logout_uri != "",
-            ~audience.admits(),
+            audience.serving(school),
         )
     ).all()
     for client, session in rows:
@@ -168,16 +168,21 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
 
 
 def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:
-    """Return `sub` and `sid` of the logout token; None if the session ended too long ago or was removed."""
+    """Return `sub` and `sid` of the logout token; None if the message is too old, or the session was removed.
+
+    A session that continues here is ended at the ENT alone (`announce_closed_tie`).
+    """
+    oldest = now() - GIVE_UP_AFTER
+    if message.created_at < oldest:
+        return None
     if "subject" in message.payload:  # the account was erased
-        is_late = message.created_at < now() - GIVE_UP_AFTER
-        return None if is_late else (message.payload["subject"], message.payload["sid"])
+        return message.payload["subject"], message.payload["sid"]
     session = db.session.execute(
         select(Session.sid, Account.id.label("account_id"), Account.join_key)
         .join(Account, Account.id == Session.account_id)
         .where(
             Session.id == uuid.UUID(message.payload["session"]),
-            liveness.ended_since(now() - GIVE_UP_AFTER),
+            or_(liveness.unended(), liveness.ended_since(oldest)),
         )
     ).one_or_none()
     if session is None:

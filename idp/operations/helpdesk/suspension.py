@@ -5,7 +5,8 @@ tie (`idp.accounts.suspensions.states`) is that of the decision that ends last. 
 the end is part of the condition.
 
 A suspended account signs in nowhere, and everything issued before is refused for ever. A suspended tie does not hold:
-the child is in no claim, and an ENT that serves no other child of the person is closed. That ENT gets a sign-out.
+the child is in no claim, and an ENT that serves no other child of the person is closed. All ENTs of the child's school
+get a sign-out, so that none shows the child until the end of its own session.
 
 A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Nobody is told by
 mail of a suspended tie. Such a decision rests on a judgement, which the court or the school tells in person, and a mail
@@ -141,7 +142,7 @@ def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True)
     db.session.add(row)
     db.session.flush()
     _set_states(account, tie, moment)
-    row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account)
+    row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account, tie)
     _record(row, decision)
     school_notices.settle_waits(account.id, by=row.begun_by, sentence=decision.reason)
     return row
@@ -285,9 +286,9 @@ def _close(account: Account, decision: Decision) -> int:
     return ended
 
 
-def _close_ents(account: Account) -> int:
-    """Have the ENTs that may not know the person any more sign the person out; no session here ends."""
-    back_channel.announce_closed(account.id)
+def _close_ents(account: Account, tie: Guardianship) -> int:
+    """Have the ENTs of the pupil's school sign the person out; no session here ends."""
+    back_channel.announce_closed_tie(account.id, tie.child.school)
     return 0
 
 
