@@ -172,6 +172,7 @@ class Settings(DeskSettings):
     reauthentication_window: int = Field(
         300, ge=60, le=900, description="how long a password that was typed again counts on the pages of the account"
     )
+    stay_days: int = Field(30, ge=0, le=90, description="days of « Rester connecté sur cet appareil »; 0: not offered")
     new_device_mail: bool = Field(True, description="send a mail after the first sign-in from a new browser")
     inactive_days: int = Field(
         365, ge=180, le=1100, description="days without a sign-in after which the account's person is warned by mail"

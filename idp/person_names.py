@@ -32,6 +32,11 @@ def civility(text: str) -> str:
     return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
 
 
+def initials(given_name: str, family_name: str) -> str:
+    """Return a person's initials, « N. L. », where others who may read them shall not read the name."""
+    return " ".join(f"{name[:1]}." for name in (given_name, family_name) if name)
+
+
 def words(name: str) -> list[str]:
     """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
     return "".join(c if c.isalnum() else " " for c in fold(name)).split()

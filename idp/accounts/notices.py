@@ -56,6 +56,8 @@ class Notice(enum.Enum):
     DISPUTED = "compte_conteste"
     PASSKEY_ADDED = "cle_ajoutee"
     PASSKEY_REMOVED = "cle_retiree"
+    DEVICE_STAYS = "appareil_garde"
+    DEVICE_COPIED = "appareil_copie"
 
 
 _PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}
@@ -72,7 +74,7 @@ _WITH_SCHOOLS = frozenset(
     }
 )
 """The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail."""
-_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
+_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
 
 

@@ -2,6 +2,8 @@
 
 from flask_babel import lazy_gettext as _l
 
+from idp.login import known_accounts
+from idp.sessions import devices
 from idp.web.forms import Form, PlainField, SecretField
 
 
@@ -12,3 +14,21 @@ class SignInForm(Form):
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")
     has_passkeys = PlainField(name="cles", longest=1)
     """Whether the browser can make passkeys; the page's script says so."""
+    stays = PlainField(_l("Rester connecté sur cet appareil"), name="rester", longest=1)
+
+    known_account = PlainField(name=known_accounts.PARAMETER, longest=20)
+    """The browser's number of the account that was chosen by its initials."""
+
+    def __init__(self, *, may_stay: bool) -> None:
+        """Read the form; without `may_stay`, the person cannot stay signed in, whatever was sent."""
+        super().__init__()
+        self.choice = known_accounts.Choice()
+        if not may_stay:
+            del self.stays
+        if self.known_account.data and not self.username.data:
+            self.username.data = devices.parents().get(self.known_account.data, "")
+
+    @property
+    def is_to_stay(self) -> bool:
+        """Whether the person stays signed in on this device."""
+        return bool(self.stays and self.stays.data)

@@ -18,12 +18,12 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
-from idp.login import service
+from idp.login import known_accounts, service
 from idp.login.forms import SignInForm
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, attempts, devices, manager
+from idp.sessions import after_activation, attempts, devices, manager, staying
 from idp.web import browser, declarations
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
@@ -86,6 +86,7 @@ def render(
         key_failed=failed is By.PASSKEY,
         wait=wait,
         has_chosen=has_chosen,
+        stay_days=services().settings.stay_days,
         profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
         **urls,
@@ -101,16 +102,19 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
+    if staying.is_shown() or known_accounts.are_several():
+        return None
     interaction = store.current()
     client = _plain_client(interaction)
     if client is None or after_activation.expected_username():
         return None
-    key = client.key, client.version, choice.choose_language()
+    may_stay = offers_to_stay(interaction)
+    key = client.key, client.version, choice.choose_language(), may_stay
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:
             pages.clear()
-        pages[key] = _render_marked(client, key[2])
+        pages[key] = _render_marked(client, key[2], may_stay=may_stay)
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
@@ -127,7 +131,8 @@ def submit(request: Request) -> Response | None:
     """
     if choice.asked() or not browser.has_form_token(request):
         return None
-    interaction, form = store.current(), SignInForm()
+    interaction = store.current()
+    form = SignInForm(may_stay=offers_to_stay(interaction))
     if PasskeyForm().answer or not form.username.data or not form.password.data:
         return None
     request.decided[OUTCOME] = outcome = decide(form)
@@ -141,9 +146,9 @@ def decide(form: SignInForm) -> service.Outcome:
         ServiceBusyError: the hash could not be computed in time; nothing was decided.
     """
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
-    known = services()
+    known, former = services(), manager.cookie_value()
     try:
-        return service.sign_in(known.settings, known.hasher, known.breached, attempt, former=manager.cookie_value())
+        return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
     except HasherBusyError as busy:
         raise ServiceBusyError(busy.retry_after) from None
 
@@ -161,8 +166,26 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     is_offered = form is not None and bool(form.has_passkeys.data) and keys.offer_once(outcome.account_id)
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
     manager.set_cookie(response, outcome.cookie)
+    if outcome.device_cookie:
+        staying.set_cookie(response, outcome.device_cookie)
+    elif staying.is_shown():
+        staying.leave_to(response, outcome.account_id)
     devices.remember(response, outcome.username)
     return response
+
+
+def offers_to_stay(interaction: Interaction | None) -> bool:
+    """Return whether the page offers « Rester connecté sur cet appareil ».
+
+    No browser says reliably that other people share its device. An ENT that asks for a fresh password, by `prompt`,
+    `max_age` or its registration's `default_max_age`, gets one from a person who is not kept signed in.
+    """
+    requested = interaction.request if interaction else None
+    if not services().settings.stay_days:
+        return False
+    return requested is None or (
+        requested.max_age is None and not {"login", "select_account"}.intersection(requested.prompt.split())
+    )
 
 
 def prefilled(requested: AuthorizationRequest | None) -> str:
@@ -181,7 +204,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _render_marked(client: Registration, language: str) -> str:
+def _render_marked(client: Registration, language: str, *, may_stay: bool) -> str:
     """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
@@ -194,7 +217,7 @@ def _render_marked(client: Registration, language: str) -> str:
     with current_app.request_context(environ), answering(Request(environ)):
         g.form_token = _TOKEN_MARK
         try:
-            return render(client, SignInForm(), links(_marked_url, _marked_url("oidc.deny")))
+            return render(client, SignInForm(may_stay=may_stay), links(_marked_url, _marked_url("oidc.deny")))
         finally:
             del g.form_token
 

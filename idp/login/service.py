@@ -23,7 +23,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.passkeys import keys
-from idp.sessions import manager
+from idp.sessions import manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
@@ -35,11 +35,19 @@ SETTLED = timedelta(days=1)
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A session was opened. `cookie` is the session's cookie, `username` the account's identifier."""
+    """A session was opened.
+
+    Attributes:
+        cookie: the session's cookie.
+        account_id: the account.
+        username: its identifier.
+        device_cookie: the cookie of the device session that was begun; empty if none was.
+    """
 
     cookie: str
     account_id: uuid.UUID
     username: str
+    device_cookie: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,17 @@ Outcome = _Admitted | Refused | Throttled
 
 
 def sign_in(
-    settings: Settings, hasher: Hasher, breached: BreachedPasswords, attempt: Attempt, former: str | None
+    settings: Settings,
+    hasher: Hasher,
+    breached: BreachedPasswords,
+    attempt: Attempt,
+    former: str | None,
+    *,
+    stays: bool = False,
 ) -> Outcome:
-    """Sign in with an identifier and a secret; `former` is the session cookie that the browser sent.
+    """Sign in with an identifier and a secret.
+
+    `former` is the session cookie that the browser sent. `stays` says that the person stays signed in on this device.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
@@ -108,15 +124,15 @@ def sign_in(
         return breached.holds(attempt.password)
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
-        if verified.provisional or is_refused(verified.account, closed=verified.account.closed) or is_stolen():
-            return None
+        if stays or verified.provisional or is_refused(verified.account, closed=verified.account.closed) or is_stolen():
+            return None  # the ordinary way decides
         return _admit_at_once(settings, verified, attempt, former)
 
     def admit(verified: VerifiedSecret) -> _Admitted | None:
         stolen = not verified.provisional and is_stolen()
         wait = None
         while True:
-            outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
+            outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait, stays=stays)
             if not isinstance(outcome, NeedsSlot):
                 return outcome
             wait = take_slot(outcome.demand)
@@ -133,6 +149,7 @@ def _admit(
     *,
     stolen: bool,
     wait: int | None,
+    stays: bool,
 ) -> _Admitted | NeedsSlot | None:
     """Decide in one transaction, by the account's present state: it may have changed while the hash was computed.
 
@@ -152,13 +169,15 @@ def _admit(
         _close_breached(account)
     if stolen or is_refused(account, closed=closed):
         return refuse(settings, account, closed=closed, known_device=verified.known_device, wait=wait or 0)
-    noticed = new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
-    db.session.add_all(row.as_object() for row in noticed)
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
+    kept = staying.start(cookie, account) if stays else None
+    if kept is None or not kept.is_told:  # one mail about one sign-in
+        noticed = new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
+        db.session.add_all(row.as_object() for row in noticed)
     admission.note(account.id, verified.rehashed or verified.stored)
-    return SignedIn(cookie, account.id, account.username)
+    return SignedIn(cookie, account.id, account.username, kept.cookie if kept else "")
 
 
 def _admit_at_once(

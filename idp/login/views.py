@@ -15,7 +15,7 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
-from idp.login import passkey, plain, service
+from idp.login import known_accounts, passkey, plain, service
 from idp.login.forms import SignInForm
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
@@ -35,7 +35,7 @@ blueprint = Blueprint("login", __name__)
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
-    form = SignInForm()
+    form = SignInForm(may_stay=plain.offers_to_stay(interaction))
     if request.method == "GET":
         return _show(interaction, form)
     if answer := PasskeyForm().answer:
@@ -92,8 +92,13 @@ def _has_empty_field(form: SignInForm) -> bool:
     return bool(form.errors)
 
 
+def _asked_account(form: SignInForm) -> str:
+    """Return the account that was chosen by its initials (`known_accounts.choice`), or an empty text."""
+    return form.known_account.data or request.args.get(known_accounts.PARAMETER, "")
+
+
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
-    if interaction and _session_answers(interaction):
+    if interaction and not _asked_account(form) and _session_answers(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     return _page(interaction, form, 200)
 
@@ -107,7 +112,7 @@ def form_is_old(error: FormTokenError) -> Response:
     """
     with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
-        form = SignInForm()
+        form = SignInForm(may_stay=False)
         typed = form.username.data or ""
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])
@@ -172,8 +177,11 @@ def _page(
     failed: plain.By | None = None,
     wait: int = 0,
 ) -> Response:
-    client = _client(interaction)
-    current = manager.current() if request.method == "GET" and client else None
+    client, asked = _client(interaction), _asked_account(form)
+    current = manager.current() if request.method == "GET" and (client or asked) else None
+    form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
+    if form.choice.other_url:
+        current_request().names_people = True
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     expected = after_activation.expected_username()
     prefilled = plain.prefilled(interaction.request if interaction else None) or expected
@@ -183,7 +191,7 @@ def _page(
         client,
         form,
         plain.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
-        connected=current[1].short_name if current else "",
+        connected=current[1].short_name if current and client and not asked else "",
         shut_out=shut_out,
         failed=failed,
         wait=wait,

@@ -67,11 +67,6 @@ def look_up(value: str) -> ResetLink:
     return ResetLink(LinkState.ALIVE, account)
 
 
-def initials(account: Account) -> str:
-    """Return the person's initials, « N. L. », by which those who share a mailbox know whose account it is."""
-    return " ".join(f"{name[:1]}." for name in (account.given_name, account.family_name) if name)
-
-
 def ent_of(value: str) -> Registration | None:
     """Return the ENT that the page of a link leads to, whether or not the link is alive."""
     row = one_time_links.look_up(Purpose.RESET_PASSWORD, value).row

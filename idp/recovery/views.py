@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
+from idp import person_names
 from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
@@ -130,7 +131,7 @@ def _form(form: NewPasswordForm, account: Account) -> Response:
         _interaction(),
         form=form,
         min_length=services().settings.password_min_length,
-        initials=passwords.initials(account),
+        initials=person_names.initials(account.given_name, account.family_name),
         username=account.username,
         keys=known,
     )

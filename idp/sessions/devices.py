@@ -1,15 +1,16 @@
 """The device cookie: a browser that an account has signed in on has a rate limit of its own.
 
 An attacker who guesses passwords from elsewhere then does not lock parents out of their own phones (OWASP
-Authentication Cheat Sheet, « Device cookies »; security rows I-05, W-02). The cookie is signed, contains no name, and
-does not replace the password. One browser may serve several parents; it keeps the last few.
+Authentication Cheat Sheet, « Device cookies »; security rows I-05, W-02). The cookie is signed, and does not replace
+the password. One browser may serve several parents; it keeps the last few, with their identifiers encrypted, so that
+the sign-in page can offer them by initials.
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
-from idp import opaque, signed
+from idp import encrypted, opaque, signed
 from idp.accounts.authentication import Device
 from idp.clock import now
 from idp.services import services
@@ -18,7 +19,8 @@ from idp.web.http import AnyResponse, current_request
 
 LIFETIME = timedelta(days=90)
 _MOST_ACCOUNTS = 6
-_LONGEST = 2000
+_LONGEST = 3000
+_PURPOSE = "identifiers of the device cookie"
 _OF_DESK = "desk."
 """What begins the names of people of the desk: the cookie of a parent, copied to the desk, is no device there."""
 
@@ -32,12 +34,14 @@ class _Entry:
         number: the browser's own number for it.
         since: the last sign-in on this browser.
         first: the first one.
+        identifier: the encrypted identifier; empty for people of the desk.
     """
 
     name: str
     number: str
     since: int
     first: int
+    identifier: str = ""
 
 
 def known(username: str, *, of_desk: bool = False) -> Device | None:
@@ -59,6 +63,25 @@ def of_parent() -> Device | None:
     return _device(next((entry for entry in _entries() if not entry.name.startswith(_OF_DESK)), None))
 
 
+def parents() -> dict[str, str]:
+    """Return the folded identifiers of the parents who signed in on this browser, by their numbers, the last first."""
+    identifiers = {entry.number: _decrypted(entry) for entry in _entries() if entry.identifier}
+    return {number: identifier for number, identifier in identifiers.items() if identifier}
+
+
+def _encrypted(identifier: str, number: str) -> str:
+    value = encrypted.encrypt(services().settings.secrets, _PURPOSE, identifier.encode(), number)
+    return base64.urlsafe_b64encode(value).decode()
+
+
+def _decrypted(entry: _Entry) -> str:
+    try:
+        value = base64.urlsafe_b64decode(entry.identifier)
+        return encrypted.decrypt(services().settings.secrets, _PURPOSE, value, entry.number).decode()
+    except (encrypted.UndecryptableError, ValueError):
+        return ""
+
+
 def _device(entry: _Entry | None) -> Device | None:
     if entry is None:
         return None
@@ -72,8 +95,9 @@ def remember(response: AnyResponse, username: str, *, of_desk: bool = False) -> 
     # Rounded up: a device counts from the second after a change of password, and this browser verified the new one.
     since = int(now().timestamp()) + 1
     first = next((entry.first for entry in known_here if entry.name == name), since)
-    entry = _Entry(name, opaque.new_value()[:16], since, first)
-    kept = [[e.name, e.number, e.since, e.first] for e in (entry, *others)][:_MOST_ACCOUNTS]
+    number = opaque.new_value()[:16]
+    entry = _Entry(name, number, since, first, "" if of_desk else _encrypted(username, number))
+    kept = [list(astuple(e)) for e in (entry, *others)][:_MOST_ACCOUNTS]
     response.set_cookie(
         cookie_name(settings, "dv"), _signer().dumps(kept), max_age=LIFETIME, **cookie_options(settings)
     )
@@ -85,7 +109,10 @@ def _entries() -> list[_Entry]:
         return []
     try:
         stored, _ = _signer().loads(value)
-        entries = [_Entry(str(name), str(number), int(since), int(first)) for name, number, since, first in stored]
+        entries = [
+            _Entry(str(name), str(number), int(since), int(first), *map(str, identifier))
+            for name, number, since, first, *identifier in stored
+        ]
     except (signed.InvalidValueError, TypeError, ValueError):
         return []
     oldest = (now() - LIFETIME).timestamp()

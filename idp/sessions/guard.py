@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from idp.accounts.models import Account
 from idp.clock import now
@@ -14,12 +14,15 @@ from idp.sessions.models import PASSKEY_IN_SOFTWARE, Session, is_at_least
 from idp.web.redirects import see_other
 
 _P = ParamSpec("_P")
+PROOF = "reauthentication.verify"
+"""The page that asks for the password again."""
 
 
 def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Callable[_P, Response]:
     """Give `page` the live session and its account; redirect other browsers.
 
-    They are led to the sign-in, or to the confirmation of the address that the account waits for.
+    They are led to the sign-in, to the confirmation of the address that the account waits for, or to the question for
+    the password if the person stays signed in on the device and has not typed it.
     """
 
     @wraps(page)
@@ -30,6 +33,8 @@ def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Ca
         session, account = signed_in_as
         if account.email is None and account.pending_email is not None:
             return see_other(url_for("email_confirmation.waiting"))
+        if session.is_from_device and request.endpoint != PROOF:
+            return see_other(url_for(PROOF))
         return page(session, account, *args, **kwargs)
 
     return guarded

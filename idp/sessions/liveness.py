@@ -9,6 +9,7 @@ The service asks this question in several ways, which differ on purpose. Each wa
 - *resumable*: holding and not expired. A sign-in of the same person in the same browser continues the session, even if
   nobody has used it for long.
 - *live*: resumable and used within `session_idle`. It opens pages and gives codes (OWASP ASVS 5, V 7.3).
+- *staying*: what *resumable* is for a device session, which opens sessions.
 - *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
 
 The rule lives only in this module: once for statements that read `Session` and `Account`, once for rows that were read
@@ -23,13 +24,13 @@ from sqlalchemy.orm import aliased
 
 from idp.accounts.models import Account
 from idp.config import Settings
-from idp.sessions.models import Session
+from idp.sessions.models import DeviceSession, Session
 
 TOUCH_AFTER = timedelta(minutes=5)
 """The least time between two updates of `last_seen_at`: not every request has to write."""
 
 
-def unended(session: type[Session] = Session) -> ColumnElement[bool]:
+def unended(session: type[Session | DeviceSession] = Session) -> ColumnElement[bool]:
     """Return the condition of the sessions that nobody has ended."""
     return session.ended_at.is_(None)
 
@@ -57,6 +58,11 @@ def resumable(moment: datetime) -> ColumnElement[bool]:
 def live(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the sessions that open pages and give codes."""
     return and_(holding(moment), _in_time(Session, moment, idle_since(settings, moment)))
+
+
+def staying(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the device sessions that open sessions: holding, as a session is, and not expired."""
+    return and_(_holding(DeviceSession, Account, moment), DeviceSession.expires_at > moment)
 
 
 def listed(settings: Settings, moment: datetime, renewable: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -123,7 +129,7 @@ def is_touch_due(session: Session, moment: datetime) -> bool:
     return session.last_seen_at < touch_before(moment)
 
 
-def _holding(session: type[Session], account: type[Account], moment: Any) -> ColumnElement[bool]:
+def _holding(session: type[Session | DeviceSession], account: type[Account], moment: Any) -> ColumnElement[bool]:
     return and_(unended(session), account.where_enabled(moment), account.generation == session.generation)
 
 

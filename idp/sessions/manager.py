@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import g
@@ -20,11 +21,11 @@ from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.chained import NewRow
 from idp.clock import now
-from idp.db import db, unit_of_work
+from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.outbox import queue
 from idp.services import services
-from idp.sessions import browser_state, liveness
-from idp.sessions.models import METHODS, PASSWORD, Session, after_password
+from idp.sessions import browser_state, liveness, staying
+from idp.sessions.models import METHODS, PASSWORD, DeviceSession, Session, after_password
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 from idp.web.user_agent import describe
@@ -33,6 +34,8 @@ SESSIONS_ENDED = "sessions.ended"
 """The kind of outbox message that tells ENTs of ended sessions; its payload names the sessions' rows."""
 
 _TOLD_AT_ONCE = 200
+_OPENED = "session of the device session"
+"""The name under which a request keeps the cookie of the session that its device session opened."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,8 @@ def _new_row(
 
 
 def end_former(cookie: str) -> None:
-    """End the session of the cookie that the browser sent, in the caller's transaction."""
+    """End the session of the cookie that the browser sent, and its device session, in the caller's transaction."""
+    staying.end_here(by="replaced")
     _end_former(cookie, None)
 
 
@@ -233,7 +237,9 @@ def is_left_alone(session: Session) -> bool:
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
-    """End the account's sessions in the caller's transaction, and have the ENTs told; return their number.
+    """End the account's sessions and device sessions in the caller's transaction, and have the ENTs told.
+
+    Return the number of sessions.
 
     Args:
         account_id: the account.
@@ -241,7 +247,16 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, on
         keep: the row of a session that continues.
         only: the row of the only session to end.
     """
+    staying.end_of(account_id, by=by, keep=keep, only=only)
+    return _end_rows(account_id, by, keep=keep, only=only)
+
+
+def _end_rows(
+    account_id: uuid.UUID, by: str, *, keep: uuid.UUID | None = None, only: uuid.UUID | None = None, sid: str = ""
+) -> int:
     conditions = [Session.account_id == account_id, liveness.unended()]
+    if sid:
+        conditions.append(Session.sid == sid)
     if keep is not None:
         conditions.append(Session.id != keep)
     if only is not None:
@@ -261,17 +276,70 @@ def _announce(ended: Sequence[uuid.UUID]) -> None:
 
 def cookie_value() -> str | None:
     """Return the session cookie of this request, if it looks like one."""
+    if opened := current_request().decided.get(_OPENED):
+        return str(opened)
     value = current_request().cookies.get(cookie_name(services().settings, "ss"))
     return value if value and len(value) == 43 else None  # noqa: PLR2004 - 256 bits in base64url
 
 
 def current() -> tuple[Session, Account] | None:
-    """Return the live session of this request and its account, or None; the database is read once a request."""
+    """Return the live session of this request and its account, or None; the database is read once a request.
+
+    If there is none and the person stays signed in on this device, a session is opened.
+    """
     if "idp_session" not in g:
         value = cookie_value()
-        g.idp_session = find(value) if value else None
+        g.idp_session = (find(value) if value else None) or _open_from_device()
     live: tuple[Session, Account] | None = g.idp_session
     return live
+
+
+def _open_from_device() -> tuple[Session, Account] | None:
+    if not services().settings.stay_days or not staying.is_shown():
+        return None
+    request = current_request()
+    browser = Browser(request.remote_ip, request.user_agent)
+    cookie = retry_unit_of_work(partial(_turn, browser))
+    if cookie is None:
+        return None
+    request.decided[_OPENED] = cookie
+    request.kept_cookies[cookie_name(services().settings, "ss")] = cookie, cookie_options(services().settings)
+    return find(cookie)
+
+
+def _turn(browser: Browser) -> str | None:
+    outcome = staying.turn(browser.user_agent)
+    if isinstance(outcome, staying.Stolen):
+        _end_rows(outcome.account_id, "stolen", sid=outcome.sid)
+    return _open_for(outcome, browser) if isinstance(outcome, DeviceSession) else None
+
+
+def _open_for(device: DeviceSession, browser: Browser) -> str:
+    """Open a session that is of the time and the strength of the password, in the caller's transaction.
+
+    The former session of the cookie that the browser sent stays as it is, for the ENTs, if it has the same `sid`.
+    """
+    former = cookie_value()
+    if former and db.session.scalar(select(Session.sid).where(Session.digest == opaque.digest(former))) != device.sid:
+        _end_former(former, None)
+    value, moment = opaque.new_value(), now()
+    lifetime = services().settings.lifetime("session_absolute")
+    session = Session(
+        digest=opaque.digest(value),
+        sid=device.sid,
+        account_id=device.account_id,
+        generation=device.generation,
+        auth_time=device.auth_time,
+        amr=device.amr,
+        acr=device.acr,
+        created_at=moment,
+        last_seen_at=moment,
+        expires_at=min(moment + lifetime, device.expires_at),
+        ip=browser.ip,
+        user_agent=browser.user_agent,
+    )
+    db.session.add(session)
+    return value
 
 
 def find(value: str) -> tuple[Session, Account] | None:
@@ -314,7 +382,10 @@ def unended() -> tuple[Session, Account] | None:
 
 
 def end(session: Session, *, by: str) -> None:
-    """End `session` in the caller's transaction. `by` names the client or page that asked."""
+    """End `session` and the device session beside it, in the caller's transaction. `by` names who asked."""
+    staying.end_named(session.account_id, session.sid, by=by)
+    if staying.owner() == session.account_id:
+        staying.end_here(by=by)
     ended = db.session.scalar(
         update(Session).where(Session.id == session.id, liveness.unended()).values(ended_at=now()).returning(Session.id)
     )
@@ -327,12 +398,15 @@ def end(session: Session, *, by: str) -> None:
 def set_cookie(response: AnyResponse, value: str) -> None:
     """Set the session cookie, without `Max-Age`: closing the browser ends the session on shared computers."""
     settings = services().settings
+    current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
     browser_state.forget_if_kept(response)
 
 
 def clear_cookie(response: AnyResponse) -> None:
-    """Delete the session cookie and the browser state."""
+    """Delete the session cookie, that of a device session, and the browser state."""
     settings = services().settings
+    staying.clear_cookie(response)
+    current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
     browser_state.forget(response)

@@ -54,3 +54,33 @@ class Session(UuidKey, Base):
     ended_at: Mapped[datetime | None]
     ip: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(String(300), default="")
+
+    @property
+    def is_from_device(self) -> bool:
+        """Whether a device session opened it: the password was typed before it began."""
+        return self.auth_time < self.created_at
+
+
+class DeviceSession(UuidKey, Base):
+    """A browser in which a person stays signed in; it opens sessions that have its `sid` (`idp.sessions.staying`).
+
+    `digest` is the keyed digest of the number in the cookie, `turn` the turn of the secret that is valid, and
+    `turned_at` when it became valid. `auth_time`, `amr` and `acr` are those of the password.
+    """
+
+    __tablename__ = "device_session"
+
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    turn: Mapped[int] = mapped_column(default=0)
+    turned_at: Mapped[datetime] = mapped_column(default=now)
+    sid: Mapped[str] = mapped_column(String(43))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    generation: Mapped[int]
+    auth_time: Mapped[datetime]
+    amr: Mapped[list[str]]
+    acr: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    ip: Mapped[str] = mapped_column(String(45), default="")
+    user_agent: Mapped[str] = mapped_column(String(300), default="")

@@ -60,6 +60,7 @@ class Request:
         max_body: How many bytes of the body are read, at most.
         browser_cookie: The browser cookie (`idp.web.browser`), once it was asked for.
         shows_again: Whether it only shows a form again, with what was typed, in another language.
+        names_people: Whether the page names people, so that its length must tell nothing.
     """
 
     id = ""
@@ -68,6 +69,7 @@ class Request:
     max_body = MAX_BODY
     browser_cookie: Any = None
     shows_again = False
+    names_people = False
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         self.environ = environ
@@ -102,6 +104,11 @@ class Request:
     @cached_property
     def decided(self) -> dict[str, Any]:
         """What was decided about the request before it was handed on, to a thread or to Flask, by its name."""
+        return {}
+
+    @cached_property
+    def kept_cookies(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """The cookies that the response has to set whatever it is, also an error page: values and options by names."""
         return {}
 
     @cached_property

@@ -26,12 +26,15 @@ POLICY = (
 )
 """The policy of all pages; pages that do not lead to an ENT also have `form-action`."""
 
-_HEADERS = (
-    ("X-Content-Type-Options", "nosniff"),
+_OF_ALL = (("X-Content-Type-Options", "nosniff"),)
+_OF_DOCUMENTS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
+"""Headers of what may be shown as a document. On the style sheets and scripts of a page, whose headers are a tenth of a
+first page, they say nothing that the page's do not say."""
+_PARTS_OF_PAGES = ("text/css", "text/javascript")
 _PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "no-store"))
 _REPLACED = frozenset({"cache-control"})
 _REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})
@@ -76,7 +79,7 @@ def configure(app: Flask, door: Door, settings: Settings, *, origin: str = "") -
         app.before_request(partial(_check_origin, origin))
     app.before_request(_check_form)
     https = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.https else []
-    door.protect = Protection([*_HEADERS, *https], declarations.of(app))
+    door.protect = Protection([*_OF_ALL, *_OF_DOCUMENTS, *https], declarations.of(app))
 
 
 def exempt(app: Flask, blueprint: Blueprint) -> None:
@@ -125,8 +128,11 @@ class Protection:
 
     def __call__(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers of a response with the security headers; only public responses may be cached."""
-        ours = [*self._fixed]
         given = {name.lower(): value for name, value in headers}
+        if given.get("content-type", "").startswith(_PARTS_OF_PAGES):
+            kept = [pair for pair in headers if pair[0] != "Last-Modified"]  # the URL has a version
+            return [*kept, *_OF_ALL, ("Cross-Origin-Resource-Policy", "cross-origin")]
+        ours = [*self._fixed]
         if given.get("content-type", "").startswith("text/html") and _CSP not in given:
             leads_to_ent = path in self._declared.leading_to_ent
             ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))

@@ -32,7 +32,6 @@ class _Files(WhiteNoise):  # type: ignore[misc]
         headers = Headers([])
         self.add_mime_headers(headers, path, url)
         self.add_cache_headers(headers, path, url)
-        headers["Access-Control-Allow-Origin"] = "*"  # as WhiteNoise does; the files are public
         self.add_headers_function(headers, path, url)
         return StaticFile(path, headers.items(), encodings=precompressed.variants(file))
 
@@ -61,7 +60,7 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     def asset(name: str) -> str:
         return f"/static/{name}?v={versions.get(f'static/{name}', '0')}"
 
-    white = _Files(door.pages, max_age=31536000, add_headers_function=_headers)
+    white = _Files(door.pages, max_age=31536000, allow_all_origins=False, add_headers_function=_headers)
     _add(white, STATIC, "static/")
     if settings.theme:
         _add(white, settings.theme, "static/theme/")
@@ -82,5 +81,7 @@ def _add(white: WhiteNoise, root: Path, prefix: str) -> None:
     white.add_files(str(root), prefix=prefix)
 
 
-def _headers(headers: Any, _path: str, _url: str) -> None:
-    headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'"
+def _headers(headers: Any, path: str, _url: str) -> None:
+    """Set the policy of what a browser may show as a document: a picture, a text."""
+    if Path(path).suffix not in {".css", ".js"}:
+        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'"

@@ -468,6 +468,30 @@ def upgrade() -> None:
     with op.batch_alter_table('client_school', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_client_school_uai'), ['uai'], unique=False)
 
+    op.create_table('device_session',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('turn', sa.Integer(), nullable=False),
+    sa.Column('turned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('sid', sa.String(length=43), nullable=False),
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('generation', sa.Integer(), nullable=False),
+    sa.Column('auth_time', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('amr', sa.JSON(), nullable=False),
+    sa.Column('acr', sa.String(length=20), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ip', sa.String(length=45), nullable=False),
+    sa.Column('user_agent', sa.String(length=300), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_device_session_account_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_device_session')),
+    sa.UniqueConstraint('digest', name=op.f('uq_device_session_digest'))
+    )
+    with op.batch_alter_table('device_session', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_device_session_account_id'), ['account_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_device_session_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('former_mailbox',
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('mailbox', sa.String(length=254), nullable=False),
@@ -892,6 +916,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_former_mailbox_mailbox'))
 
     op.drop_table('former_mailbox')
+    with op.batch_alter_table('device_session', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_device_session_expires_at'))
+        batch_op.drop_index(batch_op.f('ix_device_session_account_id'))
+
+    op.drop_table('device_session')
     with op.batch_alter_table('client_school', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_client_school_uai'))
 

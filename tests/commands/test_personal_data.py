@@ -34,7 +34,7 @@ from tests.commands.conftest import Events, Run
 from tests.commands.disputes import contested
 from tests.commands.remains import Remains, keep, number
 from tests.my_account.changes import NEW, OLD
-from tests.pages import sign_in
+from tests.pages import submit
 from tests.protocol.flow import tokens_for
 
 pytestmark = pytest.mark.row("K-10")
@@ -80,7 +80,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
     )
     Remains(account).everything(build)
     keep(Suspension(account_id=account.id, reason="AUTRE-PARENT a téléphoné", begun_by="uid 7", ended_at=now()))
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    submit(browser, browser.get("/connexion"), identifiant=account.username, mot_de_passe=PASSWORD, rester="1")
     charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
     batch = ImportBatch(format="siecle", mode="complet")
     keep(CharterAcceptance(account_id=account.id, charter_version_id=charter, ip="203.0.113.7"), batch)

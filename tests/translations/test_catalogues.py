@@ -16,7 +16,7 @@ from tests import catalogues
 from tests.rows import each_row
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}|%%")
-_TAG = re.compile(r"</?\w[^<>]*>|&\w+;")
+_TAG = re.compile(r"</?\w[^<>]*>|&(?!nbsp;)\w+;")
 _QUOTED = re.compile(r"« ?([^«»]+?) ?»")
 _NUMBER = {"%(num)s", "{n}"}
 _SAME_AS_FRENCH = {

@@ -39,12 +39,12 @@ def test_each_cookie_carries_the_attributes_that_browsers_enforce(
     seen = _watch(browser, monkeypatch)
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
     page = submit(browser, page, profil="parent")
-    submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
+    submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD, rester="1")
     # scripts in frames read this one (Session Management 1.0, 3.2): it gives no access and identifies nobody
     state = seen.pop("__Host-bs")
     assert {part.strip() for part in state.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
     assert len(state) < 1000
-    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil", "__Host-dv"}
+    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil", "__Host-dv", "__Host-ds"}
     for name, cookie in seen.items():
         attributes = {part.strip().partition("=")[0].lower(): part.strip() for part in cookie.split(";")[1:]}
         assert {"secure", "httponly"} <= set(attributes), name

@@ -53,7 +53,10 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     ),
     (
         _l("Connexions des familles"),
-        ("code.issued", "code.reused", "reauthenticated", "refresh.reused", "sessions.ended", "sign_in", "sign_out"),
+        (
+            "code.issued", "code.reused", "device_session.changed", "device_session.reused", "reauthenticated",
+            "refresh.reused", "sessions.ended", "sign_in", "sign_out",
+        ),
     ),
     (
         _l("Mots de passe, clés d’accès et adresses mail"),

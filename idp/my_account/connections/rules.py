@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship
@@ -14,8 +14,8 @@ from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
-from idp.sessions import liveness, manager
-from idp.sessions.models import Session
+from idp.sessions import liveness, manager, staying
+from idp.sessions.models import DeviceSession, Session
 from idp.web.user_agent import Device, describe, from_code
 
 _SHOWN = 10
@@ -26,8 +26,8 @@ _ACTS_READ = 50
 class Connection:
     """A connected device.
 
-    `key` is the row of its session. `present` says that it is the reader's own. `left_alone` says that it still has
-    access to an ENT, but not to this service.
+    `key` is the row of its session, or of its device session. `present` says that it is the reader's own. `left_alone`
+    says that it still has access to an ENT, but not to this service. `stays_until` is the end of its device session.
     """
 
     key: uuid.UUID
@@ -36,6 +36,7 @@ class Connection:
     ip: str
     present: bool
     left_alone: bool
+    stays_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,30 @@ class SignIn:
 
 
 def live(account: Account, present: Session) -> list[Connection]:
-    """Return the connected devices: the reader's own first, then the last used."""
-    rows = sorted(manager.open_sessions(account), key=lambda row: row.id != present.id)
-    return [
-        Connection(
-            row.id,
-            describe(row.user_agent),
-            row.created_at,
-            row.ip,
-            present=row.id == present.id,
-            left_alone=manager.is_left_alone(row),
-        )
-        for row in rows
-    ]
+    """Return the connected devices: the reader's own first, then the last used.
+
+    Sessions of one device session have one `sid`: the last used stands for all.
+    """
+    sessions, kept = staying.devices_of(account)
+    devices = {row.sid: row for row in kept}
+    listed: dict[str, Session | DeviceSession] = {}
+    for row in sorted(sessions, key=lambda row: row.id != present.id):
+        listed.setdefault(row.sid, row)
+    for sid, device in devices.items():
+        listed.setdefault(sid, device)
+    return [_connection(row, present, devices.get(sid)) for sid, row in listed.items()]
+
+
+def _connection(row: Session | DeviceSession, present: Session, device: DeviceSession | None) -> Connection:
+    return Connection(
+        row.id,
+        describe(row.user_agent),
+        row.created_at,
+        row.ip,
+        present=row.sid == present.sid,
+        left_alone=isinstance(row, Session) and manager.is_left_alone(row),
+        stays_until=device.expires_at if device else None,
+    )
 
 
 def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
@@ -135,7 +147,11 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
     row is ended. A device that has already signed out counts as ended.
     """
     directory.get_for_change(account.id)
-    sid = db.session.scalar(select(Session.sid).where(Session.id == key, Session.account_id == account.id))
+    sids = (
+        select(row.sid).where(row.id == key, row.account_id == account.id).scalar_subquery()
+        for row in (Session, DeviceSession)
+    )
+    sid = db.session.scalar(select(func.coalesce(*sids)))
     if sid is None or sid == present.sid:
         return False
     rows = db.session.scalars(
@@ -143,6 +159,7 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
     ).all()
     for row in rows:
         manager.end_all(account.id, by="person", only=row)
+    staying.end_named(account.id, sid, by="person")
     return True
 
 

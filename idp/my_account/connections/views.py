@@ -16,6 +16,7 @@ from idp.services import services
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
+from idp.web.i18n import day
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -76,8 +77,14 @@ def in_words(connection: rules.Connection, here: str) -> dict[str, object]:
         "since": instant_in_words(connection.since),
         "origin": _capital(origin_of(connection.ip, here)),
         "present": connection.present,
-        "left_alone": connection.left_alone,
+        "state": _state(connection),
     }
+
+
+def _state(connection: rules.Connection) -> str:
+    if connection.stays_until:
+        return str(gettext("Cet appareil reste connecté jusqu’au %(day)s.", day=day(connection.stays_until)))
+    return str(gettext("Plus ouvert ici, mais un ENT peut y être resté ouvert.")) if connection.left_alone else ""
 
 
 def _sentence(attempt: rules.SignIn, here: str) -> str:

@@ -57,7 +57,7 @@ def _page(session: Session, account: Account, error: str = "") -> Response:
     html = render_template(
         "my_account/cles.html",
         dest=None,
-        form=form,
+        new_key=form,
         error=error,
         done=_DONE.get(request.args.get("fait", ""), ""),
         keys=[_in_words(key) for key in known],

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from idp.clients import audience, registry, released
 from idp.interaction import store
+from idp.login import known_accounts
 from idp.oidc.claims import release
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
@@ -36,6 +37,7 @@ def agree() -> Response:
         "oidc/accord.html",
         dest=client,
         account=account,
+        other_url=known_accounts.url(interaction),
         told=released.sentences_of(
             release.released_scopes(client, requested.scope, requested.claims),
             username=client.release_username,

@@ -71,7 +71,7 @@ def logout() -> Response:
         check_form_token(current_request())
     elif request.method == "POST" and (redirect := as_get(current_request())):
         return make_response(redirect)
-    plan = _read(manager.unended(), confirmed=confirmed)
+    plan = _read(manager.unended() or manager.current(), confirmed=confirmed)
     current = plan.current
     # A POST that is too long for a redirect comes without cookies from another site; the confirmation's form has them.
     if not confirmed and (request.method == "POST" or (current and (plan.fault or not plan.own_session))):

@@ -17,7 +17,7 @@ from idp.operations.personal_data.part import DIGEST, KEY, OWN, Part
 from idp.outbox.models import OutboxMessage
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.rostering.models import ImportIssue
-from idp.sessions.models import Session
+from idp.sessions.models import DeviceSession, Session
 
 _ACCOUNT = Part(
     Account,
@@ -223,6 +223,25 @@ _SESSIONS = Part(
     {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password"},
 )
 
+_DEVICE_SESSIONS = Part(
+    DeviceSession,
+    _l("Vos appareils qui restent connectés"),
+    lambda person: DeviceSession.account_id.in_(person.accounts),
+    {
+        "auth_time": _l("Mot de passe tapé le"),
+        "amr": _l("Moyen"),
+        "acr": _l("Niveau"),
+        "created_at": _l("Début"),
+        "turned_at": _l("Dernière utilisation"),
+        "expires_at": _l("Fin au plus tard"),
+        "ended_at": _l("Fin"),
+        "ip": _l("Adresse IP"),
+        "user_agent": _l("Navigateur"),
+    },
+    {"digest": DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
+    {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password", "turn": "a counter of uses"},
+)
+
 _PASSKEYS = Part(
     Passkey,
     _l("Vos clés d’accès"),
@@ -359,6 +378,7 @@ PARTS = (
     _FORMER_MAILBOXES,
     _CHARTERS,
     _SESSIONS,
+    _DEVICE_SESSIONS,
     _PASSKEYS,
     _PASSKEY_OFFERS,
     _CODES,

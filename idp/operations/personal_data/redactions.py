@@ -19,6 +19,7 @@ _SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
     "account.changed": frozenset({"change"}),
     "charter.accepted": frozenset({"version", "shown_by"}),
     "charter.refused": frozenset({"version"}),
+    "device_session.changed": frozenset({"change", "by"}),
     "dispute.settled": frozenset({"dispute", "outcome"}),
     "email.change_contested": frozenset({"applied"}),
     "passkey.changed": frozenset({"change", "by", "count"}),

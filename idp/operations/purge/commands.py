@@ -29,7 +29,7 @@ from idp.passkeys.models import SpentChallenge
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services
 from idp.sessions import liveness
-from idp.sessions.models import Session
+from idp.sessions.models import DeviceSession, Session
 from idp.terminal import AS_JSON
 from idp.throttle import guard
 
@@ -50,6 +50,7 @@ _COUNTED = {
     "proofs": "proofs of clients that are too old to be shown again",
     "challenges": "challenges that passkeys answered",
     "sessions": "sessions",
+    "device_sessions": "device sessions (« Rester connecté sur cet appareil »)",
     "codes": "authorization codes of these",
     "tokens": "tokens of these",
     "outbox_messages": "finished messages of the outbox",
@@ -128,8 +129,9 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
     No session outlives its `expires_at`, but its refresh tokens may. The session stays while one of them is valid; then
     only its old access tokens are removed. A used refresh token must be recognised as long as its family is valid.
     """
-    done: Counter[str] = Counter()
     dead_since = moment - ENDED_KEPT
+    over = or_(DeviceSession.expires_at <= dead_since, DeviceSession.ended_at <= dead_since)
+    done = Counter({"device_sessions": delete_all(DeviceSession, over, order_by=DeviceSession.expires_at)})
     expired = ~liveness.unexpired(dead_since)
     after_page = expired
     while True:

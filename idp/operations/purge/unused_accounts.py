@@ -30,7 +30,7 @@ from idp.db import db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
 from idp.passkeys.models import Passkey, PasskeyUser
-from idp.sessions.models import Session
+from idp.sessions.models import DeviceSession, Session
 
 DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
@@ -180,6 +180,7 @@ def _take_away(account: Account) -> None:
             delete(table).where(table.account_id == account_id)
             for table in (
                 Session,
+                DeviceSession,
                 Passkey,
                 PasskeyUser,
                 OneTimeLink,

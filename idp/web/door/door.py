@@ -58,7 +58,7 @@ class Door:
         self._logged = settings.log_level in {"DEBUG", "INFO"}
         self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
         self._in_memory: set[tuple[str, str]] = set()
-        self._session_cookie = browser.cookie_name(settings, "ss")
+        self._session_cookies = browser.cookie_name(settings, "ss"), browser.cookie_name(settings, "ds")
         self._checks: list[Check] = []
         app.before_request(_note_endpoint)
 
@@ -131,17 +131,20 @@ class Door:
                 response = self._respond(request)
         finally:
             unbind_contextvars("request_id")
+        for name, (value, options) in request.kept_cookies.items():
+            response.set_cookie(name, value, **options)
         response.headers = self.protect(request.path, response.headers)
         if self._logged and not self._is_unlogged(request.path):
             log_line.write_line(request, response.status, perf_counter() - start)
         return response
 
     def _has_session(self, request: Request) -> bool:
-        return self._session_cookie in request.header("Cookie")
+        """Return whether a request has the cookie of a session, or of a device session, which may open one."""
+        return any(name in request.header("Cookie") for name in self._session_cookies)
 
     def _compress(self, request: Request, response: Response | None) -> Response | None:
         """Compress a page in place; return it."""
-        if response is None or not self.compresses or self._has_session(request):
+        if response is None or not self.compresses or self._has_session(request) or request.names_people:
             return response
         return compression.compress(request, response)
 

@@ -1,0 +1,91 @@
+"""The accounts that signed in on this browser, as the sign-in page offers them: by initials, never by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from sqlalchemy import select
+
+from idp import person_names
+from idp.accounts.models import Account
+from idp.db import db
+from idp.interaction import store
+from idp.interaction.store import Interaction
+from idp.sessions import devices
+
+ANOTHER = "autre"
+"""The value of the parameter `compte` of a person who is not the one whose session is open."""
+PARAMETER = "compte"
+_MOST = 4
+
+
+@dataclass(frozen=True)
+class KnownAccount:
+    """An account that this browser knows.
+
+    Attributes:
+        number: the browser's own number for it.
+        initials: the person's initials.
+    """
+
+    number: str
+    initials: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The choice that the sign-in page offers.
+
+    Attributes:
+        people: the initials of each account, and the URL of the page for it.
+        chosen: the account that was chosen.
+        other_url: the page for a person who is not the chosen one.
+    """
+
+    people: Sequence[tuple[str, str]] = ()
+    chosen: KnownAccount | None = None
+    other_url: str = ""
+
+
+def are_several() -> bool:
+    """Return whether several parents signed in on this browser, so that its sign-in page offers a choice."""
+    return len(devices.parents()) > 1
+
+
+def url(interaction: Interaction | None, number: str = ANOTHER) -> str:
+    """Return the URL of the sign-in page in the same authorization request, for an account or for another person."""
+    page = store.page_url("login.sign_in", interaction)
+    return f"{page}{'&' if '?' in page else '?'}{urlencode({PARAMETER: number})}"
+
+
+def choice(interaction: Interaction | None, present: Account | None, asked: str) -> Choice:
+    """Return the choice for a browser whose session is that of `present`.
+
+    `asked` is the number of an account, `ANOTHER`, or empty. If the browser knows two accounts and one is signed in,
+    the other person is chosen at once.
+    """
+    if not asked and not are_several():
+        return Choice()
+    known = offered(present)
+    chosen = next((account for account in known if account.number == asked), None)
+    if asked == ANOTHER and present is not None and len(known) == 1:
+        chosen = known[0]
+    people = [] if chosen else [(account.initials, url(interaction, account.number)) for account in known]
+    return Choice(people, chosen, url(interaction))
+
+
+def offered(present: Account | None) -> list[KnownAccount]:
+    """Return the accounts to choose from, the last used first: at most four, without that of the session."""
+    numbers = devices.parents()
+    people = select(Account.username, Account.given_name, Account.family_name).where(
+        Account.username.in_(numbers.values()), Account.activated_at.is_not(None)
+    )
+    initials = {
+        username: person_names.initials(given, family) for username, given, family in db.session.execute(people)
+    }
+    known = [
+        KnownAccount(number, initials[username])
+        for number, username in numbers.items()
+        if username in initials and (present is None or username != present.username)
+    ]
+    return known[:_MOST]

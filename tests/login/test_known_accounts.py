@@ -1,0 +1,100 @@
+"""Two people, one browser: the sign-in page offers the accounts that it knows by initials (row I-26)."""
+
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.protocol.flow import code_for
+from tests.relying_party import Attempt, RelyingParty
+
+HOST = "connexion.exemple.test"
+_LINK = re.compile(r'href="(/connexion[^"]*compte=[^"]+)"[^>]*><bdi>([^<]+)</bdi>')
+_NOT_ME = re.compile(r'href="(/connexion[^"]*compte=autre)"')
+pytestmark = pytest.mark.row("I-26")
+
+
+@pytest.fixture
+def people(browser: FlaskClient, build: Build) -> list[Account]:
+    """Two parents who signed in on one browser; the second one is signed in."""
+    named = [("Noémie", "LEROY"), ("Karim", "DIALLO")]
+    accounts = [build.active(given_name=given, family_name=family, username=f"{given[0].lower()}.{family.lower()}7",
+                             email=f"{family.lower()}@exemple.fr") for given, family in named]  # fmt: skip
+    for account in accounts:
+        browser.delete_cookie("__Host-ss", domain=HOST)
+        sign_in(browser, "/connexion", account.username, PASSWORD)
+    return accounts
+
+
+def links(text: str) -> dict[str, str]:
+    """Return the URLs of the accounts to choose from, by initials."""
+    return {initials: url.replace("&amp;", "&") for url, initials in _LINK.findall(text)}
+
+
+def test_a_browser_of_two_people_offers_them_by_initials_and_signs_the_chosen_one_in(
+    browser: FlaskClient, ent: RelyingParty, people: list[Account]
+) -> None:
+    browser.delete_cookie("__Host-ss", domain=HOST)
+    attempt = Attempt()
+    url = browser.get(ent.url(attempt, login_hint="profil:parent")).headers["Location"]
+    page = browser.get(url, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in page.headers, "initials stand beside what a URL brings"
+    assert list(links(page.text)) == ["K. D.", "N. L."]
+    page = browser.get(links(page.text)["N. L."])
+    for account in people:
+        assert account.username not in page.text
+        assert account.family_name not in page.text
+    assert "Identifiant" not in re.findall(r"<label[^>]*>([^<]+)", page.text)
+    assert "mot de passe provisoire" not in page.text
+    number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
+    wrong = submit(browser, page, mot_de_passe="pas le bon", compte=number)
+    assert "n’a pas abouti" in wrong.text
+    assert people[0].username not in wrong.text
+    assert 'name="compte"' in wrong.text
+    answer = submit(browser, wrong, mot_de_passe=PASSWORD, compte=number)
+    assert ent.answer(answer)["code"]
+    assert people[0].given_name in browser.get("/mon-compte").text
+
+
+def test_not_me_leads_to_the_other_account_in_one_tap_and_in_the_same_request(
+    browser: FlaskClient, ent: RelyingParty, people: list[Account]
+) -> None:
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    assert people[1].family_name in page.text
+    page = browser.get(_NOT_ME.findall(page.text)[0].replace("&amp;", "&"))
+    assert heading(page) == "Connexion"
+    assert "N. L." in page.text
+    assert people[1].family_name not in page.text
+    number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
+    page = submit(browser, page, mot_de_passe=PASSWORD, compte=number)
+    assert heading(page) == "Ce que l’ENT va recevoir", "the same request goes on"
+    assert people[0].family_name in page.text
+
+
+def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert code_for(browser, ent, Attempt())
+    browser.delete_cookie("__Host-ss", domain=HOST)
+    pages = []
+    for visitor in (browser, app.test_client()):
+        url = visitor.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
+        page = visitor.get(url)
+        demand = url.partition("demande=")[2]
+        pages.append(page.text.replace(demand, "").replace(form_token(page), ""))
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize("number", ["", "x", "autre", "é" * 50, "%00"])
+def test_a_number_that_is_unknown_shows_the_form(browser: FlaskClient, number: str) -> None:
+    page = browser.get(f"/connexion?compte={number}")
+    assert page.status_code == 200
+    assert "Identifiant" in page.text
+    page = submit(browser, page, mot_de_passe=PASSWORD, compte=number)
+    assert "Tapez votre identifiant" in page.text
