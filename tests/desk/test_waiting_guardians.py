@@ -16,6 +16,7 @@ from idp.accounts.suspensions.traces import Traces
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.notices.words import WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
@@ -198,3 +199,35 @@ def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: C
         assert "Demandez à la direction" in page
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Le lien de cette personne avec l’élève est suspendu" in letter
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
+def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")])
+    wait(account)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    is_settled = select(SchoolNotice.settled_at.is_not(None))
+    page = f"/signalements/{notice.id}/{answer.value}"
+    label = str(WORDS[Kind.GUARDIAN_WAITS].answers[answer].label).partition(" :")[0]
+    secretary = colleagues.signed_in()
+    listed = text_of(secretary, "/signalements")
+    assert "Malo" in listed
+    assert label not in listed
+    assert secretary.get(page).status_code == 404
+    assert post(secretary, page, "/", sentence=WHY).status_code == 404
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(page).headers["Location"].startswith("/preuve?")
+    assert not db.session.scalars(is_settled).one()
+    head = colleagues.signed_in(Role.HEAD)
+    assert label in text_of(head, "/signalements")
+    assert post(head, page, sentence=WHY).headers["Location"].endswith(f"?fait={answer.value}")
+    assert db.session.scalars(is_settled).one()
+    db.session.expire_all()
+    names = [child.given_name for child in db.session.get_one(Account, account.id).children]
+    assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
+    holding = db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()
+    assert [(row.awaits_head, WHY in row.reason) for row in holding] == (
+        [] if answer is Answer.ADMIT else [(False, True)] * 2
+    ), "the answer of the head is a decision"

@@ -202,8 +202,14 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : quelqu’un d’autre a essayé"),
-                _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : l’ancien ne marchera plus."),
-                _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier pour cette personne."),
+                _l(
+                    "Le courrier de %(name)s ne marche plus, tout de suite : il est peut-être dans d’autres mains. "
+                    "Imprimez ensuite un nouveau courrier. Un compte activé entre-temps garde son mot de passe."
+                ),
+                _l(
+                    "Le signalement est réglé, et le courrier de %(name)s ne marche plus. Imprimez maintenant un "
+                    "nouveau courrier pour cette personne."
+                ),
                 Next.LETTER,
             ),
             Answer.REJECT: Consequence(

@@ -250,6 +250,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "enabled": _l("compte rouvert"),
             "key_replaced": _l("clé du fichier remplacée"),
             "left": _l("plus d’enfant dans l’établissement"),
+            "letter_voided": _l("courrier annulé"),
             "mailbox_released": _l("adresse mail retirée"),
             "password_blocked": _l("mot de passe bloqué"),
             "record": _l("fiche mise à jour"),
