@@ -59,6 +59,17 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     assert "courrier" not in settled.partition("<main")[2], "the password of an activated account still works"
 
 
+@pytest.mark.parametrize("is_active", [False, True])
+def test_a_call_says_first_that_the_letter_ends(colleagues: Colleagues, build: Build, *, is_active: bool) -> None:
+    malo = build.child("Malo")
+    account = build.active(children=[malo]) if is_active else build.never_activated(children=[malo])
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}/pas-mon-enfant/{malo.id}"
+    assert ("Son courrier ne marche plus" in plain(browser.get(path))) is not is_active
+    post(browser, path, "/")
+    db.session.refresh(account)
+    assert account.provisional_hash is None
+
+
 @pytest.mark.parametrize("state", ["suspended_at", "ended_at", "none"])
 def test_a_call_about_a_tie_that_does_not_hold_changes_nothing(
     colleagues: Colleagues, build: Build, state: str
