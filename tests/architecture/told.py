@@ -53,6 +53,9 @@ SENTENCES = {
     "Appareil perdu ou volé ? Retirez sa clé ici. Un mail vous prévient de chaque clé ajoutée ou retirée.": (
         "tests/my_account/test_passkeys.py::test_the_mails_say_what_happened_and_where"
     ),
+    "C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.": (
+        "tests/desk/test_files_that_wait.py::test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read"
+    ),
     "Un mail prévient la personne, sans le motif.": (
         "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"
     ),

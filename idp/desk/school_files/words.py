@@ -192,12 +192,6 @@ def waits(until: datetime, role: Role, *, has_head: bool) -> str:
     return str(sentence) % {"until": until_when(until)}
 
 
-def declined(check: Job) -> str:
-    """Return what the direction said when it did not import the files of a check; empty if it did not say so."""
-    reason = check.result.get(DECLINED, "")
-    return str(gettext("La direction n’a pas importé ces fichiers : %(reason)s", reason=reason)) if reason else ""
-
-
 def until_when(moment: datetime) -> str:
     """Return until when files wait, in words."""
     return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
@@ -216,7 +210,7 @@ def job_state(job: Job, until: datetime | None = None) -> str:
     if until is not None:
         return str(gettext("attend la direction, %(until)s", until=until_when(until)))
     if job.result.get(DECLINED):
-        return str(gettext("non importé par la direction"))
+        return str(gettext("refusés par la direction"))
     if job.state is State.DONE and job.kind == names.CHECK:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])
