@@ -219,7 +219,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
     if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
         raise ImportStoppedError("all_refused", "nothing was imported: every row was refused", result)
     result.mistakes = list(_mistakes(settings, result, result.format))
-    for code, sentence in result.mistakes:
+    for code, sentence, _ in result.mistakes:
         if code not in terms.accepted:
             use = "the source changes for good" if code == "other_source" else "that is right"
             raise ImportStoppedError(code, f"nothing was imported: {sentence} (use --force if {use})", result)

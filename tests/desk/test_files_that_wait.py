@@ -44,7 +44,13 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     assert re.search(tile, shown(head.get("/")))
     for other in (secretary, elsewhere):
         assert TITLE not in shown(other.get("/"))
-    assert re.search(f"Ils attendent votre décision {end}", shown(head.get(f"/fichiers/{key}")))
+    decided = shown(head.get(f"/fichiers/{key}"))
+    assert re.search(f"Ils attendent votre décision {end}", decided)
+    for seen in (page, decided):
+        assert "3 élèves sur 20 partiraient, avec les départs des sept derniers jours ; limite du se" in seen
+        assert "3 responsables sur 20 partiraient" in seen
+        assert "prendraient fin : 3 sur 20, avec ceux des élèves qui partent ; limite : 5 %." in seen
+        assert "n’est plus dans le fichier. Le lien prend fin avec Marie FAMILLE18." in seen
     asked = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
     assert TITLE not in shown(head.get("/")), "it is decided"
     do_all()

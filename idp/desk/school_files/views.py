@@ -21,7 +21,18 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school_files import checking, declined, history, importing, job, nameless, uploading, waiting, words
+from idp.desk.school_files import (
+    checking,
+    declined,
+    history,
+    importing,
+    job,
+    leaving,
+    nameless,
+    uploading,
+    waiting,
+    words,
+)
 from idp.desk.school_files.names import DECLINED
 from idp.desk.school_files.uploading import ReplacingError, UploadError
 from idp.desk.staff import sessions
@@ -260,7 +271,8 @@ def _difference(
         declining=(declining or DeclineForm()) if declines else None,
         is_gone=code in words.GONE,
         is_refused=bool(refused),
-        mistakes=words.mistakes(check.result["mistakes"]),
+        reasons=_reasons(check, code),
+        asks_word=bool(check.result["mistakes"]),
         sentences=[] if code in words.GONE else sentences,
         parts=parts or [],
         kinds=words.KINDS,
@@ -273,6 +285,19 @@ def _difference(
         again_url="",
     )
     return make_response(page)
+
+
+def _reasons(check: Job, code: str) -> list[str]:
+    """Return why the secretary may not import files, and what they look like: the same for the secretary and the head.
+
+    `code` is why they cannot be imported; nothing is said of files that are gone.
+    """
+    if check.result["refused"] or code not in {"", *importing.EXCEEDED}:
+        return []
+    limits = []
+    if check.parameters["role"] == Role.SECRETARY.value:
+        limits = leaving.exceeded(services().settings, check.parameters["school"], check.result["leaving"])
+    return [*words.exceeded(limits), *words.found(check.result)]
 
 
 def _waits(check: Job, role: Role) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
@@ -9,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless, names
+from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.names import DECLINED
 from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
@@ -81,6 +83,22 @@ _MISTAKES = {
     "many_strangers": _l("Beaucoup d’élèves de ces fichiers sont connus dans un autre établissement."),
     "crowded": _l("Une personne aurait plus de vingt enfants."),
     "emptied": _l("Plus de la moitié des comptes d’un établissement se fermeraient."),
+}
+_FIGURES = {
+    "many_accounts": _l("%(some)s sur %(all)s ; limite : %(percent)s %%"),
+    "many_ties": _l("%(some)s sur %(all)s, avec ceux des élèves qui partent ; limite : %(percent)s %%"),
+    "many_strangers": _l("%(some)s sur %(all)s ; limite : %(percent)s %%"),
+    "emptied": _l("%(some)s sur %(all)s"),
+}
+_EXCEEDED = {
+    "students": _l(
+        "%(some)s élèves sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du secrétariat : "
+        "%(percent)s %%."
+    ),
+    "guardians": _l(
+        "%(some)s responsables sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du "
+        "secrétariat : %(percent)s %%."
+    ),
 }
 _OF_SCHOOLS_OR_FILES = frozenset({"other_source", nameless.CROWDED})
 """The mistakes that a person who reads no names sees one by one."""
@@ -195,6 +213,34 @@ def waits(until: datetime, role: Role, *, has_head: bool) -> str:
 def until_when(moment: datetime) -> str:
     """Return until when files wait, in words."""
     return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
+
+
+def exceeded(limits: Sequence[Exceeded]) -> list[str]:
+    """Return why a secretary may not import files by which so many people leave."""
+    return [
+        str(_EXCEEDED[row.name]) % {"some": row.leaving, "all": row.present, "percent": _percent(row.percent)}
+        for row in limits
+    ]
+
+
+def _percent(number: float) -> str:
+    return f"{number:g}".replace(".", ",")
+
+
+def found(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the files of a check would do that look like a mistake, with the figures."""
+    if nameless.is_for(access.role()):
+        return mistakes(summary["mistakes"])
+    return [_with_figures(code, summary) for code in summary["mistakes"]]
+
+
+def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
+    sentence, figures = str(_MISTAKES[code]), summary.get("figures", {}).get(code)
+    if not figures:
+        return sentence
+    some, everything = figures
+    values = {"some": some, "all": everything, "percent": _percent(summary["percent"])}
+    return f"{sentence.removesuffix('.')} : {str(_FIGURES[code]) % values}."
 
 
 def mistakes(codes: Sequence[str]) -> list[str]:

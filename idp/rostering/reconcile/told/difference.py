@@ -87,10 +87,16 @@ class _LeftPupil(NamedTuple):
     given_name: str
     class_name: str
     is_absent: bool
+    guardians: str
 
 
+_GUARDIANS_OF_LEFT = (
+    "(SELECT json_group_array(n) FROM (SELECT p.given_name || ' ' || p.family_name AS n FROM ending_link e "
+    "JOIN known_account p ON p.id = e.account WHERE e.child = k.id ORDER BY n))"
+)
 _LEFT_PUPILS = (
-    "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent FROM known_child k "
+    "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent, "
+    f"{_GUARDIANS_OF_LEFT} AS guardians FROM known_child k "
     "LEFT JOIN absent_student a ON a.id = k.id LEFT JOIN student s ON s.key = k.key WHERE k.in_scope "
     "AND (a.id IS NOT NULL OR (s.fate = 'gone' AND NOT k.is_left)) ORDER BY 1, 2"
 )
@@ -267,6 +273,8 @@ def changes(staging: Staging) -> Iterator[Difference]:
 def _pupils(staging: Staging) -> Iterator[Difference]:
     for left in staging.rows(_LeftPupil, _LEFT_PUPILS):
         sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
+        if guardians := json.loads(left.guardians):
+            sentence += f" Le lien prend fin avec {', '.join(guardians)}."
         yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, sentence)
     for new in staging.rows(_Pupil, _NEW_PUPILS):
         yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
