@@ -255,7 +255,7 @@ def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
         Answer.REJECT: "Rejeter",
         Answer.FILE: "Corrigé dans le fichier",
         Answer.ADMIT: "C’est une autre personne",
-        Answer.KEEP_OUT: "C’est la personne écartée",
+        Answer.KEEP_OUT: "C’est la personne suspendue",
     }
     for words in WORDS.values():
         for answer, consequence in words.answers.items():

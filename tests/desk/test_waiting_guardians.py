@@ -23,6 +23,7 @@ from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
+from idp.web import i18n
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import families, imported, row, sheet
@@ -118,12 +119,10 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
     wait(build.never_activated(children=[build.child("Malo")], **names), why=Wait.CHECK)
     notice = db.session.scalars(select(SchoolNotice)).one()
     browser = colleagues.signed_in(Role.HEAD)
-    for step in ("", "/autre", "/ecartee"):
+    for step in ("", "/autre", "/refus"):
         page = text_of(browser, f"/signalements/{notice.id}{step}").partition("<main")[2]
         assert "nouveau responsable : M. Gaston MARCHAND" in page or step
-        assert not [
-            word for word in ("suspen", "À comparer", "C’est la personne écartée", "RG 26/1", "lycée") if word in page
-        ], step
+        assert not [word for word in ("suspen", "À comparer", "RG 26/1", "lycée") if word in page], step
 
 
 def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
@@ -137,20 +136,24 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     wait(alike, why=Wait.ALIKE)
     browser = colleagues.signed_in(Role.HEAD)
     listed = text_of(browser, "/signalements")
-    compared = f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)'
+    compared = (
+        f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a><br>Motif : « {WHY} »<br>Document : RG 26/1'
+        f"<br>Suspension du {i18n.day(now())}, par l’équipe du service"
+    )
     assert (listed.count("À comparer avec"), listed.count(compared)) == (2, 2)
-    sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
+    sentences = {added.id: "ajoute Mme Ysolde AUTRE aux responsables. En", alike.id: "Ce nom est presque celui"}
     for notice in db.session.scalars(select(SchoolNotice)).all():
         page = text_of(browser, f"/signalements/{notice.id}")
         assert [key for key, sentence in sentences.items() if sentence in page] == [notice.account_id]
         assert compared in page
-        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
-        assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/refus")
+        helped = text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+        assert not [word for word in ("RG 26/1", WHY, "Suspension du") if word in helped]
     namesake = build.never_activated(children=[zoe], given_name="Ali", family_name="BENALI")
     wait(namesake, why=Wait.RECOGNISED)
     [last] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == namesake.id))
     page = text_of(browser, f"/signalements/{last}")
-    assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
+    assert "C’est le nom d’une personne dont l’accès est suspendu" in page
     assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
     suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
