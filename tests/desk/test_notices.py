@@ -363,7 +363,8 @@ def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: B
     page = plain(colleagues.signed_in().get("/"))
     assert '<span class="count">1</span>' in page
     assert 'href="/signalements"' in page
-    assert "Des familles attendent votre réponse." in page
+    assert "Ils attendent votre réponse." in page
+    assert "Signalements pour la direction" not in page
     academy = colleagues.signed_in(Role.HELPDESK)
     page = plain(academy.get("/"))
     assert "Les établissements y répondent." in page

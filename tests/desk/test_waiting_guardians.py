@@ -217,6 +217,13 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
     secretary = colleagues.signed_in()
     listed = text_of(secretary, "/signalements")
     assert "Malo" in listed
+    assert "La direction seule répond à : 1." in listed
+    tile = '<span class="count">1</span><span><b>Signalements{}</b><small>{}'
+    of_head = tile.format(" pour la direction", "Seule la direction y répond : prévenez-la.")
+    of_post = tile.format("", "Ils attendent votre réponse.")
+    for role, own, other in ((Role.SECRETARY, of_head, of_post), (Role.HEAD, of_post, of_head)):
+        today = text_of(colleagues.signed_in(role), "/")
+        assert (own in today, other in today) == (True, False)
     assert label not in listed
     assert secretary.get(page).status_code == 404
     assert post(secretary, page, "/", sentence=WHY).status_code == 404
