@@ -276,13 +276,17 @@ def problem_count(count: int) -> str:
 
 
 def arrivals(counts: dict[str, dict[str, int]]) -> str:
-    """Return what an import did with pupils, in a few words; how many it read for a person who reads no names."""
-    numbers = counts.get("students")
+    """Return what an import did, in a few words; how many pupils it read for a person who reads no names."""
+    numbers, guardians = counts.get("students"), counts.get("guardians")
     if not numbers:
         return "–"
     if nameless.is_for(access.role()):
         return str(gettext("%(n)s dans les fichiers", n=tables.number(numbers["read"])))
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+    sentences = [gettext("élèves : arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"])]
+    if guardians:
+        new, left = guardians["created"], guardians["left"]
+        sentences.append(gettext("responsables : arrivées %(new)s, départs %(left)s", new=new, left=left))
+    return " ; ".join(sentences)
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -301,7 +305,7 @@ def of_import(job: Job) -> Sequence[str]:
     counts = job.result.get("counts")
     if not counts or nameless.is_for(access.role()):
         return counted(counts or {})
-    return [*counted(counts), *_of_accounts(counts)]
+    return [*counted(counts), *_of_accounts(counts), *_of_access(counts)]
 
 
 def letters(counts: Mapping[str, Mapping[str, int]]) -> int:
@@ -330,18 +334,37 @@ def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
             yield gettext("Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse.")
         case count:
             yield gettext("%(n)s personnes attendent la direction : ni accès ni courrier avant sa réponse.", n=count)
-    match counts.get("accounts", {}).get("disabled", 0):
-        case 0:
-            return
-        case 1:
-            yield gettext("Un compte est fermé.")
-        case count:
-            yield gettext("%(n)s comptes sont fermés.", n=count)
+
+
+_ACCESS = (
+    ("accounts", "disabled", _l("Un compte est fermé."), _l("%(n)s comptes sont fermés.")),
+    (
+        "access",
+        "reopened",
+        _l("Un compte fermé est rouvert : la personne a de nouveau un enfant ici."),
+        _l("%(n)s comptes fermés sont rouverts : ces personnes ont de nouveau un enfant ici."),
+    ),
+    (
+        "access",
+        "suspended",
+        _l("La suspension d’un lien reste, bien que le fichier ne nomme plus la personne."),
+        _l("Les suspensions de %(n)s liens restent, bien que le fichier ne nomme plus ces personnes."),
+    ),
+)
+"""Which accounts an import closes and opens again: a count, and its words for one and for several."""
+
+
+def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Yield which accounts an import closed and opened again, and which suspensions stay."""
+    for name, what, one, several in _ACCESS:
+        if count := counts.get(name, {}).get(what, 0):
+            yield str(one) if count == 1 else str(several) % {"n": count}
 
 
 def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
-    return counted(counts, tables.number)
+    access_changed = [] if nameless.is_for(access.role()) else _of_access(counts)
+    return [*counted(counts, tables.number), *access_changed]
 
 
 def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import said_or_known
+from idp.rostering.reconcile.statements import has_access, is_seen, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 
@@ -62,11 +62,6 @@ _CLASSES_OF = (
     "JOIN known_child c ON c.id = t.child WHERE t.account = {account} AND NOT t.is_ended AND c.class_name <> '' "
     "AND c.in_scope ORDER BY n)), '')"
 )
-_IS_SEEN = (
-    "EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
-    "WHERE t.account = k.id AND (k.is_left OR NOT t.is_ended OR t.is_excluded))"
-)
-"""Whether the person of an account `k` is known in a school of the files, also after the last child has left."""
 
 
 class _Pupil(NamedTuple):
@@ -123,13 +118,6 @@ _CHANGED_PUPILS = (
 )
 
 
-_HAS_ACCESS = (
-    "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
-    "WHERE l.account = {account} AND l.wait = '' AND coalesce(t.closed, '') = '')"
-)
-"""Whether an account has a link that is neither suspended nor waits for the head."""
-
-
 class _NewGuardian(NamedTuple):
     family_name: str
     given_name: str
@@ -145,7 +133,7 @@ _CLASSES_OF_NEW = (
 _NEW_GUARDIANS = (
     "SELECT coalesce(g.family_name, '') AS family_name, coalesce(g.given_name, '') AS given_name, "
     f"{_CLASSES_OF_NEW} AS class_name, {_PUPILS_OF.format(account='g.account_id')} AS children, "
-    f"{_HAS_ACCESS.format(account='g.account_id')} AS has_access "
+    f"{has_access('g.account_id')} AS has_access "
     "FROM guardian g WHERE g.fate = 'new' ORDER BY 1, 2"
 )
 
@@ -181,8 +169,8 @@ _CHANGED_GUARDIANS = (
     f"k.email AS known_email, k.address_diffusion AS known_diffusion, {_NAMES_AFTER}, "
     f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
     f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
-    f"k.is_suspended AS is_suspended, {_HAS_ACCESS.format(account='k.id')} AS has_access, "
-    f"{_CLASSES_OF.format(account='k.id')} AS class_name, {_IS_SEEN} AS is_seen "
+    f"k.is_suspended AS is_suspended, {has_access('k.id')} AS has_access, "
+    f"{_CLASSES_OF.format(account='k.id')} AS class_name, {is_seen('k')} AS is_seen "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
 )
 
