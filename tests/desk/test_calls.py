@@ -50,6 +50,7 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     assert (mail["notice"], mail["account"]) == ("compte_conteste", str(account.id))
     shown = plain(browser.get(f"/comptes/{account.id}"))
     assert "Au téléphone : « Ce n’est pas mon enfant »" in shown, "the last events say it"
+    assert "Quelqu’un a dit au nom de cette personne qu’elle n’est pas responsable d’un enfant." in shown
     assert offer not in plain(browser.get(f"/familles/{malo.id}"))
     [(_, words)] = acts_of_others(account.id)
     assert "après un appel en votre nom" in str(words), "« Mes connexions » says it, when the account is open again"

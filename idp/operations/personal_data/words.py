@@ -48,7 +48,9 @@ EVENTS: Mapping[str, Any] = {
     "email.confirmed": _l("adresse mail confirmée"),
     "email.link_sent": _l("lien envoyé pour confirmer une adresse mail"),
     "failures.alarm": _l("beaucoup d’essais faux sur tout le service"),
-    "guardianship.disputed": _l("signalement : la personne dit ne pas être le représentant légal d’un élève"),
+    "guardianship.disputed": _l(
+        "signalement : quelqu’un a dit au nom de la personne qu’elle n’est pas le représentant légal d’un élève"
+    ),
     "journal.exported": _l("journal copié"),
     "key.changed": _l("clé du service changée"),
     "letter.drawn": _l("mot de passe provisoire préparé pour un courrier"),
