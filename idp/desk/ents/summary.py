@@ -30,6 +30,8 @@ from idp.registration.metadata import BY_NAME
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
+_LOGOUT = ("post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri")
+"""The fields of a registration with addresses that hear of a logout."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Proposed:
         asked_at: when.
         has_asker: whether the person still acts for the ENT.
         facts: the labels of the changed fields, with their names in the protocol, and the lines before and after.
+        stay: the addresses of the logout that the change leaves where they are.
     """
 
     by: str
     asked_at: datetime
     has_asker: bool
     facts: list[tuple[str, str, list[str]]]
+    stay: list[str]
 
 
 def detail(client: Client) -> Detail:
@@ -100,15 +104,19 @@ def proposed(client: Client) -> Proposed | None:
         lines += [gettext("demandé : %(value)s", value=line) for line in after if line not in before]
         facts.append((str(form[name].label.text), BY_NAME[name].member, lines))
     by = mails.find_name(str(waiting.by))
-    return Proposed(by, waiting.asked_at, acceptances.acts_for(waiting.by, client), facts)
+    stay = [line for name in _LOGOUT if name not in waiting.values for line in _set(getattr(former, name))]
+    return Proposed(by, waiting.asked_at, acceptances.acts_for(waiting.by, client), facts, list(dict.fromkeys(stay)))
 
 
 def _lines(value: Any) -> list[str]:
     """Return a value of a registration as lines."""
-    if isinstance(value, dict):
-        return [json.dumps(value)]
+    return [json.dumps(value)] if isinstance(value, dict) else _set(value) or [gettext("rien")]
+
+
+def _set(value: Any) -> list[str]:
+    """Return the texts of a field that is set."""
     values = value if isinstance(value, list | tuple) else [value]
-    return [str(each) for each in values if each not in ("", None)] or [gettext("rien")]
+    return [str(each) for each in values if each not in ("", None)]
 
 
 def asked_schools(client: Client) -> list[str]:
@@ -183,8 +191,14 @@ def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
             [client.frontchannel_logout_uri or nothing],
         ),
         (gettext("Preuve de l’ENT"), "token_endpoint_auth_method", [_proof(client)]),
+        (gettext("Page sur les données personnelles"), "policy_uri", [_described(client, "policy_uri") or nothing]),
+        (gettext("Conditions d’utilisation"), "tos_uri", [_described(client, "tos_uri") or nothing]),
         (gettext("Contacts"), "contacts", client.description.get("contacts") or [nothing_told]),
     ]
+
+
+def _described(client: Client, name: str) -> str:
+    return str(client.description.get(name, ""))
 
 
 def _known(client: Client) -> str:
@@ -207,7 +221,11 @@ def _subject(client: Client) -> str:
 
 
 def _pending(client: Client) -> str:
-    return gettext("En attente de l’ingénieur : une modification") if client.pending_metadata else ""
+    if not client.pending_metadata:
+        return ""
+    if access.role() is Role.ENGINEER:
+        return str(gettext("Une modification attend votre accord"))
+    return str(gettext("En attente de l’ingénieur : une modification"))
 
 
 def _released(client: Client) -> list[str]:
