@@ -30,7 +30,7 @@ from idp.registration.metadata import BY_NAME
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
-_LOGOUT = ("post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri")
+_LOGOUT = [name for name in BY_NAME if "logout" in name and name.endswith(("_uri", "_uris"))]
 """The fields of a registration with addresses that hear of a logout."""
 
 
@@ -191,14 +191,19 @@ def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
             [client.frontchannel_logout_uri or nothing],
         ),
         (gettext("Preuve de l’ENT"), "token_endpoint_auth_method", [_proof(client)]),
-        (gettext("Page sur les données personnelles"), "policy_uri", [_described(client, "policy_uri") or nothing]),
-        (gettext("Conditions d’utilisation"), "tos_uri", [_described(client, "tos_uri") or nothing]),
+        *_pages(client),
         (gettext("Contacts"), "contacts", client.description.get("contacts") or [nothing_told]),
     ]
 
 
-def _described(client: Client, name: str) -> str:
-    return str(client.description.get(name, ""))
+def _pages(client: Client) -> list[tuple[str, str, list[str]]]:
+    """Return the facts about the pages for parents that the sign-in shows."""
+    labels = {
+        "policy_uri": gettext("Page sur les données personnelles"),
+        "tos_uri": gettext("Conditions d’utilisation"),
+    }
+    nothing = gettext("Aucune")
+    return [(label, name, [str(client.description.get(name) or nothing)]) for name, label in labels.items()]
 
 
 def _known(client: Client) -> str:

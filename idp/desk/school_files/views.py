@@ -297,7 +297,7 @@ def _reasons(check: Job, code: str) -> list[str]:
     limits = []
     if check.parameters["role"] == Role.SECRETARY.value:
         limits = leaving.exceeded(services().settings, check.parameters["school"], check.result["leaving"])
-    return [*words.exceeded(limits), *words.found(check.result)]
+    return [*words.exceeded(limits), *words.of_mistakes(check.result)]
 
 
 def _waits(check: Job, role: Role) -> str:

@@ -227,7 +227,7 @@ def _percent(number: float) -> str:
     return f"{number:g}".replace(".", ",")
 
 
-def found(summary: Mapping[str, Any]) -> list[str]:
+def of_mistakes(summary: Mapping[str, Any]) -> list[str]:
     """Return what the files of a check would do that look like a mistake, with the figures."""
     if nameless.is_for(access.role()):
         return mistakes(summary["mistakes"])
@@ -356,9 +356,9 @@ _ACCESS = (
 
 def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """Yield which accounts an import closed and opened again, and which suspensions stay."""
-    for name, what, one, several in _ACCESS:
+    for name, what, single, several in _ACCESS:
         if count := counts.get(name, {}).get(what, 0):
-            yield str(one) if count == 1 else str(several) % {"n": count}
+            yield str(single) if count == 1 else str(several) % {"n": count}
 
 
 def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
