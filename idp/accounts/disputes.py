@@ -89,9 +89,9 @@ def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
 
 
 def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
-    """Revoke all that was issued for accounts with a newly disputed tie: letters, codes, tokens, sessions.
+    """Revoke all that was issued for accounts: letters, codes, tokens, sessions.
 
-    `sessions.closing` is the only caller: it also ends the rows of the sessions, so that ENTs are told.
+    The caller also ends the rows of the sessions (`sessions.manager.end_all`), so that ENTs are told.
     """
     db.session.execute(
         update(Account)

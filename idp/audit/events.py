@@ -244,9 +244,9 @@ class LetterReissued(Event):
 class AccountChanged(Event):
     """An operator or a school file changed the state or the claims of an account.
 
-    `change`: `unlocked`, `disabled`, `enabled`, `password_blocked`, `mailbox_released` (the email serves another
-    account), `left` (no child is left), `returned` (a child is back), `replaced` (another person has the file's key),
-    or `claims` with the names of set (`+`) and removed (`-`) claims.
+    `change`: `unlocked`, `disabled`, `enabled`, `password_blocked`, `letter_voided` (others may hold the letter),
+    `mailbox_released` (the email serves another account), `left` (no child is left), `returned` (a child is back),
+    `replaced` (another person has the file's key), or `claims` with the names of set (`+`) and removed (`-`) claims.
     """
 
     kind = "account.changed"

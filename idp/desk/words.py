@@ -142,8 +142,8 @@ OF: dict[Standing, Words] = {
         _l("Compte contesté"),
         "bad",
         _l(
-            "La personne dit ne pas être responsable d’un enfant. Le compte est fermé jusqu’à la réponse de "
-            "l’établissement."
+            "Quelqu’un a dit au nom de cette personne qu’elle n’est pas responsable d’un enfant. Le compte est fermé "
+            "jusqu’à la réponse de l’établissement."
         ),
         _l("Le compte est fermé le temps que nous vérifiions qui est responsable de l’enfant. Nous vous rappelons."),
         "settle",

@@ -62,6 +62,7 @@ class ImportResult:
         counts: The counts of `students` and `guardians`.
         accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
         waiting: How many `people` get a tie that waits for the head, and how many new `accounts` have no other one.
+        access: How many accounts are `reopened`, and how many `suspended` ties end and stay suspended.
         mistakes: Why the files look like a mistake; each of them was accepted.
         staging: The records and the issues. The caller closes it.
     """
@@ -75,6 +76,7 @@ class ImportResult:
     counts: dict[str, Counted] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
+    access: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def _compare(
     result.counts = counts.count(staging, result.mode)
     result.accounts = counts.count_accounts(staging)
     result.waiting = counts.count_waiting(staging)
+    result.access = counts.count_access(staging)
     steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
@@ -219,7 +222,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
     if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
         raise ImportStoppedError("all_refused", "nothing was imported: every row was refused", result)
     result.mistakes = list(_mistakes(settings, result, result.format))
-    for code, sentence in result.mistakes:
+    for code, sentence, _ in result.mistakes:
         if code not in terms.accepted:
             use = "the source changes for good" if code == "other_source" else "that is right"
             raise ImportStoppedError(code, f"nothing was imported: {sentence} (use --force if {use})", result)
@@ -288,4 +291,4 @@ def _finish(batch: ImportBatch, state: str) -> None:
 def totals(result: ImportResult) -> dict[str, dict[str, int]]:
     """Return the counts under the names of the JSON output."""
     people = {name: vars(counted) for name, counted in result.counts.items()}
-    return {**people, "accounts": result.accounts, "waiting": result.waiting}
+    return {**people, "accounts": result.accounts, "waiting": result.waiting, "access": result.access}

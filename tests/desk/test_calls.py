@@ -50,6 +50,7 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     assert (mail["notice"], mail["account"]) == ("compte_conteste", str(account.id))
     shown = plain(browser.get(f"/comptes/{account.id}"))
     assert "Au téléphone : « Ce n’est pas mon enfant »" in shown, "the last events say it"
+    assert "Quelqu’un a dit au nom de cette personne qu’elle n’est pas responsable d’un enfant." in shown
     assert offer not in plain(browser.get(f"/familles/{malo.id}"))
     [(_, words)] = acts_of_others(account.id)
     assert "après un appel en votre nom" in str(words), "« Mes connexions » says it, when the account is open again"
@@ -57,6 +58,17 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     settled = plain(browser.get(f"/signalements/{notice.id}?fait=rejet"))
     assert "est rétabli" in settled
     assert "courrier" not in settled.partition("<main")[2], "the password of an activated account still works"
+
+
+@pytest.mark.parametrize("is_active", [False, True])
+def test_a_call_says_first_that_the_letter_ends(colleagues: Colleagues, build: Build, *, is_active: bool) -> None:
+    malo = build.child("Malo")
+    account = build.active(children=[malo]) if is_active else build.never_activated(children=[malo])
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}/pas-mon-enfant/{malo.id}"
+    assert ("Son courrier ne marche plus" in plain(browser.get(path))) is not is_active
+    post(browser, path, "/")
+    db.session.refresh(account)
+    assert account.provisional_hash is None
 
 
 @pytest.mark.parametrize("state", ["suspended_at", "ended_at", "none"])

@@ -90,6 +90,8 @@ def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
 ) -> None:
     former = row(own)
     uris, salt, sector = list(former.redirect_uris), former.subject_salt, former.sector
+    former.description = {**former.description, "policy_uri": "https://ancien.test/donnees"}
+    db.session.commit()
     assert ask(browser, own).headers["Location"] == f"/ent/{former.id}?fait=attend"
     client = row(own)
     assert client.redirect_uris == uris
@@ -105,6 +107,7 @@ def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
         assert decide(browser, client, way, reason="Je décide.").status_code == 404
     read = text(engineer.get(f"/ent/{client.id}/changement")).replace("\u00a0", " ")
     assert all(part in read for part in ("Lina Roy", f"aujourd’hui : {uris[0]}", f"demandé : {URI}"))
+    assert "Les adresses de déconnexion restent celles d’aujourd’hui : https://ent.test/bye." in read
     assert decide(engineer, client).headers["Location"].endswith("fait=change-accepte")
     client = row(own)
     assert (client.redirect_uris, client.pending_metadata) == ([URI], None)

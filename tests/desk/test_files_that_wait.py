@@ -23,7 +23,7 @@ from tests.desk.school_files import checked, do_all, families, imported, key_of,
 from tests.email_confirmation.post import text_of
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-DECLINED = "Fichier refusé par la direction"
+DECLINED = "Fichiers refusés par la direction"
 TITLE = "Un fichier attend votre décision"
 
 
@@ -44,7 +44,13 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     assert re.search(tile, shown(head.get("/")))
     for other in (secretary, elsewhere):
         assert TITLE not in shown(other.get("/"))
-    assert re.search(f"Ils attendent votre décision {end}", shown(head.get(f"/fichiers/{key}")))
+    decided = shown(head.get(f"/fichiers/{key}"))
+    assert re.search(f"Ils attendent votre décision {end}", decided)
+    for seen in (page, decided):
+        assert "3 élèves sur 20 partiraient, avec les départs des sept derniers jours ; limite du se" in seen
+        assert "3 responsables sur 20 partiraient" in seen
+        assert "prendraient fin : 3 sur 20, avec ceux des élèves qui partent ; limite : 5 %." in seen
+        assert "n’est plus dans le fichier. Le lien prend fin avec Marie FAMILLE18." in seen
     asked = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
     assert TITLE not in shown(head.get("/")), "it is decided"
     do_all()
@@ -60,15 +66,18 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     imported(head, sheet(*families(20)))
     key, page = checked(secretary, sheet(*families(17)))
     path = f"/fichiers/{key}/ne-pas-importer"
-    assert "Ne pas importer" not in page
-    assert "Ne pas importer" in shown(head.get(f"/fichiers/{key}"))
+    assert "Refuser les fichiers" not in page
+    assert "Refuser les fichiers" in shown(head.get(f"/fichiers/{key}"))
     assert DECLINED not in shown(secretary.get("/"))
     assert post(secretary, path, "/", motif="ancien fichier").status_code == 404
     assert "Écrivez le motif" in shown(post(head, path, f"/fichiers/{key}", motif=" "))
     assert files.uploads(services().settings, key)
     for reason in ("C’est l’export de juin.", "une seconde fois"):
         answer = post(head, path, f"/fichiers/{key}" if reason[0] == "C" else "/", motif=reason)
-        assert answer.headers["Location"] == f"/fichiers/{key}"
+        assert answer.headers["Location"] == f"/fichiers/{key}" + ("?fait=refus" if reason[0] == "C" else "")
+    done = shown(head.get(f"/fichiers/{key}?fait=refus"))
+    assert "C’est fait : les fichiers sont refusés, et le secrétariat est prévenu." in done
+    assert not [word for word in ("ne sont plus là", "personne ne l’a pris", "Vérifier à nouveau") if word in done]
     assert not files.uploads(services().settings, key)
     assert TITLE not in shown(head.get("/"))
     assert db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).count() == 1
@@ -76,11 +85,15 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     for browser, is_told in ((secretary, True), (colleagues.signed_in(), False), (head, False)):
         browser.get(f"/fichiers/{key}") if browser is head else browser.head(f"/fichiers/{key}")
         assert (tile in shown(browser.get("/"))) is is_told
-    read = shown(secretary.get(f"/fichiers/{key}"))
-    assert "La direction n’a pas importé ces fichiers : C’est l’export de juin." in read
+    read = shown(secretary.get(f"/fichiers/{key}?fait=refus"))
+    assert f"<h1>{DECLINED}</h1>" in read
+    assert "« C’est l’export de juin. »" in read
     assert "Donner d’autres fichiers" in read
-    assert DECLINED not in shown(secretary.get("/")), "it was read"
-    assert "non importé par la direction" in shown(secretary.get("/fichiers"))
+    assert "C’est fait" not in read, "the head did it"
+    assert tile in shown(secretary.get("/")), "it stays until the next file"
+    assert "refusés par la direction" in shown(secretary.get("/fichiers"))
+    imported(head, sheet(*families(20)))
+    assert DECLINED not in shown(secretary.get("/"))
     [entry] = db.session.query(AuditEntry).filter_by(kind="desk.files_declined")
     assert entry.details["reason"] == "C’est l’export de juin."
 
@@ -156,7 +169,7 @@ def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
     assert hand_over(message) is Outcome.DONE
     [(text, to)] = sent
     assert to == staff.email
-    assert "n’a pas importé votre fichier" in text
+    assert "a refusé votre fichier" in text
     assert "Petit" not in text
     assert mails.page_url(services().settings, f"/fichiers/{key}") in text
     checked(browser, sheet(*families(20)))

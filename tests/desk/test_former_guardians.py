@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
@@ -15,6 +16,7 @@ from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import families, imported, row, sheet
 from tests.desk.test_suspension import WHY, path_of, text_of
 from tests.waiting_guardians import wait
 
@@ -73,6 +75,25 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     assert db.session.get_one(Suspension, row.id, populate_existing=True).ended_at is not None
     tie = db.session.get_one(Guardianship, (account.id, malo.id), populate_existing=True)
     assert (tie.is_unended, tie.is_suspended_at(now())) == (False, False)
+
+
+def test_an_import_says_that_a_suspension_stays_and_that_an_account_opens_again(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    head, gone = colleagues.signed_in(Role.HEAD), row(99, given="Paul", child="1001;FAMILLE1;Léa;6A")
+    stays, opens = "La suspension d’un lien reste, bien que le fichier ne nomme plus", "Un compte fermé est rouvert"
+    imported(head, sheet(*families(30), gone))
+    child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
+    account = db.session.scalars(select(Account).where(Account.given_name == "Paul")).one()
+    suspension.suspend(account.id, Decision(reason=WHY, child=child.id, school=child.school))
+    last = row(30, child="1030;FAMILLE30;Léa;6A")
+    for rows, seen in (([*families(29)], (True, False)), ([*families(29), last], (False, True))):
+        done = imported(head, sheet(*rows))
+        former_import = f"/fichiers/imports/{done.result['batch']}"
+        for page in (text_of(head, f"/travaux/{done.id}"), text_of(head, former_import)):
+            assert (stays in page, opens in page) == seen
+            assert ("2 comptes sont fermés." in page) is seen[0]
+    assert "responsables : arrivées 0, départs 2" in text_of(head, "/fichiers")
 
 
 def test_an_account_with_another_pupil_names_the_former_tie(colleagues: Colleagues, build: Build) -> None:

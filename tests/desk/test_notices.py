@@ -15,7 +15,6 @@ from werkzeug.test import TestResponse
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -27,7 +26,6 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 from tests.rows import each_row
-from tests.waiting_guardians import wait
 
 CHECKED = "vu avec la famille"
 READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
@@ -257,7 +255,7 @@ def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
         Answer.REJECT: "Rejeter",
         Answer.FILE: "Corrigé dans le fichier",
         Answer.ADMIT: "C’est une autre personne",
-        Answer.KEEP_OUT: "C’est la personne écartée",
+        Answer.KEEP_OUT: "C’est la personne suspendue",
     }
     for words in WORDS.values():
         for answer, consequence in words.answers.items():
@@ -284,6 +282,23 @@ def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Collea
     assert "Le nom &lt;b&gt; s’écrit avec deux L." in page
 
 
+@pytest.mark.parametrize("answer", list(WORDS[Kind.LETTER_GUESSED].answers))
+def test_a_letter_that_others_may_hold_is_void_at_once(colleagues: Colleagues, build: Build, answer: Answer) -> None:
+    account = build.never_activated()
+    notice, browser, is_void = noticed(build, Kind.LETTER_GUESSED, account), colleagues.signed_in(), answer == "raison"
+    ended = f"Le courrier de {account.display_name} ne marche plus, tout de suite"
+    assert (ended in plain(browser.get(f"/signalements/{notice.id}/{answer.value}"))) is is_void
+    before = account.generation
+    after = plain(browser.get(answered(browser, notice, answer).headers["Location"]))
+    assert (f"le courrier de {account.display_name} ne marche plus. Imprimez maintenant" in after) is is_void
+    assert (f'href="/comptes/{account.id}/courrier">Imprimer un courrier' in after) is is_void
+    db.session.refresh(account)
+    assert (account.provisional_hash is None, account.generation > before) == (is_void, is_void)
+    page = plain(browser.get(f"/comptes/{account.id}"))
+    assert ("Courrier annulé : il ne marche plus" in page) is is_void
+    assert ("Pas de courrier" in page) is is_void
+
+
 def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
     notice = noticed(build, Kind.NAME_IN_DOUBT, account)
@@ -294,37 +309,6 @@ def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> Non
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait=raison"
     assert db.session.get_one(Account, account.id).family_name == "VANDEPUTTE"
     assert reloaded(notice).settled_at is not None
-
-
-@pytest.mark.row("R-14")
-@pytest.mark.both_databases(sqlite_is_long=True)
-@pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
-def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
-    account = build.active(children=[build.child("Malo"), build.child("Zoé")])
-    wait(account)
-    [notice] = db.session.scalars(select(SchoolNotice))
-    page = f"/signalements/{notice.id}/{answer.value}"
-    label = str(WORDS[Kind.GUARDIAN_WAITS].answers[answer].label).partition(" :")[0]
-    secretary = colleagues.signed_in()
-    listed = plain(secretary.get("/signalements"))
-    assert "Malo" in listed
-    assert label not in listed
-    assert secretary.get(page).status_code == 404
-    assert post(secretary, page, "/", sentence=CHECKED).status_code == 404
-    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
-    assert stale.get(page).headers["Location"].startswith("/preuve?")
-    assert reloaded(notice).settled_at is None
-    head = colleagues.signed_in(Role.HEAD)
-    assert label in plain(head.get("/signalements"))
-    assert answered(head, notice, answer).headers["Location"].endswith(f"?fait={answer.value}")
-    assert reloaded(notice).settled_at is not None
-    db.session.expire_all()
-    names = [child.given_name for child in db.session.get_one(Account, account.id).children]
-    assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
-    holding = db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()
-    assert [(row.awaits_head, CHECKED in row.reason) for row in holding] == (
-        [] if answer is Answer.ADMIT else [(False, True)] * 2
-    ), "the answer of the head is a decision"
 
 
 def test_an_answer_without_a_sentence_changes_nothing(colleagues: Colleagues, build: Build) -> None:
@@ -379,7 +363,8 @@ def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: B
     page = plain(colleagues.signed_in().get("/"))
     assert '<span class="count">1</span>' in page
     assert 'href="/signalements"' in page
-    assert "Des familles attendent votre réponse." in page
+    assert "Ils attendent votre réponse." in page
+    assert "Signalements pour la direction" not in page
     academy = colleagues.signed_in(Role.HELPDESK)
     page = plain(academy.get("/"))
     assert "Les établissements y répondent." in page

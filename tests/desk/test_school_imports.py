@@ -156,7 +156,7 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     imported(secretary, sheet(*families(40)))
     key, page = checked(head, sheet(*families(15)))
-    assert "Beaucoup de comptes se fermeraient d’un coup." in page
+    assert "Beaucoup de comptes se fermeraient d’un coup : 25 sur 40 ; limite : 5 %." in page
     assert "Plus de la moitié des comptes" in page
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
     assert "Tapez le mot IMPORTER pour confirmer." in shown(again)

@@ -18,6 +18,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.jobs.models import Job
+from idp.desk.notices.words import WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
@@ -25,6 +26,7 @@ from idp.my_account.connections import acts
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportIssue
+from idp.web import i18n
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
@@ -126,12 +128,10 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
     wait(build.never_activated(children=[build.child("Malo")], **names), why=Wait.CHECK)
     notice = db.session.scalars(select(SchoolNotice)).one()
     browser = colleagues.signed_in(Role.HEAD)
-    for step in ("", "/autre", "/ecartee"):
+    for step in ("", "/autre", "/refus"):
         page = text_of(browser, f"/signalements/{notice.id}{step}").partition("<main")[2]
         assert "nouveau responsable : M. Gaston MARCHAND" in page or step
-        assert not [
-            word for word in ("suspen", "À comparer", "C’est la personne écartée", "RG 26/1", "lycée") if word in page
-        ], step
+        assert not [word for word in ("suspen", "À comparer", "RG 26/1", "lycée") if word in page], step
 
 
 def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
@@ -145,20 +145,24 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     wait(alike, why=Wait.ALIKE)
     browser = colleagues.signed_in(Role.HEAD)
     listed = text_of(browser, "/signalements")
-    compared = f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)'
+    compared = (
+        f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a><br>Motif : « {WHY} »<br>Document : RG 26/1'
+        f"<br>Suspension du {i18n.day(now())}, par l’équipe du service"
+    )
     assert (listed.count("À comparer avec"), listed.count(compared)) == (2, 2)
-    sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
+    sentences = {added.id: "ajoute Mme Ysolde AUTRE aux responsables. En", alike.id: "Ce nom est presque celui"}
     for notice in db.session.scalars(select(SchoolNotice)).all():
         page = text_of(browser, f"/signalements/{notice.id}")
         assert [key for key, sentence in sentences.items() if sentence in page] == [notice.account_id]
         assert compared in page
-        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/ecartee")
-        assert "RG 26/1" not in text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+        assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/refus")
+        helped = text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
+        assert not [word for word in ("RG 26/1", WHY, "Suspension du") if word in helped]
     namesake = build.never_activated(children=[zoe], given_name="Ali", family_name="BENALI")
     wait(namesake, why=Wait.RECOGNISED)
     [last] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == namesake.id))
     page = text_of(browser, f"/signalements/{last}")
-    assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
+    assert "C’est le nom d’une personne dont l’accès est suspendu" in page
     assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
     suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
@@ -234,3 +238,42 @@ def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: C
         assert "Demandez à la direction" in page
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Le lien de cette personne avec l’élève est suspendu" in letter
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
+def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")])
+    wait(account)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    is_settled = select(SchoolNotice.settled_at.is_not(None))
+    page = f"/signalements/{notice.id}/{answer.value}"
+    label = str(WORDS[Kind.GUARDIAN_WAITS].answers[answer].label).partition(" :")[0]
+    secretary = colleagues.signed_in()
+    listed = text_of(secretary, "/signalements")
+    assert "Malo" in listed
+    assert "La direction seule répond à : 1." in listed
+    tile = '<span class="count">1</span><span><b>Signalements{}</b><small>{}'
+    of_head = tile.format(" pour la direction", "Seule la direction y répond : prévenez-la.")
+    of_post = tile.format("", "Ils attendent votre réponse.")
+    for role, own, other in ((Role.SECRETARY, of_head, of_post), (Role.HEAD, of_post, of_head)):
+        today = text_of(colleagues.signed_in(role), "/")
+        assert (own in today, other in today) == (True, False)
+    assert label not in listed
+    assert secretary.get(page).status_code == 404
+    assert post(secretary, page, "/", sentence=WHY).status_code == 404
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(page).headers["Location"].startswith("/preuve?")
+    assert not db.session.scalars(is_settled).one()
+    head = colleagues.signed_in(Role.HEAD)
+    assert label in text_of(head, "/signalements")
+    assert post(head, page, sentence=WHY).headers["Location"].endswith(f"?fait={answer.value}")
+    assert db.session.scalars(is_settled).one()
+    db.session.expire_all()
+    names = [child.given_name for child in db.session.get_one(Account, account.id).children]
+    assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
+    holding = db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()
+    assert [(row.awaits_head, WHY in row.reason) for row in holding] == (
+        [] if answer is Answer.ADMIT else [(False, True)] * 2
+    ), "the answer of the head is a decision"

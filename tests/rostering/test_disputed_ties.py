@@ -176,7 +176,9 @@ def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Y
     report = imported(act, folder)
     [issue] = [issue for issue in report["issues"] if issue["code"] == "tie_disputed"]
     assert (issue["severity"], issue["key"]) == ("warning", f"aaf:{FATHER}")
-    assert issue["message"].startswith("Cette personne a répondu qu’elle n’est pas représentante légale de cet élève")
+    assert issue["message"].startswith(
+        "Quelqu’un a dit au nom de cette personne, en ligne ou au téléphone, qu’elle n’est pas rep"
+    )
     answer = act("roster", "check", str(folder))
     assert "warning: " in answer.err
     assert "n’est pas représentante légale" in answer.err

@@ -29,6 +29,8 @@ from idp.registration.metadata import BY_NAME, uris
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
+_LOGOUT = [name for name in BY_NAME if "logout" in name and name.endswith(("_uri", "_uris"))]
+"""The fields of a registration with addresses that hear of a logout."""
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("account.changed", "left"): _l("Compte fermé : plus d’enfant inscrit"),
     ("account.changed", "returned"): _l("Compte rouvert : enfant inscrit"),
     ("account.changed", "password_blocked"): _l("Mot de passe bloqué"),
+    ("account.changed", "letter_voided"): _l("Courrier annulé : il ne marche plus"),
 }
 """The events that a colleague needs, by kind and by result or change; neither the device nor the ENT is shown."""
 _KINDS = frozenset(kind for kind, _ in EVENTS)

@@ -18,6 +18,7 @@ from idp.db import db
 from idp.desk import suspended
 from idp.desk.naming import account_urls
 from idp.desk.suspended import Shown
+from idp.web import i18n
 
 _Decision = tuple[Suspension, Account, Child]
 """A decision with the person and a pupil whom it concerns."""
@@ -25,11 +26,14 @@ _Decision = tuple[Suspension, Account, Child]
 
 @dataclass(frozen=True)
 class Compared:
-    """A suspended person: the name, the URL of a page about the suspension if there is one, and the document."""
+    """A suspended person: the name, the URL of a page about the suspension if there is one, and what is to compare.
+
+    `lines` are the reason, the document, the day and the author, for a post that may read them.
+    """
 
     name: str
     url: str = ""
-    document: str = ""
+    lines: Sequence[str] = ()
 
 
 def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
@@ -159,7 +163,18 @@ def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared
     if not item.is_known and not url:
         return Compared(str(gettext("une personne dont un autre établissement a suspendu l’accès")))
     url = url or url_for("families.show", pupil=child.id)
-    return Compared(account.display_name, url, item.row.reference if item.is_own else "")
+    return Compared(account.display_name, url, _lines(item) if item.is_own else ())
+
+
+def _lines(item: Shown) -> Sequence[str]:
+    """Return what the school knows of its own suspension."""
+    row, author = item.row, item.who[0].lower() + item.who[1:]
+    document = gettext("Document : %(reference)s", reference=row.reference)
+    return [
+        gettext("Motif : « %(reason)s »", reason=row.reason),
+        document if row.reference else gettext("Aucun document donné"),
+        gettext("Suspension du %(day)s, par %(author)s", day=i18n.day(row.begins_at), author=author),
+    ]
 
 
 def _gone(

@@ -10,16 +10,16 @@ from idp.accounts.suspensions.models import Wait
 from idp.desk.notices.words import WORDS, Answer, Words
 
 _ALIKE = _l(
-    "Votre fichier donne une nouvelle personne à %(children)s : %(name)s. Elle porte presque le nom d’une personne "
-    "dont l’accès à un autre élève est suspendu. En attendant la direction, elle n’a pas accès à l’élève."
+    "Votre fichier ajoute %(name)s aux responsables de %(children)s. Ce nom est presque celui d’une personne dont "
+    "l’accès à un autre élève est suspendu. En attendant la direction, %(name)s n’a pas accès à l’élève."
 )
 _RECOGNISED = _l(
-    "Votre fichier donne %(children)s à une personne, %(name)s, qui porte le nom d’une personne dont l’accès est "
-    "suspendu, ou l’était. En attendant la direction, elle n’a ni accès à l’élève, ni courrier."
+    "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont l’accès est "
+    "suspendu, ou l’était. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
 )
 _RECOGNISED_CHECK = _l(
-    "Est-ce la personne suspendue ? Regardez le document de la suspension : vaut-elle aussi pour cet élève ? Sinon, "
-    "la personne peut entrer."
+    "Est-ce la personne suspendue ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet "
+    "élève ? Sinon, la personne peut entrer."
 )
 _BY_TELEPHONE = _l(
     "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "

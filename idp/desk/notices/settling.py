@@ -18,7 +18,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations.helpdesk import disputes, renaming, suspension
+from idp.operations.helpdesk import acts, disputes, renaming, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
@@ -159,6 +159,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             suspension.admit(notice.id, reply.kept)
         elif kind is Kind.GUARDIAN_WAITS:
             suspension.keep_out(notice.id, reply.kept)
+        elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
+            acts.void_letter(notice.id, reply.kept)
         else:
             _note(notice, reply)
     except RefusedError as refused:

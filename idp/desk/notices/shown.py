@@ -101,6 +101,12 @@ def open_count() -> int:
     return db.session.scalar(select(func.count()).where(access.notices(), school_notices.is_open())) or 0
 
 
+def for_head_count() -> int:
+    """Return the number of open notices in scope that only the head answers."""
+    kinds = school_notices.is_open([Kind.GUARDIAN_WAITS, Kind.NAME_IN_DOUBT])
+    return len(settling.for_head(db.session.scalars(select(SchoolNotice).where(access.notices(), kinds)).all()))
+
+
 def open_notices() -> list[tuple[Any, list[Shown]]]:
     """Return at most `MOST` open notices in scope, the oldest first, under the title of their kind."""
     rows = _rows(school_notices.is_open(), SchoolNotice.created_at)

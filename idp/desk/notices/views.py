@@ -69,6 +69,7 @@ def show() -> Response:
             compared=compared.people([item.row for _, items in waiting for item in items]),
             settled=settled,
             total=total,
+            for_head=_beside_own(),
             hidden=total - listed,
             may_settle=access.may(Right.SETTLE_NOTICES),
         )
@@ -180,9 +181,19 @@ def _done(item: Shown) -> str:
 
 @tiles.source(Right.READ_NOTICES)
 def _tiles() -> list[Tile]:
-    """Return the tile of the first page: what a school has to answer, and what the académie can only read."""
+    """Return the tiles of the first page: what the person answers, what only the head does, what is only read."""
     count, url = shown.open_count(), url_for("notices.show")
     if access.may(Right.SETTLE_NOTICES):
-        return [Tile(count, gettext("Signalements"), gettext("Des familles attendent votre réponse."), url)]
+        for_head = _beside_own()
+        beside = gettext("Seule la direction y répond : prévenez-la.")
+        return [
+            Tile(count - for_head, gettext("Signalements"), gettext("Ils attendent votre réponse."), url),
+            Tile(for_head, gettext("Signalements pour la direction"), beside, url),
+        ]
     sentence = gettext("Les établissements y répondent. Vous pouvez les lire, pour renseigner une famille.")
     return [Tile(count, gettext("Signalements des établissements"), sentence, url)]
+
+
+def _beside_own() -> int:
+    """Return the number of open notices that the head answers and the person, who settles others, does not."""
+    return shown.for_head_count() if access.may(Right.SETTLE_NOTICES) and not access.may(Right.REOPEN) else 0

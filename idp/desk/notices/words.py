@@ -17,7 +17,7 @@ class Answer(enum.StrEnum):
     REJECT = "rejet"
     FILE = "fichier"
     ADMIT = "autre"
-    KEEP_OUT = "ecartee"
+    KEEP_OUT = "refus"
 
 
 CALLED = "appel"
@@ -28,7 +28,7 @@ SHORT: Mapping[Answer, Any] = {
     Answer.REJECT: _l("Rejeté"),
     Answer.FILE: _l("Fichier corrigé"),
     Answer.ADMIT: _l("Autre personne"),
-    Answer.KEEP_OUT: _l("Personne écartée"),
+    Answer.KEEP_OUT: _l("Accès refusé"),
 }
 """The first word of the sentence that is kept with the notice."""
 
@@ -76,19 +76,19 @@ WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
         _l("Nouveau responsable à vérifier"),
         _l(
-            "Un accès à %(children)s est suspendu, et votre fichier lui donne une personne de plus : %(name)s. En "
-            "attendant la direction, cette personne n’a pas accès à l’élève."
+            "L’accès d’une personne à %(children)s est suspendu, et votre fichier ajoute %(name)s aux responsables. "
+            "En attendant la direction, %(name)s n’a pas accès à l’élève."
         ),
-        _l("Est-ce la personne suspendue, écrite autrement ? Regardez le document de la suspension."),
+        _l("Est-ce la personne suspendue, écrite autrement ? Regardez le motif et le document de la suspension."),
         {
             Answer.ADMIT: Consequence(
                 _l("C’est une autre personne : %(name)s peut entrer"),
-                _l("%(name)s a accès à l’élève tout de suite. La personne écartée reste suspendue."),
+                _l("%(name)s a accès à l’élève tout de suite. La personne suspendue reste sans accès."),
                 _l("%(name)s a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
                 Next.ACCOUNT,
             ),
             Answer.KEEP_OUT: Consequence(
-                _l("C’est la personne écartée : %(name)s reste dehors"),
+                _l("C’est la personne suspendue : %(name)s reste dehors"),
                 _l("%(name)s reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
                 _l("%(name)s reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas nommer cette personne."),
                 Next.ACCOUNT,
@@ -202,8 +202,14 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : quelqu’un d’autre a essayé"),
-                _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : l’ancien ne marchera plus."),
-                _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier pour cette personne."),
+                _l(
+                    "Le courrier de %(name)s ne marche plus, tout de suite : il est peut-être dans d’autres mains. "
+                    "Imprimez ensuite un nouveau courrier. Un compte activé entre-temps garde son mot de passe."
+                ),
+                _l(
+                    "Le signalement est réglé, et le courrier de %(name)s ne marche plus. Imprimez maintenant un "
+                    "nouveau courrier pour cette personne."
+                ),
                 Next.LETTER,
             ),
             Answer.REJECT: Consequence(

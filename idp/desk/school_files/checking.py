@@ -79,6 +79,8 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         "counts": {name: count for name, count in imports.totals(result).items() if name != "waiting"},
         "leaving": {} if refusal else leaving.numbers(result),
         "mistakes": nameless.mistakes_of(result) if is_nameless else _codes(result),
+        "figures": {} if is_nameless else {row.code: row.figures for row in result.mistakes if row.figures},
+        "percent": running.settings.roster_leaving_percent,
         "refused": refusal,
         "lines": dict(totals),
     }

@@ -1,6 +1,7 @@
 """The files of a secretary that the direction declined: the reason, and how the secretary learns of it.
 
-A mail and a tile of « Aujourd’hui » say so. The tile goes when the secretary reads the reason or checks other files.
+A mail and a tile of « Aujourd’hui » say so. The tile stays until the next file: the secretary checks other ones, or
+anybody imports some for the school. The mail is not sent to who has read the reason.
 """
 
 import uuid
@@ -14,7 +15,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.jobs import asking, files
-from idp.desk.jobs.models import Job, JobFile
+from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import names, waiting
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import Role, StaffRole
@@ -44,11 +45,13 @@ def _locked(check_id: uuid.UUID) -> Job:
     return db.session.scalars(locked).one()
 
 
-def unread() -> Job | None:
-    """Return the last check of the person if the direction declined its files and the person has not read why."""
-    own = select(Job).where(Job.kind == names.CHECK, Job.staff_id == access.person().staff.id, asking.in_scope())
-    last = db.session.scalar(own.order_by(Job.created_at.desc(), Job.id).limit(1))
-    return last if last is not None and _is_unread(last) else None
+def last() -> Job | None:
+    """Return the last check of the person if the direction declined its files and no other file followed."""
+    own = (Job.kind == names.CHECK) & (Job.staff_id == access.person().staff.id)
+    imported = (Job.kind == names.IMPORT) & (Job.state == State.DONE)
+    files_of_school = select(Job).where(own | imported, asking.in_scope())
+    newest = db.session.scalar(files_of_school.order_by(Job.created_at.desc(), Job.id).limit(1))
+    return newest if newest is not None and newest.result.get(names.DECLINED) else None
 
 
 def note_reading(check: Job) -> None:

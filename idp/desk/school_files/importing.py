@@ -11,6 +11,8 @@ from idp.rostering import imports, lock
 from idp.rostering.imports import ImportResult, ImportStoppedError
 
 _ENDS = (20, 40)
+EXCEEDED = frozenset({"too_many_leave", "for_the_head", "for_the_academy"})
+"""The codes of what is more than a role may import."""
 
 
 def refusal(settings: Settings, check: Job, role: Role) -> str:

@@ -29,6 +29,22 @@ _ONE_PUPIL = 1
 """One pupil may leave the smallest school in the window, with both parents."""
 
 
+class Exceeded(NamedTuple):
+    """A limit of the secretary that files exceed.
+
+    Attributes:
+        name: of whom it is, `students` or `guardians`.
+        leaving: how many would have left in the window.
+        present: of how many.
+        percent: the limit.
+    """
+
+    name: str
+    leaving: int
+    present: int
+    percent: float
+
+
 class _Limit(NamedTuple):
     """How many percent of some people may leave, how many always may, and the function that counts those who left."""
 
@@ -48,30 +64,34 @@ def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
 
 
 def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Sequence[int]]) -> bool:
-    """Return whether more people would have left in the window than the role may let go.
+    """Return whether more people would have left in the window than the role may let go; see `exceeded`."""
+    return role is Role.SECRETARY and bool(exceeded(settings, uai, numbers))
+
+
+def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:
+    """Return the limits of the secretary, who alone has some, that the people who leave would exceed.
 
     Args:
         settings: for how many guardians one import may remove without a question.
-        role: only the secretary has a limit.
         uai: the school.
         numbers: as the function `numbers` returns them.
     """
-    if role is not Role.SECRETARY:
-        return False
     since = now() - WINDOW
     limits = {
         "students": _Limit(_MOST_PUPILS, _ONE_PUPIL, _pupils_left),
         "guardians": _Limit(settings.roster_leaving_percent, mistakes.BOTH_PARENTS, _guardians_left),
     }
-    return any(_is_above(limit, uai, since, *numbers[name]) for name, limit in limits.items())
+    counted = (_counted(name, limit, uai, since, *numbers[name]) for name, limit in limits.items() if numbers[name][0])
+    return [
+        row
+        for row in counted
+        if row.leaving > limits[row.name].always and row.leaving * _PERCENT > row.percent * row.present
+    ]
 
 
-def _is_above(limit: _Limit, uai: str, since: datetime, leaving: int, present: int) -> bool:
-    if not leaving:
-        return False
+def _counted(name: str, limit: _Limit, uai: str, since: datetime, leaving: int, present: int) -> Exceeded:
     before = limit.left(uai, since)
-    all_left = leaving + before
-    return all_left > limit.always and all_left * _PERCENT > limit.percent * (present + before)
+    return Exceeded(name, leaving + before, present + before, limit.percent)
 
 
 def _pupils_left(uai: str, since: datetime) -> int:

@@ -21,7 +21,18 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school_files import checking, declined, history, importing, job, nameless, uploading, waiting, words
+from idp.desk.school_files import (
+    checking,
+    declined,
+    history,
+    importing,
+    job,
+    leaving,
+    nameless,
+    uploading,
+    waiting,
+    words,
+)
 from idp.desk.school_files.names import DECLINED
 from idp.desk.school_files.uploading import ReplacingError, UploadError
 from idp.desk.staff import sessions
@@ -35,6 +46,8 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
+_DECLINED = "refus"
+"""What was done, in the URL of a check: the direction declined its files."""
 
 
 class AcceptanceForm(DeskForm):
@@ -90,11 +103,11 @@ def _waiting_for_the_head() -> Iterator[Tile]:
 
 @tiles.source(Right.IMPORT_FILES)
 def _declined_by_the_head() -> Iterator[Tile]:
-    check = declined.unread()
+    check = declined.last()
     if check is not None:
         yield Tile(
             1,
-            gettext("Fichier refusé par la direction"),
+            gettext("Fichiers refusés par la direction"),
             gettext("«\u00a0%(reason)s\u00a0» Ouvrez, puis donnez un autre fichier.", reason=check.result[DECLINED]),
             url_for("files.compare", key=check.id),
         )
@@ -170,9 +183,25 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
 def compare(key: uuid.UUID) -> Response:
     """Show by name what an import of checked files would change."""
     check = uploading.checked(key)
+    if DECLINED not in check.result:
+        return _difference(check)
     if current_request().method == "GET":
         declined.note_reading(check)
-    return _difference(check)
+    return _declined(check)
+
+
+def _declined(check: Job) -> Response:
+    """Return the page about files that the direction declined; who has just done so reads that it is done."""
+    is_done = current_request().arguments.get("fait") == _DECLINED and access.role() is Role.HEAD
+    done = gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else ""
+    page = render_template(
+        "desk/school_files/refuses.html",
+        check=check,
+        reason=check.result[DECLINED],
+        by=asking.authors([check]).get(check.staff_id) or gettext("un collègue"),
+        done=done,
+    )
+    return make_response(page)
 
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
@@ -205,8 +234,8 @@ def decline(key: uuid.UUID) -> Response:
     form = DeclineForm()
     if not form.check():
         return _difference(check, declining=form)
-    declined.decline(services().settings, check.id, typed.one_line(form.motif.data))
-    return see_other(url_for("files.compare", key=key))
+    is_done = declined.decline(services().settings, check.id, typed.one_line(form.motif.data))
+    return see_other(url_for("files.compare", key=key, fait=_DECLINED if is_done else None))
 
 
 def _difference(
@@ -237,12 +266,13 @@ def _difference(
         "desk/school_files/difference.html",
         job=check,
         form=form or AcceptanceForm(),
-        refusal=words.declined(check) or (words.refusal(refused or code) if refused or code else ""),
+        refusal=words.refusal(refused or code) if refused or code else "",
         waits=waits,
         declining=(declining or DeclineForm()) if declines else None,
         is_gone=code in words.GONE,
         is_refused=bool(refused),
-        mistakes=words.mistakes(check.result["mistakes"]),
+        reasons=_reasons(check, code),
+        asks_word=bool(check.result["mistakes"]),
         sentences=[] if code in words.GONE else sentences,
         parts=parts or [],
         kinds=words.KINDS,
@@ -252,10 +282,22 @@ def _difference(
         files=files.made(check.id),
         by=asking.authors([check]).get(check.staff_id, ""),
         is_own=asking.is_own(check),
-        again=job.CHECK.again,
-        again_url=url_for("files.show"),
+        again_url="",
     )
     return make_response(page)
+
+
+def _reasons(check: Job, code: str) -> list[str]:
+    """Return why the secretary may not import files, and what they look like: the same for the secretary and the head.
+
+    `code` is why they cannot be imported; nothing is said of files that are gone.
+    """
+    if check.result["refused"] or code not in {"", *importing.EXCEEDED}:
+        return []
+    limits = []
+    if check.parameters["role"] == Role.SECRETARY.value:
+        limits = leaving.exceeded(services().settings, check.parameters["school"], check.result["leaving"])
+    return [*words.exceeded(limits), *words.of_mistakes(check.result)]
 
 
 def _waits(check: Job, role: Role) -> str:

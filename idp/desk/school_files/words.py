@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
@@ -9,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless, names
+from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.names import DECLINED
 from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
@@ -81,6 +83,22 @@ _MISTAKES = {
     "many_strangers": _l("Beaucoup d’élèves de ces fichiers sont connus dans un autre établissement."),
     "crowded": _l("Une personne aurait plus de vingt enfants."),
     "emptied": _l("Plus de la moitié des comptes d’un établissement se fermeraient."),
+}
+_FIGURES = {
+    "many_accounts": _l("%(some)s sur %(all)s ; limite : %(percent)s %%"),
+    "many_ties": _l("%(some)s sur %(all)s, avec ceux des élèves qui partent ; limite : %(percent)s %%"),
+    "many_strangers": _l("%(some)s sur %(all)s ; limite : %(percent)s %%"),
+    "emptied": _l("%(some)s sur %(all)s"),
+}
+_EXCEEDED = {
+    "students": _l(
+        "%(some)s élèves sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du secrétariat : "
+        "%(percent)s %%."
+    ),
+    "guardians": _l(
+        "%(some)s responsables sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du "
+        "secrétariat : %(percent)s %%."
+    ),
 }
 _OF_SCHOOLS_OR_FILES = frozenset({"other_source", nameless.CROWDED})
 """The mistakes that a person who reads no names sees one by one."""
@@ -192,15 +210,37 @@ def waits(until: datetime, role: Role, *, has_head: bool) -> str:
     return str(sentence) % {"until": until_when(until)}
 
 
-def declined(check: Job) -> str:
-    """Return what the direction said when it did not import the files of a check; empty if it did not say so."""
-    reason = check.result.get(DECLINED, "")
-    return str(gettext("La direction n’a pas importé ces fichiers : %(reason)s", reason=reason)) if reason else ""
-
-
 def until_when(moment: datetime) -> str:
     """Return until when files wait, in words."""
     return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
+
+
+def exceeded(limits: Sequence[Exceeded]) -> list[str]:
+    """Return why a secretary may not import files by which so many people leave."""
+    return [
+        str(_EXCEEDED[row.name]) % {"some": row.leaving, "all": row.present, "percent": _percent(row.percent)}
+        for row in limits
+    ]
+
+
+def _percent(number: float) -> str:
+    return f"{number:g}".replace(".", ",")
+
+
+def of_mistakes(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the files of a check would do that look like a mistake, with the figures."""
+    if nameless.is_for(access.role()):
+        return mistakes(summary["mistakes"])
+    return [_with_figures(code, summary) for code in summary["mistakes"]]
+
+
+def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
+    sentence, figures = str(_MISTAKES[code]), summary.get("figures", {}).get(code)
+    if not figures:
+        return sentence
+    some, everything = figures
+    values = {"some": some, "all": everything, "percent": _percent(summary["percent"])}
+    return f"{sentence.removesuffix('.')} : {str(_FIGURES[code]) % values}."
 
 
 def mistakes(codes: Sequence[str]) -> list[str]:
@@ -216,7 +256,7 @@ def job_state(job: Job, until: datetime | None = None) -> str:
     if until is not None:
         return str(gettext("attend la direction, %(until)s", until=until_when(until)))
     if job.result.get(DECLINED):
-        return str(gettext("non importé par la direction"))
+        return str(gettext("refusés par la direction"))
     if job.state is State.DONE and job.kind == names.CHECK:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])
@@ -236,13 +276,17 @@ def problem_count(count: int) -> str:
 
 
 def arrivals(counts: dict[str, dict[str, int]]) -> str:
-    """Return what an import did with pupils, in a few words; how many it read for a person who reads no names."""
-    numbers = counts.get("students")
+    """Return what an import did, in a few words; how many pupils it read for a person who reads no names."""
+    numbers, guardians = counts.get("students"), counts.get("guardians")
     if not numbers:
         return "–"
     if nameless.is_for(access.role()):
         return str(gettext("%(n)s dans les fichiers", n=tables.number(numbers["read"])))
-    return str(gettext("arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"]))
+    sentences = [gettext("élèves : arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"])]
+    if guardians:
+        new, left = guardians["created"], guardians["left"]
+        sentences.append(gettext("responsables : arrivées %(new)s, départs %(left)s", new=new, left=left))
+    return " ; ".join(sentences)
 
 
 def of_check(job: Job) -> Sequence[str]:
@@ -261,7 +305,7 @@ def of_import(job: Job) -> Sequence[str]:
     counts = job.result.get("counts")
     if not counts or nameless.is_for(access.role()):
         return counted(counts or {})
-    return [*counted(counts), *_of_accounts(counts)]
+    return [*counted(counts), *_of_accounts(counts), *_of_access(counts)]
 
 
 def letters(counts: Mapping[str, Mapping[str, int]]) -> int:
@@ -290,18 +334,37 @@ def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
             yield gettext("Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse.")
         case count:
             yield gettext("%(n)s personnes attendent la direction : ni accès ni courrier avant sa réponse.", n=count)
-    match counts.get("accounts", {}).get("disabled", 0):
-        case 0:
-            return
-        case 1:
-            yield gettext("Un compte est fermé.")
-        case count:
-            yield gettext("%(n)s comptes sont fermés.", n=count)
+
+
+_ACCESS = (
+    ("accounts", "disabled", _l("Un compte est fermé."), _l("%(n)s comptes sont fermés.")),
+    (
+        "access",
+        "reopened",
+        _l("Un compte fermé est rouvert : la personne a de nouveau un enfant ici."),
+        _l("%(n)s comptes fermés sont rouverts : ces personnes ont de nouveau un enfant ici."),
+    ),
+    (
+        "access",
+        "suspended",
+        _l("La suspension d’un lien reste, bien que le fichier ne nomme plus la personne."),
+        _l("Les suspensions de %(n)s liens restent, bien que le fichier ne nomme plus ces personnes."),
+    ),
+)
+"""Which accounts an import closes and opens again: a count, and its words for one and for several."""
+
+
+def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Yield which accounts an import closed and opened again, and which suspensions stay."""
+    for name, what, single, several in _ACCESS:
+        if count := counts.get(name, {}).get(what, 0):
+            yield str(single) if count == 1 else str(several) % {"n": count}
 
 
 def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
-    return counted(counts, tables.number)
+    access_changed = [] if nameless.is_for(access.role()) else _of_access(counts)
+    return [*counted(counts, tables.number), *access_changed]
 
 
 def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:

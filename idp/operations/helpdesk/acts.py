@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select, update
 
 from idp.accounts import directory, disputes, emails, mailboxes, school_notices
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
-from idp.accounts.models import Account, School
+from idp.accounts.models import Account, School, SchoolNotice
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
 from idp.clock import now
@@ -90,6 +90,29 @@ def remove_passkeys(reason: str, account_id: uuid.UUID) -> int:
         raise RefusedError(f"{account.username} has no passkey")
     manager.end_all(account.id, by=OPERATOR)
     return removed
+
+
+@unit_of_work()
+def void_letter(notice_id: uuid.UUID, sentence: str) -> None:
+    """Settle the notice that somebody guessed at a letter, and void the letter: others may hold it.
+
+    An account that was activated meanwhile keeps its password. A new letter settles such notices, so the letter of an
+    open one is the letter that it is about.
+
+    Raises:
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    notice = db.session.get(SchoolNotice, notice_id)
+    if notice is None:
+        raise RefusedError("there is no such notice")
+    account = _locked(notice.account_id)
+    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=sentence)
+    if refusal is not None:
+        raise RefusedError("the notice cannot be settled", refusal.value)
+    if account.activated_at is None and account.provisional_hash is not None:
+        disputes.revoke_credentials([account.id])
+        manager.end_all(account.id, by=OPERATOR)
+        _note(account, "letter_voided")
 
 
 @unit_of_work()

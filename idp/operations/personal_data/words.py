@@ -50,7 +50,9 @@ EVENTS: Mapping[str, Any] = {
     "email.confirmed": _l("adresse mail confirmée"),
     "email.link_sent": _l("lien envoyé pour confirmer une adresse mail"),
     "failures.alarm": _l("beaucoup d’essais faux sur tout le service"),
-    "guardianship.disputed": _l("signalement : la personne dit ne pas être le représentant légal d’un élève"),
+    "guardianship.disputed": _l(
+        "signalement : quelqu’un a dit au nom de la personne qu’elle n’est pas le représentant légal d’un élève"
+    ),
     "journal.exported": _l("journal copié"),
     "key.changed": _l("clé du service changée"),
     "letter.drawn": _l("mot de passe provisoire préparé pour un courrier"),
@@ -256,6 +258,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "ended": _l("fin"),
             "key_replaced": _l("clé du fichier remplacée"),
             "left": _l("plus d’enfant dans l’établissement"),
+            "letter_voided": _l("courrier annulé"),
             "mailbox_released": _l("adresse mail retirée"),
             "password_blocked": _l("mot de passe bloqué"),
             "record": _l("fiche mise à jour"),

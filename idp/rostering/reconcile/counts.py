@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.statements import has_access, is_seen
 from idp.rostering.records import Mode
 
 _READ = "SELECT coalesce(sum(copies), 0) FROM {table}"
@@ -22,6 +23,14 @@ _STUDENTS_LEFT = (
     f"SELECT (SELECT count(*) FROM absent_student) + ({_GONE.format(table='student', known='known_child')})"
 )
 _CLOSING = "SELECT count(*) FROM closing_account"
+_REOPENED = (
+    "SELECT count(*) FROM changed_guardian c JOIN known_account k ON k.key = c.key WHERE k.is_left "
+    f"AND NOT k.is_suspended AND {has_access('k.id')} AND {is_seen('k')}"
+)
+_SUSPENSIONS_STAY = (
+    "SELECT count(*) FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
+    "JOIN known_child c ON c.id = e.child AND c.in_scope WHERE t.closed = 'suspended'"
+)
 _RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
 _ABSENT = "SELECT count(*) FROM absent_student"
 _FAMILIES = (
@@ -85,6 +94,14 @@ def count_accounts(staging: Staging) -> dict[str, int]:
 def count_waiting(staging: Staging) -> dict[str, int]:
     """Return how many `people` get a tie that waits for the head, and how many new `accounts` have no other one."""
     return {"people": staging.value(_WAITING), "accounts": staging.value(_NEW_WAITING)}
+
+
+def count_access(staging: Staging) -> dict[str, int]:
+    """Return how many accounts a file opens again (`reopened`), and how many suspended ties end (`suspended`).
+
+    The suspension of such a tie stays, though the file names the person no more.
+    """
+    return {"reopened": staging.value(_REOPENED), "suspended": staging.value(_SUSPENSIONS_STAY)}
 
 
 def records(staging: Staging) -> int:

@@ -48,10 +48,17 @@ class _Emptied(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """Why the files look like a mistake: a word for programs, and a sentence for the operator of the command."""
+    """Why the files look like a mistake.
+
+    Attributes:
+        code: a word for programs.
+        sentence: for the operator of the command.
+        figures: how many accounts or ties would end, and of how many; empty for other mistakes.
+    """
 
     code: str
     sentence: str
+    figures: tuple[int, ...] = ()
 
 
 class Source(NamedTuple):
@@ -85,7 +92,7 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
         yield Mistake("crowded", f"one person would have {most} children")
     for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):  # a small school may lose its accounts
         sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
-        yield Mistake("emptied", sentence)
+        yield Mistake("emptied", sentence, (school.closing, school.accounts))
 
 
 def is_crowded(staging: Staging) -> bool:
@@ -97,7 +104,7 @@ def is_crowded(staging: Staging) -> bool:
 def _too_many(code: str, some: int, everything: int, what: str, percent: float) -> Iterator[Mistake]:
     is_one_family = percent > 0 and some <= BOTH_PARENTS and some * 2 <= everything
     if some * 100 > percent * everything and not is_one_family:
-        yield Mistake(code, f"{some} of {everything} {what}, more than {percent:g} %")
+        yield Mistake(code, f"{some} of {everything} {what}, more than {percent:g} %", (some, everything))
 
 
 def half_pairs(staging: Staging) -> Iterator[str]:

@@ -68,3 +68,19 @@ def ties(record: str) -> str:
 
 HERE = "('open', 'kept')"
 """The fates of the pupils who are in a school of the files."""
+
+
+def is_seen(account: str) -> str:
+    """Return the condition that a person is known in a school of the files, also after the last child has left."""
+    return (
+        "EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
+        f"WHERE t.account = {account}.id AND ({account}.is_left OR NOT t.is_ended OR t.is_excluded))"
+    )
+
+
+def has_access(account_id: str) -> str:
+    """Return the condition that an account has a link that is neither suspended nor, as told, waits for the head."""
+    return (
+        "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
+        f"WHERE l.account = {account_id} AND NOT {is_told('l.wait')} AND coalesce(t.closed, '') = '')"
+    )

@@ -62,8 +62,8 @@ _DISPUTES = (
     (
         "tie_disputed",
         (
-            "Cette personne a répondu qu’elle n’est pas représentante légale de cet élève : elle n’a pas accès à cet "
-            "élève tant que l’établissement n’a pas décidé."
+            "Quelqu’un a dit au nom de cette personne, en ligne ou au téléphone, qu’elle n’est pas représentante "
+            "légale de cet élève : elle n’a pas accès à cet élève tant que l’établissement n’a pas décidé."
         ),
         _DISPUTED,
     ),

@@ -151,7 +151,7 @@ _IS_RECOGNISED = (
 )
 _WAITS = {
     Wait.NEW_GUARDIAN: (
-        "Un accès à cet élève est suspendu, et le fichier lui donne une personne de plus : elle n’a pas accès à "
+        "L’accès d’une personne à un élève est suspendu, et le fichier ajoute un responsable : il n’a pas accès à "
         "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
     ),
     Wait.ALIKE: (

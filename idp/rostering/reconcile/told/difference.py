@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import is_told, said_or_known
+from idp.rostering.reconcile.statements import has_access, is_seen, is_told, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 
@@ -62,11 +62,6 @@ _CLASSES_OF = (
     "JOIN known_child c ON c.id = t.child WHERE t.account = {account} AND NOT t.is_ended AND c.class_name <> '' "
     "AND c.in_scope ORDER BY n)), '')"
 )
-_IS_SEEN = (
-    "EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
-    "WHERE t.account = k.id AND (k.is_left OR NOT t.is_ended OR t.is_excluded))"
-)
-"""Whether the person of an account `k` is known in a school of the files, also after the last child has left."""
 
 
 class _Pupil(NamedTuple):
@@ -87,10 +82,16 @@ class _LeftPupil(NamedTuple):
     given_name: str
     class_name: str
     is_absent: bool
+    guardians: str
 
 
+_GUARDIANS_OF_LEFT = (
+    "(SELECT json_group_array(n) FROM (SELECT p.given_name || ' ' || p.family_name AS n FROM ending_link e "
+    "JOIN known_account p ON p.id = e.account WHERE e.child = k.id ORDER BY n))"
+)
 _LEFT_PUPILS = (
-    "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent FROM known_child k "
+    "SELECT k.family_name, k.given_name, k.class_name, a.id IS NOT NULL AS is_absent, "
+    f"{_GUARDIANS_OF_LEFT} AS guardians FROM known_child k "
     "LEFT JOIN absent_student a ON a.id = k.id LEFT JOIN student s ON s.key = k.key WHERE k.in_scope "
     "AND (a.id IS NOT NULL OR (s.fate = 'gone' AND NOT k.is_left)) ORDER BY 1, 2"
 )
@@ -117,13 +118,6 @@ _CHANGED_PUPILS = (
 )
 
 
-_HAS_ACCESS = (
-    "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
-    f"WHERE l.account = {{account}} AND NOT {is_told('l.wait')} AND coalesce(t.closed, '') = '')"
-)
-"""Whether an account has a link that is neither suspended nor, as far as it is told, waits for the head."""
-
-
 class _NewGuardian(NamedTuple):
     family_name: str
     given_name: str
@@ -139,7 +133,7 @@ _CLASSES_OF_NEW = (
 _NEW_GUARDIANS = (
     "SELECT coalesce(g.family_name, '') AS family_name, coalesce(g.given_name, '') AS given_name, "
     f"{_CLASSES_OF_NEW} AS class_name, {_PUPILS_OF.format(account='g.account_id')} AS children, "
-    f"{_HAS_ACCESS.format(account='g.account_id')} AS has_access "
+    f"{has_access('g.account_id')} AS has_access "
     "FROM guardian g WHERE g.fate = 'new' ORDER BY 1, 2"
 )
 
@@ -175,8 +169,8 @@ _CHANGED_GUARDIANS = (
     f"k.email AS known_email, k.address_diffusion AS known_diffusion, {_NAMES_AFTER}, "
     f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
     f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
-    f"k.is_suspended AS is_suspended, {_HAS_ACCESS.format(account='k.id')} AS has_access, "
-    f"{_CLASSES_OF.format(account='k.id')} AS class_name, {_IS_SEEN} AS is_seen "
+    f"k.is_suspended AS is_suspended, {has_access('k.id')} AS has_access, "
+    f"{_CLASSES_OF.format(account='k.id')} AS class_name, {is_seen('k')} AS is_seen "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
 )
 
@@ -267,6 +261,8 @@ def changes(staging: Staging) -> Iterator[Difference]:
 def _pupils(staging: Staging) -> Iterator[Difference]:
     for left in staging.rows(_LeftPupil, _LEFT_PUPILS):
         sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
+        if guardians := json.loads(left.guardians):
+            sentence += f" Le lien prend fin avec {', '.join(guardians)}."
         yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, sentence)
     for new in staging.rows(_Pupil, _NEW_PUPILS):
         yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
