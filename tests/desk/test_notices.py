@@ -311,6 +311,11 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
     assert label not in listed
     assert secretary.get(page).status_code == 404
     assert post(secretary, page, "/", sentence=CHECKED).status_code == 404
+    suspends, scope = f"/comptes/{account.id}/suspension", account.guardianships[0].child_id.hex
+    assert post(secretary, suspends, scope=scope, reason=CHECKED, end="ouverte").status_code == 303
+    assert reloaded(notice).settled_at is None, "a secretary's own decision is no answer either"
+    db.session.delete(db.session.scalars(select(Suspension).where(~Suspension.awaits_head)).one())
+    db.session.commit()
     stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
     assert stale.get(page).headers["Location"].startswith("/preuve?")
     assert reloaded(notice).settled_at is None

@@ -20,7 +20,7 @@ from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
-from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -48,7 +48,7 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert (notice.settled_at is None) is admitted, "at the end of the suspension the head still decides"
     if admitted:
-        suspension.admit(notice.id, "vu avec la mère")
+        admission.admit(notice.id, "vu avec la mère")
     tie = db.session.get_one(Guardianship, (account.id, tie.child_id), populate_existing=True)
     assert tie.suspended_at is not None, "an answer about the names leaves the judgement"
     assert tie.suspended_until == until
@@ -134,9 +134,11 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     alike = build.never_activated(children=[zoe], **names | {"family_name": "MARCHANT"})
     wait(added)
     wait(alike, why=Wait.ALIKE)
+    later = Decision(reason=WHY, reference="mot de la mère", child=malo.id, school=school)
+    suspension.suspend(father.id, later, may_end=lambda _row: False)
     browser = colleagues.signed_in(Role.HEAD)
     listed = text_of(browser, "/signalements")
-    compared = f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1)'
+    compared = f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a> (document : RG 26/1 ; mot de la mère)'
     assert (listed.count("À comparer avec"), listed.count(compared)) == (2, 2)
     sentences = {added.id: "lui donne une personne de plus", alike.id: "porte presque le nom"}
     for notice in db.session.scalars(select(SchoolNotice)).all():
@@ -151,7 +153,8 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     page = text_of(browser, f"/signalements/{last}")
     assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
     assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
-    suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
+    for key in db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).all():
+        suspension.reopen(key, "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
     with unit_of_work():
         kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))

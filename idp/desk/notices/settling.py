@@ -18,7 +18,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations.helpdesk import disputes, renaming, suspension
+from idp.operations.helpdesk import admission, disputes, renaming
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
@@ -156,9 +156,9 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
         elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
-            suspension.admit(notice.id, reply.kept)
+            admission.admit(notice.id, reply.kept)
         elif kind is Kind.GUARDIAN_WAITS:
-            suspension.keep_out(notice.id, reply.kept)
+            admission.keep_out(notice.id, reply.kept)
         else:
             _note(notice, reply)
     except RefusedError as refused:

@@ -83,6 +83,7 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
     return suspension.suspend(
         account.id,
         Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
+        may_end=access.may_end,
     )
 
 
