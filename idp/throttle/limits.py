@@ -118,6 +118,10 @@ DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
 
 ACADEMY_SUSPENSION = Budget("academy_suspension", (Window(10, _HOUR), Window(30, _DAY)))
 """Suspensions by one person of the académie. Done ones count; refused ones do not."""
+SECRETARY_CLOSINGS = Budget("secretary_closings", (Window(5, _HOUR), Window(15, _DAY)))
+"""Accesses that one person closes as a secretary: suspensions and calls together. Done ones count."""
+HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
+"""The same as a head."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
@@ -195,6 +199,8 @@ TABLE: tuple[Limit, ...] = (
     DESK_CHALLENGE_DEVICE,
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
+    SECRETARY_CLOSINGS,
+    HEAD_CLOSINGS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,

@@ -53,6 +53,11 @@ def may_end(row: Suspension) -> bool:
     return may(Right.REOPEN) or (not row.awaits_head and actors.role(row.begun_by) in _LOWER)
 
 
+def was_by(actor: str) -> bool:
+    """Return whether the person of this request is the one of a stored actor, in whatever role."""
+    return actors.staff_id(actor) == person().staff.id
+
+
 def has_fresh_proof(person: SignedIn) -> bool:
     """Return whether the last proof of the person is younger than `PROOF`."""
     return now() - person.session.proved_at < PROOF
