@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.notices import NOTICE
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
@@ -22,6 +23,7 @@ from idp.db import db, unit_of_work
 from idp.desk.notices.words import OVER, WORDS, Answer, sentence
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import rectification
+from idp.outbox.models import OutboxMessage
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -153,6 +155,10 @@ def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: B
     tie = tie_of(account)
     assert tie.disputed_at is None
     assert (tie.excluded_at is None) is (answer is Answer.REJECT)
+    told = [
+        mail["notice"] for mail in db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
+    ]
+    assert told == ([] if answer is Answer.REJECT else ["lien_fini"])
     settled = reloaded(notice)
     assert settled.settled_at is not None
     assert settled.sentence.endswith(CHECKED)
