@@ -192,8 +192,8 @@ def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
         write(replace(called, by_telephone=False), staff, schools[0], role=role.value)  # a parent's own answer
     assert alerts() == []
     write(replace(suspended, child=str(uuid.uuid4())), staff, schools[0], role=role.value)
-    told = {engineer.id} if role is Role.HELPDESK else {engineer.id, chief.id}
-    assert sorted(alerts()) == sorted(("many_closed", most, str(person)) for person in told)
+    recipients = {engineer.id} if role is Role.HELPDESK else {engineer.id, chief.id}
+    assert sorted(alerts()) == sorted(("many_closed", most, str(person)) for person in recipients)
 
 
 def test_the_head_is_told_of_each_suspension_beside_one_of_the_school(

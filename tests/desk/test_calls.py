@@ -94,6 +94,21 @@ def test_the_head_alone_confirms_a_call_with_a_proof_and_not_the_own_one(colleag
     assert post(other, f"{notice}/raison", sentence="vu avec la famille").status_code == 303
     db.session.expire_all()
     assert db.session.get_one(Guardianship, (account.id, malo.id)).is_excluded
+    assert db.session.get_one(Account, account.id).disabled_at is not None
+    mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
+    assert {mail["notice"] for mail in mails} == {"compte_conteste", "lien_fini"}
+    back = f"/comptes/{account.id}/pas-mon-enfant/{malo.id}/retour"
+    for browser, offered in ((as_secretary, False), (as_head, True)):
+        assert (f'href="{back}">Rétablir le lien' in plain(browser.get(f"/familles/{malo.id}"))) is offered
+        assert (browser.get(back).status_code == 200) is offered
+    restored = post(as_head, back, reason="venue avec le livret de famille")
+    assert "C’est rétabli" in plain(as_head.get(restored.headers["Location"]))
+    db.session.expire_all()
+    assert db.session.get_one(Guardianship, (account.id, malo.id)).holds_at(now())
+    assert db.session.get_one(Account, account.id).disabled_at is None
+    assert "il n’y a rien à rétablir" in plain(as_head.get(back))
+    late = post(as_head, back, "/", reason="venue avec le livret de famille")
+    assert "un collègue a peut-être répondu avant vous" in plain(late)
 
 
 def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Colleagues, build: Build) -> None:

@@ -56,6 +56,22 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     assert other.id != row.id
 
 
+@pytest.mark.row("R-14")
+@each_row(("role", "answers"), [(Role.SECRETARY, False), (Role.HEAD, True)])
+def test_a_decision_of_a_secretary_is_no_answer_in_the_heads_place(
+    colleagues: Colleagues, build: Build, role: Role, *, answers: bool
+) -> None:
+    account = build.active()
+    [tie] = account.guardianships
+    wait(account)
+    judged = {"scope": tie.child_id.hex, "reason": WHY, "end": "ouverte"}
+    assert post(colleagues.signed_in(role), f"/comptes/{account.id}/suspension", **judged).status_code == 303
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    assert (notice.settled_at is not None) is answers
+    waits = select(Suspension).where(Suspension.account_id == account.id, Suspension.where_waiting(now()))
+    assert (db.session.scalars(waits).all() == []) is answers
+
+
 def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account = build.never_activated(children=[malo], provisional_hash=None, given_name="Ysolde")
