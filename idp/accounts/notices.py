@@ -55,6 +55,7 @@ class Notice(enum.Enum):
     SUSPENDED = "compte_suspendu"
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
+    TIE_ENDED = "lien_fini"
     PASSKEY_ADDED = "cle_ajoutee"
     PASSKEY_REMOVED = "cle_retiree"
     DEVICE_STAYS = "appareil_garde"

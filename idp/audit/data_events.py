@@ -3,7 +3,7 @@
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from idp.audit.events import Event
 
@@ -66,7 +66,8 @@ class AccessSuspended(Event):
 
     `suspension` is the key of the decision's row, `child` that of the pupil's, empty for the whole account. `until` is
     empty without an end. `reference` names the document behind the decision. `uai` is the school that decided, empty
-    for the académie. `sessions` is how many sessions ended.
+    for the académie. `sessions` is how many sessions ended. `former` are the keys of the decisions of the same school
+    about the same access that held until then.
     """
 
     kind = "account.suspended"
@@ -77,6 +78,7 @@ class AccessSuspended(Event):
     reference: str = ""
     uai: str = ""
     sessions: int = 0
+    former: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

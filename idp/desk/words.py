@@ -171,7 +171,7 @@ OF: dict[Standing, Words] = {
         _l("L’établissement a confirmé que cette personne n’est pas responsable de l’enfant. Le compte est fermé."),
         _CLOSED_SAY,
         "",
-        _l("Si c’est une erreur, demandez à l’académie : elle peut revenir sur cette décision."),
+        _l("Si c’est une erreur, la direction peut rétablir le lien."),
     ),
     Standing.LEFT: Words(
         _l("Fermé : enfant parti"),

@@ -118,6 +118,10 @@ DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
 
 ACADEMY_SUSPENSION = Budget("academy_suspension", (Window(10, _HOUR), Window(30, _DAY)))
 """Suspensions by one person of the académie. Done ones count; refused ones do not."""
+SECRETARY_CLOSINGS = Budget("secretary_closings", (Window(5, _HOUR), Window(15, _DAY)))
+"""Accesses that one person closes as a secretary: suspensions and calls together. Done ones count."""
+HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
+"""The same as a head."""
 
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
@@ -199,6 +203,8 @@ TABLE: tuple[Limit, ...] = (
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
     FILE_CHECKS,
+    SECRETARY_CLOSINGS,
+    HEAD_CLOSINGS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,

@@ -161,6 +161,7 @@ OBJECTS: dict[str, Make] = {
     "accounts.show": _account,
     "accounts.unlock": _account,
     "calls.not_my_child": _call,
+    "calls.restore": _call,
     "classes.letters": _class,
     "classes.names": _class,
     "classes.names_csv": _class,

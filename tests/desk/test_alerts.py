@@ -13,11 +13,11 @@ from flask import Flask
 
 from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import PupilRead
-from idp.audit.events import AccountRead, LetterReissued
+from idp.audit.events import AccountRead, GuardianshipDisputed, LetterReissued
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.alerts import mails, opened, rules
+from idp.desk.alerts import closed, mails, opened, rules
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -175,19 +175,37 @@ def test_ten_letters_for_active_accounts_in_a_day(
     assert [number for name, number, _ in alerts() if name == "many_letters"] == expected
 
 
-@pytest.mark.parametrize(("count", "expected"), [(9, []), (10, [10])])
-def test_ten_suspensions_by_one_person_of_the_help_desk_in_a_day(
-    clock: Clock, build: Build, colleagues: Colleagues, count: int, expected: list[int]
+@pytest.mark.parametrize(("role", "most"), closed.MANY.items())
+def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
+    clock: Clock, build: Build, colleagues: Colleagues, role: Role, most: int
 ) -> None:
-    engineer, staff, secretary = colleagues.person("E F"), colleagues.person(), colleagues.person()
+    engineer, chief, staff, other = colleagues.person("E F"), head(colleagues), colleagues.person(), colleagues.person()
     colleagues.grant(engineer, Role.ENGINEER, days=4000)
-    for i in range(count):
+    suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=str(uuid.uuid4()), reason="au téléphone")
+    called = GuardianshipDisputed(account_id=uuid.uuid4(), children=[], uais=[], by_telephone=True)
+    schools = [None] if role is Role.HELPDESK else [build.school().id, build.school(LYCEE).id]
+    for i in range(most - 1):
         clock.set(MORNING + timedelta(minutes=i))
-        suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=str(uuid.uuid4()), reason="au téléphone")
-        write(suspended, staff)
-        write(suspended, secretary, build.school().id)
-        write(replace(suspended, child=str(uuid.uuid4()), reason="attend la direction"), engineer)  # by an import
-    assert alerts() == [("many_suspensions", number, str(engineer.id)) for number in expected]
+        write(suspended if i % 2 else called, staff, schools[i % len(schools)], role=role.value)
+        write(suspended, other, schools[0], role=role.value)
+        write(suspended, engineer, role=Role.ENGINEER.value)
+        write(replace(called, by_telephone=False), staff, schools[0], role=role.value)  # a parent's own answer
+    assert alerts() == []
+    write(replace(suspended, child=str(uuid.uuid4())), staff, schools[0], role=role.value)
+    recipients = {engineer.id} if role is Role.HELPDESK else {engineer.id, chief.id}
+    assert sorted(alerts()) == sorted(("many_closed", most, str(person)) for person in recipients)
+
+
+def test_the_head_is_told_of_each_suspension_beside_one_of_the_school(
+    clock: Clock, build: Build, colleagues: Colleagues
+) -> None:
+    chief, staff, school = head(colleagues), colleagues.person(), build.school().id
+    clock.set(MORNING)
+    for role, former in (("secretary", []), ("secretary", ["1"]), ("secretary", ["2"]), ("head", ["3"])):
+        suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=uuid.uuid4().hex, reason="x", former=former)
+        write(suspended, staff, school, role=role)
+    for _ in range(2):
+        assert alerts() == [("decision_beside", 1, str(chief.id))] * 2, "once for each"
 
 
 def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:
@@ -225,7 +243,9 @@ def test_an_account_of_the_own_family_name_is_told(clock: Clock, build: Build, c
     assert alerts() == [("own_name", 1, str(chief.id))]
 
 
-@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "many_suspensions", "own_name", "new_head"])
+@pytest.mark.parametrize(
+    "alert", ["many_accounts", "many_letters", "many_closed", "decision_beside", "own_name", "new_head"]
+)
 def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:

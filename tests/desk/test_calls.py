@@ -1,10 +1,12 @@
 """« Ce n’est pas mon enfant », on the telephone: the dispute that a colleague opens for a caller."""
 
 import uuid
+from datetime import timedelta
 from html import unescape
 
 import pytest
-from sqlalchemy import select
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice
@@ -12,16 +14,28 @@ from idp.accounts.notices import NOTICE
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff.models import Role
+from idp.desk.staff.models import Role, StaffAccount
 from idp.my_account.connections.rules import acts_of_others
 from idp.outbox.models import OutboxMessage
+from idp.throttle import guard
+from idp.throttle.limits import HEAD_CLOSINGS, SECRETARY_CLOSINGS, Budget
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.pages import form_token
 
 
 def plain(answer: TestResponse) -> str:
     """Return the text of an answer with ordinary spaces."""
     return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
+
+
+def in_role(colleagues: Colleagues, staff: StaffAccount, role: Role) -> FlaskClient:
+    """Return a browser in which a person of several roles acts in this one."""
+    chosen = colleagues.grant(staff, role)
+    browser, session = colleagues.session(staff)
+    session.role_id = chosen.id
+    db.session.commit()
+    return browser
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
@@ -41,7 +55,7 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     assert "C’est noté" in after
     assert "quelqu’un a dit au nom de" in after
     assert "<dt>Appel pris par</dt><dd>Sylvie Marchand" in after
-    assert "corrigez le fichier" in after
+    assert "Corrigez aussi le fichier" in after
     ties = {tie.child_id: tie.is_disputed for tie in db.session.get_one(Account, account.id).guardianships}
     assert ties == {malo.id: True, zoe.id: False}
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "guardianship.disputed"))
@@ -69,6 +83,83 @@ def test_a_call_says_first_that_the_letter_ends(colleagues: Colleagues, build: B
     post(browser, path, "/")
     db.session.refresh(account)
     assert account.provisional_hash is None
+
+
+def test_the_head_alone_confirms_a_call_with_a_proof_and_not_the_own_one(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    account = build.active(children=[malo])
+    staff = colleagues.person()
+    as_secretary, as_head = (in_role(colleagues, staff, role) for role in (Role.SECRETARY, Role.HEAD))
+    other = colleagues.signed_in(Role.HEAD)
+    called = post(as_secretary, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/")
+    notice = called.headers["Location"].partition("?")[0]
+    for browser in (as_secretary, as_head, colleagues.signed_in()):
+        page = plain(browser.get(notice))
+        assert ("Rejeter" in page, "Donner raison" in page, "n’y est plus" in page) == (True, False, False)
+        for reply in ("raison", "fichier"):
+            assert post(browser, f"{notice}/{reply}", "/", sentence="vu").status_code == 404
+    colleagues.age_proofs()
+    assert other.get(f"{notice}/raison").headers["Location"].startswith("/preuve?")
+    assert other.get(f"{notice}/rejet").status_code == 200
+    assert db.session.get_one(Guardianship, (account.id, malo.id)).is_disputed
+    colleagues.age_proofs(timedelta())
+    assert post(other, f"{notice}/raison", sentence="vu avec la famille").status_code == 303
+    db.session.expire_all()
+    assert db.session.get_one(Guardianship, (account.id, malo.id)).is_excluded
+    assert db.session.get_one(Account, account.id).disabled_at is not None
+    mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
+    assert {mail["notice"] for mail in mails} == {"compte_conteste", "lien_fini"}
+    back = f"/comptes/{account.id}/pas-mon-enfant/{malo.id}/retour"
+    for browser, offered in ((as_secretary, False), (as_head, True)):
+        assert (f'href="{back}">Rétablir le lien' in plain(browser.get(f"/familles/{malo.id}"))) is offered
+        assert (browser.get(back).status_code == 200) is offered
+    restored = post(as_head, back, reason="venue avec le livret de famille")
+    assert "C’est rétabli" in plain(as_head.get(restored.headers["Location"]))
+    db.session.expire_all()
+    assert db.session.get_one(Guardianship, (account.id, malo.id)).holds_at(now())
+    assert db.session.get_one(Account, account.id).disabled_at is None
+    assert "il n’y a rien à rétablir" in plain(as_head.get(back))
+    late = post(as_head, back, "/", reason="venue avec le livret de famille")
+    assert "un collègue a peut-être répondu avant vous" in plain(late)
+
+
+def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Colleagues, build: Build) -> None:
+    malo, zoe = build.child("Malo"), build.child("Zoé")
+    account = build.active(children=[malo, zoe])
+    secretary, path = colleagues.signed_in(), f"/comptes/{account.id}/pas-mon-enfant"
+    notice = post(secretary, f"{path}/{malo.id}", "/").headers["Location"].partition("?")[0]
+    post(secretary, f"{notice}/rejet", sentence="vu avec la famille")
+    assert "il y a moins de sept jours : seule la direction" in plain(post(secretary, f"{path}/{malo.id}", "/"))
+    assert not db.session.get_one(Account, account.id).guardianships[0].is_disputed
+    assert post(secretary, f"{path}/{zoe.id}", "/").status_code == 303, "another tie is another call"
+    assert post(colleagues.signed_in(Role.HEAD), f"{path}/{malo.id}", "/").status_code == 303
+    db.session.execute(update(SchoolNotice).values(settled_at=now() - timedelta(days=7)))
+    db.session.execute(update(Guardianship).values(disputed_at=None))
+    db.session.commit()
+    assert post(secretary, f"{path}/{malo.id}", "/").status_code == 303
+
+
+@pytest.mark.parametrize(("role", "limit"), [(Role.SECRETARY, SECRETARY_CLOSINGS), (Role.HEAD, HEAD_CLOSINGS)])
+def test_calls_and_suspensions_of_one_person_are_bounded_together(
+    colleagues: Colleagues, build: Build, role: Role, limit: Budget
+) -> None:
+    ties = [(build.active(children=[child]), child) for child in (build.child(f"P{n}") for n in range(4))]
+    staff = colleagues.person()
+    browser = in_role(colleagues, staff, role)
+    for _ in range(limit.windows[0].tries - 2):
+        guard.take(limit, str(staff.id))
+    token = form_token(browser.get("/"))
+
+    def close(number: int) -> TestResponse:
+        account, child = ties[number]
+        fields = {"csrf_token": token, "scope": child.id.hex, "reason": "enquête en cours", "end": "ouverte"}
+        path = "suspension" if number % 2 else f"pas-mon-enfant/{child.id}"
+        return browser.post(f"/comptes/{account.id}/{path}", data=fields)
+
+    assert {close(number).status_code for number in (0, 0, 1)} == {303}, "a second click counts no more"
+    for number in (2, 3):
+        assert "c’est le maximum" in plain(close(number))
+        assert ties[number][0].guardianships[0].holds_at(now())
 
 
 @pytest.mark.parametrize("state", ["suspended_at", "ended_at", "none"])

@@ -304,8 +304,9 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     path, filled = path_of(account), {"scope": scope, "reason": WHY, "end": "jour"}
     first = post(head, path, **filled, until=f"{today() + timedelta(days=9)}")
     form = text_of(secretary, path)
-    assert "la remplace, avec son motif, si elle finit le même jour ou plus tard. Une plus courte est refusée" in form
-    assert "Elle reste, quoi que vous décidiez ici" in form
+    replaces = "la remplace, avec son motif, si elle finit le même jour ou plus tard. Une plus courte est refusée"
+    assert (replaces in form, replaces in text_of(head, path)) == (False, True)
+    assert form.count("Elle reste, quoi que vous décidiez ici") == 2
     assert f"Motif : {WHY}" in form
     assert "ailleurs" not in form
     assert ("Tout le compte est déjà suspendu" in form) is not of_tie
@@ -316,18 +317,45 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     assert state.suspended_until == month, "a shorter decision of a school leaves another's longer one"
     longer = post(secretary, path, **filled, until=f"{today() + timedelta(days=10)}")
     done = text_of(secretary, longer.headers["Location"])
-    assert "Cette décision remplace celle du" in done
+    assert "Cette décision remplace celle du" not in done, "only the head ends a decision of the head"
     assert "par la direction (Sylvie Marchand)" in done
     assert "rien de plus ne s’est fermé" in done
     assert "Ce qui a fini" not in done
     assert "Décision d’un autre établissement" in done, "it holds as well, and longer"
     if not of_tie:
         assert f"l’accès est suspendu, jusqu’au {day(today() + timedelta(days=30))}" in done
-    assert [row.holds_at(now()) for row in rows()] == [True, False, True]
+    assert [row.holds_at(now()) for row in rows()] == [True, True, True]
+    last = post(head, path, **filled, until=f"{today() + timedelta(days=11)}")
+    assert "Cette décision remplace celle du" in text_of(head, last.headers["Location"])
+    assert [row.holds_at(now()) for row in rows()] == [True, False, False, True]
     over = text_of(secretary, first.headers["Location"])
     assert "<h1>Suspension finie</h1>" in over
     assert "Si la personne appelle" not in over
     assert db.session.get_one(Suspension, other.id).ended_at is None
+
+
+def test_a_secretary_takes_no_decision_of_the_head_over_and_hides_no_document(
+    colleagues: Colleagues, build: Build
+) -> None:
+    account = build.active()
+    head, secretary, path = colleagues.signed_in(Role.HEAD), colleagues.signed_in(), path_of(account)
+    filled = {"scope": "compte", "end": "ouverte"}
+    post(head, path, **filled, reason="Jugement", reference="RG 26/123")
+    for reason, reference in (("au téléphone", ""), ("au téléphone", ""), ("erreur", "autre papier"), ("la suite", "")):
+        assert post(secretary, path, **filled, reason=reason, reference=reference).status_code == 303
+    held = [(row.reason, row.reference) for row in rows() if row.holds_at(now())]
+    assert held == [("Jugement", "RG 26/123"), ("la suite", "autre papier")], (
+        "one of the secretaries' own decisions holds"
+    )
+    assert [row.reference for row in rows()] == ["RG 26/123", "RG 26/123", "autre papier", "autre papier"]
+    [former] = db.session.scalars(
+        select(AuditEntry.details)
+        .where(AuditEntry.kind == "account.suspended")
+        .order_by(AuditEntry.id)
+        .offset(1)
+        .limit(1)
+    )
+    assert former["former"] == [str(rows()[0].id)]
 
 
 def test_a_second_reopening_is_told_that_the_first_one_won(colleagues: Colleagues, build: Build) -> None:

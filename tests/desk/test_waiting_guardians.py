@@ -23,7 +23,7 @@ from idp.desk.staff.models import Role
 from idp.letters import recipients
 from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
-from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportIssue
 from idp.web import i18n
@@ -59,12 +59,28 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert (notice.settled_at is None) is admitted, "at the end of the suspension the head still decides"
     if admitted:
-        suspension.admit(notice.id, "vu avec la mère")
+        admission.admit(notice.id, "vu avec la mère")
     tie = db.session.get_one(Guardianship, (account.id, tie.child_id), populate_existing=True)
     assert tie.suspended_at is not None, "an answer about the names leaves the judgement"
     assert tie.suspended_until == until
     other = suspension.suspend(account.id, replace(judged, reference="RG 26/2"))
     assert other.id != row.id
+
+
+@pytest.mark.row("R-14")
+@each_row(("role", "answers"), [(Role.SECRETARY, False), (Role.HEAD, True)])
+def test_a_decision_of_a_secretary_is_no_answer_in_the_heads_place(
+    colleagues: Colleagues, build: Build, role: Role, *, answers: bool
+) -> None:
+    account = build.active()
+    [tie] = account.guardianships
+    wait(account)
+    judged = {"scope": tie.child_id.hex, "reason": WHY, "end": "ouverte"}
+    assert post(colleagues.signed_in(role), f"/comptes/{account.id}/suspension", **judged).status_code == 303
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    assert (notice.settled_at is not None) is answers
+    waits = select(Suspension).where(Suspension.account_id == account.id, Suspension.where_waiting(now()))
+    assert (db.session.scalars(waits).all() == []) is answers
 
 
 def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Colleagues, build: Build) -> None:
@@ -143,6 +159,8 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     alike = build.never_activated(children=[zoe], **names | {"family_name": "MARCHANT"})
     wait(added)
     wait(alike, why=Wait.ALIKE)
+    later = Decision(reason=WHY, reference="mot de la mère", child=malo.id, school=school)
+    suspension.suspend(father.id, later, may_end=lambda _row: False)
     browser = colleagues.signed_in(Role.HEAD)
     listed = text_of(browser, "/signalements")
     compared = (
@@ -164,7 +182,8 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     page = text_of(browser, f"/signalements/{last}")
     assert "C’est le nom d’une personne dont l’accès est suspendu" in page
     assert "une personne dont l’accès est suspendu hors de l’établissement, ou l’était" in page
-    suspension.reopen(db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).one(), "réglé")
+    for key in db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).all():
+        suspension.reopen(key, "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
     with unit_of_work():
         kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))

@@ -33,6 +33,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "school": "Collège des Tilleuls",
         "phone": "03 20 00 00 00",
     },
+    "lien_fini": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+    },
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
@@ -135,6 +141,7 @@ WITHOUT_LINK: set[str] = {
     "compte_inactif",
     "compte_conteste",
     "compte_suspendu",
+    "lien_fini",
     "courrier_refait",
     "changement_arrete",
     "adresse_contestee",

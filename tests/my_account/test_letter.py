@@ -15,7 +15,7 @@ from idp.accounts.same_person import same_person
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk import admission
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office
@@ -151,7 +151,7 @@ def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: Flas
     assert DONE in text_of(add(browser, letter.username))
     notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None))).all()
     assert [(notice.account_id, notice.child_ids) for notice in notices] == [(mine.id, [waiting.id.hex])]
-    suspension.admit(notices[0].id, "vu au dossier")
+    admission.admit(notices[0].id, "vu au dossier")
     assert {child.given_name for child in read_account(mine).children} == {"Malo", "Tom", "Inès"}
     assert db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all() == []
 

@@ -14,7 +14,7 @@ from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, TracesIndex, likeness
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.reconcile import known
@@ -124,12 +124,12 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     assert waits == {account(key).id: wait for key, wait in expected.items()}
     [notice, late] = (notices[account(key).id] for key in ("9999", "9997"))
     assert notice.child_ids == [account("9999").guardianships[0].child_id.hex]
-    suspension.admit(notice.id, "vu avec la mère")
+    admission.admit(notice.id, "vu avec la mère")
     assert (children_of("9999"), children_of("9997"), children_of(FATHER)) == ([protected.given], [], [])
     with pytest.raises(RefusedError):
-        suspension.admit(notice.id, "vu avec la mère")
+        admission.admit(notice.id, "vu avec la mère")
     same = notices[account("9998").id]
-    suspension.keep_out(same.id, "c’est lui")
+    admission.keep_out(same.id, "c’est lui")
     assert (children_of("9998"), db.session.get_one(SchoolNotice, same.id).settled_at is None) == ([], False)
     assert act("account", "reopen", account("9997").username, "--reason", "vu au dossier").code == 0
     assert children_of("9997") == [other.given]
@@ -152,7 +152,7 @@ def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_bypasses_no
     assert children_of("9998") == [], "a former suspension that is over ends no wait"
     former = account("9998")
     of_former = select(SchoolNotice).where(SchoolNotice.account_id == former.id, SchoolNotice.settled_at.is_(None))
-    suspension.admit(db.session.scalars(of_former).one().id, "vu au dossier")
+    admission.admit(db.session.scalars(of_former).one().id, "vu au dossier")
     set_ties("9998", ended_at=now())
     former.given_name = former.first_given_name = "P."
     db.session.commit()
@@ -198,7 +198,7 @@ def test_a_suspended_person_and_the_pupil_who_are_new_in_another_school_wait_for
     row = db.session.scalars(select(Suspension).where(Suspension.wait != "")).one()
     assert (row.account_id, row.wait, "suspendu" in row.reason) == (account("9999").id, "check", False)
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == row.account_id)).one()
-    suspension.admit(notice.id, "vu avec la famille")
+    admission.admit(notice.id, "vu avec la famille")
     assert children_of("9999") == ["Enfanta"]
 
 
@@ -305,7 +305,7 @@ def test_an_erased_person_gets_no_suspended_access_back(act: Run, year: Year, fo
     assert "suspended" not in codes(imported(act, folder))
     assert children_of("9999") == [], "the person waits already"
     [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account("9999").id))
-    suspension.admit(notice.id, "jugement levé")
+    admission.admit(notice.id, "jugement levé")
     assert children_of("9999") == [pupil.given]
 
 

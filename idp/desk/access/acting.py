@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS, Right
-from idp.desk.staff import sessions
+from idp.desk.staff import actors, sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
@@ -14,6 +15,8 @@ PROOF = timedelta(minutes=5)
 """How long a proof is fresh."""
 REASON = timedelta(minutes=30)
 """How long a reason for reading families' data holds."""
+_LOWER = RIGHTS[Right.SUSPEND] - RIGHTS[Right.REOPEN]
+"""The roles that suspend and do not reopen."""
 
 
 def person() -> SignedIn:
@@ -40,6 +43,19 @@ def role() -> Role:
 def may(right: Right) -> bool:
     """Return whether the role that the person acts in has a right."""
     return role() in RIGHTS[right]
+
+
+def may_end(row: Suspension) -> bool:
+    """Return whether a decision of the post may end another one about the same access, or a wait for the head.
+
+    Who may not reopen an access ends only decisions of others who may not.
+    """
+    return may(Right.REOPEN) or (not row.awaits_head and actors.role(row.begun_by) in _LOWER)
+
+
+def was_by(actor: str) -> bool:
+    """Return whether the person of this request is the one of a stored actor, in whatever role."""
+    return actors.staff_id(actor) == person().staff.id
 
 
 def has_fresh_proof(person: SignedIn) -> bool:

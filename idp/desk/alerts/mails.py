@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from idp.accounts.models import School
+from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import AlertRaised, StaffRoleGranted
 from idp.audit.events import AccountRead, LetterReissued
 from idp.config import Settings
@@ -21,7 +22,11 @@ from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 
-_ACTS = {"many_letters": LetterReissued.kind, "own_name": AccountRead.kind}
+_ACTS = {
+    "decision_beside": AccessSuspended.kind,
+    "many_letters": LetterReissued.kind,
+    "own_name": AccountRead.kind,
+}
 """The kind of the acts that an alert is about, if it is one kind."""
 
 

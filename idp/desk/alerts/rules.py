@@ -2,7 +2,7 @@
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
 - Ten letters for accounts that have been active, on one day by one school.
-- Ten accounts that one person of the help desk suspended on one day.
+- Accesses that one person closed on one day (`closed`), and a suspension beside a decision that holds.
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
@@ -11,24 +11,22 @@ that was enqueued once is not enqueued again.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import func, or_, select
 
 from idp.accounts.models import Account, School
 from idp.audit import log
-from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
 from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
-from idp.desk.alerts import opened
+from idp.desk.alerts import closed, opened
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.staff.models import StaffAccount
 from idp.folding import fold
@@ -45,8 +43,6 @@ MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
 """This many letters for accounts that have been active, on one day by one school are an alert."""
-MANY_SUSPENSIONS = 10
-"""This many accounts suspended on one day by one person of the help desk are an alert."""
 _PAGE = 1000
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
@@ -56,21 +52,31 @@ _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert: its name, the day in Paris, the number, and the person or the school that it is about."""
+    """An alert.
+
+    Attributes:
+        name: its name.
+        day: the day in Paris.
+        count: the number of acts.
+        staff_id: the person that it is about, or None.
+        school_id: the school that it is about, or None.
+        about: the act, if each act of the person on the day is an alert of its own.
+    """
 
     name: str
     day: str
     count: int
     staff_id: uuid.UUID | None = None
     school_id: uuid.UUID | None = None
+    about: str = ""
 
 
 def look(_message: OutboxMessage) -> Outcome:
     """Enqueue the mails of new alerts (outbox handler of the periodic job)."""
     moment = now()
     since = _last_look(moment)
-    many = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_many_suspensions(moment)]
-    alerts = [*many, *_own_names(since)]
+    many = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_many_closed(moment)]
+    alerts = [*many, *_beside(since), *_own_names(since)]
     raised = sum(retry_unit_of_work(_raising(alert)) for alert in alerts)
     return Outcome.DONE if raised else Outcome.DROPPED
 
@@ -104,37 +110,35 @@ def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
 def _many_letters(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
     letters = AuditEntry.where_kind(LetterReissued.kind), AuditEntry.school_id.is_not(None)
-    for school_id, day, count in _many(AuditEntry.school_id, MANY_LETTERS, moment, *letters):
-        yield Alert("many_letters", day, count, school_id=school_id)
-
-
-def _many_suspensions(moment: datetime) -> Iterator[Alert]:
-    """Yield an alert for each person of the help desk who reached `MANY_SUSPENSIONS` on a day, as for letters.
-
-    The help desk suspends whole accounts. An import of the académie suspends ties to pupils, in the name of the person
-    who asked for it: these do not count.
-    """
-    of_whole_account = func.coalesce(AuditEntry.details["child"].as_string(), "") == ""
-    of_help_desk = AuditEntry.where_kind(AccessSuspended.kind), AuditEntry.school_id.is_(None), of_whole_account
-    for staff_id, day, count in _many(AuditEntry.staff_id, MANY_SUSPENSIONS, moment, *of_help_desk):
-        yield Alert("many_suspensions", day, count, staff_id)
-
-
-def _many(
-    subject: InstrumentedAttribute[Any], most: int, moment: datetime, *conditions: ColumnElement[bool]
-) -> Iterator[tuple[uuid.UUID, str, int]]:
-    """Yield each subject with `most` entries of the desk or more on a day, the day, and their number."""
-    midnight = start_of_day(day_of(moment))
-    days = (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
-    for start, end in days:
+    for start, end in _days(moment):
         busy = (
-            select(subject, func.count())
-            .where(AuditEntry.staff_id.is_not(None), AuditEntry.at >= start, AuditEntry.at < end, *conditions)
-            .group_by(subject)
-            .having(func.count() >= most)
+            select(AuditEntry.school_id, func.count())
+            .where(AuditEntry.staff_id.is_not(None), AuditEntry.at >= start, AuditEntry.at < end, *letters)
+            .group_by(AuditEntry.school_id)
+            .having(func.count() >= MANY_LETTERS)
         )
-        for key, count in db.session.execute(busy).all():
-            yield key, _day(start), count
+        for school_id, count in db.session.execute(busy).all():
+            yield Alert("many_letters", _day(start), count, school_id=school_id)
+
+
+def _many_closed(moment: datetime) -> Iterator[Alert]:
+    """Yield an alert for each person who closed many accesses on a day, as for letters, and each of their schools."""
+    for start, end in _days(moment):
+        for busy in closed.many(start, end):
+            for school_id in busy.schools:
+                yield Alert("many_closed", _day(start), busy.count, busy.staff_id, school_id)
+
+
+def _beside(since: datetime) -> Iterator[Alert]:
+    """Yield an alert for each suspension that a person who may not reopen added to one of the school."""
+    for row in closed.beside(since):
+        yield Alert("decision_beside", _day(row.at), 1, row.staff_id, row.school_id, row.details["suspension"])
+
+
+def _days(moment: datetime) -> Sequence[tuple[datetime, datetime]]:
+    """Return the beginning and the end of today until `moment`, and of yesterday, in Paris."""
+    midnight = start_of_day(day_of(moment))
+    return (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
 
 
 def _own_names(since: datetime) -> Iterator[Alert]:
@@ -212,7 +216,7 @@ def _raise(alert: Alert) -> bool:
         "staff": str(alert.staff_id) if alert.staff_id else "",
         "school": str(alert.school_id) if alert.school_id else "",
     }
-    subject = f"{alert.name} {alert.staff_id or alert.school_id} {alert.day}"
+    subject = f"{alert.name} {alert.staff_id or alert.school_id} {alert.about or alert.day}"
     new = [
         recipient
         for recipient in of_alert(alert.staff_id, alert.school_id)

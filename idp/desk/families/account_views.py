@@ -41,6 +41,7 @@ def show(account: uuid.UUID) -> Response:
         "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
         "cles": gettext("Plus aucune clé d’accès n’ouvre ce compte, et tous ses appareils sont déconnectés."),
         "rouvert": gettext("C’est rouvert : cette suspension est finie."),
+        "retabli": gettext("C’est rétabli : le lien avec l’élève n’est plus écarté."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }
     return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))

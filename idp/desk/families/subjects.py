@@ -164,6 +164,8 @@ class TieView:
     """The decision that suspends the tie; of several, the youngest."""
     call_url: str
     """The URL of « Au téléphone : « Ce n’est pas mon enfant » »; empty if the post or the state does not allow it."""
+    restore_url: str
+    """The URL of « Rétablir le lien », of a tie that the school ended; empty as above."""
     is_former: bool = False
     url: str = ""
 
@@ -177,6 +179,7 @@ class TieView:
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
         may_call = access.may(Right.SETTLE_NOTICES) and telephone.may_be_disputed(tie.account, tie)
+        may_restore = access.may(Right.REOPEN) and tie.is_excluded and tie.child.left_at is None
         return cls(
             tie.child,
             tie.account,
@@ -186,6 +189,7 @@ class TieView:
             tie.is_disputed,
             next(holding, None),
             url_for("calls.not_my_child", account=tie.account_id, child=tie.child_id) if may_call else "",
+            url_for("calls.restore", account=tie.account_id, child=tie.child_id) if may_restore else "",
         )
 
 

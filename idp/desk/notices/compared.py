@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import url_for
 from flask_babel import gettext
@@ -69,7 +69,7 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
     accounts = {notice.account_id for notice in of_kind}
     persons = {row.id: digested(row) for row in db.session.scalars(select(Account).where(Account.id.in_(accounts)))}
     decisions, kept = _decisions(schools), _kept(schools)
-    matches: dict[uuid.UUID, dict[uuid.UUID, _Decision]] = {}
+    matches: dict[uuid.UUID, list[_Decision]] = {}
     gone: dict[uuid.UUID, list[Compared]] = {}
     for notice in of_kind:
         rows = waiting_rows.get((notice.account_id, notice.school_id), [])
@@ -79,20 +79,27 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
         is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe by another suspended tie of their own
         theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]
         person = persons[notice.account_id]
-        matches[notice.id] = {
-            account.id: (row, account, child)
+        matches[notice.id] = [
+            (row, account, child)
             for row, account, child in decisions.get(notice.school_id, [])
             if (is_recognised or account.id != notice.account_id)
             and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in theirs)
-        }
+        ]
         of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
         is_alone = not matches[notice.id]
         gone[notice.id] = list(_gone(of_school, keys_of_pupils, is_alone=is_alone, is_recognised=is_recognised))
     shown = _shown(matches.values())
-    return {
-        key: [*(shown[row.id, account.id] for row, account, _ in matched.values()), *gone[key]]
-        for key, matched in matches.items()
-    }
+    return {key: [*_merged(shown, matched), *gone[key]] for key, matched in matches.items()}
+
+
+def _merged(shown: Mapping[tuple[uuid.UUID, uuid.UUID], Compared], matched: Iterable[_Decision]) -> Iterator[Compared]:
+    """Yield each person once, with all decisions about the person."""
+    by_account: dict[uuid.UUID, list[Compared]] = {}
+    for row, account, _ in matched:
+        by_account.setdefault(account.id, []).append(shown[row.id, account.id])
+    for items in by_account.values():
+        known = next((item for item in items if item.url), items[0])
+        yield replace(known, lines=[line for item in items for line in item.lines])
 
 
 def _waiting(notices: Sequence[SchoolNotice]) -> Mapping[tuple[uuid.UUID, uuid.UUID | None], list[Suspension]]:
@@ -147,9 +154,9 @@ def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *,
     return likeness(of_pupil, Traces.of([of_child])) > Likeness.NONE  # the pupil may have another number now
 
 
-def _shown(matches: Iterable[Mapping[uuid.UUID, _Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
+def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
     """Return suspended people as the post may know them; another school's document is not named."""
-    decided = {(match[0].id, match[1].id): match for matched in matches for match in matched.values()}
+    decided = {(match[0].id, match[1].id): match for matched in matches for match in matched}
     urls = account_urls({account.id for _, account, _ in decided.values()}) if decided else {}
     items = suspended.all_shown([row for row, _, _ in decided.values()])
     return {

@@ -27,7 +27,7 @@ _BY_TELEPHONE = _l(
 )
 _CALL_BACK = _l(
     "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
-    "elle ne l’est pas, corrigez le fichier de l’établissement."
+    "elle ne l’est pas, la direction le confirme, mais pas la personne qui a pris l’appel. Corrigez aussi le fichier."
 )
 _CHECK = _l(
     "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "

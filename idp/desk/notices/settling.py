@@ -18,7 +18,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations.helpdesk import acts, disputes, renaming, suspension
+from idp.operations.helpdesk import acts, admission, disputes, renaming
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
@@ -118,7 +118,19 @@ def answers(notice: SchoolNotice, *, is_disputed: bool, is_for_head: bool) -> Ma
         return {}
     if kind in _DISPUTES and not is_disputed:
         return {Answer.FILE: OVER}
+    if notice.taken_by and not _may_confirm_call(notice):
+        return {Answer.REJECT: WORDS[kind].answers[Answer.REJECT]}
     return WORDS[kind].answers
+
+
+def _may_confirm_call(notice: SchoolNotice) -> bool:
+    """Return whether the person may confirm what somebody said on the telephone: a head who did not take the call."""
+    return access.may(Right.REOPEN) and not access.was_by(notice.taken_by)
+
+
+def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_for_head: bool) -> bool:
+    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call."""
+    return is_for_head or (is_disputed and notice.taken_by != "" and answer is not Answer.REJECT)
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
@@ -156,9 +168,9 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
         elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
-            suspension.admit(notice.id, reply.kept)
+            admission.admit(notice.id, reply.kept)
         elif kind is Kind.GUARDIAN_WAITS:
-            suspension.keep_out(notice.id, reply.kept)
+            admission.keep_out(notice.id, reply.kept)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:

@@ -110,7 +110,8 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     consequences = settling.answers(row, is_disputed=is_disputed, is_for_head=is_for_head)
     if chosen not in consequences:
         access.refuse(str(notice))
-    if is_for_head and (first := access.proof_first()):
+    needs_proof = settling.needs_proof(row, chosen, is_disputed=is_disputed, is_for_head=is_for_head)
+    if needs_proof and (first := access.proof_first()):
         return first
     form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT

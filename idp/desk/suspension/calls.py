@@ -1,23 +1,43 @@
-"""`/comptes/<account>/pas-mon-enfant/<child>` of the desk: « Ce n’est pas mon enfant », on the telephone."""
+"""`/comptes/<account>/pas-mon-enfant/<child>` of the desk: « Ce n’est pas mon enfant », on the telephone.
+
+`…/retour` takes the school's confirmation back.
+"""
 
 import uuid
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 
-from idp.accounts.models import Guardianship
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Guardianship, School
 from idp.db import db
-from idp.desk import access, reading
+from idp.desk import access, reading, typed
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url, pupil
 from idp.desk.notices.words import CALLED
-from idp.desk.suspension import shown
-from idp.operations.helpdesk import telephone
+from idp.desk.suspension import budget, shown
+from idp.desk.suspension.budget import TooManyError
+from idp.desk.suspension.forms import ReopeningForm
+from idp.operations.helpdesk import disputes, telephone
 from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.helpdesk.disputes import Decision, Outcome
+from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("calls", __name__)
+
+RESTORED = "retabli"
+"""What the page of the account says after a tie holds again."""
+_NOT_RESTORED = _l("Le lien n’est pas écarté, ou l’élève est parti : un collègue a peut-être répondu avant vous.")
+_REFUSALS = {
+    "mailbox_taken": _l("L’adresse mail de cette personne sert maintenant à un autre compte : le lien reste fermé."),
+    telephone.CALLED_LATELY: _l(
+        "L’établissement a déjà répondu à un appel sur ce lien il y a moins de sept jours : seule la direction peut en "
+        "noter un autre. Rien n’a été fait."
+    ),
+}
 
 
 @blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>", methods=["GET", "POST"])
@@ -29,20 +49,61 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
     tie = db.session.get(Guardianship, (account, child))
     if tie is None:
         access.refuse(str(child))
-    is_possible = telephone.may_be_disputed(person, tie)
+    is_possible, error = telephone.may_be_disputed(person, tie), ""
     if request.method == "POST":
         try:
-            notice = telephone.note_not_guardian(account, child, school)
+            notice = _note(account, child, school)
             return see_other(url_for("notices.detail", notice=notice, fait=CALLED))
-        except RefusedError:
-            is_possible = False
+        except TooManyError as refusal:
+            error = refusal.sentence
+        except RefusedError as refusal:
+            error = str(_REFUSALS.get(refusal.code, ""))
+            is_possible = error != ""
     mail = gettext("Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.")
     page = render_template(
         "desk/suspension/appel.html",
         person=person,
         child=pupil(about),
         is_possible=is_possible,
+        error=error,
         ends=shown.ends_with_account(person, mail) if is_possible else "",
         back=account_url(account) or url_for("home.today"),
     )
     return make_response(page)
+
+
+@blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>/retour", methods=["GET", "POST"])
+@needs(Right.REOPEN, fresh=True)
+@keeps("reason")
+def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
+    """Ask why a tie that the school ended holds again; on a POST restore it."""
+    school, person, about = access.own_school(), reading.open_account(account), access.child(child)
+    tie, form, error = db.session.get(Guardianship, (account, child)), ReopeningForm(), ""
+    if tie is None:
+        access.refuse(str(child))
+    if request.method == "POST" and form.check():
+        reason = typed.one_line(form.reason.data)
+        decision = Decision(outcome=Outcome.REJECT, reason=reason, child=child_key(about), school=school, reopens=True)
+        try:
+            disputes.settle(services().settings, account, decision)
+            return see_other(url_for("accounts.show", account=account, fait=RESTORED))
+        except RefusedError as refusal:
+            error = str(_REFUSALS.get(refusal.code, _NOT_RESTORED))
+    page = render_template(
+        "desk/suspension/retablir.html",
+        form=form,
+        error=error,
+        person=person,
+        child=pupil(about),
+        is_possible=tie.is_excluded,
+        back=account_url(account) or url_for("home.today"),
+    )
+    return make_response(page)
+
+
+def _note(account: uuid.UUID, child: uuid.UUID, school: School) -> uuid.UUID:
+    """Note a call; return the notice."""
+    with budget.counted() as closing:
+        noted = telephone.note_not_guardian(account, child, school, may_repeat=access.may(Right.REOPEN))
+        closing.is_news = noted.is_news
+    return noted.notice

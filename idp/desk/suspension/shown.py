@@ -43,7 +43,7 @@ def ties(account: Account) -> list[Guardianship]:
 def change(item: Shown) -> str:
     """Return what a new decision about the same access changes in a decision that holds."""
     school = access.post().school
-    if item.row.school_id != (school.id if school else None):
+    if item.row.school_id != (school.id if school else None) or (school and not access.may_end(item.row)):
         sentence = gettext("Elle reste, quoi que vous décidiez ici : l’accès est fermé jusqu’à la fin de la dernière.")
     elif school is None:
         sentence = gettext("Tant qu’elle tient, une nouvelle suspension de l’académie n’y change rien.")

@@ -16,7 +16,8 @@ from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
-from idp.desk.suspension import listing, reopening, shown
+from idp.desk.suspension import budget, listing, reopening, shown
+from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
@@ -59,6 +60,8 @@ def suspend(account: uuid.UUID) -> Response:
         row = _suspend(chosen, form)
     except SuspensionRefusedError as refusal:
         return _page(access.account(account), form, error=str(_REFUSALS[refusal.why]))
+    except TooManyError as refusal:
+        return _page(access.account(account), form, error=refusal.sentence)
     return see_other(url_for("suspension.done", account=account, decision=row.id))
 
 
@@ -80,10 +83,12 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
         return _suspend_for_a_day(account, reason, reference)
     if child is not None and child not in {tie.child_id for tie in shown.ties(account)}:
         access.refuse(str(child))
-    return suspension.suspend(
-        account.id,
-        Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school),
-    )
+    decision = Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school)
+    moment = now()
+    with budget.counted() as closing:
+        row = suspension.suspend(account.id, decision, may_end=access.may_end)
+        closing.is_news = row.begins_at >= moment
+    return row
 
 
 def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspension:

@@ -83,10 +83,12 @@ def not_guardian(username: str, child: str) -> None:
     try:
         account = dossier.get_account(username, None)
         pupil = dossier.get_child(account, child)
-        notice = telephone.note_not_guardian(account.id, pupil.id, pupil.school)
+        noted = telephone.note_not_guardian(account.id, pupil.id, pupil.school, may_repeat=True)
     except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
-    click.echo(plain(f"the tie of {account.username} to {child} is disputed, and the account is closed ({notice})"))
+    click.echo(
+        plain(f"the tie of {account.username} to {child} is disputed, and the account is closed ({noted.notice})")
+    )
 
 
 def _check_usage(

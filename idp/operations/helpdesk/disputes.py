@@ -195,8 +195,8 @@ def meant(account: Account, decision: Decision) -> Decision:
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Settled:
     """Settle the account's dispute that `decision` names, in one transaction.
 
-    The account's generation grows, and all sessions end. Tries during the dispute do not count any more: the owner may
-    ask for a new password at once.
+    The account's generation grows, and all sessions end. A mail tells the person of ties that ended. Tries during the
+    dispute do not count any more: the owner may ask for a new password at once.
 
     Raises:
         RefusedError: no such dispute is open (another operator may have settled it), or several disputes match.
@@ -307,6 +307,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         )
     )
     for school in {tie.child.school_id: tie.child.school for tie in ties}.values():
+        if decision.outcome is Outcome.CONFIRM:
+            notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
         if school.id not in waiting:
             _settle_notices(account, Kind.NOT_GUARDIAN, decision, school)
     if decision.outcome is Outcome.CONFIRM:

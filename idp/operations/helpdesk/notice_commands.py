@@ -14,7 +14,7 @@ from idp.accounts.school_notices import Refusal
 from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import dossier, suspension
+from idp.operations.helpdesk import admission, dossier
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, instant, plain, records
@@ -149,7 +149,7 @@ def _settle(notice_id: uuid.UUID, sentence: str, school: School | None) -> None:
         refusal = school_notices.settle_one(notice_id, by=by, sentence=sentence, school=school)
     if refusal is Refusal.WAITS:  # the person stays without access
         try:
-            suspension.keep_out(notice_id, sentence)
+            admission.keep_out(notice_id, sentence)
         except RefusedError as refused:
             raise click.ClickException(plain(refused)) from refused
     elif refusal is not None:

@@ -15,14 +15,14 @@ that names a child must not be the first news of it, nor warn a person from whom
 
 import enum
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 
 from idp.accounts import directory, notices, school_notices
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
@@ -41,7 +41,8 @@ LONGEST_OF_ACADEMY = timedelta(hours=24)
 REST_OF_ACADEMY = timedelta(days=7)
 """How long after its decision began the académie may not suspend the same account again: the school decides then."""
 LONGEST = timedelta(days=5 * 366)
-_REPLACED = "replaced"
+REPLACED = "replaced"
+"""Who ended a decision or a wait of which another decision took the place."""
 
 
 class Why(enum.Enum):
@@ -72,7 +73,8 @@ class Decision:
 
     Attributes:
         reason: the sentence for the journal.
-        reference: the document that the decision rests on, such as a judgement; may be empty.
+        reference: the document that the decision rests on, such as a judgement. If it is empty, the document of the
+            decision that holds about the same access stays.
         until: the instant at which the suspension ends by itself, or None.
         child: the child of the only tie that is suspended, or None for the whole account.
         school: the school that decides, or None for the académie.
@@ -112,13 +114,31 @@ def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Sus
         raise
 
 
+def _any(_row: Suspension) -> bool:
+    """Allow an operator of a command to end every decision."""
+    return True
+
+
 @unit_of_work()
-def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True) -> Suspension:
+def suspend(
+    account_id: uuid.UUID,
+    decision: Decision,
+    *,
+    prolongs: bool = True,
+    may_end: Callable[[Suspension], bool] = _any,
+) -> Suspension:
     """Suspend an account or one of its ties; return the decision's row.
 
-    A decision of the same school that does not end later is replaced if this one `prolongs` it. The same decision
-    twice, as by a double click, is one: the row of the first is returned. A tie that waits for the head waits no more
-    if this decision has no end; otherwise it waits again at the end.
+    A decision of the same school that does not end later is replaced if this one `prolongs` it and the operator
+    `may_end` it; if not, both hold. The same decision twice, as by a double click, is one: the row of the first is
+    returned. A tie that waits for the head waits no more if this decision has no end and the operator may end the wait;
+    otherwise it waits again at the end.
+
+    Args:
+        account_id: the account.
+        decision: what is decided.
+        prolongs: whether the decision takes the place of one that holds.
+        may_end: whether the operator may end a decision, or a wait.
 
     Raises:
         SuspensionRefusedError: there is no such account or tie, or a decision of the same school ends later.
@@ -128,24 +148,31 @@ def suspend(account_id: uuid.UUID, decision: Decision, *, prolongs: bool = True)
         raise SuspensionRefusedError(Why.GONE, "the account was removed meanwhile")
     _check(account, decision, moment)
     tie = _tie(account, decision) if decision.child else None
-    former = _of_the_same(account, decision, moment)
-    if former is not None and (not prolongs or _is_the_same(former, decision)):
-        return former
+    formers = _of_the_same(account, decision, moment)
+    decision = replace(decision, reference=decision.reference or _document(formers))
+    for former in formers:
+        if not prolongs or _is_the_same(former, decision):
+            return former
     if not prolongs:
         _check_rested(account, decision, moment)
-    if former is not None:
+    for former in formers:
         _check_longer(account, former, decision)
-        former.ended_at, former.ended_by = moment, _REPLACED
-    if decision.school is not None and decision.child is not None and decision.until is None:
-        _stop_waiting(account, decision.school, decision.child, moment)
+        if may_end(former):
+            former.ended_at, former.ended_by = moment, REPLACED
     row = _row(account, decision, moment)
     db.session.add(row)
     db.session.flush()
     _set_states(account, tie, moment)
     row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account, tie)
-    _record(row, decision)
-    school_notices.settle_waits(account.id, by=row.begun_by, sentence=decision.reason)
+    _record(row, decision, formers)
+    if decision.school is not None and decision.child is not None and decision.until is None:
+        _stop_waiting(account, decision.school, row, may_end)
     return row
+
+
+def _document(formers: Sequence[Suspension]) -> str:
+    """Return the document of the youngest decision that names one."""
+    return next((former.reference for former in formers if former.reference), "")
 
 
 def _is_the_same(former: Suspension, decision: Decision) -> bool:
@@ -153,11 +180,20 @@ def _is_the_same(former: Suspension, decision: Decision) -> bool:
     return (former.until, former.reason, former.reference) == (decision.until, decision.reason, decision.reference)
 
 
-def _stop_waiting(account: Account, school: School, child_id: uuid.UUID, moment: datetime) -> None:
-    """Have a decision without an end replace that a tie waits for the head."""
-    for row in waiting.of_account(account.id, school.id, moment):
-        if row.child_id == child_id:
-            row.ended_at, row.ended_by = moment, _REPLACED
+def _stop_waiting(account: Account, school: School, decided: Suspension, may_end: Callable[[Suspension], bool]) -> None:
+    """Have a decision without an end replace that a tie waits for the head, and settle the notice about the wait."""
+    for row in waiting.of_account(account.id, school.id, decided.begins_at):
+        if row.child_id == decided.child_id and may_end(row):
+            row.ended_at, row.ended_by = decided.begins_at, REPLACED
+            db.session.flush()
+            school_notices.settle_waits(account.id, by=decided.begun_by, sentence=decided.reason)
+
+
+def decide_again(account: Account, decision: Decision, moment: datetime) -> None:
+    """Store and journal a decision about an access that is closed already, in the caller's transaction."""
+    row = _row(account, decision, moment)
+    db.session.add(row)
+    _record(row, decision)
 
 
 def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
@@ -174,7 +210,7 @@ def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
     )
 
 
-def _record(row: Suspension, decision: Decision) -> None:
+def _record(row: Suspension, decision: Decision, formers: Sequence[Suspension] = ()) -> None:
     log.record(
         AccessSuspended(
             account_id=row.account_id,
@@ -185,6 +221,7 @@ def _record(row: Suspension, decision: Decision) -> None:
             reference=decision.reference,
             uai=decision.school.uai if decision.school else "",
             sessions=row.sessions_ended,
+            former=[str(former.id) for former in formers],
         )
     )
 
@@ -243,10 +280,10 @@ def _tie(account: Account, decision: Decision) -> Guardianship:
     return tie
 
 
-def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Suspension | None:
-    """Return the decision of the same school about the same access that holds."""
+def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Sequence[Suspension]:
+    """Return the decisions of the same school about the same access that hold, the youngest first."""
     school_id = decision.school.id if decision.school else None
-    return db.session.scalar(
+    return db.session.scalars(
         select(Suspension)
         .where(
             Suspension.account_id == account.id,
@@ -254,8 +291,9 @@ def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Susp
             Suspension.school_id.is_not_distinct_from(school_id),
             Suspension.where_decided(moment),
         )
+        .order_by(Suspension.begins_at.desc(), Suspension.id)
         .execution_options(populate_existing=True)
-    )
+    ).all()
 
 
 def _set_states(account: Account, tie: Guardianship | None, moment: datetime) -> None:
@@ -317,59 +355,13 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     db.session.refresh(row)
     if not row.holds_at(moment):
         raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
-    _end(account, row, reason, moment)
+    end(account, row, reason, moment)
     school_notices.settle_waits(account.id, by=log.current_origin().actor, sentence=reason)
     return row
 
 
-@unit_of_work()
-def admit(notice_id: uuid.UUID, reason: str) -> None:
-    """Decide that a guardian who waits is not the suspended person: reopen the ties and settle the notice.
-
-    Raises:
-        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
-    """
-    notice, account, moment = *_of_notice(notice_id), now()
-    for row in waiting.of_account(account.id, notice.school_id, moment):
-        _end(account, row, reason, moment)
-    _settle(notice_id, reason)
-
-
-@unit_of_work()
-def keep_out(notice_id: uuid.UUID, reason: str) -> None:
-    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice.
-
-    Raises:
-        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
-    """
-    notice, account, moment = *_of_notice(notice_id), now()
-    school = db.session.get_one(School, notice.school_id)
-    for row in waiting.of_account(account.id, notice.school_id, moment):
-        row.ended_at, row.ended_by = moment, _REPLACED
-        decision = Decision(reason=reason, child=row.child_id, school=school)
-        decided = _row(account, decision, moment)
-        db.session.add(decided)
-        _record(decided, decision)
-    _settle(notice_id, reason)
-
-
-def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:
-    """Return a notice about a guardian who waits, and the account, whose row is locked."""
-    notice = db.session.get(SchoolNotice, notice_id)
-    account = directory.get_for_change(notice.account_id) if notice else None
-    if notice is None or account is None:
-        raise RefusedError("there is no such notice")
-    return notice, account
-
-
-def _settle(notice_id: uuid.UUID, reason: str) -> None:
-    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
-    if refusal is not None:
-        raise RefusedError("the notice cannot be settled", refusal.value)
-
-
-def _end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
-    """End a decision that holds, with its journal entry."""
+def end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
+    """End a decision that holds, or a wait, with its journal entry, in the caller's transaction."""
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
     db.session.flush()
     tie = db.session.get(Guardianship, (account.id, row.child_id), populate_existing=True) if row.child_id else None

@@ -1,6 +1,8 @@
 """Notes what a person says on the telephone: « Ce n’est pas mon enfant »."""
 
 import uuid
+from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 
@@ -14,23 +16,45 @@ from idp.db import db, unit_of_work
 from idp.operations.helpdesk.acts import RefusedError
 from idp.sessions import closing
 
+CALLED_LATELY = "called_lately"
+"""The code of the refusal of a call that follows another one too soon."""
+REST = timedelta(days=7)
+"""How long after the answer to a call no other call about the same tie is noted, except by the head."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A call: the school's notice, and whether the call closed the tie."""
+
+    notice: uuid.UUID
+    is_news: bool
+
 
 @unit_of_work()
-def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School) -> uuid.UUID:
-    """Open a dispute about a tie as the person's own answer does (`sessions.closing`); return the school's notice.
+def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School, *, may_repeat: bool) -> Noted:
+    """Open a dispute about a tie as the person's own answer does (`sessions.closing`).
 
     Nobody knows who calls, so a mail tells the account's owner. The same call twice, as by a double click, is one.
 
+    Args:
+        account_id: the person's account.
+        child_id: the pupil.
+        school: the pupil's school.
+        may_repeat: whether the call may follow another one about the tie within `REST`.
+
     Raises:
-        RefusedError: there is no such tie to a pupil of the school, or it does not hold any more.
+        RefusedError: there is no such tie to a pupil of the school, it does not hold any more, or `CALLED_LATELY`.
     """
     account = directory.get_for_change(account_id)
     tie = db.session.get(Guardianship, (account_id, child_id), populate_existing=True)
     if account is None or tie is None or tie.child.school_id != school.id:
         raise RefusedError("there is no such tie to a pupil of the school")
-    if not tie.is_disputed:
+    is_news = not tie.is_disputed
+    if is_news:
         if not may_be_disputed(account, tie):
             raise RefusedError("the tie does not hold any more")
+        if not may_repeat and _is_called_lately(tie, school):
+            raise RefusedError("a call about the tie was answered within 7 days", CALLED_LATELY)
         closing.dispute(account.id, [tie.child], taken_by=log.current_origin().actor)
         notices.tell(Notice.DISPUTED, account.id, school=str(school.id))
         db.session.flush()
@@ -43,7 +67,19 @@ def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School
     )
     if notice is None:
         raise RefusedError("the notice about the tie is settled")
-    return notice
+    return Noted(notice, is_news)
+
+
+def _is_called_lately(tie: Guardianship, school: School) -> bool:
+    """Return whether the school answered a call about the tie within `REST`."""
+    answered = select(SchoolNotice.child_ids).where(
+        SchoolNotice.account_id == tie.account_id,
+        SchoolNotice.school_id == school.id,
+        SchoolNotice.kind == Kind.NOT_GUARDIAN.value,
+        SchoolNotice.taken_by != "",
+        SchoolNotice.settled_at > now() - REST,
+    )
+    return any(not keys or tie.child_id.hex in keys for keys in db.session.scalars(answered))
 
 
 def may_be_disputed(account: Account, tie: Guardianship) -> bool:

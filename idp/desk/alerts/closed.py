@@ -1,0 +1,64 @@
+"""Finds in the journal the people who closed many accesses, and the suspensions beside a decision that held already."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, or_, select
+
+from idp.audit.data_events import AccessSuspended
+from idp.audit.events import GuardianshipDisputed
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.desk.access import RIGHTS, Right
+from idp.desk.staff.models import Role
+
+MANY: Mapping[Role, int] = {Role.SECRETARY: 5, Role.HEAD: 20, Role.HELPDESK: 10}
+"""How many accesses that one person closes in a role on one day are an alert. Imports and answers to notices of other
+roles do not count."""
+_ROLE = AuditEntry.details["desk"]["role"].as_string()
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A person who closed many accesses: their number, and the schools, None for the académie."""
+
+    staff_id: uuid.UUID
+    count: int
+    schools: Sequence[uuid.UUID | None]
+
+
+def many(start: datetime, end: datetime) -> Iterator[Busy]:
+    """Yield the people who closed many accesses from `start` until `end`, in all their schools together."""
+    calls = and_(
+        AuditEntry.where_kind(GuardianshipDisputed.kind), AuditEntry.details["by_telephone"].as_boolean().is_(True)
+    )
+    rows = db.session.execute(
+        select(AuditEntry.staff_id, _ROLE, AuditEntry.school_id).where(
+            AuditEntry.staff_id.is_not(None),
+            AuditEntry.at >= start,
+            AuditEntry.at < end,
+            or_(AuditEntry.where_kind(AccessSuspended.kind), calls),
+        )
+    )
+    schools: dict[tuple[uuid.UUID, str | None], list[uuid.UUID | None]] = {}
+    for staff_id, role, school_id in rows:
+        schools.setdefault((staff_id, role), []).append(school_id)
+    most = {role.value: count for role, count in MANY.items()}
+    for (staff_id, role), of_person in schools.items():
+        if role in most and len(of_person) >= most[role]:
+            yield Busy(staff_id, len(of_person), list(dict.fromkeys(of_person)))
+
+
+def beside(since: datetime) -> Iterator[AuditEntry]:
+    """Yield the suspensions that a person who may not reopen added to a decision that held."""
+    rows = db.session.scalars(
+        select(AuditEntry).where(
+            AuditEntry.where_kind(AccessSuspended.kind),
+            AuditEntry.staff_id.is_not(None),
+            AuditEntry.at > since,
+            _ROLE.not_in([role.value for role in RIGHTS[Right.REOPEN]]),
+        )
+    )
+    return (row for row in rows if row.details.get("former"))

@@ -1,0 +1,56 @@
+"""Answers the question whether a guardian who waits for the head is a suspended person."""
+
+import uuid
+
+from idp.accounts import directory, school_notices
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.suspensions import waiting
+from idp.audit import log
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.helpdesk.suspension import Decision
+
+
+@unit_of_work()
+def admit(notice_id: uuid.UUID, reason: str) -> None:
+    """Decide that a guardian who waits is not the suspended person: reopen the ties and settle the notice.
+
+    Raises:
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    notice, account, moment = *_of_notice(notice_id), now()
+    for row in waiting.of_account(account.id, notice.school_id, moment):
+        suspension.end(account, row, reason, moment)
+    _settle(notice_id, reason)
+
+
+@unit_of_work()
+def keep_out(notice_id: uuid.UUID, reason: str) -> None:
+    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice.
+
+    Raises:
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    notice, account, moment = *_of_notice(notice_id), now()
+    school = db.session.get_one(School, notice.school_id)
+    for row in waiting.of_account(account.id, notice.school_id, moment):
+        row.ended_at, row.ended_by = moment, suspension.REPLACED
+        suspension.decide_again(account, Decision(reason=reason, child=row.child_id, school=school), moment)
+    _settle(notice_id, reason)
+
+
+def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:
+    """Return a notice about a guardian who waits, and the account, whose row is locked."""
+    notice = db.session.get(SchoolNotice, notice_id)
+    account = directory.get_for_change(notice.account_id) if notice else None
+    if notice is None or account is None:
+        raise RefusedError("there is no such notice")
+    return notice, account
+
+
+def _settle(notice_id: uuid.UUID, reason: str) -> None:
+    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
+    if refusal is not None:
+        raise RefusedError("the notice cannot be settled", refusal.value)
