@@ -145,6 +145,23 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if account is None or recipient is None:
         return Outcome.DROPPED
     language = of_account(account.locale)
+    if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
+        return Outcome.DROPPED
+    mail = compose(
+        payload["notice"],
+        recipient=recipient,
+        context=_context(message, account, link, settings),
+        message_id=f"{message.id}",
+        settings=settings,
+        language=language,
+    )
+    deliver(mail, recipient)
+    return Outcome.DONE
+
+
+def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None, settings: Settings) -> dict[str, Any]:
+    """Return what the templates of a notice take."""
+    payload = message.payload
     context: dict[str, Any] = {
         "person": account.short_name,
         "username": account.username,
@@ -159,28 +176,17 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "school": "",
         "phone": "",
     }
-    if notice in _WITH_SCHOOLS:
+    if Notice(payload["notice"]) in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
     if "device" in payload:
-        with force_locale(locale_name(language)):
+        with force_locale(locale_name(of_account(account.locale))):
             context["device"] = from_code(payload["device"]).label
     if "until" in payload:
         context |= _end_of_suspension(account, payload["until"])
     if payload.get("school"):
         school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
         context |= {"school": school.name, "phone": school.phone} if school else {}
-    if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
-        return Outcome.DROPPED
-    mail = compose(
-        payload["notice"],
-        recipient=recipient,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
-        language=language,
-    )
-    deliver(mail, recipient)
-    return Outcome.DONE
+    return context
 
 
 def _end_of_suspension(account: Account, until: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from idp.accounts import disputes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.passkey_events import PasskeyRefused
+from idp.audit.device_events import PasskeyRefused
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

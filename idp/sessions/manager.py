@@ -217,25 +217,6 @@ def _end_former(cookie: str, next_account: uuid.UUID | None) -> str | None:
     return None
 
 
-def open_sessions(account: Account) -> list[Session]:
-    """Return the account's open sessions (`liveness.listed`), the last used first."""
-    moment = now()
-    renewable = services().renewable(moment)
-    return list(
-        db.session.scalars(
-            select(Session)
-            .join(Account, Account.id == Session.account_id)
-            .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
-            .order_by(Session.last_seen_at.desc())
-        )
-    )
-
-
-def is_left_alone(session: Session) -> bool:
-    """Return whether an open session gives no access to pages any more, because it is idle or expired."""
-    return liveness.is_out_of_time(session, services().settings, now())
-
-
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
     """End the account's sessions and device sessions in the caller's transaction, and have the ENTs told.
 

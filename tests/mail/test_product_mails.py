@@ -54,6 +54,13 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
+    "appareil_garde": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "device": "Téléphone Android, Chrome",
+        "until": datetime(2026, 12, 24, 19, 43, tzinfo=UTC),
+    },
+    "appareil_copie": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
     "confirmation": {
         "hours": 24,
         "schools": "Collège des Tilleuls",
@@ -151,6 +158,8 @@ WITHOUT_LINK: set[str] = {
     "essais_nombreux",
     "homonyme",
     "nouvel_appareil",
+    "appareil_copie",
+    "appareil_garde",
     "cle_ajoutee",
     "cle_retiree",
     "mot_de_passe_change",

@@ -17,7 +17,7 @@ from idp.desk import access, suspended
 from idp.desk.naming import pupil
 from idp.desk.suspended import Shown
 from idp.desk.suspension.forms import ACCOUNT
-from idp.sessions import manager
+from idp.sessions import listed
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def ends_with_account(account: Account, mail: str) -> str:
 
 
 def _sessions(account: Account) -> str:
-    count = len(manager.open_sessions(account))
+    count = len(listed.open_sessions(account))
     if count == 0:
         sentence = gettext("Aucun appareil n’est connecté en ce moment.")
     elif count == 1:

@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
-from idp.sessions import liveness, manager, staying
+from idp.sessions import listed, liveness, manager, staying
 from idp.sessions.models import DeviceSession, Session
 from idp.web.user_agent import Device, describe, from_code
 
@@ -72,7 +72,7 @@ def _connection(row: Session | DeviceSession, present: Session, device: DeviceSe
         row.created_at,
         row.ip,
         present=row.sid == present.sid,
-        left_alone=isinstance(row, Session) and manager.is_left_alone(row),
+        left_alone=isinstance(row, Session) and listed.is_left_alone(row),
         stays_until=device.expires_at if device else None,
     )
 

@@ -26,7 +26,7 @@ from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
 from idp.operations.helpdesk.standing import Standing, standings
 from idp.passkeys import keys
-from idp.sessions import manager
+from idp.sessions import listed
 from idp.terminal import instant
 from idp.throttle import guard, limits
 from idp.uai import UAI_LENGTH, normalised_uai
@@ -188,7 +188,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
         "passkeys": keys.count(account.id),
-        "open_sessions": len(manager.open_sessions(account)),
+        "open_sessions": len(listed.open_sessions(account)),
         "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {
