@@ -17,6 +17,11 @@ def form_token(page: TestResponse) -> str:
     return match.group(1)
 
 
+def text_beside_menu(page: TestResponse) -> str:
+    """Return the text of a page without the menu of languages, whose links repeat the parameters of the request."""
+    return re.sub(r'<details class="langs">.*?</details>', "", page.get_data(as_text=True), flags=re.DOTALL)
+
+
 def heading(page: TestResponse) -> str:
     """Return the text of the page's h1."""
     match = _HEADING.search(page.get_data(as_text=True))

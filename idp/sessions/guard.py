@@ -9,7 +9,7 @@ from flask import Response, request, url_for
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.services import services
-from idp.sessions import manager
+from idp.sessions import manager, staying
 from idp.sessions.models import PASSKEY_IN_SOFTWARE, Session, is_at_least
 from idp.web.redirects import see_other
 
@@ -33,7 +33,7 @@ def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Ca
         session, account = signed_in_as
         if account.email is None and account.pending_email is not None:
             return see_other(url_for("email_confirmation.waiting"))
-        if session.is_from_device and request.endpoint != PROOF:
+        if request.endpoint != PROOF and staying.has_opened(session):
             return see_other(url_for(PROOF))
         return page(session, account, *args, **kwargs)
 

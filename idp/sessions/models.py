@@ -55,11 +55,6 @@ class Session(UuidKey, Base):
     ip: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(String(300), default="")
 
-    @property
-    def is_from_device(self) -> bool:
-        """Whether a device session opened it: the password was typed before it began."""
-        return self.auth_time < self.created_at
-
 
 class DeviceSession(UuidKey, Base):
     """A browser in which a person stays signed in; it opens sessions that have its `sid` (`idp.sessions.staying`).

@@ -56,6 +56,14 @@ class Begun:
     is_told: bool
 
 
+def has_opened(session: Session) -> bool:
+    """Return whether a device session opened a session: then the password was typed before the session began."""
+    if session.auth_time >= session.created_at:
+        return False
+    of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid
+    return db.session.scalar(select(DeviceSession.id).where(*of_session)) is not None
+
+
 def start(cookie: str, account: Account) -> Begun:
     """Begin a device session beside the session that the password has just opened, in the caller's transaction.
 

@@ -107,7 +107,8 @@ def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
         assert decide(browser, client, way, reason="Je décide.").status_code == 404
     read = text(engineer.get(f"/ent/{client.id}/changement")).replace("\u00a0", " ")
     assert all(part in read for part in ("Lina Roy", f"aujourd’hui : {uris[0]}", f"demandé : {URI}"))
-    assert "Les adresses de déconnexion restent celles d’aujourd’hui : https://ent.test/bye." in read
+    assert "Ces adresses restent sur l’ancien serveur" in read
+    assert "https://ent.test/bye" in read
     assert decide(engineer, client).headers["Location"].endswith("fait=change-accepte")
     client = row(own)
     assert (client.redirect_uris, client.pending_metadata) == ([URI], None)

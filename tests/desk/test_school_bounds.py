@@ -282,8 +282,10 @@ def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
     assert waiting_for("1812") == {account("5").id, account("6").id}
     notice = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == account("6").id)).one()
     page = text_of(head, f"/signalements/{notice}")
-    assert "qui porte le nom d’une personne dont l’accès est suspendu" in page
-    assert f'<a href="/comptes/{account("6").id}">M. Paul LEROY</a> (document : RG 26/1)' in page
+    assert "C’est le nom d’une personne dont l’accès est suspendu" in page
+    assert (
+        f'<a href="/comptes/{account("6").id}">M. Paul LEROY</a><br>Motif : « jugement »<br>Document : RG 26/1' in page
+    )
 
 
 def test_a_suspension_leaves_the_ordinary_import_and_other_schools_as_they_are(

@@ -139,7 +139,7 @@ def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
 
 def sign_in(browser: requests.Session, page: requests.Response, username: str) -> str:
     """Send the sign-in form; return the code for the ENT."""
-    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
+    token, *_ = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
     form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
     answer = browser.post(page.url, data=form, allow_redirects=False, timeout=PATIENCE)
     while (target := urljoin(answer.url, answer.headers.get("Location", ""))).startswith(f"{urljoin(page.url, '/')}"):

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.dpop_party import KeyedParty
-from tests.pages import heading
+from tests.pages import heading, text_beside_menu
 from tests.relying_party import Attempt, RelyingParty
 
 HOST = "connexion.exemple.test"
@@ -55,8 +55,8 @@ def refused(response: TestResponse, error: str, status: int = 400) -> None:
 
 
 def stays_here(response: TestResponse) -> str:
-    """Check that the response is an error page without a redirect; return its text."""
-    text = unescape(response.get_data(as_text=True))
+    """Check that the response is an error page without a redirect; return its text beside the menu of languages."""
+    text = unescape(text_beside_menu(response))
     assert response.status_code == 400, text
     assert "Location" not in response.headers
     over = "invalid request_uri" in text

@@ -15,7 +15,7 @@ from idp.throttle import limits
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 
-IP_COLUMNS = {("audit", "ip"), ("session", "ip"), ("charter_acceptance", "ip")}
+IP_COLUMNS = {("audit", "ip"), ("session", "ip"), ("device_session", "ip"), ("charter_acceptance", "ip")}
 """The columns with IPs of parents; each has a line on the page."""
 OF_STAFF = {("staff_session", "ip")}
 """The columns with IPs of people of the desk."""
@@ -32,6 +32,7 @@ def test_privacy_page_states_the_places_and_retention_of_ip_addresses(browser: F
     assert facts(browser) == {
         "Journal de sécurité": "12 mois ; pour les refus 6 mois",
         "Liste de vos connexions": "7 jours après leur fin ; 32 jours en tout si un ENT garde un accès",
+        "Appareils qui restent connectés": "7 jours après leur fin",
         "Charte acceptée": "aussi longtemps que le compte",
         "Demande d’identifiant ou de mot de passe": "le temps de l’envoi du mail, 33 jours au plus",
         "Compteurs d’essais": "1 heure, sous une forme illisible, effacée le lendemain",

@@ -30,7 +30,8 @@ class Row:
 WITHOUT_PEOPLE = frozenset(
     {
         "audit_beginning", "audit_seal", "charter_version", "client", "client_invite", "client_school", "desk_figures",
-        "noted_settings", "pushed_request", "school", "sector", "signing_key", "spent_proof",
+        "kept_password", "noted_settings", "pushed_request", "school", "sector", "signing_key", "spent_challenge",
+        "spent_proof",
     }
 )  # fmt: skip
 """The tables that hold no data about people; `idp/operations/personal_data/left_out.py` says what they hold."""
@@ -116,6 +117,16 @@ def _of_use(settings: Settings) -> list[Row]:
             gettext("Connexions, entrées dans les ENT et accès donnés"),
             gettext("%(days)s après leur fin.", days=_days(ENDED_KEPT)),
             ("authorization_code", "session", "token"),
+        ),
+        Row(
+            gettext("Appareils qui restent connectés"),
+            gettext("%(days)s après leur fin.", days=_days(ENDED_KEPT)),
+            ("device_session",),
+        ),
+        Row(
+            gettext("Clés d’accès, avec leur nom et leur dernière utilisation"),
+            gettext("Jusqu’à ce que la personne les retire, ou aussi longtemps que le compte."),
+            ("passkey", "passkey_user"),
         ),
         Row(
             gettext("Liens envoyés par mail"),
