@@ -18,7 +18,7 @@ import requests
 
 from tests.commands.processes import PATIENCE, connect, free_port
 from tests.interop.installation import HOST, RECIPES, Installation, Registered, localised
-from tests.serving.proxy import PORT, adapted, nginx
+from tests.serving.proxy import adapted, nginx
 
 _FOLDER = RECIPES / "oauth2-proxy"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scolarite-services"
@@ -86,7 +86,7 @@ def ent_behind_nginx(
 def _site(ent: str, installation: Installation, port: int, folder: Path, ports: dict[str, str]) -> str:
     """Return the recipe's nginx.conf with the names, ports and paths of the test."""
     changes = {
-        PORT: f"listen 127.0.0.1:{port} ssl;",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "/etc/ssl/ent/fullchain.pem": str(installation.chain),
         "/etc/ssl/ent/key.pem": str(installation.chain),
         "root /var/www/ent;": "return 200 Accueil;",

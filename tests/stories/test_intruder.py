@@ -41,7 +41,7 @@ def devine(site: Site, ip: str, identifiant: str) -> int:
     with requests.Session() as session:
         session.mount("http://", FromAddress(ip))
         page = session.get(f"{site.settings.issuer}/connexion", timeout=60)
-        [token] = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+        token, *_ = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
         data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {ip}"}
         return session.post(f"{site.settings.issuer}/connexion", data=data, timeout=60).status_code
 
