@@ -1,7 +1,8 @@
 """The rules of WebAuthn Level 3 for every passkey of this service: user verification is always required.
 
 These functions neither read nor write the database. The caller draws the challenge, sees to it that each one works
-once, for one browser and purpose, and stores the keys.
+once, for one browser and purpose, and stores the keys. The library is imported at its first use, because it takes
+memory that most processes need not give.
 """
 
 import json
@@ -100,7 +101,7 @@ class StoredKey(Protocol):
 
 def registration_options(party: RelyingParty, user: User, challenge: bytes, known: Iterable[bytes]) -> str:
     """Return the options for the browser in JSON; it makes no second key beside the `known` ones."""
-    import webauthn  # noqa: PLC0415 - see above
+    import webauthn  # noqa: PLC0415 - as the module says
     from webauthn.helpers import structs  # noqa: PLC0415 - same
 
     options = webauthn.generate_registration_options(
@@ -122,7 +123,7 @@ def registration_options(party: RelyingParty, user: User, challenge: bytes, know
 
 def authentication_options(party: RelyingParty, challenge: bytes, allowed: Iterable[bytes] = ()) -> str:
     """Return the options for the browser in JSON. Without `allowed` keys, any key may answer."""
-    import webauthn  # noqa: PLC0415 - see above
+    import webauthn  # noqa: PLC0415 - as the module says
     from webauthn.helpers import structs  # noqa: PLC0415 - same
 
     options = webauthn.generate_authentication_options(
@@ -167,7 +168,7 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
     Raises:
         PasskeyError: the answer proves nothing.
     """
-    import webauthn  # noqa: PLC0415 - see above
+    import webauthn  # noqa: PLC0415 - as the module says
     from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
 
     if answer.is_framed:
@@ -198,7 +199,7 @@ def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -
         PasskeyError: the answer proves nothing; `cloned` if its signature is right and its counter did not grow, so
             that the key exists twice (WebAuthn 6.1.1).
     """
-    import webauthn  # noqa: PLC0415 - see above
+    import webauthn  # noqa: PLC0415 - as the module says
     from webauthn.helpers import exceptions, structs  # noqa: PLC0415 - same
 
     if answer.is_framed:
