@@ -323,7 +323,7 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
 
 
 def _reopening(person: _ChangedGuardian) -> str:
-    """Return what becomes of the account of a guardian who comes back."""
+    """Return what happens to the account of a guardian whom the files name again."""
     if person.is_suspended:
         return "le compte reste suspendu"
     return "le compte se rouvre" if person.has_access else "sans accès à cet enfant"
