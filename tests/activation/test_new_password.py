@@ -38,7 +38,7 @@ def _errors(page: TestResponse) -> list[str]:
         ("girafe wagon vandepútte", "Ce mot de passe contient votre nom ou votre prénom."),
         ("girafe wagon MALO brique", "Ce mot de passe contient le prénom de votre enfant."),
         ("girafe wagon tilleuls", "Ce mot de passe contient le nom de l’établissement."),
-        ("", "Choisissez un mot de passe de 12 caractères au moins."),
+        ("", "Ce champ est vide. Choisissez un mot de passe de 12 caractères au moins."),
         ("girafe", "Il faut 12 caractères au moins."),
         ("motdepasse123", "Ce mot de passe est l’un des plus utilisés."),
         ("g" * 129, "Ce mot de passe dépasse 128 caractères."),
@@ -125,7 +125,7 @@ def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
     assert len(_errors(kept)) == 1
     stranger = app.test_client()
     other = submit(stranger, open_activation(stranger, account), mail=EMAIL)
-    assert _errors(other)[0].startswith("Choisissez un mot de passe")
+    assert _errors(other)[0].startswith("Ce champ est vide. Choisissez un mot de passe")
     assert heading(submit(browser, kept, mail=EMAIL)) == SENT
     assert read_state(account.id).password == stored
     assert db.session.scalar(select(func.count()).select_from(KeptPassword)) == 0

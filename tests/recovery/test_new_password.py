@@ -164,7 +164,7 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
         ("Malo et ses grands vélos", None, "Ce mot de passe contient le prénom de votre enfant"),
         (CHOSEN, OTHER, "Les deux mots de passe ne sont pas les mêmes"),
         (CHOSEN, "", "Les deux mots de passe ne sont pas les mêmes"),
-        ("", None, "Choisissez un mot de passe de 12 caractères au moins."),
+        ("", None, "Ce champ est vide. Choisissez un mot de passe de 12 caractères au moins."),
     ],
 )
 def test_a_refused_password_leaves_the_link_valid(

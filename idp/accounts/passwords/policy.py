@@ -91,8 +91,8 @@ def check_password(
     """
     if not password:
         message = lazy_ngettext(
-            "Choisissez un mot de passe de %(num)s caractère au moins.",
-            "Choisissez un mot de passe de %(num)s caractères au moins.",
+            "Ce champ est vide. Choisissez un mot de passe de %(num)s caractère au moins.",
+            "Ce champ est vide. Choisissez un mot de passe de %(num)s caractères au moins.",
             min_length,
         )
         return [Fault(FaultCode.EMPTY, message)]
