@@ -1,4 +1,4 @@
-"""The service as in production: `idp serve`, one worker with eight threads. Only this module starts it."""
+"""The service as in production: `idp serve`, workers with eight threads. Only this module starts it."""
 
 import os
 import sys
@@ -50,14 +50,14 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def running(settings: Settings, core: int | None, log: Path) -> Iterator[process.Server]:
-    """Run `idp serve` during the block, pinned to `core`, with its output in `log`.
+def running(settings: Settings, core: int | None, log: Path, workers: int = 1) -> Iterator[process.Server]:
+    """Run `idp serve` during the block, pinned to `core` unless that is None, with its output in `log`.
 
     Raises:
         process.StartError: it does not answer within a minute.
     """
     port = int(settings.issuer.rpartition(":")[2])
-    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
+    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(THREADS)]
     command = process.Command(arguments, environment(settings), "/readyz")
     with process.running(command, port, core, log) as server:
         yield server
