@@ -133,7 +133,7 @@ def _account(number: int, key: uuid.UUID, password_hash: str) -> dict[str, Any]:
     moment = now()
     return {
         "id": key,
-        "username": _username(number),
+        "username": username(number),
         "civility": "Mme",
         "given_name": "Noémie",
         "family_name": f"LEROY {number}",
@@ -141,14 +141,15 @@ def _account(number: int, key: uuid.UUID, password_hash: str) -> dict[str, Any]:
         "password_hash": password_hash,
         "password_changed_at": moment,
         "activated_at": moment,
-        "email": f"{_username(number)}@exemple.fr",
+        "email": f"{username(number)}@exemple.fr",
         "email_confirmed_at": moment,
         "generation": 1,
         "address_lines": ["12 rue des Tilleuls"],
     }
 
 
-def _username(number: int) -> str:
+def username(number: int) -> str:
+    """Return the identifier of a parent by number."""
     return f"n.leroy{number:05d}"
 
 

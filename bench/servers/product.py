@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from platform import python_version
 
+from pydantic import SecretStr
+
 from bench import databases, machine
 from bench.counting.cost import Request, count, count_over_http
 from bench.counting.proxy import CountingProxy
@@ -46,7 +48,9 @@ def settings_for(database_url: str, port: int, **more: str) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a process with `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return inherited | {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    shown = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
+    return inherited | {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items()}
 
 
 @contextmanager
