@@ -39,8 +39,12 @@ _SCHOOLS = 40
 _AT_ONCE = 2_000
 
 
-def populate(settings: Settings) -> Provider:
+def populate(settings: Settings, back_channel: str = "") -> Provider:
     """Migrate the database of `settings`, fill it, register the client and open sessions.
+
+    Args:
+        settings: of the service.
+        back_channel: the client's URL for logout tokens, if it has one.
 
     Returns:
         The service, with the parents who sign in.
@@ -59,6 +63,7 @@ def populate(settings: Settings) -> Provider:
             uais=list(uais),
             scopes=SCOPES.split(),
             refresh_id_token=True,
+            backchannel_logout_uri=back_channel,
         )
         client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")

@@ -15,7 +15,7 @@ import click
 from bench.chaos.faults import FAULTS, Fault
 from bench.chaos.load import CLIENTS, Ledger, Load
 from bench.chaos.mailbox import Mailbox
-from bench.chaos.service import Database, Service, running, settings_for
+from bench.chaos.service import BackChannel, Database, Service, running, settings_for
 from bench.driver.provider import Person, Provider
 from bench.driver.relying_party import Party
 from bench.driver.transport import Connection, runner
@@ -42,18 +42,19 @@ def main(seconds: float, names: Sequence[str]) -> None:
     broken: list[str] = []
     with tempfile.TemporaryDirectory(prefix="idp-chaos-", ignore_cleanup_errors=True) as name, runner() as loop:
         folder = Path(name)
-        database, mailbox = Database(folder), Mailbox(process.free_port())
+        database, mailbox, back_channel = Database(folder), Mailbox(process.free_port()), BackChannel()
         try:
             settings = settings_for(database.url, mailbox.port)
-            provider = populate(settings)
+            provider = populate(settings, back_channel.url)
             strangers = cycle(Person(username(number)) for number in range(ACCOUNTS))
             click.echo(f"{'fault':22} {'flows':>6} {'failed':>6} {'waits':>6} {'gap s':>6} {'mails':>6} {'twice':>6}")
             for fault in names or FAULTS:
                 log = FAULTS[fault].log or folder / "serve.log"
-                with running(settings, database, mailbox, folder, log) as service:
+                with running(settings, database, mailbox, back_channel, folder, log) as service:
                     lines = loop.run(_under(fault, FAULTS[fault], service, provider, strangers, seconds))
                 broken += [f"{fault}: {line}" for line in lines]
         finally:
+            back_channel.end()
             database.end()
     for line in broken:
         click.echo(line, err=True)

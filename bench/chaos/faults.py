@@ -79,6 +79,13 @@ def _mail_refused(service: Service, seconds: float) -> int:
     return 0
 
 
+def _ent_hangs(service: Service, seconds: float) -> int:
+    service.back_channel.hangs = True
+    time.sleep(seconds)
+    service.back_channel.hangs = False
+    return 0
+
+
 def _none(_service: Service, seconds: float) -> int:
     time.sleep(seconds)
     return 0
@@ -93,6 +100,7 @@ FAULTS: Mapping[str, Fault] = {
     "SMTP stopped": Fault(_mail_stopped),
     "SMTP slow": Fault(_mail_slow),
     "SMTP refusing": Fault(_mail_refused),
+    "ENT hanging": Fault(_ent_hangs),
     "log disk full": Fault(_none, log=Path("/dev/full")),
 }
 """By name, in the order of the report."""

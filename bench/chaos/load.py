@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import pairwise
+from urllib.parse import urlencode
 
 from bench.driver.forms import fill_in
 from bench.driver.provider import Person
@@ -85,10 +86,10 @@ class Load:
 
     async def _repeat(self) -> None:
         connection = Connection(self.party.provider.port)
-        acts = (self._sign_in, self._come_back, self._ask_for_a_password)
+        acts = (self._sign_in, self._come_back, self._ask_for_a_password, self._sign_out)
         while not self.is_ended:
             try:
-                await random.choices(acts, (5, 5, 1))[0](connection)
+                await random.choices(acts, (5, 5, 1, 1))[0](connection)
                 self.ledger.done.append(time.monotonic())
             except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
                 self.ledger.failed[str(error)[:120]] += 1
@@ -99,6 +100,15 @@ class Load:
         attempt = Attempt()
         code = await sign_in(self.party, _Client(connection, self.ledger), next(self.everyone), attempt)
         await self._redeem(connection, code, attempt)
+
+    async def _sign_out(self, connection: Connection) -> None:
+        """Sign in and out; the ENT is told through its back channel."""
+        attempt, browser = Attempt(), _Client(connection, self.ledger)
+        code = await sign_in(self.party, browser, next(self.everyone), attempt)
+        tokens = await self.party.exchange(connection, code, attempt)
+        expect(
+            await browser.get(f"/logout?{urlencode({'id_token_hint': tokens['id_token']})}"), HTTPStatus.OK, "logout"
+        )
 
     async def _come_back(self, connection: Connection) -> None:
         attempt = Attempt()

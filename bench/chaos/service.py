@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from sqlalchemy import make_url
@@ -22,6 +25,38 @@ from idp.config import Settings
 _RESTART_SECONDS = 1.0
 """After how long a dead program is started again, as systemd does."""
 _WORKERS = 2
+
+
+class BackChannel:
+    """The server that gets the ENT's logout tokens; it may stop to answer."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self._server = ThreadingHTTPServer((HOST, 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}/deconnexion"
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        channel = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                while channel.hangs:
+                    time.sleep(0.1)
+                self.send_response(HTTPStatus.OK)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Write nothing."""
+
+        return Handler
+
+    def end(self) -> None:
+        """Stop the server."""
+        self.hangs = False
+        self._server.shutdown()
+        self._server.server_close()
 
 
 class Database:
@@ -63,6 +98,7 @@ class Service:
     server: int
     database: Database
     mailbox: Mailbox
+    back_channel: BackChannel
     folder: Path
     _worker: "subprocess.Popen[bytes] | None" = None
 
@@ -101,10 +137,12 @@ def settings_for(database_url: str, smtp_port: int) -> Settings:
 
 
 @contextmanager
-def running(settings: Settings, database: Database, mailbox: Mailbox, folder: Path, log: Path) -> Iterator[Service]:
+def running(
+    settings: Settings, database: Database, mailbox: Mailbox, back_channel: BackChannel, folder: Path, log: Path
+) -> Iterator[Service]:
     """Run the service during the block; the log of the server goes to `log`, which may be a full device."""
     with product.running(settings, None, log, _WORKERS) as server:
-        service = Service(settings, server.pid, database, mailbox, folder)
+        service = Service(settings, server.pid, database, mailbox, back_channel, folder)
         mailbox.open()
         service.start_worker()
         try:
