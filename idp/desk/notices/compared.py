@@ -15,7 +15,8 @@ from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
 from idp.clock import now
 from idp.db import db
-from idp.desk import suspended
+from idp.desk import access, suspended
+from idp.desk.access import Right
 from idp.desk.naming import account_urls
 from idp.desk.suspended import Shown
 from idp.web import i18n
@@ -55,12 +56,12 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
 
 
 def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:
-    """Return the suspended people with whom the person of each open notice is compared; only notices about waits.
+    """Return the suspended people with whom the head compares the person of each open notice; only about waits.
 
-    As many statements run for many notices as for one.
+    Other posts compare nobody. As many statements run for many notices as for one.
     """
     of_kind = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
-    if not of_kind:
+    if not of_kind or not access.may(Right.REOPEN):
         return {}
     schools = {notice.school_id for notice in of_kind}
     waiting_rows = _waiting(of_kind)

@@ -139,7 +139,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
         for row in answerable
     }
     waits = compared.waits(rows)
-    words = {row.id: words_of(row, waits.get(row.id)) for row in rows}
+    words = {row.id: words_of(row, waits.get(row.id), decides=access.may(Right.REOPEN)) for row in rows}
     return [
         Shown(
             row,
