@@ -17,7 +17,7 @@ from idp.db import db
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
-from idp.rostering.reconcile import known
+from idp.rostering.reconcile import known_suspensions
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
@@ -255,11 +255,45 @@ def test_the_corrected_name_of_a_guardian_who_never_got_a_letter_is_in_doubt_bes
     assert (codes(report).count("name_in_doubt"), codes(report).count("name_corrected")) == (1, 1)
 
 
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("first", "corrected", "wait"),
+    [
+        (("Paul", "FAMILLEAA"), ("Pèrea", "FAMILLEAA"), "check"),
+        (("Pèrea", "AUTRE"), ("Pèrea", "FAMILLEAA"), "check"),
+        (("Paul", "FAMILLEAA"), ("Jean", "FAMILLEAA"), ""),
+    ],
+    ids=["given name", "family name", "another person"],
+)
+def test_a_corrected_name_makes_no_suspended_person_of_another_school_without_the_head(
+    act: Run, year: Year, folder: Path, first: tuple[str, str], corrected: tuple[str, str], wait: str
+) -> None:
+    pupil = Pupil("9299999", "Enfanta", "FAMILLEAA", uai=COLLEGE, parents=(("9999", "20", "1"),))
+    year.add(Parent("9999", *first, civility="M."), pupil)
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    assert children_of("9999") == ["Enfanta"]
+    year.change("9999", given=corrected[0], family=corrected[1])
+    for waiting in (int(wait != ""), 0):
+        report = imported(act, year.write(folder))
+        assert (account("9999").given_name, account("9999").family_name) == corrected
+        assert (children_of("9999") == []) is (wait != ""), "the tie itself waits"
+        assert report["waiting"]["people"] == waiting
+        assert not {"suspended", "guardian_waits", "name_in_doubt"}.intersection(codes(report))
+    assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [wait] * (wait != "")
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        admission.admit(notice.id, "vu avec la famille")
+        assert imported(act, folder)["waiting"]["people"] == 0
+    assert children_of("9999") == ["Enfanta"]
+
+
 def test_a_kept_suspension_of_a_pupil_whom_a_purge_removes_meanwhile_stops_no_import(
     monkeypatch: pytest.MonkeyPatch, build: Build
 ) -> None:
     monkeypatch.setattr(kept, "holding", lambda *_: [(uuid.uuid4(), PERSON)])
-    assert known.suspended_people(build.settings.secrets) == []
+    assert known_suspensions.suspended_people(build.settings.secrets) == []
 
 
 def test_a_suspended_account_without_ties_is_opened_by_no_school(
@@ -269,9 +303,13 @@ def test_a_suspended_account_without_ties_is_opened_by_no_school(
     names = {"civility": "M.", "given_name": father.given.upper(), "family_name": "X", "birth_name": father.family}
     suspended = build.active(children=[], roster_key="aaf:1", **names)
     suspension.suspend_for_a_day(suspended.id, "jugement", "")
-    report = imported(act, year.write(folder))
-    assert codes(report).count("suspended") == 1
+    table = folder.parent / "difference.csv"
+    assert act("roster", "check", str(year.write(folder)), "--difference", str(table)).code == 0
+    assert "direction" not in table.read_text("utf-8-sig"), "a check tells no school of a suspension elsewhere"
+    report = imported(act, folder)
+    assert not {"suspended", "guardian_waits"}.intersection(codes(report))
     assert children_of(FATHER) == []
+    assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == ["check"]
     [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account(FATHER).id))
     assert notice.kind == "guardian_waits"
 

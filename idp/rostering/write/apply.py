@@ -90,7 +90,7 @@ def _phases(
     return (
         Phase(statements.NEW_ACCOUNTS, Person, _PAGE, partial(opening.open_accounts, format_)),
         Phase(statements.FORMER_ACCOUNTS, None, _SMALL_PAGE, replace),
-        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, batch)),
+        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, staging, batch)),
         Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, doubts.tell_schools),
         Phase(statements.STUDENTS, Pupil, _PAGE, write_students),
         Phase(statements.LIFTED_EXCLUSIONS, ChildAccount, _PAGE, ties.lift_exclusions),
@@ -116,7 +116,7 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school.phone = row.phone or school.phone
 
 
-def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
+def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
     named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
@@ -129,6 +129,7 @@ def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
         changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
+    ties.suspend_corrected(staging, [row.account_id for row in page])
 
 
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
