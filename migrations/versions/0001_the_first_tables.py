@@ -598,7 +598,7 @@ def upgrade() -> None:
     sa.Column('child_ids', sa.JSON(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('note', sa.String(length=500), nullable=False),
-    sa.Column('taken_by', sa.String(length=80), nullable=False),
+    sa.Column('taken_by', sa.JSON(), nullable=False),
     sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('settled_by', sa.String(length=80), nullable=False),
     sa.Column('sentence', sa.String(length=500), nullable=False),

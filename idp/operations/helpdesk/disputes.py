@@ -313,6 +313,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
             _settle_notices(account, Kind.NOT_GUARDIAN, decision, school)
     if decision.outcome is Outcome.CONFIRM:
         leavers.disable_if_childless(account.id, moment)
+    elif ties and account.is_enabled_at(moment) and not rules.is_closed(account):
+        notices.tell(Notice.TIE_RESTORED, account.id, school=str(ties[0].child.school_id))
 
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
