@@ -671,6 +671,7 @@ def upgrade() -> None:
     sa.Column('ended_by', sa.String(length=80), nullable=False),
     sa.Column('end_reason', sa.String(length=500), nullable=False),
     sa.Column('wait', sa.String(length=20), nullable=False),
+    sa.Column('former_names', sa.JSON(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_suspension_account_id')),
     sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_suspension_child_id')),

@@ -289,6 +289,27 @@ def test_a_corrected_name_makes_no_suspended_person_of_another_school_without_th
     assert children_of("9999") == ["Enfanta"]
 
 
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_suspended_person_is_recognised_under_the_names_before_a_correction(
+    act: Run, year: Year, folder: Path, *, is_erased: bool
+) -> None:
+    imported(act, year.write(folder))
+    father, former = account(FATHER), year.parents[FATHER]
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    year.change(FATHER, family="ZIDANI")
+    for corrected in ("ZIDANI", "OTMANI"):
+        year.change(FATHER, family=corrected)
+        imported(act, year.write(folder))
+        assert account(FATHER).family_name == corrected
+    if is_erased:
+        assert act("account", "erase", father.username, "--yes", "--reason", "demande 12").code == 0
+    year.add(Parent("9999", former.given, former.family, civility="M."))
+    year.add(Pupil("9299999", "Zoé", "AUTRE", uai=year.pupils["9200000"].uai, parents=(("9999", "20", "1"),)))
+    assert codes(imported(act, year.write(folder))).count("suspended") == 1 + is_erased
+    assert children_of("9999") == []
+
+
 def test_a_kept_suspension_of_a_pupil_whom_a_purge_removes_meanwhile_stops_no_import(
     monkeypatch: pytest.MonkeyPatch, build: Build
 ) -> None:

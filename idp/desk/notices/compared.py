@@ -9,7 +9,7 @@ from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.same_person import digested
+from idp.accounts.same_person import digested, traces_of
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
@@ -81,10 +81,10 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
         theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]
         person = persons[notice.account_id]
         matches[notice.id] = [
-            (row, account, child)
-            for row, account, child in decisions.get(notice.school_id, [])
-            if (is_recognised or account.id != notice.account_id)
-            and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in theirs)
+            decision
+            for decision in decisions.get(notice.school_id, [])
+            if (is_recognised or decision[1].id != notice.account_id)
+            and any(_is_compared(person, decision, pupil, by_name=pupil.id in by_names) for pupil in theirs)
         ]
         of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
         is_alone = not matches[notice.id]
@@ -145,10 +145,11 @@ def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID]]:
     return by_school
 
 
-def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *, by_name: bool) -> bool:
+def _is_compared(person: Names, decision: _Decision, pupil: Child, *, by_name: bool) -> bool:
     """Return whether the import compared a person with a suspended one: by their names, or because of the pupil."""
+    row, account, child = decision
     if by_name:
-        return likeness(person, Traces.of([digested(account)])) > Likeness.NONE
+        return likeness(person, traces_of(account, [row])) > Likeness.NONE
     if child.id == pupil.id:
         return True
     of_child, of_pupil = (Names.of(given=[row.given_name], family=[row.family_name]) for row in (child, pupil))

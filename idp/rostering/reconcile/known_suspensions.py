@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, not_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.same_person import digested
+from idp.accounts.same_person import traces_of
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
@@ -59,10 +59,13 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
 
 def _suspended_accounts() -> list[SuspendedPerson]:
     # a guardian who waits for the head is not excluded yet
-    decided = select(Suspension.account_id, Suspension.child_id).where(Suspension.where_decided(now()))
-    closed = {(account, child) for account, child in _all(decided)}
+    decided = [row for (row,) in _all(select(Suspension).where(Suspension.where_decided(now())))]
+    closed = {(row.account_id, row.child_id) for row in decided}
     if not closed:
         return []
+    decisions: dict[uuid.UUID, list[Suspension]] = {}
+    for row in decided:
+        decisions.setdefault(row.account_id, []).append(row)
     ties = _all(
         select(Account, Child, School.uai)
         .outerjoin(Guardianship, Guardianship.account_id == Account.id)
@@ -70,9 +73,9 @@ def _suspended_accounts() -> list[SuspendedPerson]:
         .outerjoin(School, School.id == Child.school_id)
         .where(one_of(Account.id, sorted({account for account, _ in closed})))
     )
-    traces = {account: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
+    traces = {account.id: traces_of(account, decisions[account.id]) for account in {account for account, _, _ in ties}}
     return [
-        _suspended(child, uai, account.id.hex, traces[account])
+        _suspended(child, uai, account.id.hex, traces[account.id])
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.accounts.same_person import keep_former_names
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -119,6 +120,7 @@ def _write_schools(staging: Staging, format_: Format) -> None:
 def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
+    keep_former_names(ids)
     named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
     usernames = dict(db.session.execute(named).all())
     for row in page:
