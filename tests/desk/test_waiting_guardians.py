@@ -154,16 +154,16 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
 def test_a_secretary_reads_the_same_of_everybody_who_waits(colleagues: Colleagues, build: Build) -> None:
     malo, names = build.child("Malo"), {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
     suspension.suspend(build.active(children=[malo], **names).id, Decision(reason=WHY, child=malo.id))
-    secretary, head, told = colleagues.signed_in(), colleagues.signed_in(Role.HEAD), set()
+    secretary, head, pages = colleagues.signed_in(), colleagues.signed_in(Role.HEAD), set()
     for why in Wait:
         account = build.never_activated(children=[malo], **names)
         wait(account, why=why)
         [notice] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == account.id))
         page = main_of(text_of(secretary, f"/signalements/{notice}"))
         assert not [word for word in ("suspen", "À comparer", WHY) if word in page]
-        told.add(page.replace(account.id.hex, ""))
+        pages.add(page.replace(account.id.hex, ""))
         assert ("À comparer" in text_of(head, f"/signalements/{notice}")) is (why is not Wait.CHECK)
-    assert len(told) == 1
+    assert len(pages) == 1
     assert "À comparer" not in text_of(secretary, "/signalements")
 
 

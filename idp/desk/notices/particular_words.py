@@ -27,13 +27,13 @@ _BY_TELEPHONE = _l(
 )
 _CALL_BACK = _l(
     "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
-    "elle ne l’est pas, la direction le confirme, mais pas la personne qui a pris l’appel. Corrigez aussi le fichier."
+    "elle ne l’est pas, la direction le confirme, mais pas une personne qui a pris un appel. Corrigez aussi le fichier."
 )
 _CHECK = _l(
     "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
     "attendant, cette personne n’a pas accès à l’élève."
 )
-_HEAD_CHECKS = _l("Rien pour vous : la direction compare et répond. Ne dites rien de cet élève à cette personne.")
+_HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
 def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool) -> Words:

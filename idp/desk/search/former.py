@@ -51,9 +51,11 @@ def find(terms: Terms) -> list[Former]:
     keys = sorted({account for account, _ in ended})
     named = db.session.scalars(select(Account).where(one_of(Account.id, keys), condition(Account.search_text, step)))
     people = {account.id: account for account in named}
-    found = sorted(
+    named_pairs = sorted(
         ((people[account], child) for account, child in ended if account in people),
         key=lambda pair: fold(f"{pair[0].family_name} {pair[0].given_name}"),
     )[:MOST]
-    pupils = {row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_({key for _, key in found})))}
-    return [Former(account.display_name, pupils[key]) for account, key in found if key in pupils]
+    pupils = {
+        row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_({key for _, key in named_pairs})))
+    }
+    return [Former(account.display_name, pupils[key]) for account, key in named_pairs if key in pupils]

@@ -299,13 +299,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         children=[child_key(tie.child) for tie in ties],
     )
     db.session.flush()
-    waiting = set(
-        db.session.scalars(
-            select(Child.school_id)
-            .join(Guardianship, Guardianship.child_id == Child.id)
-            .where(Guardianship.account_id == account.id, Guardianship.is_disputed)
-        )
-    )
+    disputed = select(Child.school_id).join(Guardianship, Guardianship.child_id == Child.id)
+    waiting = set(db.session.scalars(disputed.where(Guardianship.account_id == account.id, Guardianship.is_disputed)))
     for school in {tie.child.school_id: tie.child.school for tie in ties}.values():
         if decision.outcome is Outcome.CONFIRM:
             notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
