@@ -13,7 +13,7 @@ from idp.operations.helpdesk.suspension import Decision
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
-from tests.rostering.test_suspended_ties import FATHER
+from tests.rostering.test_disputed_ties import FATHER
 
 
 @pytest.mark.row("R-14")
