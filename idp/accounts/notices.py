@@ -56,6 +56,7 @@ class Notice(enum.Enum):
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
     TIE_ENDED = "lien_fini"
+    TIE_RESTORED = "lien_retabli"
     PASSKEY_ADDED = "cle_ajoutee"
     PASSKEY_REMOVED = "cle_retiree"
     DEVICE_STAYS = "appareil_garde"
@@ -134,7 +135,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send a notice (outbox handler); drop it if there is no address to send it to.
 
     While the address is contested, the account's mailbox may belong to somebody else: only mails that name their
-    address are sent.
+    address are sent. Who needs another letter has no address of their own: the mail, which has no secret, goes to the
+    address of the school's file.
     """
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
@@ -142,6 +144,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     recipient = link.email if link else None
     if link is None and account is not None and account.contested_at is None:
         recipient = account.email
+        if recipient is None and notice is Notice.TIE_RESTORED and account.activated_at is None:
+            recipient = directory.email_of_file(account)
     if account is None or recipient is None:
         return Outcome.DROPPED
     language = of_account(account.locale)
@@ -173,6 +177,7 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
         "removed_passkeys": int(payload.get("removed_passkeys", "0")),
         "by": payload.get("by", ""),
         "why": payload.get("why", ""),
+        "needs_letter": account.activated_at is None,
         "school": "",
         "phone": "",
     }
