@@ -191,6 +191,15 @@ def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
     )
 
 
+def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
+    person = {"recipient": "a@exemple.test", "message_id": "1", "settings": settings}
+    for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
+        context = {"person": "Noémie L.", **CONTEXT["essais_nombreux"]}
+        body = compose("essais_nombreux", context=context, language=language, **person).get_body(("plain",))
+        assert body is not None
+        assert written in body.get_content()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_process: Browser) -> None:
