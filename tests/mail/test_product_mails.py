@@ -180,7 +180,7 @@ LIFETIMES = {
 NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt"))
 
 
-def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
+def composed(settings: Settings, name: str, language: str = "fr", **context: Any) -> EmailMessage:
     """Return a mail of the product with all values."""
     return compose(
         name,
@@ -188,14 +188,14 @@ def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
         context={"person": "Mme O'NEILL & <b>FILS</b>", **CONTEXT[name], **context},
         message_id="7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a",
         settings=settings,
+        language=language,
     )
 
 
 def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
-    person = {"recipient": "a@exemple.test", "message_id": "1", "settings": settings}
     for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
-        context = {"person": "Noémie L.", **CONTEXT["essais_nombreux"]}
-        body = compose("essais_nombreux", context=context, language=language, **person).get_body(("plain",))
+        mail = composed(settings, "essais_nombreux", language, person="Noémie L.")
+        body = mail.get_body(("plain",))
         assert body is not None
         assert written in body.get_content()
 
