@@ -188,7 +188,7 @@ LIFETIMES = {
 NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt"))
 
 
-def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
+def composed(settings: Settings, name: str, language: str = "fr", **context: Any) -> EmailMessage:
     """Return a mail of the product with all values."""
     return compose(
         name,
@@ -196,7 +196,16 @@ def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
         context={"person": "Mme O'NEILL & <b>FILS</b>", **CONTEXT[name], **context},
         message_id="7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a",
         settings=settings,
+        language=language,
     )
+
+
+def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
+    for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
+        mail = composed(settings, "essais_nombreux", language, person="Noémie L.")
+        body = mail.get_body(("plain",))
+        assert body is not None
+        assert written in body.get_content()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
