@@ -161,7 +161,7 @@ def test_after_a_rejected_call_every_school_prints_a_letter_at_once_and_a_mail_s
     sent: list[Any] = []
     monkeypatch.setattr(notices, "deliver", lambda mail, recipient: sent.append((mail, recipient)))
     [message] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE))
-    notices.hand_over(message, build.settings)
+    notices.hand_over(message, build.settings, lambda _account: [])
     [(mail, recipient)] = sent
     assert (mail["Subject"], recipient) == ("Votre compte est de nouveau ouvert", "gaston@exemple.test")
     assert "Votre courrier ne marche plus" in text_of(mail)
