@@ -58,7 +58,11 @@ ENTRIES = {
             "idp.desk.ents.commands:refuse",
         ),
     ),
-    "config": Entry("idp.cli.config:config", "Check the settings.", in_application=False),
+    "config": Entry(
+        "idp.cli.config:config",
+        "Check the settings, and accept a new secret key when the former one is lost.",
+        in_application=False,
+    ),
     "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
     "desk": Entry(
         "idp.cli.desk:desk",

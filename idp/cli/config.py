@@ -1,4 +1,4 @@
-"""`idp config check`."""
+"""`idp config`."""
 
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -7,8 +7,9 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import schema
+from idp import schema, secret_check
 from idp.accounts.passwords.hasher import Hasher
+from idp.audit import noted_settings
 from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
@@ -18,7 +19,7 @@ from idp.production import production_faults
 
 @click.group("config")
 def config() -> None:
-    """Check the settings."""
+    """Check the settings, and accept a new secret key when the former one is lost."""
 
 
 @config.command()
@@ -35,6 +36,27 @@ def check() -> None:
         _check_proxies(settings)
     if faults := production_faults(settings):
         raise command_settings.faults_exception(faults)
+
+
+@config.command("accept-secret-key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_secret_key(*, yes: bool) -> None:
+    """Use the database with this IDP_SECRET_KEY from now on, because the former key is lost."""
+    settings = command_settings.load()
+    if not secret_check.is_another_key(settings):
+        click.echo("nothing to do: the database knows this key")
+        return
+    if not yes:
+        click.confirm(
+            "What the former key signed or encrypted cannot be read any more: signing keys, links in mails, seals of"
+            " the journal. Use the new key?",
+            abort=True,
+            err=True,
+        )
+    with opened(settings):
+        noted_settings.note(settings)
+    click.echo("The key is accepted. Replace each key that `idp keys list` calls sealed under a secret key that is not")
+    click.echo("configured: idp keys retire KID --emergency")
 
 
 def _all_faults(error: ConfigurationError) -> Iterator[str]:
