@@ -69,12 +69,14 @@ ENTRIES = {
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),
+    "doctor": Entry("idp.operations.doctor.commands:doctor", "Check all that the service needs; exit 1 on a fault."),
     "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
     "letters": Entry(
         "idp.letters.commands:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
         parts=("idp.operations.letter_progress.status:command",),
     ),
+    "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
     "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry those that failed."),
     "passwords": Entry(
         "idp.operations.helpdesk.password_commands:passwords",

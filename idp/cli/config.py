@@ -1,7 +1,6 @@
 """`idp config`."""
 
 from collections.abc import Iterator
-from importlib.metadata import distribution
 
 import click
 from alembic.util import CommandError
@@ -14,6 +13,7 @@ from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.operations import proxies
+from idp.operations.doctor import machine
 from idp.production import production_faults
 
 
@@ -78,12 +78,7 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 def _show_hash_rate(settings: Settings) -> None:
     """Say how many sign-ins a core allows, and whether argon2 could be faster."""
-    line = f"password hashes: {Hasher(settings).rate():.0f} a second on one core"
-    # The wheels of the registry are for every Linux (PEP 600, PEP 656), and so for the oldest CPU.
-    wheel = distribution("argon2-cffi-bindings").read_text("WHEEL") or ""
-    if "manylinux" in wheel or "musllinux" in wheel:
-        line += "; argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, section 2"
-    click.echo(line)
+    click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
 
 
 def _check_proxies(settings: Settings) -> None:

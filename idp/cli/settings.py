@@ -40,7 +40,7 @@ def load_to_serve() -> Settings:
 
 
 def refuse_another_key(settings: Settings) -> None:
-    """Refuse to start with another secret key than the one that the database is used with.
+    """Refuse to start with a secret key that is not the key of the database.
 
     Raises:
         ClickException: it is another key.

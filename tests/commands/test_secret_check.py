@@ -1,4 +1,4 @@
-"""A service does not start with another secret key than the one that its database is used with."""
+"""A service does not start with a secret key that is not the key of its database."""
 
 import json
 from collections.abc import Callable
@@ -45,14 +45,14 @@ def test_no_service_starts_with_another_key(
     with_key(OTHER)
     answer = migrated(*service)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("Error: IDP_SECRET_KEY is another key than the one that this database is used with")
+    assert answer.err.startswith("Error: IDP_SECRET_KEY is not the key of this database")
     for remedy in ("Copy IDP_SECRET_KEY", "IDP_SECRET_KEY_FALLBACKS", "idp config accept-secret-key"):
         assert remedy in answer.err
     assert SECRET not in answer.err + answer.out
 
 
 def test_a_rotation_starts_on_each_node_in_any_order(migrated: Run, with_key: Callable[..., None]) -> None:
-    """First, each node learns the new key as a fallback; then each node writes with it; then each forgets the former."""
+    """Each node learns the new key as a fallback, then writes with it, then forgets the former."""
     for key, *fallbacks in ((SECRET,), (SECRET, OTHER), (OTHER, SECRET), (SECRET, OTHER), (OTHER, SECRET), (OTHER,)):
         with_key(key, *fallbacks)
         assert migrated("worker", "--once").code == 0
