@@ -47,10 +47,19 @@ def is_another_key(settings: Settings) -> bool:
     A database that does not answer, or has no tables yet, tells nothing: the service reports that itself.
     """
     try:
-        value = stored(settings)
+        return not is_known(settings)
     except SQLAlchemyError:
         return False
-    return value is not None and recognised(settings, value) is None
+
+
+def is_known(settings: Settings) -> bool:
+    """Return whether the database knows the secret key or a fallback, or has no check value yet.
+
+    Raises:
+        SQLAlchemyError: the database does not answer, or has no tables.
+    """
+    value = stored(settings)
+    return value is None or recognised(settings, value) is not None
 
 
 def stored(settings: Settings) -> str | None:

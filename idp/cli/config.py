@@ -43,7 +43,7 @@ def check() -> None:
 def accept_secret_key(*, yes: bool) -> None:
     """Use the database with this IDP_SECRET_KEY from now on, because the former key is lost."""
     settings = command_settings.load()
-    if not secret_check.is_another_key(settings):
+    if secret_check.is_known(settings):
         click.echo("nothing to do: the database knows this key")
         return
     if not yes:

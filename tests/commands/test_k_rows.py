@@ -70,7 +70,7 @@ def test_a_fresh_install_has_no_account_and_no_key(fresh: Settings) -> None:
         held = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
     connection.close()
     assert {"account", "client", "signing_key", "session"} <= held.keys()
-    assert {name for name, count in held.items() if count} <= {"alembic_version", "sqlite_sequence"}
+    assert {name for name, count in held.items() if count} <= {"alembic_version", "noted_settings", "sqlite_sequence"}
 
 
 @pytest.mark.row("K-01")
