@@ -157,7 +157,7 @@ def test_commands_of_the_manual_contain_no_secret() -> None:
     manual = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
     assert typed
-    assert all('IDP_SECRET_KEY="$(' in line for line in typed), "drawn by the shell, not written into its history"
+    assert all("IDP_SECRET_KEY=$(" in line for line in typed), "drawn by the shell, not written into its history"
 
 
 @pytest.mark.row("K-06")

@@ -13,7 +13,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.operations.doctor.finding import Finding, Site
 from idp.services import services
 
-COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 2"
+COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 5"
 _MIB = 1024 * 1024
 _LITTLE, _FULL = 2048 * _MIB, 256 * _MIB
 """An import of a school file needs a temporary database; the logs and a SQLite database grow."""
