@@ -48,8 +48,8 @@ def accept_secret_key(*, yes: bool) -> None:
         return
     if not yes:
         click.confirm(
-            "What the former key signed or encrypted cannot be read any more: signing keys, links in mails, seals of"
-            " the journal. Use the new key?",
+            "What the former key signed or encrypted cannot be read any more: signing keys, links of waiting mails,"
+            " seals of the journal. Use the new key?",
             abort=True,
             err=True,
         )

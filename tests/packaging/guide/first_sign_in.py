@@ -56,8 +56,8 @@ with LETTERS.open(encoding="utf-8-sig", newline="") as file:
     [letter] = csv.DictReader(file, delimiter=";")
 username, secret = letter["username"], letter["provisional_password"]
 page = submitted(opened("/connexion"), identifiant=username, mot_de_passe=secret)
-print(heading(page))  # noqa: T201 - the output for the test
+print("page:", heading(page))  # noqa: T201 - the output for the test
 page = submitted(page, nouveau=CHOSEN, confirmation=CHOSEN, mail="anne.leroy@exemple.fr")
-print(heading(page))  # noqa: T201
+print("page:", heading(page))  # noqa: T201
 page = submitted(opened(mailed_link()))
-print(heading(page))  # noqa: T201
+print("page:", heading(page))  # noqa: T201

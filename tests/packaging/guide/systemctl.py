@@ -3,11 +3,15 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 UNITS = Path("/etc/systemd/system")
+RUNNING = Path("/run")
+"""The folder of the numbers of processes."""
 
 
 def start(unit: str) -> None:
@@ -25,8 +29,17 @@ def start(unit: str) -> None:
     process = subprocess.Popen(
         command, env={"PATH": os.environ["PATH"], **variables}, stdout=log, stderr=log, cwd="/", start_new_session=True
     )
+    (RUNNING / Path(unit).stem).write_text(str(process.pid))
     if options.get("Type") == "oneshot" and process.wait() != 0:
         sys.exit(f"{unit} failed")
+
+
+def stop(unit: str) -> None:
+    """Stop a unit by SIGTERM, and wait until it has ended."""
+    number = int((RUNNING / Path(unit).stem).read_text())
+    os.kill(number, signal.SIGTERM)
+    while Path("/proc", str(number)).exists():
+        time.sleep(0.05)
 
 
 def main(verb: str, *names: str) -> None:
@@ -37,6 +50,10 @@ def main(verb: str, *names: str) -> None:
             pass
         case "restart", ["postgresql"]:
             subprocess.run(["service", "postgresql", "restart"], check=True)
+        case "restart", [*_]:
+            for unit in units:
+                stop(unit)
+                start(unit)
         case "reload", ["nginx"]:
             is_running = subprocess.run(["pgrep", "nginx"], check=False, stdout=subprocess.DEVNULL).returncode == 0
             subprocess.run(["nginx", *(["-s", "reload"] if is_running else [])], check=True)
