@@ -55,6 +55,8 @@ def accept_secret_key(*, yes: bool) -> None:
         )
     with opened(settings):
         noted_settings.note(settings)
+    if not secret_check.is_known(settings):
+        raise click.ClickException("the database did not take the key; nothing was changed")
     click.echo("The key is accepted. Replace each key that `idp keys list` calls sealed under a secret key that is not")
     click.echo("configured: idp keys retire KID --emergency")
 

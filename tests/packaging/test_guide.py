@@ -93,7 +93,7 @@ def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) 
         env={"PATH": os.environ["PATH"], "CLEAN": str(CLEAN), "HERE": str(HERE), "TOP": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     output = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
