@@ -13,6 +13,7 @@ from collections import UserDict
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -150,11 +151,21 @@ def _imported(home: str) -> click.Command:
 
 @click.group(cls=_Group, commands=_Commands(ENTRIES))
 @click.version_option(__version__, prog_name="idp")
-def cli() -> None:
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read settings from a file of KEY=VALUE, as systemd does. They replace those of the environment.",
+)
+def cli(env_file: Path | None) -> None:
     """Scolarité Services: an OpenID Connect identity provider for French school sites."""
     from idp import logging as log_lines  # noqa: PLC0415 - `--help` needs none
 
     log_lines.configure()
+    if env_file is not None:
+        from idp.cli import environment_file  # noqa: PLC0415 - as above
+
+        environment_file.load(env_file)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ READS_ENVIRONMENT = {
     "idp/config.py": "it is the settings",
     "idp/letters/process_pool.py": "it sets PYTHONSAFEPATH for the interpreters that it starts",
     "idp/cli/application.py": "SUDO_UID says who became root, for the journal",
+    "idp/cli/environment_file.py": "it puts the settings of a file into the environment, before the settings are read",
     "demo/commands.py": "it hands the environment on to the processes that it starts",
     "clients/ent/__main__.py": "the sample ENT is another program: its entry hands the environment to its settings",
     "clients/ent/app.py": "its other entry, for any WSGI server, does the same",
