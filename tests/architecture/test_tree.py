@@ -12,7 +12,7 @@ FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench"
 FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore")
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
-    ".env", ".timer", ".yml", ".yaml", ".po", ".pot", ".socket",
+    ".env", ".timer", ".tpl", ".sh", ".yml", ".yaml", ".po", ".pot", ".socket",
 }  # fmt: skip
 FORBIDDEN = {
     "a folder of one machine": re.compile(r"(?<![\w.}>/-])/(?:home|Users|root|work|workspace)/\w"),
