@@ -31,6 +31,8 @@ uv build --quiet --wheel --no-build-isolation --python "$folder" --out-dir "$wor
 sync --no-install-project # removes the tools of the build
 uv pip install --quiet --python "$folder" --no-index --no-deps "$work"/*.whl
 find "$folder" -name direct_url.json -delete # it names the folder of the build
+find "$folder/bin" -type f -delete # the commands of the dependencies
+rm -rf "$folder/.lock" "$folder/.gitignore" "$folder/share" "$compiled/.lock"
 install -m 755 "$here/idp.sh" "$folder/bin/idp"
 for built in "$folder/lib" "$compiled"; do
   [ ! -d "$built" ] || "$folder/bin/python" -m compileall -q -s "${3-}" "$built"

@@ -1,10 +1,9 @@
 """A minimal Debian with Python, which .ci/install made, and the podman that runs it as an image."""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -54,13 +53,18 @@ def podman(*arguments: str) -> str:
     return run("podman", *(["--runtime", "runc"] if shutil.which("runc") else []), *arguments)
 
 
+def base() -> str:
+    """Return the name of the image that is the minimal Debian."""
+    root = tool("BASE_ROOT")
+    name = f"{BASE}:{root.stat().st_mtime_ns}"
+    if name not in podman("images", "--format", "{{.Repository}}:{{.Tag}}"):
+        podman("import", str(root), name)
+    return name
+
+
 def built(tag: str) -> str:
     """Build deploy/Containerfile on the minimal Debian; return the image's name."""
-    base = tool("BASE_ROOT")
-    name = f"{BASE}:{base.stat().st_mtime_ns}"
-    if name not in podman("images", "--format", "{{.Repository}}:{{.Tag}}"):
-        podman("import", str(base), name)
-    options = ["--build-arg", f"BASE={name}", "--network", "host", "--isolation", "chroot", "--tag", tag]
+    options = ["--build-arg", f"BASE={base()}", "--network", "host", "--isolation", "chroot", "--tag", tag]
     if Path(_AUTHORITIES).exists():
         options += ["--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
         options += [f"--build-arg={variable}={_AUTHORITIES}" for variable in ("SSL_CERT_FILE", "PIP_CERT")]
@@ -70,9 +74,12 @@ def built(tag: str) -> str:
     return tag
 
 
+_LIMITS = [f"--ulimit={name}=1024:1024" for name in ("nofile", "nproc")]
+"""No limit above those of this machine."""
+
+
 def _restricted(settings: Mapping[str, str]) -> list[str]:
-    """Return the options that compose.yaml and the chart have too, and no limit above those of this machine."""
-    limits = [f"--ulimit={name}=1024:1024" for name in ("nofile", "nproc")]
+    """Return the options that compose.yaml and the chart have too."""
     environment = [f"--env={name}={value}" for name, value in settings.items()]
     folder = make_url(settings.get("IDP_DATABASE_URL", "postgresql:///")).query.get("host", "")
     # The server that the tests started has a socket in a folder that other users may not read.
@@ -80,7 +87,7 @@ def _restricted(settings: Mapping[str, str]) -> list[str]:
         [f"--volume={socket}:{socket}" for socket in Path(str(folder)).glob(".s.PGSQL.[0-9]*[0-9]")] if folder else []
     )
     hardened = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-    return [*hardened, "--network=host", *limits, *files, *environment]
+    return [*hardened, "--network=host", *_LIMITS, *files, *environment]
 
 
 def in_image(image: str, settings: Mapping[str, str], *command: str, entrypoint: tuple[str, ...] = ()) -> str:
@@ -100,14 +107,15 @@ def container(image: str, settings: Mapping[str, str], *command: str) -> Iterato
 
 
 @contextmanager
-def clean_root(folder: Path) -> Iterator[Path]:
-    """Unpack the minimal Debian; yield its root. Only root can do so."""
-    if os.getuid() != 0:
-        pytest.skip("only root can unpack a root file system")
-    root = folder / "root"
-    root.mkdir()
-    run("tar", "--extract", "--file", tool("BASE_ROOT"), "--directory", root)
+def machine(folder: Path) -> Iterator[Callable[..., str]]:
+    """Start the minimal Debian without network, with `folder` as /packages; yield what runs a command there."""
+    options = ["--network=none", *_LIMITS, f"--volume={folder}:/packages:ro"]
+    name = podman("run", "--detach", *options, base(), "sleep", "infinity").strip()
+
+    def root(*command: str) -> str:
+        return podman("exec", name, *command)
+
     try:
         yield root
     finally:
-        shutil.rmtree(root)
+        podman("rm", "--force", "--time", "0", name)
