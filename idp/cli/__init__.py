@@ -65,6 +65,10 @@ ENTRIES = {
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),
+    "dossier": Entry(
+        "idp.dossier.commands:dossier",
+        "Write the file that a buyer or a data protection officer asks for, in French, from the running configuration.",
+    ),
     "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
     "letters": Entry(
         "idp.letters.commands:letters",

@@ -9,7 +9,16 @@ from tests.architecture.tree import shown
 from tests.rows import each_row
 
 FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench", "deploy", "themes", "docs", ".ci")
-FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore")
+FILES = (
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    ".gitignore",
+    "publiccode.yml",
+)
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
     ".env", ".timer", ".tpl", ".sh", ".yml", ".yaml", ".po", ".pot", ".socket",

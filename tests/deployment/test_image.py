@@ -63,6 +63,7 @@ def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str,
     checked = clean_root.in_image(image, settings, "config", "check")
     assert "password hashes: " in checked
     assert "argon2 compiled for this CPU is about twice as fast" not in checked
+    assert "00-sommaire.md" in clean_root.in_image(image, settings, "dossier", "--out", "/tmp/dossier")  # noqa: S108
     with clean_root.container(image, settings, "serve", "--workers", "1", "--bind", f"127.0.0.1:{port}") as name:
         assert json.loads(answer(f"http://127.0.0.1:{port}/readyz", name)) == {"status": "ok"}
         discovered = json.loads(answer(f"http://127.0.0.1:{port}/.well-known/openid-configuration", name))
